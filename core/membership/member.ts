@@ -1,0 +1,36 @@
+/**
+ * What a member says of itself, and what the ring is computed from.
+ */
+import type { NodeId } from "../identity.ts";
+
+/** `up` and `leaving` are on the ring; the rest are final within a life (PROTOCOL 9). */
+export type MemberStatus = "up" | "leaving" | "left" | "removed" | "lapsed";
+
+/** `host`: a Node process with files. `browser-host`: a page on the ring, never the only durable copy while hosts exist. */
+export type MemberKind = "host" | "browser-host";
+
+/** The part of a member that placement depends on, and nothing else: equal placement means equal ring. */
+export interface PlacedMember {
+  readonly id: NodeId;
+  readonly life: number;
+  readonly status: MemberStatus;
+  readonly kind: MemberKind;
+  /** Relative share of the tokens; positive integer, 100 = one ordinary host. */
+  readonly capacity: number;
+  /** Failure domain (rack, data centre); owners are spread over zones first. Empty: no zone given. */
+  readonly zone: string;
+  /** Members of one device group share a machine or a browser profile: never two copies there while others exist. Empty: a group of its own. */
+  readonly deviceGroup: string;
+}
+
+/** One host's own record. A newer one replaces an older one; see `roster.ts` for the order. */
+export interface MemberRecord extends PlacedMember {
+  /** Raised at every start and at every change the node makes of its record; persisted. */
+  readonly incarnation: number;
+  /** Multiaddrs under which it listens. */
+  readonly addresses: readonly string[];
+  /** Base URL of its HTTP API, for people and tools; empty when it has none. */
+  readonly http: string;
+  /** Random, drawn at every start: a record of oneself with an unknown mark means that one runs on an old copy of the data. */
+  readonly mark: string;
+}
