@@ -1,0 +1,224 @@
+/**
+ * What a node offers: byte-level requests and answers, the same for HTTP, for the native protocol and for the library.
+ * Everything that can fail rejects with `StoreError`.
+ */
+import type { QuorumSpec } from "./config.ts";
+import type { CancelSignal } from "./ports.ts";
+import type { NodeId } from "./identity.ts";
+import type { MemberKind, MemberStatus } from "./membership/member.ts";
+
+export type ValueKind = "opaque" | "lww" | "yjs";
+
+export interface Sibling {
+  readonly body: Uint8Array;
+  readonly contentType: string;
+  readonly kind: ValueKind;
+  /** When it was written, by the clock of the node that accepted it; ms since 1970. */
+  readonly timeMs: number;
+  /** The event's name: `actor:counter`. One dot names one value for ever. */
+  readonly dot: string;
+  readonly expiresAtMs?: number;
+}
+
+/** `siblings` empty: absent, and enough complete holders agree. Not knowing is `quorum-not-met`, never `absent`. */
+export interface ReadAnswer {
+  readonly siblings: readonly Sibling[];
+  /** A delete is concurrent with the siblings. */
+  readonly deleted: boolean;
+  /** Too few owners or complete holders answered: the values are real, but newer ones may exist. */
+  readonly degraded: boolean;
+  /** Opaque; give it back with the next put or delete. Null when the key was never written. */
+  readonly context: string | null;
+}
+
+/** What one replica holds of a key. `hint`: only on behalf of another; `none`: it is neither owner nor stand-in. */
+export type HoldingState = "complete" | "filling" | "hint" | "none";
+
+export interface LocalAnswer extends ReadAnswer {
+  readonly holding: HoldingState;
+}
+
+export interface GetOptions {
+  readonly r?: QuorumSpec;
+  readonly timeoutMs?: number;
+  readonly signal?: CancelSignal;
+}
+
+interface WriteOptions {
+  readonly context?: string;
+  readonly w?: QuorumSpec;
+  /** How many of the acks must come from owners rather than fallbacks. */
+  readonly pw?: QuorumSpec;
+  readonly timeoutMs?: number;
+  /** 16 hex digits chosen by the client: a repeat under the same id is the same event. */
+  readonly writeId?: string;
+  /** Also return what is live now. */
+  readonly returnSiblings?: boolean;
+  readonly signal?: CancelSignal;
+}
+
+export interface PutOptions extends WriteOptions {
+  readonly contentType?: string;
+  readonly kind?: ValueKind;
+  /** Refuse (`precondition-failed`) when a quorum read finds a value. Best effort: two racing puts may both succeed. */
+  readonly ifAbsent?: boolean;
+  /** Refuse (`precondition-failed`) unless a quorum read's context covers exactly this. Best effort, as above. */
+  readonly ifContext?: string;
+  /** The value reads as deleted this long after the write. */
+  readonly ttlMs?: number;
+}
+
+export type DeleteOptions = WriteOptions;
+
+/** Where a write is. */
+export interface Receipt {
+  /** Hosts that hold it durably: owners and stand-ins. */
+  readonly durable: readonly NodeId[];
+  /** Stand-ins and whom they stand for. */
+  readonly hinted: readonly { readonly for: NodeId; readonly at: NodeId }[];
+  readonly needed: number;
+  readonly got: number;
+  /** True only on an edge that is offline. */
+  readonly localOnly: boolean;
+  /** The write id could not be used (lww value, or a clock above its limit): a repeat would be a second event. */
+  readonly writeIdIgnored?: boolean;
+}
+
+export interface WriteAnswer {
+  /** Null when other values are live beside this one and were not returned: read before writing again. */
+  readonly context: string | null;
+  readonly receipt: Receipt;
+  readonly siblings?: readonly Sibling[];
+}
+
+export interface ListOptions {
+  readonly prefix?: string;
+  readonly limit?: number;
+  /** The `next` of the page before. */
+  readonly after?: string;
+  readonly timeoutMs?: number;
+}
+
+/** Names (without the bucket) in the order of their ring position. */
+export interface ListAnswer {
+  readonly keys: readonly string[];
+  readonly next: string | null;
+}
+
+export interface WatchEvent extends ReadAnswer {
+  readonly bucket: string;
+  readonly name: string;
+}
+
+export interface MemberView {
+  readonly id: NodeId;
+  readonly status: MemberStatus;
+  readonly kind: MemberKind;
+  /** This node can send requests to it now. */
+  readonly alive: boolean;
+  readonly zone: string;
+  readonly deviceGroup: string;
+  readonly capacity: number;
+  readonly tokens: number;
+  readonly life: number;
+  readonly incarnation: number;
+  readonly addresses: readonly string[];
+  readonly http: string;
+}
+
+export interface NodeStatus {
+  readonly id: NodeId;
+  readonly cluster: string;
+  /** Serving, and in contact with the cluster it was told to join. */
+  readonly ready: boolean;
+  /** What it waits for while not ready, and warnings such as fewer hosts than N; for people. */
+  readonly notices: readonly string[];
+  readonly n: number;
+  readonly r: QuorumSpec;
+  readonly w: QuorumSpec;
+  readonly members: readonly MemberView[];
+  /** Fingerprint of the placement-relevant state: equal on all hosts when they agree. */
+  readonly ring: string;
+  /** Undelivered hints held here for others. */
+  readonly hints: number;
+  readonly oldestHintMs: number;
+  readonly partitions: { readonly owned: number; readonly filling: number; readonly handingOff: number };
+  /** Keys held here, tombstones included. */
+  readonly keys: number;
+  readonly storage: {
+    readonly state: "ok" | "full" | "failed";
+    readonly bytes: number;
+    readonly freeBytes?: number;
+    readonly corruptRecords: number;
+    /** Directories with damaged data that were set aside. */
+    readonly setAside: readonly string[];
+  };
+  readonly uptimeMs: number;
+}
+
+export interface RingView {
+  readonly fingerprint: string;
+  readonly partitions: number;
+  readonly n: number;
+  /** Token -> host, by partition index; null: never assigned. */
+  readonly tokens: readonly (NodeId | null)[];
+  /** mean / max of tokens and of partitions owned, per capacity (paper 6.2). */
+  readonly efficiency: { readonly primary: number; readonly replica: number };
+}
+
+export interface Explanation {
+  readonly key: string;
+  /** MD5 of the key, 32 hex digits. */
+  readonly position: string;
+  readonly partition: number;
+  /** The walk: owners first, then fallbacks, with what each holds of the key. */
+  readonly preferenceList: readonly {
+    readonly id: NodeId;
+    readonly role: "owner" | "fallback";
+    readonly alive: boolean;
+    readonly zone: string;
+    /** Absent when it did not answer. */
+    readonly holding?: HoldingState;
+    /** Dots of the values live there. */
+    readonly dots?: readonly string[];
+    readonly clock?: readonly { readonly actor: string; readonly counter: number; readonly timeMs: number }[];
+    /** Its state equals the merge of all that answered. */
+    readonly upToDate?: boolean;
+  }[];
+}
+
+export interface PeerExplanation {
+  readonly id: NodeId;
+  readonly member: boolean;
+  readonly connected: boolean;
+  readonly addresses: readonly string[];
+  readonly rttMs?: number;
+  readonly rttP95Ms?: number;
+  readonly lastHeardAgoMs?: number;
+  readonly lastExchangeAgoMs?: number;
+  /** Its ring fingerprint at the last exchange, and whether it equals ours. */
+  readonly ring?: string;
+  readonly agrees?: boolean;
+  /** In words: what, if anything, keeps it from being used. */
+  readonly verdict: string;
+}
+
+/** A running node. `bucket` and `name` are checked (`bad-request`); limits are in `config.ts`. */
+export interface NodeApi {
+  get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer>;
+  /** This replica only: no network, no repair. */
+  getLocal(bucket: string, name: string): Promise<LocalAnswer>;
+  put(bucket: string, name: string, body: Uint8Array, options?: PutOptions): Promise<WriteAnswer>;
+  delete(bucket: string, name: string, options?: DeleteOptions): Promise<WriteAnswer>;
+  list(bucket: string, options?: ListOptions): Promise<ListAnswer>;
+  /** The current state first, then each change; ends when `signal` aborts. With `name`: that key, else all under `prefix`. */
+  watch(
+    bucket: string,
+    what: { readonly name: string } | { readonly prefix: string },
+    signal: CancelSignal,
+  ): AsyncIterable<WatchEvent>;
+  status(): Promise<NodeStatus>;
+  ring(): RingView;
+  explain(bucket: string, name: string): Promise<Explanation>;
+  explainPeer(id: string): PeerExplanation;
+}

@@ -1,0 +1,92 @@
+/**
+ * Every number with its unit, its default and the reason for it.
+ * Fixed for a cluster: `ClusterParameters`. Free per host: `NodeConfig`.
+ */
+
+/** Fixed when the first host creates the cluster, carried in the membership state; a host started with others refuses. */
+export interface ClusterParameters {
+  readonly name: string;
+  /** Q: equal partitions of the hash space; a power of two. Many more than hosts, so that load stays even (paper 6.2). */
+  readonly partitions: number;
+  /** N: replicas of each key. */
+  readonly n: number;
+  /** Who may talk to the cluster. `open`: anybody who can reach it. */
+  readonly admission: "open";
+}
+
+export const clusterDefaults = { name: "everwrite", partitions: 1024, n: 3, admission: "open" } as const;
+
+/** How many replicas must answer: `one`, `quorum` (majority of min(N, members)), `all`, or a number. */
+export type QuorumSpec = "one" | "quorum" | "all" | number;
+
+export interface NodeConfig {
+  readonly r: QuorumSpec;
+  readonly w: QuorumSpec;
+  readonly durability: "synced" | "buffered";
+
+  // -- limits on what is stored
+  readonly keyBytesMax: number;
+  readonly valueBytesMax: number;
+  readonly valueBytesWarn: number;
+  readonly contentTypeBytesMax: number;
+  readonly siblingsMax: number;
+  readonly siblingsWarn: number;
+  readonly siblingBytesMax: number;
+  readonly clockEntriesMax: number;
+  readonly clockDriftMaxMs: number;
+  readonly tombstoneGraceMs: number;
+
+  // -- requests
+  readonly requestTimeoutMs: number;
+  readonly requestTimeoutMaxMs: number;
+  readonly replicaTimeoutMs: number;
+  readonly speculativeDelayMinMs: number;
+  readonly readRepairShare: number;
+  readonly inlineValueBytesMax: number;
+  readonly requestsMax: number;
+
+  // -- replica
+  readonly cacheBytesMax: number;
+  readonly hintBytesMax: number;
+  readonly changeLogEntriesMax: number;
+
+  // -- background
+  readonly reconcileIntervalMs: number;
+  readonly suspectAfterMs: number;
+  readonly fillPageBytes: number;
+  readonly fillConcurrency: number;
+}
+
+export const nodeDefaults: NodeConfig = {
+  r: "quorum",
+  w: "quorum",
+  durability: "synced",
+
+  keyBytesMax: 1_024,
+  valueBytesMax: 1_048_576, // the paper's target: "objects that are relatively small (usually less than 1 MB)"
+  valueBytesWarn: 262_144,
+  contentTypeBytesMax: 128,
+  siblingsMax: 100, // Riak refuses at 100 too: more are a client that never reads
+  siblingsWarn: 10,
+  siblingBytesMax: 16_777_216, // one state must travel and be merged whole: keep it far below the 64 MiB message limit
+  clockEntriesMax: 50, // the paper says "say 10"; entries are 20 bytes, and dropping one early can bring a value back
+  clockDriftMaxMs: 60_000, // a stamp further ahead than this does not drag the clock along
+  tombstoneGraceMs: 86_400_000,
+
+  requestTimeoutMs: 5_000,
+  requestTimeoutMaxMs: 300_000,
+  replicaTimeoutMs: 2_000, // below the request's: a straggler becomes a hint while the client still waits
+  speculativeDelayMinMs: 5, // below it a second request costs more than the wait
+  readRepairShare: 0.1, // Dynamo repairs on read; a tenth of the reads checks all N
+  inlineValueBytesMax: 4_096, // a digest and a second trip cost more than sending this much
+  requestsMax: 4_096, // coordinated at once; above it clients get `overloaded` instead of a queue that grows
+
+  cacheBytesMax: 67_108_864, // states read again soon: saves the disk read of each read-modify-write
+  hintBytesMax: 1_073_741_824, // per target; above it the key is held, but no hint row is added
+  changeLogEntriesMax: 16_384, // watchers that fall further behind list anew
+
+  reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)
+  suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
+  fillPageBytes: 1_048_576,
+  fillConcurrency: 4,
+};

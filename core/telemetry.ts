@@ -1,0 +1,41 @@
+/**
+ * What happens inside, as one typed union. Logs (JSON) and metrics derive from it, so that they cannot disagree.
+ */
+import type { NodeId } from "./identity.ts";
+
+export type StoreEvent =
+  | { readonly kind: "ready"; readonly id: NodeId }
+  | { readonly kind: "cluster-created"; readonly cluster: string }
+  | { readonly kind: "waiting"; readonly for: string }
+  | { readonly kind: "joined"; readonly tokens: number }
+  | { readonly kind: "member-changed"; readonly id: NodeId; readonly status: string }
+  | { readonly kind: "ring-changed"; readonly fingerprint: string; readonly members: number }
+  | { readonly kind: "peer"; readonly id: NodeId; readonly state: "connected" | "disconnected" | "suspect" | "recovered" }
+  | { readonly kind: "filled"; readonly partitions: number; readonly keys: number; readonly ms: number }
+  | { readonly kind: "partition-lost"; readonly partitions: number }
+  | {
+      readonly kind: "request";
+      readonly verb: "get" | "put" | "delete" | "list";
+      readonly ms: number;
+      /** `ok`, `degraded` or the error's code. */
+      readonly outcome: string;
+      readonly siblings?: number;
+      readonly bytes?: number;
+    }
+  | { readonly kind: "read-repair"; readonly replicas: number }
+  | { readonly kind: "speculative-read" }
+  | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
+  | { readonly kind: "value-large"; readonly key: string; readonly bytes: number }
+  | { readonly kind: "siblings-many"; readonly key: string; readonly siblings: number }
+  | { readonly kind: "clock-truncated"; readonly key: string; readonly entries: number; readonly forced: boolean }
+  | { readonly kind: "conflict"; readonly key: string; readonly discardedDot: string; readonly timeMs: number }
+  | { readonly kind: "corrupt-record"; readonly where: string }
+  | { readonly kind: "storage"; readonly state: "ok" | "full" | "failed"; readonly reason: string }
+  | { readonly kind: "old-data"; readonly reason: string }
+  | { readonly kind: "bad-frame"; readonly from: string; readonly reason: string }
+  | { readonly kind: "task-failed"; readonly task: string; readonly reason: string };
+
+/** Where events go. Must not throw and must not block. */
+export interface Telemetry {
+  event(event: StoreEvent): void;
+}
