@@ -18,13 +18,23 @@ build();
 if (source) run(join("dist", source.replace(/\.ts$/, ".js")), rest);
 
 function build() {
-  const compiler = join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
-  const { status } = spawnSync(process.execPath, [compiler, "-b"], { stdio: "inherit" });
-  if (status === 0) return;
-  console.error("The build failed, so nothing was run.");
+  const compiler = findCompiler();
+  if (compiler && spawnSync(process.execPath, [compiler, "-b"], { stdio: "inherit" }).status === 0) return;
+  console.error(
+    compiler ? "The build failed, so nothing was run." : "Run `npm install` first: there is no compiler yet.",
+  );
   // Whoever reads the last line of a test run finds one.
   if (source?.startsWith("test/")) console.log("0 passed, 1 failed");
   process.exit(1);
+}
+
+function findCompiler() {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
+  } catch (error) {
+    if (error.code === "MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
 }
 
 function run(program, programArguments) {
