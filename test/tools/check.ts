@@ -3,8 +3,7 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
 interface Step {
   readonly name: string;
@@ -29,9 +28,9 @@ process.exitCode = broken.length === 0 && tests.code === 0 ? 0 : 1;
 
 /** The file behind a package's command, so that it runs without a shell on every platform. */
 function binary(packageName: string): string {
-  const manifestPath = createRequire(import.meta.url).resolve(`${packageName}/package.json`);
-  const manifest = JSON.parse(readFileSync(manifestPath, "utf8")) as { bin: Record<string, string> };
-  return join(dirname(manifestPath), manifest.bin[packageName] ?? "");
+  const folder = join("node_modules", packageName);
+  const manifest = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { bin: Record<string, string> };
+  return join(folder, manifest.bin[packageName] ?? "");
 }
 
 async function runStep(step: Step): Promise<boolean> {
