@@ -23,6 +23,9 @@ interface FileReport {
   output: string;
 }
 
+// For the test processes: their failures name lines of the source.
+process.env["NODE_OPTIONS"] ??= "--enable-source-maps";
+
 const root = resolve("dist/test");
 const { values: options, positionals: filters } = parseArgs({
   allowPositionals: true,
@@ -96,9 +99,10 @@ function failedByChildren(error: unknown): boolean {
   return (error as { failureType?: string }).failureType === "subtestsFailed";
 }
 
-/** The runner wraps what a test threw. */
+/** The runner wraps what a test threw; its own frames below the test's say nothing. */
 function describe(error: Error): string {
-  return inspect(error.cause ?? error, { depth: 8, colors: process.stdout.isTTY });
+  const detail = inspect(error.cause ?? error, { depth: 8, colors: process.stdout.isTTY });
+  return detail.replaceAll(/\n.* at .*\bnode:internal\/.*/g, "");
 }
 
 function printFile({ file, passed, failures, output }: FileReport, ms: number): void {
