@@ -34,7 +34,12 @@ export interface Random {
 export type Namespace = "objects" | "hints" | "meta" | "merkle";
 
 export type StorageOperation =
-  | { readonly kind: "put"; readonly ns: Namespace; readonly key: Uint8Array; readonly value: Uint8Array }
+  | {
+      readonly kind: "put";
+      readonly ns: Namespace;
+      readonly key: Uint8Array;
+      readonly value: Uint8Array;
+    }
   | { readonly kind: "delete"; readonly ns: Namespace; readonly key: Uint8Array };
 
 /** Byte-wise ordered range: `gte` inclusive, `lt` exclusive. */
@@ -62,6 +67,8 @@ export interface Page {
   readonly rows: readonly Row[];
   /** Ask again with this as `gte` (or as `lt` when reverse); null at the end. */
   readonly next: Uint8Array | null;
+  /** Rows of this stretch could not be read, not even their keys: the page lacks them, and the scan may go on. */
+  readonly damaged?: boolean;
 }
 
 /** `synced`: resolves after the bytes are on the disk. `buffered`: after the engine has them (paper 6.1). */
@@ -130,7 +137,11 @@ export interface PeerState {
 }
 
 /** Answers one request. `deadlineMs` is in this node's `clock.now()`: work not begun by then is dropped. */
-export type RequestHandler = (from: NodeId, body: Uint8Array, deadlineMs: number) => Promise<Uint8Array>;
+export type RequestHandler = (
+  from: NodeId,
+  body: Uint8Array,
+  deadlineMs: number,
+) => Promise<Uint8Array>;
 
 /**
  * Requests to authenticated peers. Must:
