@@ -34,12 +34,7 @@ export interface Random {
 export type Namespace = "objects" | "hints" | "meta" | "merkle";
 
 export type StorageOperation =
-  | {
-      readonly kind: "put";
-      readonly ns: Namespace;
-      readonly key: Uint8Array;
-      readonly value: Uint8Array;
-    }
+  | { readonly kind: "put"; readonly ns: Namespace; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly kind: "delete"; readonly ns: Namespace; readonly key: Uint8Array };
 
 /** Byte-wise ordered range: `gte` inclusive, `lt` exclusive. */
@@ -137,11 +132,7 @@ export interface PeerState {
 }
 
 /** Answers one request. `deadlineMs` is in this node's `clock.now()`: work not begun by then is dropped. */
-export type RequestHandler = (
-  from: NodeId,
-  body: Uint8Array,
-  deadlineMs: number,
-) => Promise<Uint8Array>;
+export type RequestHandler = (from: NodeId, body: Uint8Array, deadlineMs: number) => Promise<Uint8Array>;
 
 /**
  * Requests to authenticated peers. Must:

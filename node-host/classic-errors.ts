@@ -10,18 +10,14 @@ export function storageError(error: unknown, doing: string, directory: string): 
   // A bug, not a failure of storage.
   if (error instanceof TypeError || error instanceof RangeError) throw error;
   const kind = kindOf(error);
-  const reason =
-    kind === "locked"
-      ? "another process (or another store of this one) has it open"
-      : textOf(error);
+  const reason = kind === "locked" ? "another process (or another store of this one) has it open" : textOf(error);
   return new StorageError(kind, `cannot ${doing} ${directory}: ${reason}`, { cause: error });
 }
 
 export function kindOf(error: unknown): StorageErrorKind {
   const code = codeOf(error);
   // A failed open wraps the reason; `NOT_OPEN` without one means closed.
-  if (code === "LEVEL_DATABASE_NOT_OPEN")
-    return causeOf(error) === undefined ? "closed" : kindOf(causeOf(error));
+  if (code === "LEVEL_DATABASE_NOT_OPEN") return causeOf(error) === undefined ? "closed" : kindOf(causeOf(error));
   if (code === "LEVEL_ITERATOR_NOT_OPEN") return "closed";
   if (code === "LEVEL_LOCKED") return "locked";
   if (code === "LEVEL_CORRUPTION") return "corrupt";

@@ -40,8 +40,7 @@ export async function checkFormat(database: Database): Promise<void> {
   const stored = await database.get(formatKey);
   if (stored === undefined) {
     const first = await database.keys({ limit: 1 }).all();
-    if (first.length > 0)
-      throw new StorageError("version", `${database.location} is a LevelDB, but not of Everwrite`);
+    if (first.length > 0) throw new StorageError("version", `${database.location} is a LevelDB, but not of Everwrite`);
     return database.put(formatKey, Buffer.from(String(format)), { sync: true });
   }
   const found = Number(Buffer.from(stored).toString());

@@ -16,11 +16,7 @@ const noBytes = new Uint8Array();
 /** As LevelDB gives it; `keysOnly` leaves the value undefined, whatever the typings say. */
 type Entry = readonly [key: Uint8Array, value: Uint8Array | undefined];
 
-export async function readPage(
-  database: Database,
-  ns: Namespace,
-  request: PageRequest,
-): Promise<Page> {
+export async function readPage(database: Database, ns: Namespace, request: PageRequest): Promise<Page> {
   const iterator = openIterator(database, ns, request);
   try {
     // One more than the iterator's own limit: only an iterator that has ended reports damage that it skipped.
@@ -34,11 +30,7 @@ export async function readPage(
  * LevelDB skips a block that it cannot decode, and says so only at the end of the scan, when it throws away what it has
  * gathered. Row by row, the readable ones are had before it does.
  */
-export async function salvagePage(
-  database: Database,
-  ns: Namespace,
-  request: PageRequest,
-): Promise<Page> {
+export async function salvagePage(database: Database, ns: Namespace, request: PageRequest): Promise<Page> {
   const iterator = openIterator(database, ns, request);
   const entries: Entry[] = [];
   let bytes = 0;

@@ -6,15 +6,7 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
-import type {
-  Durability,
-  KeyRange,
-  Namespace,
-  Page,
-  PageRequest,
-  Storage,
-  StorageOperation,
-} from "../core/ports.ts";
+import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
 import { StorageError } from "../core/ports.ts";
 import type { Database } from "./classic-directory.ts";
 import { droppedLogBytes, openDatabase, openDirectory } from "./classic-directory.ts";
@@ -114,10 +106,7 @@ export class ClassicStorage implements Storage {
     let from: Uint8Array | null | undefined = range.gte;
     while (from !== null) {
       const request = { ...range, limit: clearStepRows, keysOnly: true };
-      const page: Page = await this.page(
-        ns,
-        from === undefined ? request : { ...request, gte: from },
-      );
+      const page: Page = await this.page(ns, from === undefined ? request : { ...request, gte: from });
       await this.batch(
         page.rows.map(({ key }) => ({ kind: "delete", ns, key })),
         "synced",
@@ -147,12 +136,9 @@ export class ClassicStorage implements Storage {
   async #reading<Result>(read: (database: Database) => Promise<Result>): Promise<Result> {
     this.#refuseIfClosed();
     try {
-      return await read(
-        this.#reopening === undefined ? this.#database : await this.#openDatabase(),
-      );
+      return await read(this.#reopening === undefined ? this.#database : await this.#openDatabase());
     } catch (error: unknown) {
-      if (kindOf(error) !== "closed" || this.#closed)
-        throw storageError(error, "read", this.directory);
+      if (kindOf(error) !== "closed" || this.#closed) throw storageError(error, "read", this.directory);
     }
     try {
       // The instance was exchanged under this read: once more, on the new one.

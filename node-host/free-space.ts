@@ -8,9 +8,7 @@ import { StorageError } from "../core/ports.ts";
 import { storageError } from "./classic-errors.ts";
 
 /** Asks the disk; `bavail` blocks of `bsize` bytes are free for this user. */
-export type AskDisk = (
-  path: string,
-) => Promise<{ readonly bavail: number; readonly bsize: number }>;
+export type AskDisk = (path: string) => Promise<{ readonly bavail: number; readonly bsize: number }>;
 
 /** Free space changes under us (other programs), but asking costs a trip to the thread pool. */
 const lookIntervalMs = 200;

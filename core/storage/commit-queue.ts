@@ -68,9 +68,7 @@ export class CommitQueue {
   #admit(): void {
     let admitted = 0;
     for (const commit of this.#parked) {
-      const fits =
-        this.#waitingBytes === 0 ||
-        this.#waitingBytes + commit.bytes <= this.#limits.waitingBytesMax;
+      const fits = this.#waitingBytes === 0 || this.#waitingBytes + commit.bytes <= this.#limits.waitingBytesMax;
       if (!fits) break;
       commit.operations = commit.operations.map(sealed);
       this.#waitingBytes += commit.bytes;
@@ -87,9 +85,7 @@ export class CommitQueue {
       const group = this.#takeGroup();
       if (group.length === 0) break;
       // One batch has one durability: the strictest caller decides, the others only wait a little longer.
-      const durability = group.some((commit) => commit.durability === "synced")
-        ? "synced"
-        : "buffered";
+      const durability = group.some((commit) => commit.durability === "synced") ? "synced" : "buffered";
       try {
         await this.#storage.batch(operationsOf(group), durability);
         for (const commit of group) commit.resolve();

@@ -3,16 +3,7 @@
  * Invariant: `keys` of a table is strictly ascending and `values[i]` belongs to `keys[i]`.
  * An insert moves the rows behind it, which is fine up to some 100,000 rows: a browser session, a simulated disk.
  */
-import type {
-  Durability,
-  KeyRange,
-  Namespace,
-  Page,
-  PageRequest,
-  Row,
-  Storage,
-  StorageOperation,
-} from "../ports.ts";
+import type { Durability, KeyRange, Namespace, Page, PageRequest, Row, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 
 interface Table {
@@ -121,10 +112,7 @@ function valueOf({ keys, values }: Table, key: Uint8Array): Uint8Array | undefin
   return isAt(keys, at, key) ? values[at] : undefined;
 }
 
-function indexRange(
-  keys: readonly Uint8Array[],
-  { gte, lt }: KeyRange,
-): { from: number; to: number } {
+function indexRange(keys: readonly Uint8Array[], { gte, lt }: KeyRange): { from: number; to: number } {
   const from = gte === undefined ? 0 : lowerBound(keys, gte);
   const to = lt === undefined ? keys.length : lowerBound(keys, lt);
   return { from, to: Math.max(from, to) };

@@ -4,14 +4,7 @@
  * Invariant: a value comes back exactly as it was committed, or the read says `corrupt`; never a third thing.
  */
 import { toHexString } from "lib0/buffer";
-import type {
-  Durability,
-  KeyRange,
-  Namespace,
-  PageRequest,
-  Storage,
-  StorageOperation,
-} from "../ports.ts";
+import type { Durability, KeyRange, Namespace, PageRequest, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import type { CommitLimits } from "./commit-queue.ts";
 import { CommitQueue } from "./commit-queue.ts";
@@ -61,26 +54,19 @@ export class RecordStore {
    * Writes all operations or none; resolves when they are as durable as asked. The arrays must not change until then.
    * After a rejection the outcome is open: the batch may have reached the disk, whole, and come back after a restart.
    */
-  commit(
-    operations: readonly StorageOperation[],
-    durability: Durability = "synced",
-  ): Promise<void> {
+  commit(operations: readonly StorageOperation[], durability: Durability = "synced"): Promise<void> {
     return this.#queue.commit(operations, durability);
   }
 
   /** Rejects as `corrupt`, naming the record, when what is stored is not what was written. */
   async get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
     const value = await this.#read(ns, key);
-    if (value === "corrupt")
-      throw new StorageError("corrupt", `damaged record in ${ns}: key ${toHexString(key)}`);
+    if (value === "corrupt") throw new StorageError("corrupt", `damaged record in ${ns}: key ${toHexString(key)}`);
     return value;
   }
 
   /** Damaged records are told one by one, so that one does not hide the others. */
-  async getMany(
-    ns: Namespace,
-    keys: readonly Uint8Array[],
-  ): Promise<(Uint8Array | undefined | "corrupt")[]> {
+  async getMany(ns: Namespace, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined | "corrupt")[]> {
     try {
       const records = await this.#storage.getMany(ns, keys);
       return records.map((record, index) => this.#unseal(ns, keys[index]!, record));
@@ -128,11 +114,7 @@ export class RecordStore {
     }
   }
 
-  #unseal(
-    ns: Namespace,
-    key: Uint8Array,
-    record: Uint8Array | undefined,
-  ): Uint8Array | undefined | "corrupt" {
+  #unseal(ns: Namespace, key: Uint8Array, record: Uint8Array | undefined): Uint8Array | undefined | "corrupt" {
     if (record === undefined) return undefined;
     const value = unsealRecord(ns, key, record);
     if (value !== undefined) return value;

@@ -31,19 +31,12 @@ export function sealRecord(ns: Namespace, key: Uint8Array, value: Uint8Array): U
 }
 
 /** A view of the value, without a copy; undefined when the record is damaged. */
-export function unsealRecord(
-  ns: Namespace,
-  key: Uint8Array,
-  sealed: Uint8Array,
-): Uint8Array | undefined {
+export function unsealRecord(ns: Namespace, key: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
   const length = sealed.length - sealBytes;
   if (length < 0) return undefined;
   // Not `subarray`: engines hand out `Buffer`s, whose `slice` shares memory where that of a `Uint8Array` copies.
   const value = new Uint8Array(sealed.buffer, sealed.byteOffset, length);
   const stored =
-    sealed[length]! |
-    (sealed[length + 1]! << 8) |
-    (sealed[length + 2]! << 16) |
-    (sealed[length + 3]! << 24);
+    sealed[length]! | (sealed[length + 1]! << 8) | (sealed[length + 2]! << 16) | (sealed[length + 3]! << 24);
   return crc32c(value, crc32c(key, seedOf[ns])) === stored ? value : undefined;
 }

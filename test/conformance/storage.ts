@@ -4,14 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import fc from "fast-check";
-import type {
-  KeyRange,
-  Namespace,
-  PageRequest,
-  Row,
-  Storage,
-  StorageOperation,
-} from "../../core/ports.ts";
+import type { KeyRange, Namespace, PageRequest, Row, Storage, StorageOperation } from "../../core/ports.ts";
 import { StorageError } from "../../core/ports.ts";
 
 export interface Opened {
@@ -24,13 +17,8 @@ const namespaces: readonly Namespace[] = ["objects", "hints", "meta", "merkle"];
 
 export const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 export const text = (value: string): Uint8Array => Uint8Array.from(Buffer.from(value));
-export const hex = (value: Uint8Array | undefined): string | undefined =>
-  value && Buffer.from(value).toString("hex");
-export const put = (
-  key: Uint8Array,
-  value: Uint8Array,
-  ns: Namespace = "objects",
-): StorageOperation => ({
+export const hex = (value: Uint8Array | undefined): string | undefined => value && Buffer.from(value).toString("hex");
+export const put = (key: Uint8Array, value: Uint8Array, ns: Namespace = "objects"): StorageOperation => ({
   kind: "put",
   ns,
   key,
@@ -41,8 +29,7 @@ export const del = (key: Uint8Array, ns: Namespace = "objects"): StorageOperatio
   ns,
   key,
 });
-export const isKind = (kind: string) => (error: unknown) =>
-  error instanceof StorageError && error.kind === kind;
+export const isKind = (kind: string) => (error: unknown) => error instanceof StorageError && error.kind === kind;
 
 /** All rows of a range, page by page; checks what holds for every page. */
 export async function scan(storage: Storage, ns: Namespace, request: PageRequest): Promise<Row[]> {
@@ -85,10 +72,7 @@ export function storageConformance(name: string, open: () => Promise<Opened>): v
       for (const ns of namespaces) assert.equal(hex(await storage.get(ns, key)), hex(text(ns)));
       await storage.batch([del(key, "hints")], "buffered");
       assert.equal(await storage.get("hints", key), undefined);
-      assert.deepEqual(
-        pairs(await scan(storage, "meta", { limit: 10 })),
-        pairs([{ key, value: text("meta") }]),
-      );
+      assert.deepEqual(pairs(await scan(storage, "meta", { limit: 10 })), pairs([{ key, value: text("meta") }]));
       for (const ns of namespaces) await storage.clear(ns, {});
     });
 
@@ -102,11 +86,7 @@ export function storageConformance(name: string, open: () => Promise<Opened>): v
 
     test("batches of one caller are applied in the order of the calls, without waiting between them", async () => {
       const key = text("race");
-      await Promise.all(
-        Array.from({ length: 50 }, (_, index) =>
-          storage.batch([put(key, bytes(index))], "buffered"),
-        ),
-      );
+      await Promise.all(Array.from({ length: 50 }, (_, index) => storage.batch([put(key, bytes(index))], "buffered")));
       assert.equal(hex(await storage.get("objects", key)), hex(bytes(49)));
     });
 
@@ -117,18 +97,8 @@ export function storageConformance(name: string, open: () => Promise<Opened>): v
 
     test("getMany answers in the order of the keys, with undefined for the absent and repeated for the repeated", async () => {
       await storage.batch([put(text("m1"), text("1")), put(text("m2"), text("2"))], "synced");
-      const values = await storage.getMany("objects", [
-        text("m2"),
-        text("none"),
-        text("m1"),
-        text("m2"),
-      ]);
-      assert.deepEqual(values.map(hex), [
-        hex(text("2")),
-        undefined,
-        hex(text("1")),
-        hex(text("2")),
-      ]);
+      const values = await storage.getMany("objects", [text("m2"), text("none"), text("m1"), text("m2")]);
+      assert.deepEqual(values.map(hex), [hex(text("2")), undefined, hex(text("1")), hex(text("2"))]);
       assert.deepEqual(await storage.getMany("objects", []), []);
     });
 
@@ -213,10 +183,7 @@ export function storageConformance(name: string, open: () => Promise<Opened>): v
         assert.equal(await rowsFor(101, reverse), 2);
         assert.equal(await rowsFor(350, reverse), 4);
         assert.equal(await rowsFor(5_000, reverse), 10);
-        assert.equal(
-          (await scan(storage, "meta", { limit: 100, maxBytes: 250, reverse })).length,
-          10,
-        );
+        assert.equal((await scan(storage, "meta", { limit: 100, maxBytes: 250, reverse })).length, 10);
       }
     });
 
@@ -237,10 +204,9 @@ export function storageConformance(name: string, open: () => Promise<Opened>): v
       const left = await scan(storage, "merkle", { limit: 1_000, keysOnly: true });
       assert.deepEqual(
         left.map((row) => hex(row.key)),
-        [
-          ...Array.from({ length: 10 }, (_, at) => at),
-          ...Array.from({ length: 10 }, (_, at) => 2_990 + at),
-        ].map((at) => hex(key(at))),
+        [...Array.from({ length: 10 }, (_, at) => at), ...Array.from({ length: 10 }, (_, at) => 2_990 + at)].map((at) =>
+          hex(key(at)),
+        ),
       );
       await storage.clear("merkle", {});
       assert.deepEqual(await scan(storage, "merkle", { limit: 10 }), []);
@@ -346,7 +312,7 @@ async function followModel(storage: Storage, steps: readonly Step[]): Promise<vo
     } else if (now.do === "clear") {
       await storage.clear(now.ns, now.range);
       const table = model.get(now.ns)!;
-      for (const key of [...table.keys()]) if (inRange(key, now.range)) table.delete(key);
+      for (const key of table.keys()) if (inRange(key, now.range)) table.delete(key);
     } else if (now.do === "get") {
       assert.equal(hex(await storage.get(now.ns, now.key)), model.get(now.ns)!.get(hex(now.key)!));
     } else {
