@@ -25,12 +25,12 @@ export function kindOf(error: unknown): StorageErrorKind {
   return /no space left|quota exceeded/i.test(textOf(error)) ? "full" : "io";
 }
 
-function textOf(error: unknown): string {
+export function textOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return causeOf(error) === undefined ? error.message : textOf(causeOf(error));
 }
 
-function codeOf(error: unknown): unknown {
+export function codeOf(error: unknown): unknown {
   return error instanceof Error && "code" in error ? error.code : undefined;
 }
 

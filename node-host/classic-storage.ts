@@ -4,29 +4,29 @@
  * more is written to that instance, because its log may end in half a record, which would hide all records behind it;
  * reads go on meanwhile.
  */
-import { readdir, stat } from "node:fs/promises";
+import { mkdir, readdir, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
 import { StorageError } from "../core/ports.ts";
 import type { Database } from "./classic-directory.ts";
-import { droppedLogBytes, openDatabase, openDirectory } from "./classic-directory.ts";
+import { closeDatabase, droppedLogBytes, headroomFor, openDatabase, openDirectory } from "./classic-directory.ts";
 import { kindOf, storageError } from "./classic-errors.ts";
 import { checkFormat, prefixed } from "./classic-format.ts";
 import { readPage, salvagePage } from "./classic-page.ts";
+import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
 
 export interface ClassicStorageOptions {
   /** Used by LevelDB alone, and renamed when it is damaged: so neither a mount point nor a home for other files. */
   readonly directory: string;
-  /** Puts are refused as `full` when the disk has less than this free. Default 16 MiB: two logs and a compaction. */
+  /** Puts are refused as `full` when the disk has less than this free. Default 64 MiB; 16 MiB on disks below 1 GiB. */
   readonly headroomBytes?: number;
   /** How to ask for free space; `statfs` unless a test says otherwise. */
   readonly askDisk?: AskDisk;
 }
 
 const clearStepRows = 1_000;
-const headroomBytesDefault = 16 * 1024 * 1024;
 
 /** What opening found. */
 interface Opening {
@@ -40,14 +40,25 @@ interface Opening {
  * @throws StorageError `locked`, `full`, `version`, `io`, or `corrupt` when the damaged directory cannot be renamed
  */
 export async function openClassicStorage(options: ClassicStorageOptions): Promise<ClassicStorage> {
-  const { directory, headroomBytes = headroomBytesDefault, askDisk } = options;
-  const { database, ...found } = await openDirectory(directory);
+  const { directory, askDisk = statfs } = options;
+  const headroomBytes = options.headroomBytes ?? (await defaultHeadroom(directory, askDisk));
+  const { database, ...found } = await openDirectory(directory, headroomBytes);
   try {
     await checkFormat(database);
     const opening = { ...found, droppedLogBytes: await droppedLogBytes(directory) };
     return new ClassicStorage(database, new FreeSpace(directory, headroomBytes, askDisk), opening);
   } catch (error: unknown) {
-    await database.close();
+    await closeDatabase(database);
+    throw storageError(error, "open", directory);
+  }
+}
+
+async function defaultHeadroom(directory: string, askDisk: AskDisk): Promise<number> {
+  try {
+    await mkdir(directory, { recursive: true });
+    const { blocks, bsize } = await askDisk(directory);
+    return headroomFor(blocks * bsize);
+  } catch (error: unknown) {
     throw storageError(error, "open", directory);
   }
 }
@@ -125,11 +136,17 @@ export class ClassicStorage implements Storage {
     };
   }
 
+  /** Reads every table file and names those whose checksums are wrong; LevelDB does not look at them. */
+  async damagedTables(): Promise<readonly string[]> {
+    this.#refuseIfClosed();
+    return damagedTables(this.directory);
+  }
+
   /** Waits for the writes under way. Closing twice is harmless. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#lastWrite;
-    const reopened = () => this.#database.close();
+    const reopened = () => closeDatabase(this.#database);
     await (this.#reopening?.then(reopened, reopened) ?? reopened());
   }
 
@@ -185,10 +202,10 @@ export class ClassicStorage implements Storage {
   }
 
   async #exchange(): Promise<void> {
-    await this.#database.close();
+    await closeDatabase(this.#database);
     this.#refuseIfClosed();
     try {
-      this.#database = await openDatabase(this.directory);
+      this.#database = await openDatabase(this.directory, this.#space.headroomBytes);
     } catch (error: unknown) {
       throw storageError(error, "reopen", this.directory);
     }

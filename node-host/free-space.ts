@@ -3,12 +3,16 @@
  * reopened, and needs room for its log, tables and manifest to do so.
  * Invariant: nothing is admitted while, as last seen, less than the headroom is free.
  */
-import { statfs } from "node:fs/promises";
 import { StorageError } from "../core/ports.ts";
 import { storageError } from "./classic-errors.ts";
 
-/** Asks the disk; `bavail` blocks of `bsize` bytes are free for this user. */
-export type AskDisk = (path: string) => Promise<{ readonly bavail: number; readonly bsize: number }>;
+/** What `statfs` answers: of `blocks` blocks of `bsize` bytes, `bavail` are free for this user. */
+export interface Disk {
+  readonly blocks: number;
+  readonly bavail: number;
+  readonly bsize: number;
+}
+export type AskDisk = (path: string) => Promise<Disk>;
 
 /** Free space changes under us (other programs), but asking costs a trip to the thread pool. */
 const lookIntervalMs = 200;
@@ -18,23 +22,23 @@ const lookAfterShare = 1 / 8;
 const deleteShare = 1 / 4;
 
 export class FreeSpace {
+  readonly headroomBytes: number;
   readonly #directory: string;
-  readonly #headroomBytes: number;
   readonly #ask: AskDisk;
   #freeBytes = 0;
   #admittedBytes = 0;
   #lookedAtMs = -Infinity;
 
-  constructor(directory: string, headroomBytes: number, ask: AskDisk = statfs) {
+  constructor(directory: string, headroomBytes: number, ask: AskDisk) {
     this.#directory = directory;
-    this.#headroomBytes = headroomBytes;
+    this.headroomBytes = headroomBytes;
     this.#ask = ask;
   }
 
   /** Rejects as `full` a write of `bytes` that would eat into the headroom. */
   async admit(bytes: number, deletesOnly: boolean): Promise<void> {
     if (this.#isStale()) await this.look();
-    const keepBytes = deletesOnly ? this.#headroomBytes * deleteShare : this.#headroomBytes;
+    const keepBytes = deletesOnly ? this.headroomBytes * deleteShare : this.headroomBytes;
     const left = this.#freeBytes - this.#admittedBytes - bytes;
     if (left < keepBytes) throw this.#full();
     this.#admittedBytes += bytes;
@@ -61,7 +65,7 @@ export class FreeSpace {
   #isStale(): boolean {
     return (
       performance.now() - this.#lookedAtMs >= lookIntervalMs ||
-      this.#admittedBytes >= this.#headroomBytes * lookAfterShare
+      this.#admittedBytes >= this.headroomBytes * lookAfterShare
     );
   }
 
@@ -70,7 +74,7 @@ export class FreeSpace {
     return new StorageError(
       "full",
       `cannot write ${this.#directory}: ${mebibytes(this.#freeBytes)} MiB free on its disk, ` +
-        `${mebibytes(this.#headroomBytes)} MiB are kept as headroom`,
+        `${mebibytes(this.headroomBytes)} MiB are kept as headroom`,
     );
   }
 }
