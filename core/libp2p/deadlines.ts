@@ -30,6 +30,14 @@ export class Deadlines {
     return () => bucket.delete(run);
   }
 
+  /** Nobody waits any more: all that is left is over now, and no timer keeps the process alive. */
+  stop(): void {
+    this.#stopTimer?.();
+    const left = [...this.#buckets.values()];
+    this.#buckets.clear();
+    for (const bucket of left) for (const run of bucket) run();
+  }
+
   #arm(tick: number): void {
     this.#stopTimer?.();
     this.#timerTick = tick;

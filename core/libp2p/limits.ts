@@ -27,7 +27,7 @@ export interface TransportLimits extends FrameLimits {
 export const defaultTransportLimits: TransportLimits = {
   ...defaultFrameLimits,
   requestsInFlightMax: 1024,
-  requestBytesInFlightMax: 16 * 1024 * 1024,
+  requestBytesInFlightMax: 64 * 1024 * 1024,
   handlersMax: 256,
   outboundBytesMax: 64 * 1024 * 1024,
   silentMs: 10_000,

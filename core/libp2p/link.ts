@@ -137,8 +137,15 @@ export class Link implements Answerable {
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.now() + timeoutMs;
       const asked: Asked = {
-        ...{ body, bytes: body.length + askedBytes, deadlineMs, resolve, reject },
-        ...{ stopDeadline: noStop, sentMs: 0, outgoing: undefined, settled: false },
+        body,
+        bytes: body.length + askedBytes,
+        deadlineMs,
+        resolve,
+        reject,
+        stopDeadline: noStop,
+        sentMs: 0,
+        outgoing: undefined,
+        settled: false,
       };
       asked.stopDeadline = deadlines.add(deadlineMs, () => this.#expire(asked, timeoutMs));
       this.#backlog.push(asked);

@@ -282,6 +282,7 @@ class TransportOverLibp2p implements Libp2pTransport {
     for (const peer of this.#peers.values())
       for (const link of peer.links) link.close("this node stops");
     this.#peers.clear();
+    this.#deadlines.stop();
   }
 
   /** Resolves when every answer that was owed is written, or when the grace is over. */
