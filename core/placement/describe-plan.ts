@@ -7,7 +7,7 @@ import { applyPlan } from "./plan.ts";
 import type { Plan } from "./plan.ts";
 import { Ring } from "./ring.ts";
 import type { Placement } from "./ring.ts";
-import { fairShares } from "./shares.ts";
+import { fairShares, sum } from "./shares.ts";
 
 export interface Change {
   readonly before: number;
@@ -46,7 +46,7 @@ export function describePlan(placement: Placement, plan: Plan): PlanFigures {
     })),
     partitionsChanged: allPartitions(before.partitions).filter((p) => moved[p]! > 0 || newOwners(after, before, p) > 0)
       .length,
-    replicasMoved: moved.reduce((sum, count) => sum + count, 0),
+    replicasMoved: sum(moved),
     primaryEfficiency: { before: efficiencyBefore.primary, after: efficiencyAfter.primary },
     replicaEfficiency: { before: efficiencyBefore.replica, after: efficiencyAfter.replica },
   };
@@ -75,7 +75,6 @@ function newOwners(before: Ring, after: Ring, partition: Parameters<Ring["owners
 /** Total load over total share is the mean per share; the busiest host decides how much of the whole can be used. */
 function meanToMax(loads: readonly number[], shares: readonly number[]): number {
   if (loads.length === 0) return 1;
-  const sum = (numbers: readonly number[]): number => numbers.reduce((total, number) => total + number, 0);
   const max = Math.max(...loads.map((load, host) => load / shares[host]!));
   return sum(loads) / sum(shares) / max;
 }

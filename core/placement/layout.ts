@@ -7,12 +7,16 @@
  * primary load, replica load and movement come out right together.
  */
 import type { PlacedMember } from "../membership/member.ts";
+import { shuffled } from "./chance.ts";
 import { domainsOf } from "./domains.ts";
 import type { Domains } from "./domains.ts";
-import type { Shuffle } from "./shuffle.ts";
+import { heldBy, nobody } from "./shares.ts";
 
-/** Nobody among the hosts of the layout has the token. */
-export const nobody = -1;
+/**
+ * Tokens. Dealing strictly in turn makes a regular pattern: a later host of a zone finds no gap in it that is wide enough, and
+ * the load of a host that fails falls on one neighbour.
+ */
+const unevenness = 4;
 
 export class Layout {
   readonly hosts: readonly PlacedMember[];
@@ -46,8 +50,8 @@ export class Layout {
   }
 
   /** Gives tokens to `host` until it has its quota: from hosts above theirs, where it makes the fewest defects. */
-  take(host: number, shuffle: Shuffle): void {
-    const donors = shuffle(this.tokens.length).filter(
+  take(host: number, random: () => number): void {
+    const donors = shuffled(this.tokens.length, random).filter(
       (token) => this.tokens[token] !== host && !this.#frozen.has(token),
     );
     const costs = new Map(donors.map((token) => [token, this.#defectsAdded(token, host)]));
@@ -62,12 +66,14 @@ export class Layout {
   }
 
   /** Gives each of the tokens to the one of `receivers` that makes the fewest defects there and has most to receive. */
-  settle(tokens: readonly number[], receivers: readonly number[]): void {
+  settle(tokens: readonly number[], receivers: readonly number[], random: () => number): void {
     for (const token of tokens) {
       if (this.#frozen.has(token)) continue;
-      const costs = new Map(receivers.map((host) => [host, this.#costOfSettling(token, host)]));
-      const best = receivers.reduce((a, b) => (costs.get(b)! < costs.get(a)! ? b : a));
-      this.give(token, best);
+      const costs = new Map(receivers.map((host) => [host, this.#costOfSettling(token, host, random())]));
+      this.give(
+        token,
+        receivers.reduce((best, host) => (costs.get(host)! < costs.get(best)! ? host : best)),
+      );
     }
   }
 
@@ -99,10 +105,11 @@ export class Layout {
     return from === nobody || (from !== host && this.held[from]! > this.quotas[from]!);
   }
 
-  /** One defect weighs as much as a tenth of a quota too much; within a quota, the emptiest comes first. */
-  #costOfSettling(token: number, host: number): number {
-    const fill = (this.held[host]! + 1) / Math.max(this.quotas[host]!, 1);
-    return this.#defectsAdded(token, host) + fill + Math.max(fill - 1, 0) * 10;
+  /** The emptiest comes first, give or take `unevenness` tokens; a defect weighs as much as a tenth of a quota too much. */
+  #costOfSettling(token: number, host: number, chance: number): number {
+    const quota = Math.max(this.quotas[host]!, 1);
+    const fill = (this.held[host]! + 1) / quota;
+    return this.#defectsAdded(token, host) + fill + Math.max(fill - 1, 0) * 10 + (chance * unevenness) / quota;
   }
 
   #swapIfBetter(a: number, b: number): boolean {
@@ -162,10 +169,4 @@ export class Layout {
     const count = this.tokens.length;
     return this.tokens[(index + count) % count]!;
   }
-}
-
-export function heldBy(hosts: number, tokens: Int32Array): number[] {
-  const held = Array.from({ length: hosts }, () => 0);
-  for (const host of tokens) if (host !== nobody) held[host]! += 1;
-  return held;
 }

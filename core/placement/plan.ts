@@ -8,12 +8,12 @@ import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { PlacedMember } from "../membership/member.ts";
 import { mergeAssignments } from "./assignment.ts";
 import type { Assignment } from "./assignment.ts";
-import { heldBy, Layout, nobody } from "./layout.ts";
+import { Layout } from "./layout.ts";
 import { allPartitions } from "./partition.ts";
 import { Ring } from "./ring.ts";
 import type { Placement } from "./ring.ts";
-import { fairShares, quotasOf } from "./shares.ts";
-import { seedOf, shuffleOf } from "./shuffle.ts";
+import { nobody, quotasOf, sum } from "./shares.ts";
+import { seeded, seedOf, shuffled } from "./chance.ts";
 
 export interface TokenChange {
   /** The token, by its partition. */
@@ -56,7 +56,7 @@ export function planJoin(placement: Placement, host: NodeId, options: PlanOption
   const { layout } = draft;
   if (options.unreachable?.has(host)) return draft.plan("join", host, layout.quotas.at(-1)!);
 
-  const shuffle = shuffleOf(options.seed ?? seedOf(host));
+  const random = seeded(options.seed ?? seedOf(host));
   const othersOwnAll = ring.hosts.length === ring.n && ring.host(host) === undefined;
   if (othersOwnAll && draft.receivers.length === layout.hosts.length) {
     // With N hosts the order of tokens did not matter, from now on it does. As all own all, laying out anew moves no data
@@ -64,10 +64,11 @@ export function planJoin(placement: Placement, host: NodeId, options: PlanOption
     if (draft.frozen.size > 0) return draft.plan("join", host, layout.quotas.at(-1)!);
     const tokens = [...layout.tokens.keys()];
     for (const token of tokens) layout.give(token, nobody);
-    layout.settle(tokens, shuffle(layout.hosts.length));
+    layout.settle(tokens, draft.receivers, random);
     layout.mend(tokens, mendTriesMax);
+    for (const receiver of draft.receivers) layout.take(receiver, random);
   } else {
-    layout.take(layout.hosts.length - 1, shuffle);
+    layout.take(layout.hosts.length - 1, random);
   }
   return draft.plan("join", host, Math.max(layout.quotas.at(-1)! - layout.held.at(-1)!, 0));
 }
@@ -90,7 +91,7 @@ function planDeparture(kind: "leave" | "remove", placement: Placement, host: Nod
     options,
   );
   const orphans = allPartitions(ring.partitions).filter((token) => ring.assignment[token]!.host === host);
-  draft.settle(orphans);
+  draft.settle(orphans, seeded(options.seed ?? seedOf(host)));
   draft.layout.mend(orphans, mendTriesMax);
   return draft.plan(kind, host, orphans.filter((token) => draft.layout.tokens[token] === nobody).length);
 }
@@ -100,20 +101,20 @@ export function planRebalance(placement: Placement, options: PlanOptions = {}): 
   const ring = new Ring(placement);
   const draft = new Draft(ring, stayingHosts(ring), options);
   const { layout, receivers } = draft;
-  const shuffle = shuffleOf(options.seed ?? 0);
-  draft.settle(allPartitions(ring.partitions).filter((token) => layout.tokens[token] === nobody));
-  for (const host of receivers) layout.take(host, shuffle);
-  const isReceiver = new Set(receivers);
-  layout.mend(
-    shuffle(ring.partitions).filter((token) => isReceiver.has(layout.tokens[token]!)),
-    mendTriesMax,
+  const random = seeded(options.seed ?? 0);
+  draft.settle(
+    allPartitions(ring.partitions).filter((token) => layout.tokens[token] === nobody),
+    random,
   );
+  for (const host of receivers) layout.take(host, random);
+  // Among N hosts or fewer the order of tokens does not matter.
+  if (layout.hosts.length > ring.n) {
+    const isReceiver = new Set(receivers);
+    const movable = shuffled(ring.partitions, random).filter((token) => isReceiver.has(layout.tokens[token]!));
+    layout.mend(movable, mendTriesMax);
+  }
   const lacking = layout.quotas.map((quota, host) => Math.max(quota - layout.held[host]!, 0));
-  return draft.plan(
-    "rebalance",
-    null,
-    lacking.reduce((sum, tokens) => sum + tokens, 0),
-  );
+  return draft.plan("rebalance", null, sum(lacking));
 }
 
 /** Entry by entry, each under its epoch: applying twice, or to a view that has moved on, does no harm. */
@@ -139,18 +140,19 @@ class Draft {
 
   constructor(ring: Ring, hosts: readonly PlacedMember[], { unreachable, busy, force = false }: PlanOptions) {
     this.#ring = ring;
-    // With N hosts or fewer nobody is replaced: an owner is only added.
-    this.#busy = force || busy === undefined || hosts.length <= ring.n ? new Set() : busy;
+    // Among N hosts or fewer nobody is replaced: owners only come and go.
+    const replaces = new Set([...ring.hosts, ...hosts].map((host) => host.id)).size > ring.n;
+    this.#busy = force || busy === undefined || !replaces ? new Set() : busy;
     this.frozen = tokensBehind(ring, this.#busy);
     const indexOf = new Map<NodeId | null, number>(hosts.map((host, index) => [host.id, index]));
     const tokens = Int32Array.from(ring.assignment, (entry) => indexOf.get(entry.host) ?? nobody);
-    const quotas = quotasOf(fairShares(hosts, ring.n), tokens.length, heldBy(hosts.length, tokens));
+    const quotas = quotasOf(hosts, ring.n, tokens);
     this.layout = new Layout(hosts, tokens, { n: ring.n, quotas, frozen: this.frozen });
     this.receivers = [...hosts.keys()].filter((index) => !unreachable?.has(hosts[index]!.id));
   }
 
-  settle(tokens: readonly number[]): void {
-    if (this.receivers.length > 0) this.layout.settle(tokens, this.receivers);
+  settle(tokens: readonly number[], random: () => number): void {
+    if (this.receivers.length > 0) this.layout.settle(tokens, this.receivers, random);
   }
 
   plan(kind: Plan["kind"], host: NodeId | null, withheld: number): Plan {

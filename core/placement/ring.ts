@@ -105,7 +105,6 @@ export class Ring {
   #prefer(partition: PartitionIndex, count: number): NodeId[] {
     const preference = new Preference(this.#hostOfToken, partition, this.#domains);
     const { hasNode, isNode } = this.#domains;
-    const anyone = (): boolean => true;
     preference.take(Math.min(count, this.n - 1), anyone);
     // Pages come and go: where there are Node hosts, the last owner is one unless an earlier one is.
     const needsNode = hasNode && !preference.chosen.some((host) => isNode[host]);
@@ -122,6 +121,8 @@ export class Ring {
     return owned;
   }
 }
+
+const anyone = (): boolean => true;
 
 /**
  * A walk clockwise from one token that chooses distinct hosts.
@@ -163,7 +164,7 @@ class Preference {
       (host) => isNewGroup(host) && may(host),
       () => this.#groups.size < groups,
     );
-    this.#pass(end, may, () => true);
+    this.#pass(end, may, anyone);
   }
 
   #pass(end: number, fits: (host: number) => boolean, canFit: () => boolean): void {

@@ -27,8 +27,8 @@ export function fairShares(hosts: readonly PlacedMember[], n: number): number[] 
   for (let round = 0; round < roundsMax; round += 1) {
     let settled = true;
     for (const { hosts: bounded, min, max } of bounds) {
-      const sum = bounded.reduce((total, host) => total + shares[host]!, 0);
-      const factor = Math.min(Math.max(sum, min), max) / sum;
+      const share = sum(bounded.map((host) => shares[host]!));
+      const factor = Math.min(Math.max(share, min), max) / share;
       if (Math.abs(factor - 1) < 1e-4) continue;
       settled = false;
       for (const host of bounded) shares[host]! *= factor;
@@ -63,18 +63,62 @@ function boundsOfClasses(classOf: readonly number[], k: number, n: number): Boun
   }));
 }
 
+/** Nobody among the hosts has the token. */
+export const nobody = -1;
+
+/** Tokens per host. `tokens`: host (an index) by token. */
+export function heldBy(hosts: number, tokens: Int32Array): number[] {
+  const held = Array.from({ length: hosts }, () => 0);
+  for (const host of tokens) if (host !== nobody) held[host]! += 1;
+  return held;
+}
+
 /**
- * Whole tokens per host, at least one each while there are enough. `held` settles ties: who has more keeps more, so that
- * nothing moves for a rounding.
+ * Whole tokens per host, at least one each while there are enough. Rounded zone by zone: where zones are few, a token too many
+ * in one would displace owners in others.
  */
-export function quotasOf(shares: readonly number[], tokens: number, held: readonly number[]): number[] {
-  const quotas = shares.map((share) => Math.max(Math.floor(share * tokens), tokens >= shares.length ? 1 : 0));
-  let left = tokens - sum(quotas);
-  const wants = (host: number): number => shares[host]! * tokens - quotas[host]!;
-  const byWant = shares.map((_, host) => host).toSorted((a, b) => wants(b) - wants(a) || held[b]! - held[a]! || a - b);
-  for (const host of byWant.slice(0, Math.max(left, 0))) quotas[host]! += 1;
-  for (; left < 0; left += 1) quotas[quotas.indexOf(Math.max(...quotas))]! -= 1;
+export function quotasOf(hosts: readonly PlacedMember[], n: number, tokens: Int32Array): number[] {
+  const shares = fairShares(hosts, n);
+  const held = heldBy(hosts.length, tokens);
+  const { zone, zones } = domainsOf(hosts);
+  const inZone: number[][] = Array.from({ length: zones }, () => []);
+  for (const [host, index] of zone.entries()) inZone[index]!.push(host);
+  const least = tokens.length >= hosts.length ? 1 : 0;
+
+  const parts = inZone.map((members) => ({
+    wanted: tokens.length * sum(members.map((host) => shares[host]!)),
+    held: sum(members.map((host) => held[host]!)),
+    least: least * members.length,
+  }));
+  const quotas = hosts.map(() => 0);
+  for (const [index, ofZone] of apportion(tokens.length, parts).entries()) {
+    const members = inZone[index]!;
+    const scale = ofZone / parts[index]!.wanted;
+    const seats = members.map((host) => ({ wanted: tokens.length * shares[host]! * scale, held: held[host]!, least }));
+    for (const [seat, quota] of apportion(ofZone, seats).entries()) quotas[members[seat]!] = quota;
+  }
   return quotas;
+}
+
+interface Part {
+  readonly wanted: number;
+  /** Who holds more keeps more where parts want the same, so that nothing moves for a rounding. */
+  readonly held: number;
+  readonly least: number;
+}
+
+/** Largest remainders: whole numbers next to what each part wants, together `total`. */
+function apportion(total: number, parts: readonly Part[]): number[] {
+  const given = parts.map(({ wanted, least }) => Math.max(Math.floor(wanted + 1e-9), least));
+  const lacks = parts.map(({ wanted }, index) => Math.round((wanted - given[index]!) * 1e6));
+  const order = [...parts.keys()].toSorted((a, b) => lacks[b]! - lacks[a]! || parts[b]!.held - parts[a]!.held || a - b);
+  const left = total - sum(given);
+  for (const index of order.slice(0, Math.max(left, 0))) given[index]! += 1;
+  for (let excess = -left; excess > 0; excess -= 1) {
+    const spare = given.map((quota, index) => quota - parts[index]!.least);
+    given[spare.indexOf(Math.max(...spare))]! -= 1;
+  }
+  return given;
 }
 
 function normalised(weights: readonly number[]): number[] {
@@ -82,6 +126,6 @@ function normalised(weights: readonly number[]): number[] {
   return weights.map((weight) => weight / total);
 }
 
-function sum(numbers: readonly number[]): number {
+export function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
