@@ -18,6 +18,9 @@ import { heldBy, nobody } from "./shares.ts";
  */
 const unevenness = 4;
 
+/** Partners that a defect is offered before it is left as it is. */
+const triesMax = 128;
+
 export class Layout {
   readonly hosts: readonly PlacedMember[];
   /** Host (an index into `hosts`, or `nobody`) by token. */
@@ -68,17 +71,22 @@ export class Layout {
   /** Gives each of the tokens to the one of `receivers` that makes the fewest defects there and has most to receive. */
   settle(tokens: readonly number[], receivers: readonly number[], random: () => number): void {
     for (const token of tokens) {
-      if (this.#frozen.has(token)) continue;
-      const costs = new Map(receivers.map((host) => [host, this.#costOfSettling(token, host, random())]));
-      this.give(
-        token,
-        receivers.reduce((best, host) => (costs.get(host)! < costs.get(best)! ? host : best)),
-      );
+      if (!this.#frozen.has(token)) this.give(token, this.#bestFor(token, receivers, random));
     }
   }
 
+  /** Deals all tokens out again, one after the other; holders keep theirs where that makes no defect. */
+  dealAnew(random: () => number): void {
+    const former = [...this.tokens];
+    const hosts = [...this.hosts.keys()];
+    for (const token of former.keys()) this.give(token, nobody);
+    for (const [token, holder] of former.entries()) this.give(token, this.#bestFor(token, hosts, random, holder));
+    this.mend([...former.keys()]);
+    for (const host of hosts) this.take(host, random);
+  }
+
   /** Swaps tokens among `movable` while that removes defects; each defect is tried against `triesMax` others. */
-  mend(movable: readonly number[], triesMax: number): void {
+  mend(movable: readonly number[]): void {
     const free = movable.filter((token) => !this.#frozen.has(token));
     for (let passes = 0, mended = true; mended && passes < 8; passes += 1) {
       mended = false;
@@ -105,11 +113,18 @@ export class Layout {
     return from === nobody || (from !== host && this.held[from]! > this.quotas[from]!);
   }
 
-  /** The emptiest comes first, give or take `unevenness` tokens; a defect weighs as much as a tenth of a quota too much. */
-  #costOfSettling(token: number, host: number, chance: number): number {
-    const quota = Math.max(this.quotas[host]!, 1);
-    const fill = (this.held[host]! + 1) / quota;
-    return this.#defectsAdded(token, host) + fill + Math.max(fill - 1, 0) * 10 + (chance * unevenness) / quota;
+  /**
+   * The emptiest comes first, give or take `unevenness` tokens, or twice that for the present holder; a defect weighs as much as
+   * a tenth of a quota too much.
+   */
+  #bestFor(token: number, receivers: readonly number[], random: () => number, holder = nobody): number {
+    const costs = receivers.map((host) => {
+      const quota = Math.max(this.quotas[host]!, 1);
+      const fill = (this.held[host]! + 1) / quota;
+      const favour = (unevenness * (random() + (host === holder ? 2 : 0))) / quota;
+      return this.#defectsAdded(token, host) + fill + Math.max(fill - 1, 0) * 10 - favour;
+    });
+    return receivers[costs.indexOf(Math.min(...costs))]!;
   }
 
   #swapIfBetter(a: number, b: number): boolean {

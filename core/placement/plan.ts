@@ -44,9 +44,6 @@ export interface PlanOptions {
   readonly seed?: number;
 }
 
-/** Partners that a defect is offered before it is left as it is. */
-const mendTriesMax = 128;
-
 /** `host` takes its share from those above theirs. It must be a member that is up; one that lost tokens may join again. */
 export function planJoin(placement: Placement, host: NodeId, options: PlanOptions = {}): Plan {
   const ring = new Ring(placement);
@@ -58,18 +55,12 @@ export function planJoin(placement: Placement, host: NodeId, options: PlanOption
 
   const random = seeded(options.seed ?? seedOf(host));
   const othersOwnAll = ring.hosts.length === ring.n && ring.host(host) === undefined;
-  if (othersOwnAll && draft.receivers.length === layout.hosts.length) {
-    // With N hosts the order of tokens did not matter, from now on it does. As all own all, laying out anew moves no data
-    // but to the one that joins; it is the last chance to do so.
-    if (draft.frozen.size > 0) return draft.plan("join", host, layout.quotas.at(-1)!);
-    const tokens = [...layout.tokens.keys()];
-    for (const token of tokens) layout.give(token, nobody);
-    layout.settle(tokens, draft.receivers, random);
-    layout.mend(tokens, mendTriesMax);
-    for (const receiver of draft.receivers) layout.take(receiver, random);
-  } else {
-    layout.take(layout.hosts.length - 1, random);
-  }
+  // With N hosts the order of tokens did not matter, from now on it does. As all own all, tokens may change hands among them
+  // without moving data; it is the last chance to do so.
+  const canReorder = othersOwnAll && draft.receivers.length === layout.hosts.length;
+  if (canReorder && draft.frozen.size > 0) return draft.plan("join", host, layout.quotas.at(-1)!);
+  if (canReorder) layout.dealAnew(random);
+  else layout.take(layout.hosts.length - 1, random);
   return draft.plan("join", host, Math.max(layout.quotas.at(-1)! - layout.held.at(-1)!, 0));
 }
 
@@ -92,7 +83,7 @@ function planDeparture(kind: "leave" | "remove", placement: Placement, host: Nod
   );
   const orphans = allPartitions(ring.partitions).filter((token) => ring.assignment[token]!.host === host);
   draft.settle(orphans, seeded(options.seed ?? seedOf(host)));
-  draft.layout.mend(orphans, mendTriesMax);
+  draft.layout.mend(orphans);
   return draft.plan(kind, host, orphans.filter((token) => draft.layout.tokens[token] === nobody).length);
 }
 
@@ -111,7 +102,7 @@ export function planRebalance(placement: Placement, options: PlanOptions = {}): 
   if (layout.hosts.length > ring.n) {
     const isReceiver = new Set(receivers);
     const movable = shuffled(ring.partitions, random).filter((token) => isReceiver.has(layout.tokens[token]!));
-    layout.mend(movable, mendTriesMax);
+    layout.mend(movable);
   }
   const lacking = layout.quotas.map((quota, host) => Math.max(quota - layout.held[host]!, 0));
   return draft.plan("rebalance", null, sum(lacking));

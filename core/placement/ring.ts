@@ -48,6 +48,7 @@ export class Ring {
   readonly #owners: (readonly NodeId[] | undefined)[] = [];
   readonly #walks: (readonly NodeId[] | undefined)[] = [];
   #ownedBy: ReadonlyMap<NodeId, readonly PartitionIndex[]> | undefined;
+  #tokensOf: ReadonlyMap<NodeId, readonly PartitionIndex[]> | undefined;
   #fingerprint: string | undefined;
 
   constructor({ n, members, assignment }: Placement) {
@@ -81,14 +82,17 @@ export class Ring {
 
   /** The partitions that a host is an owner of, ascending. */
   ownedBy(host: NodeId): readonly PartitionIndex[] {
-    this.#ownedBy ??= this.#ownersReversed();
+    this.#ownedBy ??= this.#partitionsByHost((partition) => this.owners(partition));
     return this.#ownedBy.get(host) ?? [];
   }
 
   /** The tokens that a host has (it is, as a rule, the first owner of these partitions), ascending. */
   tokensOf(host: NodeId): readonly PartitionIndex[] {
-    const index = this.#indexOf.get(host);
-    return allPartitions(this.partitions).filter((partition) => this.#hostOfToken[partition] === index);
+    this.#tokensOf ??= this.#partitionsByHost((partition) => {
+      const holder = this.hosts[this.#hostOfToken[partition]!];
+      return holder === undefined ? [] : [holder.id];
+    });
+    return this.#tokensOf.get(host) ?? [];
   }
 
   /** Hash of everything that placement depends on, 16 hex digits: equal views have equal fingerprints. */
@@ -113,12 +117,12 @@ export class Ring {
     return preference.chosen.map((host) => this.hosts[host]!.id);
   }
 
-  #ownersReversed(): Map<NodeId, PartitionIndex[]> {
-    const owned = new Map<NodeId, PartitionIndex[]>(this.hosts.map((host) => [host.id, []]));
+  #partitionsByHost(hostsOf: (partition: PartitionIndex) => readonly NodeId[]): Map<NodeId, PartitionIndex[]> {
+    const byHost = new Map<NodeId, PartitionIndex[]>(this.hosts.map((host) => [host.id, []]));
     for (const partition of allPartitions(this.partitions)) {
-      for (const owner of this.owners(partition)) owned.get(owner)!.push(partition);
+      for (const host of hostsOf(partition)) byHost.get(host)!.push(partition);
     }
-    return owned;
+    return byHost;
   }
 }
 
