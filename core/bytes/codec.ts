@@ -16,7 +16,7 @@
 import { decodeUtf8 } from "lib0/string";
 import { invariant } from "../errors.ts";
 import { hexDigitsOf, nibbleOf } from "./hex.ts";
-import { Reader, type WireType, Writer } from "./wire.ts";
+import { DecodeError, Reader, type WireType, Writer } from "./wire.ts";
 
 export { DecodeError } from "./wire.ts";
 
@@ -43,8 +43,7 @@ type Fields = Readonly<Record<string, Field<any, Presence>>>;
 type KeysWith<F extends Fields, P extends Presence> = {
   [K in keyof F]: F[K]["presence"] extends P ? K : never;
 }[keyof F];
-type ValueOf<F> =
-  F extends Field<infer T, infer P> ? (P extends "repeated" ? readonly T[] : T) : never;
+type ValueOf<F> = F extends Field<infer T, infer P> ? (P extends "repeated" ? readonly T[] : T) : never;
 type Flat<T> = { [K in keyof T]: T[K] };
 
 type MessageOf<F extends Fields> = Flat<
@@ -85,11 +84,7 @@ export const optional = <T>(number: number, type: Type<T>): Field<T, "optional">
 });
 
 /** Zero to `countMax` values, in order, one tag each. */
-export const repeated = <T>(
-  number: number,
-  type: Type<T>,
-  countMax: number,
-): Field<T, "repeated"> => ({
+export const repeated = <T>(number: number, type: Type<T>, countMax: number): Field<T, "repeated"> => ({
   number,
   type,
   presence: "repeated",
@@ -173,8 +168,7 @@ export const fixedBytes = (count: number): Type<Uint8Array> => ({
 export const hex = <T extends string = string>(count: number): Type<T> => ({
   wire: 2,
   write: (writer, value) => {
-    if (value.length !== 2 * count)
-      writer.fail(`${value.length} hex digits instead of ${2 * count}`);
+    if (value.length !== 2 * count) writer.fail(`${value.length} hex digits instead of ${2 * count}`);
     for (let i = 2 * count - 2; i >= 0; i -= 2) {
       const byte = (nibbleOf(value.charCodeAt(i)) << 4) | nibbleOf(value.charCodeAt(i + 1));
       if (byte < 0) writer.fail(`"${value}" is not lower-case hex`);
@@ -263,6 +257,16 @@ export function message<F extends Fields>(name: string, fields: F): Message<Mess
   return type as unknown as Message<MessageOf<F>>;
 }
 
+/** The same message, refused by DecodeError when `problemOf` finds one: for rules that hold between fields. */
+export function verified<T>(type: Message<T>, problemOf: (value: T) => string | undefined): Message<T> {
+  const check = (value: T): T => {
+    const problem = problemOf(value);
+    if (problem !== undefined) throw new DecodeError(`${type.name}: ${problem}`);
+    return value;
+  };
+  return { ...type, read: (reader) => check(type.read(reader)), decode: (input) => check(type.decode(input)) };
+}
+
 /** Encoding is synchronous and never re-entered, so one buffer serves all of it. */
 const shared: Writer = new Writer();
 
@@ -270,10 +274,7 @@ function planOf(name: string, fields: Fields): Plan[] {
   const numbers = new Set<number>();
   let requiredCount = 0;
   const plans = Object.entries(fields).map(([key, { number, presence, type, countMax }]) => {
-    invariant(
-      number >= 1 && number <= 127 && !numbers.has(number),
-      `${name}.${key} has a number of its own in 1..127`,
-    );
+    invariant(number >= 1 && number <= 127 && !numbers.has(number), `${name}.${key} has a number of its own in 1..127`);
     numbers.add(number);
     const bit = presence === "required" ? 1 << requiredCount++ : 0;
     return {
@@ -303,8 +304,7 @@ function writeField(writer: Writer, plan: Plan, message: Loose): void {
 
 function writeAll(writer: Writer, plan: Plan, values: readonly unknown[]): void {
   writer.label = plan.label;
-  if (values.length > plan.countMax)
-    writer.fail(`${values.length} values, at most ${plan.countMax} fit`);
+  if (values.length > plan.countMax) writer.fail(`${values.length} values, at most ${plan.countMax} fit`);
   for (let i = values.length - 1; i >= 0; i--) writeOne(writer, plan, values[i]);
 }
 

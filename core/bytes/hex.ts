@@ -1,9 +1,7 @@
 /**
  * Bytes as lower-case hex digits and back. Upper case is refused: one value has one spelling, so that names compare as text.
  */
-const DIGITS_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) =>
-  byte.toString(16).padStart(2, "0"),
-);
+const DIGITS_OF_BYTE: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 export function toHex(bytes: Uint8Array): string {
   return hexDigitsOf(bytes, 0, bytes.length);

@@ -33,8 +33,7 @@ export class Reader {
   }
 
   varint(): number {
-    const first =
-      this.position < this.end ? this.buffer[this.position]! : this.fail("ends within a number");
+    const first = this.position < this.end ? this.buffer[this.position]! : this.fail("ends within a number");
     if (first >= 0x80) return this.#longVarint();
     this.position += 1;
     return first;
@@ -57,8 +56,7 @@ export class Reader {
   length(maxBytes: number): number {
     const length = this.varint();
     if (length > maxBytes) this.fail(`${length} bytes, at most ${maxBytes} allowed`);
-    if (length > this.end - this.position)
-      this.fail(`${length} bytes announced, ${this.end - this.position} left`);
+    if (length > this.end - this.position) this.fail(`${length} bytes announced, ${this.end - this.position} left`);
     return length;
   }
 
@@ -147,8 +145,7 @@ export class Writer {
   /** What was written, copied out. */
   finish(): Uint8Array {
     const written = this.#buffer.slice(this.#start);
-    if (this.#buffer.length > BUFFER_BYTES_KEPT)
-      this.#buffer = new Uint8Array(BUFFER_BYTES_INITIAL);
+    if (this.#buffer.length > BUFFER_BYTES_KEPT) this.#buffer = new Uint8Array(BUFFER_BYTES_INITIAL);
     return written;
   }
 
@@ -178,8 +175,7 @@ export class Writer {
   }
 
   #longVarint(value: number): void {
-    if (!Number.isSafeInteger(value) || value < 0)
-      this.fail(`${value} is not an integer of 0..2^53-1`);
+    if (!Number.isSafeInteger(value) || value < 0) this.fail(`${value} is not an integer of 0..2^53-1`);
     if (this.#start < 8) this.#grow(8);
     // In two halves, since shifts know 32 bits: the low four groups of seven bits, and the rest.
     const high = Math.floor(value / 2 ** 28);

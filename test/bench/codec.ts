@@ -73,8 +73,7 @@ function lib0Decode(input: Uint8Array): Put {
   return { key, timeoutMs, kind: "opaque", entries, body: decoding.readVarUint8Array(from) };
 }
 
-const toJson = (value: Put) =>
-  JSON.stringify({ ...value, body: Buffer.from(value.body).toString("base64") });
+const toJson = (value: Put) => JSON.stringify({ ...value, body: Buffer.from(value.body).toString("base64") });
 const fromJson = (json: string) => {
   const value = JSON.parse(json);
   return { ...value, body: Buffer.from(value.body, "base64") };
@@ -85,9 +84,7 @@ function measure(name: string, run: () => unknown): void {
   const rounds = 100_000;
   const began = performance.now();
   for (let i = 0; i < rounds; i++) run();
-  console.log(
-    `${name.padEnd(14)} ${((1e6 * (performance.now() - began)) / rounds).toFixed(0).padStart(6)} ns`,
-  );
+  console.log(`${name.padEnd(14)} ${((1e6 * (performance.now() - began)) / rounds).toFixed(0).padStart(6)} ns`);
 }
 
 const wire = Put.encode(put);

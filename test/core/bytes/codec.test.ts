@@ -33,11 +33,7 @@ const All = message("All", {
 });
 type All = Infer<typeof All>;
 
-const number = fc.oneof(
-  fc.maxSafeNat(),
-  fc.nat(300),
-  fc.constantFrom(0, 127, 128, 2 ** 32, Number.MAX_SAFE_INTEGER),
-);
+const number = fc.oneof(fc.maxSafeNat(), fc.nat(300), fc.constantFrom(0, 127, 128, 2 ** 32, Number.MAX_SAFE_INTEGER));
 const byteArray = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const point: fc.Arbitrary<Infer<typeof Point>> = fc.record(
   { x: number, y: number },
@@ -64,8 +60,7 @@ const all: fc.Arbitrary<All> = fc.record(
 );
 
 const encoded = (hexDigits: string): Uint8Array => fromHex(hexDigits.replaceAll(" ", ""))!;
-const refusal = (pattern: RegExp) => (error: unknown) =>
-  error instanceof DecodeError && pattern.test(error.message);
+const refusal = (pattern: RegExp) => (error: unknown) => error instanceof DecodeError && pattern.test(error.message);
 
 test("a message survives encoding and decoding", () => {
   fc.assert(fc.property(all, (value) => assert.deepEqual(All.decode(All.encode(value)), value)));
@@ -125,8 +120,7 @@ test("a message that grows the shared buffer leaves the next one intact", () => 
 });
 
 test("fields of a newer version are skipped, whatever their wire type", () => {
-  const newer =
-    "f801 8080808080808080807f" + "f901 0102030405060708" + "fa01 03 aabbcc" + "fd01 01020304";
+  const newer = "f801 8080808080808080807f" + "f901 0102030405060708" + "fa01 03 aabbcc" + "fd01 01020304";
   assert.deepEqual(Point.decode(encoded(newer + "0805" + newer)), { x: 5 });
   const Newer = message("Point", {
     extra: field(9, text(9)),
@@ -191,8 +185,7 @@ test("what does not decode is refused with the message, the field and the reason
     ["3d 010203", /^Texts: ends within a number$/],
     ["3a ffffffffffffff0f", /^Texts: 9007199254740991 bytes announced, 0 left$/],
   ];
-  for (const [input, pattern] of cases)
-    assert.throws(() => Texts.decode(encoded(input)), refusal(pattern), input);
+  for (const [input, pattern] of cases) assert.throws(() => Texts.decode(encoded(input)), refusal(pattern), input);
 });
 
 test("hostile bytes are refused with DecodeError or decode to a message within its bounds", () => {
@@ -263,8 +256,5 @@ test("a value that does not fit its definition is not encoded, and the next mess
 });
 
 test("a definition with two fields of one number is refused", () => {
-  assert.throws(
-    () => message("Twice", { a: field(1, varint), b: field(1, bool) }),
-    /Twice\.b has a number of its own/,
-  );
+  assert.throws(() => message("Twice", { a: field(1, varint), b: field(1, bool) }), /Twice\.b has a number of its own/);
 });
