@@ -201,7 +201,7 @@ interface Plan {
 
 type Loose = Record<string, unknown>;
 
-/** Defines a message of at most 31 required fields, numbered 1..127. */
+/** Defines a message: at most 31 required fields, numbers 1..127. Fields are written in the order of their numbers. */
 export function message<F extends Fields>(name: string, fields: F): Message<MessageOf<F>> {
   const plans = planOf(name, fields);
   const all = plans.reduce((bits, plan) => bits | plan.bit, 0);
@@ -273,7 +273,8 @@ const shared: Writer = new Writer();
 function planOf(name: string, fields: Fields): Plan[] {
   const numbers = new Set<number>();
   let requiredCount = 0;
-  const plans = Object.entries(fields).map(([key, { number, presence, type, countMax }]) => {
+  const byNumber = Object.entries(fields).sort(([, a], [, b]) => a.number - b.number);
+  const plans = byNumber.map(([key, { number, presence, type, countMax }]) => {
     invariant(number >= 1 && number <= 127 && !numbers.has(number), `${name}.${key} has a number of its own in 1..127`);
     numbers.add(number);
     const bit = presence === "required" ? 1 << requiredCount++ : 0;

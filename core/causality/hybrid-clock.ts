@@ -32,9 +32,9 @@ export class HybridClock {
   }
 
   /**
-   * A stamp above all earlier ones of this clock and above every floor, such as the stamps of the state and context of a
-   * write. Two exceptions: after the wall clock was set back by more than the bound, the clock follows it; and the last
-   * stamp of all has none above it, so that a hostile stamp cannot close a key to writes.
+   * A stamp above every floor, such as the stamps of the state and context of a write, and above the earlier ones of this
+   * clock; of these, those beyond the bound of the present wall time are forgotten: a clock that was set right is followed.
+   * The last stamp of all has none above it: then it is given again, so that a hostile stamp cannot close a key to writes.
    */
   tick(wallMs: number, ...floors: readonly Stamp[]): Stamp {
     const highest = Math.max(stampOfMs(wallMs) - 1, this.#withinBound(wallMs), ...floors);
