@@ -55,7 +55,6 @@ export interface NodePorts {
 
 export interface NodeOptions {
   readonly cluster: WantedParameters;
-  readonly own: Omit<OwnDescription, "id">;
   /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster. */
   readonly seeds: readonly string[];
   readonly config?: Partial<NodeConfig>;
@@ -63,6 +62,8 @@ export interface NodeOptions {
   readonly setAside?: readonly string[];
 }
 
+/** Replicas that are still being told of a write get this long. */
+const stopGraceMs = 2_000;
 const seedRetryMs = { first: 200, max: 5_000 };
 
 /** What exists once the node has a place in the cluster. */
@@ -75,7 +76,7 @@ interface Running {
 /**
  * @example
  * const node = new EverwriteNode({ clock, random, storage, transport, telemetry }, options);
- * await node.start();
+ * await node.start({ kind: "host", capacity: 100, zone: "", deviceGroup: "", addresses, http: "" });
  * await node.put("carts", "alice", body);
  * await node.stop();
  */
@@ -105,9 +106,9 @@ export class EverwriteNode implements NodeApi {
    * on trying, and `status` says what for, until `stop`.
    * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters
    */
-  async start(): Promise<void> {
+  async start(description: Omit<OwnDescription, "id">): Promise<void> {
     const { transport, random, telemetry } = this.#ports;
-    const own = { ...this.#options.own, id: transport.self };
+    const own = { ...description, id: transport.self };
     const wanted = this.#options.cluster;
     const stored = await loadRoster(this.#records);
     const stopServing = this.#server.listen(transport);
@@ -129,7 +130,7 @@ export class EverwriteNode implements NodeApi {
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
   async stop(): Promise<void> {
-    await this.#tasks.stop();
+    await this.#tasks.stop(stopGraceMs);
     this.#running?.stopListening();
     await this.#running?.deps.cluster.save().catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });

@@ -67,11 +67,17 @@ export class Tasks {
     });
   }
 
-  /** No new work, no timers; resolves when what runs has ended. */
-  async stop(): Promise<void> {
+  /** No new work, no timers; resolves when what runs has ended, or `graceMs` later: a peer may never answer. */
+  async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
     for (const stop of this.#stops) stop();
-    await Promise.all(this.#running);
+    await new Promise<void>((resolve) => {
+      const stopTimer = this.#clock.after(graceMs, resolve);
+      void Promise.all(this.#running).then(() => {
+        stopTimer();
+        resolve();
+      });
+    });
   }
 }
 

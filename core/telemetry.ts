@@ -33,6 +33,8 @@ export type StoreEvent =
   | { readonly kind: "corrupt-record"; readonly where: string }
   | { readonly kind: "storage"; readonly state: "ok" | "full" | "failed"; readonly reason: string }
   | { readonly kind: "old-data"; readonly reason: string }
+  /** Told by the transport: see `core/libp2p/problem.ts`. */
+  | { readonly kind: "peer-problem"; readonly id: NodeId; readonly problem: string; readonly reason: string }
   | { readonly kind: "bad-frame"; readonly from: string; readonly reason: string }
   | { readonly kind: "task-failed"; readonly task: string; readonly reason: string };
 

@@ -35,17 +35,14 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   });
   for (const id of others().filter(isConnected)) reconcile(id);
 
-  let known = cluster.roster;
+  let members = cluster.roster.members;
   cluster.onChange(() => {
-    const before = known;
-    known = cluster.roster;
-    tellChanges(deps, before.members);
+    tellChanges(deps, members);
+    members = cluster.roster.members;
     transport.keep(addressesOf(cluster));
     tasks.run("save membership", () => cluster.save());
     // Whoever has not seen this change yet gets it now; agreeing peers answer a digest with "same".
-    if (known.members !== before.members || known.assignment !== before.assignment) {
-      for (const id of others().filter(isConnected)) reconcile(id);
-    }
+    for (const id of others().filter(isConnected)) reconcile(id);
   });
   transport.keep(addressesOf(cluster));
 

@@ -43,7 +43,10 @@ export class Cluster {
   #roster: Roster;
   #ring: Ring;
   #digest: Uint8Array | undefined;
-  #exchanged = new Map<NodeId, number>();
+  readonly #exchanged = new Map<NodeId, number>();
+  readonly #confirmed = new Set<PartitionIndex>();
+  /** Views of the present roster, made when first asked for: each request takes one. */
+  #views: (PartitionView | undefined)[] = [];
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
@@ -141,6 +144,10 @@ export class Cluster {
 
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */
   partitionView(partition: PartitionIndex): PartitionView {
+    return (this.#views[partition] ??= this.#viewOf(partition));
+  }
+
+  #viewOf(partition: PartitionIndex): PartitionView {
     const holders = new Map<NodeId, Completeness>();
     for (const record of this.#roster.holdings.values()) {
       if (!this.isMember(record.id)) continue;
@@ -163,6 +170,13 @@ export class Cluster {
    * and with every one that it can reach.
    */
   isConfirmed(partition: PartitionIndex): boolean {
+    if (this.#confirmed.has(partition)) return true;
+    const isConfirmed = this.#hasMetOwners(partition);
+    if (isConfirmed) this.#confirmed.add(partition);
+    return isConfirmed;
+  }
+
+  #hasMetOwners(partition: PartitionIndex): boolean {
     const others = this.#ring.owners(partition).filter((owner) => owner !== this.self);
     if (others.length === 0) return true;
     return (
@@ -195,6 +209,7 @@ export class Cluster {
     const before = this.#roster;
     this.#roster = roster;
     this.#digest = undefined;
+    this.#views = [];
     this.#dirty = true;
     const moved = roster.members !== before.members || roster.assignment !== before.assignment;
     if (moved) this.#ring = ringOf(roster);

@@ -4,30 +4,34 @@
  */
 import type { WriteAnswer } from "../api.ts";
 import { StoreError } from "../errors.ts";
-import type { Key, NodeId } from "../identity.ts";
+import type { NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { writeAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { mintedNothing, type WriteIntent } from "./write.ts";
+import type { WriteIntent } from "./write.ts";
+
+/** Owners other than this node that are up, those first that answered fastest lately. */
+export function reachableOwners({ cluster }: CoordinateDeps, located: LocatedKey): NodeId[] {
+  const others = cluster.ring.owners(located.partition).filter((node) => node !== cluster.self);
+  return cluster.health.byRoundTrip(others.filter((node) => cluster.health.isUp(node)));
+}
 
 export async function forwardWrite(
   deps: CoordinateDeps,
-  owners: readonly NodeId[],
-  key: Key,
+  located: LocatedKey,
   intent: WriteIntent,
 ): Promise<WriteAnswer> {
-  const { w, pw, ...same } = intent;
-  const request = {
-    ...same,
-    key,
-    w: String(w),
-    ...(pw === undefined ? {} : { pw: String(pw) }),
-    forwarded: deps.exchange.view(),
-  };
+  const tried = new Set<NodeId>();
   let refusal: unknown;
-  for (const owner of owners) {
+  for (;;) {
+    // Looked up anew each time: a refusal may come with news of the ring.
+    const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
+    if (owner === undefined) break;
+    tried.add(owner);
     try {
+      const request = requestOf(deps, located, intent);
       return writeAnswerOf(await call(deps.transport, owner, methods.write, request, intent.timeoutMs));
     } catch (error: unknown) {
       if (!mintedNothing(error)) throw outcomeUnknown(owner, error);
@@ -35,7 +39,24 @@ export async function forwardWrite(
     }
   }
   if (refusal instanceof StoreError) throw refusal;
-  throw new StoreError("not-ready", `none of the ${owners.length} owners of ${key} could be reached`, { cause: refusal });
+  const text = `none of the ${tried.size} owners of ${located.key} that seemed to be up could be reached`;
+  throw new StoreError("not-ready", text, { cause: refusal });
+}
+
+function requestOf(
+  deps: CoordinateDeps,
+  { key }: LocatedKey,
+  intent: WriteIntent,
+): Parameters<typeof methods.write.request.encode>[0] {
+  const { w, pw, ...same } = intent;
+  const quorums = { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) };
+  return { ...same, ...quorums, key, forwarded: deps.exchange.view() };
+}
+
+function mintedNothing(error: unknown): boolean {
+  if (error instanceof TransportError) return error.kind === "not-sent";
+  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt"];
+  return error instanceof StoreError && refusals.includes(error.code);
 }
 
 function outcomeUnknown(owner: NodeId, error: unknown): unknown {

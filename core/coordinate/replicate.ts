@@ -93,12 +93,13 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
         settle(tally.fail(node));
         return send(fallback, owner);
       }
-      settle(tally.fail(node));
-      await deps.replica.oweTo(located, owner);
-      deps.telemetry.event({ kind: "hint-stored", for: owner, at: cluster.self });
-      // Too late for this answer unless the quorum of complete holders was what it waited for.
-      settle(tally.ack(cluster.self, { kind: "hint", for: owner }));
       deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
+      try {
+        await oweTo(deps, located, { targets: [owner], state: write.state });
+        tally.ack(cluster.self, { kind: "hint", for: owner });
+      } finally {
+        settle(tally.fail(node));
+      }
     };
     const stopTimer = clock.after(Math.max(0, write.deadlineMs - clock.now()), () => {
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
@@ -110,6 +111,19 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     }
     settle(tally.outcome());
   });
+}
+
+/** Keeps in mind who missed this state: a holder by a row that points at its own copy, anybody else with the state. */
+export async function oweTo(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { targets, state }: { readonly targets: readonly NodeId[]; readonly state: Uint8Array },
+): Promise<void> {
+  const holds = deps.replica.holdingOf(located.partition) !== "none";
+  for (const target of targets) {
+    await (holds ? deps.replica.oweTo(located, target) : deps.replica.keepHint(located, target, state));
+    deps.telemetry.event({ kind: "hint-stored", for: target, at: deps.cluster.self });
+  }
 }
 
 async function sendState(

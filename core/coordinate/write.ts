@@ -2,21 +2,21 @@
  * put and delete (PROTOCOL 5): route, mint and persist here, replicate at once, answer at W.
  */
 import { actorOfWriteId } from "../causality/actor.ts";
+import { encodeVersioned } from "../causality/encoding.ts";
 import { type Coverage, contextOf, covers, coversAll, siblings, type Versioned } from "../causality/version-set.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import { TransportError } from "../ports.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/replica.ts";
 import { siblingOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { forwardWrite } from "./forward.ts";
+import { forwardWrite, reachableOwners } from "./forward.ts";
 import { readState } from "./read.ts";
-import { planWrite, type Replicated, replicate, type WritePlan } from "./replicate.ts";
+import { oweTo, planWrite, type Replicated, replicate, type WritePlan } from "./replicate.ts";
 
 /** A put, or a delete where `body` is absent; checked against the limits by whoever let it in. */
 export interface WriteIntent {
@@ -49,13 +49,12 @@ export async function coordinateWrite(
   const deadlineMs = clock.now() + intent.timeoutMs;
   const coverage = deps.contexts.open(intent.context, located.key);
   const needs = needsOf(deps, intent);
-  const route = routeOf(deps, located, intent);
-  if (route.kind === "forward") return forwardWrite(deps, route.owners, located.key, intent);
+  if (mustForward(deps, located, intent)) return forwardWrite(deps, located, intent);
 
   await checkPreconditions(deps, located, intent);
   const plan = planWrite(deps, located);
   const written = await mintHere(deps, located, { intent, coverage, plan });
-  if (written === "full") return forwardWrite(deps, otherOwners(deps, located), located.key, intent);
+  if (written === "cannot") return forwardWrite(deps, located, intent);
   const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
   if (replicated.outcome.kind === "failed") throw notMet(replicated, intent);
   return answerOf(deps, located.key, { intent, written, needs, replicated, self: cluster.self });
@@ -68,20 +67,11 @@ function needsOf(deps: CoordinateDeps, intent: WriteIntent): WriteNeeds {
 }
 
 /** An owner coordinates, for it can mint on the state that it holds; so does anybody when no owner is reachable. */
-function routeOf(
-  deps: CoordinateDeps,
-  located: LocatedKey,
-  intent: WriteIntent,
-): { readonly kind: "here" } | { readonly kind: "forward"; readonly owners: readonly NodeId[] } {
-  if (intent.forwarded || deps.cluster.ring.owners(located.partition).includes(deps.cluster.self)) return { kind: "here" };
-  const owners = otherOwners(deps, located);
-  return owners.length === 0 ? { kind: "here" } : { kind: "forward", owners };
-}
-
-function otherOwners(deps: CoordinateDeps, located: LocatedKey): NodeId[] {
-  const { cluster } = deps;
-  const owners = cluster.ring.owners(located.partition);
-  return cluster.health.byRoundTrip(owners.filter((node) => node !== cluster.self && cluster.health.isUp(node)));
+function mustForward(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): boolean {
+  const { ring, self } = deps.cluster;
+  if (ring.owners(located.partition).includes(self) || reachableOwners(deps, located).length === 0) return false;
+  if (!intent.forwarded) return true;
+  throw new StoreError("not-ready", `this host does not own ${located.key}, and a request is forwarded only once`);
 }
 
 async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<void> {
@@ -105,12 +95,12 @@ async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, int
   }
 }
 
-/** Mints on this node's state. A damaged own record is first healed from the other replicas. */
+/** Mints on this node's state. `cannot`: this disk is full or its record damaged, and another owner is there to do it. */
 async function mintHere(
   deps: CoordinateDeps,
   located: LocatedKey,
   write: { readonly intent: WriteIntent; readonly coverage: Coverage; readonly plan: WritePlan },
-): Promise<Written | "full"> {
+): Promise<Written | "cannot"> {
   const { intent, coverage, plan } = write;
   const event = {
     coverage,
@@ -126,17 +116,27 @@ async function mintHere(
     hintsFor: plan.owed,
   };
   try {
-    const written = await deps.replica.write(located, event);
-    for (const target of plan.owed) deps.telemetry.event({ kind: "hint-stored", for: target, at: deps.cluster.self });
-    return written;
+    return await deps.replica.write(located, event);
   } catch (error: unknown) {
     if (!(error instanceof StoreError)) throw error;
-    if (error.code === "corrupt") {
-      await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs, all: true });
-      return deps.replica.write(located, event);
-    }
-    // A full disk refuses before it writes, so another owner may mint it instead: a write is not refused for one disk.
-    if (error.code === "storage-full" && !intent.forwarded && otherOwners(deps, located).length > 0) return "full";
+    if (error.code === "corrupt" && (await heal(deps, located, intent))) return deps.replica.write(located, event);
+    // Both refuse before anything is minted, so another owner may do it: no write is refused for one bad disk.
+    const refused = error.code === "corrupt" || error.code === "storage-full";
+    if (refused && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
+    throw error;
+  }
+}
+
+/** Replaces a damaged own record by the merge of enough complete copies. */
+async function heal(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<boolean> {
+  try {
+    const request = { r: deps.config.r, timeoutMs: intent.timeoutMs, all: true };
+    const { state, degraded } = await readState(deps, located, request);
+    if (degraded) return false;
+    await deps.replica.apply(located, encodeVersioned(state), { heals: true });
+    return true;
+  } catch (error: unknown) {
+    if (error instanceof StoreError && error.code === "quorum-not-met") return false;
     throw error;
   }
 }
@@ -162,6 +162,7 @@ async function replicateUntilViewsAgree(
     const result = await replicate(deps, located, { plan, state, ownAcks: ownAcks(written, plan), needs, deadlineMs });
     if (plan.ring === deps.cluster.ring.fingerprint || result.outcome.kind === "failed") return result;
     plan = planWrite(deps, located);
+    await oweTo(deps, located, { targets: plan.owed, state });
   }
 }
 
@@ -215,10 +216,4 @@ function answerOf(
 function isOnlyValue(state: Versioned, { dot }: Written): boolean {
   const [only] = state.values;
   return state.values.length === 1 && only?.dot.actor === dot.actor && only.dot.counter === dot.counter;
-}
-
-/** The peer certainly minted nothing, so another owner may be asked. */
-export function mintedNothing(error: unknown): boolean {
-  if (error instanceof TransportError) return error.kind === "not-sent";
-  return error instanceof StoreError && ["not-ready", "not-member", "overloaded", "closed"].includes(error.code);
 }

@@ -142,6 +142,10 @@ export class RpcServer {
         from: who ?? [],
       });
     }
+    if (error instanceof TransportError) {
+      // Another node was needed for the answer and could not be asked; nothing was done.
+      return ErrorMessage.encode({ code: "not-ready", message: error.message.slice(0, 1_000), from: [] });
+    }
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#telemetry.event({ kind: "task-failed", task: `request from ${from}`, reason });
     return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });

@@ -8,6 +8,7 @@ import type { Random } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
+import { eventually } from "./eventually.ts";
 import { realClock } from "./real-clock.ts";
 
 export const realRandom: Random = {
@@ -19,7 +20,7 @@ export interface MemberSpec {
   readonly seeds?: readonly string[];
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
-  readonly own?: Partial<NodeOptions["own"]>;
+  readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
 }
 
 /** Partitions are few here, so that a test's ring is made in no time. */
@@ -52,12 +53,11 @@ export class MemoryCluster {
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
-      own: { ...description, addresses: [`memory:${name}`], ...own },
       seeds,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });
     this.nodes.set(name, node);
-    await node.start();
+    await node.start({ ...description, addresses: [`memory:${name}`], ...own });
     return node;
   }
 
@@ -102,14 +102,5 @@ export class MemoryCluster {
     await Promise.all([...this.nodes.values()].map((node) => node.stop()));
     for (const transport of this.#transports.values()) transport.die();
     this.nodes.clear();
-  }
-}
-
-/** Waits for a condition; the limit is only there to end a test that hangs. */
-export async function eventually(condition: () => Promise<boolean> | boolean, what: string, limitMs = 20_000): Promise<void> {
-  const endMs = Date.now() + limitMs;
-  while (!(await condition())) {
-    if (Date.now() > endMs) throw new Error(`waited ${limitMs} ms for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

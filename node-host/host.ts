@@ -1,0 +1,104 @@
+/**
+ * One host process: storage in files, libp2p, the node, and its HTTP API, started and stopped in order.
+ * Invariant: what was started is stopped in reverse, also when a later part fails to start.
+ */
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { NodeApi } from "../core/api.ts";
+import { nodeDefaults } from "../core/config.ts";
+import { libp2pTransport } from "../core/libp2p/transport.ts";
+import { EverwriteNode } from "../core/node.ts";
+import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
+import { openClassicStorage } from "./classic-storage.ts";
+import { createHttpServer } from "./http/server.ts";
+import { loadIdentity } from "./identity-file.ts";
+import { nodeLibp2p } from "./libp2p-node.ts";
+import { createLog, logTelemetry } from "./log.ts";
+import { metricsTelemetry } from "./metrics.ts";
+import type { HostOptions } from "./options.ts";
+import { systemClock, systemRandom } from "./system-ports.ts";
+
+export interface RunningHost {
+  readonly node: NodeApi;
+  readonly id: string;
+  readonly httpUrl: string;
+  /** Multiaddrs under which others reach it. */
+  readonly addresses: readonly string[];
+  /** Resolves when it has its place in the cluster; rejects when the cluster refuses it. */
+  readonly ready: Promise<void>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Listens and starts; with seeds that do not answer yet it is not ready, but answers `/status`.
+ * @throws StorageError, IdentityError, ListenError, or Node's error of a taken HTTP port
+ */
+export async function startHost(options: HostOptions): Promise<RunningHost> {
+  const stops: (() => Promise<unknown>)[] = [];
+  const stop = async (): Promise<void> => {
+    for (let last = stops.pop(); last !== undefined; last = stops.pop()) await last();
+  };
+  try {
+    return await start(options, stops, stop);
+  } catch (error: unknown) {
+    await stop();
+    throw error;
+  }
+}
+
+async function start(
+  options: HostOptions,
+  stops: (() => Promise<unknown>)[],
+  stop: () => Promise<void>,
+): Promise<RunningHost> {
+  const log = createLog({ format: options.logFormat, level: options.logLevel });
+  const metrics = metricsTelemetry();
+  const telemetry = both(logTelemetry(log), metrics.telemetry);
+  await mkdir(options.data, { recursive: true, mode: 0o700 });
+  const warn = (text: string): void => log.warn(text);
+  const privateKey = await loadIdentity(options.identity ?? join(options.data, "identity.key"), warn);
+
+  const storage = await openClassicStorage({ directory: join(options.data, "store") });
+  stops.push(() => storage.close());
+  const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce });
+  stops.push(async () => libp2p.stop());
+  const transport = libp2pTransport({
+    libp2p,
+    clock: systemClock,
+    onProblem: (problem) => telemetry.event({ kind: "peer-problem", id: problem.peer, problem: problem.kind, reason: problem.message }),
+  });
+  await transport.start();
+  stops.push(() => transport.stop());
+
+  const { cluster: name, partitions, n, admission, r, w, durability, seed: seeds } = options;
+  const ports = { clock: systemClock, random: systemRandom, storage, transport, telemetry };
+  const node = new EverwriteNode(ports, {
+    cluster: { name, admission, ...(partitions === null ? {} : { partitions }), ...(n === null ? {} : { n }) },
+    seeds,
+    config: { r, w, durability },
+    setAside: storage.setAsideAs === undefined ? [] : [storage.setAsideAs],
+  });
+  stops.push(() => node.stop());
+  const http = createHttpServer({
+    node,
+    metrics,
+    config: { ...nodeDefaults, names: options.httpName, watchPingMs: 15_000 },
+    log,
+  });
+  stops.push(async () => http.close());
+  const httpUrl = await http.listen(options.http);
+
+  const addresses = libp2p.getMultiaddrs().map(String);
+  const { zone, deviceGroup, capacity } = options;
+  const ready = node.start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl });
+  return { node, id: transport.self, httpUrl, addresses, ready, stop };
+}
+
+function both(first: Telemetry, second: Telemetry): Telemetry {
+  return {
+    event(event: StoreEvent) {
+      first.event(event);
+      second.event(event);
+    },
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * Real host processes for tests, trials and benches: started, killed, paused, restarted with their data; ended for sure.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { eventually } from "./eventually.ts";
+
+const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
+
+export interface HostSpec {
+  /** Further flags of `everwrite host`. */
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+interface Host {
+  readonly name: string;
+  readonly data: string;
+  readonly log: string;
+  readonly httpPort: number;
+  readonly p2pPort: number;
+  readonly flags: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  process: ChildProcess | undefined;
+}
+
+export class HostProcesses implements AsyncDisposable {
+  readonly folder: string;
+  readonly #hosts: Host[] = [];
+
+  constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  /** `count` hosts that know each other and hold their partitions. */
+  static async of(count: number, folder: string, spec: HostSpec = {}): Promise<HostProcesses> {
+    const hosts = new HostProcesses(folder);
+    for (let i = 0; i < count; i++) await hosts.add(spec);
+    await hosts.settled();
+    return hosts;
+  }
+
+  get size(): number {
+    return this.#hosts.length;
+  }
+
+  url(index: number): string {
+    return `http://127.0.0.1:${this.#host(index).httpPort}`;
+  }
+
+  address(index: number): string {
+    return `/ip4/127.0.0.1/tcp/${this.#host(index).p2pPort}`;
+  }
+
+  data(index: number): string {
+    return this.#host(index).data;
+  }
+
+  log(index: number): string {
+    return readFileSync(this.#host(index).log, "utf8");
+  }
+
+  pid(index: number): number | undefined {
+    return this.#host(index).process?.pid;
+  }
+
+  /** One more host, which joins through the first one; resolves when it is ready. */
+  async add({ flags = [], env = {} }: HostSpec = {}): Promise<number> {
+    const index = this.#hosts.length;
+    const name = `host-${index + 1}`;
+    mkdirSync(this.folder, { recursive: true });
+    this.#hosts.push({
+      name,
+      data: join(this.folder, name),
+      log: join(this.folder, `${name}.log`),
+      httpPort: await freePort(),
+      p2pPort: await freePort(),
+      flags,
+      env,
+      process: undefined,
+    });
+    this.start(index);
+    await this.ready(index);
+    return index;
+  }
+
+  /** Starts the process; all others are its seeds, except at the very first start of the first. */
+  start(index: number): void {
+    const host = this.#host(index);
+    const seeds = this.#hosts.filter((other) => other !== host);
+    const args = ["host", "--data", host.data, "--http", `127.0.0.1:${host.httpPort}`];
+    args.push("--p2p", `/ip4/127.0.0.1/tcp/${host.p2pPort}`, "--log-format", "json");
+    for (const seed of seeds) args.push("--seed", `/ip4/127.0.0.1/tcp/${seed.p2pPort}`);
+    const out = openSync(host.log, "a");
+    host.process = spawn(process.execPath, [main, ...args, ...host.flags], {
+      stdio: ["ignore", out, out],
+      env: { ...process.env, ...host.env },
+    });
+  }
+
+  /** Sends a signal; after SIGKILL and SIGTERM it resolves when the process is gone. */
+  async signal(index: number, signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<number | null> {
+    const child = this.#host(index).process;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
+    const gone = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+    child.kill(signal);
+    return signal === "SIGKILL" || signal === "SIGTERM" ? gone : null;
+  }
+
+  wipe(index: number): void {
+    rmSync(join(this.#host(index).data, "store"), { recursive: true, force: true });
+  }
+
+  isRunning(index: number): boolean {
+    const child = this.#host(index).process;
+    return child !== undefined && child.exitCode === null && child.signalCode === null;
+  }
+
+  async ready(index: number): Promise<void> {
+    await eventually(async () => {
+      if (!this.isRunning(index)) throw new Error(`${this.#host(index).name} ended:\n${this.log(index).slice(-2_000)}`);
+      return (await fetch(`${this.url(index)}/readyz`).catch(() => undefined))?.ok ?? false;
+    }, `${this.#host(index).name} to be ready`);
+  }
+
+  /** All running hosts see one ring with everybody up, and hold their partitions completely. */
+  async settled(): Promise<void> {
+    const running = this.#hosts.flatMap((_host, i) => (this.isRunning(i) ? [i] : []));
+    await eventually(async () => {
+      const all = await Promise.all(running.map((i) => this.status(i)));
+      return all.every(
+        (status) =>
+          status.ready &&
+          status.partitions.filling === 0 &&
+          status.ring === all[0]!.ring &&
+          status.members.filter(({ alive }) => alive).length >= running.length,
+      );
+    }, "all hosts to agree");
+  }
+
+  async status(index: number): Promise<HostStatus> {
+    const response = await fetch(`${this.url(index)}/status`);
+    return (await response.json()) as HostStatus;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  /** Ends what still runs. */
+  async stop(): Promise<void> {
+    await Promise.all(
+      this.#hosts.map(async (_host, i) => {
+        await this.signal(i, "SIGCONT");
+        await this.signal(i, "SIGKILL");
+      }),
+    );
+  }
+
+  #host(index: number): Host {
+    const host = this.#hosts[index];
+    if (host === undefined) throw new Error(`there is no host ${index}`);
+    return host;
+  }
+}
+
+export interface HostStatus {
+  readonly id: string;
+  readonly ready: boolean;
+  readonly ring: string;
+  readonly hints: number;
+  readonly keys: number;
+  readonly notices: readonly string[];
+  readonly members: readonly { readonly id: string; readonly alive: boolean; readonly tokens: number }[];
+  readonly partitions: { readonly owned: number; readonly filling: number };
+  readonly storage: { readonly state: string; readonly corruptRecords: number; readonly setAside: readonly string[] };
+}
+
+/** Free a moment ago: good enough on a machine of our own, and the host says so if it was taken meanwhile. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  if (address === null || typeof address === "string") throw new Error("no port was given");
+  return address.port;
+}
