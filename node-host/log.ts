@@ -4,14 +4,7 @@
 import { pino, type Logger } from "pino";
 import pretty from "pino-pretty";
 import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
-
-export const logFormats = ["pretty", "json"] as const;
-export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
-
-export interface LogOptions {
-  readonly format: (typeof logFormats)[number];
-  readonly level: (typeof logLevels)[number];
-}
+import type { LogOptions } from "./log-options.ts";
 
 type Level = "debug" | "info" | "warn" | "error";
 

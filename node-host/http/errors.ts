@@ -3,33 +3,30 @@
  * and the answer says so.
  */
 import type { Socket } from "node:net";
-import { statusOfCode, StoreError } from "../../core/errors.ts";
+import { statusOfCode, StoreError, type StoreErrorCode, type StoreErrorDetail } from "../../core/errors.ts";
 
 export interface ErrorAnswer {
   readonly status: number;
-  readonly body: { readonly error: { readonly code: string; readonly message: string } };
+  readonly body: { readonly error: ErrorBody };
+}
+
+interface ErrorBody extends StoreErrorDetail {
+  readonly code: StoreErrorCode;
+  readonly message: string;
+  readonly writeMaySurvive?: true;
 }
 
 /** Codes of a server that refused before it began: even a write certainly did nothing. */
-const untouched = new Set(["not-ready", "not-member"]);
+const untouched: ReadonlySet<string> = new Set(["not-ready", "not-member"]);
 
 export function errorAnswer(error: unknown, isWrite: boolean): ErrorAnswer {
   const { code, message, detail } = asStoreError(error);
-  const status: number = statusOfCode[code];
+  const status = statusOfCode[code];
   if (!isWrite || status < 500 || untouched.has(code)) return { status, body: { error: { code, message, ...detail } } };
   const warning =
     "the write may still survive: read before you write again, or repeat it under the same Everwrite-Write-Id";
-  return {
-    status,
-    body: {
-      error: {
-        code,
-        message: message.includes("may still survive") ? message : `${message}; ${warning}`,
-        ...detail,
-        ...{ writeMaySurvive: true },
-      },
-    },
-  };
+  const text = message.includes("may still survive") ? message : `${message}; ${warning}`;
+  return { status, body: { error: { code, message: text, ...detail, writeMaySurvive: true } } };
 }
 
 /** What is neither ours nor the client's fault is a bug: its text stays in the log. */

@@ -17,7 +17,12 @@ async function errorOf(response: Response): Promise<{ status: number } & ErrorBo
   return { status: response.status, ...((await response.json()) as ErrorBody).error };
 }
 
-function put(server: TestServer, path: string, body: string | Uint8Array<ArrayBuffer>, headers: Record<string, string> = {}) {
+function put(
+  server: TestServer,
+  path: string,
+  body: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+) {
   return fetch(`${server.url}${path}`, { method: "PUT", body, headers });
 }
 
@@ -477,7 +482,7 @@ describe("failures", () => {
     const client = new AbortController();
     const answer = fetch(`${server.url}/kv/b/k`, { signal: client.signal });
     while (server.node.calls.length === 0) await new Promise(setImmediate);
-    const { signal } = server.node.calls[0]?.options as { signal: AbortSignal };
+    const { signal } = (server.node.calls[0] as { options: unknown }).options as { signal: AbortSignal };
     const cancelled = new Promise((resolve) => signal.addEventListener("abort", resolve));
     client.abort();
     await assert.rejects(answer);

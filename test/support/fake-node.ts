@@ -179,7 +179,7 @@ export class FakeNode implements NodeApi {
     const live = state?.live ?? [];
     const siblings = live
       .filter(({ tombstone }) => !tombstone)
-      .map(({ counter: _, tombstone: __, ...sibling }) => sibling);
+      .map(({ body, contentType, kind, timeMs, dot }) => ({ body, contentType, kind, timeMs, dot }));
     const deleted = siblings.length > 0 && siblings.length < live.length;
     return { siblings, deleted, degraded: false, context: state ? contextOf(state) : null };
   }
