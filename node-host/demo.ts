@@ -2,7 +2,8 @@
  * `npm start`: a cluster of real hosts on this machine, a short story told with it, and what to try next.
  */
 import { join, relative } from "node:path";
-import { parseArgs, styleText } from "node:util";
+import { parseArgs } from "node:util";
+import { styled } from "./cli/terminal.ts";
 import {
   becomesReady,
   type HostProcess,
@@ -96,8 +97,7 @@ function showProgress(count: number): (place: HostPlace, ready: boolean) => bool
 function ending(places: readonly HostPlace[], directory: string): string {
   const [first, second = first] = places as [HostPlace, ...HostPlace[]];
   const victim = hosts.find(({ place }) => place === second)?.process.pid;
-  const dim = (text: string): string =>
-    process.stdout.isTTY && !process.env["NO_COLOR"] ? styleText("dim", text) : text;
+  const dim = (text: string): string => styled(process, "dim", text);
   return `
 ${places.map(({ number, url, log }) => `host ${number}: ${url}   log ${log}`).join("\n")}
 

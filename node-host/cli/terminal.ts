@@ -24,7 +24,7 @@ export class CliError extends Error {
 export type Style = "bold" | "dim" | "green" | "yellow" | "red";
 
 export function styled({ stdout, env }: Io, style: Style, text: string): string {
-  return stdout.isTTY && !env["NO_COLOR"] ? styleText(style, text) : text;
+  return stdout.isTTY && !env["NO_COLOR"] ? styleText(style, text, { validateStream: false }) : text;
 }
 
 /** Columns of equal width, two spaces apart; numbers to the right. The first row is the heading. */

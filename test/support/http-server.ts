@@ -74,3 +74,20 @@ export function parse(text: string): RawAnswer {
     body: rest.join("\r\n\r\n"),
   };
 }
+
+export interface ErrorBody {
+  error: { code: string; message: string; needed?: number; got?: number; writeMaySurvive?: boolean };
+}
+
+export async function errorOf(response: Response): Promise<{ status: number } & ErrorBody["error"]> {
+  return { status: response.status, ...((await response.json()) as ErrorBody).error };
+}
+
+export function put(
+  server: TestServer,
+  path: string,
+  body: string | Uint8Array<ArrayBuffer>,
+  headers: Record<string, string> = {},
+) {
+  return fetch(`${server.url}${path}`, { method: "PUT", body, headers });
+}
