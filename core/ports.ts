@@ -62,6 +62,8 @@ export interface Page {
   readonly rows: readonly Row[];
   /** Ask again with this as `gte` (or as `lt` when reverse); null at the end. */
   readonly next: Uint8Array | null;
+  /** Rows of this stretch could not be read, not even their keys: the page lacks them, and the scan may go on. */
+  readonly damaged?: boolean;
 }
 
 /** `synced`: resolves after the bytes are on the disk. `buffered`: after the engine has them (paper 6.1). */

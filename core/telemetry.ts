@@ -24,6 +24,7 @@ export type StoreEvent =
     }
   | { readonly kind: "read-repair"; readonly replicas: number }
   | { readonly kind: "speculative-read" }
+  | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
   | { readonly kind: "value-large"; readonly key: string; readonly bytes: number }
   | { readonly kind: "siblings-many"; readonly key: string; readonly siblings: number }

@@ -1,0 +1,52 @@
+/**
+ * Keeps vectors short: the paper's clock truncation scheme (4.4), with the safety that it lacks (PROTOCOL section 3).
+ * Invariant: an entry with a live value and the node's own entry stay. What goes without everyone's agreement is counted:
+ * a replica that still holds what such an entry covered may bring it back.
+ *
+ * Called only where a version is minted or first arrives from its coordinator or edge: a repair that truncated would undo
+ * itself for ever.
+ */
+import type { ActorId } from "../identity.ts";
+import { compareDots, type VectorEntry, type Versioned } from "./version-set.ts";
+
+/** Above this many times `entriesMax` memory and wire come first, and entries go without agreement. */
+const HARD_FACTOR = 10;
+
+export interface TruncationRule {
+  /** At or below it nothing goes (`clockEntriesMax`). */
+  readonly entriesMax: number;
+  /** Of this node for this partition, if it has one. */
+  readonly ownActor: ActorId | undefined;
+  /** Whether, since the entry's time, all owners have agreed with this node, and nobody else holds anything there. */
+  readonly agreed: (entry: VectorEntry) => boolean;
+}
+
+export interface Truncated {
+  readonly state: Versioned;
+  /** Entries that went. */
+  readonly dropped: number;
+  /** How many of them went without agreement. */
+  readonly forced: number;
+}
+
+export function truncate(state: Versioned, { entriesMax, ownActor, agreed }: TruncationRule): Truncated {
+  const excess = state.vector.length - entriesMax;
+  if (excess <= 0) return { state, dropped: 0, forced: 0 };
+  const live = new Set(state.values.map((value) => value.dot.actor));
+  const oldestFirst = state.vector
+    .filter((entry) => entry.actor !== ownActor && !live.has(entry.actor))
+    .sort((a, b) => a.timeMs - b.timeMs || compareDots(a, b));
+
+  const going = new Set<VectorEntry>();
+  for (const entry of oldestFirst) {
+    if (going.size === excess) break;
+    if (agreed(entry)) going.add(entry);
+  }
+  const forcedMax = state.vector.length - going.size - HARD_FACTOR * entriesMax;
+  const forced = oldestFirst.filter((entry) => !going.has(entry)).slice(0, Math.max(forcedMax, 0));
+  for (const entry of forced) going.add(entry);
+
+  if (going.size === 0) return { state, dropped: 0, forced: 0 };
+  const vector = state.vector.filter((entry) => !going.has(entry));
+  return { state: { vector, values: state.values }, dropped: going.size, forced: forced.length };
+}

@@ -1,0 +1,218 @@
+/**
+ * This node's live view of the cluster: the roster it keeps durably, the ring computed from it, and who answers.
+ * Invariants: the roster only ever grows by merging; the own record changes only here, each time under a higher
+ * incarnation; what a peer says about our holdings is ignored, for only our own disk knows (PROTOCOL 9).
+ */
+import { toHex } from "../bytes/hex.ts";
+import { hasBit } from "../bytes/bitmap.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
+import type { MemberRecord } from "../membership/member.ts";
+import { isOnRing, mergeRoster, type Roster, type RosterPart, ringMembers } from "../membership/roster.ts";
+import { Ring } from "../placement/ring.ts";
+import type { Random } from "../ports.ts";
+import type { Completeness, PartitionView } from "../quorum/holders.ts";
+import type { Holdings } from "../replica/holdings.ts";
+import type { RecordStore } from "../storage/record-store.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Health } from "./health.ts";
+import { encodeUtf8 } from "lib0/string";
+
+export interface ClusterDeps {
+  readonly self: NodeId;
+  readonly records: RecordStore;
+  readonly holdings: Holdings;
+  readonly health: Health;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+}
+
+const rosterRow = encodeUtf8("roster");
+
+/** The roster of an earlier run, or undefined when the directory never belonged to a cluster. */
+export async function loadRoster(records: RecordStore): Promise<Roster | undefined> {
+  const stored = await records.get("meta", rosterRow);
+  return stored === undefined ? undefined : rosterFrom(RosterMessage.decode(stored));
+}
+
+export class Cluster {
+  readonly self: NodeId;
+  readonly health: Health;
+  readonly #deps: ClusterDeps;
+  readonly #listeners = new Set<() => void>();
+  #roster: Roster;
+  #ring: Ring;
+  #digest: Uint8Array | undefined;
+  #exchanged = new Map<NodeId, number>();
+  /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
+  #dirty = true;
+  #saving: Promise<void> | undefined;
+
+  constructor(deps: ClusterDeps, roster: Roster) {
+    this.#deps = deps;
+    this.self = deps.self;
+    this.health = deps.health;
+    this.#roster = roster;
+    this.#ring = ringOf(roster);
+  }
+
+  get roster(): Roster {
+    return this.#roster;
+  }
+
+  get ring(): Ring {
+    return this.#ring;
+  }
+
+  get digest(): Uint8Array {
+    this.#digest ??= rosterDigest(this.#roster);
+    return this.#digest;
+  }
+
+  get ownRecord(): MemberRecord {
+    return this.#roster.members.get(this.self)!;
+  }
+
+  /** Replicas a quorum is counted from: min(N, hosts that are members, alive or not). */
+  get replicas(): number {
+    return Math.min(this.#roster.cluster.n, this.#ring.hosts.length);
+  }
+
+  isMember(node: NodeId): boolean {
+    const member = this.#roster.members.get(node);
+    return member !== undefined && isOnRing(member.status);
+  }
+
+  /** Called after each change of the roster. */
+  onChange(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Merges what a peer sent. */
+  merge(part: RosterPart): void {
+    const foreign = foreignRecordOf(this.self, this.#roster, part);
+    const holdings = new Map(part.holdings);
+    holdings.delete(this.self);
+    this.#replace(mergeRoster(this.#roster, { ...part, holdings }));
+    // Someone remembers a run of this node that this directory does not: its data may be newer than ours.
+    if (foreign) this.#disown(part.members!.get(this.self)!);
+  }
+
+  /** Changes the own record, under the next incarnation. */
+  amend(change: Partial<MemberRecord>): void {
+    const own = this.ownRecord;
+    const next: MemberRecord = { ...own, ...change, incarnation: Math.max(own.incarnation, change.incarnation ?? 0) + 1 };
+    this.#replace(mergeRoster(this.#roster, { members: new Map([[this.self, next]]) }));
+  }
+
+  /** Adds what this node itself decided: a plan, a secret, a line of history. */
+  commit(part: RosterPart): Promise<void> {
+    this.#replace(mergeRoster(this.#roster, part));
+    return this.save();
+  }
+
+  /** Durable when it resolves. Callers in between share one write. */
+  async save(): Promise<void> {
+    while (this.#dirty) {
+      this.#saving ??= this.#write().finally(() => {
+        this.#saving = undefined;
+      });
+      await this.#saving;
+    }
+  }
+
+  /** Publishes the two bitmaps after a change of holdings. */
+  publishHoldings(): void {
+    const { life, incarnation } = this.ownRecord;
+    const sequence = (this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
+    const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
+    this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) });
+  }
+
+  /** Partitions that the ring gives to this node and that it does not hold at all: from now on it fills them. */
+  claimOwned(as: "filling" | "complete"): number {
+    let claimed = 0;
+    for (const partition of this.#ring.ownedBy(this.self)) {
+      if (this.#deps.holdings.get(partition) === "none" && this.#deps.holdings.set(partition, as)) claimed += 1;
+    }
+    if (claimed > 0) this.publishHoldings();
+    return claimed;
+  }
+
+  /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */
+  partitionView(partition: PartitionIndex): PartitionView {
+    const holders = new Map<NodeId, Completeness>();
+    for (const record of this.#roster.holdings.values()) {
+      if (!this.isMember(record.id)) continue;
+      if (hasBit(record.complete, partition)) holders.set(record.id, "complete");
+      else if (hasBit(record.filling, partition)) holders.set(record.id, "filling");
+    }
+    return { owners: this.#ring.owners(partition), holders };
+  }
+
+  exchangedWith(peer: NodeId, nowMs: number): void {
+    this.#exchanged.set(peer, nowMs);
+  }
+
+  lastExchangeMs(peer: NodeId): number | undefined {
+    return this.#exchanged.get(peer);
+  }
+
+  /**
+   * After any start an owner is not sure of the ring until it has exchanged membership with one co-owner
+   * and with every one that it can reach.
+   */
+  isConfirmed(partition: PartitionIndex): boolean {
+    const others = this.#ring.owners(partition).filter((owner) => owner !== this.self);
+    if (others.length === 0) return true;
+    return (
+      others.some((owner) => this.#exchanged.has(owner)) &&
+      others.every((owner) => this.#exchanged.has(owner) || !this.health.isUp(owner))
+    );
+  }
+
+  /** In contact with the cluster: alone in it, or with at least one other member since the start. */
+  get inContact(): boolean {
+    return this.#ring.hosts.length <= 1 || this.#exchanged.size > 0;
+  }
+
+  #disown(remembered: MemberRecord): void {
+    this.#deps.telemetry.event({
+      kind: "old-data",
+      reason: `a peer knows incarnation ${remembered.incarnation} of this host, its data directory does not: refilling every partition`,
+    });
+    for (let p = 0; p < this.#ring.partitions; p++) {
+      if (this.#deps.holdings.get(p as PartitionIndex) === "complete") {
+        this.#deps.holdings.set(p as PartitionIndex, "filling");
+      }
+    }
+    this.amend({ mark: toHex(this.#deps.random.bytes(16)), status: "up" });
+    this.publishHoldings();
+  }
+
+  #replace(roster: Roster): void {
+    if (roster === this.#roster) return;
+    const before = this.#roster;
+    this.#roster = roster;
+    this.#digest = undefined;
+    this.#dirty = true;
+    const moved = roster.members !== before.members || roster.assignment !== before.assignment;
+    if (moved) this.#ring = ringOf(roster);
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #write(): Promise<void> {
+    this.#dirty = false;
+    try {
+      const value = encodeRoster(this.#roster);
+      await this.#deps.records.commit([{ kind: "put", ns: "meta", key: rosterRow, value }]);
+    } catch (error: unknown) {
+      this.#dirty = true;
+      throw error;
+    }
+  }
+}
+
+function ringOf(roster: Roster): Ring {
+  return new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
+}

@@ -1,0 +1,99 @@
+/**
+ * How a node comes into its cluster: it founds it, returns to it, or joins through a seed.
+ * Invariant: the own record's incarnation is higher than in any earlier run, and on disk before anyone hears of it.
+ */
+import { toHex } from "../bytes/hex.ts";
+import { type ClusterParameters, clusterDefaults } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import type { MemberRecord } from "../membership/member.ts";
+import { emptyRoster, isOnRing, mergeRoster, type Roster, ringMembers } from "../membership/roster.ts";
+import { initialAssignment } from "../placement/assignment.ts";
+import { applyPlan, planJoin } from "../placement/plan.ts";
+import type { Clock, Random } from "../ports.ts";
+import { checkSameParameters } from "./exchange.ts";
+
+/** What the operator says of this node. */
+export interface OwnDescription {
+  readonly id: NodeId;
+  readonly kind: MemberRecord["kind"];
+  readonly capacity: number;
+  readonly zone: string;
+  readonly deviceGroup: string;
+  readonly addresses: readonly string[];
+  readonly http: string;
+}
+
+/** Parameters given explicitly; those of an existing cluster win, and a difference is refused. */
+export type WantedParameters = Partial<Omit<ClusterParameters, "name">> & { readonly name: string };
+
+type Means = { readonly clock: Clock; readonly random: Random };
+
+/** The first host of a cluster: it has every token, and nothing is missing in an empty cluster. */
+export function foundCluster(own: OwnDescription, wanted: WantedParameters, means: Means): Roster {
+  const cluster: ClusterParameters = { ...clusterDefaults, ...wanted };
+  const record = ownRecord(own, { life: 1, incarnation: 1 }, means.random);
+  return mergeRoster(emptyRoster(cluster), {
+    members: new Map([[own.id, record]]),
+    assignment: initialAssignment(own.id, cluster.partitions),
+    secrets: [toHex(means.random.bytes(32))],
+    changes: [
+      { by: own.id, atMs: means.clock.wallTime(), verb: "create", subject: own.id, tokens: cluster.partitions },
+    ],
+  });
+}
+
+/** A restart with data: the same member under the next incarnation. */
+export function returnToCluster(own: OwnDescription, stored: Roster, wanted: WantedParameters, random: Random): Roster {
+  checkSameParameters(stored.cluster, wanted);
+  const former = stored.members.get(own.id);
+  if (former === undefined) {
+    const members = [...stored.members.keys()].join(", ");
+    throw new StoreError("bad-request", `this data directory belongs to another node: ${own.id} is not among ${members}`);
+  }
+  if (!isOnRing(former.status)) {
+    throw new StoreError("not-member", `${own.id} was ${former.status} from the cluster "${stored.cluster.name}"`);
+  }
+  const record = ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, random);
+  return mergeRoster(stored, { members: new Map([[own.id, record]]) });
+}
+
+/**
+ * A node without data, and what a seed told it: a new member takes its share of the tokens;
+ * one that the cluster knows (its disk was lost) is a member already and only fills.
+ */
+export function joinCluster(
+  own: OwnDescription,
+  known: Roster,
+  wanted: WantedParameters,
+  means: Means & { readonly isUp: (node: NodeId) => boolean },
+): { readonly roster: Roster; readonly tokens: number } {
+  checkSameParameters(known.cluster, wanted);
+  const former = known.members.get(own.id);
+  if (former !== undefined && isOnRing(former.status)) {
+    const record = ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, means.random);
+    return { roster: mergeRoster(known, { members: new Map([[own.id, record]]) }), tokens: 0 };
+  }
+  const record = ownRecord(own, { life: (former?.life ?? 0) + 1, incarnation: 1 }, means.random);
+  const joined = mergeRoster(known, { members: new Map([[own.id, record]]) });
+  const unreachable = new Set(ringMembers(known).flatMap(({ id }) => (means.isUp(id) ? [] : [id])));
+  const placement = { n: known.cluster.n, members: ringMembers(joined), assignment: known.assignment };
+  const plan = planJoin(placement, own.id, { unreachable });
+  const change = {
+    by: own.id,
+    atMs: means.clock.wallTime(),
+    verb: "join" as const,
+    subject: own.id,
+    tokens: plan.changes.length,
+  };
+  const roster = mergeRoster(joined, { assignment: applyPlan(known.assignment, plan), changes: [change] });
+  return { roster, tokens: plan.changes.length };
+}
+
+function ownRecord(
+  own: OwnDescription,
+  version: { readonly life: number; readonly incarnation: number },
+  random: Random,
+): MemberRecord {
+  return { ...own, ...version, status: "up", mark: toHex(random.bytes(16)) };
+}

@@ -1,0 +1,79 @@
+/**
+ * Between the store's own types and what travels or is shown.
+ */
+import type { ReadAnswer, Sibling, WriteAnswer } from "../api.ts";
+import type { NodeId } from "../identity.ts";
+import { stampToMs } from "../causality/hybrid-clock.ts";
+import { deleted, type Dot, type LiveValue, siblings, type Versioned } from "../causality/version-set.ts";
+import type { methods } from "../rpc/rpc.ts";
+import type { WriteResponse } from "../rpc/messages.ts";
+import type { Infer } from "../bytes/codec.ts";
+import type { Key } from "../identity.ts";
+import type { Contexts } from "./contexts.ts";
+
+type ReadResponse = Infer<typeof methods.read.response>;
+
+export function dotText(dot: Dot): string {
+  return `${dot.actor}:${dot.counter}`;
+}
+
+export function siblingOf(value: LiveValue): Sibling {
+  return {
+    body: value.body,
+    contentType: value.contentType,
+    kind: value.kind,
+    timeMs: stampToMs(value.stamp),
+    dot: dotText(value.dot),
+    ...(value.expiresAtMs === undefined ? {} : { expiresAtMs: value.expiresAtMs }),
+  };
+}
+
+/** A key that was never written has no context; one that was deleted has. */
+export function readAnswerOf(
+  state: Versioned,
+  { key, contexts, degraded, nowMs }: { key: Key; contexts: Contexts; degraded: boolean; nowMs: number },
+): ReadAnswer {
+  const live = siblings(state, nowMs);
+  return {
+    siblings: live.map(siblingOf),
+    deleted: live.length > 0 && deleted(state, nowMs),
+    degraded,
+    context: state.vector.length === 0 ? null : contexts.seal(state, key),
+  };
+}
+
+export function readResponseOf({ context, ...answer }: ReadAnswer): ReadResponse {
+  return { ...answer, ...(context === null ? {} : { context }) };
+}
+
+export function readAnswerFrom({ context, ...response }: ReadResponse): ReadAnswer {
+  return { ...response, context: context ?? null };
+}
+
+export function writeResponseOf({ context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
+  return {
+    ...(context === null ? {} : { context }),
+    durable: receipt.durable,
+    hinted: receipt.hinted,
+    needed: receipt.needed,
+    got: receipt.got,
+    ...(receipt.writeIdIgnored ? { writeIdIgnored: true } : {}),
+    siblings: listed ?? [],
+    siblingsReturned: listed !== undefined,
+  };
+}
+
+export function writeAnswerOf(response: WriteResponse): WriteAnswer {
+  return {
+    context: response.context ?? null,
+    receipt: {
+      durable: response.durable as readonly NodeId[],
+      hinted: response.hinted as readonly { for: NodeId; at: NodeId }[],
+      needed: response.needed,
+      got: response.got,
+      localOnly: false,
+      ...(response.writeIdIgnored ? { writeIdIgnored: true } : {}),
+    },
+    ...(response.siblingsReturned ? { siblings: response.siblings } : {}),
+  };
+}

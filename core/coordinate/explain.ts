@@ -1,0 +1,96 @@
+/**
+ * Where a key is, and why a peer is or is not used (PROTOCOL 15).
+ */
+import type { Explanation, PeerExplanation } from "../api.ts";
+import { toHex } from "../bytes/hex.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import { clockDigest } from "../causality/clock.ts";
+import { decodeVersioned } from "../causality/encoding.ts";
+import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { locate, type LocatedKey, positionBytes } from "../placement/locate.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import { dotText } from "./answers.ts";
+import type { CoordinateDeps } from "./deps.ts";
+
+/** Beyond owners and these many fallbacks nobody is asked: they can hold hints only while many hosts are away. */
+const fallbacksShown = 5;
+
+interface Found {
+  readonly id: NodeId;
+  readonly holding?: "complete" | "filling" | "hint" | "none";
+  readonly state?: Versioned;
+}
+
+export async function explain(deps: CoordinateDeps, key: Key): Promise<Explanation> {
+  const { ring, health } = deps.cluster;
+  const located = locate(key, ring.partitions);
+  const owners = ring.owners(located.partition);
+  const walk = ring.walk(located.partition).slice(0, owners.length + fallbacksShown);
+  const found = await Promise.all(walk.map((id) => look(deps, id, located)));
+  const digest = clockDigest(found.reduce((all, { state }) => (state === undefined ? all : merge(all, state)), nothing));
+  return {
+    key,
+    position: toHex(located.row.subarray(0, positionBytes)),
+    partition: located.partition,
+    preferenceList: found.map(({ id, holding, state }) => ({
+      id,
+      role: owners.includes(id) ? "owner" : "fallback",
+      alive: health.isUp(id),
+      zone: ring.host(id)?.zone ?? "",
+      ...(holding === undefined ? {} : { holding }),
+      ...(state === undefined
+        ? {}
+        : {
+            dots: state.values.map((value) => dotText(value.dot)),
+            clock: state.vector.map(({ actor, counter, timeMs }) => ({ actor, counter, timeMs })),
+            upToDate: equalBytes(clockDigest(state), digest),
+          }),
+    })),
+  };
+}
+
+async function look(deps: CoordinateDeps, id: NodeId, located: LocatedKey): Promise<Found> {
+  const { cluster, transport, exchange, replica, config } = deps;
+  if (id === cluster.self) {
+    const { role, held } = await replica.read(located);
+    return { id, holding: role, state: held.state };
+  }
+  if (!cluster.health.isUp(id)) return { id };
+  try {
+    const request = { view: exchange.view(), key: located.key };
+    const { role, state } = await call(transport, id, methods.fetch, request, config.replicaTimeoutMs);
+    return { id, holding: role, ...(state === undefined ? {} : { state: decodeVersioned(state) }) };
+  } catch {
+    // "Did not answer" is what the explanation says of it.
+    return { id };
+  }
+}
+
+export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): PeerExplanation {
+  const now = clock.now();
+  const state = cluster.health.state(id);
+  const connected = cluster.health.connected.has(id);
+  const exchangedMs = cluster.lastExchangeMs(id);
+  return {
+    id,
+    member: cluster.isMember(id),
+    connected,
+    addresses: state?.addresses ?? cluster.roster.members.get(id)?.addresses ?? [],
+    ...(state?.rttMs === undefined ? {} : { rttMs: state.rttMs }),
+    ...(state?.rttP95Ms === undefined ? {} : { rttP95Ms: state.rttP95Ms }),
+    ...(state?.lastHeardMs === undefined ? {} : { lastHeardAgoMs: now - state.lastHeardMs }),
+    ...(exchangedMs === undefined ? {} : { lastExchangeAgoMs: now - exchangedMs }),
+    verdict: verdictOf(),
+  };
+
+  function verdictOf(): string {
+    if (id === cluster.self) return "this host itself";
+    const member = cluster.roster.members.get(id);
+    if (member === undefined) return "not a member of this cluster: no data is exchanged with it";
+    if (!cluster.isMember(id)) return `a former member (${member.status}): no data is exchanged with it`;
+    if (!connected) return `no connection; redialling ${member.addresses.join(", ") || "(it announced no address)"}`;
+    if (cluster.health.suspects.has(id)) return "connected, but it leaves requests unanswered: routed around, probed every second";
+    return exchangedMs === undefined ? "connected; membership not exchanged yet" : "in use";
+  }
+}

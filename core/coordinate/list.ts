@@ -1,0 +1,147 @@
+/**
+ * The keys of a bucket: a scatter over all hosts, for rows are ordered by ring position and not by name. Expensive.
+ * Invariant: a key is listed when a read would find it; replicas that disagree on it are asked by a real read.
+ */
+import type { ListAnswer, ListOptions } from "../api.ts";
+import { hasBit } from "../bytes/bitmap.ts";
+import type { Infer } from "../bytes/codec.ts";
+import { compareBytes, equalBytes } from "../bytes/compare.ts";
+import { makeKey, nameOf } from "../bytes/key.ts";
+import { toHex } from "../bytes/hex.ts";
+import { siblings } from "../causality/version-set.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import { keyOfRow, locate } from "../placement/locate.ts";
+import { allPartitions } from "../placement/partition.ts";
+import { resolveQuorum } from "../quorum/resolve.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import type { CoordinateDeps } from "./deps.ts";
+import { readState } from "./read.ts";
+
+type Request = Infer<typeof methods.list.request>;
+type Response = Infer<typeof methods.list.response>;
+type Listed = Response["keys"][number];
+
+const limitDefault = 1_000;
+const limitMax = 10_000;
+/** Rows looked at for one answer, so that a small bucket among many keys does not hold a host up. */
+const rowsPerAnswerMax = 50_000;
+const rowsPerPage = 2_000;
+
+export async function list(deps: CoordinateDeps, bucket: string, options: ListOptions = {}): Promise<ListAnswer> {
+  const limit = options.limit ?? limitDefault;
+  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
+    throw new StoreError("bad-request", `limit must be a whole number of 1 to ${limitMax}, not ${limit}`);
+  }
+  const prefix = options.prefix ?? "";
+  makeKey(bucket, `${prefix}x`); // only to check both
+  const { partitions } = deps.cluster.ring;
+  const deadlineMs = deps.clock.now() + (options.timeoutMs ?? deps.config.requestTimeoutMaxMs);
+  const keys: string[] = [];
+  let after = options.after === undefined ? undefined : locate(makeKey(bucket, options.after), partitions).row;
+  for (;;) {
+    if (deps.clock.now() > deadlineMs) throw new StoreError("quorum-not-met", "listing took longer than allowed");
+    const request = { bucket, prefix, limit: limit - keys.length + 1, ...(after === undefined ? {} : { after }) };
+    const { listed, through } = await scatter(deps, request);
+    for (const replicas of listed) {
+      if (!(await isLive(deps, replicas))) continue;
+      if (keys.length === limit) return { keys, next: keys.at(-1)! };
+      keys.push(nameOf(keyOfRow(replicas[0]!.row)));
+    }
+    if (through === undefined) return { keys, next: null };
+    after = through;
+  }
+}
+
+/** Rows up to `through` (all: undefined), each with what every answering host says of it, in row order. */
+async function scatter(
+  deps: CoordinateDeps,
+  request: Request,
+): Promise<{ readonly listed: readonly (readonly Listed[])[]; readonly through: Uint8Array | undefined }> {
+  const { cluster, transport, config } = deps;
+  const hosts = cluster.ring.hosts.map(({ id }) => id).filter((id) => cluster.health.isUp(id));
+  const answers = await Promise.all(
+    hosts.map(async (host): Promise<{ host: NodeId; response?: Response }> => {
+      try {
+        return { host, response: await call(transport, host, methods.list, request, config.requestTimeoutMs) };
+      } catch {
+        // Whether enough others answered is decided for each partition below.
+        return { host };
+      }
+    }),
+  );
+  const responses = answers.flatMap(({ host, response }) => (response === undefined ? [] : [{ host, response }]));
+  checkCoverage(deps, responses);
+  const through = responses
+    .flatMap(({ response }) => (response.through === undefined ? [] : [response.through]))
+    .reduce<Uint8Array | undefined>((low, row) => (low === undefined || compareBytes(row, low) < 0 ? row : low), undefined);
+  const byRow = new Map<string, Listed[]>();
+  for (const listed of responses.flatMap(({ response }) => response.keys)) {
+    if (through !== undefined && compareBytes(listed.row, through) > 0) continue;
+    const row = toHex(listed.row);
+    byRow.set(row, [...(byRow.get(row) ?? []), listed]);
+  }
+  return { listed: [...byRow].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, replicas]) => replicas), through };
+
+  function checkCoverage(
+    { cluster: { ring, replicas } }: CoordinateDeps,
+    from: readonly { readonly host: NodeId; readonly response: Response }[],
+  ): void {
+    const needed = resolveQuorum(config.r, replicas, "r");
+    const complete = new Map(from.map(({ host, response }) => [host, response.complete]));
+    for (const partition of allPartitions(ring.partitions)) {
+      const got = ring.owners(partition).filter((owner) => {
+        const bits = complete.get(owner);
+        return bits !== undefined && hasBit(bits, partition);
+      }).length;
+      if (got >= needed) continue;
+      const text = `${needed} complete replicas needed to list partition ${partition}, ${got} answered`;
+      throw new StoreError("quorum-not-met", text, { needed, got, from: [...complete.keys()] });
+    }
+  }
+}
+
+async function isLive(deps: CoordinateDeps, replicas: readonly Listed[]): Promise<boolean> {
+  const [first] = replicas;
+  if (first === undefined) return false;
+  const located = locate(keyOfRow(first.row), deps.cluster.ring.partitions);
+  const owners = deps.cluster.ring.owners(located.partition).length;
+  const agree = replicas.length >= owners && replicas.every((each) => equalBytes(each.digest, first.digest));
+  if (agree) return first.live;
+  const { config, clock } = deps;
+  const { state } = await readState(deps, located, { r: config.r, timeoutMs: config.requestTimeoutMs });
+  return siblings(state, clock.wallTime()).length > 0;
+}
+
+/** What this host holds of a bucket, live or deleted, from `after` on. */
+export async function listHere(deps: CoordinateDeps, request: Request): Promise<Response> {
+  const { replica, cluster, clock } = deps;
+  const { partitions } = cluster.ring;
+  const keyPrefix = `${request.bucket}/${request.prefix}`;
+  const limit = Math.min(request.limit, limitMax + 1);
+  const keys: Listed[] = [];
+  let gte: Uint8Array | null = request.after === undefined ? new Uint8Array(0) : following(request.after);
+  let through: Uint8Array | undefined;
+  for (let rows = 0; gte !== null && rows < rowsPerAnswerMax && keys.length < limit; rows += rowsPerPage) {
+    const page = await replica.page({ gte, limit: rowsPerPage, keysOnly: true });
+    for (const { key: row } of page.rows) {
+      through = row;
+      const key = keyOfRow(row);
+      if (!key.startsWith(keyPrefix)) continue;
+      const { role, held } = await replica.read(locate(key, partitions));
+      if (role !== "complete" && role !== "filling") continue;
+      keys.push({ row, live: siblings(held.state, clock.wallTime()).length > 0, digest: held.digest });
+      if (keys.length === limit) break;
+    }
+    gte = keys.length === limit ? gte : page.next;
+  }
+  const isEnd = gte === null;
+  return { keys, complete: replica.completePartitions(), ...(isEnd || through === undefined ? {} : { through }) };
+}
+
+/** The least row above this one. */
+function following(row: Uint8Array): Uint8Array {
+  const next = new Uint8Array(row.length + 1);
+  next.set(row);
+  return next;
+}

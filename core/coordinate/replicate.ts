@@ -1,0 +1,130 @@
+/**
+ * Sends one minted state to the first N healthy hosts of its preference list and counts the durable copies.
+ * Owners that are away are stood for by the next healthy hosts of the walk, which keep hints (paper 4.6, sloppy quorum);
+ * where no stand-in is left, this node keeps in mind who missed what.
+ */
+import { reasonOf } from "../tasks.ts";
+import type { NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import { healthyTargets } from "../placement/preference-list.ts";
+import type { PartitionView } from "../quorum/holders.ts";
+import { type WriteAck, type WriteNeeds, type WriteOutcome, WriteTally } from "../quorum/write-tally.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import type { CoordinateDeps } from "./deps.ts";
+
+/** Whom a write goes to, decided before it is minted so that the own hints are in the batch of the mint. */
+export interface WritePlan {
+  readonly view: PartitionView;
+  readonly ring: string;
+  /** Other hosts that get the state; `standsFor` makes it a hint. */
+  readonly targets: readonly { readonly node: NodeId; readonly standsFor?: NodeId }[];
+  /** Owners and complete holders that are away and for whom this node keeps the write. */
+  readonly owed: readonly NodeId[];
+}
+
+export function planWrite(deps: CoordinateDeps, located: LocatedKey): WritePlan {
+  const { cluster } = deps;
+  const { ring, self } = cluster;
+  const isUp = (node: NodeId): boolean => cluster.health.isUp(node);
+  const view = cluster.partitionView(located.partition);
+  const { targets, uncovered } = healthyTargets(ring, located.partition, isUp);
+  const owed = [...uncovered];
+  const others = targets.filter(({ node }) => node !== self);
+  const own = targets.find(({ node }) => node === self);
+  if (own?.standsFor !== undefined) owed.push(own.standsFor);
+  // A coordinator that is neither owner nor among the stand-ins still keeps what it mints: for the first owner away.
+  if (own === undefined && owed.length === 0) owed.push(targets.find((t) => t.standsFor)?.standsFor ?? view.owners[0]!);
+  for (const former of formerOwnersInUse(view)) {
+    if (former === self) continue;
+    if (isUp(former)) others.push({ node: former });
+    else owed.push(former);
+  }
+  return { view, ring: ring.fingerprint, targets: others, owed };
+}
+
+/** While an owner is filling, complete holders that own the partition no more still count (PROTOCOL 9, *Former owners*). */
+function formerOwnersInUse(view: PartitionView): NodeId[] {
+  if (!view.owners.some((owner) => view.holders.get(owner) === "filling")) return [];
+  return [...view.holders].flatMap(([node, state]) =>
+    state === "complete" && !view.owners.includes(node) ? [node] : [],
+  );
+}
+
+export interface Replication {
+  readonly plan: WritePlan;
+  readonly state: Uint8Array;
+  /** What this node itself has durably done with the write. */
+  readonly ownAcks: readonly WriteAck[];
+  readonly needs: WriteNeeds;
+  readonly deadlineMs: number;
+}
+
+export interface Replicated {
+  readonly outcome: Exclude<WriteOutcome, { readonly kind: "pending" }>;
+  readonly durable: readonly NodeId[];
+  readonly hinted: readonly { readonly for: NodeId; readonly at: NodeId }[];
+}
+
+/** Resolves as soon as the outcome is decided or the deadline passed; stragglers go on, and become hints if they fail. */
+export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
+  const { cluster, clock } = deps;
+  const tally = new WriteTally(write.plan.view, write.needs);
+  const asked = new Set([cluster.self, ...write.plan.targets.map(({ node }) => node)]);
+  return new Promise((resolve) => {
+    let settled = false;
+    const settle = (outcome: WriteOutcome): void => {
+      if (settled || outcome.kind === "pending") return;
+      settled = true;
+      stopTimer();
+      resolve({ outcome, durable: tally.durable, hinted: tally.hinted });
+    };
+    const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
+      try {
+        settle(tally.ack(node, await sendState(deps, located, { to: node, state: write.state, standsFor })));
+      } catch (error: unknown) {
+        await passOn(node, standsFor ?? node, error);
+      }
+    };
+    const passOn = async (node: NodeId, owner: NodeId, error: unknown): Promise<void> => {
+      const fallback = cluster.ring.walk(located.partition).find((next) => !asked.has(next) && cluster.health.isUp(next));
+      if (fallback !== undefined) {
+        asked.add(fallback);
+        tally.ask(fallback);
+        settle(tally.fail(node));
+        return send(fallback, owner);
+      }
+      settle(tally.fail(node));
+      await deps.replica.oweTo(located, owner);
+      deps.telemetry.event({ kind: "hint-stored", for: owner, at: cluster.self });
+      // Too late for this answer unless the quorum of complete holders was what it waited for.
+      settle(tally.ack(cluster.self, { kind: "hint", for: owner }));
+      deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
+    };
+    const stopTimer = clock.after(Math.max(0, write.deadlineMs - clock.now()), () => {
+      settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
+    });
+    for (const { node } of write.plan.targets) tally.ask(node);
+    for (const ack of write.ownAcks) tally.ack(cluster.self, ack);
+    for (const { node, standsFor } of write.plan.targets) {
+      deps.tasks.run("replicate", () => send(node, standsFor));
+    }
+    settle(tally.outcome());
+  });
+}
+
+async function sendState(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { to, state, standsFor }: { to: NodeId; state: Uint8Array; standsFor: NodeId | undefined },
+): Promise<WriteAck> {
+  const request = {
+    view: deps.exchange.view(),
+    key: located.key,
+    state,
+    ...(standsFor === undefined ? {} : { hintFor: standsFor }),
+  };
+  const { role } = await call(deps.transport, to, methods.replicate, request, deps.config.replicaTimeoutMs);
+  if (role !== "hint") return { kind: "held", state: role };
+  deps.telemetry.event({ kind: "hint-stored", for: standsFor ?? to, at: to });
+  return { kind: "hint", for: standsFor ?? to };
+}

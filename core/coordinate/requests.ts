@@ -1,0 +1,151 @@
+/**
+ * Where requests enter: limits are checked here, once, before anything is minted (PROTOCOL 1); after that, merging
+ * refuses nothing. Each request is told to telemetry with its outcome.
+ */
+import type { DeleteOptions, GetOptions, LocalAnswer, PutOptions, ReadAnswer, WriteAnswer } from "../api.ts";
+import { parseWriteId } from "../causality/actor.ts";
+import { StoreError } from "../errors.ts";
+import type { Key } from "../identity.ts";
+import { locate, type LocatedKey } from "../placement/locate.ts";
+import type { CancelSignal } from "../ports.ts";
+import { readAnswerOf } from "./answers.ts";
+import type { CoordinateDeps } from "./deps.ts";
+import { readState } from "./read.ts";
+import { coordinateWrite, type WriteIntent } from "./write.ts";
+
+type WriteOptions = PutOptions & DeleteOptions;
+
+const contentTypeDefault = "application/octet-stream";
+
+export class Requests {
+  readonly #deps: CoordinateDeps;
+  #running = 0;
+
+  constructor(deps: CoordinateDeps) {
+    this.#deps = deps;
+  }
+
+  get(key: Key, options: GetOptions = {}): Promise<ReadAnswer> {
+    const { config, clock } = this.#deps;
+    return this.#admit("get", options.signal, async () => {
+      const located = this.#locate(key);
+      const timeoutMs = this.#timeout(options.timeoutMs);
+      const { state, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
+      return readAnswerOf(state, { key, contexts: this.#deps.contexts, degraded, nowMs: clock.wallTime() });
+    });
+  }
+
+  async getLocal(key: Key): Promise<LocalAnswer> {
+    const { role, held } = await this.#deps.replica.read(this.#locate(key));
+    const nowMs = this.#deps.clock.wallTime();
+    const answer = readAnswerOf(held.state, {
+      key,
+      contexts: this.#deps.contexts,
+      degraded: role !== "complete",
+      nowMs,
+    });
+    return { ...answer, holding: role };
+  }
+
+  /** A put, or a delete where `body` is undefined. */
+  write(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded = false): Promise<WriteAnswer> {
+    const verb = body === undefined ? "delete" : "put";
+    return this.#admit(verb, options.signal, async () => {
+      const intent = this.#intentOf(key, body, options, forwarded);
+      return coordinateWrite(this.#deps, this.#locate(key), intent);
+    });
+  }
+
+  #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
+    const { config, telemetry } = this.#deps;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, returnSiblings } = options;
+    const contentType = options.contentType ?? contentTypeDefault;
+    const kind = options.kind ?? "opaque";
+    if (body !== undefined && body.length > config.valueBytesMax) {
+      throw new StoreError(
+        "value-too-large",
+        `the value of ${key} has ${body.length} bytes, at most ${config.valueBytesMax} are allowed`,
+      );
+    }
+    if (body !== undefined && body.length > config.valueBytesWarn) {
+      telemetry.event({ kind: "value-large", key, bytes: body.length });
+    }
+    if (contentType.length > config.contentTypeBytesMax || !/^[\x20-\x7e]+$/.test(contentType)) {
+      const rule = `1 to ${config.contentTypeBytesMax} printable ASCII characters`;
+      throw new StoreError("bad-request", `the content type must have ${rule}`);
+    }
+    if (kind === "yjs") throw new StoreError("bad-request", "values of kind yjs are not supported by this version");
+    if (ttlMs !== undefined && (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > ttlMaxMs)) {
+      throw new StoreError("bad-request", `ttlMs must be a whole number of 1 to ${ttlMaxMs}, not ${ttlMs}`);
+    }
+    return {
+      ...(body === undefined ? {} : { body }),
+      contentType,
+      kind,
+      w: options.w ?? config.w,
+      timeoutMs: this.#timeout(options.timeoutMs),
+      forwarded,
+      ...(context === undefined ? {} : { context }),
+      ...(pw === undefined ? {} : { pw }),
+      ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
+      ...(ifAbsent === undefined ? {} : { ifAbsent }),
+      ...(ifContext === undefined ? {} : { ifContext }),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(returnSiblings === undefined ? {} : { returnSiblings }),
+    };
+  }
+
+  #timeout(timeoutMs: number | undefined): number {
+    const { requestTimeoutMs, requestTimeoutMaxMs } = this.#deps.config;
+    if (timeoutMs === undefined) return requestTimeoutMs;
+    if (Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= requestTimeoutMaxMs) return timeoutMs;
+    throw new StoreError("bad-request", `timeoutMs must be a whole number of 1 to ${requestTimeoutMaxMs}, not ${timeoutMs}`);
+  }
+
+  #locate(key: Key): LocatedKey {
+    return locate(key, this.#deps.cluster.ring.partitions);
+  }
+
+  /** Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. */
+  async #admit<T extends ReadAnswer | WriteAnswer>(
+    verb: "get" | "put" | "delete",
+    signal: CancelSignal | undefined,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    const { clock, config, telemetry } = this.#deps;
+    const startedMs = clock.now();
+    if (this.#running >= config.requestsMax) {
+      throw new StoreError("overloaded", `this host has ${this.#running} requests under way already; try again later`);
+    }
+    this.#running += 1;
+    let outcome = "internal";
+    let siblings: number | undefined;
+    try {
+      const answer = await cancellable(work(), signal);
+      outcome = "degraded" in answer && answer.degraded ? "degraded" : "ok";
+      siblings = answer.siblings?.length;
+      return answer;
+    } catch (error: unknown) {
+      if (error instanceof StoreError) outcome = error.code;
+      throw error;
+    } finally {
+      this.#running -= 1;
+      const ms = clock.now() - startedMs;
+      telemetry.event({ kind: "request", verb, ms, outcome, ...(siblings === undefined ? {} : { siblings }) });
+    }
+  }
+}
+
+/** Ten years: an absolute time that stays a safe integer with any wall clock. */
+const ttlMaxMs = 315_360_000_000;
+
+/** The caller stops waiting; what is under way goes on. */
+function cancellable<T>(work: Promise<T>, signal: CancelSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  return new Promise((resolve, reject) => {
+    const cancel = (): void => reject(new StoreError("closed", "cancelled by the caller; a write may still happen"));
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", cancel));
+  });
+}

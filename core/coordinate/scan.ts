@@ -1,0 +1,33 @@
+/**
+ * One page of a partition, in row order, for a host that fills it.
+ */
+import type { Infer } from "../bytes/codec.ts";
+import type { PartitionIndex } from "../identity.ts";
+import { keyOfRow, rangeOfPartition } from "../placement/locate.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { methods } from "../rpc/rpc.ts";
+
+type ScanRequest = Infer<typeof methods.scan.request>;
+type ScanResponse = Infer<typeof methods.scan.response>;
+
+const rowsMax = 10_000;
+const bytesMax = 4_194_304;
+
+export async function scanPartition(
+  replica: Replica,
+  request: ScanRequest,
+  partitions: number,
+): Promise<ScanResponse> {
+  const partition = request.partition as PartitionIndex;
+  const state = replica.holdingOf(partition);
+  if (state === "none") return { state, rows: [] };
+  const range = rangeOfPartition(partition, partitions);
+  const page = await replica.page({
+    ...range,
+    ...(request.after === undefined ? {} : { gte: request.after }),
+    limit: rowsMax,
+    maxBytes: Math.min(request.bytesMax, bytesMax),
+  });
+  const rows = page.rows.flatMap((row) => ("corrupt" in row ? [] : [{ key: keyOfRow(row.key), state: row.value }]));
+  return { state, rows, ...(page.next === null ? {} : { next: page.next }) };
+}

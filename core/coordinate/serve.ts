@@ -1,0 +1,94 @@
+/**
+ * What this node answers to others: hosts that replicate, read and copy from it, and clients of the native protocol.
+ * Data from hosts counts only after the views have met (PROTOCOL 9).
+ */
+import type { Infer } from "../bytes/codec.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import { parseKey } from "../bytes/key.ts";
+import type { NodeId } from "../identity.ts";
+import { locate } from "../placement/locate.ts";
+import { parseQuorum } from "../quorum/resolve.ts";
+import { methods, type RpcServer } from "../rpc/rpc.ts";
+import { readResponseOf, writeResponseOf } from "./answers.ts";
+import type { CoordinateDeps } from "./deps.ts";
+import { listHere } from "./list.ts";
+import type { Requests } from "./requests.ts";
+import { scanPartition } from "./scan.ts";
+
+type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
+type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["response"]>;
+
+/** A long poll ends before its connection would count as silent. */
+const changesWaitMaxMs = 5_000;
+
+export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
+  server.on(methods.replicate, (from, request) => answerReplicate(deps, from, request));
+  server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
+  server.on(methods.scan, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return scanPartition(deps.replica, request, deps.cluster.ring.partitions);
+  });
+  server.on(methods.list, (_from, request) => listHere(deps, request));
+  server.on(methods.changes, (_from, request) => answerChanges(deps, request));
+}
+
+/** A request over the wire passes the same checks as one over HTTP. */
+export function serveClients(deps: CoordinateDeps, server: RpcServer, requests: Requests): void {
+  server.on(methods.read, async (_from, { key, r, timeoutMs }) => {
+    const options = {
+      ...(r === undefined ? {} : { r: parseQuorum(r, "r") }),
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    };
+    return readResponseOf(await requests.get(parseKey(key), options));
+  });
+  server.on(methods.write, async (from, request) => {
+    const { key, body, forwarded, w, pw, ...same } = request;
+    if (forwarded !== undefined) await deps.exchange.meet(from, forwarded);
+    const options = {
+      ...same,
+      ...(w === undefined ? {} : { w: parseQuorum(w, "w") }),
+      ...(pw === undefined ? {} : { pw: parseQuorum(pw, "pw") }),
+    };
+    return writeResponseOf(await requests.write(parseKey(key), body, options, forwarded !== undefined));
+  });
+}
+
+async function answerReplicate(
+  { exchange, replica, cluster }: CoordinateDeps,
+  from: NodeId,
+  request: Request<"replicate">,
+): Promise<Response<"replicate">> {
+  await exchange.meet(from, request.view);
+  const located = locate(parseKey(request.key), cluster.ring.partitions);
+  const hintFor = request.hintFor as NodeId | undefined;
+  if (hintFor !== undefined && hintFor !== cluster.self) {
+    await replica.keepHint(located, hintFor, request.state);
+    return { role: "hint" };
+  }
+  const { role } = await replica.apply(located, request.state, request.heals ? { heals: true } : {});
+  return { role: role === "complete" ? "complete" : "filling" };
+}
+
+async function answerFetch(
+  { exchange, replica, cluster }: CoordinateDeps,
+  from: NodeId,
+  request: Request<"fetch">,
+): Promise<Response<"fetch">> {
+  await exchange.meet(from, request.view);
+  const { role, held } = await replica.read(locate(parseKey(request.key), cluster.ring.partitions));
+  const { digest } = held;
+  if (request.have !== undefined && equalBytes(request.have, digest)) return { role, digest };
+  const state = held.toBytes();
+  const isTooLarge = request.inlineBytesMax !== undefined && state.length > request.inlineBytesMax;
+  return isTooLarge ? { role, digest } : { role, digest, state };
+}
+
+async function answerChanges({ replica }: CoordinateDeps, request: Request<"changes">): Promise<Response<"changes">> {
+  const { prefix, exact, after } = request;
+  const matches = (key: string): boolean => (exact ? key === prefix : key.startsWith(prefix));
+  const { changes } = replica;
+  // The first question only asks where the log ends: whoever watches reads the state next.
+  const waitMs = after === undefined ? 0 : Math.min(request.waitMs, changesWaitMaxMs);
+  const { keys, position, missed } = await changes.since(after ?? changes.position, matches, waitMs);
+  return { keys, ...position, missed };
+}

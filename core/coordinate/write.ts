@@ -1,0 +1,224 @@
+/**
+ * put and delete (PROTOCOL 5): route, mint and persist here, replicate at once, answer at W.
+ */
+import { actorOfWriteId } from "../causality/actor.ts";
+import { type Coverage, contextOf, covers, coversAll, siblings, type Versioned } from "../causality/version-set.ts";
+import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
+import type { QuorumSpec } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import { TransportError } from "../ports.ts";
+import { resolveQuorum } from "../quorum/resolve.ts";
+import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
+import type { Written } from "../replica/replica.ts";
+import { siblingOf } from "./answers.ts";
+import type { CoordinateDeps } from "./deps.ts";
+import { forwardWrite } from "./forward.ts";
+import { readState } from "./read.ts";
+import { planWrite, type Replicated, replicate, type WritePlan } from "./replicate.ts";
+
+/** A put, or a delete where `body` is absent; checked against the limits by whoever let it in. */
+export interface WriteIntent {
+  readonly body?: Uint8Array;
+  readonly contentType: string;
+  readonly kind: ValueKind;
+  readonly context?: string;
+  readonly w: QuorumSpec;
+  readonly pw?: QuorumSpec;
+  readonly timeoutMs: number;
+  readonly writeId?: string;
+  readonly ifAbsent?: boolean;
+  readonly ifContext?: string;
+  readonly ttlMs?: number;
+  readonly returnSiblings?: boolean;
+  /** It was forwarded to this node: coordinate it here. */
+  readonly forwarded: boolean;
+}
+
+/**
+ * @throws StoreError `bad-context`, `precondition-failed`, `too-many-siblings`, `storage-full`, `quorum-not-met`
+ *   (the write may survive), `outcome-unknown` (a forwarded write whose owner fell silent)
+ */
+export async function coordinateWrite(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  intent: WriteIntent,
+): Promise<WriteAnswer> {
+  const { cluster, clock } = deps;
+  const deadlineMs = clock.now() + intent.timeoutMs;
+  const coverage = deps.contexts.open(intent.context, located.key);
+  const needs = needsOf(deps, intent);
+  const route = routeOf(deps, located, intent);
+  if (route.kind === "forward") return forwardWrite(deps, route.owners, located.key, intent);
+
+  await checkPreconditions(deps, located, intent);
+  const plan = planWrite(deps, located);
+  const written = await mintHere(deps, located, { intent, coverage, plan });
+  if (written === "full") return forwardWrite(deps, otherOwners(deps, located), located.key, intent);
+  const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
+  if (replicated.outcome.kind === "failed") throw notMet(replicated, intent);
+  return answerOf(deps, located.key, { intent, written, needs, replicated, self: cluster.self });
+}
+
+function needsOf(deps: CoordinateDeps, intent: WriteIntent): WriteNeeds {
+  const w = resolveQuorum(intent.w, deps.cluster.replicas, "w");
+  const pw = intent.pw === undefined ? 0 : resolveQuorum(intent.pw, deps.cluster.replicas, "pw");
+  return { w: Math.max(w, pw), pw };
+}
+
+/** An owner coordinates, for it can mint on the state that it holds; so does anybody when no owner is reachable. */
+function routeOf(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  intent: WriteIntent,
+): { readonly kind: "here" } | { readonly kind: "forward"; readonly owners: readonly NodeId[] } {
+  if (intent.forwarded || deps.cluster.ring.owners(located.partition).includes(deps.cluster.self)) return { kind: "here" };
+  const owners = otherOwners(deps, located);
+  return owners.length === 0 ? { kind: "here" } : { kind: "forward", owners };
+}
+
+function otherOwners(deps: CoordinateDeps, located: LocatedKey): NodeId[] {
+  const { cluster } = deps;
+  const owners = cluster.ring.owners(located.partition);
+  return cluster.health.byRoundTrip(owners.filter((node) => node !== cluster.self && cluster.health.isUp(node)));
+}
+
+async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<void> {
+  if (!intent.ifAbsent && intent.ifContext === undefined) return;
+  const { state } = await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs });
+  if (intent.ifAbsent) {
+    const live = siblings(state, deps.clock.wallTime());
+    // A repeat finds what its first try wrote: that is success, not a conflict.
+    const own = intent.writeId === undefined ? undefined : actorOfWriteId(located.key, intent.writeId);
+    const isRepeat = own !== undefined && covers(state.vector, { actor: own, counter: 1 });
+    if (live.length > 0 && !isRepeat) {
+      throw new StoreError("precondition-failed", `${located.key} has a value already`);
+    }
+  }
+  if (intent.ifContext !== undefined) {
+    const expected = deps.contexts.open(intent.ifContext, located.key).vector;
+    const found = contextOf(state).vector;
+    if (!coversAll(expected, found) || !coversAll(found, expected)) {
+      throw new StoreError("precondition-failed", `${located.key} has changed since that context was read`);
+    }
+  }
+}
+
+/** Mints on this node's state. A damaged own record is first healed from the other replicas. */
+async function mintHere(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  write: { readonly intent: WriteIntent; readonly coverage: Coverage; readonly plan: WritePlan },
+): Promise<Written | "full"> {
+  const { intent, coverage, plan } = write;
+  const event = {
+    coverage,
+    hasContext: intent.context !== undefined,
+    value: {
+      kind: intent.kind,
+      tombstone: intent.body === undefined,
+      contentType: intent.contentType,
+      body: intent.body ?? new Uint8Array(0),
+      ...(intent.ttlMs === undefined ? {} : { expiresAtMs: deps.clock.wallTime() + intent.ttlMs }),
+    },
+    ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
+    hintsFor: plan.owed,
+  };
+  try {
+    const written = await deps.replica.write(located, event);
+    for (const target of plan.owed) deps.telemetry.event({ kind: "hint-stored", for: target, at: deps.cluster.self });
+    return written;
+  } catch (error: unknown) {
+    if (!(error instanceof StoreError)) throw error;
+    if (error.code === "corrupt") {
+      await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs, all: true });
+      return deps.replica.write(located, event);
+    }
+    // A full disk refuses before it writes, so another owner may mint it instead: a write is not refused for one disk.
+    if (error.code === "storage-full" && !intent.forwarded && otherOwners(deps, located).length > 0) return "full";
+    throw error;
+  }
+}
+
+/**
+ * An ack counts in the merged view (PROTOCOL 5): when the ring changed under the request,
+ * the same state goes out again to those who own the key now.
+ */
+async function replicateUntilViewsAgree(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  write: {
+    readonly written: Written;
+    readonly plan: WritePlan;
+    readonly needs: WriteNeeds;
+    readonly deadlineMs: number;
+  },
+): Promise<Replicated> {
+  const { written, needs, deadlineMs } = write;
+  const state = written.held.encoded!;
+  let plan = write.plan;
+  for (;;) {
+    const result = await replicate(deps, located, { plan, state, ownAcks: ownAcks(written, plan), needs, deadlineMs });
+    if (plan.ring === deps.cluster.ring.fingerprint || result.outcome.kind === "failed") return result;
+    plan = planWrite(deps, located);
+  }
+}
+
+function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
+  const hints = plan.owed.map((owner): WriteAck => ({ kind: "hint", for: owner }));
+  if (written.role === "complete" || written.role === "filling") return [{ kind: "held", state: written.role }, ...hints];
+  return hints;
+}
+
+function notMet({ outcome, durable }: Replicated, intent: WriteIntent): StoreError {
+  const { needed, got } = outcome.kind === "failed" ? outcome : { needed: 0, got: 0 };
+  const what = intent.body === undefined ? "delete" : "put";
+  return new StoreError(
+    "quorum-not-met",
+    `${needed} durable copies needed for ${what}, ${got} made within ${intent.timeoutMs} ms; the write may survive`,
+    { needed, got, from: durable },
+  );
+}
+
+function answerOf(
+  deps: CoordinateDeps,
+  key: Key,
+  done: {
+    readonly intent: WriteIntent;
+    readonly written: Written;
+    readonly needs: WriteNeeds;
+    readonly replicated: Replicated;
+    readonly self: NodeId;
+  },
+): WriteAnswer {
+  const { written, replicated, intent } = done;
+  const state = written.held.state;
+  const listed: readonly Sibling[] | undefined = intent.returnSiblings
+    ? siblings(state, deps.clock.wallTime()).map(siblingOf)
+    : undefined;
+  return {
+    context: listed !== undefined || isOnlyValue(state, written) ? deps.contexts.seal(state, key) : null,
+    receipt: {
+      durable: replicated.durable,
+      hinted: replicated.hinted,
+      needed: done.needs.w,
+      got: replicated.durable.length,
+      localOnly: false,
+      ...(written.writeIdIgnored ? { writeIdIgnored: true } : {}),
+    },
+    ...(listed === undefined ? {} : { siblings: listed }),
+  };
+}
+
+/** Only then has the writer seen all that the state's context covers. */
+function isOnlyValue(state: Versioned, { dot }: Written): boolean {
+  const [only] = state.values;
+  return state.values.length === 1 && only?.dot.actor === dot.actor && only.dot.counter === dot.counter;
+}
+
+/** The peer certainly minted nothing, so another owner may be asked. */
+export function mintedNothing(error: unknown): boolean {
+  if (error instanceof TransportError) return error.kind === "not-sent";
+  return error instanceof StoreError && ["not-ready", "not-member", "overloaded", "closed"].includes(error.code);
+}

@@ -1,0 +1,38 @@
+/** Every number of the transport, with unit and reason. */
+import { defaultFrameLimits, type FrameLimits } from "../rpc/frames.ts";
+
+export interface TransportLimits extends FrameLimits {
+  /**
+   * Requests to one peer without an answer; more wait here, where they still are `not-sent`. The peer holds as many at
+   * most and stops reading beyond, so both sides should have the same value.
+   */
+  readonly requestsInFlightMax: number;
+  /** Their bytes; a single larger request goes alone. */
+  readonly requestBytesInFlightMax: number;
+  /** Requests of one peer that the handler works on at the same time; more wait for their turn, or for their deadline. */
+  readonly handlersMax: number;
+  /** Bytes that wait to be written to one peer: above it a request is refused, and no further request of it is begun. */
+  readonly outboundBytesMax: number;
+  /** A connection on which an answer is due and nothing at all comes is cut after this, ms. Slow handlers are fine: pongs count. */
+  readonly silentMs: number;
+  /** How long `stop` waits for running handlers, ms. */
+  readonly graceMs: number;
+  /** Backoff of redials, ms; the first try is at once. */
+  readonly redialMsMin: number;
+  readonly redialMsMax: number;
+  /** One attempt to dial and open the stream, ms. */
+  readonly dialTimeoutMs: number;
+}
+
+export const defaultTransportLimits: TransportLimits = {
+  ...defaultFrameLimits,
+  requestsInFlightMax: 1024,
+  requestBytesInFlightMax: 64 * 1024 * 1024,
+  handlersMax: 256,
+  outboundBytesMax: 64 * 1024 * 1024,
+  silentMs: 10_000,
+  graceMs: 5_000,
+  redialMsMin: 100,
+  redialMsMax: 5_000,
+  dialTimeoutMs: 5_000,
+};

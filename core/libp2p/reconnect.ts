@@ -1,0 +1,134 @@
+/**
+ * Keeps a set of peers connected: libp2p itself does not redial within seconds.
+ *
+ * Invariant: for each kept peer that is not connected there is exactly one attempt running or one timer set.
+ */
+import type { NodeId } from "../identity.ts";
+import type { Clock, Stop } from "../ports.ts";
+import type { TransportLimits } from "./limits.ts";
+import { describe, type OnProblem } from "./problem.ts";
+
+interface Kept {
+  addresses: readonly string[];
+  connected: boolean;
+  connectedMs: number;
+  /** Failures in a row. */
+  failures: number;
+  dialling: boolean;
+  stopTimer: Stop | undefined;
+  lastProblem: string;
+}
+
+export interface ReconnectNeeds {
+  readonly self: NodeId;
+  readonly clock: Clock;
+  readonly limits: TransportLimits;
+  readonly isConnected: (id: NodeId) => boolean;
+  /** Resolves when requests can be sent. */
+  readonly connect: (id: NodeId, addresses: readonly string[]) => Promise<void>;
+  readonly onProblem: OnProblem;
+}
+
+export class Reconnect {
+  readonly #needs: ReconnectNeeds;
+  readonly #kept = new Map<NodeId, Kept>();
+
+  constructor(needs: ReconnectNeeds) {
+    this.#needs = needs;
+  }
+
+  keep(peers: ReadonlyMap<NodeId, readonly string[]>): void {
+    for (const [id, kept] of this.#kept) {
+      if (peers.has(id)) continue;
+      kept.stopTimer?.();
+      this.#kept.delete(id);
+    }
+    for (const [id, addresses] of peers) {
+      if (id === this.#needs.self) continue;
+      const known = this.#kept.get(id);
+      if (known !== undefined) {
+        known.addresses = addresses;
+        continue;
+      }
+      const connected = this.#needs.isConnected(id);
+      const connectedMs = this.#needs.clock.now();
+      const kept = {
+        addresses,
+        connected,
+        connectedMs,
+        failures: 0,
+        dialling: false,
+        stopTimer: undefined,
+        lastProblem: "",
+      };
+      this.#kept.set(id, kept);
+      if (!connected) this.#schedule(id, kept, 0);
+    }
+  }
+
+  keeps(id: NodeId): boolean {
+    return this.#kept.has(id);
+  }
+
+  /** The machine woke, or the network is back: try everyone now. */
+  wake(): void {
+    for (const [id, kept] of this.#kept) {
+      kept.failures = 0;
+      if (!kept.connected && !kept.dialling) this.#schedule(id, kept, 0);
+    }
+  }
+
+  changed(id: NodeId, connected: boolean): void {
+    const kept = this.#kept.get(id);
+    if (kept === undefined || kept.connected === connected) return;
+    const { clock, limits, self } = this.#needs;
+    kept.connected = connected;
+    if (connected) {
+      kept.connectedMs = clock.now();
+      kept.lastProblem = "";
+      kept.stopTimer?.();
+      return;
+    }
+    // A connection that lasts shows that the peer is well; one that breaks at once must not be redialled in a loop.
+    const lasted = clock.now() - kept.connectedMs >= limits.redialMsMax;
+    kept.failures = lasted ? 0 : kept.failures + 1;
+    // Both ends notice at once; the one with the larger id lets the other dial first, which saves a second connection.
+    const headStartMs = self < id ? 0 : limits.redialMsMin / 2;
+    if (!kept.dialling)
+      this.#schedule(id, kept, kept.failures <= 1 ? headStartMs : this.#backoffMs(kept));
+  }
+
+  stop(): void {
+    for (const kept of this.#kept.values()) kept.stopTimer?.();
+    this.#kept.clear();
+  }
+
+  #schedule(id: NodeId, kept: Kept, ms: number): void {
+    kept.stopTimer?.();
+    kept.stopTimer = this.#needs.clock.after(ms, () => void this.#try(id, kept));
+  }
+
+  async #try(id: NodeId, kept: Kept): Promise<void> {
+    if (kept.connected || kept.dialling) return;
+    kept.dialling = true;
+    try {
+      await this.#needs.connect(id, kept.addresses);
+    } catch (error) {
+      const message = describe(error);
+      if (message !== kept.lastProblem)
+        this.#needs.onProblem({ kind: "unreachable", peer: id, message });
+      kept.lastProblem = message;
+    }
+    kept.dialling = false;
+    if (kept.connected || this.#kept.get(id) !== kept) return;
+    kept.failures += 1;
+    this.#schedule(id, kept, this.#backoffMs(kept));
+  }
+
+  /** Doubles from min to max; half of it is chance, so that a host that returns is not dialled by all at once. */
+  #backoffMs({ failures }: Kept): number {
+    const { redialMsMin, redialMsMax } = this.#needs.limits;
+    const ms = Math.min(redialMsMax, redialMsMin * 2 ** Math.min(failures - 1, 16));
+    return ms * (0.5 + Math.random() / 2);
+  }
+}

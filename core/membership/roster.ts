@@ -1,0 +1,129 @@
+/**
+ * The membership state: members, who has which token, who holds what completely. Merged, never replaced.
+ * Invariant: merging is commutative, associative and idempotent, so exchanges may be lost, repeated and reordered (PROTOCOL 9).
+ */
+import type { ClusterParameters } from "../config.ts";
+import type { NodeId } from "../identity.ts";
+import { type Assignment, emptyAssignment, mergeAssignments } from "../placement/assignment.ts";
+import type { MemberRecord, MemberStatus } from "./member.ts";
+
+/** What one host says that it holds: two bitmaps over the partitions, absolute. */
+export interface HoldingsRecord {
+  readonly id: NodeId;
+  readonly life: number;
+  readonly incarnation: number;
+  /** Raised with each change within an incarnation. */
+  readonly sequence: number;
+  readonly complete: Uint8Array;
+  readonly filling: Uint8Array;
+}
+
+/** One committed change of the ring, for the history. */
+export interface RingChange {
+  readonly by: NodeId;
+  readonly atMs: number;
+  readonly verb: "create" | "join" | "leave" | "remove" | "rebalance";
+  readonly subject: NodeId;
+  /** Tokens that it gave to another host. */
+  readonly tokens: number;
+}
+
+export interface Roster {
+  readonly cluster: ClusterParameters;
+  readonly members: ReadonlyMap<NodeId, MemberRecord>;
+  readonly assignment: Assignment;
+  readonly holdings: ReadonlyMap<NodeId, HoldingsRecord>;
+  /** Cluster secrets that seal contexts, 64 hex digits each, sorted. A set: rings that met accept each other's. */
+  readonly secrets: readonly string[];
+  /** Sorted by time, then text. */
+  readonly changes: readonly RingChange[];
+}
+
+/** Some of a roster: what one side has and the other lacks. */
+export type RosterPart = Partial<Omit<Roster, "cluster">>;
+
+/** Oldest ring changes are forgotten above this: a history for people, nothing is computed from it. */
+const changesMax = 500;
+
+export function emptyRoster(cluster: ClusterParameters): Roster {
+  return {
+    cluster,
+    members: new Map(),
+    assignment: emptyAssignment(cluster.partitions),
+    holdings: new Map(),
+    secrets: [],
+    changes: [],
+  };
+}
+
+/** Returns `roster` itself when the part adds nothing. */
+export function mergeRoster(roster: Roster, part: RosterPart): Roster {
+  const members = mergeMap(roster.members, part.members, newerMember);
+  const holdings = mergeMap(roster.holdings, part.holdings, newerHoldings);
+  const assignment = part.assignment ? mergeAssignments(roster.assignment, part.assignment) : roster.assignment;
+  const secrets = union(roster.secrets, part.secrets, (secret) => secret);
+  const changes = union(roster.changes, part.changes, changeOrder).slice(-changesMax);
+  const unchanged =
+    members === roster.members &&
+    holdings === roster.holdings &&
+    secrets.length === roster.secrets.length &&
+    sameChanges(changes, roster.changes) &&
+    assignment.every((entry, i) => entry === roster.assignment[i]);
+  return unchanged ? roster : { cluster: roster.cluster, members, holdings, assignment, secrets, changes };
+}
+
+/** Hosts on the ring: they count for N and hold tokens. */
+export function ringMembers(roster: Roster): MemberRecord[] {
+  return [...roster.members.values()].filter((member) => isOnRing(member.status));
+}
+
+export function isOnRing(status: MemberStatus): boolean {
+  return status === "up" || status === "leaving";
+}
+
+/** Higher life; within a life the final statuses whatever the incarnation; else higher incarnation (memberlist#311). */
+export function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
+  if (a.life !== b.life) return a.life > b.life ? a : b;
+  const finalA = !isOnRing(a.status);
+  const finalB = !isOnRing(b.status);
+  if (finalA !== finalB) return finalA ? a : b;
+  if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
+  // One node never signs two records of one incarnation; a copied identity may. Any rule will do, as long as all use it.
+  return JSON.stringify(a) >= JSON.stringify(b) ? a : b;
+}
+
+function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
+  if (a.life !== b.life) return a.life > b.life ? a : b;
+  if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
+  if (a.sequence !== b.sequence) return a.sequence > b.sequence ? a : b;
+  return `${a.complete.join()};${a.filling.join()}` >= `${b.complete.join()};${b.filling.join()}` ? a : b;
+}
+
+function mergeMap<V>(
+  ours: ReadonlyMap<NodeId, V>,
+  theirs: ReadonlyMap<NodeId, V> | undefined,
+  newer: (ours: V, theirs: V) => V,
+): ReadonlyMap<NodeId, V> {
+  let merged: Map<NodeId, V> | undefined;
+  for (const [id, value] of theirs ?? []) {
+    const own = ours.get(id);
+    const winner = own === undefined ? value : newer(own, value);
+    if (winner !== own) (merged ??= new Map(ours)).set(id, winner);
+  }
+  return merged ?? ours;
+}
+
+function union<T>(ours: readonly T[], theirs: readonly T[] | undefined, orderOf: (item: T) => string): readonly T[] {
+  if (theirs === undefined || theirs.length === 0) return ours;
+  const byOrder = new Map([...ours, ...theirs].map((item) => [orderOf(item), item]));
+  if (byOrder.size === ours.length) return ours;
+  return [...byOrder.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
+}
+
+export function changeOrder(change: RingChange): string {
+  return [String(change.atMs).padStart(16, "0"), change.by, change.verb, change.subject, change.tokens].join(" ");
+}
+
+function sameChanges(a: readonly RingChange[], b: readonly RingChange[]): boolean {
+  return a.length === b.length && a.every((change, i) => changeOrder(change) === changeOrder(b[i]!));
+}

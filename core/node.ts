@@ -1,0 +1,258 @@
+/**
+ * A node: composition and lifecycle only. What it is made of comes through the ports; what it does is elsewhere.
+ */
+import type {
+  DeleteOptions,
+  Explanation,
+  GetOptions,
+  ListAnswer,
+  ListOptions,
+  LocalAnswer,
+  NodeApi,
+  NodeStatus,
+  PeerExplanation,
+  PutOptions,
+  ReadAnswer,
+  RingView,
+  WatchEvent,
+  WriteAnswer,
+} from "./api.ts";
+import { keepFilled } from "./background/fill.ts";
+import { keepMembership } from "./background/members.ts";
+import { makeKey } from "./bytes/key.ts";
+import { HybridClock } from "./causality/hybrid-clock.ts";
+import { Cluster, loadRoster } from "./cluster/cluster.ts";
+import { Exchange, fetchRoster } from "./cluster/exchange.ts";
+import { Health } from "./cluster/health.ts";
+import { foundCluster, joinCluster, type OwnDescription, returnToCluster, type WantedParameters } from "./cluster/start.ts";
+import { nodeDefaults, type NodeConfig } from "./config.ts";
+import { Contexts } from "./coordinate/contexts.ts";
+import type { CoordinateDeps } from "./coordinate/deps.ts";
+import { explain, explainPeer } from "./coordinate/explain.ts";
+import { list } from "./coordinate/list.ts";
+import { Requests } from "./coordinate/requests.ts";
+import { serveClients, serveHosts } from "./coordinate/serve.ts";
+import { watch } from "./coordinate/watch.ts";
+import { StoreError } from "./errors.ts";
+import type { NodeId } from "./identity.ts";
+import type { Roster } from "./membership/roster.ts";
+import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
+import { Holdings } from "./replica/holdings.ts";
+import { Replica } from "./replica/replica.ts";
+import { RpcServer } from "./rpc/rpc.ts";
+import { nodeStatus, ringView } from "./status.ts";
+import { RecordStore } from "./storage/record-store.ts";
+import { reasonOf, Tasks } from "./tasks.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+export interface NodePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly storage: Storage;
+  readonly transport: Transport;
+  readonly telemetry: Telemetry;
+}
+
+export interface NodeOptions {
+  readonly cluster: WantedParameters;
+  readonly own: Omit<OwnDescription, "id">;
+  /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster. */
+  readonly seeds: readonly string[];
+  readonly config?: Partial<NodeConfig>;
+  /** Data directories that were set aside as damaged, for `status`. */
+  readonly setAside?: readonly string[];
+}
+
+const seedRetryMs = { first: 200, max: 5_000 };
+
+/** What exists once the node has a place in the cluster. */
+interface Running {
+  readonly deps: CoordinateDeps;
+  readonly requests: Requests;
+  readonly stopListening: Stop;
+}
+
+/**
+ * @example
+ * const node = new EverwriteNode({ clock, random, storage, transport, telemetry }, options);
+ * await node.start();
+ * await node.put("carts", "alice", body);
+ * await node.stop();
+ */
+export class EverwriteNode implements NodeApi {
+  readonly #ports: NodePorts;
+  readonly #options: NodeOptions;
+  readonly #config: NodeConfig;
+  readonly #records: RecordStore;
+  readonly #tasks: Tasks;
+  readonly #server: RpcServer;
+  readonly #startedMs: number;
+  #running: Running | undefined;
+  #waitingFor = "the start";
+
+  constructor(ports: NodePorts, options: NodeOptions) {
+    this.#ports = ports;
+    this.#options = options;
+    this.#config = { ...nodeDefaults, ...options.config };
+    this.#records = new RecordStore(ports.storage);
+    this.#tasks = new Tasks(ports);
+    this.#server = new RpcServer(ports.telemetry);
+    this.#startedMs = ports.clock.now();
+  }
+
+  /**
+   * Founds, returns to or joins the cluster; resolves when requests are answered. With seeds that do not answer it goes
+   * on trying, and `status` says what for, until `stop`.
+   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters
+   */
+  async start(): Promise<void> {
+    const { transport, random, telemetry } = this.#ports;
+    const own = { ...this.#options.own, id: transport.self };
+    const wanted = this.#options.cluster;
+    const stored = await loadRoster(this.#records);
+    const stopServing = this.#server.listen(transport);
+    if (stored !== undefined) {
+      await this.#run(returnToCluster(own, stored, wanted, random), "returned", stopServing);
+    } else if (this.#options.seeds.length === 0) {
+      await this.#run(foundCluster(own, wanted, this.#ports), "founded", stopServing);
+      telemetry.event({ kind: "cluster-created", cluster: wanted.name });
+    } else {
+      const { seed, roster: known } = await this.#askSeeds();
+      const connected = new Set([seed, ...[...transport.peers()].flatMap((peer) => (peer.connected ? [peer.id] : []))]);
+      const joined = joinCluster(own, known, wanted, { ...this.#ports, isUp: (node) => connected.has(node) });
+      await this.#run(joined.roster, "joined", stopServing);
+      await this.#running!.deps.exchange.with(seed);
+      telemetry.event({ kind: "joined", tokens: joined.tokens });
+    }
+    telemetry.event({ kind: "ready", id: transport.self });
+  }
+
+  /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
+  async stop(): Promise<void> {
+    await this.#tasks.stop();
+    this.#running?.stopListening();
+    await this.#running?.deps.cluster.save().catch((error: unknown) => {
+      this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });
+    });
+  }
+
+  async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {
+    return this.#ready().requests.get(makeKey(bucket, name), options);
+  }
+
+  async getLocal(bucket: string, name: string): Promise<LocalAnswer> {
+    return this.#ready().requests.getLocal(makeKey(bucket, name));
+  }
+
+  async put(bucket: string, name: string, body: Uint8Array, options: PutOptions = {}): Promise<WriteAnswer> {
+    return this.#ready().requests.write(makeKey(bucket, name), body, options);
+  }
+
+  async delete(bucket: string, name: string, options: DeleteOptions = {}): Promise<WriteAnswer> {
+    return this.#ready().requests.write(makeKey(bucket, name), undefined, options);
+  }
+
+  async list(bucket: string, options?: ListOptions): Promise<ListAnswer> {
+    return list(this.#ready().deps, bucket, options);
+  }
+
+  watch(
+    bucket: string,
+    what: { readonly name: string } | { readonly prefix: string },
+    signal: CancelSignal,
+  ): AsyncIterable<WatchEvent> {
+    const { deps, requests } = this.#ready();
+    return watch({ ...deps, requests }, bucket, what, signal);
+  }
+
+  async status(): Promise<NodeStatus> {
+    const usage = await this.#records.usage();
+    const facts = {
+      config: this.#config,
+      usage,
+      corruptRecords: this.#records.corruptReads,
+      setAside: this.#options.setAside ?? [],
+      uptimeMs: this.#ports.clock.now() - this.#startedMs,
+      waitingFor: this.#waitingFor,
+    };
+    return nodeStatus(this.#running?.deps, { ...facts, id: this.#ports.transport.self, name: this.#options.cluster.name });
+  }
+
+  ring(): RingView {
+    return ringView(this.#ready().deps.cluster);
+  }
+
+  async explain(bucket: string, name: string): Promise<Explanation> {
+    return explain(this.#ready().deps, makeKey(bucket, name));
+  }
+
+  explainPeer(id: string): PeerExplanation {
+    return explainPeer(this.#ready().deps, id as NodeId);
+  }
+
+  #ready(): Running {
+    if (this.#running === undefined || this.#tasks.stopped) {
+      const text = this.#tasks.stopped ? "this host is stopping" : `this host is not ready: it waits for ${this.#waitingFor}`;
+      throw new StoreError("not-ready", text);
+    }
+    return this.#running;
+  }
+
+  /** The first seed that answers, and what it knows. Waits as long as it takes, unless the seed refuses. */
+  async #askSeeds(): Promise<{ readonly seed: NodeId; readonly roster: Roster }> {
+    const { transport, telemetry } = this.#ports;
+    for (let retryMs = seedRetryMs.first; ; retryMs = Math.min(2 * retryMs, seedRetryMs.max)) {
+      const reasons: string[] = [];
+      for (const address of this.#options.seeds) {
+        if (this.#tasks.stopped) throw new StoreError("closed", "stopped before a seed answered");
+        try {
+          const seed = await transport.meet(address);
+          const roster = await fetchRoster(transport, seed, this.#options.cluster.name, this.#config.requestTimeoutMs);
+          return { seed, roster };
+        } catch (error: unknown) {
+          if (error instanceof StoreError && error.code === "bad-request") throw error;
+          reasons.push(`${address}: ${reasonOf(error)}`);
+        }
+      }
+      this.#waitingFor = `a seed to answer (${reasons.join("; ")})`;
+      telemetry.event({ kind: "waiting", for: this.#waitingFor });
+      await this.#tasks.sleep(retryMs);
+    }
+  }
+
+  async #run(roster: Roster, origin: "founded" | "returned" | "joined", stopServing: Stop): Promise<void> {
+    const { clock, random, transport, telemetry } = this.#ports;
+    const config = this.#config;
+    const records = this.#records;
+    const tasks = this.#tasks;
+    const health = new Health({ transport, clock, telemetry }, config);
+    const holdings = new Holdings(roster.cluster.partitions, random);
+    const ownHoldings = roster.holdings.get(transport.self);
+    const cluster = new Cluster({ self: transport.self, records, holdings, health, random, telemetry }, roster);
+    // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
+    if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
+    const hybridClock = new HybridClock(config);
+    const isConfirmed = cluster.isConfirmed.bind(cluster);
+    const replica = new Replica({ records, holdings, clock, hybridClock, random, telemetry, isConfirmed }, config);
+    await replica.open();
+    const exchange = new Exchange({ transport, clock, cluster }, { timeoutMs: config.requestTimeoutMs });
+    const contexts = new Contexts(cluster);
+    const deps = { cluster, exchange, contexts, replica, transport, clock, hybridClock, random, telemetry, tasks, config };
+    const requests = new Requests(deps);
+    cluster.claimOwned(origin === "founded" ? "complete" : "filling");
+    cluster.publishHoldings();
+    await cluster.save();
+
+    exchange.serve(this.#server);
+    serveHosts(deps, this.#server);
+    serveClients(deps, this.#server, requests);
+    const stopMembership = keepMembership({ ...deps }, config);
+    keepFilled({ ...deps, holdings });
+    tasks.run("count keys", () => replica.keys.countAll(() => tasks.stopped));
+    const stopListening = (): void => {
+      stopMembership();
+      stopServing();
+    };
+    this.#running = { deps, requests, stopListening };
+  }
+}

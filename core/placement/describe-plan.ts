@@ -1,0 +1,80 @@
+/**
+ * What a plan would do, in figures: shown before it is committed.
+ */
+import type { NodeId } from "../identity.ts";
+import { allPartitions } from "./partition.ts";
+import { applyPlan } from "./plan.ts";
+import type { Plan } from "./plan.ts";
+import { Ring } from "./ring.ts";
+import type { Placement } from "./ring.ts";
+import { fairShares, sum } from "./shares.ts";
+
+export interface Change {
+  readonly before: number;
+  readonly after: number;
+}
+
+export interface PlanFigures {
+  /** Every host on the ring before or after, by id. */
+  readonly hosts: readonly { readonly id: NodeId; readonly tokens: Change; readonly replicas: Change }[];
+  /** Partitions whose owner set changes. */
+  readonly partitionsChanged: number;
+  /** (partition, new owner) pairs: what must be copied. */
+  readonly replicasMoved: number;
+  readonly primaryEfficiency: Change;
+  readonly replicaEfficiency: Change;
+}
+
+/** Mean/max of load per fair share (the paper's load balancing efficiency, 6.2, for unequal hosts too); 1 is perfect. */
+export interface Efficiency {
+  readonly primary: number;
+  readonly replica: number;
+}
+
+export function describePlan(placement: Placement, plan: Plan): PlanFigures {
+  const members = [...placement.members];
+  const before = new Ring({ ...placement, members });
+  const after = new Ring({ n: placement.n, members, assignment: applyPlan(placement.assignment, plan) });
+  const moved = allPartitions(before.partitions).map((partition) => newOwners(before, after, partition));
+  const ids = [...new Set([...before.hosts, ...after.hosts].map((host) => host.id))].toSorted();
+  const [efficiencyBefore, efficiencyAfter] = [efficiencyOf(before), efficiencyOf(after)];
+  return {
+    hosts: ids.map((id) => ({
+      id,
+      tokens: { before: before.tokensOf(id).length, after: after.tokensOf(id).length },
+      replicas: { before: before.ownedBy(id).length, after: after.ownedBy(id).length },
+    })),
+    partitionsChanged: allPartitions(before.partitions).filter((p) => moved[p]! > 0 || newOwners(after, before, p) > 0)
+      .length,
+    replicasMoved: sum(moved),
+    primaryEfficiency: { before: efficiencyBefore.primary, after: efficiencyAfter.primary },
+    replicaEfficiency: { before: efficiencyBefore.replica, after: efficiencyAfter.replica },
+  };
+}
+
+export function efficiencyOf(ring: Ring): Efficiency {
+  const shares = fairShares(ring.hosts, ring.n);
+  const replicaShares = ring.hosts.length <= ring.n ? shares.map(() => 1) : shares;
+  return {
+    primary: meanToMax(
+      ring.hosts.map((host) => ring.tokensOf(host.id).length),
+      shares,
+    ),
+    replica: meanToMax(
+      ring.hosts.map((host) => ring.ownedBy(host.id).length),
+      replicaShares,
+    ),
+  };
+}
+
+function newOwners(before: Ring, after: Ring, partition: Parameters<Ring["owners"]>[0]): number {
+  const known = new Set(before.owners(partition));
+  return after.owners(partition).filter((owner) => !known.has(owner)).length;
+}
+
+/** Total load over total share is the mean per share; the busiest host decides how much of the whole can be used. */
+function meanToMax(loads: readonly number[], shares: readonly number[]): number {
+  if (loads.length === 0) return 1;
+  const max = Math.max(...loads.map((load, host) => load / shares[host]!));
+  return sum(loads) / sum(shares) / max;
+}

@@ -1,0 +1,46 @@
+/**
+ * Where a key lives: computed once per request, then passed along.
+ */
+import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { positionOf } from "../bytes/hash.ts";
+import type { Key, PartitionIndex } from "../identity.ts";
+import type { KeyRange } from "../ports.ts";
+import { partitionOf, partitionsMax } from "./partition.ts";
+
+export interface LocatedKey {
+  readonly key: Key;
+  readonly partition: PartitionIndex;
+  /**
+   * The key's row in storage: 16 bytes of ring position, then the key. So rows are ordered by position, a partition is
+   * one range of rows, and two keys with one MD5 (they can be made) stay apart.
+   */
+  readonly row: Uint8Array;
+}
+
+export const positionBytes = 16;
+
+export function locate(key: Key, partitions: number): LocatedKey {
+  const keyBytes = encodeUtf8(key);
+  const position = positionOf(keyBytes);
+  const row = new Uint8Array(positionBytes + keyBytes.length);
+  row.set(position);
+  row.set(keyBytes, positionBytes);
+  return { key, partition: partitionOf(position, partitions), row };
+}
+
+export function keyOfRow(row: Uint8Array): Key {
+  return decodeUtf8(row.subarray(positionBytes)) as Key;
+}
+
+export function partitionOfRow(row: Uint8Array, partitions: number): PartitionIndex {
+  return partitionOf(row.subarray(0, positionBytes), partitions);
+}
+
+/** All rows of a partition. */
+export function rangeOfPartition(partition: PartitionIndex, partitions: number): KeyRange {
+  const first = (index: number): Uint8Array => {
+    const top16 = index * (partitionsMax / partitions);
+    return Uint8Array.of(top16 >> 8, top16 & 255);
+  };
+  return partition + 1 < partitions ? { gte: first(partition), lt: first(partition + 1) } : { gte: first(partition) };
+}

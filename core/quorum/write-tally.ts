@@ -1,0 +1,99 @@
+/**
+ * Counts the durable copies of one write (PROTOCOL 5.2; the paper's sloppy quorum, 4.5 and 4.6).
+ * Invariants: each host counts once, whatever it says how often; once decided, the kind of the outcome never changes.
+ */
+import type { NodeId } from "../identity.ts";
+import { invariant } from "../errors.ts";
+import { Holders, type Completeness, type PartitionView } from "./holders.ts";
+
+/** What a replica says when it has stored a write: as a holder, or as a stand-in that keeps a hint. */
+export type WriteAck =
+  | { readonly kind: "held"; readonly state: Completeness }
+  | { readonly kind: "hint"; readonly for: NodeId };
+
+export type WriteOutcome =
+  | { readonly kind: "pending" }
+  | { readonly kind: "met" }
+  | { readonly kind: "failed"; readonly needed: number; readonly got: number };
+
+export interface WriteNeeds {
+  /** W: hosts that must hold it durably, fallbacks included. */
+  readonly w: number;
+  /** PW: how many of these must be owners; 0 when the client does not care. */
+  readonly pw: number;
+}
+
+export class WriteTally {
+  readonly #holders: Holders;
+  readonly #needs: WriteNeeds;
+  readonly #durable = new Set<NodeId>();
+  readonly #ownersDurable = new Set<NodeId>();
+  readonly #completeCovered = new Set<NodeId>();
+  readonly #hinted: { for: NodeId; at: NodeId }[] = [];
+  readonly #asked = new Set<NodeId>();
+  #decided: WriteOutcome | undefined;
+
+  constructor(view: PartitionView, needs: WriteNeeds) {
+    invariant(needs.w >= 1 && needs.pw >= 0 && needs.pw <= needs.w, "0 <= pw <= w and w >= 1");
+    this.#holders = new Holders(view);
+    this.#needs = needs;
+  }
+
+  /** The write is on its way to this host: until it answers, success may still come from there. */
+  ask(node: NodeId): void {
+    this.#asked.add(node);
+  }
+
+  ack(from: NodeId, ack: WriteAck): WriteOutcome {
+    this.#asked.delete(from);
+    if (ack.kind === "hint") {
+      this.#hinted.push({ for: ack.for, at: from });
+      this.#durable.add(from);
+      if (this.#holders.isComplete(ack.for)) this.#completeCovered.add(ack.for);
+      return this.outcome();
+    }
+    this.#holders.learn(from, ack.state);
+    if (this.#holders.owners.has(from)) {
+      this.#durable.add(from);
+      this.#ownersDurable.add(from);
+    }
+    if (ack.state === "complete") this.#completeCovered.add(from);
+    return this.outcome();
+  }
+
+  fail(from: NodeId): WriteOutcome {
+    this.#asked.delete(from);
+    return this.outcome();
+  }
+
+  outcome(): WriteOutcome {
+    this.#decided ??= this.#decide();
+    return this.#decided ?? { kind: "pending" };
+  }
+
+  get durable(): readonly NodeId[] {
+    return [...this.#durable];
+  }
+
+  get hinted(): readonly { readonly for: NodeId; readonly at: NodeId }[] {
+    return this.#hinted;
+  }
+
+  #decide(): WriteOutcome | undefined {
+    const { w, pw } = this.#needs;
+    const quotas = [
+      { needed: w, got: this.#durable.size },
+      { needed: pw, got: this.#ownersDurable.size },
+      { needed: this.#completeNeeded(), got: this.#completeCovered.size },
+    ];
+    const short = quotas.filter(({ needed, got }) => got < needed);
+    if (short.length === 0) return { kind: "met" };
+    // Fail as soon as success is out of reach: the client should not wait for a timeout.
+    const lost = short.find(({ needed, got }) => got + this.#asked.size < needed);
+    return lost && { kind: "failed", ...lost };
+  }
+
+  #completeNeeded(): number {
+    return this.#holders.anyOwnerFilling() ? Math.min(this.#needs.w, this.#holders.completeCount()) : 0;
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Writes kept for owners that were away, in a space of their own, by the host they are for (PROTOCOL 7).
+ * A stand-in keeps the state; an owner that found no stand-in keeps only the row, for it holds the state anyway.
+ * Invariant: what is counted is what is on the disk; rows are written only in the batches of the one door.
+ */
+import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
+import type { NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import type { StorageOperation } from "../ports.ts";
+import type { RecordStore } from "../storage/record-store.ts";
+
+/** A stored hint. `state` absent: deliver the object's own row. */
+const HintRow = message("HintRow", { storedAtMs: field(1, varint), state: optional(2, bytes(67_108_864)) });
+
+export interface HintSummary {
+  readonly target: NodeId;
+  readonly count: number;
+  readonly bytes: number;
+  readonly oldestAtMs: number;
+}
+
+interface Tally {
+  count: number;
+  bytes: number;
+  oldestAtMs: number;
+}
+
+const pageBytes = 1_048_576;
+
+export class HintStore {
+  readonly #records: RecordStore;
+  readonly #tallies = new Map<NodeId, Tally>();
+
+  constructor(records: RecordStore) {
+    this.#records = records;
+  }
+
+  /** Counts what an earlier run left on the disk (riak_core#154: never trust memory for what is owed). */
+  async open(): Promise<void> {
+    let gte: Uint8Array | null = new Uint8Array(0);
+    while (gte !== null) {
+      const page = await this.#records.page("hints", { gte, limit: 10_000, maxBytes: pageBytes });
+      for (const row of page.rows) {
+        if ("corrupt" in row) continue;
+        this.#count(targetOf(row.key), row.value, HintRow.decode(row.value).storedAtMs);
+      }
+      gte = page.next;
+    }
+  }
+
+  summaries(): HintSummary[] {
+    return [...this.#tallies].map(([target, tally]) => ({ target, ...tally }));
+  }
+
+  /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
+  async statesOf(located: LocatedKey): Promise<Uint8Array[]> {
+    if (this.#tallies.size === 0) return [];
+    const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
+    const found = await this.#records.getMany("hints", rows);
+    return found.flatMap((value) => {
+      if (value === undefined || value === "corrupt") return [];
+      const { state } = HintRow.decode(value);
+      return state === undefined ? [] : [state];
+    });
+  }
+
+  /** What is kept of this key for one target. */
+  async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
+    const value = await this.#stored(target, located);
+    return value === undefined ? undefined : HintRow.decode(value);
+  }
+
+  /**
+   * The operation that keeps a hint, and what to do once its batch is durable.
+   * The oldest time stays when a hint grows: its age is how long the target has been missing something.
+   */
+  async put(
+    target: NodeId,
+    located: LocatedKey,
+    hint: { readonly nowMs: number; readonly state?: Uint8Array },
+  ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
+    const before = await this.#stored(target, located);
+    const storedAtMs = before === undefined ? hint.nowMs : HintRow.decode(before).storedAtMs;
+    const value = HintRow.encode({ storedAtMs, ...(hint.state === undefined ? {} : { state: hint.state }) });
+    return {
+      operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
+      committed: () => {
+        if (before !== undefined) this.#uncount(target, before);
+        this.#count(target, value, storedAtMs);
+      },
+    };
+  }
+
+  async #stored(target: NodeId, located: LocatedKey): Promise<Uint8Array | undefined> {
+    if (!this.#tallies.has(target)) return undefined;
+    const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
+    return value === "corrupt" ? undefined : value;
+  }
+
+  #count(target: NodeId, value: Uint8Array, storedAtMs: number): void {
+    const tally = this.#tallies.get(target) ?? { count: 0, bytes: 0, oldestAtMs: storedAtMs };
+    tally.count += 1;
+    tally.bytes += value.length;
+    tally.oldestAtMs = Math.min(tally.oldestAtMs, storedAtMs);
+    this.#tallies.set(target, tally);
+  }
+
+  #uncount(target: NodeId, value: Uint8Array): void {
+    const tally = this.#tallies.get(target);
+    if (tally === undefined) return;
+    tally.count -= 1;
+    tally.bytes -= value.length;
+  }
+}
+
+/** One byte of length, the target's id, the key's row: all hints for one host are one range, in ring order. */
+function hintRow(target: NodeId, located: LocatedKey): Uint8Array {
+  const id = encodeUtf8(target);
+  const row = new Uint8Array(1 + id.length + located.row.length);
+  row[0] = id.length;
+  row.set(id, 1);
+  row.set(located.row, 1 + id.length);
+  return row;
+}
+
+function targetOf(row: Uint8Array): NodeId {
+  return decodeUtf8(row.subarray(1, 1 + row[0]!)) as NodeId;
+}

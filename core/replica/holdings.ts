@@ -1,0 +1,81 @@
+/**
+ * What this node holds of each partition, and the actor under which it writes there.
+ *
+ * Invariant: an actor lives in memory only and never outlives what backs it (PROTOCOL 3). It is made at the first mint
+ * of a process start and dropped when the partition's holding is dropped, when a key's state that names it is forgotten,
+ * or when a record of the partition is found corrupt or could not be written. So a dot names one event for ever:
+ * no lost disk, restored copy or second start can reuse one (riak_kv#679, #1094, #1643, #1027).
+ */
+import { ACTOR_BYTES, actorFromRandom } from "../causality/actor.ts";
+import type { Dot } from "../causality/version-set.ts";
+import { bitmapOf, hasBit } from "../bytes/bitmap.ts";
+import type { ActorId, PartitionIndex } from "../identity.ts";
+import type { Random } from "../ports.ts";
+
+/** `none`: at most hints are kept here. A former owner goes on as `complete` until it has handed the partition over. */
+export type Holding = "none" | "filling" | "complete";
+
+export class Holdings {
+  readonly #random: Random;
+  readonly #states: Holding[];
+  readonly #actors = new Map<PartitionIndex, { readonly actor: ActorId; counter: number }>();
+
+  constructor(partitions: number, random: Random) {
+    this.#random = random;
+    this.#states = Array.from({ length: partitions }, () => "none" as const);
+  }
+
+  /** Q. */
+  get partitions(): number {
+    return this.#states.length;
+  }
+
+  get(partition: PartitionIndex): Holding {
+    return this.#states[partition] ?? "none";
+  }
+
+  /** True when that changed something. */
+  set(partition: PartitionIndex, state: Holding): boolean {
+    if (this.#states[partition] === state) return false;
+    this.#states[partition] = state;
+    if (state === "none") this.dropActor(partition);
+    return true;
+  }
+
+  count(state: Holding): number {
+    return this.#states.reduce((count, each) => (each === state ? count + 1 : count), 0);
+  }
+
+  /** The next event of this node in the partition. Unique for ever; a mint that then fails just leaves a gap. */
+  nextDot(partition: PartitionIndex): Dot {
+    let own = this.#actors.get(partition);
+    if (own === undefined) {
+      own = { actor: actorFromRandom(this.#random.bytes(ACTOR_BYTES)), counter: 0 };
+      this.#actors.set(partition, own);
+    }
+    own.counter += 1;
+    return { actor: own.actor, counter: own.counter };
+  }
+
+  actorOf(partition: PartitionIndex): ActorId | undefined {
+    return this.#actors.get(partition)?.actor;
+  }
+
+  dropActor(partition: PartitionIndex): void {
+    this.#actors.delete(partition);
+  }
+
+  /** As published and persisted: absolute, one bit a partition. */
+  bitmaps(): { readonly complete: Uint8Array; readonly filling: Uint8Array } {
+    const indexesOf = (state: Holding): number[] => this.#states.flatMap((each, i) => (each === state ? [i] : []));
+    const size = this.#states.length;
+    return { complete: bitmapOf(size, indexesOf("complete")), filling: bitmapOf(size, indexesOf("filling")) };
+  }
+
+  restore(bitmaps: { readonly complete: Uint8Array; readonly filling: Uint8Array }): void {
+    for (let i = 0; i < this.#states.length; i++) {
+      if (hasBit(bitmaps.complete, i)) this.#states[i] = "complete";
+      else if (hasBit(bitmaps.filling, i)) this.#states[i] = "filling";
+    }
+  }
+}

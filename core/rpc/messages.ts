@@ -1,0 +1,186 @@
+/**
+ * Every message between nodes: one definition is the reader, the writer and the type (bytes/codec.ts).
+ * Fields are only ever added, with new numbers; a number is never used again for something else (mixed versions).
+ * The README's chapter "On the wire" tells how a message becomes frames.
+ */
+import {
+  bool,
+  bytes,
+  choice,
+  field,
+  fixedBytes,
+  hex,
+  type Infer,
+  message,
+  optional,
+  repeated,
+  text,
+  varint,
+} from "../bytes/codec.ts";
+import { RosterMessage, RosterSummary } from "../membership/exchange.ts";
+
+/** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
+const stateBytesMax = 67_108_864;
+const keyText = text(1_024);
+const nodeText = text(128);
+const contextText = text(32_768);
+
+/** Where the sender stands: receivers that see another ring merge membership first (PROTOCOL 9, *Views meet*). */
+const View = message("View", { ring: field(1, hex(8)), life: field(2, varint) });
+export type View = Infer<typeof View>;
+
+/** `held` states travel encoded (causality/encoding.ts), so that they are stored as they came. */
+export const ReplicateRequest = message("ReplicateRequest", {
+  view: field(1, View),
+  key: field(2, keyText),
+  state: field(3, bytes(stateBytesMax)),
+  /** The owner that the receiver is to keep it for. */
+  hintFor: optional(4, nodeText),
+  /** A merge of enough complete copies: it also mends a record that was found damaged. */
+  heals: optional(5, bool),
+});
+export const ReplicateResponse = message("ReplicateResponse", {
+  role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),
+});
+
+export const FetchRequest = message("FetchRequest", {
+  view: field(1, View),
+  key: field(2, keyText),
+  /** Digest of what the asker has: an equal state is not sent. */
+  have: optional(3, fixedBytes(16)),
+  /** Larger states are answered by their digest. Absent: send it whatever its size. */
+  inlineBytesMax: optional(4, varint),
+});
+export const FetchResponse = message("FetchResponse", {
+  role: field(1, choice({ complete: 0, filling: 1, hint: 2, none: 3 })),
+  digest: field(2, fixedBytes(16)),
+  state: optional(3, bytes(stateBytesMax)),
+});
+
+/** One page of a partition in row order, for a host that fills it. */
+export const ScanRequest = message("ScanRequest", {
+  view: field(1, View),
+  partition: field(2, varint),
+  after: optional(3, bytes(2_048)),
+  bytesMax: field(4, varint),
+});
+const ScanRow = message("ScanRow", { key: field(1, keyText), state: field(2, bytes(stateBytesMax)) });
+export const ScanResponse = message("ScanResponse", {
+  state: field(1, choice({ complete: 0, filling: 1, none: 2 })),
+  rows: repeated(2, ScanRow, 100_000),
+  /** Ask again after this row; absent at the end. */
+  next: optional(3, bytes(2_048)),
+});
+
+/** Both ways of an exchange; see `membership/exchange.ts` for its two trips. */
+export const ExchangeRequest = message("ExchangeRequest", {
+  cluster: field(1, text(128)),
+  digest: field(2, fixedBytes(16)),
+  /** Second trip: what the asker has, and what it thinks the other lacks. */
+  summary: optional(3, RosterSummary),
+  part: optional(4, RosterMessage),
+});
+export const ExchangeResponse = message("ExchangeResponse", {
+  same: field(1, bool),
+  summary: optional(2, RosterSummary),
+  part: optional(3, RosterMessage),
+});
+
+const kind = choice({ opaque: 0, lww: 1, yjs: 2 }, "opaque");
+
+const SiblingMessage = message("Sibling", {
+  body: field(1, bytes(stateBytesMax)),
+  contentType: field(2, text(1_024)),
+  kind: field(3, kind),
+  timeMs: field(4, varint),
+  dot: field(5, text(64)),
+  expiresAtMs: optional(6, varint),
+});
+
+/** A put or a delete as a client asks it, or as one host forwards it to an owner. */
+export const WriteRequest = message("WriteRequest", {
+  key: field(1, keyText),
+  /** Absent: a delete. */
+  body: optional(2, bytes(stateBytesMax)),
+  contentType: optional(3, text(1_024)),
+  kind: optional(4, kind),
+  context: optional(5, contextText),
+  w: optional(6, text(16)),
+  pw: optional(7, text(16)),
+  timeoutMs: optional(8, varint),
+  writeId: optional(9, hex(8)),
+  ifAbsent: optional(10, bool),
+  ifContext: optional(11, contextText),
+  ttlMs: optional(12, varint),
+  returnSiblings: optional(13, bool),
+  /** Set by the host that forwards: coordinate it yourself, a request is forwarded once. */
+  forwarded: optional(14, View),
+});
+export const WriteResponse = message("WriteResponse", {
+  context: optional(1, contextText),
+  durable: repeated(2, nodeText, 64),
+  hinted: repeated(3, message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) }), 64),
+  needed: field(4, varint),
+  got: field(5, varint),
+  writeIdIgnored: optional(6, bool),
+  siblings: repeated(7, SiblingMessage, 10_000),
+  /** Tells "not asked for" from "none". */
+  siblingsReturned: optional(8, bool),
+});
+export type WriteResponse = Infer<typeof WriteResponse>;
+
+export const ReadRequest = message("ReadRequest", {
+  key: field(1, keyText),
+  r: optional(2, text(16)),
+  timeoutMs: optional(3, varint),
+});
+export const ReadResponse = message("ReadResponse", {
+  siblings: repeated(1, SiblingMessage, 10_000),
+  deleted: field(2, bool),
+  degraded: field(3, bool),
+  context: optional(4, contextText),
+});
+
+/** Live keys of a bucket that the answering host holds, in the order of their rows. */
+export const ListRequest = message("ListRequest", {
+  bucket: field(1, keyText),
+  prefix: field(2, text(1_024)),
+  after: optional(3, bytes(2_048)),
+  limit: field(4, varint),
+});
+const ListedKey = message("ListedKey", {
+  row: field(1, bytes(2_048)),
+  live: field(2, bool),
+  digest: field(3, fixedBytes(16)),
+});
+export const ListResponse = message("ListResponse", {
+  keys: repeated(1, ListedKey, 100_000),
+  /** Rows up to here were looked at; absent: all. */
+  through: optional(2, bytes(2_048)),
+  complete: field(3, bytes(8_192)),
+});
+
+/** Waits for changes under a prefix of keys (`bucket/…`), so that watchers need no stream of their own. */
+export const ChangesRequest = message("ChangesRequest", {
+  prefix: field(1, keyText),
+  /** `prefix` is one whole key. */
+  exact: field(2, bool),
+  /** Where the last answer ended; absent: from now on. */
+  after: optional(3, message("ChangePosition", { epoch: field(1, hex(8)), sequence: field(2, varint) })),
+  waitMs: field(4, varint),
+});
+export const ChangesResponse = message("ChangesResponse", {
+  keys: repeated(1, keyText, 100_000),
+  epoch: field(2, hex(8)),
+  sequence: field(3, varint),
+  /** Some changes are no longer known: read everything anew. */
+  missed: field(4, bool),
+});
+
+export const ErrorMessage = message("Error", {
+  code: field(1, text(64)),
+  message: field(2, text(4_096)),
+  needed: optional(3, varint),
+  got: optional(4, varint),
+  from: repeated(5, nodeText, 64),
+});

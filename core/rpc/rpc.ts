@@ -1,0 +1,156 @@
+/**
+ * Typed requests between nodes. The body of a request frame is the method's number and its message;
+ * the body of an answer is 0 and the message, or 1 and an error. Both sides share one table of methods.
+ * Invariant: bytes from a peer become a whole message or a typed error, and change nothing before that.
+ */
+import { DecodeError, type Message } from "../bytes/codec.ts";
+import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import { type Stop, type Transport, TransportError } from "../ports.ts";
+import type { Telemetry } from "../telemetry.ts";
+import {
+  ChangesRequest,
+  ChangesResponse,
+  ErrorMessage,
+  ExchangeRequest,
+  ExchangeResponse,
+  FetchRequest,
+  FetchResponse,
+  ListRequest,
+  ListResponse,
+  ReadRequest,
+  ReadResponse,
+  ReplicateRequest,
+  ReplicateResponse,
+  ScanRequest,
+  ScanResponse,
+  WriteRequest,
+  WriteResponse,
+} from "./messages.ts";
+
+export interface Method<Request, Response> {
+  /** One byte on the wire; never given to another method. */
+  readonly number: number;
+  readonly name: string;
+  readonly request: Message<Request>;
+  readonly response: Message<Response>;
+}
+
+function method<Request, Response>(
+  number: number,
+  name: string,
+  request: Message<Request>,
+  response: Message<Response>,
+): Method<Request, Response> {
+  return { number, name, request, response };
+}
+
+/** Among hosts: exchange, replicate, fetch, scan. For clients, and among hosts on their behalf: the rest. */
+export const methods = {
+  exchange: method(1, "exchange", ExchangeRequest, ExchangeResponse),
+  replicate: method(2, "replicate", ReplicateRequest, ReplicateResponse),
+  fetch: method(3, "fetch", FetchRequest, FetchResponse),
+  scan: method(4, "scan", ScanRequest, ScanResponse),
+  write: method(16, "write", WriteRequest, WriteResponse),
+  read: method(17, "read", ReadRequest, ReadResponse),
+  list: method(18, "list", ListRequest, ListResponse),
+  changes: method(19, "changes", ChangesRequest, ChangesResponse),
+};
+
+const ok = 0;
+const failed = 1;
+
+/**
+ * Sends one request and waits for its answer.
+ * @throws TransportError when there is no answer; its kind tells whether the peer may have acted.
+ * @throws StoreError when the peer refused.
+ */
+export async function call<Request, Response>(
+  transport: Transport,
+  to: NodeId,
+  method: Method<Request, Response>,
+  request: Request,
+  timeoutMs: number,
+): Promise<Response> {
+  const answer = await transport.request(to, prefixed(method.number, method.request.encode(request)), timeoutMs);
+  try {
+    if (answer[0] === ok) return method.response.decode(answer.subarray(1));
+    if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer.subarray(1)));
+  } catch (error: unknown) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: ${error.message}`, { cause: error });
+  }
+  throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: unknown kind ${answer[0] ?? "none"}`);
+}
+
+/** A peer's error becomes ours; a code of a newer version becomes `internal`. */
+function storeErrorOf(error: ReturnType<typeof ErrorMessage.decode>): StoreError {
+  const known = Object.hasOwn(statusOfCode, error.code);
+  return new StoreError(known ? (error.code as StoreErrorCode) : "internal", error.message, {
+    ...(error.needed === undefined ? {} : { needed: error.needed }),
+    ...(error.got === undefined ? {} : { got: error.got }),
+    ...(error.from.length === 0 ? {} : { from: error.from }),
+  });
+}
+
+type Handler = (from: NodeId, body: Uint8Array, deadlineMs: number) => Promise<Uint8Array>;
+
+/** Answers requests by method. */
+export class RpcServer {
+  readonly #handlers = new Map<number, Handler>();
+  readonly #telemetry: Telemetry;
+
+  constructor(telemetry: Telemetry) {
+    this.#telemetry = telemetry;
+  }
+
+  on<Request, Response>(
+    method: Method<Request, Response>,
+    answer: (from: NodeId, request: Request, deadlineMs: number) => Promise<Response>,
+  ): void {
+    this.#handlers.set(method.number, async (from, body, deadlineMs) =>
+      prefixed(ok, method.response.encode(await answer(from, method.request.decode(body), deadlineMs))),
+    );
+  }
+
+  listen(transport: Transport): Stop {
+    return transport.serve((from, body, deadlineMs) => this.#answer(from, body, deadlineMs));
+  }
+
+  async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
+    try {
+      const handler = this.#handlers.get(body[0] ?? 0);
+      if (!handler) throw new StoreError("bad-request", `this node has no method ${body[0] ?? "(none)"}`);
+      return await handler(from, body.subarray(1), deadlineMs);
+    } catch (error: unknown) {
+      return prefixed(failed, this.#encodeError(from, error));
+    }
+  }
+
+  #encodeError(from: NodeId, error: unknown): Uint8Array {
+    if (error instanceof DecodeError) {
+      this.#telemetry.event({ kind: "bad-frame", from, reason: error.message });
+      return ErrorMessage.encode({ code: "bad-request", message: error.message.slice(0, 1_000), from: [] });
+    }
+    if (error instanceof StoreError) {
+      const { needed, got, from: who } = error.detail;
+      return ErrorMessage.encode({
+        code: error.code,
+        message: error.message.slice(0, 1_000),
+        ...(needed === undefined ? {} : { needed }),
+        ...(got === undefined ? {} : { got }),
+        from: who ?? [],
+      });
+    }
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#telemetry.event({ kind: "task-failed", task: `request from ${from}`, reason });
+    return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });
+  }
+}
+
+function prefixed(first: number, message: Uint8Array): Uint8Array {
+  const body = new Uint8Array(message.length + 1);
+  body[0] = first;
+  body.set(message, 1);
+  return body;
+}

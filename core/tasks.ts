@@ -1,0 +1,84 @@
+/**
+ * Owner of work that nobody awaits: its failures reach telemetry, and a stopping node waits for it.
+ */
+import { type Clock, StorageError, type Stop, TransportError } from "./ports.ts";
+import { StoreError } from "./errors.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+export class Tasks {
+  readonly #clock: Clock;
+  readonly #telemetry: Telemetry;
+  readonly #running = new Set<Promise<void>>();
+  readonly #stops = new Set<Stop>();
+  #stopped = false;
+
+  constructor(deps: { readonly clock: Clock; readonly telemetry: Telemetry }) {
+    this.#clock = deps.clock;
+    this.#telemetry = deps.telemetry;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Starts `work` and looks after it. After `stop` nothing starts. */
+  run(name: string, work: () => Promise<unknown>): void {
+    if (this.#stopped) return;
+    const done = work().then(
+      () => {},
+      (error: unknown) => {
+        if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task: name, reason: reasonOf(error) });
+      },
+    );
+    const owned = done.then(() => {
+      this.#running.delete(owned);
+    });
+    this.#running.add(owned);
+  }
+
+  /** Runs `work` again and again, `intervalMs` after it ended, until stopped. */
+  every(name: string, intervalMs: number, work: () => Promise<unknown>): void {
+    const again = async (): Promise<void> => {
+      try {
+        await work();
+      } finally {
+        if (!this.#stopped) this.after(intervalMs, () => this.run(name, again));
+      }
+    };
+    this.run(name, again);
+  }
+
+  after(ms: number, run: () => void): Stop {
+    const stopTimer = this.#clock.after(ms, () => {
+      this.#stops.delete(stop);
+      run();
+    });
+    const stop = (): void => {
+      this.#stops.delete(stop);
+      stopTimer();
+    };
+    this.#stops.add(stop);
+    return stop;
+  }
+
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#clock.after(ms, resolve);
+    });
+  }
+
+  /** No new work, no timers; resolves when what runs has ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const stop of this.#stops) stop();
+    await Promise.all(this.#running);
+  }
+}
+
+/** Expected failures in one line, bugs with their stack. */
+export function reasonOf(error: unknown): string {
+  if (error instanceof StoreError || error instanceof TransportError || error instanceof StorageError) {
+    return error.message;
+  }
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

@@ -1,0 +1,168 @@
+/**
+ * The life of one LevelDB directory around its opening: what damages it, and what is done then.
+ * Invariant: data is never deleted and never repaired in place (LevelDB's `repair` can bring deleted keys back):
+ * a directory that cannot be opened is renamed, and its owner starts empty and refills from its replicas.
+ */
+import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { ClassicLevel } from "classic-level";
+import { StorageError } from "../core/ports.ts";
+import { codeOf, kindOf, storageError, textOf } from "./classic-errors.ts";
+import { damagedTables } from "./classic-tables.ts";
+
+export type Database = ClassicLevel<Uint8Array, Uint8Array>;
+
+/**
+ * LevelDB checks little when it reads, and calls `abort()` on some damage (a zeroed page), while opening or at any later
+ * read: no error, a dead process. A file counts what began and did not end well, so that a supervisor's restarts get
+ * somewhere: after two runs in a row without `close`, the checksums of all tables are verified before LevelDB reads
+ * them; after three openings in a row that did not end, the directory is given up unread.
+ */
+interface Unfinished {
+  readonly openings: number;
+  readonly runs: number;
+}
+const unfinishedFile = "unfinished";
+const unfinishedOpeningsMax = 3;
+const unfinishedRunsBeforeCheck = 2;
+
+export interface OpenedDirectory {
+  readonly database: Database;
+  /** Where the former, damaged directory is now; undefined when the directory was sound. */
+  readonly setAsideAs?: string;
+}
+
+/** Opens the directory, or sets it aside and opens an empty one. Rejects with `StorageError`. */
+export async function openDirectory(directory: string, headroomBytes: number): Promise<OpenedDirectory> {
+  try {
+    await mkdir(directory, { recursive: true });
+    if (!(await mustBeSetAside(directory))) return { database: await openDatabase(directory, headroomBytes) };
+  } catch (error: unknown) {
+    if (!isDamage(error)) throw storageError(error, "open", directory);
+  }
+  const setAsideAs = await setAside(directory);
+  try {
+    return { database: await openDatabase(directory, headroomBytes), setAsideAs };
+  } catch (error: unknown) {
+    throw storageError(error, "open", directory);
+  }
+}
+
+/** Renames a damaged directory to `<directory>.damaged-<time>` and returns the new name. */
+export async function setAside(directory: string): Promise<string> {
+  // Colons are not allowed in Windows file names.
+  const aside = `${directory}.damaged-${new Date().toISOString().replaceAll(":", "-")}`;
+  try {
+    await rename(directory, aside);
+  } catch (error: unknown) {
+    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, { cause: error });
+  }
+  return aside;
+}
+
+/** Opens without the rescue above. Rejects with what LevelDB said. */
+export async function openDatabase(directory: string, headroomBytes: number): Promise<Database> {
+  await mkdir(directory, { recursive: true });
+  const before = await readUnfinished(directory);
+  await writeUnfinished(directory, { openings: before.openings + 1, runs: before.runs + 1 });
+  const database: Database = new ClassicLevel(directory, engineOptions(headroomBytes));
+  try {
+    await database.open();
+  } catch (error: unknown) {
+    // We are alive, so this opening did end: locked or full is no reason to give the directory up.
+    await writeUnfinished(directory, before);
+    throw error;
+  }
+  await writeUnfinished(directory, { openings: 0, runs: before.runs + 1 });
+  return database;
+}
+
+export async function closeDatabase(database: Database): Promise<void> {
+  await database.close();
+  await rm(join(database.location, unfinishedFile), { force: true });
+}
+
+/**
+ * Bytes of the write-ahead log that LevelDB skipped as damaged when it opened: it only says so in its own log file.
+ * They may have held acknowledged writes, so the host has to refill from its replicas.
+ */
+export async function droppedLogBytes(directory: string): Promise<number> {
+  const log = await readFile(join(directory, "LOG"), "utf8");
+  let bytes = 0;
+  for (const match of log.matchAll(/: dropping (\d+) bytes;/g)) bytes += Number(match[1]);
+  return bytes;
+}
+
+/**
+ * One compaction writes its output before it deletes its input: about 12 write buffers (level 0) and the 10 MiB of
+ * level 1. On a full disk LevelDB leaves the half-made output lying, so the headroom must hold all of it.
+ */
+const largeHeadroomBytes = 64 * 1024 * 1024;
+const smallHeadroomBytes = 16 * 1024 * 1024;
+const largeDiskBytes = 1024 * 1024 * 1024;
+
+/** What is kept free on a disk of this size, unless the operator says otherwise. */
+export function headroomFor(diskBytes: number): number {
+  return diskBytes >= largeDiskBytes ? largeHeadroomBytes : smallHeadroomBytes;
+}
+
+/**
+ * Speed does not decide: compression, larger buffers and caches all lay within the noise at 200-byte values.
+ * No compression, so that a flipped byte damages one record and not the block around it.
+ */
+function engineOptions(headroomBytes: number) {
+  const small = headroomBytes < largeHeadroomBytes;
+  return {
+    keyEncoding: "view",
+    valueEncoding: "view",
+    compression: false,
+    writeBufferSize: small ? 512 * 1024 : 4 * 1024 * 1024,
+    maxFileSize: small ? 1024 * 1024 : 2 * 1024 * 1024,
+  } as const;
+}
+
+async function mustBeSetAside(directory: string): Promise<boolean> {
+  const { openings, runs } = await readUnfinished(directory);
+  const suspect = openings >= unfinishedOpeningsMax || runs >= unfinishedRunsBeforeCheck;
+  if (!suspect && !(await isHeadless(directory))) return false;
+  await refuseIfLocked(directory);
+  if (openings >= unfinishedOpeningsMax || (await isHeadless(directory))) return true;
+  return (await damagedTables(directory)).length > 0;
+}
+
+/** Without `CURRENT`, LevelDB would take the directory for a new one and delete the tables in it. */
+async function isHeadless(directory: string): Promise<boolean> {
+  const names = await readdir(directory);
+  return !names.includes("CURRENT") && names.some((name) => name.endsWith(".ldb"));
+}
+
+/** A file that LevelDB knows of is not there: it says `io`, but no later opening will find it either. */
+function isDamage(error: unknown): boolean {
+  const kind = kindOf(error);
+  return kind === "corrupt" || (kind === "io" && /no such file/i.test(textOf(error)));
+}
+
+/** Takes LevelDB's lock without reading data, which may be what crashes: asking for a new database fails after the lock. */
+async function refuseIfLocked(directory: string): Promise<void> {
+  const probe = new ClassicLevel(directory, { errorIfExists: true, createIfMissing: false });
+  try {
+    await probe.open();
+    await probe.close();
+  } catch (error: unknown) {
+    if (kindOf(error) === "locked") throw error;
+  }
+}
+
+async function readUnfinished(directory: string): Promise<Unfinished> {
+  try {
+    const [openings, runs] = (await readFile(join(directory, unfinishedFile), "utf8")).split(" ");
+    return { openings: Number(openings) || 0, runs: Number(runs) || 0 };
+  } catch (error: unknown) {
+    if (codeOf(error) === "ENOENT") return { openings: 0, runs: 0 };
+    throw error;
+  }
+}
+
+async function writeUnfinished(directory: string, { openings, runs }: Unfinished): Promise<void> {
+  await writeFile(join(directory, unfinishedFile), `${openings} ${runs}`);
+}

@@ -1,0 +1,279 @@
+/**
+ * What happens to the files from outside: other processes, kill -9, damage, a full disk.
+ */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { before, describe, test } from "node:test";
+import { ClassicLevel } from "classic-level";
+import fc from "fast-check";
+import { RecordStore } from "../../core/storage/record-store.ts";
+import { openClassicStorage } from "../../node-host/classic-storage.ts";
+import { bytes, del, hex, isKind, put, text } from "../conformance/storage.ts";
+import type { Verdict } from "./storage-child.ts";
+import { check, recordBatch, recordKey } from "./storage-child.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+const child = new URL("./storage-child.js", import.meta.url).pathname;
+
+/** Runs the child to its end; undefined when it died. */
+function runChild(...args: string[]): unknown {
+  const { stdout, status } = spawnSync(process.execPath, [child, ...args], { encoding: "utf8" });
+  return status === 0 ? JSON.parse(stdout) : undefined;
+}
+
+const isDamagedName = (name: string) => name.includes(".damaged-");
+const setAsideIn = (directory: string) => readdirSync(join(directory, "..")).filter(isDamagedName);
+
+describe("one process owns a directory", () => {
+  test("a second process is refused as locked, told why, and the first goes on", async () => {
+    const directory = temporaryDirectory();
+    const storage = await openClassicStorage({ directory });
+    for (let round = 0; round < 5; round++) {
+      const answer = runChild("open", directory) as { kind: string; message: string };
+      assert.equal(answer.kind, "locked");
+      assert.ok(answer.message.includes(directory) && /another process/.test(answer.message), answer.message);
+    }
+    await assert.rejects(openClassicStorage({ directory }), isKind("locked"));
+    await storage.batch([put(text("a"), text("1"))], "synced");
+    await storage.close();
+    assert.deepEqual(runChild("open", directory), { opened: true });
+    assert.deepEqual(setAsideIn(directory), []);
+  });
+
+  test("kill -9 during writes loses no acknowledged batch and divides none", async () => {
+    const directory = temporaryDirectory();
+    let from = 0;
+    const acknowledged: number[] = [];
+    for (let round = 0; round < 5; round++) {
+      const writer = spawn(process.execPath, [child, "write", directory, String(from)], { stdio: ["ignore", "pipe", "inherit"] });
+      const lines = createInterface({ input: writer.stdout });
+      const stopAt = acknowledged.length + 100 + round * 150;
+      lines.on("line", (line) => {
+        acknowledged.push(Number(line));
+        if (acknowledged.length === stopAt) writer.kill("SIGKILL");
+      });
+      await once(lines, "close");
+      from = Math.max(...acknowledged) + 100;
+    }
+    const store = new RecordStore(await openClassicStorage({ directory }));
+    for (let index = 0; index < from; index++) {
+      const found = await store.getMany("objects", recordBatch(index).map(({ key }) => key));
+      const present = found.filter((value) => value !== undefined).length;
+      assert.ok(present === 0 || present === 3, `batch ${index} was divided`);
+      recordBatch(index).forEach(({ value }, at) => {
+        if (present > 0) assert.equal(hex(found[at] as Uint8Array), hex(value));
+      });
+    }
+    for (const index of acknowledged) assert.notEqual(await store.get("objects", recordKey(index * 3)), undefined);
+    await store.close();
+    assert.deepEqual(setAsideIn(directory), [], "being killed is no damage");
+  });
+});
+
+describe("a directory of another format", () => {
+  test("of a newer version is refused as version, naming both versions, and left as it was", async () => {
+    const directory = temporaryDirectory();
+    await (await openClassicStorage({ directory })).close();
+    const level = new ClassicLevel(directory);
+    await level.put("\0format", "2");
+    await level.close();
+    await assert.rejects(openClassicStorage({ directory }), (error: unknown) => {
+      return isKind("version")(error) && /format 2.*knows 1/.test((error as Error).message);
+    });
+    await assert.rejects(openClassicStorage({ directory }), isKind("version"));
+    assert.deepEqual(setAsideIn(directory), []);
+  });
+
+  test("of another program is refused as version", async () => {
+    const directory = temporaryDirectory();
+    const level = new ClassicLevel(directory);
+    await level.put("theirs", "value");
+    await level.close();
+    await assert.rejects(openClassicStorage({ directory }), isKind("version"));
+  });
+});
+
+describe("damaged files", () => {
+  const sound = temporaryDirectory();
+  const batches = 100;
+  before(async () => {
+    const store = new RecordStore(await openClassicStorage({ directory: sound }));
+    for (let index = 0; index < batches; index++) await store.commit(recordBatch(index));
+    await store.close();
+    // The next opening turns the log into a table.
+    await (await openClassicStorage({ directory: sound })).close();
+  });
+
+  /** A copy of the sound directory in which one file has been changed. */
+  function damaged(isVictim: (name: string) => boolean, change: (content: Buffer) => Buffer | undefined): string {
+    const directory = temporaryDirectory();
+    cpSync(sound, directory, { recursive: true });
+    const victim = join(directory, readdirSync(directory).find(isVictim)!);
+    const content = change(readFileSync(victim));
+    if (content === undefined) rmSync(victim);
+    else writeFileSync(victim, content);
+    return directory;
+  }
+  const isTable = (name: string) => name.endsWith(".ldb");
+  const flip = (at: number) => (content: Buffer) => {
+    const bit = at % (content.length * 8);
+    content[bit >> 3]! ^= 1 << (bit & 7);
+    return content;
+  };
+
+  test("a flipped bit in a table is never returned as a value, costs few records, and its file is named", async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), async (bit) => {
+        const directory = damaged(isTable, flip(bit));
+        const storage = await openClassicStorage({ directory });
+        const named = await storage.damagedTables();
+        await storage.close();
+        const found = runChild("check", directory, String(batches * 3)) as Verdict | undefined;
+        rmSync(directory, { recursive: true });
+        // LevelDB may abort on a damaged length: no value either.
+        if (found === undefined) return assert.equal(named.length, 1);
+        assert.equal(found.wrong + found.scan.wrong, 0);
+        if (found.right < batches * 3) assert.equal(named.length, 1, "damage that costs a record is named");
+      }),
+      { numRuns: 12 },
+    );
+  });
+
+  test("a record whose value was flipped is corrupt by name, and all others are read", async () => {
+    const needle = Buffer.from("77|");
+    const directory = damaged(isTable, (content) => flip((content.indexOf(needle) + 50) * 8)(content));
+    const found = await check(directory, batches * 3);
+    assert.deepEqual({ right: found.right, corrupt: found.corrupt }, { right: batches * 3 - 1, corrupt: 1 });
+    assert.deepEqual(found.scan, { right: batches * 3 - 1, wrong: 0, corrupt: 1, damaged: false });
+  });
+
+  test("a flipped byte in the log is reported, since acknowledged writes may be gone", async () => {
+    const directory = temporaryDirectory();
+    const store = new RecordStore(await openClassicStorage({ directory }));
+    for (let index = 0; index < batches; index++) await store.commit(recordBatch(index));
+    await store.close();
+    const log = join(directory, readdirSync(directory).find((name) => name.endsWith(".log"))!);
+    writeFileSync(log, flip(20_000 * 8)(readFileSync(log)));
+    const found = await check(directory, batches * 3);
+    assert.ok(found.droppedLogBytes > 0);
+    assert.ok(found.missing > 0);
+    assert.equal(found.wrong + found.scan.wrong, 0);
+  });
+
+  for (const [what, isVictim, change] of [
+    ["a damaged manifest", (name) => name.startsWith("MANIFEST"), flip(100)],
+    ["a missing table", isTable, () => undefined],
+    ["a missing CURRENT", (name) => name === "CURRENT", () => undefined],
+    ["a CURRENT that names another file", (name) => name === "CURRENT", flip(8 * 14)],
+  ] satisfies [string, (name: string) => boolean, (content: Buffer) => Buffer | undefined][]) {
+    test(`${what}: the directory is set aside whole, an empty store is opened, and the caller is told`, async () => {
+      const directory = damaged(isVictim, change);
+      const files = readdirSync(directory).filter(isTable);
+      const storage = await openClassicStorage({ directory });
+      assert.ok(storage.setAsideAs !== undefined && existsSync(storage.setAsideAs));
+      assert.ok(storage.setAsideAs.startsWith(`${directory}.damaged-`));
+      assert.deepEqual(readdirSync(storage.setAsideAs).filter(isTable), files);
+      assert.deepEqual((await storage.page("objects", { limit: 10 })).rows, []);
+      await storage.batch([put(text("new"), text("life"))], "synced");
+      await storage.close();
+      const again = await openClassicStorage({ directory });
+      assert.equal(again.setAsideAs, undefined);
+      await again.close();
+    });
+  }
+
+  test("a table on which LevelDB aborts is found after two crashes, and set aside at the third start", () => {
+    const directory = damaged(isTable, (content) => content.fill(0, 4_096, 12_288));
+    const starts = [1, 2, 3].map(() => runChild("check", directory, String(batches * 3)) as Verdict | undefined);
+    assert.deepEqual(starts.map((found) => found?.setAside), [undefined, undefined, true]);
+  });
+
+  test("after three openings that did not end, the directory is given up; openings that were refused do not count", async () => {
+    const directory = temporaryDirectory();
+    cpSync(sound, directory, { recursive: true });
+    writeFileSync(join(directory, "unfinished"), "2 1");
+    const second = await openClassicStorage({ directory });
+    assert.equal(second.setAsideAs, undefined);
+    await second.close();
+    writeFileSync(join(directory, "unfinished"), "3 3");
+    const third = await openClassicStorage({ directory });
+    assert.ok(third.setAsideAs !== undefined);
+    await third.close();
+  });
+
+  test("a directory in use is not set aside, however many crashes are on record", async () => {
+    const directory = temporaryDirectory();
+    const storage = await openClassicStorage({ directory });
+    writeFileSync(join(directory, "unfinished"), "9 9");
+    assert.equal((runChild("open", directory) as { kind: string }).kind, "locked");
+    await storage.batch([put(text("a"), text("1"))], "synced");
+    await storage.close();
+    assert.deepEqual(setAsideIn(directory), []);
+  });
+});
+
+describe("a full disk", () => {
+  const mebibyte = 1024 * 1024;
+
+  async function onDisk(freeMebibytes: number) {
+    const disk = { free: freeMebibytes * mebibyte, asked: 0 };
+    const askDisk = async () => {
+      disk.asked += 1;
+      return { blocks: 40 * mebibyte, bavail: disk.free, bsize: 1 };
+    };
+    const directory = temporaryDirectory();
+    return { disk, directory, storage: await openClassicStorage({ directory, headroomBytes: 16 * mebibyte, askDisk }) };
+  }
+  const kilobyte = new Uint8Array(1_000);
+
+  test("puts are refused as full before the headroom is touched, deletes and reads go on, and puts resume", async () => {
+    const { disk, storage } = await onDisk(17);
+    const key = (at: number) => bytes(at >> 8, at & 255);
+    let at = 0;
+    await assert.rejects(async () => {
+      for (;;) await storage.batch([put(key(at++), kilobyte)], "buffered");
+    }, isKind("full"));
+    assert.ok(at > 900 && at <= 1_050, `${at} puts of 1 kB fitted into 1 MiB above the headroom`);
+    assert.equal((await storage.get("objects", key(0)))?.length, 1_000);
+    await storage.batch([del(key(0))], "synced");
+    disk.free = 20 * mebibyte;
+    // What was seen is at most 200 ms old.
+    while (await storage.batch([put(key(0), kilobyte)], "synced").then(() => false, () => true)) await new Promise((resolve) => setTimeout(resolve, 20));
+    await storage.close();
+  });
+
+  test("free space is asked for rarely, not for every put", async () => {
+    const { disk, storage } = await onDisk(39);
+    for (let at = 0; at < 500; at++) await storage.batch([put(bytes(at & 255), bytes(1))], "buffered");
+    assert.ok(disk.asked < 50, `asked ${disk.asked} times`);
+    await storage.close();
+  });
+
+  test("after a failed write nothing more reaches the instance: it is reopened, and what was acknowledged is there", async () => {
+    const directory = temporaryDirectory();
+    const storage = await openClassicStorage({ directory });
+    await storage.batch([put(text("before"), text("1"))], "synced");
+    // The log can not be continued in a directory that is gone; LevelDB notices when it starts the next file.
+    const elsewhere = `${directory}.moved`;
+    cpSync(directory, elsewhere, { recursive: true });
+    rmSync(directory, { recursive: true });
+    const large = new Uint8Array(mebibyte);
+    await assert.rejects(async () => {
+      for (let at = 0; at < 20; at++) await storage.batch([put(bytes(at), large)], "synced");
+    }, isKind("io"));
+    assert.equal(hex(await storage.get("objects", text("before"))), hex(text("1")), "reads go on");
+    cpSync(elsewhere, directory, { recursive: true });
+    await storage.batch([put(text("after"), text("2"))], "synced");
+    assert.equal(hex(await storage.get("objects", text("before"))), hex(text("1")));
+    assert.equal(hex(await storage.get("objects", text("after"))), hex(text("2")));
+    await storage.close();
+    const again = await openClassicStorage({ directory });
+    assert.equal(hex(await again.get("objects", text("after"))), hex(text("2")));
+    await again.close();
+  });
+});
+

@@ -1,0 +1,115 @@
+/**
+ * Whole nodes over memory: the real core, an in-memory network and in-memory disks that outlive their process.
+ */
+import { randomBytes } from "node:crypto";
+import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import type { NodeConfig } from "../../core/config.ts";
+import type { Random } from "../../core/ports.ts";
+import { MemoryStorage } from "../../core/storage/memory-storage.ts";
+import type { StoreEvent } from "../../core/telemetry.ts";
+import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
+import { realClock } from "./real-clock.ts";
+
+export const realRandom: Random = {
+  next: () => Math.random(),
+  bytes: (count) => Uint8Array.from(randomBytes(count)),
+};
+
+export interface MemberSpec {
+  readonly seeds?: readonly string[];
+  readonly config?: Partial<NodeConfig>;
+  readonly cluster?: Partial<NodeOptions["cluster"]>;
+  readonly own?: Partial<NodeOptions["own"]>;
+}
+
+/** Partitions are few here, so that a test's ring is made in no time. */
+const testCluster = { name: "test", partitions: 16, n: 3 };
+
+export class MemoryCluster {
+  readonly network = new MemoryNetwork({ clock: realClock, random: realRandom });
+  readonly nodes = new Map<string, EverwriteNode>();
+  readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
+  readonly #disks = new Map<string, MemoryStorage>();
+  readonly #transports = new Map<string, MemoryTransport>();
+
+  /** Hosts h1..hN, each started after the one before; all know the ring and hold their partitions when it resolves. */
+  static async of(count: number, spec: MemberSpec = {}): Promise<MemoryCluster> {
+    const cluster = new MemoryCluster();
+    for (let i = 1; i <= count; i++) {
+      await cluster.start(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
+    }
+    await cluster.settled();
+    return cluster;
+  }
+
+  async start(name: string, { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {}): Promise<EverwriteNode> {
+    const storage = this.#disks.get(name) ?? new MemoryStorage();
+    this.#disks.set(name, storage);
+    const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
+    const transport = this.network.node(name);
+    this.#transports.set(name, transport);
+    const ports = { clock: realClock, random: realRandom, storage, transport, telemetry };
+    const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
+    const node = new EverwriteNode(ports, {
+      cluster: { ...testCluster, ...cluster },
+      own: { ...description, addresses: [`memory:${name}`], ...own },
+      seeds,
+      config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
+    });
+    this.nodes.set(name, node);
+    await node.start();
+    return node;
+  }
+
+  node(name: string): EverwriteNode {
+    const node = this.nodes.get(name);
+    if (node === undefined) throw new Error(`no node ${name}`);
+    return node;
+  }
+
+  /** The process is gone, the disk stays. */
+  kill(name: string): void {
+    void this.node(name).stop();
+    this.#transports.get(name)!.die();
+    this.nodes.delete(name);
+  }
+
+  wipe(name: string): void {
+    this.#disks.delete(name);
+  }
+
+  disk(name: string): MemoryStorage {
+    return this.#disks.get(name)!;
+  }
+
+  /** All running nodes see one ring of `members` hosts and hold their partitions completely. */
+  async settled(members = this.nodes.size): Promise<void> {
+    await eventually(async () => {
+      const all = await Promise.all([...this.nodes.values()].map((node) => node.status()));
+      const [first] = all;
+      return all.every(
+        (status) =>
+          status.ready &&
+          status.partitions.filling === 0 &&
+          status.ring === first!.ring &&
+          status.members.length === members &&
+          status.members.filter(({ alive }) => alive).length >= this.nodes.size,
+      );
+    }, `a settled ring of ${members}`);
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all([...this.nodes.values()].map((node) => node.stop()));
+    for (const transport of this.#transports.values()) transport.die();
+    this.nodes.clear();
+  }
+}
+
+/** Waits for a condition; the limit is only there to end a test that hangs. */
+export async function eventually(condition: () => Promise<boolean> | boolean, what: string, limitMs = 20_000): Promise<void> {
+  const endMs = Date.now() + limitMs;
+  while (!(await condition())) {
+    if (Date.now() > endMs) throw new Error(`waited ${limitMs} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}

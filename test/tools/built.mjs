@@ -1,0 +1,72 @@
+/**
+ * Builds, then runs a built program: `node test/tools/built.mjs [--clean] [SOURCE [ARGUMENT]...]`.
+ * Plain JavaScript, because it runs before anything is built.
+ * Keeps: the program gets each Ctrl-C once, and nothing that it started outlives it.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { constants } from "node:os";
+import { dirname, join } from "node:path";
+
+const clean = process.argv[2] === "--clean";
+const [source, ...rest] = process.argv.slice(clean ? 3 : 2);
+
+// `tsc -b` keeps the output of files that are gone, and a test run would run them.
+if (clean) rmSync("dist", { recursive: true, force: true });
+build();
+if (source) run(join("dist", source.replace(/\.ts$/, ".js")), rest);
+
+function build() {
+  const compiler = findCompiler();
+  if (compiler && spawnSync(process.execPath, [compiler, "-b"], { stdio: "inherit" }).status === 0) return;
+  console.error(
+    compiler ? "The build failed, so nothing was run." : "Run `npm install` first: there is no compiler yet.",
+  );
+  // Whoever reads the last line of a test run finds one.
+  if (source?.startsWith("test/")) console.log("0 passed, 1 failed");
+  process.exit(1);
+}
+
+function findCompiler() {
+  try {
+    return join(dirname(createRequire(import.meta.url).resolve("typescript/package.json")), "bin", "tsc");
+  } catch (error) {
+    if (error.code === "MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
+}
+
+function run(program, programArguments) {
+  // A group of its own: a terminal sends Ctrl-C to all of a group, npm sends it to its child once more.
+  const grouped = process.platform !== "win32";
+  const child = spawn(process.execPath, ["--enable-source-maps", program, ...programArguments], {
+    stdio: "inherit",
+    detached: grouped,
+  });
+
+  /** Long enough for npm's copy of a signal, too short for a second Ctrl-C by hand. */
+  const sameSignalMs = 300;
+  let lastSignal = -Infinity;
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    process.on(signal, () => {
+      if (performance.now() - lastSignal < sameSignalMs) return;
+      lastSignal = performance.now();
+      child.kill(signal);
+    });
+  }
+
+  child.on("exit", (code, signal) => {
+    if (grouped) endGroup(child.pid);
+    process.exit(code ?? 128 + constants.signals[signal]);
+  });
+}
+
+function endGroup(groupId) {
+  try {
+    process.kill(-groupId, "SIGTERM");
+  } catch (error) {
+    // ESRCH: nobody is left. EPERM: macOS says so of a group of which only the dead are left.
+    if (error.code !== "ESRCH" && error.code !== "EPERM") throw error;
+  }
+}
