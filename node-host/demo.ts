@@ -97,7 +97,6 @@ function showProgress(count: number): (place: HostPlace, ready: boolean) => bool
 function ending(places: readonly HostPlace[], directory: string): string {
   const [first, second = first] = places as [HostPlace, ...HostPlace[]];
   const victim = hosts.find(({ place }) => place === second)?.process.pid;
-  const dim = (text: string): string => styled(process, "dim", text);
   return `
 ${places.map(({ number, url, log }) => `host ${number}: ${url}   log ${log}`).join("\n")}
 
@@ -110,6 +109,10 @@ Three things to try, in another terminal:
   EVERWRITE_HTTP=${first.url} node ${relative(".", mainFile)} explain carts/alice
 
 Ctrl-C stops all hosts; the data stays in ${join(directory, "/")} and the next start finds it again.`;
+}
+
+function dim(text: string): string {
+  return styled(process, "dim", text);
 }
 
 function reportDeath(host: HostProcess, how: string): void {

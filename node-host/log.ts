@@ -34,6 +34,7 @@ function levelOf(event: StoreEvent): Level {
     case "request":
     case "read-repair":
     case "speculative-read":
+    case "replica-failed":
     case "hint-stored":
       return "debug";
     case "value-large":
@@ -49,7 +50,14 @@ function levelOf(event: StoreEvent): Level {
       return "error";
     case "storage":
       return event.state === "ok" ? "info" : "error";
-    default:
+    case "ready":
+    case "cluster-created":
+    case "waiting":
+    case "joined":
+    case "member-changed":
+    case "ring-changed":
+    case "peer":
+    case "filled":
       return "info";
   }
 }
@@ -81,6 +89,8 @@ export function describe(event: StoreEvent): string {
       return `repaired ${event.replicas} replicas after a read`;
     case "speculative-read":
       return "asked one more owner, as another was slow";
+    case "replica-failed":
+      return `${event.id} did not answer as a replica: ${event.reason}`;
     case "hint-stored":
       return `${event.at} took a write for ${event.for}`;
     case "value-large":

@@ -50,6 +50,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const bytes = histogram("value_bytes", "Size of values read and written", VALUE_BYTES, "verb");
   const repairs = counter("read_repairs_total", "Replicas repaired after a read");
   const speculative = counter("speculative_reads_total", "Reads that asked one more owner because another was slow");
+  const replicaFailures = counter("replica_failures_total", "Requests to a replica that failed");
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const largeValues = counter("values_large_total", "Values above the warning size");
   const manySiblings = counter("siblings_many_total", "Keys seen with more siblings than the warning level");
@@ -74,6 +75,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return repairs.inc(event.replicas);
       case "speculative-read":
         return speculative.inc();
+      case "replica-failed":
+        return replicaFailures.inc();
       case "hint-stored":
         return hints.inc();
       case "value-large":
@@ -98,7 +101,13 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return peers.inc({ state: event.state });
       case "ring-changed":
         return ringChanges.inc();
-      default: // the rest is for the log; what it changes shows in the gauges
+      case "ready":
+      case "cluster-created":
+      case "waiting":
+      case "joined":
+      case "member-changed":
+      case "storage":
+      case "old-data": // for the log; what they change shows in the gauges
     }
   };
 }

@@ -42,7 +42,7 @@ export interface Setting<T> {
   /** May be given several times. */
   readonly many: boolean;
   /** Throws `bad-request` that begins with `origin`. */
-  read(texts: readonly string[], origin: string): T;
+  readonly read: (texts: readonly string[], origin: string) => T;
 }
 
 const multiaddrText: TextValue<string> = {
@@ -102,8 +102,8 @@ export type HostFlags = { readonly [Name in SettingName | "config"]?: string | r
 
 /** Throws `bad-request` with a sentence that names the flag, variable or key at fault. */
 export function readHostOptions(flags: HostFlags, env: Readonly<Record<string, string | undefined>>): HostOptions {
-  const file = flags.config ?? env["EVERWRITE_CONFIG"];
-  const config = file === undefined ? {} : readConfig(String(file));
+  const file = flags.config?.toString() ?? env["EVERWRITE_CONFIG"];
+  const config = file === undefined ? {} : readConfig(file);
   const chosen = names.map((name) => {
     const { many, initial, read } = hostSettings[name] as Setting<unknown>;
     const fromFlag = flags[name];

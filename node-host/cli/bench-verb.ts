@@ -20,7 +20,7 @@ interface BenchFlags extends CommonFlags {
   readonly w?: number | string;
 }
 
-const share: TextValue<number> = {
+const fraction: TextValue<number> = {
   expects: "a share from 0 to 1",
   parse: (text) => (/^(0|1|0?\.[0-9]+|1\.0+)$/.test(text) ? Number(text) : undefined),
 };
@@ -33,7 +33,7 @@ export function addBenchVerb(program: Command, io: Io): void {
     .addOption(checkedOption("--clients <c>", "requests under way at once", integerUpTo(10_000)).default(32))
     .addOption(checkedOption("--seconds <s>", "how long", integerUpTo(86_400)).default(10))
     .addOption(checkedOption("--value-bytes <b>", "size of a value", integerUpTo(1_048_576)).default(256))
-    .addOption(checkedOption("--reads <share>", "share of reads among the requests", share).default(0.5))
+    .addOption(checkedOption("--reads <share>", "share of reads among the requests", fraction).default(0.5))
     .addOption(checkedOption("--keys <n>", "keys of each client", integerUpTo(1_000_000)).default(100))
     .addOption(checkedOption("--r <r>", "copies that must answer a read", quorumSpec))
     .addOption(checkedOption("--w <w>", "copies that must be durable before a write is acknowledged", quorumSpec))
@@ -105,7 +105,7 @@ interface Summary {
 
 /** Percentiles by nearest rank. */
 export function summary(latenciesMs: readonly number[], seconds: number): Summary {
-  const sorted = Float64Array.from(latenciesMs).sort();
+  const sorted = Float64Array.from(latenciesMs).toSorted();
   const percentile = (share: number): number | null => sorted[Math.ceil(sorted.length * share) - 1] ?? null;
   return {
     count: sorted.length,
@@ -121,7 +121,6 @@ function reportText(
   flags: BenchFlags,
   report: { reads: Summary; writes: Summary; errors: Record<string, number> },
 ): string {
-  const ms = (value: number | null): string => (value === null ? "-" : value.toFixed(2));
   const row = (name: string, { count, perSecond, p50Ms, p99Ms, p999Ms, maxMs }: Summary): (string | number)[] => [
     name,
     count,
@@ -141,4 +140,8 @@ function reportText(
     ]),
     `errors: ${errors.length === 0 ? "none" : errors.join(", ")}`,
   ].join("\n");
+}
+
+function ms(value: number | null): string {
+  return value === null ? "-" : value.toFixed(2);
 }

@@ -21,7 +21,7 @@ export function addHostVerb(program: Command, io: Io): void {
         : ` (default: ${textOf(initial)})`;
     const option = new Option(`--${kebab(name)} <${placeholder.toLowerCase()}>`, `${about}${shown}`);
     // Given twice, a flag reaches the options as a list; what takes one value refuses it there.
-    command.addOption(option.argParser((text, before: string[] = []) => [...before, text]));
+    command.addOption(option.argParser((text, before: string[] | undefined) => [...(before ?? []), text]));
   }
   command
     .addHelpText(

@@ -8,6 +8,7 @@ import { bytesText, durationText, type Io, shortId, styled, table } from "./term
 import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
 
 export function addInfoVerbs(program: Command, io: Io): void {
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- names the form of the answer at each call
   const ask = async <T>(flags: CommonFlags, path: string, text: (answer: T) => string): Promise<void> =>
     withClient(io, flags, async (client) => {
       const answer = await client.json<T>("GET", path);
@@ -88,7 +89,6 @@ function membersTable(members: NodeStatus["members"], nameOf: (id: string) => st
 export function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView): string {
   const counts = new Map<string, number>();
   for (const id of tokens) counts.set(id ?? "(nobody)", (counts.get(id ?? "(nobody)") ?? 0) + 1);
-  const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
   return [
     `ring ${fingerprint}: ${partitions} partitions, N=${n}`,
     `balance (mean / max): ${percent(efficiency.primary)} of tokens, ${percent(efficiency.replica)} of replicas`,
@@ -115,14 +115,24 @@ export function explanationText(io: Io, { key, position, partition, preferenceLi
 }
 
 function peerText(peer: PeerExplanation): string {
-  const ago = (ms?: number): string => (ms === undefined ? "never" : `${durationText(ms)} ago`);
-  const ms = (value?: number): string => (value === undefined ? "?" : `${value.toFixed(1)} ms`);
   return [
     `${peer.id}: ${peer.verdict}`,
     `member: ${peer.member ? "yes" : "no"}; connected: ${peer.connected ? "yes" : "no"} ${peer.addresses.join(" ")}`.trimEnd(),
-    `round trip: ${ms(peer.rttMs)}, p95 ${ms(peer.rttP95Ms)}; last heard ${ago(peer.lastHeardAgoMs)}, last exchange ${ago(peer.lastExchangeAgoMs)}`,
+    `round trip: ${roundTrip(peer.rttMs)}, p95 ${roundTrip(peer.rttP95Ms)}; last heard ${ago(peer.lastHeardAgoMs)}, last exchange ${ago(peer.lastExchangeAgoMs)}`,
     peer.ring === undefined
       ? "its ring is not known"
       : `ring ${peer.ring}: ${peer.agrees ? "as ours" : "differs from ours"}`,
   ].join("\n");
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+function ago(ms: number | undefined): string {
+  return ms === undefined ? "never" : `${durationText(ms)} ago`;
+}
+
+function roundTrip(ms: number | undefined): string {
+  return ms === undefined ? "?" : `${ms.toFixed(1)} ms`;
 }

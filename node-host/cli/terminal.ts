@@ -36,7 +36,14 @@ export function table(rows: readonly (readonly (string | number)[])[]): string {
     const isNumber = rows.slice(1).every((row) => typeof row[column] === "number") && rows.length > 1;
     return cells.map((cell) => (isNumber ? cell.padStart(width) : cell.padEnd(width)));
   });
-  return rows.map((_, row) => `${padded.map((cells) => cells[row]).join("  ")}`.trimEnd()).join("\n");
+  return rows
+    .map((_, row) =>
+      padded
+        .map((cells) => cells[row])
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }
 
 /** The end of a peer id tells nodes apart; its beginning is the same for all. */

@@ -86,7 +86,7 @@ async function write(client: HttpClient, cart: Cart, context: string | null): Pr
 }
 
 function union(carts: readonly Cart[]): Cart {
-  return [...new Set(carts.flat())].sort();
+  return [...new Set(carts.flat())].toSorted();
 }
 
 function show(cart: Cart): string {

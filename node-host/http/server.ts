@@ -55,7 +55,7 @@ export function createHttpServer({ node, metrics, config, log }: HttpServerNeeds
     clientErrorHandler: answerClientError,
   });
   app.server.maxConnections = connections;
-  app.server.on("checkExpectation", app.routing); // an unknown Expect may be ignored (RFC 9110, 10.1.1)
+  app.server.on("checkExpectation", (request, response) => app.routing(request, response)); // an unknown Expect may be ignored (RFC 9110, 10.1.1)
 
   // Bodies are values: bytes, never parsed. The one handler that wants a body reads it itself.
   app.removeAllContentTypeParsers();

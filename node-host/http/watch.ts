@@ -14,9 +14,9 @@ import type { HttpConfig } from "./server.ts";
 import { keyTarget, queryOf } from "./target.ts";
 
 export interface Watches {
-  handler(request: FastifyRequest, reply: FastifyReply): Promise<void>;
+  readonly handler: (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
   /** Ends all streams: a server that waited for its clients to leave would never stop. */
-  endAll(): void;
+  readonly endAll: () => void;
 }
 
 export function watches(node: NodeApi, config: HttpConfig): Watches {

@@ -71,7 +71,7 @@ export class FakeNode implements NodeApi {
     const names = [...this.states.keys()]
       .filter((key) => key.startsWith(`${bucket}/${prefix}`))
       .map((key) => key.slice(bucket.length + 1))
-      .sort()
+      .toSorted()
       .filter((name) => name > after && this.#read(bucket, name).siblings.length > 0);
     return { keys: names.slice(0, limit), next: names.length > limit ? (names[limit - 1] ?? null) : null };
   }
@@ -196,7 +196,7 @@ export class FakeNode implements NodeApi {
     const state = { seen: counter, live: [...before.live.filter((one) => !covered.has(one.counter)), event] };
     this.states.set(key, state);
     for (const wake of this.#wake) wake();
-    const [bucket = "", name = ""] = splitOnce(key);
+    const [bucket, name] = splitOnce(key);
     const receipt = { durable: [fakeId], hinted: [], needed: 1, got: 1, localOnly: false };
     const alone = state.live.length === 1 || returnSiblings === true;
     return {
