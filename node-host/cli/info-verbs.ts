@@ -1,0 +1,138 @@
+/**
+ * status, members, ring, explain, explain-peer: what a host knows, in tables.
+ */
+import type { Command } from "commander";
+import type { Explanation, NodeStatus, PeerExplanation, RingView } from "../../core/api.ts";
+import { keyPath } from "./client.ts";
+import { bytesText, durationText, type Io, shortId, styled, table } from "./terminal.ts";
+import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
+
+export function addInfoVerbs(program: Command, io: Io): void {
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- names the form of the answer at each call
+  const ask = async <T>(flags: CommonFlags, path: string, text: (answer: T) => string): Promise<void> =>
+    withClient(io, flags, async (client) => {
+      const answer = await client.json<T>("GET", path);
+      print(io, flags, answer, () => text(answer));
+    });
+
+  clientVerb(program, "status", { about: "how the host is, and whom it knows", examples: ["status"] }).action(
+    (flags: CommonFlags) => ask<NodeStatus>(flags, "/status", (status) => statusText(io, status)),
+  );
+
+  clientVerb(program, "members", {
+    about: "the members of the cluster, as the host sees them",
+    examples: ["members"],
+  }).action((flags: CommonFlags) =>
+    ask<Pick<NodeStatus, "members">>(flags, "/members", ({ members }) => membersTable(members, (id) => id)),
+  );
+
+  clientVerb(program, "ring", {
+    about: "who holds which part of the hash space",
+    examples: ["ring", "ring --json"],
+  }).action((flags: CommonFlags) => ask<RingView>(flags, "/ring", ringText));
+
+  clientVerb(program, "explain", {
+    about: "where a key lives: its partition, its owners and stand-ins, and what each holds",
+    examples: ["explain carts/alice"],
+  })
+    .argument("<bucket/key>")
+    .action((key: string, flags: CommonFlags) =>
+      ask<Explanation>(flags, keyPath("/explain", key), (explanation) => explanationText(io, explanation)),
+    );
+
+  clientVerb(program, "explain-peer", {
+    about: "why the host can, or cannot, talk to another",
+    examples: ["explain-peer 12D3KooW…"],
+  })
+    .argument("<id>")
+    .action((id: string, flags: CommonFlags) =>
+      ask<PeerExplanation>(flags, `/explain-peer/${encodeURIComponent(id)}`, peerText),
+    );
+}
+
+export function statusText(io: Io, status: NodeStatus): string {
+  const { partitions, storage } = status;
+  const state = status.ready ? styled(io, "green", "ready") : styled(io, "yellow", "not ready");
+  const free = storage.freeBytes === undefined ? "" : `, ${bytesText(storage.freeBytes)} free`;
+  const hints = status.hints === 0 ? "none" : `${status.hints}, the oldest ${durationText(status.oldestHintMs)} old`;
+  const facts: [string, string][] = [
+    ["host", `${status.id}, ${state}, up ${durationText(status.uptimeMs)}`],
+    ["cluster", `${status.cluster}, N=${status.n} R=${status.r} W=${status.w}, ring ${status.ring}`],
+    ["partitions", `${partitions.owned} owned, ${partitions.filling} filling, ${partitions.handingOff} handing off`],
+    ["hints", hints],
+    ["storage", `${storage.state}, ${status.keys} keys, ${bytesText(storage.bytes)}${free}`],
+  ];
+  if (storage.corruptRecords > 0) facts.push(["damaged", `${storage.corruptRecords} records`]);
+  for (const directory of storage.setAside) facts.push(["set aside", directory]);
+  for (const notice of status.notices) facts.push(["notice", styled(io, "yellow", notice)]);
+  const width = Math.max(...facts.map(([name]) => name.length));
+  const lines = facts.map(([name, value]) => `${styled(io, "dim", name.padEnd(width))}  ${value}`);
+  return [...lines, "", membersTable(status.members, shortId)].join("\n");
+}
+
+function membersTable(members: NodeStatus["members"], nameOf: (id: string) => string): string {
+  return table([
+    ["MEMBER", "STATUS", "REACHED", "ZONE", "CAPACITY", "TOKENS", "HTTP", "ADDRESSES"],
+    ...members.map(({ id, status, alive, zone, capacity, tokens, http, addresses }) => [
+      nameOf(id),
+      status,
+      alive ? "yes" : "no",
+      zone || "-",
+      capacity,
+      tokens,
+      http || "-",
+      addresses.join(" "),
+    ]),
+  ]);
+}
+
+export function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView): string {
+  const counts = new Map<string, number>();
+  for (const id of tokens) counts.set(id ?? "(nobody)", (counts.get(id ?? "(nobody)") ?? 0) + 1);
+  return [
+    `ring ${fingerprint}: ${partitions} partitions, N=${n}`,
+    `balance (mean / max): ${percent(efficiency.primary)} of tokens, ${percent(efficiency.replica)} of replicas`,
+    "",
+    table([["HOST", "TOKENS", "SHARE"], ...[...counts].map(([id, count]) => [id, count, percent(count / partitions)])]),
+  ].join("\n");
+}
+
+export function explanationText(io: Io, { key, position, partition, preferenceList }: Explanation): string {
+  const rows = preferenceList.map(({ id, role, alive, zone, holding, dots, upToDate }) => [
+    shortId(id),
+    role,
+    alive ? "yes" : "no",
+    zone || "-",
+    holding ?? "(no answer)",
+    upToDate === undefined ? "-" : upToDate ? "yes" : "no",
+    dots?.join(" ") || "-",
+  ]);
+  return [
+    `${styled(io, "bold", key)} has position ${position} in partition ${partition}`,
+    "",
+    table([["HOST", "ROLE", "REACHED", "ZONE", "HOLDS", "NEWEST", "VALUES"], ...rows]),
+  ].join("\n");
+}
+
+function peerText(peer: PeerExplanation): string {
+  return [
+    `${peer.id}: ${peer.verdict}`,
+    `member: ${peer.member ? "yes" : "no"}; connected: ${peer.connected ? "yes" : "no"} ${peer.addresses.join(" ")}`.trimEnd(),
+    `round trip: ${roundTrip(peer.rttMs)}, p95 ${roundTrip(peer.rttP95Ms)}; last heard ${ago(peer.lastHeardAgoMs)}, last exchange ${ago(peer.lastExchangeAgoMs)}`,
+    peer.ring === undefined
+      ? "its ring is not known"
+      : `ring ${peer.ring}: ${peer.agrees ? "as ours" : "differs from ours"}`,
+  ].join("\n");
+}
+
+function percent(share: number): string {
+  return `${(share * 100).toFixed(1)} %`;
+}
+
+function ago(ms: number | undefined): string {
+  return ms === undefined ? "never" : `${durationText(ms)} ago`;
+}
+
+function roundTrip(ms: number | undefined): string {
+  return ms === undefined ? "?" : `${ms.toFixed(1)} ms`;
+}

@@ -1,0 +1,81 @@
+/** The parts of `npm start` that decide something: who founds the cluster, which ports, and the story. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { type HostPlace, layOut } from "../../node-host/demo/layout.ts";
+import { tellStory } from "../../node-host/demo/story.ts";
+import { startTestServer } from "../support/http-server.ts";
+
+function temporary(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), "everwrite-demo-"));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) };
+}
+
+function keepData({ directory }: HostPlace): void {
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(join(directory, "data"), "");
+}
+
+test("host 1 founds the cluster once and for all: wiped, it joins the others", async () => {
+  using directory = temporary();
+  const first = await layOut(directory.path, 3);
+  const [one, two, three] = first.hosts as [HostPlace, HostPlace, HostPlace];
+  const address = ({ p2pPort }: HostPlace): string => `/ip4/127.0.0.1/tcp/${p2pPort}`;
+  assert.deepEqual(first.seedsOf(one), []);
+  assert.deepEqual(first.seedsOf(two), [address(one), address(three)]);
+  first.rememberFounded();
+
+  const second = await layOut(directory.path, 3);
+  assert.deepEqual(second.hosts, first.hosts, "same directories, same ports");
+  assert.deepEqual(second.seedsOf(one), [address(two), address(three)]);
+
+  // Also where the memory itself was lost.
+  rmSync(join(directory.path, "cluster.json"));
+  keepData(two);
+  assert.equal((await layOut(directory.path, 3)).founded, true);
+});
+
+test("a first start that broke off before host 1 served is a first start again", async () => {
+  using directory = temporary();
+  const { hosts } = await layOut(directory.path, 2);
+  keepData(hosts[0] as HostPlace);
+  const again = await layOut(directory.path, 2);
+  assert.deepEqual(again.seedsOf(again.hosts[0] as HostPlace), []);
+});
+
+test("a port that is taken is replaced and said, and hosts that are not started keep theirs", async () => {
+  using directory = temporary();
+  const { hosts } = await layOut(directory.path, 3);
+  const [one] = hosts as [HostPlace];
+  const squatter = createServer().listen(one.httpPort, "127.0.0.1");
+  await once(squatter, "listening");
+  const fewer = await layOut(directory.path, 1);
+  assert.notEqual(fewer.hosts[0]?.httpPort, (squatter.address() as AddressInfo).port);
+  assert.match(fewer.moved.join(), new RegExp(`port ${one.httpPort} is taken: HTTP of host 1 is on`));
+  squatter.close();
+  assert.deepEqual((await layOut(directory.path, 3)).hosts.slice(1), hosts.slice(1));
+});
+
+test("the story ends with one cart, goes on with the cart of an earlier start, and begins anew when it is full", async () => {
+  await using server = await startTestServer();
+  const tell = async (): Promise<string> => {
+    const lines: string[] = [];
+    await tellStory([server.url], (line) => lines.push(line));
+    return lines.join("\n");
+  };
+  assert.match(
+    await tell(),
+    /^Alice has no cart yet\.\n1\.[^]*keeps 2 siblings[^]*5\. Read through host 1: \[book, lamp, pen\]$/,
+  );
+  assert.match(
+    await tell(),
+    /^Alice's cart of an earlier start is still there: \[book, lamp, pen\]\n1\. [^]*keeps 2 siblings/,
+  );
+  await tell();
+  await tell();
+  assert.match(await tell(), /It is full; she begins a new one\.[^]*5\. Read through host 1: \[book, lamp, pen\]$/);
+});
