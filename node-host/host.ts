@@ -82,7 +82,7 @@ async function start(
   const http = createHttpServer({
     node,
     metrics,
-    config: { ...nodeDefaults, names: options.httpName, watchPingMs: 15_000 },
+    config: { ...nodeDefaults, names: [options.http.host, ...options.httpName], watchPingMs: 15_000 },
     log,
   });
   stops.push(async () => http.close());

@@ -37,6 +37,8 @@ function levelOf(event: StoreEvent): Level {
     case "replica-failed":
     case "hint-stored":
       return "debug";
+    case "peer-problem":
+      return event.problem === "unreachable" ? "info" : "warn";
     case "value-large":
     case "siblings-many":
     case "clock-truncated":
@@ -89,6 +91,8 @@ export function describe(event: StoreEvent): string {
       return `repaired ${event.replicas} replicas after a read`;
     case "speculative-read":
       return "asked one more owner, as another was slow";
+    case "peer-problem":
+      return `${event.problem} peer ${event.id}: ${event.reason}`;
     case "replica-failed":
       return `${event.id} did not answer as a replica: ${event.reason}`;
     case "hint-stored":

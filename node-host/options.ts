@@ -10,10 +10,10 @@ import { logFormats, logLevels } from "./log-options.ts";
 import { anyText, integerUpTo, oneOf, quorumSpec, someText, type TextValue } from "./text-values.ts";
 
 export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability"> {
-  /** Fixed by the cluster's first host, like `partitions`, `n` and `admission`. */
+  /** Fixed by the cluster's first host, like `partitions`, `n` and `admission`; null: whatever the cluster has. */
   readonly cluster: string;
-  readonly partitions: number;
-  readonly n: number;
+  readonly partitions: number | null;
+  readonly n: number | null;
   readonly admission: "open";
   /** Directory of this host's data. */
   readonly data: string;
@@ -85,8 +85,8 @@ export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostO
   zone: one("ZONE", anyText, "", "failure domain; copies are spread over zones"),
   deviceGroup: one("GROUP", anyText, "", "hosts of one group share a machine: never two copies there"),
   capacity: one("CAPACITY", integerUpTo(1_000_000), 100, "share of the data relative to others; 100 = ordinary"),
-  partitions: one("Q", powerOfTwo, clusterDefaults.partitions, "partitions of the cluster, fixed when it is founded"),
-  n: one("N", integerUpTo(16), clusterDefaults.n, "copies of each key, fixed when the cluster is founded"),
+  partitions: fixed("Q", powerOfTwo, `partitions of the cluster, fixed by its founder (${clusterDefaults.partitions})`),
+  n: fixed("N", integerUpTo(16), `copies of each key, fixed by the founder of the cluster (${clusterDefaults.n})`),
   r: one("R", quorumSpec, nodeDefaults.r, "copies that must answer a read: one, quorum, all or a number"),
   w: one("W", quorumSpec, nodeDefaults.w, "copies that must be durable before a write is acknowledged"),
   admission: one("POLICY", oneOf("open"), clusterDefaults.admission, "who may join: open = whoever can connect"),
@@ -119,8 +119,9 @@ export function readHostOptions(flags: HostFlags, env: Readonly<Record<string, s
   const options = Object.fromEntries(chosen) as HostOptions; // every name has a value of its own setting's reader
   for (const quorum of ["r", "w"] as const) {
     const count = options[quorum];
-    if (typeof count === "number" && count > options.n) {
-      throw badRequest(`--${quorum} ${count} can never be met: there are only --n ${options.n} copies of a key`);
+    const n = options.n ?? clusterDefaults.n;
+    if (typeof count === "number" && count > n) {
+      throw badRequest(`--${quorum} ${count} can never be met: there are only --n ${n} copies of a key`);
     }
   }
   return options;
@@ -159,6 +160,11 @@ function one<T>(placeholder: string, value: TextValue<T>, initial: NoInfer<T>, a
     return parse(value, text, origin);
   };
   return { placeholder, about, initial, many: false, read };
+}
+
+/** A parameter of the cluster: refused where it differs from the cluster's. */
+function fixed<T>(placeholder: string, value: TextValue<T>, about: string): Setting<T | null> {
+  return { ...one<T | null>(placeholder, value, null, about), initial: null };
 }
 
 function several<T>(

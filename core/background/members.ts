@@ -27,7 +27,7 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   const { cluster, tasks, transport } = deps;
   const others = (): NodeId[] => cluster.ring.members.flatMap(({ id }) => (id === cluster.self ? [] : [id]));
   const isConnected = (id: NodeId): boolean => cluster.health.connected.has(id);
-  const reconcile = (peer: NodeId): void => tasks.run(`exchange with ${peer}`, () => deps.exchange.with(peer));
+  const reconcile = (peer: NodeId): void => tasks.run("exchange membership", () => deps.exchange.with(peer));
 
   const stopListening = transport.onPeerChange((id, connected) => {
     cluster.health.connectionChanged(id, connected);
@@ -35,10 +35,10 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   });
   for (const id of others().filter(isConnected)) reconcile(id);
 
-  let members = cluster.roster.members;
+  let before = { members: cluster.roster.members, ring: cluster.ring.fingerprint };
   cluster.onChange(() => {
-    tellChanges(deps, members);
-    members = cluster.roster.members;
+    tellChanges(deps, before);
+    before = { members: cluster.roster.members, ring: cluster.ring.fingerprint };
     transport.keep(addressesOf(cluster));
     tasks.run("save membership", () => cluster.save());
     // Whoever has not seen this change yet gets it now; agreeing peers answer a digest with "same".
@@ -62,9 +62,13 @@ function addressesOf(cluster: Cluster): ReadonlyMap<NodeId, readonly string[]> {
   return new Map(kept.map(({ id, addresses }) => [id, addresses]));
 }
 
-function tellChanges(deps: MembersDeps, before: ReadonlyMap<NodeId, MemberRecord>): void {
-  const { cluster, telemetry } = deps;
+function tellChanges(
+  { cluster, telemetry }: MembersDeps,
+  before: { readonly members: ReadonlyMap<NodeId, MemberRecord>; readonly ring: string },
+): void {
   for (const [id, { status }] of cluster.roster.members) {
-    if (before.get(id)?.status !== status) telemetry.event({ kind: "member-changed", id, status });
+    if (before.members.get(id)?.status !== status) telemetry.event({ kind: "member-changed", id, status });
   }
+  const { fingerprint, hosts } = cluster.ring;
+  if (fingerprint !== before.ring) telemetry.event({ kind: "ring-changed", fingerprint, members: hosts.length });
 }

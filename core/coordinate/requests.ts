@@ -27,7 +27,7 @@ export class Requests {
 
   get(key: Key, options: GetOptions = {}): Promise<ReadAnswer> {
     const { config, clock } = this.#deps;
-    return this.#admit("get", options.signal, async () => {
+    return this.#admit("get", { signal: options.signal }, async () => {
       const located = this.#locate(key);
       const timeoutMs = this.#timeout(options.timeoutMs);
       const { state, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
@@ -50,7 +50,7 @@ export class Requests {
   /** A put, or a delete where `body` is undefined. */
   write(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded = false): Promise<WriteAnswer> {
     const verb = body === undefined ? "delete" : "put";
-    return this.#admit(verb, options.signal, async () => {
+    return this.#admit(verb, { signal: options.signal, ...(body === undefined ? {} : { valueBytes: body.length }) }, async () => {
       const intent = this.#intentOf(key, body, options, forwarded);
       return coordinateWrite(this.#deps, this.#locate(key), intent);
     });
@@ -109,7 +109,7 @@ export class Requests {
   /** Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. */
   async #admit<T extends ReadAnswer | WriteAnswer>(
     verb: "get" | "put" | "delete",
-    signal: CancelSignal | undefined,
+    { signal, valueBytes }: { readonly signal: CancelSignal | undefined; readonly valueBytes?: number },
     work: () => Promise<T>,
   ): Promise<T> {
     const { clock, config, telemetry } = this.#deps;
@@ -120,10 +120,12 @@ export class Requests {
     this.#running += 1;
     let outcome = "internal";
     let siblings: number | undefined;
+    let bytes = valueBytes;
     try {
       const answer = await cancellable(work(), signal);
       outcome = "degraded" in answer && answer.degraded ? "degraded" : "ok";
       siblings = answer.siblings?.length;
+      bytes ??= answer.siblings?.reduce((sum, { body }) => sum + body.length, 0);
       return answer;
     } catch (error: unknown) {
       if (error instanceof StoreError) outcome = error.code;
@@ -131,7 +133,14 @@ export class Requests {
     } finally {
       this.#running -= 1;
       const ms = clock.now() - startedMs;
-      telemetry.event({ kind: "request", verb, ms, outcome, ...(siblings === undefined ? {} : { siblings }) });
+      telemetry.event({
+        kind: "request",
+        verb,
+        ms,
+        outcome,
+        ...(siblings === undefined ? {} : { siblings }),
+        ...(bytes === undefined ? {} : { bytes }),
+      });
     }
   }
 }

@@ -169,7 +169,7 @@ async function readOrRetry(
   try {
     return await deps.requests.get(key);
   } catch (error: unknown) {
-    deps.telemetry.event({ kind: "task-failed", task: `watch ${key}`, reason: reasonOf(error) });
+    deps.telemetry.event({ kind: "task-failed", task: "watch", reason: `${key}: ${reasonOf(error)}` });
     deps.tasks.after(retryMs, () => changed.add([key]));
     return undefined;
   }

@@ -147,7 +147,7 @@ export class RpcServer {
       return ErrorMessage.encode({ code: "not-ready", message: error.message.slice(0, 1_000), from: [] });
     }
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    this.#telemetry.event({ kind: "task-failed", task: `request from ${from}`, reason });
+    this.#telemetry.event({ kind: "task-failed", task: "answer a request", reason: `from ${from}: ${reason}` });
     return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });
   }
 }

@@ -42,15 +42,18 @@ async function runHost(io: Io, flags: HostFlags): Promise<void> {
   const { startHost } = await import("../host.ts");
   const host = await Promise.race([startHost(options), stop]);
   if (host === undefined) process.exit(1); // told to stop before it was up: what it has written survives a crash, too
-  const { id } = await host.node.status();
-  const running = { id, http: host.httpUrl, p2p: host.addresses, data: resolve(options.data) };
+  const running = { id: host.id, http: host.httpUrl, p2p: host.addresses, data: resolve(options.data) };
   io.stdout.write(
     options.logFormat === "json"
       ? `${JSON.stringify({ event: "running", ...running })}\n`
-      : `host ${id}: HTTP ${running.http}, peers ${running.p2p.join(" ")}, data ${running.data}\n`,
+      : `host ${host.id}: HTTP ${running.http}, peers ${running.p2p.join(" ")}, data ${running.data}\n`,
   );
-  await stop;
-  await host.stop();
+  try {
+    // A cluster that refuses this host ends it; seeds that do not answer yet do not.
+    await Promise.race([stop, host.ready.then(() => stop)]);
+  } finally {
+    await host.stop();
+  }
   process.channel?.unref();
   setTimeout(() => process.exit(1), EXIT_MS).unref(); // fires only if something forgot to let go
 }
