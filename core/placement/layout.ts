@@ -21,6 +21,9 @@ const unevenness = 4;
 /** Partners that a defect is offered before it is left as it is. */
 const triesMax = 128;
 
+/** Times that all defects are tried again, as long as that helps. */
+const passesMax = 8;
+
 export class Layout {
   readonly hosts: readonly PlacedMember[];
   /** Host (an index into `hosts`, or `nobody`) by token. */
@@ -48,12 +51,9 @@ export class Layout {
     this.#width = Math.min(n, hosts.length);
   }
 
-  get defects(): number {
-    return this.tokens.reduce((total, _, start) => total + this.#defectsOfWindow(start), 0);
-  }
-
   /** Gives tokens to `host` until it has its quota: from hosts above theirs, where it makes the fewest defects. */
   take(host: number, random: () => number): void {
+    if (this.held[host]! >= this.quotas[host]!) return;
     const donors = shuffled(this.tokens.length, random).filter(
       (token) => this.tokens[token] !== host && !this.#frozen.has(token),
     );
@@ -81,22 +81,18 @@ export class Layout {
     const hosts = [...this.hosts.keys()];
     for (const token of former.keys()) this.give(token, nobody);
     for (const [token, holder] of former.entries()) this.give(token, this.#bestFor(token, hosts, random, holder));
-    this.mend([...former.keys()]);
+    this.mend([...former.keys()], random);
     for (const host of hosts) this.take(host, random);
   }
 
-  /** Swaps tokens among `movable` while that removes defects; each defect is tried against `triesMax` others. */
-  mend(movable: readonly number[]): void {
+  /** Swaps tokens among `movable` while that removes defects: evens out replicas, leaves the number of tokens as it is. */
+  mend(movable: readonly number[], random: () => number): void {
     const free = movable.filter((token) => !this.#frozen.has(token));
-    for (let passes = 0, mended = true; mended && passes < 8; passes += 1) {
+    const order = shuffled(free.length, random).map((index) => free[index]!);
+    for (let pass = 0, mended = true; mended && pass < passesMax; pass += 1) {
       mended = false;
-      for (const [index, token] of free.entries()) {
-        if (this.#defectsAround(token) === 0) continue;
-        for (let step = 1; step <= Math.min(triesMax, free.length - 1); step += 1) {
-          if (!this.#swapIfBetter(token, free[(index + step * 7919) % free.length]!)) continue;
-          mended = true;
-          break;
-        }
+      for (const [index, token] of order.entries()) {
+        if (this.#defectsAround(token) > 0 && this.#swapWithOneOf(token, order, index + 1)) mended = true;
       }
     }
   }
@@ -125,6 +121,14 @@ export class Layout {
       return this.#defectsAdded(token, host) + fill + Math.max(fill - 1, 0) * 10 - favour;
     });
     return receivers[costs.indexOf(Math.min(...costs))]!;
+  }
+
+  /** Tries partners from `start` on. */
+  #swapWithOneOf(token: number, partners: readonly number[], start: number): boolean {
+    for (let step = 0; step < Math.min(triesMax, partners.length); step += 1) {
+      if (this.#swapIfBetter(token, partners[(start + step) % partners.length]!)) return true;
+    }
+    return false;
   }
 
   #swapIfBetter(a: number, b: number): boolean {

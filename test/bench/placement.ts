@@ -2,7 +2,8 @@
  * Placement against its bars (PROTOCOL 2): `node dist/test/bench/placement.js`.
  * Efficiencies and movement are a function of the code; only the timings vary.
  */
-import { describePlan, efficiencyOf } from "../../core/placement/describe-plan.ts";
+import { describePlan } from "../../core/placement/describe-plan.ts";
+import { efficiencyOf } from "../../core/placement/efficiency.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { planJoin, planLeave, planRebalance } from "../../core/placement/plan.ts";
 import { Ring } from "../../core/placement/ring.ts";

@@ -1,7 +1,7 @@
 /**
  * Clusters for the placement tests and their benchmark.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { NodeId } from "../../core/identity.ts";
 import type { PlacedMember } from "../../core/membership/member.ts";
 import { initialAssignment } from "../../core/placement/assignment.ts";

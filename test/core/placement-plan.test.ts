@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { NodeId, PartitionIndex } from "../../core/identity.ts";
 import { initialAssignment, mergeAssignments } from "../../core/placement/assignment.ts";
-import { describePlan, efficiencyOf } from "../../core/placement/describe-plan.ts";
+import { describePlan } from "../../core/placement/describe-plan.ts";
+import { efficiencyOf } from "../../core/placement/efficiency.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { applyPlan, planJoin, planLeave, planRebalance, planRemove } from "../../core/placement/plan.ts";
 import type { Plan, PlanOptions } from "../../core/placement/plan.ts";
@@ -47,15 +48,14 @@ test("capacities 1:2:4 are met within 10 % at 30 hosts, in tokens and in replica
   }
 });
 
-test("any N consecutive tokens lie on distinct hosts, and in distinct zones and device groups, once there are enough of them", () => {
-  const shape = (index: number): { zone: string; deviceGroup: string } => ({
-    zone: `zone-${index % 6}`,
-    deviceGroup: `machine-${index % 12}`,
-  });
+test("any N consecutive tokens lie on distinct hosts, zones and device groups, once there are enough of them", () => {
+  const grown = grow(30, { shape: (i) => ({ zone: `zone-${i % 6}`, deviceGroup: `machine-${i % 12}` }) }).at(
+    -1,
+  )!.cluster;
   for (const [labels, cluster] of [
     ["id", grow(8).at(-1)!.cluster],
-    ["zone", grow(30, { shape }).at(-1)!.cluster],
-    ["deviceGroup", grow(30, { shape }).at(-1)!.cluster],
+    ["zone", grown],
+    ["deviceGroup", grown],
   ] as const) {
     const ring = new Ring(cluster);
     const labelAt = (token: number): string => ring.host(cluster.assignment[token % 1024]!.host!)![labels];
@@ -157,10 +157,7 @@ test("a plan replaces no owner of a partition that is being filled, unless force
     const [before, after] = [new Ring(cluster), new Ring(commit(cluster, plan))];
     for (const partition of busy!) {
       for (const owner of before.owners(partition)) {
-        // One that hands over its last token is off the ring where hosts are few: it stays a complete holder, nobody takes its place.
-        const replaced =
-          !after.owners(partition).includes(owner) && after.owners(partition).length >= before.owners(partition).length;
-        assert.ok(!replaced, `${owner} of ${partition}`);
+        assert.ok(after.owners(partition).includes(owner), `${owner} of ${partition}`);
       }
     }
   });
@@ -212,7 +209,7 @@ test("two hosts that join at once both get tokens, nobody falls off the ring, an
 });
 
 test("a ring that grew by joins needs no rebalance", () => {
-  for (const { cluster, hosts } of grow(12)) if (hosts !== 3) assert.deepEqual(planRebalance(cluster).changes, []);
+  for (const { cluster } of grow(12)) assert.deepEqual(planRebalance(cluster).changes, []);
 });
 
 test("hosts leave one by one down to one, and load stays even", () => {
