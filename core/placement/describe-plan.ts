@@ -1,7 +1,7 @@
 /**
  * What a plan would do, in figures: shown before it is committed.
  */
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { efficiencyOf } from "./efficiency.ts";
 import { allPartitions } from "./partition.ts";
 import { applyPlan } from "./plan.ts";
@@ -47,7 +47,7 @@ export function describePlan(placement: Placement, plan: Plan): PlanFigures {
   };
 }
 
-function newOwners(before: Ring, after: Ring, partition: Parameters<Ring["owners"]>[0]): number {
+function newOwners(before: Ring, after: Ring, partition: PartitionIndex): number {
   const known = new Set(before.owners(partition));
   return after.owners(partition).filter((owner) => !known.has(owner)).length;
 }

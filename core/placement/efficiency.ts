@@ -12,6 +12,7 @@ export interface Efficiency {
 
 export function efficiencyOf(ring: Ring): Efficiency {
   const shares = fairShares(ring.hosts, ring.n);
+  // With N hosts or fewer each owns everything, whatever its share.
   const replicaShares = ring.hosts.length <= ring.n ? shares.map(() => 1) : shares;
   return {
     primary: meanToMax(

@@ -63,15 +63,15 @@ export class Layout {
     for (let limit = 0; limit <= 3 * this.#width ** 2 && this.held[host]! < this.quotas[host]!; limit += 1) {
       for (const token of candidates) {
         if (this.held[host]! >= this.quotas[host]!) return;
-        if (this.#canSpare(token, host) && this.#defectsAdded(token, host) <= limit) this.give(token, host);
+        if (this.#canSpare(token, host) && this.#defectsAdded(token, host) <= limit) this.#give(token, host);
       }
     }
   }
 
-  /** Gives each of the tokens to the one of `receivers` that makes the fewest defects there and has most to receive. */
+  /** Gives each of the tokens to the one of `receivers` that makes the fewest defects there and lacks most of its quota. */
   settle(tokens: readonly number[], receivers: readonly number[], random: () => number): void {
     for (const token of tokens) {
-      if (!this.#frozen.has(token)) this.give(token, this.#bestFor(token, receivers, random));
+      if (!this.#frozen.has(token)) this.#give(token, this.#bestFor(token, receivers, random));
     }
   }
 
@@ -79,8 +79,8 @@ export class Layout {
   dealAnew(random: () => number): void {
     const former = [...this.tokens];
     const hosts = [...this.hosts.keys()];
-    for (const token of former.keys()) this.give(token, nobody);
-    for (const [token, holder] of former.entries()) this.give(token, this.#bestFor(token, hosts, random, holder));
+    for (const token of former.keys()) this.#give(token, nobody);
+    for (const [token, holder] of former.entries()) this.#give(token, this.#bestFor(token, hosts, random, holder));
     this.mend([...former.keys()], random);
     for (const host of hosts) this.take(host, random);
   }
@@ -97,7 +97,8 @@ export class Layout {
     }
   }
 
-  give(token: number, host: number): void {
+  /** Without asking: the caller answers for quotas, defects and frozen tokens. */
+  #give(token: number, host: number): void {
     const from = this.tokens[token]!;
     if (from !== nobody) this.held[from]! -= 1;
     if (host !== nobody) this.held[host]! += 1;
@@ -135,12 +136,12 @@ export class Layout {
     const [hostA, hostB] = [this.tokens[a]!, this.tokens[b]!];
     if (hostA === hostB) return false;
     let added = this.#defectsAdded(a, hostB);
-    this.give(a, hostB);
+    this.#give(a, hostB);
     added += this.#defectsAdded(b, hostA);
-    this.give(b, hostA);
+    this.#give(b, hostA);
     if (added < 0) return true;
-    this.give(a, hostA);
-    this.give(b, hostB);
+    this.#give(a, hostA);
+    this.#give(b, hostB);
     return false;
   }
 

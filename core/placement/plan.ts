@@ -8,13 +8,13 @@ import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { PlacedMember } from "../membership/member.ts";
 import { mergeAssignments } from "./assignment.ts";
 import type { Assignment } from "./assignment.ts";
+import { seeded, seedOf } from "./chance.ts";
 import { efficiencyOf } from "./efficiency.ts";
 import { Layout } from "./layout.ts";
 import { allPartitions } from "./partition.ts";
 import { Ring } from "./ring.ts";
 import type { Placement } from "./ring.ts";
 import { nobody, quotasOf, sum } from "./shares.ts";
-import { seeded, seedOf } from "./chance.ts";
 
 export interface TokenChange {
   /** The token, by its partition. */

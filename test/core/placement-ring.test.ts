@@ -226,6 +226,12 @@ function checkTargets(ring: Ring, partition: PartitionIndex, up: ReadonlySet<Nod
   );
 }
 
+test("a ring tells how many hosts, device groups and zones it has, so that too few can be warned of", () => {
+  const members = [member(0, { zone: "a", deviceGroup: "g" }), member(1, { zone: "a", deviceGroup: "g" }), member(2)];
+  const assignment = [0, 1, 2, 0].map((index) => ({ host: nodeId(index), epoch: 1 }));
+  assert.deepEqual(new Ring({ n: 3, members, assignment }).spread, { hosts: 3, deviceGroups: 2, zones: 2 });
+});
+
 test("a ring without hosts has empty lists", () => {
   const ring = new Ring({ n: 3, members: [], assignment: emptyAssignment(4) });
   assert.deepEqual(ring.owners(0 as PartitionIndex), []);
