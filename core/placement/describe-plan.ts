@@ -1,13 +1,14 @@
 /**
  * What a plan would do, in figures: shown before it is committed.
  */
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { efficiencyOf } from "./efficiency.ts";
 import { allPartitions } from "./partition.ts";
 import { applyPlan } from "./plan.ts";
 import type { Plan } from "./plan.ts";
 import { Ring } from "./ring.ts";
 import type { Placement } from "./ring.ts";
-import { fairShares, sum } from "./shares.ts";
+import { sum } from "./shares.ts";
 
 export interface Change {
   readonly before: number;
@@ -23,12 +24,6 @@ export interface PlanFigures {
   readonly replicasMoved: number;
   readonly primaryEfficiency: Change;
   readonly replicaEfficiency: Change;
-}
-
-/** Mean/max of load per fair share (the paper's load balancing efficiency, 6.2, for unequal hosts too); 1 is perfect. */
-export interface Efficiency {
-  readonly primary: number;
-  readonly replica: number;
 }
 
 export function describePlan(placement: Placement, plan: Plan): PlanFigures {
@@ -52,29 +47,7 @@ export function describePlan(placement: Placement, plan: Plan): PlanFigures {
   };
 }
 
-export function efficiencyOf(ring: Ring): Efficiency {
-  const shares = fairShares(ring.hosts, ring.n);
-  const replicaShares = ring.hosts.length <= ring.n ? shares.map(() => 1) : shares;
-  return {
-    primary: meanToMax(
-      ring.hosts.map((host) => ring.tokensOf(host.id).length),
-      shares,
-    ),
-    replica: meanToMax(
-      ring.hosts.map((host) => ring.ownedBy(host.id).length),
-      replicaShares,
-    ),
-  };
-}
-
-function newOwners(before: Ring, after: Ring, partition: Parameters<Ring["owners"]>[0]): number {
+function newOwners(before: Ring, after: Ring, partition: PartitionIndex): number {
   const known = new Set(before.owners(partition));
   return after.owners(partition).filter((owner) => !known.has(owner)).length;
-}
-
-/** Total load over total share is the mean per share; the busiest host decides how much of the whole can be used. */
-function meanToMax(loads: readonly number[], shares: readonly number[]): number {
-  if (loads.length === 0) return 1;
-  const max = Math.max(...loads.map((load, host) => load / shares[host]!));
-  return sum(loads) / sum(shares) / max;
 }

@@ -21,6 +21,9 @@ const unevenness = 4;
 /** Partners that a defect is offered before it is left as it is. */
 const triesMax = 128;
 
+/** Times that all defects are tried again, as long as that helps. */
+const passesMax = 8;
+
 export class Layout {
   readonly hosts: readonly PlacedMember[];
   /** Host (an index into `hosts`, or `nobody`) by token. */
@@ -48,12 +51,9 @@ export class Layout {
     this.#width = Math.min(n, hosts.length);
   }
 
-  get defects(): number {
-    return this.tokens.reduce((total, _, start) => total + this.#defectsOfWindow(start), 0);
-  }
-
   /** Gives tokens to `host` until it has its quota: from hosts above theirs, where it makes the fewest defects. */
   take(host: number, random: () => number): void {
+    if (this.held[host]! >= this.quotas[host]!) return;
     const donors = shuffled(this.tokens.length, random).filter(
       (token) => this.tokens[token] !== host && !this.#frozen.has(token),
     );
@@ -63,15 +63,15 @@ export class Layout {
     for (let limit = 0; limit <= 3 * this.#width ** 2 && this.held[host]! < this.quotas[host]!; limit += 1) {
       for (const token of candidates) {
         if (this.held[host]! >= this.quotas[host]!) return;
-        if (this.#canSpare(token, host) && this.#defectsAdded(token, host) <= limit) this.give(token, host);
+        if (this.#canSpare(token, host) && this.#defectsAdded(token, host) <= limit) this.#give(token, host);
       }
     }
   }
 
-  /** Gives each of the tokens to the one of `receivers` that makes the fewest defects there and has most to receive. */
+  /** Gives each of the tokens to the one of `receivers` that makes the fewest defects there and lacks most of its quota. */
   settle(tokens: readonly number[], receivers: readonly number[], random: () => number): void {
     for (const token of tokens) {
-      if (!this.#frozen.has(token)) this.give(token, this.#bestFor(token, receivers, random));
+      if (!this.#frozen.has(token)) this.#give(token, this.#bestFor(token, receivers, random));
     }
   }
 
@@ -79,29 +79,26 @@ export class Layout {
   dealAnew(random: () => number): void {
     const former = [...this.tokens];
     const hosts = [...this.hosts.keys()];
-    for (const token of former.keys()) this.give(token, nobody);
-    for (const [token, holder] of former.entries()) this.give(token, this.#bestFor(token, hosts, random, holder));
-    this.mend([...former.keys()]);
+    for (const token of former.keys()) this.#give(token, nobody);
+    for (const [token, holder] of former.entries()) this.#give(token, this.#bestFor(token, hosts, random, holder));
+    this.mend([...former.keys()], random);
     for (const host of hosts) this.take(host, random);
   }
 
-  /** Swaps tokens among `movable` while that removes defects; each defect is tried against `triesMax` others. */
-  mend(movable: readonly number[]): void {
+  /** Swaps tokens among `movable` while that removes defects: evens out replicas, leaves the number of tokens as it is. */
+  mend(movable: readonly number[], random: () => number): void {
     const free = movable.filter((token) => !this.#frozen.has(token));
-    for (let passes = 0, mended = true; mended && passes < 8; passes += 1) {
+    const order = shuffled(free.length, random).map((index) => free[index]!);
+    for (let pass = 0, mended = true; mended && pass < passesMax; pass += 1) {
       mended = false;
-      for (const [index, token] of free.entries()) {
-        if (this.#defectsAround(token) === 0) continue;
-        for (let step = 1; step <= Math.min(triesMax, free.length - 1); step += 1) {
-          if (!this.#swapIfBetter(token, free[(index + step * 7919) % free.length]!)) continue;
-          mended = true;
-          break;
-        }
+      for (const [index, token] of order.entries()) {
+        if (this.#defectsAround(token) > 0 && this.#swapWithOneOf(token, order, index + 1)) mended = true;
       }
     }
   }
 
-  give(token: number, host: number): void {
+  /** Without asking: the caller answers for quotas, defects and frozen tokens. */
+  #give(token: number, host: number): void {
     const from = this.tokens[token]!;
     if (from !== nobody) this.held[from]! -= 1;
     if (host !== nobody) this.held[host]! += 1;
@@ -127,16 +124,24 @@ export class Layout {
     return receivers[costs.indexOf(Math.min(...costs))]!;
   }
 
+  /** Tries partners from `start` on. */
+  #swapWithOneOf(token: number, partners: readonly number[], start: number): boolean {
+    for (let step = 0; step < Math.min(triesMax, partners.length); step += 1) {
+      if (this.#swapIfBetter(token, partners[(start + step) % partners.length]!)) return true;
+    }
+    return false;
+  }
+
   #swapIfBetter(a: number, b: number): boolean {
     const [hostA, hostB] = [this.tokens[a]!, this.tokens[b]!];
     if (hostA === hostB) return false;
     let added = this.#defectsAdded(a, hostB);
-    this.give(a, hostB);
+    this.#give(a, hostB);
     added += this.#defectsAdded(b, hostA);
-    this.give(b, hostA);
+    this.#give(b, hostA);
     if (added < 0) return true;
-    this.give(a, hostA);
-    this.give(b, hostB);
+    this.#give(a, hostA);
+    this.#give(b, hostB);
     return false;
   }
 

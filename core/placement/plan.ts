@@ -8,12 +8,13 @@ import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { PlacedMember } from "../membership/member.ts";
 import { mergeAssignments } from "./assignment.ts";
 import type { Assignment } from "./assignment.ts";
+import { seeded, seedOf } from "./chance.ts";
+import { efficiencyOf } from "./efficiency.ts";
 import { Layout } from "./layout.ts";
 import { allPartitions } from "./partition.ts";
 import { Ring } from "./ring.ts";
 import type { Placement } from "./ring.ts";
 import { nobody, quotasOf, sum } from "./shares.ts";
-import { seeded, seedOf, shuffled } from "./chance.ts";
 
 export interface TokenChange {
   /** The token, by its partition. */
@@ -44,24 +45,28 @@ export interface PlanOptions {
   readonly seed?: number;
 }
 
+/** How far replica efficiency may stay below primary efficiency before a rebalance moves data to mend it. */
+const unevenMax = 0.02;
+
 /** `host` takes its share from those above theirs. It must be a member that is up; one that lost tokens may join again. */
 export function planJoin(placement: Placement, host: NodeId, options: PlanOptions = {}): Plan {
   const ring = new Ring(placement);
   const joiner = ring.members.find((member) => member.id === host);
   invariant(joiner?.status === "up", "who joins is a member that is up");
-  const draft = new Draft(ring, [...stayingHosts(ring).filter((member) => member.id !== host), joiner], options);
-  const { layout } = draft;
-  if (options.unreachable?.has(host)) return draft.plan("join", host, layout.quotas.at(-1)!);
-
+  const others = stayingHosts(ring).filter((member) => member.id !== host);
+  const draft = new Draft(ring, [...others, joiner], options);
+  const { layout, receivers } = draft;
   const random = seeded(options.seed ?? seedOf(host));
-  const othersOwnAll = ring.hosts.length === ring.n && ring.host(host) === undefined;
+
   // With N hosts the order of tokens did not matter, from now on it does. As all own all, tokens may change hands among them
-  // without moving data; it is the last chance to do so.
-  const canReorder = othersOwnAll && draft.receivers.length === layout.hosts.length;
-  if (canReorder && draft.frozen.size > 0) return draft.plan("join", host, layout.quotas.at(-1)!);
-  if (canReorder) layout.dealAnew(random);
-  else layout.take(layout.hosts.length - 1, random);
-  return draft.plan("join", host, Math.max(layout.quotas.at(-1)! - layout.held.at(-1)!, 0));
+  // without moving data, and it is the last chance to do so: worth waiting for partitions that fill.
+  const othersOwnAll = ring.hosts.length === ring.n && ring.host(host) === undefined;
+  if (othersOwnAll && receivers.length === layout.hosts.length) {
+    if (draft.frozen.size === 0) layout.dealAnew(random);
+  } else if (receivers.includes(others.length)) {
+    layout.take(others.length, random);
+  }
+  return draft.plan("join", host, Math.max(layout.quotas[others.length]! - layout.held[others.length]!, 0));
 }
 
 /** The tokens of `host` go to the others, by what they lack of their shares. */
@@ -82,27 +87,35 @@ function planDeparture(kind: "leave" | "remove", placement: Placement, host: Nod
     options,
   );
   const orphans = allPartitions(ring.partitions).filter((token) => ring.assignment[token]!.host === host);
-  draft.settle(orphans, seeded(options.seed ?? seedOf(host)));
-  draft.layout.mend(orphans);
+  const random = seeded(options.seed ?? seedOf(host));
+  draft.settle(orphans, random);
+  draft.layout.mend(orphans, random);
   return draft.plan(kind, host, orphans.filter((token) => draft.layout.tokens[token] === nobody).length);
 }
 
-/** Gives tokens that nobody on the ring has to those who lack some, evens out the rest and spreads what lies too close. */
+/**
+ * Gives tokens that nobody on the ring has to those who lack some, and evens out the rest. Tokens that lie too close are swapped
+ * only where that makes replica load uneven, for it moves data.
+ */
 export function planRebalance(placement: Placement, options: PlanOptions = {}): Plan {
   const ring = new Ring(placement);
   const draft = new Draft(ring, stayingHosts(ring), options);
   const { layout, receivers } = draft;
   const random = seeded(options.seed ?? 0);
+  const tokens = allPartitions(ring.partitions);
   draft.settle(
-    allPartitions(ring.partitions).filter((token) => layout.tokens[token] === nobody),
+    tokens.filter((token) => layout.tokens[token] === nobody),
     random,
   );
   for (const host of receivers) layout.take(host, random);
-  // Among N hosts or fewer the order of tokens does not matter.
-  if (layout.hosts.length > ring.n) {
+
+  const { primary, replica } = efficiencyOf(draft.ring());
+  if (replica < primary - unevenMax) {
     const isReceiver = new Set(receivers);
-    const movable = shuffled(ring.partitions, random).filter((token) => isReceiver.has(layout.tokens[token]!));
-    layout.mend(movable);
+    layout.mend(
+      tokens.filter((token) => isReceiver.has(layout.tokens[token]!)),
+      random,
+    );
   }
   const lacking = layout.quotas.map((quota, host) => Math.max(quota - layout.held[host]!, 0));
   return draft.plan("rebalance", null, sum(lacking));
@@ -110,9 +123,13 @@ export function planRebalance(placement: Placement, options: PlanOptions = {}): 
 
 /** Entry by entry, each under its epoch: applying twice, or to a view that has moved on, does no harm. */
 export function applyPlan(assignment: Assignment, plan: Plan): Assignment {
-  const planned = [...assignment];
-  for (const { partition, to, epoch } of plan.changes) planned[partition] = { host: to, epoch };
-  return mergeAssignments(assignment, planned);
+  return applyChanges(assignment, plan.changes);
+}
+
+function applyChanges(assignment: Assignment, changes: readonly TokenChange[]): Assignment {
+  const changed = [...assignment];
+  for (const { partition, to, epoch } of changes) changed[partition] = { host: to, epoch };
+  return mergeAssignments(assignment, changed);
 }
 
 /** Hosts that will have tokens when all is done. */
@@ -131,10 +148,10 @@ class Draft {
 
   constructor(ring: Ring, hosts: readonly PlacedMember[], { unreachable, busy, force = false }: PlanOptions) {
     this.#ring = ring;
-    // Among N hosts or fewer nobody is replaced: owners only come and go.
-    const replaces = new Set([...ring.hosts, ...hosts].map((host) => host.id)).size > ring.n;
-    this.#busy = force || busy === undefined || !replaces ? new Set() : busy;
-    this.frozen = tokensBehind(ring, this.#busy);
+    this.#busy = force ? new Set() : (busy ?? new Set());
+    // Among N hosts or fewer a token more or less replaces nobody.
+    const crowded = new Set([...ring.hosts, ...hosts].map((host) => host.id)).size > ring.n;
+    this.frozen = crowded ? tokensBehind(ring, this.#busy) : new Set();
     const indexOf = new Map<NodeId | null, number>(hosts.map((host, index) => [host.id, index]));
     const tokens = Int32Array.from(ring.assignment, (entry) => indexOf.get(entry.host) ?? nobody);
     const quotas = quotasOf(hosts, ring.n, tokens);
@@ -146,10 +163,16 @@ class Draft {
     if (this.receivers.length > 0) this.layout.settle(tokens, this.receivers, random);
   }
 
+  /** The ring as it would be. */
+  ring(): Ring {
+    const { n, members, assignment } = this.#ring;
+    return new Ring({ n, members, assignment: applyChanges(assignment, this.#changes()) });
+  }
+
   plan(kind: Plan["kind"], host: NodeId | null, withheld: number): Plan {
     const changes = this.#changes();
-    const plan: Plan = { kind, host, changes, withheld };
-    return this.#replacesBusyOwner(plan) ? { ...plan, changes: [], withheld: withheld + changes.length } : plan;
+    if (this.#replacesBusyOwner()) return { kind, host, changes: [], withheld: withheld + changes.length };
+    return { kind, host, changes, withheld };
   }
 
   #changes(): TokenChange[] {
@@ -161,11 +184,10 @@ class Draft {
     });
   }
 
-  /** Frozen tokens keep the owners of busy partitions, unless the plan brings a zone or the first Node host to the ring. */
-  #replacesBusyOwner(plan: Plan): boolean {
+  /** The last check: a plan may still bring a new zone or the first Node host to the ring, or take the last token of a host. */
+  #replacesBusyOwner(): boolean {
     if (this.#busy.size === 0) return false;
-    const { n, members, assignment } = this.#ring;
-    const after = new Ring({ n, members, assignment: applyPlan(assignment, plan) });
+    const after = this.ring();
     return [...this.#busy].some((partition) => {
       const owners = new Set(after.owners(partition));
       return this.#ring.owners(partition).some((owner) => !owners.has(owner));

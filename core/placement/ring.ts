@@ -95,6 +95,11 @@ export class Ring {
     return this.#tokensOf.get(host) ?? [];
   }
 
+  /** How many copies can lie apart: with fewer device groups than N, two copies share a machine (riak#381). */
+  get spread(): { readonly hosts: number; readonly deviceGroups: number; readonly zones: number } {
+    return { hosts: this.hosts.length, deviceGroups: this.#domains.groups, zones: this.#domains.zones };
+  }
+
   /** Hash of everything that placement depends on, 16 hex digits: equal views have equal fingerprints. */
   get fingerprint(): string {
     return (this.#fingerprint ??= shortDigest(this.#canonicalText()));

@@ -1,7 +1,7 @@
 /**
  * Clusters for the placement tests and their benchmark.
  */
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { NodeId } from "../../core/identity.ts";
 import type { PlacedMember } from "../../core/membership/member.ts";
 import { initialAssignment } from "../../core/placement/assignment.ts";
@@ -29,6 +29,9 @@ export function commit(cluster: Cluster, plan: Plan): Cluster {
   return { ...cluster, assignment: applyPlan(cluster.assignment, plan) };
 }
 
+/** What is special about the host that joins as the index-th. */
+export type Shape = (index: number) => Partial<PlacedMember>;
+
 interface Growth {
   readonly cluster: Cluster;
   readonly hosts: number;
@@ -38,11 +41,7 @@ interface Growth {
 /** A cluster after each of its joins, one by one. */
 export function grow(
   hosts: number,
-  {
-    shape = () => ({}),
-    partitions = 1024,
-    n = 3,
-  }: { shape?: (index: number) => Partial<PlacedMember>; partitions?: number; n?: number } = {},
+  { shape = () => ({}), partitions = 1024, n = 3 }: { shape?: Shape; partitions?: number; n?: number } = {},
 ): Growth[] {
   const first = member(0, shape(0));
   let cluster: Cluster = { n, members: [first], assignment: initialAssignment(first.id, partitions) };

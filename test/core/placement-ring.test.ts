@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { positionOf } from "../../core/bytes/hash.ts";
 import type { NodeId, PartitionIndex } from "../../core/identity.ts";
 import type { PlacedMember } from "../../core/membership/member.ts";
@@ -46,11 +46,13 @@ test("merging assignments is commutative, associative and idempotent, and nothin
 
 test("of two entries the higher epoch wins, then the greater host", () => {
   const [a, b] = [nodeId(1), nodeId(2)];
-  const merged = (x: [NodeId | null, number], y: [NodeId | null, number]): NodeId | null =>
-    mergeAssignments([{ host: x[0], epoch: x[1] }], [{ host: y[0], epoch: y[1] }])[0]!.host;
-  assert.equal(merged([a, 2], [b, 1]), a);
-  assert.equal(merged([a, 1], [b, 1]), b);
-  assert.equal(merged([null, 1], [a, 1]), a);
+  for (const [one, other, winner] of [
+    [{ host: a, epoch: 2 }, { host: b, epoch: 1 }, a],
+    [{ host: a, epoch: 1 }, { host: b, epoch: 1 }, b],
+    [{ host: null, epoch: 1 }, { host: a, epoch: 1 }, a],
+  ] as const) {
+    assert.equal(mergeAssignments([one], [other])[0]!.host, winner);
+  }
 });
 
 /** The rules of PROTOCOL 2 as one would say them: the twin of the ring. */
@@ -101,7 +103,6 @@ test("where the ring has Node hosts, every owner set holds one", () => {
 
 test("no two owners share a device group while another group has a host that could take the place", () => {
   onEveryOwnerSet((owners, ring) => {
-    const groupOf = (host: PlacedMember): string => host.deviceGroup || host.id;
     const used = new Set(owners.map(groupOf));
     if (used.size === owners.length) return;
     const unused = ring.hosts.filter((host) => !used.has(groupOf(host)));
@@ -117,8 +118,7 @@ test("without device groups and pages, owners lie in as many zones as there are"
     members: cluster.members.map((m) => ({ ...m, deviceGroup: "", kind: "host" as const })),
   }));
   onEveryOwnerSet((owners, ring) => {
-    const zones = (hosts: readonly PlacedMember[]): number => new Set(hosts.map((host) => host.zone || host.id)).size;
-    assert.equal(zones(owners), Math.min(ring.n, zones(ring.hosts)));
+    assert.equal(zonesOf(owners), Math.min(ring.n, zonesOf(ring.hosts)));
   }, plain);
 });
 
@@ -226,6 +226,12 @@ function checkTargets(ring: Ring, partition: PartitionIndex, up: ReadonlySet<Nod
   );
 }
 
+test("a ring tells how many hosts, device groups and zones it has, so that too few can be warned of", () => {
+  const members = [member(0, { zone: "a", deviceGroup: "g" }), member(1, { zone: "a", deviceGroup: "g" }), member(2)];
+  const assignment = [0, 1, 2, 0].map((index) => ({ host: nodeId(index), epoch: 1 }));
+  assert.deepEqual(new Ring({ n: 3, members, assignment }).spread, { hosts: 3, deviceGroups: 2, zones: 2 });
+});
+
 test("a ring without hosts has empty lists", () => {
   const ring = new Ring({ n: 3, members: [], assignment: emptyAssignment(4) });
   assert.deepEqual(ring.owners(0 as PartitionIndex), []);
@@ -234,6 +240,14 @@ test("a ring without hosts has empty lists", () => {
     { targets: [], uncovered: [] },
   );
 });
+
+function groupOf(host: PlacedMember): string {
+  return host.deviceGroup || host.id;
+}
+
+function zonesOf(hosts: readonly PlacedMember[]): number {
+  return new Set(hosts.map((host) => host.zone || host.id)).size;
+}
 
 function onEveryOwnerSet(check: (owners: readonly PlacedMember[], ring: Ring) => void, clusters = anyCluster()): void {
   fc.assert(
