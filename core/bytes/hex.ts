@@ -5,6 +5,8 @@ const codeOfDigit = (nibble: number): number => "0123456789abcdef".charCodeAt(ni
 /** Character codes of the two digits of each byte. */
 const HIGH: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => codeOfDigit(byte >> 4));
 const LOW: Uint8Array = Uint8Array.from({ length: 256 }, (_, byte) => codeOfDigit(byte & 15));
+const NIBBLE_OF_CODE: Int8Array = new Int8Array(256).fill(-1);
+for (let nibble = 0; nibble < 16; nibble++) NIBBLE_OF_CODE[codeOfDigit(nibble)] = nibble;
 
 export function toHex(bytes: Uint8Array): string {
   return hexDigitsOf(bytes, 0, bytes.length);
@@ -45,6 +47,5 @@ export function fromHex(digits: string): Uint8Array | undefined {
 
 /** Value of one digit given by its character code; -1 (all bits set, so it survives shifts and ors) for anything else. */
 export function nibbleOf(code: number): number {
-  if (code >= 0x30 && code <= 0x39) return code - 0x30;
-  return code >= 0x61 && code <= 0x66 ? code - 0x57 : -1;
+  return NIBBLE_OF_CODE[code] ?? -1;
 }
