@@ -99,6 +99,7 @@ export function applyWrite(state: Versioned, context: Coverage, event: LiveValue
  * `next`, with the time of each entry that knows more than in `state`, or lost a value since, set to at least `nowMs`.
  * Truncation needs it at every change that is not a mint: agreement with others counts from when this node knew it.
  * Each lost value counts, not only the last of an actor: two nodes may drop one half of its values each.
+ * `nowMs` and the times of agreements must come from one clock of this node.
  */
 export function touch(state: Versioned, next: Versioned, nowMs: number): Versioned {
   if (next === state) return state;
