@@ -63,14 +63,16 @@ export const versioned: Message<Versioned> = verified(
     vector: repeated(1, VectorEntry, ENTRIES_MAX),
     values: repeated(2, LiveValue, VALUES_MAX),
   }),
-  ({ vector, values }) => {
-    if (!isSorted(vector, compareActors)) return "the vector is not sorted by distinct actors";
-    if (!isSorted(values, (a, b) => compareDots(a.dot, b.dot))) return "the values are not sorted by distinct dots";
-    if (!values.every((value) => value.dot.counter > 0 && covers(vector, value.dot)))
-      return "the vector does not cover a value";
-    return values.filter((value) => value.kind === "lww").length > 1 ? "more than one lww value" : undefined;
-  },
+  problemOfState,
 );
+
+function problemOfState({ vector, values }: Versioned): string | undefined {
+  const isCovered = ({ dot }: LiveValue) => dot.counter > 0 && covers(vector, dot);
+  if (!isSorted(vector, compareActors)) return "the vector is not sorted by distinct actors";
+  if (!isSorted(values, (a, b) => compareDots(a.dot, b.dot))) return "the values are not sorted by distinct dots";
+  if (!values.every(isCovered)) return "the vector does not cover a value";
+  return values.filter((value) => value.kind === "lww").length > 1 ? "more than one lww value" : undefined;
+}
 
 /** One write on its way, such as an edge's. */
 export const liveValue: Message<LiveValue> = verified(LiveValue, ({ dot }) =>

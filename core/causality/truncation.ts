@@ -3,6 +3,7 @@
  * Invariant: an entry with a live value and the node's own entry stay. What goes without everyone's agreement is counted:
  * a replica that still holds what such an entry covered may bring it back.
  *
+ * It relies on `touch`: an entry's time must be of this node's own knowledge, not only of the write that raised it.
  * Called only where a version is minted or first arrives from its coordinator or edge: a repair that truncated would undo
  * itself for ever.
  */
@@ -17,7 +18,11 @@ export interface TruncationRule {
   readonly entriesMax: number;
   /** Of this node for this partition, if it has one. */
   readonly ownActor: ActorId | undefined;
-  /** Whether, since the entry's time, all owners have agreed with this node, and nobody else holds anything there. */
+  /**
+   * Whether nobody can still hold what the entry covers: with every owner there was, by this node's clock, a full
+   * agreement after the entry's time and before the oldest message that may still be in flight (a message sent before the
+   * agreement carries what was agreed away), and no other member holds anything of the partition.
+   */
   readonly agreed: (entry: VectorEntry) => boolean;
 }
 

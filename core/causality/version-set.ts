@@ -99,15 +99,22 @@ export function applyWrite(state: Versioned, context: Coverage, event: LiveValue
  * `next`, with the time of each entry that knows more than in `state`, or lost a value since, set to at least `nowMs`.
  * Truncation needs it at every change that is not a mint: agreement with others counts from when this node knew it.
  * Each lost value counts, not only the last of an actor: two nodes may drop one half of its values each.
+ * `nowMs` and the times of agreements must come from one clock of this node.
  */
 export function touch(state: Versioned, next: Versioned, nowMs: number): Versioned {
   if (next === state) return state;
-  const kept = new Set(next.values.map((value) => dotName(value.dot)));
-  const lost = state.values.filter((value) => !kept.has(dotName(value.dot))).map((value) => value.dot.actor);
-  const isDue = (entry: VectorEntry) =>
-    entry.timeMs < nowMs && (lost.includes(entry.actor) || !covers(state.vector, entry));
-  if (!next.vector.some(isDue)) return next;
-  return { ...next, vector: next.vector.map((entry) => (isDue(entry) ? { ...entry, timeMs: nowMs } : entry)) };
+  const lost = actorsOfLost(state.values, next.values);
+  const vector = next.vector.map((entry) => {
+    const isDue = entry.timeMs < nowMs && (lost.includes(entry.actor) || !covers(state.vector, entry));
+    return isDue ? { ...entry, timeMs: nowMs } : entry;
+  });
+  return { vector, values: next.values };
+}
+
+function actorsOfLost(before: readonly LiveValue[], after: readonly LiveValue[]): ActorId[] {
+  const nameOf = ({ actor, counter }: Dot) => `${actor}${counter}`;
+  const kept = new Set(after.map((value) => nameOf(value.dot)));
+  return before.filter((value) => !kept.has(nameOf(value.dot))).map((value) => value.dot.actor);
 }
 
 /** The kind that a write must have. lww ignores write ids, so a coordinator asks before it picks the dot. */
@@ -295,10 +302,6 @@ function compareContent(a: LiveValue, b: LiveValue): number {
     (a.generation ?? -1) - (b.generation ?? -1) ||
     (equalBytes(a.body, b.body) ? 0 : compareBytes(sha256(a.body), sha256(b.body)))
   );
-}
-
-function dotName(dot: Dot): string {
-  return `${dot.actor}${dot.counter}`;
 }
 
 function compareText(a: string, b: string): number {

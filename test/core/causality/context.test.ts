@@ -34,10 +34,13 @@ test("a context keeps its golden bytes: clients hold them across versions", () =
 test("a context for another key, forged, cut short or not a context at all is refused with the reason", () => {
   const bytes = fromBase64url(sealed)!;
   const flipped = bytes.with(bytes.length - 1, bytes.at(-1)! ^ 1);
+  const renamed = fromBase64url(sealContext(read, makeKey("carts", "bob"), secret))!;
+  renamed.set(bytes.subarray(8, 12), 8); // the name of its key
   const cases: [text: string, reason: RegExp][] = [
     [sealContext(read, makeKey("carts", "bob"), secret), /was given for another key/],
     [sealContext(read, key, other), /under a secret that this cluster does not know/],
     [toBase64url(flipped), /has a wrong seal/],
+    [toBase64url(renamed), /has a wrong seal/],
     [
       toBase64url(bytes.subarray(0, bytes.length - 1)),
       /is truncated or damaged \(Context\.coverage: \d+ bytes announced/,

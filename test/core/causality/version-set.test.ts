@@ -132,6 +132,8 @@ test("of lww values the highest stamp stays, then the highest dot, whatever thei
   // An edge with a slow clock has seen `late` and overwrites it: its write loses, for everyone alike.
   const slow = applyWrite(late, contextOf(late), value(4, 1, 15, lww), 30);
   assert.equal(show(slow), "2:1 4:1 | 2:1");
+  const slowElsewhere = applyWrite(nothing, contextOf(late), value(4, 1, 15, lww), 30);
+  assert.equal(show(merge(slowElsewhere, late)), "2:1 4:1 | 2:1");
 });
 
 test("a write or delete whose state or context holds an lww value is itself lww", () => {
@@ -156,6 +158,21 @@ test("an entry's time is that of its last event, or of the write that dropped it
   const first = mint(mint(nothing, nothingSeen, value(1, 1, 10)), nothingSeen, value(2, 1, 15));
   const dropsOne = mint(first, { ...contextOf(first), vector: [dot(1, 1)] }, value(3, 1, 40));
   assert.deepEqual([timeOf(dropsOne, 1), timeOf(dropsOne, 2), timeOf(dropsOne, 3)], [40, 15, 40]);
+});
+
+test("vectors join to the larger counter and the larger time, entry by entry", () => {
+  const one: Versioned = {
+    vector: [
+      { ...dot(1, 5), timeMs: 10 },
+      { ...dot(2, 1), timeMs: 7 },
+    ],
+    values: [],
+  };
+  const other: Versioned = { vector: [{ ...dot(1, 3), timeMs: 99 }], values: [] };
+  assert.deepEqual(merge(one, other).vector, [
+    { ...dot(1, 5), timeMs: 99 },
+    { ...dot(2, 1), timeMs: 7 },
+  ]);
 });
 
 test("an entry's time is also that of a write which covers events that only others hold", () => {

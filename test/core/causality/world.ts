@@ -204,7 +204,8 @@ export class World {
   #edgeWrite(replica: Replica, step: Extract<Step, { do: "edgeWrite" }>): void {
     const context = this.#contextOf(replica, step.context === "full" ? "none" : step.context);
     const dot = { actor: this.#freshActor(), counter: 1 };
-    const stamp = Math.max((this.#nowMs - step.lateByMs) * 1024, context.coverage.stamp + 1);
+    // Its clock may be slow, so that its stamp does not exceed what it has seen.
+    const stamp = (this.#nowMs - step.lateByMs) * 1024;
     const lww = step.kind === "lww" || context.lww;
     const event = this.#value(dot, stamp, lww ? "lww" : step.kind);
     replica.state = applyWrite(replica.state, context.coverage, event, this.#nowMs);
