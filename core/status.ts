@@ -6,6 +6,7 @@ import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
+import { efficiencyOf } from "./placement/efficiency.ts";
 
 export interface StatusFacts {
   readonly id: NodeId;
@@ -57,17 +58,12 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
 }
 
 export function ringView({ ring, roster }: Cluster): RingView {
-  const load = (countOf: (id: NodeId) => number): number => {
-    const perCapacity = ring.hosts.map(({ id, capacity }) => countOf(id) / capacity);
-    const mean = perCapacity.reduce((sum, each) => sum + each, 0) / perCapacity.length;
-    return Math.round((mean / Math.max(...perCapacity)) * 10_000) / 10_000;
-  };
   return {
     fingerprint: ring.fingerprint,
     partitions: ring.partitions,
     n: ring.n,
     tokens: roster.assignment.map(({ host }) => host),
-    efficiency: { primary: load((id) => ring.tokensOf(id).length), replica: load((id) => ring.ownedBy(id).length) },
+    efficiency: efficiencyOf(ring),
   };
 }
 

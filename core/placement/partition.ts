@@ -6,7 +6,7 @@ import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
 
 /** The top 16 bits of a position are enough for any Q. */
-const partitionsMax = 65_536;
+export const partitionsMax = 65_536;
 
 /** Q as given by a user: a power of two in 1..65,536, so that a partition is the top bits of a position. Throws `bad-request`. */
 export function checkPartitions(partitions: number): number {

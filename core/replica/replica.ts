@@ -240,7 +240,8 @@ export class Replica {
     const result = truncate(state, {
       entriesMax: this.#config.clockEntriesMax,
       ownActor,
-      // Agreement of all owners since an entry's time is known from anti-entropy, which this version lacks.
+      // Agreement of all owners since an entry's time is known from anti-entropy, which this version lacks. Whoever adds
+      // it must `touch` the state at each merge too (causality/version-set.ts): times of entries are then this node's own.
       agreed: () => false,
     });
     if (result.dropped > 0) {

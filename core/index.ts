@@ -1,0 +1,31 @@
+/**
+ * The public API of `everwrite`: a node over whatever ports it is given, and what it answers.
+ */
+export type {
+  DeleteOptions,
+  Explanation,
+  GetOptions,
+  HoldingState,
+  ListAnswer,
+  ListOptions,
+  LocalAnswer,
+  MemberView,
+  NodeApi,
+  NodeStatus,
+  PeerExplanation,
+  PutOptions,
+  ReadAnswer,
+  Receipt,
+  RingView,
+  Sibling,
+  ValueKind,
+  WatchEvent,
+  WriteAnswer,
+} from "./api.ts";
+export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
+export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
+export type { NodeId } from "./identity.ts";
+export { EverwriteNode, type NodeOptions, type NodePorts } from "./node.ts";
+export * from "./ports.ts";
+export { MemoryStorage } from "./storage/memory-storage.ts";
+export type { StoreEvent, Telemetry } from "./telemetry.ts";
