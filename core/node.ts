@@ -24,7 +24,13 @@ import { HybridClock } from "./causality/hybrid-clock.ts";
 import { Cluster, loadRoster } from "./cluster/cluster.ts";
 import { Exchange, fetchRoster } from "./cluster/exchange.ts";
 import { Health } from "./cluster/health.ts";
-import { foundCluster, joinCluster, type OwnDescription, returnToCluster, type WantedParameters } from "./cluster/start.ts";
+import {
+  foundCluster,
+  joinCluster,
+  type OwnDescription,
+  returnToCluster,
+  type WantedParameters,
+} from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
 import { Contexts } from "./coordinate/contexts.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
@@ -176,7 +182,11 @@ export class EverwriteNode implements NodeApi {
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
     };
-    return nodeStatus(this.#running?.deps, { ...facts, id: this.#ports.transport.self, name: this.#options.cluster.name });
+    return nodeStatus(this.#running?.deps, {
+      ...facts,
+      id: this.#ports.transport.self,
+      name: this.#options.cluster.name,
+    });
   }
 
   ring(): RingView {
@@ -193,7 +203,9 @@ export class EverwriteNode implements NodeApi {
 
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
-      const text = this.#tasks.stopped ? "this host is stopping" : `this host is not ready: it waits for ${this.#waitingFor}`;
+      const text = this.#tasks.stopped
+        ? "this host is stopping"
+        : `this host is not ready: it waits for ${this.#waitingFor}`;
       throw new StoreError("not-ready", text);
     }
     return this.#running;
@@ -238,7 +250,19 @@ export class EverwriteNode implements NodeApi {
     await replica.open();
     const exchange = new Exchange({ transport, clock, cluster }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
-    const deps = { cluster, exchange, contexts, replica, transport, clock, hybridClock, random, telemetry, tasks, config };
+    const deps = {
+      cluster,
+      exchange,
+      contexts,
+      replica,
+      transport,
+      clock,
+      hybridClock,
+      random,
+      telemetry,
+      tasks,
+      config,
+    };
     const requests = new Requests(deps);
     cluster.claimOwned(origin === "founded" ? "complete" : "filling");
     cluster.publishHoldings();

@@ -33,7 +33,18 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
   if (deps === undefined) {
     const partitions = { owned: 0, filling: 0, handingOff: 0 };
     const notices = [`waiting for ${facts.waitingFor}`];
-    return { ...own, ready: false, notices, n: 0, members: [], ring: "", hints: 0, oldestHintMs: 0, partitions, keys: 0 };
+    return {
+      ...own,
+      ready: false,
+      notices,
+      n: 0,
+      members: [],
+      ring: "",
+      hints: 0,
+      oldestHintMs: 0,
+      partitions,
+      keys: 0,
+    };
   }
   const { cluster, replica, clock } = deps;
   const hints = replica.hints.summaries();
@@ -97,6 +108,7 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"]): string[] {
   if (storage.state !== "ok") notices.push(`storage is ${storage.state}: reads go on, writes are refused here`);
   if (storage.corruptRecords > 0) notices.push(`${storage.corruptRecords} reads met a damaged record`);
   if (storage.setAside.length > 0) notices.push(`damaged data was set aside: ${storage.setAside.join(", ")}`);
-  if (roster.cluster.admission === "open") notices.push("admission is open: whoever reaches this host may read and write");
+  if (roster.cluster.admission === "open")
+    notices.push("admission is open: whoever reaches this host may read and write");
   return notices;
 }

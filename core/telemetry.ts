@@ -10,7 +10,11 @@ export type StoreEvent =
   | { readonly kind: "joined"; readonly tokens: number }
   | { readonly kind: "member-changed"; readonly id: NodeId; readonly status: string }
   | { readonly kind: "ring-changed"; readonly fingerprint: string; readonly members: number }
-  | { readonly kind: "peer"; readonly id: NodeId; readonly state: "connected" | "disconnected" | "suspect" | "recovered" }
+  | {
+      readonly kind: "peer";
+      readonly id: NodeId;
+      readonly state: "connected" | "disconnected" | "suspect" | "recovered";
+    }
   | { readonly kind: "filled"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | { readonly kind: "partition-lost"; readonly partitions: number }
   | {

@@ -65,7 +65,8 @@ async function start(
   const transport = libp2pTransport({
     libp2p,
     clock: systemClock,
-    onProblem: (problem) => telemetry.event({ kind: "peer-problem", id: problem.peer, problem: problem.kind, reason: problem.message }),
+    onProblem: (problem) =>
+      telemetry.event({ kind: "peer-problem", id: problem.peer, problem: problem.kind, reason: problem.message }),
   });
   await transport.start();
   stops.push(() => transport.stop());

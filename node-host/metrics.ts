@@ -58,7 +58,11 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const conflicts = counter("conflicts_discarded_total", "Values that a conflict rule threw away");
   const corrupt = counter("corrupt_records_total", "Damaged records found on the disk");
   const badFrames = counter("bad_frames_total", "Messages of peers that could not be decoded");
-  const peerProblems = counter("peer_problems_total", "Peers that were cut off, overran, or cannot be reached", "problem");
+  const peerProblems = counter(
+    "peer_problems_total",
+    "Peers that were cut off, overran, or cannot be reached",
+    "problem",
+  );
   const failedTasks = counter("tasks_failed_total", "Background work that failed", "task");
   const lost = counter("partitions_lost_total", "Partitions of which no complete copy was left");
   const filled = counter("partitions_filled_total", "Partitions synchronised after this host came to own them");

@@ -6,7 +6,10 @@ export function emptyBitmap(size: number): Uint8Array {
 }
 
 export function fullBitmap(size: number): Uint8Array {
-  return bitmapOf(size, Array.from({ length: size }, (_, i) => i));
+  return bitmapOf(
+    size,
+    Array.from({ length: size }, (_, i) => i),
+  );
 }
 
 export function bitmapOf(size: number, members: Iterable<number>): Uint8Array {

@@ -104,7 +104,11 @@ export class Cluster {
   /** Changes the own record, under the next incarnation. */
   amend(change: Partial<MemberRecord>): void {
     const own = this.ownRecord;
-    const next: MemberRecord = { ...own, ...change, incarnation: Math.max(own.incarnation, change.incarnation ?? 0) + 1 };
+    const next: MemberRecord = {
+      ...own,
+      ...change,
+      incarnation: Math.max(own.incarnation, change.incarnation ?? 0) + 1,
+    };
     this.#replace(mergeRoster(this.#roster, { members: new Map([[this.self, next]]) }));
   }
 

@@ -49,7 +49,10 @@ export function returnToCluster(own: OwnDescription, stored: Roster, wanted: Wan
   const former = stored.members.get(own.id);
   if (former === undefined) {
     const members = [...stored.members.keys()].join(", ");
-    throw new StoreError("bad-request", `this data directory belongs to another node: ${own.id} is not among ${members}`);
+    throw new StoreError(
+      "bad-request",
+      `this data directory belongs to another node: ${own.id} is not among ${members}`,
+    );
   }
   if (!isOnRing(former.status)) {
     throw new StoreError("not-member", `${own.id} was ${former.status} from the cluster "${stored.cluster.name}"`);

@@ -28,7 +28,9 @@ export async function explain(deps: CoordinateDeps, key: Key): Promise<Explanati
   const owners = ring.owners(located.partition);
   const walk = ring.walk(located.partition).slice(0, owners.length + fallbacksShown);
   const found = await Promise.all(walk.map((id) => look(deps, id, located)));
-  const digest = clockDigest(found.reduce((all, { state }) => (state === undefined ? all : merge(all, state)), nothing));
+  const digest = clockDigest(
+    found.reduce((all, { state }) => (state === undefined ? all : merge(all, state)), nothing),
+  );
   return {
     key,
     position: toHex(located.row.subarray(0, positionBytes)),
@@ -90,7 +92,8 @@ export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): Pee
     if (member === undefined) return "not a member of this cluster: no data is exchanged with it";
     if (!cluster.isMember(id)) return `a former member (${member.status}): no data is exchanged with it`;
     if (!connected) return `no connection; redialling ${member.addresses.join(", ") || "(it announced no address)"}`;
-    if (cluster.health.suspects.has(id)) return "connected, but it leaves requests unanswered: routed around, probed every second";
+    if (cluster.health.suspects.has(id))
+      return "connected, but it leaves requests unanswered: routed around, probed every second";
     return exchangedMs === undefined ? "connected; membership not exchanged yet" : "in use";
   }
 }

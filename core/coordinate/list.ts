@@ -74,7 +74,10 @@ async function scatter(
   checkCoverage(deps, responses);
   const through = responses
     .flatMap(({ response }) => (response.through === undefined ? [] : [response.through]))
-    .reduce<Uint8Array | undefined>((low, row) => (low === undefined || compareBytes(row, low) < 0 ? row : low), undefined);
+    .reduce<Uint8Array | undefined>(
+      (low, row) => (low === undefined || compareBytes(row, low) < 0 ? row : low),
+      undefined,
+    );
   const byRow = new Map<string, Listed[]>();
   for (const listed of responses.flatMap(({ response }) => response.keys)) {
     if (through !== undefined && compareBytes(listed.row, through) > 0) continue;

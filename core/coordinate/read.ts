@@ -148,7 +148,8 @@ class Reading {
   /** As few as can suffice; all of them for a share of the reads, so that rarely read replicas are mended too. */
   #askFirst(): void {
     const { clock, config, cluster } = this.#deps;
-    const missing = this.#asksAll || this.#ownerFilling() ? this.#candidates.length : this.#request.r - this.#replies.size;
+    const missing =
+      this.#asksAll || this.#ownerFilling() ? this.#candidates.length : this.#request.r - this.#replies.size;
     for (let i = 0; i < Math.max(missing, 1); i++) this.#askNext();
     this.#checkOutcome();
     if (this.#settled) return;

@@ -86,7 +86,9 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       }
     };
     const passOn = async (node: NodeId, owner: NodeId, error: unknown): Promise<void> => {
-      const fallback = cluster.ring.walk(located.partition).find((next) => !asked.has(next) && cluster.health.isUp(next));
+      const fallback = cluster.ring
+        .walk(located.partition)
+        .find((next) => !asked.has(next) && cluster.health.isUp(next));
       if (fallback !== undefined) {
         asked.add(fallback);
         tally.ask(fallback);

@@ -50,10 +50,14 @@ export class Requests {
   /** A put, or a delete where `body` is undefined. */
   write(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded = false): Promise<WriteAnswer> {
     const verb = body === undefined ? "delete" : "put";
-    return this.#admit(verb, { signal: options.signal, ...(body === undefined ? {} : { valueBytes: body.length }) }, async () => {
-      const intent = this.#intentOf(key, body, options, forwarded);
-      return coordinateWrite(this.#deps, this.#locate(key), intent);
-    });
+    return this.#admit(
+      verb,
+      { signal: options.signal, ...(body === undefined ? {} : { valueBytes: body.length }) },
+      async () => {
+        const intent = this.#intentOf(key, body, options, forwarded);
+        return coordinateWrite(this.#deps, this.#locate(key), intent);
+      },
+    );
   }
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
@@ -99,7 +103,10 @@ export class Requests {
     const { requestTimeoutMs, requestTimeoutMaxMs } = this.#deps.config;
     if (timeoutMs === undefined) return requestTimeoutMs;
     if (Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= requestTimeoutMaxMs) return timeoutMs;
-    throw new StoreError("bad-request", `timeoutMs must be a whole number of 1 to ${requestTimeoutMaxMs}, not ${timeoutMs}`);
+    throw new StoreError(
+      "bad-request",
+      `timeoutMs must be a whole number of 1 to ${requestTimeoutMaxMs}, not ${timeoutMs}`,
+    );
   }
 
   #locate(key: Key): LocatedKey {

@@ -13,11 +13,7 @@ type ScanResponse = Infer<typeof methods.scan.response>;
 const rowsMax = 10_000;
 const bytesMax = 4_194_304;
 
-export async function scanPartition(
-  replica: Replica,
-  request: ScanRequest,
-  partitions: number,
-): Promise<ScanResponse> {
+export async function scanPartition(replica: Replica, request: ScanRequest, partitions: number): Promise<ScanResponse> {
   const partition = request.partition as PartitionIndex;
   const state = replica.holdingOf(partition);
   if (state === "none") return { state, rows: [] };

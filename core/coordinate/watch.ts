@@ -175,6 +175,9 @@ async function readOrRetry(
   }
 }
 
-function fingerprintOf(answer: { readonly siblings: readonly { readonly dot: string }[]; readonly deleted: boolean }): string {
+function fingerprintOf(answer: {
+  readonly siblings: readonly { readonly dot: string }[];
+  readonly deleted: boolean;
+}): string {
   return `${answer.siblings.map(({ dot }) => dot).join()};${answer.deleted}`;
 }

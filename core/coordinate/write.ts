@@ -168,7 +168,8 @@ async function replicateUntilViewsAgree(
 
 function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
   const hints = plan.owed.map((owner): WriteAck => ({ kind: "hint", for: owner }));
-  if (written.role === "complete" || written.role === "filling") return [{ kind: "held", state: written.role }, ...hints];
+  if (written.role === "complete" || written.role === "filling")
+    return [{ kind: "held", state: written.role }, ...hints];
   return hints;
 }
 

@@ -3,7 +3,19 @@
  * Digest first: agreeing nodes exchange 16 bytes a second. Else a summary, then only what differs (PROTOCOL 9).
  */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { bytes, choice, field, fixedBytes, hex, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
+import {
+  bytes,
+  choice,
+  field,
+  fixedBytes,
+  hex,
+  type Infer,
+  message,
+  optional,
+  repeated,
+  text,
+  varint,
+} from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
 import type { Assignment } from "../placement/assignment.ts";
@@ -148,8 +160,7 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
   for (const own of ours.members) {
     const their = theirs.get(own.id as NodeId);
     if (!their) continue;
-    const sameRecord =
-      their.life === own.life && their.incarnation === own.incarnation && their.status === own.status;
+    const sameRecord = their.life === own.life && their.incarnation === own.incarnation && their.status === own.status;
     if (sameRecord) members.delete(own.id as NodeId);
     const sameHoldings =
       their.holdingsIncarnation === own.holdingsIncarnation && their.holdingsSequence === own.holdingsSequence;
@@ -172,7 +183,8 @@ export function foreignRecordOf(self: NodeId, roster: Roster, part: RosterPart):
   return theirs.life > ours.life || (theirs.life === ours.life && theirs.incarnation >= ours.incarnation);
 }
 
-const byId = (a: { readonly id: string }, b: { readonly id: string }): number => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0);
+const byId = (a: { readonly id: string }, b: { readonly id: string }): number =>
+  a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 
 function assignmentDigest(assignment: Assignment): Uint8Array {
   return sha256(encodeAssignment(assignment)).subarray(0, 16);

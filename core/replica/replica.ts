@@ -162,7 +162,8 @@ export class Replica {
   async write(located: LocatedKey, event: WriteEvent): Promise<Written> {
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      if (this.#damaged.has(located.key)) throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
+      if (this.#damaged.has(located.key))
+        throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       const kept = await this.hints.statesOf(located);
       const held = kept.map(decodeVersioned).reduce(merge, before.state);
       const minted = this.#mint(located, held, event);
@@ -196,7 +197,10 @@ export class Replica {
 
   completePartitions(): Uint8Array {
     const { partitions } = this.#deps.holdings;
-    return bitmapOf(partitions, allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"));
+    return bitmapOf(
+      partitions,
+      allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
+    );
   }
 
   #mint(

@@ -78,9 +78,14 @@ export async function call<Request, Response>(
     if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer.subarray(1)));
   } catch (error: unknown) {
     if (!(error instanceof DecodeError)) throw error;
-    throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: ${error.message}`, { cause: error });
+    throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: ${error.message}`, {
+      cause: error,
+    });
   }
-  throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: unknown kind ${answer[0] ?? "none"}`);
+  throw new TransportError(
+    "lost",
+    `unreadable answer to ${method.name} from ${to}: unknown kind ${answer[0] ?? "none"}`,
+  );
 }
 
 /** A peer's error becomes ours; a code of a newer version becomes `internal`. */

@@ -76,7 +76,9 @@ test("a wiped host that is back at once mints no write that is taken for an old 
   withCluster(3, async (cluster) => {
     let context: string | undefined;
     for (let i = 1; i <= 5; i++) {
-      const put = await cluster.node("h1").put("carts", "erin", bytes(`v${i}`), { w: "all", ...(context ? { context } : {}) });
+      const put = await cluster
+        .node("h1")
+        .put("carts", "erin", bytes(`v${i}`), { w: "all", ...(context ? { context } : {}) });
       context = put.context!;
     }
     cluster.kill("h1");

@@ -120,10 +120,14 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   async ready(index: number): Promise<void> {
-    await eventually(async () => {
-      if (!this.isRunning(index)) throw new Error(`${this.#host(index).name} ended:\n${this.log(index).slice(-2_000)}`);
-      return (await fetch(`${this.url(index)}/readyz`).catch(() => undefined))?.ok ?? false;
-    }, `${this.#host(index).name} to be ready`);
+    await eventually(
+      async () => {
+        if (!this.isRunning(index))
+          throw new Error(`${this.#host(index).name} ended:\n${this.log(index).slice(-2_000)}`);
+        return (await fetch(`${this.url(index)}/readyz`).catch(() => undefined))?.ok ?? false;
+      },
+      `${this.#host(index).name} to be ready`,
+    );
   }
 
   /** All running hosts see one ring with everybody up, and hold their partitions completely. */

@@ -130,7 +130,8 @@ async function overNative(spec: LoadSpec): Promise<{ operation: Operation; stop:
   const contexts = new Map<string, string | undefined>();
   const put: Operation = async (key) => {
     const known = contexts.get(key);
-    const context = known ?? (contexts.has(key) ? ((await client.get(key)) as { context?: string }).context : undefined);
+    const context =
+      known ?? (contexts.has(key) ? ((await client.get(key)) as { context?: string }).context : undefined);
     const answer = (await client.put(key, value(), context === undefined ? {} : { context })) as { context?: string };
     contexts.set(key, answer.context);
   };

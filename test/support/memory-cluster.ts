@@ -43,7 +43,10 @@ export class MemoryCluster {
     return cluster;
   }
 
-  async start(name: string, { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {}): Promise<EverwriteNode> {
+  async start(
+    name: string,
+    { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {},
+  ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new MemoryStorage();
     this.#disks.set(name, storage);
     const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };

@@ -10,7 +10,10 @@ import { realClock } from "./real-clock.ts";
 
 export interface NativeClient {
   put(key: string, body: Uint8Array, options?: { readonly w?: string; readonly context?: string }): Promise<unknown>;
-  get(key: string, options?: { readonly r?: string }): Promise<{ readonly siblings: readonly { readonly body: Uint8Array }[] }>;
+  get(
+    key: string,
+    options?: { readonly r?: string },
+  ): Promise<{ readonly siblings: readonly { readonly body: Uint8Array }[] }>;
   stop(): Promise<void>;
 }
 
@@ -29,7 +32,8 @@ export async function nativeClient(addresses: readonly string[]): Promise<Native
       const request = { key, body, ...(w === undefined ? {} : { w }), ...(context === undefined ? {} : { context }) };
       return call(transport, next(), methods.write, request, timeoutMs);
     },
-    get: (key, { r } = {}) => call(transport, next(), methods.read, { key, ...(r === undefined ? {} : { r }) }, timeoutMs),
+    get: (key, { r } = {}) =>
+      call(transport, next(), methods.read, { key, ...(r === undefined ? {} : { r }) }, timeoutMs),
     stop: async () => {
       await transport.stop();
       await libp2p.stop();
