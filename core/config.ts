@@ -14,11 +14,13 @@ export interface ClusterParameters {
   readonly admission: "open";
 }
 
+/** What a founder takes where it is told nothing else. */
 export const clusterDefaults = { name: "everwrite", partitions: 1024, n: 3, admission: "open" } as const;
 
 /** How many replicas must answer: `one`, `quorum` (majority of min(N, members)), `all`, or a number. */
 export type QuorumSpec = "one" | "quorum" | "all" | number;
 
+/** Free per host. Names end in their unit; reasons stand at the defaults. */
 export interface NodeConfig {
   readonly r: QuorumSpec;
   readonly w: QuorumSpec;
@@ -57,6 +59,7 @@ export interface NodeConfig {
   readonly fillConcurrency: number;
 }
 
+/** The defaults, each with its reason where it is not plain. */
 export const nodeDefaults: NodeConfig = {
   r: "quorum",
   w: "quorum",

@@ -51,6 +51,7 @@ import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
 import type { Telemetry } from "./telemetry.ts";
 
+/** The outside world of one node. The caller made them, and closes them after `stop`. */
 export interface NodePorts {
   readonly clock: Clock;
   readonly random: Random;
@@ -59,6 +60,7 @@ export interface NodePorts {
   readonly telemetry: Telemetry;
 }
 
+/** Which cluster, and how. */
 export interface NodeOptions {
   readonly cluster: WantedParameters;
   /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster. */

@@ -3,6 +3,7 @@
  */
 import type { NodeId } from "./identity.ts";
 
+/** Everything that a node tells; `kind` says what. */
 export type StoreEvent =
   | { readonly kind: "ready"; readonly id: NodeId }
   | { readonly kind: "cluster-created"; readonly cluster: string }

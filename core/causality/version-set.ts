@@ -138,7 +138,7 @@ function mostTelling(state: Versioned): readonly VectorEntry[] {
   const byWeight = state.vector.toSorted(
     (a, b) => Number(live.has(b.actor)) - Number(live.has(a.actor)) || b.timeMs - a.timeMs || compareDots(a, b),
   );
-  return byWeight.slice(0, COVERAGE_ENTRIES_MAX).sort(compareDots);
+  return byWeight.slice(0, COVERAGE_ENTRIES_MAX).toSorted(compareDots);
 }
 
 /** What is seen by one who has seen both, such as an edge whose copy was built from several contexts. */
@@ -310,5 +310,5 @@ function compareText(a: string, b: string): number {
 }
 
 function sortedKinds(kinds: readonly ValueKind[]): readonly ValueKind[] {
-  return [...new Set(kinds)].sort();
+  return [...new Set(kinds)].toSorted();
 }

@@ -175,10 +175,10 @@ class Reading {
   async #ask(node: NodeId): Promise<void> {
     try {
       const inlineBytesMax = this.#digest === undefined ? undefined : this.#deps.config.inlineValueBytesMax;
-      let response = await this.#fetch(node, inlineBytesMax);
+      let response = await this.#copyAt(node, inlineBytesMax);
       // Too large to come unasked, and not what the others have: now it is needed.
       const isNew = (): boolean => !this.#knows(response.digest);
-      if (response.state === undefined && isNew()) response = await this.#fetch(node, undefined);
+      if (response.state === undefined && isNew()) response = await this.#copyAt(node, undefined);
       const state = response.state === undefined ? undefined : decodeVersioned(response.state);
       const role = response.role === "none" ? "hint" : response.role;
       this.#waiting -= 1;
@@ -193,7 +193,7 @@ class Reading {
     if (this.#waiting === 0) this.#repair();
   }
 
-  #fetch(node: NodeId, inlineBytesMax: number | undefined): Promise<ReturnType<typeof methods.fetch.response.decode>> {
+  #copyAt(node: NodeId, inlineBytesMax: number | undefined): Promise<ReturnType<typeof methods.fetch.response.decode>> {
     const { exchange, transport, config } = this.#deps;
     const request = {
       view: exchange.view(),

@@ -82,7 +82,7 @@ export function isOnRing(status: MemberStatus): boolean {
 }
 
 /** Higher life; within a life the final statuses whatever the incarnation; else higher incarnation (memberlist#311). */
-export function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
+function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;
   const finalA = !isOnRing(a.status);
   const finalB = !isOnRing(b.status);
@@ -120,7 +120,7 @@ function union<T>(ours: readonly T[], theirs: readonly T[] | undefined, orderOf:
   return [...byOrder.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
 }
 
-export function changeOrder(change: RingChange): string {
+function changeOrder(change: RingChange): string {
   return [String(change.atMs).padStart(16, "0"), change.by, change.verb, change.subject, change.tokens].join(" ");
 }
 

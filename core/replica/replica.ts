@@ -214,7 +214,7 @@ export class Replica {
       event.writeId !== undefined && kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
     const writeIdIgnored = event.writeId !== undefined && !usesWriteId;
     const dot = usesWriteId
-      ? { actor: actorOfWriteId(located.key, event.writeId!), counter: 1 }
+      ? { actor: actorOfWriteId(located.key, event.writeId), counter: 1 }
       : this.#deps.holdings.nextDot(located.partition);
     const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
     if (covers(held.vector, dot)) return { state: held, dot, stamp, writeIdIgnored };

@@ -36,7 +36,7 @@ export interface Method<Request, Response> {
   readonly response: Message<Response>;
 }
 
-function method<Request, Response>(
+function define<Request, Response>(
   number: number,
   name: string,
   request: Message<Request>,
@@ -47,14 +47,14 @@ function method<Request, Response>(
 
 /** Among hosts: exchange, replicate, fetch, scan. For clients, and among hosts on their behalf: the rest. */
 export const methods = {
-  exchange: method(1, "exchange", ExchangeRequest, ExchangeResponse),
-  replicate: method(2, "replicate", ReplicateRequest, ReplicateResponse),
-  fetch: method(3, "fetch", FetchRequest, FetchResponse),
-  scan: method(4, "scan", ScanRequest, ScanResponse),
-  write: method(16, "write", WriteRequest, WriteResponse),
-  read: method(17, "read", ReadRequest, ReadResponse),
-  list: method(18, "list", ListRequest, ListResponse),
-  changes: method(19, "changes", ChangesRequest, ChangesResponse),
+  exchange: define(1, "exchange", ExchangeRequest, ExchangeResponse),
+  replicate: define(2, "replicate", ReplicateRequest, ReplicateResponse),
+  fetch: define(3, "fetch", FetchRequest, FetchResponse),
+  scan: define(4, "scan", ScanRequest, ScanResponse),
+  write: define(16, "write", WriteRequest, WriteResponse),
+  read: define(17, "read", ReadRequest, ReadResponse),
+  list: define(18, "list", ListRequest, ListResponse),
+  changes: define(19, "changes", ChangesRequest, ChangesResponse),
 };
 
 const ok = 0;
