@@ -23,10 +23,8 @@ const writeBytes = 64 * 1024;
 const pausedBytesMax = 32 * 1024 * 1024;
 /** What a request costs beside its body, about. */
 const askedBytes = 256;
-/** `tick` is called this many times per `silentMs`. */
-export const ticksPerSilence = 10;
 /** An idle link is pinged every so many ticks, so that a dead one is found before a request needs it. */
-const idleTicksMax = 3 * ticksPerSilence;
+const idleTicksMax = 60;
 
 export interface LinkNeeds {
   readonly stream: Stream;
@@ -92,16 +90,12 @@ export class Link implements Answerable {
     this.connection = needs.connection;
     this.openedMs = needs.clock.now();
     this.#stream = needs.stream;
-    this.#reader = new FrameReader(needs.limits);
+    this.#reader = new FrameReader(needs.limits, (message) => this.#handle(message));
     this.#queue = new FrameQueue(needs.limits);
     this.#stream.maxReadBufferLength = pausedBytesMax;
-    this.#stream.addEventListener("message", ({ data }) =>
-      this.#receive(data instanceof Uint8Array ? [data] : data),
-    );
+    this.#stream.addEventListener("message", ({ data }) => this.#receive(data instanceof Uint8Array ? [data] : data));
     this.#stream.addEventListener("drain", () => this.#drained());
-    this.#stream.addEventListener("remoteCloseWrite", () =>
-      this.#end("the peer closed the stream"),
-    );
+    this.#stream.addEventListener("remoteCloseWrite", () => this.#end("the peer closed the stream"));
     this.#stream.addEventListener("close", ({ error }) =>
       this.#end(error === undefined ? "the stream was closed" : describe(error)),
     );
@@ -120,6 +114,12 @@ export class Link implements Answerable {
     return this.#closed || (this.#owed === 0 && this.#queue.empty && !this.#blocked);
   }
 
+  /** Our side will start nothing more here. */
+  get retired(): boolean {
+    return this.#saidBye;
+  }
+
+  /** Requests that timed out count: of a dead peer, no answer comes to any. */
   get waitingSinceMs(): number | undefined {
     for (const { sentMs } of this.#asked.values()) return sentMs;
     return undefined;
@@ -131,9 +131,7 @@ export class Link implements Answerable {
     const { limits, clock, deadlines, peer } = this.#needs;
     const refusal = this.#refusalOf(body, limits);
     if (refusal !== undefined)
-      return Promise.reject(
-        new TransportError("not-sent", `request to ${peer} not sent: ${refusal}`),
-      );
+      return Promise.reject(new TransportError("not-sent", `request to ${peer} not sent: ${refusal}`));
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.now() + timeoutMs;
       const asked: Asked = {
@@ -159,9 +157,7 @@ export class Link implements Answerable {
     if (body.length > limits.messageBytesMax)
       return `${body.length} bytes, at most ${limits.messageBytesMax} are allowed`;
     const waiting = this.#queue.bytes + this.#backlogBytes;
-    return waiting + body.length > limits.outboundBytesMax
-      ? `overloaded, ${waiting} bytes wait already`
-      : undefined;
+    return waiting + body.length > limits.outboundBytesMax ? `overloaded, ${waiting} bytes wait already` : undefined;
   }
 
   /** Moves requests from the backlog to the wire while the peer's window has room. */
@@ -172,11 +168,7 @@ export class Link implements Answerable {
         this.#backlogDead -= 1;
       } else {
         if (this.#asked.size >= limits.requestsInFlightMax) break;
-        if (
-          this.#asked.size > 0 &&
-          this.#askedBytes + next.body.length > limits.requestBytesInFlightMax
-        )
-          break;
+        if (this.#asked.size > 0 && this.#askedBytes + next.body.length > limits.requestBytesInFlightMax) break;
         const id = this.#freeId();
         if (this.#asked.size === 0) this.#waitingTicks = 0;
         this.#asked.set(id, next);
@@ -237,10 +229,7 @@ export class Link implements Answerable {
     const asked = this.#asked.get(message.id);
     // A dropped request was never sent either: whoever answers that is not counting with us.
     if (asked === undefined)
-      throw new FrameError(
-        "malformed",
-        `an answer to a request that was never sent, id ${message.id}`,
-      );
+      throw new FrameError("malformed", `an answer to a request that was never sent, id ${message.id}`);
     if (!asked.settled) {
       asked.settled = true;
       asked.stopDeadline();
@@ -249,12 +238,7 @@ export class Link implements Answerable {
         asked.resolve(message.body);
       } else {
         const kind = message.kind === "refused" ? "not-sent" : "lost";
-        asked.reject(
-          new TransportError(
-            kind,
-            `${this.#needs.peer} ${message.kind} the request: ${message.reason}`,
-          ),
-        );
+        asked.reject(new TransportError(kind, `${this.#needs.peer} ${message.kind} the request: ${message.reason}`));
       }
     }
     this.#freeSlot(message.id, asked);
@@ -293,11 +277,9 @@ export class Link implements Answerable {
     this.#waitingTicks = 0;
     onHeard();
     try {
-      for (const chunk of chunks)
-        this.#reader.read(chunk, clock.now(), (message) => this.#handle(message));
+      for (const chunk of chunks) this.#reader.read(chunk, clock.now());
     } catch (error) {
-      if (error instanceof FrameError)
-        onProblem({ kind: "bad-frames", peer, message: error.message });
+      if (error instanceof FrameError) onProblem({ kind: "bad-frames", peer, message: error.message });
       this.abort(describe(error));
     }
   }
@@ -318,7 +300,9 @@ export class Link implements Answerable {
       case "bye":
         this.#heardBye = true;
         return this.#closeIfDone();
-      default:
+      case "response":
+      case "failed":
+      case "refused":
         return this.#answered(message);
     }
   }
@@ -369,39 +353,30 @@ export class Link implements Answerable {
   }
 
   #closeIfDone(): void {
-    if (
-      !this.#saidBye ||
-      !this.#heardBye ||
-      this.#asked.size > 0 ||
-      this.#backlog.size > 0 ||
-      !this.settled
-    )
-      return;
+    if (!this.#saidBye || !this.#heardBye || this.#asked.size > 0 || this.#backlog.size > 0 || !this.settled) return;
     this.#end("replaced by another stream");
   }
 
-  /** Watches for silence; counts its own calls, not the clock, so that a process that slept does not blame its peers. */
+  /** Call every `pingMs`. Watches for silence; counts its own calls, not the clock, so that a process that slept does not blame its peers. */
   tick(): void {
-    if (this.#closed || this.#paused) return;
+    if (this.#closed) return;
+    const { silentMs, pingMs } = this.#needs.limits;
+    this.#blockedTicks = this.#blocked ? this.#blockedTicks + 1 : 0;
+    if (this.#blockedTicks * pingMs > silentMs) return this.#giveUp("takes no bytes");
+    // Whom we do not read we cannot hear.
+    if (this.#paused) return;
     const waiting = this.#asked.size > 0 || this.#pingDue;
     this.#silentTicks += 1;
     this.#waitingTicks = waiting ? this.#waitingTicks + 1 : 0;
-    this.#blockedTicks = this.#blocked ? this.#blockedTicks + 1 : 0;
-    if (this.#waitingTicks > ticksPerSilence || this.#blockedTicks > ticksPerSilence) {
-      const message =
-        this.#blockedTicks > ticksPerSilence
-          ? "takes no bytes"
-          : "is silent, although an answer is due";
-      this.#needs.onProblem({ kind: "silent", peer: this.#needs.peer, message });
-      return this.abort(`the peer ${message}`);
-    }
-    if (
-      !this.#pingDue &&
-      (this.#waitingTicks >= ticksPerSilence / 2 || this.#silentTicks >= idleTicksMax)
-    ) {
-      this.#pingDue = true;
-      this.#write({ kind: "ping", id: 0 });
-    }
+    if (this.#waitingTicks * pingMs > silentMs) return this.#giveUp("is silent, although an answer is due");
+    if (this.#pingDue || (!waiting && this.#silentTicks < idleTicksMax)) return;
+    this.#pingDue = true;
+    this.#write({ kind: "ping", id: 0 });
+  }
+
+  #giveUp(reason: string): void {
+    this.#needs.onProblem({ kind: "silent", peer: this.#needs.peer, message: `the peer ${reason}` });
+    this.abort(`the peer ${reason}`);
   }
 
   /** Cuts the connection, not only the stream: whoever broke the rules or went silent shall not go on by another stream. */
@@ -434,12 +409,8 @@ export class Link implements Answerable {
     asked.settled = true;
     asked.stopDeadline();
     const sent = asked.outgoing?.state === "sent";
-    const text = sent
-      ? "connection lost before the answer"
-      : "connection lost before the request was sent";
-    asked.reject(
-      new TransportError(sent ? "lost" : "not-sent", `${text}, ${this.#needs.peer}: ${reason}`),
-    );
+    const text = sent ? "connection lost before the answer" : "connection lost before the request was sent";
+    asked.reject(new TransportError(sent ? "lost" : "not-sent", `${text}, ${this.#needs.peer}: ${reason}`));
   }
 }
 

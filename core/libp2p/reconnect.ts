@@ -47,7 +47,9 @@ export class Reconnect {
       if (id === this.#needs.self) continue;
       const known = this.#kept.get(id);
       if (known !== undefined) {
+        const moved = known.addresses.join() !== addresses.join();
         known.addresses = addresses;
+        if (moved && !known.connected && !known.dialling) this.#schedule(id, known, 0);
         continue;
       }
       const connected = this.#needs.isConnected(id);
@@ -94,8 +96,7 @@ export class Reconnect {
     kept.failures = lasted ? 0 : kept.failures + 1;
     // Both ends notice at once; the one with the larger id lets the other dial first, which saves a second connection.
     const headStartMs = self < id ? 0 : limits.redialMsMin / 2;
-    if (!kept.dialling)
-      this.#schedule(id, kept, kept.failures <= 1 ? headStartMs : this.#backoffMs(kept));
+    if (!kept.dialling) this.#schedule(id, kept, kept.failures <= 1 ? headStartMs : this.#backoffMs(kept));
   }
 
   stop(): void {
@@ -115,8 +116,7 @@ export class Reconnect {
       await this.#needs.connect(id, kept.addresses);
     } catch (error) {
       const message = describe(error);
-      if (message !== kept.lastProblem)
-        this.#needs.onProblem({ kind: "unreachable", peer: id, message });
+      if (message !== kept.lastProblem) this.#needs.onProblem({ kind: "unreachable", peer: id, message });
       kept.lastProblem = message;
     }
     kept.dialling = false;

@@ -25,7 +25,7 @@ transportConformance("memory transport", () => {
 });
 
 /** Timers that fire in order of (time, sequence) when asked. */
-function manualClock(): { clock: Clock; run(): Promise<void> } {
+function manualClock(): { clock: Clock; run: () => Promise<void> } {
   let nowMs = 0;
   let sequence = 0;
   const timers: { atMs: number; order: number; run: () => void }[] = [];
@@ -78,10 +78,7 @@ it("the same seed gives the same trace, loss and delays included", async () => {
   const trace = await lossyRun(42);
   assert.deepEqual(await lossyRun(42), trace);
   assert.notDeepEqual(await lossyRun(43), trace);
-  assert.ok(
-    trace.some((line) => line.includes("no answer")) &&
-      trace.some((line) => line.includes("answered")),
-  );
+  assert.ok(trace.some((line) => line.includes("no answer")) && trace.some((line) => line.includes("answered")));
 });
 
 it("a cut ends what waits as lost and lets nothing through until it is healed", async () => {
