@@ -16,15 +16,14 @@ import { endOfTurn } from "./end-of-turn.ts";
 import type { Answerable, Inbox } from "./inbox.ts";
 import type { TransportLimits } from "./limits.ts";
 import { describe, type OnProblem } from "./problem.ts";
+import { Silence } from "./silence.ts";
 
 /** One write: large enough to make encryption and system calls cheap, small enough for a slow link to get on with. */
 const writeBytes = 64 * 1024;
 /** A paused stream still receives what the peer's window allowed (yamux: 16 MiB at most); libp2p resets it above this. */
 const pausedBytesMax = 32 * 1024 * 1024;
 /** What a request costs beside its body, about. */
-const askedBytes = 256;
-/** An idle link is pinged every so many ticks, so that a dead one is found before a request needs it. */
-const idleTicksMax = 60;
+const askedOverheadBytes = 256;
 
 export interface LinkNeeds {
   readonly stream: Stream;
@@ -41,7 +40,7 @@ export interface LinkNeeds {
   readonly onClosed: (link: Link) => void;
 }
 
-/** A request of ours. `backlog`: it has no id yet; `open`: it may have been sent; settled ones still hold their id. */
+/** A request of ours. It has no id before `outgoing`; one that timed out after that holds its id until the peer answers. */
 interface Asked {
   readonly body: Uint8Array;
   /** Memory that it costs. */
@@ -62,6 +61,7 @@ export class Link implements Answerable {
   readonly #stream: Stream;
   readonly #reader: FrameReader;
   readonly #queue: FrameQueue;
+  readonly #silence: Silence;
   readonly #backlog = new Fifo<Asked>();
   #backlogBytes = 0;
   #backlogDead = 0;
@@ -79,11 +79,7 @@ export class Link implements Answerable {
   #closed = false;
   #saidBye = false;
   #heardBye = false;
-  #pingDue = false;
   #pongQueued = false;
-  #silentTicks = 0;
-  #waitingTicks = 0;
-  #blockedTicks = 0;
 
   constructor(needs: LinkNeeds) {
     this.#needs = needs;
@@ -92,6 +88,7 @@ export class Link implements Answerable {
     this.#stream = needs.stream;
     this.#reader = new FrameReader(needs.limits, (message) => this.#handle(message));
     this.#queue = new FrameQueue(needs.limits);
+    this.#silence = new Silence(needs.limits);
     this.#stream.maxReadBufferLength = pausedBytesMax;
     this.#stream.addEventListener("message", ({ data }) => this.#receive(data instanceof Uint8Array ? [data] : data));
     this.#stream.addEventListener("drain", () => this.#drained());
@@ -136,7 +133,7 @@ export class Link implements Answerable {
       const deadlineMs = clock.now() + timeoutMs;
       const asked: Asked = {
         body,
-        bytes: body.length + askedBytes,
+        bytes: body.length + askedOverheadBytes,
         deadlineMs,
         resolve,
         reject,
@@ -170,7 +167,6 @@ export class Link implements Answerable {
         if (this.#asked.size >= limits.requestsInFlightMax) break;
         if (this.#asked.size > 0 && this.#askedBytes + next.body.length > limits.requestBytesInFlightMax) break;
         const id = this.#freeId();
-        if (this.#asked.size === 0) this.#waitingTicks = 0;
         this.#asked.set(id, next);
         this.#askedBytes += next.body.length;
         this.#backlogBytes -= next.bytes;
@@ -273,8 +269,7 @@ export class Link implements Answerable {
   #receive(chunks: Iterable<Uint8Array>): void {
     if (this.#closed) return;
     const { clock, onHeard, peer, onProblem } = this.#needs;
-    this.#silentTicks = 0;
-    this.#waitingTicks = 0;
+    this.#silence.heard();
     onHeard();
     try {
       for (const chunk of chunks) this.#reader.read(chunk, clock.now());
@@ -295,8 +290,7 @@ export class Link implements Answerable {
         this.#pongQueued = true;
         return;
       case "pong":
-        this.#pingDue = false;
-        return;
+        return this.#silence.pong();
       case "bye":
         this.#heardBye = true;
         return this.#closeIfDone();
@@ -339,7 +333,7 @@ export class Link implements Answerable {
   #drained(): void {
     if (!this.#blocked) return;
     this.#blocked = false;
-    this.#blockedTicks = 0;
+    this.#silence.drained();
     this.#flush();
   }
 
@@ -357,26 +351,19 @@ export class Link implements Answerable {
     this.#end("replaced by another stream");
   }
 
-  /** Call every `pingMs`. Watches for silence; counts its own calls, not the clock, so that a process that slept does not blame its peers. */
+  /** Call every `pingMs`. */
   tick(): void {
     if (this.#closed) return;
-    const { silentMs, pingMs } = this.#needs.limits;
-    this.#blockedTicks = this.#blocked ? this.#blockedTicks + 1 : 0;
-    if (this.#blockedTicks * pingMs > silentMs) return this.#giveUp("takes no bytes");
-    // Whom we do not read we cannot hear.
-    if (this.#paused) return;
-    const waiting = this.#asked.size > 0 || this.#pingDue;
-    this.#silentTicks += 1;
-    this.#waitingTicks = waiting ? this.#waitingTicks + 1 : 0;
-    if (this.#waitingTicks * pingMs > silentMs) return this.#giveUp("is silent, although an answer is due");
-    if (this.#pingDue || (!waiting && this.#silentTicks < idleTicksMax)) return;
-    this.#pingDue = true;
-    this.#write({ kind: "ping", id: 0 });
-  }
-
-  #giveUp(reason: string): void {
-    this.#needs.onProblem({ kind: "silent", peer: this.#needs.peer, message: `the peer ${reason}` });
-    this.abort(`the peer ${reason}`);
+    const verdict = this.#silence.tick({
+      answerDue: this.#asked.size > 0,
+      blocked: this.#blocked,
+      paused: this.#paused,
+    });
+    if (verdict === "ping") this.#write({ kind: "ping", id: 0 });
+    if (verdict !== "silent" && verdict !== "not-reading") return;
+    const message = verdict === "silent" ? "the peer is silent, although an answer is due" : "the peer takes no bytes";
+    this.#needs.onProblem({ kind: "silent", peer: this.#needs.peer, message });
+    this.abort(message);
   }
 
   /** Cuts the connection, not only the stream: whoever broke the rules or went silent shall not go on by another stream. */
