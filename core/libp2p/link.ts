@@ -1,16 +1,15 @@
 /**
- * One framed stream with one peer: requests of both directions, their answers, and what is needed to notice that the
- * other end is gone.
+ * One framed stream with one peer: requests of both directions, their answers, and the end of it.
  *
- * Invariants: every request settles exactly once; it rejects as `not-sent` only if its last byte was never given to the
- * stream, or the peer said that it was not begun; every queue is bounded (see `TransportLimits`).
+ * Invariants: all frames of a turn share few writes, and none is written while the stream says stop; what does not keep
+ * to the format, or is silent, loses its connection; every queue is bounded (see `TransportLimits`).
  */
 import type { Connection, Stream } from "@libp2p/interface";
 import type { NodeId } from "../identity.ts";
-import { TransportError, type Clock, type Stop } from "../ports.ts";
-import { Fifo } from "../rpc/fifo.ts";
+import { TransportError, type Clock } from "../ports.ts";
 import { FrameQueue, type Outgoing } from "../rpc/frame-queue.ts";
 import { FrameError, FrameReader, type Message } from "../rpc/frames.ts";
+import { Asking } from "./asking.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { endOfTurn } from "./end-of-turn.ts";
 import type { Answerable, Inbox } from "./inbox.ts";
@@ -22,8 +21,6 @@ import { Silence } from "./silence.ts";
 const writeBytes = 64 * 1024;
 /** A paused stream still receives what the peer's window allowed (yamux: 16 MiB at most); libp2p resets it above this. */
 const pausedBytesMax = 32 * 1024 * 1024;
-/** What a request costs beside its body, about. */
-const askedOverheadBytes = 256;
 
 export interface LinkNeeds {
   readonly stream: Stream;
@@ -40,20 +37,6 @@ export interface LinkNeeds {
   readonly onClosed: (link: Link) => void;
 }
 
-/** A request of ours. It has no id before `outgoing`; one that timed out after that holds its id until the peer answers. */
-interface Asked {
-  readonly body: Uint8Array;
-  /** Memory that it costs. */
-  readonly bytes: number;
-  readonly deadlineMs: number;
-  readonly resolve: (body: Uint8Array) => void;
-  readonly reject: (error: TransportError) => void;
-  stopDeadline: Stop;
-  sentMs: number;
-  outgoing: Outgoing | undefined;
-  settled: boolean;
-}
-
 export class Link implements Answerable {
   readonly connection: Connection;
   readonly openedMs: number;
@@ -62,15 +45,9 @@ export class Link implements Answerable {
   readonly #reader: FrameReader;
   readonly #queue: FrameQueue;
   readonly #silence: Silence;
-  readonly #backlog = new Fifo<Asked>();
-  #backlogBytes = 0;
-  #backlogDead = 0;
-  /** By id, in the order of sending: the first waits longest. */
-  readonly #asked = new Map<number, Asked>();
-  #askedBytes = 0;
+  readonly #asking: Asking;
   /** Requests of the peer that have no answer yet. */
   #owed = 0;
-  #nextId = 0;
   #flushing = false;
   /** `send` said stop; nothing more until `drain`. */
   #blocked = false;
@@ -88,6 +65,7 @@ export class Link implements Answerable {
     this.#stream = needs.stream;
     this.#reader = new FrameReader(needs.limits, (message) => this.#handle(message));
     this.#queue = new FrameQueue(needs.limits);
+    this.#asking = new Asking({ ...needs, queue: this.#queue, write: (message) => this.#write(message) });
     this.#silence = new Silence(needs.limits);
     this.#stream.maxReadBufferLength = pausedBytesMax;
     this.#stream.addEventListener("message", ({ data }) => this.#receive(data instanceof Uint8Array ? [data] : data));
@@ -116,128 +94,15 @@ export class Link implements Answerable {
     return this.#saidBye;
   }
 
-  /** Requests that timed out count: of a dead peer, no answer comes to any. */
   get waitingSinceMs(): number | undefined {
-    for (const { sentMs } of this.#asked.values()) return sentMs;
-    return undefined;
+    return this.#asking.waitingSinceMs;
   }
 
   // -- Asking -------------------------------------------------------------------------------------------------------
 
   request(body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-    const { limits, clock, deadlines, peer } = this.#needs;
-    const refusal = this.#refusalOf(body, limits);
-    if (refusal !== undefined)
-      return Promise.reject(new TransportError("not-sent", `request to ${peer} not sent: ${refusal}`));
-    return new Promise((resolve, reject) => {
-      const deadlineMs = clock.now() + timeoutMs;
-      const asked: Asked = {
-        body,
-        bytes: body.length + askedOverheadBytes,
-        deadlineMs,
-        resolve,
-        reject,
-        stopDeadline: noStop,
-        sentMs: 0,
-        outgoing: undefined,
-        settled: false,
-      };
-      asked.stopDeadline = deadlines.add(deadlineMs, () => this.#expire(asked, timeoutMs));
-      this.#backlog.push(asked);
-      this.#backlogBytes += asked.bytes;
-      this.#admit();
-    });
-  }
-
-  #refusalOf(body: Uint8Array, limits: TransportLimits): string | undefined {
-    if (this.#closed) return "the link is closed";
-    if (body.length > limits.messageBytesMax)
-      return `${body.length} bytes, at most ${limits.messageBytesMax} are allowed`;
-    const waiting = this.#queue.bytes + this.#backlogBytes;
-    return waiting + body.length > limits.outboundBytesMax ? `overloaded, ${waiting} bytes wait already` : undefined;
-  }
-
-  /** Moves requests from the backlog to the wire while the peer's window has room. */
-  #admit(): void {
-    const { limits, clock } = this.#needs;
-    for (let next = this.#backlog.peek(); next !== undefined; next = this.#backlog.peek()) {
-      if (next.settled) {
-        this.#backlogDead -= 1;
-      } else {
-        if (this.#asked.size >= limits.requestsInFlightMax) break;
-        if (this.#asked.size > 0 && this.#askedBytes + next.body.length > limits.requestBytesInFlightMax) break;
-        const id = this.#freeId();
-        this.#asked.set(id, next);
-        this.#askedBytes += next.body.length;
-        this.#backlogBytes -= next.bytes;
-        next.sentMs = clock.now();
-        next.outgoing = this.#write({
-          kind: "request",
-          id,
-          deadlineMs: next.deadlineMs,
-          body: next.body,
-        });
-      }
-      this.#backlog.shift();
-    }
-  }
-
-  #freeId(): number {
-    do this.#nextId = (this.#nextId + 1) >>> 0;
-    while (this.#asked.has(this.#nextId));
-    return this.#nextId;
-  }
-
-  #expire(asked: Asked, timeoutMs: number): void {
-    if (asked.settled) return;
-    asked.settled = true;
-    const { outgoing } = asked;
-    const text = `no answer from ${this.#needs.peer} in ${timeoutMs} ms`;
-    if (outgoing === undefined) {
-      this.#forget(asked);
-      asked.reject(new TransportError("not-sent", `${text}: the request still waited to be sent`));
-    } else if (this.#queue.drop(outgoing)) {
-      this.#freeSlot(outgoing.message.id, asked);
-      asked.reject(new TransportError("not-sent", `${text}: the request still waited to be sent`));
-    } else {
-      // It keeps its slot until the peer answers: the peer counts it too.
-      asked.reject(new TransportError("lost", text));
-    }
-  }
-
-  /** Takes an expired request out of the backlog, in batches so that it stays cheap. */
-  #forget(asked: Asked): void {
-    this.#backlogBytes -= asked.bytes;
-    this.#backlogDead += 1;
-    if (this.#backlogDead * 2 <= this.#backlog.size) return;
-    this.#backlog.filter(({ settled }) => !settled);
-    this.#backlogDead = 0;
-  }
-
-  #freeSlot(id: number, asked: Asked): void {
-    this.#asked.delete(id);
-    this.#askedBytes -= asked.body.length;
-    this.#admit();
-    this.#closeIfDone();
-  }
-
-  #answered(message: Message & { kind: "response" | "failed" | "refused" }): void {
-    const asked = this.#asked.get(message.id);
-    // A dropped request was never sent either: whoever answers that is not counting with us.
-    if (asked === undefined)
-      throw new FrameError("malformed", `an answer to a request that was never sent, id ${message.id}`);
-    if (!asked.settled) {
-      asked.settled = true;
-      asked.stopDeadline();
-      if (message.kind === "response") {
-        this.#needs.onRoundTrip(this.#needs.clock.now() - asked.sentMs);
-        asked.resolve(message.body);
-      } else {
-        const kind = message.kind === "refused" ? "not-sent" : "lost";
-        asked.reject(new TransportError(kind, `${this.#needs.peer} ${message.kind} the request: ${message.reason}`));
-      }
-    }
-    this.#freeSlot(message.id, asked);
+    if (this.#closed) return Promise.reject(new TransportError("not-sent", `not connected to ${this.#needs.peer}`));
+    return this.#asking.ask(body, timeoutMs);
   }
 
   // -- Answering ----------------------------------------------------------------------------------------------------
@@ -297,7 +162,8 @@ export class Link implements Answerable {
       case "response":
       case "failed":
       case "refused":
-        return this.#answered(message);
+        this.#asking.answered(message);
+        return this.#closeIfDone();
     }
   }
 
@@ -347,7 +213,7 @@ export class Link implements Answerable {
   }
 
   #closeIfDone(): void {
-    if (!this.#saidBye || !this.#heardBye || this.#asked.size > 0 || this.#backlog.size > 0 || !this.settled) return;
+    if (!this.#saidBye || !this.#heardBye || !this.#asking.idle || !this.settled) return;
     this.#end("replaced by another stream");
   }
 
@@ -355,7 +221,7 @@ export class Link implements Answerable {
   tick(): void {
     if (this.#closed) return;
     const verdict = this.#silence.tick({
-      answerDue: this.#asked.size > 0,
+      answerDue: this.#asking.answerDue,
       blocked: this.#blocked,
       paused: this.#paused,
     });
@@ -383,22 +249,8 @@ export class Link implements Answerable {
     this.#closed = true;
     // Half-closes, flushing; a stream that is dead already rejects, which is what we want of it.
     this.#stream.close().catch(() => undefined);
-    for (const asked of this.#asked.values()) this.#rejectEnded(asked, reason);
-    for (let asked = this.#backlog.shift(); asked !== undefined; asked = this.#backlog.shift())
-      this.#rejectEnded(asked, reason);
-    this.#asked.clear();
+    this.#asking.end(reason);
     this.#needs.inbox.begin();
     this.#needs.onClosed(this);
   }
-
-  #rejectEnded(asked: Asked, reason: string): void {
-    if (asked.settled) return;
-    asked.settled = true;
-    asked.stopDeadline();
-    const sent = asked.outgoing?.state === "sent";
-    const text = sent ? "connection lost before the answer" : "connection lost before the request was sent";
-    asked.reject(new TransportError(sent ? "lost" : "not-sent", `${text}, ${this.#needs.peer}: ${reason}`));
-  }
 }
-
-const noStop: Stop = () => undefined;

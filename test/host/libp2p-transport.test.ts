@@ -113,7 +113,9 @@ describe("libp2p transport", () => {
       nodes.start("over-a", { requestsInFlightMax: 4000 }),
       nodes.start("over-b", { requestsInFlightMax: 8, handlersMax: 2 }),
     ]);
+    let mostUnread = 0;
     b.transport.serve(async (_from, body) => {
+      for (const { readBufferLength } of requestStreams(b, a)) mostUnread = Math.max(mostUnread, readBufferLength);
       await new Promise((resolve) => setImmediate(resolve));
       return body.subarray(0, 4);
     });
@@ -121,6 +123,8 @@ describe("libp2p transport", () => {
     const body = pattern(4096);
     const all = await Promise.all(Array.from({ length: 3000 }, () => a.transport.request(to, body, 60_000)));
     assert.equal(all.length, 3000);
+    // 12 MiB were asked at once; unread is what the stream's window lets through, 1 MiB.
+    assert.ok(mostUnread <= 2 * 1024 * 1024, `${mostUnread} bytes unread at the peer`);
     assert.ok(
       b.problems.length > 0 && b.problems.every(({ kind }) => kind === "overrun"),
       JSON.stringify(b.problems[0]),
