@@ -64,7 +64,7 @@ export class Reconnect {
         lastProblem: "",
       };
       this.#kept.set(id, kept);
-      if (!connected) this.#schedule(id, kept, 0);
+      if (!connected) this.#schedule(id, kept, this.#headStartMs(id));
     }
   }
 
@@ -83,7 +83,7 @@ export class Reconnect {
   changed(id: NodeId, connected: boolean): void {
     const kept = this.#kept.get(id);
     if (kept === undefined || kept.connected === connected) return;
-    const { clock, limits, self } = this.#needs;
+    const { clock, limits } = this.#needs;
     kept.connected = connected;
     if (connected) {
       kept.connectedMs = clock.now();
@@ -94,9 +94,7 @@ export class Reconnect {
     // A connection that lasts shows that the peer is well; one that breaks at once must not be redialled in a loop.
     const lasted = clock.now() - kept.connectedMs >= limits.redialMsMax;
     kept.failures = lasted ? 0 : kept.failures + 1;
-    // Both ends notice at once; the one with the larger id lets the other dial first, which saves a second connection.
-    const headStartMs = self < id ? 0 : limits.redialMsMin / 2;
-    if (!kept.dialling) this.#schedule(id, kept, kept.failures <= 1 ? headStartMs : this.#backoffMs(kept));
+    if (!kept.dialling) this.#schedule(id, kept, kept.failures <= 1 ? this.#headStartMs(id) : this.#backoffMs(kept));
   }
 
   stop(): void {
@@ -123,6 +121,11 @@ export class Reconnect {
     if (kept.connected || this.#kept.get(id) !== kept) return;
     kept.failures += 1;
     this.#schedule(id, kept, this.#backoffMs(kept));
+  }
+
+  /** Where both ends begin at the same moment, the smaller id dials first: that saves a second connection. */
+  #headStartMs(id: NodeId): number {
+    return this.#needs.self < id ? 0 : this.#needs.limits.redialMsMin / 2;
   }
 
   /** Doubles from min to max; half of it is chance, so that a host that returns is not dialled by all at once. */

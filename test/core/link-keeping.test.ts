@@ -11,8 +11,8 @@ import { RoundTrips } from "../../core/libp2p/round-trips.ts";
 import { Silence } from "../../core/libp2p/silence.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
-const self = "self" as NodeId;
-const peer = "peer" as NodeId;
+const self = "first" as NodeId;
+const peer = "second" as NodeId;
 
 function reconnecting(connect: (n: number) => Promise<void>): {
   clock: ManualClock;
@@ -81,6 +81,13 @@ describe("reconnect", () => {
     }
     await clock.advance(1000);
     assert.equal(triesMs.length, 2, "a connection that broke 20 times is left alone for a while");
+  });
+
+  it("lets a peer of smaller id dial first, so that two that start together meet on one connection", async () => {
+    const { clock, reconnect, triesMs } = reconnecting(refused);
+    reconnect.keep(new Map([["earlier" as NodeId, ["a"]]]));
+    await clock.advance(60);
+    assert.deepEqual(triesMs, [50]);
   });
 
   it("leaves alone whom it no longer keeps, and itself", async () => {
