@@ -24,7 +24,7 @@ import { decodeUtf8, encodeUtf8 } from "lib0/string";
 export const requestProtocol = "/everwrite/1/requests";
 
 /** A body above this travels in pieces, so that a big state does not hold up the small requests behind it. */
-export const frameBodyBytesMax = 256 * 1024;
+const frameBodyBytesMax = 256 * 1024;
 /** Bodies of one direction that may be under way in pieces at the same time. */
 export const bodiesInPiecesMax = 4;
 /** A reason is for people; longer ones are cut. */
