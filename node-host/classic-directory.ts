@@ -55,7 +55,9 @@ export async function setAside(directory: string): Promise<string> {
   try {
     await rename(directory, aside);
   } catch (error: unknown) {
-    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, { cause: error });
+    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, {
+      cause: error,
+    });
   }
   return aside;
 }

@@ -65,8 +65,12 @@ async function start(
   const transport = libp2pTransport({
     libp2p,
     clock: systemClock,
-    onProblem: (problem) =>
-      telemetry.event({ kind: "peer-problem", id: problem.peer, problem: problem.kind, reason: problem.message }),
+    onProblem: ({ kind, peer, message }) =>
+      telemetry.event(
+        kind === "bad-frames"
+          ? { kind: "bad-frame", from: peer, reason: message }
+          : { kind: "peer-problem", id: peer, problem: kind, reason: message },
+      ),
   });
   await transport.start();
   stops.push(() => transport.stop());

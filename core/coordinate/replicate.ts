@@ -9,7 +9,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import { healthyTargets } from "../placement/preference-list.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type WriteAck, type WriteNeeds, type WriteOutcome, WriteTally } from "../quorum/write-tally.ts";
-import { call, methods } from "../rpc/rpc.ts";
+import { callEncoded, encodeCall, methods } from "../rpc/rpc.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 /** Whom a write goes to, decided before it is minted so that the own hints are in the batch of the mint. */
@@ -69,6 +69,12 @@ export interface Replicated {
 export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
   const { cluster, clock } = deps;
   const tally = new WriteTally(write.plan.view, write.needs);
+  // Owners get the same bytes, a stand-in its own.
+  const forOwners = encodeCall(methods.replicate, requestOf(deps, located, write.state));
+  const bodyFor = (standsFor: NodeId | undefined): Uint8Array =>
+    standsFor === undefined
+      ? forOwners
+      : encodeCall(methods.replicate, { ...requestOf(deps, located, write.state), hintFor: standsFor });
   const asked = new Set([cluster.self, ...write.plan.targets.map(({ node }) => node)]);
   return new Promise((resolve) => {
     let settled = false;
@@ -80,7 +86,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
       try {
-        settle(tally.ack(node, await sendState(deps, located, { to: node, state: write.state, standsFor })));
+        settle(tally.ack(node, await sendState(deps, node, { standsFor, body: bodyFor(standsFor) })));
       } catch (error: unknown) {
         await passOn(node, standsFor ?? node, error);
       }
@@ -128,19 +134,21 @@ export async function oweTo(
   }
 }
 
-async function sendState(
+function requestOf(
   deps: CoordinateDeps,
-  located: LocatedKey,
-  { to, state, standsFor }: { to: NodeId; state: Uint8Array; standsFor: NodeId | undefined },
+  { key }: LocatedKey,
+  state: Uint8Array,
+): Parameters<typeof methods.replicate.request.encode>[0] {
+  return { view: deps.exchange.view(), key, state };
+}
+
+async function sendState(
+  { transport, config, telemetry }: CoordinateDeps,
+  to: NodeId,
+  { standsFor, body }: { readonly standsFor: NodeId | undefined; readonly body: Uint8Array },
 ): Promise<WriteAck> {
-  const request = {
-    view: deps.exchange.view(),
-    key: located.key,
-    state,
-    ...(standsFor === undefined ? {} : { hintFor: standsFor }),
-  };
-  const { role } = await call(deps.transport, to, methods.replicate, request, deps.config.replicaTimeoutMs);
+  const { role } = await callEncoded(transport, to, methods.replicate, body, config.replicaTimeoutMs);
   if (role !== "hint") return { kind: "held", state: role };
-  deps.telemetry.event({ kind: "hint-stored", for: standsFor ?? to, at: to });
+  telemetry.event({ kind: "hint-stored", for: standsFor ?? to, at: to });
   return { kind: "hint", for: standsFor ?? to };
 }

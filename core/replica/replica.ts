@@ -167,7 +167,7 @@ export class Replica {
       const kept = await this.hints.statesOf(located);
       const held = kept.map(decodeVersioned).reduce(merge, before.state);
       const minted = this.#mint(located, held, event);
-      const after = minted.state === before.state ? before : cached(minted.state);
+      const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
       const hints = await this.#hintOperations(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
       if (role === "none") await this.#flush(located, hints);
@@ -219,7 +219,8 @@ export class Replica {
     const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
     if (covers(held.vector, dot)) return { state: held, dot, stamp, writeIdIgnored };
     this.#checkSiblings(located.key, held, event);
-    const state = this.#truncated(located, mint(held, coverage, { ...value, kind, dot, stamp }));
+    const body = own(value.body);
+    const state = this.#truncated(located, mint(held, coverage, { ...value, body, kind, dot, stamp }));
     return { state, dot, stamp, writeIdIgnored };
   }
 
@@ -285,10 +286,13 @@ export class Replica {
     });
   }
 
+  /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
   #merged(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
     if (before === neverWritten) return new CachedState(incoming, encoded);
-    const state = merge(before.state, incoming);
-    return state === before.state ? before : cached(state);
+    const merged = merge(before.state, incoming);
+    if (merged === before.state) return before;
+    if (merge(incoming, before.state) === incoming) return new CachedState(incoming, encoded);
+    return encodedAnew(merged);
   }
 
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
@@ -353,15 +357,13 @@ export class Replica {
   }
 }
 
-function cached(state: Versioned): CachedState {
-  const encoded = encodeVersioned(state);
-  // Decoded anew, so that the bodies are views of the one copy that stays and do not keep request buffers alive.
-  return new CachedState(decodeVersioned(encoded), encoded);
+function encodedAnew(state: Versioned): CachedState {
+  return new CachedState(state, encodeVersioned(state));
 }
 
 /** Frames arrive many to a buffer: a view kept in the cache would keep all of it. */
-function own(encoded: Uint8Array): Uint8Array {
-  return encoded.slice();
+function own(bytes: Uint8Array): Uint8Array {
+  return bytes.slice();
 }
 
 function storeErrorOf(error: unknown): unknown {

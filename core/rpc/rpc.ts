@@ -72,7 +72,23 @@ export async function call<Request, Response>(
   request: Request,
   timeoutMs: number,
 ): Promise<Response> {
-  const answer = await transport.request(to, prefixed(method.number, method.request.encode(request)), timeoutMs);
+  return callEncoded(transport, to, method, encodeCall(method, request), timeoutMs);
+}
+
+/** A request's bytes, for a request that goes to several peers. */
+export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
+  return prefixed(method.number, method.request.encode(request));
+}
+
+/** As `call`, with a body of `encodeCall`. */
+export async function callEncoded<Response>(
+  transport: Transport,
+  to: NodeId,
+  method: Pick<Method<never, Response>, "name" | "response">,
+  body: Uint8Array,
+  timeoutMs: number,
+): Promise<Response> {
+  const answer = await transport.request(to, body, timeoutMs);
   try {
     if (answer[0] === ok) return method.response.decode(answer.subarray(1));
     if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer.subarray(1)));
