@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { StorageError } from "../core/ports.ts";
 import { codeOf, kindOf, storageError, textOf } from "./classic-errors.ts";
+import type { Database } from "./classic-format.ts";
+import { checkFormat } from "./classic-format.ts";
 import { damagedTables } from "./classic-tables.ts";
-
-export type Database = ClassicLevel<Uint8Array, Uint8Array>;
 
 /**
  * LevelDB checks little when it reads, and calls `abort()` on some damage (a zeroed page), while opening or at any later
@@ -36,15 +36,26 @@ export interface OpenedDirectory {
 export async function openDirectory(directory: string, headroomBytes: number): Promise<OpenedDirectory> {
   try {
     await mkdir(directory, { recursive: true });
-    if (!(await mustBeSetAside(directory))) return { database: await openDatabase(directory, headroomBytes) };
+    if (!(await mustBeSetAside(directory))) return { database: await openChecked(directory, headroomBytes) };
   } catch (error: unknown) {
     if (!isDamage(error)) throw storageError(error, "open", directory);
   }
   const setAsideAs = await setAside(directory);
   try {
-    return { database: await openDatabase(directory, headroomBytes), setAsideAs };
+    return { database: await openChecked(directory, headroomBytes), setAsideAs };
   } catch (error: unknown) {
     throw storageError(error, "open", directory);
+  }
+}
+
+async function openChecked(directory: string, headroomBytes: number): Promise<Database> {
+  const database = await openDatabase(directory, headroomBytes);
+  try {
+    await checkFormat(database);
+    return database;
+  } catch (error: unknown) {
+    await closeDatabase(database);
+    throw error;
   }
 }
 
@@ -55,7 +66,9 @@ export async function setAside(directory: string): Promise<string> {
   try {
     await rename(directory, aside);
   } catch (error: unknown) {
-    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, { cause: error });
+    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, {
+      cause: error,
+    });
   }
   return aside;
 }

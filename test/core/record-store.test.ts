@@ -57,7 +57,10 @@ test("callers gather while a flush is under way, and the next flush takes them a
   done.push(commit("b"), commit("c"));
   await microtasks();
   done.push(commit("d"));
-  assert.deepEqual(storage.flushes.map(({ keys }) => keys), [["a"]]);
+  assert.deepEqual(
+    storage.flushes.map(({ keys }) => keys),
+    [["a"]],
+  );
   await storage.flushes[0]!.end();
   assert.deepEqual(answered, ["a"]);
   assert.deepEqual(storage.flushes[1]!.keys, ["b", "c", "d"]);
@@ -120,7 +123,10 @@ test("one caller's operations lie in one batch, and callers keep their order (pr
           await storage.flushes[at]!.end();
         }
         await done;
-        assert.deepEqual(storage.flushes.flatMap(({ keys }) => keys), callers.flat());
+        assert.deepEqual(
+          storage.flushes.flatMap(({ keys }) => keys),
+          callers.flat(),
+        );
         for (const keys of callers) {
           const holders = storage.flushes.filter((flush) => keys.some((key) => flush.keys.includes(key)));
           assert.ok(holders.length <= 1, "a caller's operations were divided");
@@ -139,7 +145,10 @@ test("a flush is as durable as its strictest caller asks", async () => {
   void commit("c", 1, "synced");
   await storage.flushes[0]!.end();
   await storage.flushes[1]!.end();
-  assert.deepEqual(storage.flushes.map(({ durability }) => durability), ["buffered", "synced"]);
+  assert.deepEqual(
+    storage.flushes.map(({ durability }) => durability),
+    ["buffered", "synced"],
+  );
 });
 
 test("above its bytes the queue makes callers wait; none fails and the order stays", async () => {

@@ -10,7 +10,9 @@ import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { ClassicLevel } from "classic-level";
 import fc from "fast-check";
+import { crc32c } from "../../core/storage/crc32c.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
+import { damagedTables } from "../../node-host/classic-tables.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { bytes, del, hex, isKind, put, text } from "../conformance/storage.ts";
 import type { Verdict } from "./storage-child.ts";
@@ -49,7 +51,9 @@ describe("one process owns a directory", () => {
     let from = 0;
     const acknowledged: number[] = [];
     for (let round = 0; round < 5; round++) {
-      const writer = spawn(process.execPath, [child, "write", directory, String(from)], { stdio: ["ignore", "pipe", "inherit"] });
+      const writer = spawn(process.execPath, [child, "write", directory, String(from)], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       const lines = createInterface({ input: writer.stdout });
       const stopAt = acknowledged.length + 100 + round * 150;
       lines.on("line", (line) => {
@@ -61,7 +65,10 @@ describe("one process owns a directory", () => {
     }
     const store = new RecordStore(await openClassicStorage({ directory }));
     for (let index = 0; index < from; index++) {
-      const found = await store.getMany("objects", recordBatch(index).map(({ key }) => key));
+      const found = await store.getMany(
+        "objects",
+        recordBatch(index).map(({ key }) => key),
+      );
       const present = found.filter((value) => value !== undefined).length;
       assert.ok(present === 0 || present === 3, `batch ${index} was divided`);
       recordBatch(index).forEach(({ value }, at) => {
@@ -129,9 +136,7 @@ describe("damaged files", () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(), async (bit) => {
         const directory = damaged(isTable, flip(bit));
-        const storage = await openClassicStorage({ directory });
-        const named = await storage.damagedTables();
-        await storage.close();
+        const named = await damagedTables(directory);
         const found = runChild("check", directory, String(batches * 3)) as Verdict | undefined;
         rmSync(directory, { recursive: true });
         // LevelDB may abort on a damaged length: no value either.
@@ -151,12 +156,37 @@ describe("damaged files", () => {
     assert.deepEqual(found.scan, { right: batches * 3 - 1, wrong: 0, corrupt: 1, damaged: false });
   });
 
+  test("a block that LevelDB cannot decode: its records are corrupt by name, scans say damaged and give the others", async () => {
+    const firstBlock = { bytes: 0 };
+    const directory = damaged(isTable, (content) => {
+      firstBlock.bytes = firstBlockBytes(content);
+      return content.fill(0xff, firstBlock.bytes - 4, firstBlock.bytes);
+    });
+    const found = await check(directory, batches * 3);
+    assert.ok(
+      found.corrupt > 5 && found.corrupt < 40,
+      `${found.corrupt} records lay in a block of ${firstBlock.bytes} bytes`,
+    );
+    assert.equal(found.right, batches * 3 - found.corrupt);
+    assert.deepEqual(found.scan, { right: found.right, wrong: 0, corrupt: 0, damaged: true });
+    const store = new RecordStore(await openClassicStorage({ directory }));
+    const keys = Array.from({ length: batches * 3 }, (_, at) => recordKey(at));
+    const values = await store.getMany("objects", keys);
+    assert.equal(values.filter((value) => value === "corrupt").length, found.corrupt);
+    const backwards = await store.page("objects", { limit: 1_000, reverse: true, maxBytes: 10_000_000 });
+    assert.deepEqual([backwards.rows.length, backwards.damaged], [found.right, true]);
+    await store.close();
+  });
+
   test("a flipped byte in the log is reported, since acknowledged writes may be gone", async () => {
     const directory = temporaryDirectory();
     const store = new RecordStore(await openClassicStorage({ directory }));
     for (let index = 0; index < batches; index++) await store.commit(recordBatch(index));
     await store.close();
-    const log = join(directory, readdirSync(directory).find((name) => name.endsWith(".log"))!);
+    const log = join(
+      directory,
+      readdirSync(directory).find((name) => name.endsWith(".log"))!,
+    );
     writeFileSync(log, flip(20_000 * 8)(readFileSync(log)));
     const found = await check(directory, batches * 3);
     assert.ok(found.droppedLogBytes > 0);
@@ -189,7 +219,10 @@ describe("damaged files", () => {
   test("a table on which LevelDB aborts is found after two crashes, and set aside at the third start", () => {
     const directory = damaged(isTable, (content) => content.fill(0, 4_096, 12_288));
     const starts = [1, 2, 3].map(() => runChild("check", directory, String(batches * 3)) as Verdict | undefined);
-    assert.deepEqual(starts.map((found) => found?.setAside), [undefined, undefined, true]);
+    assert.deepEqual(
+      starts.map((found) => found?.setAside),
+      [undefined, undefined, true],
+    );
   });
 
   test("after three openings that did not end, the directory is given up; openings that were refused do not count", async () => {
@@ -215,6 +248,14 @@ describe("damaged files", () => {
     assert.deepEqual(setAsideIn(directory), []);
   });
 });
+
+/** The first end at which the checksum that follows is that of everything before it. */
+function firstBlockBytes(table: Buffer): number {
+  for (let end = 1; ; end++) {
+    const crc = crc32c(table.subarray(0, end + 1));
+    if (table.readUInt32LE(end + 1) === (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0) return end;
+  }
+}
 
 describe("a full disk", () => {
   const mebibyte = 1024 * 1024;
@@ -242,7 +283,13 @@ describe("a full disk", () => {
     await storage.batch([del(key(0))], "synced");
     disk.free = 20 * mebibyte;
     // What was seen is at most 200 ms old.
-    while (await storage.batch([put(key(0), kilobyte)], "synced").then(() => false, () => true)) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (
+      await storage.batch([put(key(0), kilobyte)], "synced").then(
+        () => false,
+        () => true,
+      )
+    )
+      await new Promise((resolve) => setTimeout(resolve, 20));
     await storage.close();
   });
 
@@ -276,4 +323,3 @@ describe("a full disk", () => {
     await again.close();
   });
 });
-
