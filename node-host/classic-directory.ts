@@ -42,6 +42,7 @@ export async function openDirectory(directory: string, headroomBytes: number): P
   }
   const setAsideAs = await setAside(directory);
   try {
+    await mkdir(directory);
     return { database: await openChecked(directory, headroomBytes), setAsideAs };
   } catch (error: unknown) {
     throw storageError(error, "open", directory);
@@ -49,7 +50,7 @@ export async function openDirectory(directory: string, headroomBytes: number): P
 }
 
 async function openChecked(directory: string, headroomBytes: number): Promise<Database> {
-  const database = await openDatabase(directory, headroomBytes);
+  const database = await openDatabase(directory, headroomBytes, { createIfMissing: true });
   try {
     await checkFormat(database);
     return database;
@@ -74,11 +75,15 @@ export async function setAside(directory: string): Promise<string> {
 }
 
 /** Opens without the rescue above. Rejects with what LevelDB said. */
-export async function openDatabase(directory: string, headroomBytes: number): Promise<Database> {
-  await mkdir(directory, { recursive: true });
+export async function openDatabase(
+  directory: string,
+  headroomBytes: number,
+  /** False while running: if the directory has vanished under us, an empty one would pass for our data. */
+  { createIfMissing }: { createIfMissing: boolean },
+): Promise<Database> {
   const before = await readUnfinished(directory);
   await writeUnfinished(directory, { openings: before.openings + 1, runs: before.runs + 1 });
-  const database: Database = new ClassicLevel(directory, engineOptions(headroomBytes));
+  const database: Database = new ClassicLevel(directory, { ...engineOptions(headroomBytes), createIfMissing });
   try {
     await database.open();
   } catch (error: unknown) {
@@ -143,10 +148,10 @@ async function mustBeSetAside(directory: string): Promise<boolean> {
   return (await damagedTables(directory)).length > 0;
 }
 
-/** Without `CURRENT`, LevelDB would take the directory for a new one and delete the tables in it. */
+/** Without `CURRENT`, LevelDB would take the directory for a new one and delete the tables and logs in it. */
 async function isHeadless(directory: string): Promise<boolean> {
   const names = await readdir(directory);
-  return !names.includes("CURRENT") && names.some((name) => name.endsWith(".ldb"));
+  return !names.includes("CURRENT") && names.some((name) => /\.(ldb|log)$/.test(name));
 }
 
 /** A file that LevelDB knows of is not there: it says `io`, but no later opening will find it either. */

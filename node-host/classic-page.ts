@@ -58,7 +58,7 @@ async function salvage(database: Database, ns: Namespace, request: PageRequest):
   return entries;
 }
 
-/** Walks the page's stretch to its end inside LevelDB, asking for neither keys nor values: some 0.1 us a row. */
+/** Walks the page's stretch to its end inside LevelDB, asking for neither keys nor values: a tenth of the cost of reading them. */
 async function isWhole(database: Database, ns: Namespace, request: PageRequest, next: Uint8Array): Promise<boolean> {
   const { gte, lt } = request.reverse ? { gte: next, lt: request.lt } : { gte: request.gte, lt: next };
   const iterator = database.iterator({ ...rangeOf(ns, gte, lt), keys: false, values: false });

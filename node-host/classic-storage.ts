@@ -194,10 +194,10 @@ export class ClassicStorage implements Storage {
   }
 
   async #exchange(): Promise<void> {
-    await closeDatabase(this.#database);
-    this.#refuseIfClosed();
     try {
-      this.#database = await openDatabase(this.directory, this.#space.headroomBytes);
+      await closeDatabase(this.#database);
+      this.#refuseIfClosed();
+      this.#database = await openDatabase(this.directory, this.#space.headroomBytes, { createIfMissing: false });
     } catch (error: unknown) {
       throw storageError(error, "reopen", this.directory);
     }

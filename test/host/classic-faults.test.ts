@@ -313,6 +313,8 @@ describe("a full disk", () => {
       for (let at = 0; at < 20; at++) await storage.batch([put(bytes(at), large)], "synced");
     }, isKind("io"));
     assert.equal(hex(await storage.get("objects", text("before"))), hex(text("1")), "reads go on");
+    await assert.rejects(storage.batch([put(text("after"), text("2"))], "synced"), isKind("io"));
+    assert.equal(existsSync(directory), false, "a vanished directory is not replaced by an empty one");
     cpSync(elsewhere, directory, { recursive: true });
     await storage.batch([put(text("after"), text("2"))], "synced");
     assert.equal(hex(await storage.get("objects", text("before"))), hex(text("1")));
