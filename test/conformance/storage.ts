@@ -48,7 +48,7 @@ export async function scan(storage: Storage, ns: Namespace, request: PageRequest
 const pairs = (rows: readonly Row[]) => rows.map(({ key, value }) => `${hex(key)}=${hex(value)}`);
 
 export function storageConformance(name: string, open: () => Promise<Opened>): void {
-  describe(`${name} is a Storage`, () => {
+  describe(`${name} is a Storage`, { timeout: 60_000 }, () => {
     let opened: Opened;
     let storage: Storage;
     before(async () => {
