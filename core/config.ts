@@ -24,6 +24,7 @@ export type QuorumSpec = "one" | "quorum" | "all" | number;
 export interface NodeConfig {
   readonly r: QuorumSpec;
   readonly w: QuorumSpec;
+  /** `buffered` (paper 6.1): only the coordinator's copy is on the disk before the ack; the others are in memory. */
   readonly durability: "synced" | "buffered";
 
   // -- limits on what is stored
@@ -36,7 +37,6 @@ export interface NodeConfig {
   readonly siblingBytesMax: number;
   readonly clockEntriesMax: number;
   readonly clockDriftMaxMs: number;
-  readonly tombstoneGraceMs: number;
 
   // -- requests
   readonly requestTimeoutMs: number;
@@ -49,7 +49,6 @@ export interface NodeConfig {
 
   // -- replica
   readonly cacheBytesMax: number;
-  readonly hintBytesMax: number;
   readonly changeLogEntriesMax: number;
 
   // -- background
@@ -74,7 +73,6 @@ export const nodeDefaults: NodeConfig = {
   siblingBytesMax: 16_777_216, // one state must travel and be merged whole: keep it far below the 64 MiB message limit
   clockEntriesMax: 50, // the paper says "say 10"; entries are 20 bytes, and dropping one early can bring a value back
   clockDriftMaxMs: 60_000, // a stamp further ahead than this does not drag the clock along
-  tombstoneGraceMs: 86_400_000,
 
   requestTimeoutMs: 5_000,
   requestTimeoutMaxMs: 300_000,
@@ -85,7 +83,6 @@ export const nodeDefaults: NodeConfig = {
   requestsMax: 4_096, // coordinated at once; above it clients get `overloaded` instead of a queue that grows
 
   cacheBytesMax: 67_108_864, // states read again soon: saves the disk read of each read-modify-write
-  hintBytesMax: 1_073_741_824, // per target; above it the key is held, but no hint row is added
   changeLogEntriesMax: 16_384, // watchers that fall further behind list anew
 
   reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)

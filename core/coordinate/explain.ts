@@ -7,6 +7,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { locate, type LocatedKey, positionBytes } from "../placement/locate.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -69,7 +70,11 @@ async function look(deps: CoordinateDeps, id: NodeId, located: LocatedKey): Prom
   }
 }
 
+/** @throws StoreError `not-found` for an id that this node has never heard of */
 export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): PeerExplanation {
+  if (!cluster.roster.members.has(id) && cluster.health.state(id) === undefined) {
+    throw new StoreError("not-found", `${id} is no member, and no peer that this host has met`);
+  }
   const now = clock.now();
   const state = cluster.health.state(id);
   const connected = cluster.health.connected.has(id);

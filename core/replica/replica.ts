@@ -26,7 +26,14 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
-import { type Clock, type PageRequest, type Random, StorageError, type StorageOperation } from "../ports.ts";
+import {
+  type Clock,
+  type Durability,
+  type PageRequest,
+  type Random,
+  StorageError,
+  type StorageOperation,
+} from "../ports.ts";
 import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -132,7 +139,8 @@ export class Replica {
       const after = this.#merged(before, state, incoming);
       const heals = options.heals === true && this.#damaged.has(located.key);
       if (after !== before || heals) {
-        await this.#commit(located, { before, after }, heals ? [this.#damaged.mended(located)] : []);
+        const more = heals ? [this.#damaged.mended(located)] : [];
+        await this.#commit(located, { before, after, more }, this.#config.durability);
         if (heals) this.#damaged.forget(located.key);
       }
       return { role: this.#roleOf(located), held: after };
@@ -170,9 +178,10 @@ export class Replica {
       const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
       const hints = await this.#hintOperations(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
-      if (role === "none") await this.#flush(located, hints);
+      // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
+      if (role === "none") await this.#flush(located, hints, "synced");
       else if (after !== before || hints.operations.length > 0) {
-        await this.#commit(located, { before, after }, hints.operations);
+        await this.#commit(located, { before, after, more: hints.operations }, "synced");
         hints.committed();
       }
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
@@ -298,19 +307,24 @@ export class Replica {
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
-    { before, after }: { before: CachedState; after: CachedState },
-    more: readonly StorageOperation[],
+    change: {
+      readonly before: CachedState;
+      readonly after: CachedState;
+      readonly more: readonly StorageOperation[];
+    },
+    durability: Durability,
   ): Promise<void> {
+    const { before, after, more } = change;
     const operations: StorageOperation[] = [...more];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    await this.#flush(located, { operations, committed: () => {} });
+    await this.#flush(located, { operations, committed: () => {} }, durability);
     this.#cache.set(located.key, after);
-    if (before.encoded === undefined) this.keys.added(located.row);
+    if (before.encoded === undefined && !this.#damaged.has(located.key)) this.keys.added(located.row);
     if (after !== before) this.changes.append(located.key);
   }
 
   async #commitHints(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<void> {
-    await this.#flush(located, await this.#hintOperations(located, targets, state));
+    await this.#flush(located, await this.#hintOperations(located, targets, state), this.#config.durability);
   }
 
   async #hintOperations(
@@ -330,9 +344,10 @@ export class Replica {
   async #flush(
     located: LocatedKey,
     batch: { readonly operations: readonly StorageOperation[]; readonly committed: () => void },
+    durability: Durability,
   ): Promise<void> {
     try {
-      await this.#deps.records.commit(batch.operations, this.#config.durability);
+      await this.#deps.records.commit(batch.operations, durability);
     } catch (error: unknown) {
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
