@@ -64,6 +64,7 @@ export interface Row {
   readonly value: Uint8Array;
 }
 
+/** Some rows in order, and where to go on. */
 export interface Page {
   readonly rows: readonly Row[];
   /** Ask again with this as `gte` (or as `lt` when reverse); null at the end. */

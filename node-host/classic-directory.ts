@@ -61,7 +61,7 @@ async function openChecked(directory: string, headroomBytes: number): Promise<Da
 }
 
 /** Renames a damaged directory to `<directory>.damaged-<time>` and returns the new name. */
-export async function setAside(directory: string): Promise<string> {
+async function setAside(directory: string): Promise<string> {
   // Colons are not allowed in Windows file names.
   const aside = `${directory}.damaged-${new Date().toISOString().replaceAll(":", "-")}`;
   try {

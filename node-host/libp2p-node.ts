@@ -2,7 +2,6 @@
  * A libp2p node as a host needs it: TCP and WebSocket, noise, yamux, an identity that outlives the process.
  * It listens when returned; the transport of the store starts on it.
  */
-// oxlint-disable-next-line import/no-unassigned-import -- imported for its effect, before anything of libp2p
 import "./polyfill.ts";
 import { noise } from "@libp2p/noise";
 import { identify } from "@libp2p/identify";

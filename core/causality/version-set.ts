@@ -170,7 +170,7 @@ export function deleted(state: Versioned, nowMs: number): boolean {
   return state.values.some((value) => readsAsTombstone(value, nowMs));
 }
 
-export function readsAsTombstone(value: LiveValue, nowMs: number): boolean {
+function readsAsTombstone(value: LiveValue, nowMs: number): boolean {
   return value.tombstone || (value.expiresAtMs !== undefined && value.expiresAtMs <= nowMs);
 }
 

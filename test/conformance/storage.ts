@@ -32,7 +32,7 @@ export const del = (key: Uint8Array, ns: Namespace = "objects"): StorageOperatio
 export const isKind = (kind: string) => (error: unknown) => error instanceof StorageError && error.kind === kind;
 
 /** All rows of a range, page by page; checks what holds for every page. */
-export async function scan(storage: Storage, ns: Namespace, request: PageRequest): Promise<Row[]> {
+async function scan(storage: Storage, ns: Namespace, request: PageRequest): Promise<Row[]> {
   const rows: Row[] = [];
   let range: KeyRange = request;
   for (;;) {

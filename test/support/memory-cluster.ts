@@ -11,7 +11,7 @@ import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts
 import { eventually } from "./eventually.ts";
 import { realClock } from "./real-clock.ts";
 
-export const realRandom: Random = {
+const realRandom: Random = {
   next: () => Math.random(),
   bytes: (count) => Uint8Array.from(randomBytes(count)),
 };

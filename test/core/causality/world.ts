@@ -25,7 +25,7 @@ import {
 import { makeKey } from "../../../core/bytes/key.ts";
 import type { ActorId } from "../../../core/identity.ts";
 
-export const NODES = 4;
+const NODES = 4;
 const KEY = makeKey("carts", "alice");
 
 export type Step =
