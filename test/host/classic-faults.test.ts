@@ -21,9 +21,13 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 const child = new URL("./storage-child.js", import.meta.url).pathname;
 
-/** Runs the child to its end; undefined when it died. */
+/** Runs the child to its end; undefined when it died, or LevelDB went round in circles. */
 function runChild(...args: string[]): unknown {
-  const { stdout, status } = spawnSync(process.execPath, [child, ...args], { encoding: "utf8" });
+  const { stdout, status } = spawnSync(process.execPath, [child, ...args], {
+    encoding: "utf8",
+    timeout: 20_000,
+    killSignal: "SIGKILL",
+  });
   return status === 0 ? JSON.parse(stdout) : undefined;
 }
 
