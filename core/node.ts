@@ -66,8 +66,10 @@ export interface NodeOptions {
   /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster. */
   readonly seeds: readonly string[];
   readonly config?: Partial<NodeConfig>;
-  /** Data directories that were set aside as damaged, for `status`. */
+  /** What opening the storage found, for `status`. */
   readonly setAside?: readonly string[];
+  /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
+  readonly recordsMissing?: boolean;
 }
 
 /** Replicas that are still being told of a write get this long. */
@@ -246,6 +248,7 @@ export class EverwriteNode implements NodeApi {
     const cluster = new Cluster({ self: transport.self, records, holdings, health, random, telemetry }, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
     if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
+    if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
     const isConfirmed = cluster.isConfirmed.bind(cluster);
     const replica = new Replica({ records, holdings, clock, hybridClock, random, telemetry, isConfirmed }, config);

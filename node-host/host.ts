@@ -60,6 +60,9 @@ async function start(
 
   const storage = await openClassicStorage({ directory: join(options.data, "store") });
   stops.push(() => storage.close());
+  if (storage.droppedLogBytes > 0) {
+    log.error(`the storage lost ${storage.droppedLogBytes} damaged bytes of its log: every partition is filled anew`);
+  }
   const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce });
   stops.push(async () => libp2p.stop());
   const transport = libp2pTransport({
@@ -82,6 +85,7 @@ async function start(
     seeds,
     config: { r, w, durability },
     setAside: storage.setAsideAs === undefined ? [] : [storage.setAsideAs],
+    recordsMissing: storage.droppedLogBytes > 0,
   });
   stops.push(() => node.stop());
   const http = createHttpServer({

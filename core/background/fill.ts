@@ -80,8 +80,11 @@ async function fillPartition(
   const failed: NodeId[] = [];
   for (const source of sources.nodes) {
     try {
-      keys += await copyFrom(deps, partition, source);
-      completeCopied += 1;
+      const copied = await copyFrom(deps, partition, source);
+      keys += copied.keys;
+      if (copied.isComplete) completeCopied += 1;
+      // It passed for complete, and is not: what it lacks must come from the others.
+      else if (sources.kind === "complete") failed.push(source);
     } catch (error: unknown) {
       deps.telemetry.event({ kind: "replica-failed", id: source, reason: reasonOf(error) });
       failed.push(source);
@@ -118,10 +121,15 @@ function metOwners(cluster: Cluster, owners: readonly NodeId[]): boolean {
   return unmet.length === 0 || (unmet.length === 1 && others.length > 1 && !cluster.health.isUp(unmet[0]!));
 }
 
-/** @returns how many keys the source had */
-async function copyFrom(deps: FillDeps, partition: PartitionIndex, source: NodeId): Promise<number> {
+/** How many keys the source had, and whether it says that they are all there are. */
+async function copyFrom(
+  deps: FillDeps,
+  partition: PartitionIndex,
+  source: NodeId,
+): Promise<{ readonly keys: number; readonly isComplete: boolean }> {
   const { cluster, exchange, replica, transport, config } = deps;
   let keys = 0;
+  let isComplete = true;
   let after: Uint8Array | undefined;
   do {
     const request = {
@@ -135,7 +143,8 @@ async function copyFrom(deps: FillDeps, partition: PartitionIndex, source: NodeI
       page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
     );
     keys += page.rows.length;
+    isComplete &&= page.state === "complete";
     after = page.next;
   } while (after !== undefined);
-  return keys;
+  return { keys, isComplete };
 }

@@ -199,11 +199,7 @@ export class Cluster {
       kind: "old-data",
       reason: `a peer knows incarnation ${remembered.incarnation} of this host, its data directory does not: refilling every partition`,
     });
-    for (let p = 0; p < this.#ring.partitions; p++) {
-      if (this.#deps.holdings.get(p as PartitionIndex) === "complete") {
-        this.#deps.holdings.set(p as PartitionIndex, "filling");
-      }
-    }
+    this.#deps.holdings.refillAll();
     this.amend({ mark: toHex(this.#deps.random.bytes(16)), status: "up" });
     this.publishHoldings();
   }

@@ -25,5 +25,7 @@ export async function scanPartition(replica: Replica, request: ScanRequest, part
     maxBytes: Math.min(request.bytesMax, bytesMax),
   });
   const rows = page.rows.flatMap((row) => ("corrupt" in row ? [] : [{ key: keyOfRow(row.key), state: row.value }]));
-  return { state, rows, ...(page.next === null ? {} : { next: page.next }) };
+  // What could not be read is missing from this copy, so it must not pass for a complete one.
+  const isWhole = !page.damaged && rows.length === page.rows.length;
+  return { state: isWhole ? state : "filling", rows, ...(page.next === null ? {} : { next: page.next }) };
 }

@@ -72,6 +72,13 @@ export class Holdings {
     return { complete: bitmapOf(size, indexesOf("complete")), filling: bitmapOf(size, indexesOf("filling")) };
   }
 
+  /** What was complete may lack something: it is to be copied again. */
+  refillAll(): void {
+    for (let i = 0; i < this.#states.length; i++) {
+      if (this.#states[i] === "complete") this.#states[i] = "filling";
+    }
+  }
+
   restore(bitmaps: { readonly complete: Uint8Array; readonly filling: Uint8Array }): void {
     for (let i = 0; i < this.#states.length; i++) {
       if (hasBit(bitmaps.complete, i)) this.#states[i] = "complete";
