@@ -17,6 +17,8 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
+import { Admission } from "./background/admission.ts";
+import { deliverHints } from "./background/deliver-hints.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
 import { makeKey } from "./bytes/key.ts";
@@ -238,8 +240,14 @@ export class EverwriteNode implements NodeApi {
   }
 
   async #run(roster: Roster, origin: "founded" | "returned" | "joined", stopServing: Stop): Promise<void> {
-    const { clock, random, transport, telemetry } = this.#ports;
+    const { clock, random, transport } = this.#ports;
     const config = this.#config;
+    const admission = new Admission(clock, {
+      latencyThresholdMs: config.backgroundLatencyThresholdMs,
+      windowMs: config.backgroundWindowMs,
+      waitMaxMs: config.backgroundWaitMaxMs,
+    });
+    const telemetry = observed(this.#ports.telemetry, admission);
     const records = this.#records;
     const tasks = this.#tasks;
     const health = new Health({ transport, clock, telemetry }, config);
@@ -277,12 +285,24 @@ export class EverwriteNode implements NodeApi {
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
     const stopMembership = keepMembership({ ...deps }, config);
-    keepFilled({ ...deps, holdings });
+    keepFilled({ ...deps, holdings, admission });
+    const stopHints = deliverHints({ ...deps, admission });
     tasks.run("count keys", () => replica.keys.countAll(() => tasks.stopped));
     const stopListening = (): void => {
       stopMembership();
+      stopHints();
       stopServing();
     };
     this.#running = { deps, requests, stopListening };
   }
+}
+
+/** Background work yields to what clients wait for. */
+function observed(telemetry: Telemetry, admission: Admission): Telemetry {
+  return {
+    event(event) {
+      if (event.kind === "request") admission.observe(event.ms);
+      telemetry.event(event);
+    },
+  };
 }

@@ -18,8 +18,10 @@ import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { Admission } from "./admission.ts";
 
 export interface FillDeps {
+  readonly admission: Admission;
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly holdings: Holdings;
@@ -127,11 +129,12 @@ async function copyFrom(
   partition: PartitionIndex,
   source: NodeId,
 ): Promise<{ readonly keys: number; readonly isComplete: boolean }> {
-  const { cluster, exchange, replica, transport, config } = deps;
+  const { admission, cluster, exchange, replica, transport, config } = deps;
   let keys = 0;
   let isComplete = true;
   let after: Uint8Array | undefined;
   do {
+    await admission.turn();
     const request = {
       view: exchange.view(),
       partition,

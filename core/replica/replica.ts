@@ -39,7 +39,7 @@ import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { ChangeLog } from "./change-log.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
-import { HintStore } from "./hint-store.ts";
+import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
 import { KeyCount } from "./key-count.ts";
 import { KeyQueue } from "./key-queue.ts";
@@ -161,6 +161,21 @@ export class Replica {
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
     await this.#queue.run(located.key, () => this.#commitHints(located, [target], undefined));
+  }
+
+  /**
+   * Forgets a hint that its target has durably, unless it grew since: then it stays, and the answer is false.
+   * The state that is forgotten may name this node's actor, so that actor ends here too (PROTOCOL 3).
+   */
+  async hintDelivered(located: LocatedKey, target: NodeId, delivered: StoredHint): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const removal = await this.hints.remove(target, located, delivered);
+      if (removal === undefined) return false;
+      if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
+      // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
+      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
+      return true;
+    });
   }
 
   /**
