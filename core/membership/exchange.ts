@@ -80,6 +80,7 @@ const MemberVersion = message("MemberVersion", {
   status: field(4, varint),
   holdingsIncarnation: field(5, varint),
   holdingsSequence: field(6, varint),
+  holdingsLife: field(7, varint),
 });
 
 /** What a node has, without the contents. */
@@ -144,6 +145,7 @@ export function summarize(roster: Roster): RosterSummary {
       status: statusNumbers[member.status],
       holdingsIncarnation: roster.holdings.get(member.id)?.incarnation ?? 0,
       holdingsSequence: roster.holdings.get(member.id)?.sequence ?? 0,
+      holdingsLife: roster.holdings.get(member.id)?.life ?? 0,
     })),
     assignment: assignmentDigest(roster.assignment),
     secrets: digestOf(roster, { secrets: roster.secrets }),
@@ -163,7 +165,9 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
     const sameRecord = their.life === own.life && their.incarnation === own.incarnation && their.status === own.status;
     if (sameRecord) members.delete(own.id as NodeId);
     const sameHoldings =
-      their.holdingsIncarnation === own.holdingsIncarnation && their.holdingsSequence === own.holdingsSequence;
+      their.holdingsLife === own.holdingsLife &&
+      their.holdingsIncarnation === own.holdingsIncarnation &&
+      their.holdingsSequence === own.holdingsSequence;
     if (sameHoldings) holdings.delete(own.id as NodeId);
   }
   return {

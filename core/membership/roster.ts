@@ -82,14 +82,19 @@ export function isOnRing(status: MemberStatus): boolean {
 }
 
 /** Higher life; within a life the final statuses whatever the incarnation; else higher incarnation (memberlist#311). */
-function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
+export function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;
   const finalA = !isOnRing(a.status);
   const finalB = !isOnRing(b.status);
   if (finalA !== finalB) return finalA ? a : b;
   if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
   // One node never signs two records of one incarnation; a copied identity may. Any rule will do, as long as all use it.
-  return JSON.stringify(a) >= JSON.stringify(b) ? a : b;
+  return canonical(a) >= canonical(b) ? a : b;
+}
+
+/** The order of properties depends on where a record came from. */
+function canonical(record: MemberRecord): string {
+  return JSON.stringify(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
