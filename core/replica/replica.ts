@@ -4,26 +4,12 @@
  * the Merkle index) before anyone hears of it; work on one key is serial; what is damaged is never served as whole.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
-import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
-import { truncate } from "../causality/truncation.ts";
-import {
-  type Coverage,
-  covers,
-  type Dot,
-  highestStamp,
-  kindOfWrite,
-  type LiveValue,
-  merge,
-  mint,
-  nothing,
-  siblings,
-  type Versioned,
-} from "../causality/version-set.ts";
+import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
-import type { Key, NodeId, PartitionIndex } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import {
@@ -43,6 +29,7 @@ import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
 import { KeyCount } from "./key-count.ts";
 import { KeyQueue } from "./key-queue.ts";
+import { type Minted, Minter, type WriteEvent } from "./minter.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
 
 export interface ReplicaDeps {
@@ -65,23 +52,7 @@ export interface Copy {
   readonly held: CachedState;
 }
 
-/** A write as the client asked it; the dot and the stamp come from here. */
-export interface WriteEvent {
-  readonly coverage: Coverage;
-  /** False: the client gave no context, so the write can only add a sibling. */
-  readonly hasContext: boolean;
-  readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
-  readonly writeId?: WriteId;
-  /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
-  readonly hintsFor: readonly NodeId[];
-}
-
-export interface Written extends Copy {
-  readonly dot: Dot;
-  readonly stamp: number;
-  /** The write id could not be used. */
-  readonly writeIdIgnored: boolean;
-}
+export type Written = Copy & Omit<Minted, "state">;
 
 const neverWritten = new CachedState(nothing, undefined);
 
@@ -94,6 +65,7 @@ export class Replica {
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
+  readonly #minter: Minter;
   #storageState: "ok" | "full" | "failed" = "ok";
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
@@ -101,6 +73,7 @@ export class Replica {
     this.#config = config;
     this.#cache = new StateCache(config.cacheBytesMax);
     this.#damaged = new DamagedKeys(deps.records);
+    this.#minter = new Minter(deps, config);
     this.hints = new HintStore(deps.records);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.keys = new KeyCount(deps.records);
@@ -189,7 +162,7 @@ export class Replica {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       const kept = await this.hints.statesOf(located);
       const held = kept.map(decodeVersioned).reduce(merge, before.state);
-      const minted = this.#mint(located, held, event);
+      const minted = this.#minter.mint(located, held, event);
       const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
       const hints = await this.#hintOperations(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
@@ -225,63 +198,6 @@ export class Replica {
       partitions,
       allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
     );
-  }
-
-  #mint(
-    located: LocatedKey,
-    held: Versioned,
-    event: WriteEvent,
-  ): { state: Versioned; dot: Dot; stamp: number; writeIdIgnored: boolean } {
-    const { coverage, value } = event;
-    const kind = kindOfWrite(held, coverage, value.kind);
-    const usesWriteId =
-      event.writeId !== undefined && kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
-    const writeIdIgnored = event.writeId !== undefined && !usesWriteId;
-    const dot = usesWriteId
-      ? { actor: actorOfWriteId(located.key, event.writeId), counter: 1 }
-      : this.#deps.holdings.nextDot(located.partition);
-    const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
-    if (covers(held.vector, dot)) return { state: held, dot, stamp, writeIdIgnored };
-    this.#checkSiblings(located.key, held, event);
-    const body = own(value.body);
-    const state = this.#truncated(located, mint(held, coverage, { ...value, body, kind, dot, stamp }));
-    return { state, dot, stamp, writeIdIgnored };
-  }
-
-  #checkSiblings(key: Key, held: Versioned, event: WriteEvent): void {
-    const live = siblings(held, this.#deps.clock.wallTime());
-    if (live.length + 1 >= this.#config.siblingsWarn && !event.hasContext) {
-      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: live.length + 1 });
-    }
-    if (event.hasContext) return;
-    const bytes = live.reduce((sum, value) => sum + value.body.length, event.value.body.length);
-    if (live.length < this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
-    throw new StoreError(
-      "too-many-siblings",
-      `${key} has ${live.length} concurrent values (${bytes} bytes): read it and write the merged value with its context`,
-    );
-  }
-
-  /** Only where a version is minted: repair, hints and anti-entropy never truncate (PROTOCOL 3). */
-  #truncated(located: LocatedKey, state: Versioned): Versioned {
-    if (state.vector.length <= this.#config.clockEntriesMax) return state;
-    const ownActor = this.#deps.holdings.actorOf(located.partition);
-    const result = truncate(state, {
-      entriesMax: this.#config.clockEntriesMax,
-      ownActor,
-      // Agreement of all owners since an entry's time is known from anti-entropy, which this version lacks. Whoever adds
-      // it must `touch` the state at each merge too (causality/version-set.ts): times of entries are then this node's own.
-      agreed: () => false,
-    });
-    if (result.dropped > 0) {
-      this.#deps.telemetry.event({
-        kind: "clock-truncated",
-        key: located.key,
-        entries: result.dropped,
-        forced: result.forced > 0,
-      });
-    }
-    return result.state;
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
