@@ -7,9 +7,9 @@ import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
 import type { NodeId } from "../identity.ts";
-import { keyOfRow, locate } from "../placement/locate.ts";
+import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
 import type { Clock, Stop, Transport } from "../ports.ts";
-import type { StoredHint } from "../replica/hint-store.ts";
+import { type StoredHint, unreadable } from "../replica/hint-store.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -60,18 +60,30 @@ function targetsNow({ cluster, replica }: HintDeps): NodeId[] {
 async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   const { admission, replica, telemetry, clock, tasks } = deps;
   const startedMs = clock.now();
+  const failures: string[] = [];
   let delivered = 0;
   let after: Uint8Array | null | undefined;
   try {
     while (after !== null && !tasks.stopped) {
       await admission.turn();
       const page = await replica.hints.page(target, { after, limit: rowsPerPage });
-      const results = await Promise.all(page.hints.map((hint) => deliverOne(deps, target, hint)));
-      delivered += results.filter(Boolean).length;
+      const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
+      delivered += results.filter((result) => result.status === "fulfilled" && result.value).length;
+      for (const result of results) if (result.status === "rejected") failures.push(reasonOf(result.reason));
+      // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
+      if (page.hints.length > 0 && results.every((result) => result.status === "rejected")) break;
       after = page.next;
     }
   } catch (error: unknown) {
-    telemetry.event({ kind: "replica-failed", id: target, reason: `hint not delivered: ${reasonOf(error)}` });
+    failures.push(reasonOf(error));
+  }
+  const [reason] = failures;
+  if (reason !== undefined) {
+    telemetry.event({
+      kind: "replica-failed",
+      id: target,
+      reason: `${failures.length} hints not delivered: ${reason}`,
+    });
   }
   if (delivered > 0)
     telemetry.event({ kind: "hints-delivered", to: target, count: delivered, ms: clock.now() - startedMs });
@@ -81,12 +93,24 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
 async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
   const { cluster, replica } = deps;
   const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
+  if (hint.value === unreadable) {
+    // What it held is lost here; the partition's other copies have it, or nobody.
+    deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
+    return replica.hintDelivered(located, target, hint);
+  }
   const owners = cluster.ring.owners(located.partition);
-  const state = hint.state ?? (await replica.read(located)).held.toBytes();
+  const state = hint.state ?? (await ownState(replica, located));
+  if (state === undefined) return false;
   // A target that owns the key no more: its current owners get it instead.
   const receivers = owners.includes(target) ? [target] : owners;
   await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
   return replica.hintDelivered(located, target, hint);
+}
+
+/** What a hint without a state stands for; not while the own copy is incomplete, for then something would be missing. */
+async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Array | undefined> {
+  const { role, held } = await replica.read(located);
+  return role === "complete" ? held.toBytes() : undefined;
 }
 
 async function hand(

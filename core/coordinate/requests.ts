@@ -2,7 +2,16 @@
  * Where requests enter: limits are checked here, once, before anything is minted (PROTOCOL 1); after that, merging
  * refuses nothing. Each request is told to telemetry with its outcome.
  */
-import type { DeleteOptions, GetOptions, LocalAnswer, PutOptions, ReadAnswer, WriteAnswer } from "../api.ts";
+import type {
+  DeleteOptions,
+  GetOptions,
+  ListAnswer,
+  ListOptions,
+  LocalAnswer,
+  PutOptions,
+  ReadAnswer,
+  WriteAnswer,
+} from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
@@ -10,6 +19,7 @@ import { locate, type LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { list } from "./list.ts";
 import { readState } from "./read.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
@@ -35,16 +45,18 @@ export class Requests {
     });
   }
 
-  async getLocal(key: Key): Promise<LocalAnswer> {
-    const { role, held } = await this.#deps.replica.read(this.#locate(key));
-    const nowMs = this.#deps.clock.wallTime();
-    const answer = readAnswerOf(held.state, {
-      key,
-      contexts: this.#deps.contexts,
-      degraded: role !== "complete",
-      nowMs,
+  getLocal(key: Key): Promise<LocalAnswer> {
+    return this.#admit("get", { signal: undefined }, async () => {
+      const { role, held } = await this.#deps.replica.read(this.#locate(key));
+      const { contexts, clock } = this.#deps;
+      const degraded = role !== "complete";
+      return { ...readAnswerOf(held.state, { key, contexts, degraded, nowMs: clock.wallTime() }), holding: role };
     });
-    return { ...answer, holding: role };
+  }
+
+  list(bucket: string, options: ListOptions = {}): Promise<ListAnswer> {
+    const timeoutMs = this.#timeout(options.timeoutMs);
+    return this.#admit("list", { signal: undefined }, () => list(this.#deps, bucket, { ...options, timeoutMs }));
   }
 
   /** A put, or a delete where `body` is undefined. */
@@ -114,8 +126,8 @@ export class Requests {
   }
 
   /** Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. */
-  async #admit<T extends ReadAnswer | WriteAnswer>(
-    verb: "get" | "put" | "delete",
+  async #admit<T extends ReadAnswer | WriteAnswer | ListAnswer>(
+    verb: "get" | "put" | "delete" | "list",
     { signal, valueBytes }: { readonly signal: CancelSignal | undefined; readonly valueBytes?: number },
     work: () => Promise<T>,
   ): Promise<T> {
@@ -125,20 +137,27 @@ export class Requests {
       throw new StoreError("overloaded", `this host has ${this.#running} requests under way already; try again later`);
     }
     this.#running += 1;
+    const running = work();
+    // Whoever stops waiting does not stop the work: its place is free when that has ended.
+    const free = (): void => {
+      this.#running -= 1;
+    };
+    running.then(free, free);
     let outcome = "internal";
     let siblings: number | undefined;
     let bytes = valueBytes;
     try {
-      const answer = await cancellable(work(), signal);
+      const answer = await cancellable(running, signal);
       outcome = "degraded" in answer && answer.degraded ? "degraded" : "ok";
-      siblings = answer.siblings?.length;
-      bytes ??= answer.siblings?.reduce((sum, { body }) => sum + body.length, 0);
+      if ("siblings" in answer && answer.siblings !== undefined) {
+        siblings = answer.siblings.length;
+        bytes ??= answer.siblings.reduce((sum, { body }) => sum + body.length, 0);
+      }
       return answer;
     } catch (error: unknown) {
       if (error instanceof StoreError) outcome = error.code;
       throw error;
     } finally {
-      this.#running -= 1;
       const ms = clock.now() - startedMs;
       telemetry.event({
         kind: "request",

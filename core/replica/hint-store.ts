@@ -26,6 +26,9 @@ export interface HintSummary {
   readonly oldestAtMs: number;
 }
 
+/** Stands for a damaged row: nothing of it can be delivered. */
+export const unreadable = new Uint8Array(0);
+
 /** One kept hint; `row` is the key's row, `value` what is stored, to tell whether it grew meanwhile. */
 export interface StoredHint {
   readonly row: Uint8Array;
@@ -40,6 +43,7 @@ interface Tally {
   oldestAtMs: number;
 }
 
+const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
 
 export class HintStore {
@@ -56,8 +60,9 @@ export class HintStore {
     while (gte !== null) {
       const page = await this.#records.page("hints", { gte, limit: 10_000, maxBytes: pageBytes });
       for (const row of page.rows) {
-        if ("corrupt" in row) continue;
-        this.#count(targetOf(row.key), row.value, HintRow.decode(row.value).storedAtMs);
+        // A damaged row is counted too: it is there until it is delivered over, or dropped as undeliverable.
+        if ("corrupt" in row) this.#count(targetOf(row.key), unreadable, Number.MAX_SAFE_INTEGER);
+        else this.#count(targetOf(row.key), row.value, HintRow.decode(row.value).storedAtMs);
       }
       gte = page.next;
     }
@@ -71,7 +76,7 @@ export class HintStore {
     return (this.#tallies.get(target)?.count ?? 0) > 0;
   }
 
-  /** Some of what is kept for a target, in ring order. Damaged rows are passed over: they cannot be delivered. */
+  /** Some of what is kept for a target, in ring order. */
   async page(
     target: NodeId,
     { after, limit }: { readonly after: Uint8Array | undefined; readonly limit: number },
@@ -79,7 +84,7 @@ export class HintStore {
     const { gte, lt } = rangeOf(target);
     const page = await this.#records.page("hints", { gte: after ?? gte, lt, limit, maxBytes: pageBytes });
     const hints = page.rows.flatMap((row): StoredHint[] => {
-      if ("corrupt" in row) return [];
+      if ("corrupt" in row) return [{ row: row.key.subarray(gte.length), value: unreadable }];
       const { state } = HintRow.decode(row.value);
       const found = { row: row.key.subarray(gte.length), value: row.value };
       return [state === undefined ? found : { ...found, state }];
@@ -94,7 +99,9 @@ export class HintStore {
     delivered: StoredHint,
   ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void } | undefined> {
     const stored = await this.#stored(target, located);
-    if (stored === undefined || !equalBytes(stored, delivered.value)) return undefined;
+    const isSame =
+      stored === unreadable ? delivered.value === unreadable : stored && equalBytes(stored, delivered.value);
+    if (stored === undefined || !isSame) return undefined;
     return {
       operation: { kind: "delete", ns: "hints", key: hintRow(target, located) },
       committed: () => this.#uncount(target, stored),
@@ -102,21 +109,22 @@ export class HintStore {
   }
 
   /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
-  async statesOf(located: LocatedKey): Promise<Uint8Array[]> {
-    if (this.#tallies.size === 0) return [];
+  async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
+    if (this.#tallies.size === 0) return noStates;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
     const found = await this.#records.getMany("hints", rows);
-    return found.flatMap((value) => {
+    const states = found.flatMap((value) => {
       if (value === undefined || value === "corrupt") return [];
       const { state } = HintRow.decode(value);
       return state === undefined ? [] : [state];
     });
+    return { states, damaged: found.filter((value) => value === "corrupt").length };
   }
 
   /** What is kept of this key for one target. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);
-    return value === undefined ? undefined : HintRow.decode(value);
+    return value === undefined || value === unreadable ? undefined : HintRow.decode(value);
   }
 
   /**
@@ -129,7 +137,8 @@ export class HintStore {
     hint: { readonly nowMs: number; readonly state?: Uint8Array },
   ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
     const before = await this.#stored(target, located);
-    const former = before === undefined ? { storedAtMs: hint.nowMs, times: 0 } : HintRow.decode(before);
+    const isReadable = before !== undefined && before !== unreadable;
+    const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
     const { storedAtMs } = former;
     const kept = hint.state === undefined ? {} : { state: hint.state };
     const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...kept });
@@ -145,7 +154,7 @@ export class HintStore {
   async #stored(target: NodeId, located: LocatedKey): Promise<Uint8Array | undefined> {
     if (!this.#tallies.has(target)) return undefined;
     const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
-    return value === "corrupt" ? undefined : value;
+    return value === "corrupt" ? unreadable : value;
   }
 
   #count(target: NodeId, value: Uint8Array, storedAtMs: number): void {

@@ -13,7 +13,6 @@ import {
   kindOfWrite,
   type LiveValue,
   mint,
-  siblings,
   type Versioned,
 } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
@@ -27,8 +26,6 @@ import type { Holdings } from "./holdings.ts";
 /** A write as the client asked it; the dot and the stamp come from here. */
 export interface WriteEvent {
   readonly coverage: Coverage;
-  /** False: the client gave no context, so the write can only add a sibling. */
-  readonly hasContext: boolean;
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
   /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
@@ -64,32 +61,33 @@ export class Minter {
   mint(located: LocatedKey, held: Versioned, event: WriteEvent): Minted {
     const { coverage, value } = event;
     const kind = kindOfWrite(held, coverage, value.kind);
-    const usesWriteId =
-      event.writeId !== undefined && kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
-    const writeIdIgnored = event.writeId !== undefined && !usesWriteId;
-    const dot = usesWriteId
-      ? { actor: actorOfWriteId(located.key, event.writeId), counter: 1 }
-      : this.#deps.holdings.nextDot(located.partition);
     const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
-    if (covers(held.vector, dot)) return { state: held, dot, stamp, writeIdIgnored };
-    this.#checkSiblings(located.key, held, event);
-    // Frames arrive many to a buffer: a view would keep all of it alive.
-    const body = value.body.slice();
-    const state = this.#truncated(located, mint(held, coverage, { ...value, body, kind, dot, stamp }));
-    return { state, dot, stamp, writeIdIgnored };
+    const named =
+      event.writeId === undefined ? undefined : { actor: actorOfWriteId(located.key, event.writeId), counter: 1 };
+    if (named !== undefined && covers(held.vector, named)) {
+      return { state: held, dot: named, stamp, writeIdIgnored: false };
+    }
+    const usable = kind !== "lww" && held.vector.length <= this.#config.clockEntriesMax;
+    const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
+    // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.
+    const body = new Uint8Array(value.body);
+    const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
+    this.#checkSiblings(located.key, held, state);
+    return { state: this.#truncated(located, state), dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
   }
 
-  #checkSiblings(key: Key, held: Versioned, event: WriteEvent): void {
-    const live = siblings(held, this.#deps.clock.wallTime());
-    if (live.length + 1 >= this.#config.siblingsWarn && !event.hasContext) {
-      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: live.length + 1 });
+  /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */
+  #checkSiblings(key: Key, before: Versioned, after: Versioned): void {
+    const count = after.values.length;
+    const bytes = bytesOf(after);
+    if (count <= before.values.length && bytes <= bytesOf(before)) return;
+    if (count >= this.#config.siblingsWarn) {
+      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: count });
     }
-    if (event.hasContext) return;
-    const bytes = live.reduce((sum, value) => sum + value.body.length, event.value.body.length);
-    if (live.length < this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
+    if (count <= this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
     throw new StoreError(
       "too-many-siblings",
-      `${key} has ${live.length} concurrent values (${bytes} bytes): read it and write the merged value with its context`,
+      `${key} would have ${count} concurrent values (${bytes} bytes): read it and write the merged value with its context`,
     );
   }
 
@@ -114,4 +112,8 @@ export class Minter {
     }
     return result.state;
   }
+}
+
+function bytesOf({ values }: Versioned): number {
+  return values.reduce((sum, { body }) => sum + body.length, 0);
 }

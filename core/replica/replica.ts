@@ -8,8 +8,8 @@ import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
-import { StoreError } from "../errors.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import { invariant, StoreError } from "../errors.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import {
@@ -54,6 +54,13 @@ export interface Copy {
 
 export type Written = Copy & Omit<Minted, "state">;
 
+/** Operations that go together, and what to do when they are durable. */
+interface Batch {
+  readonly operations: readonly StorageOperation[];
+  readonly committed: () => void;
+}
+
+const nothingMore: Batch = { operations: [], committed: () => {} };
 const neverWritten = new CachedState(nothing, undefined);
 
 export class Replica {
@@ -86,13 +93,15 @@ export class Replica {
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
-    const cached = this.#cache.get(located.key);
-    const held = cached ?? (await this.#queue.run(located.key, () => this.#load(located)));
+    const holding = this.#deps.holdings.get(located.partition);
+    const held =
+      holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
     const role = this.#roleOf(located);
-    if (role !== "none") return { role, held };
-    const kept = await this.hints.statesOf(located);
-    if (kept.length === 0) return { role, held: neverWritten };
-    return { role: "hint", held: new CachedState(kept.map(decodeVersioned).reduce(merge), undefined) };
+    if (role === "complete" || role === "filling") return { role, held };
+    // Neither owner nor holder that counts: what is kept for others, or from earlier, is worth as much as a hint.
+    const kept = await this.#keptOf(located);
+    if (kept.length === 0) return { role: held === neverWritten ? "none" : "hint", held };
+    return { role: "hint", held: new CachedState(kept.reduce(merge, held.state), undefined) };
   }
 
   /**
@@ -102,19 +111,18 @@ export class Replica {
    * @throws DecodeError when `encoded` is no state; nothing has changed then
    */
   async apply(located: LocatedKey, encoded: Uint8Array, options: { readonly heals?: boolean } = {}): Promise<Copy> {
-    const incoming = own(encoded);
-    const state = decodeVersioned(incoming);
-    if (this.#deps.holdings.get(located.partition) === "none") {
-      throw new StoreError("not-ready", `this host holds nothing of partition ${located.partition}`);
+    const state = decodeVersioned(encoded);
+    if (this.#roleOf(located) === "none") {
+      throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
     }
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      const after = this.#merged(before, state, incoming);
+      const after = this.#merged(before, state, encoded);
       const heals = options.heals === true && this.#damaged.has(located.key);
       if (after !== before || heals) {
-        const more = heals ? [this.#damaged.mended(located)] : [];
+        const forget = (): void => this.#damaged.forget(located.key);
+        const more = heals ? { operations: [this.#damaged.mended(located)], committed: forget } : nothingMore;
         await this.#commit(located, { before, after, more }, this.#config.durability);
-        if (heals) this.#damaged.forget(located.key);
       }
       return { role: this.#roleOf(located), held: after };
     });
@@ -122,12 +130,11 @@ export class Replica {
 
   /** Keeps a state for an owner that is away; durable when it resolves. */
   async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
-    const incoming = own(encoded);
-    const state = decodeVersioned(incoming);
+    const state = decodeVersioned(encoded);
     await this.#queue.run(located.key, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
-      await this.#commitHints(located, [target], merged === state ? incoming : encodeVersioned(merged));
+      await this.#commitHints(located, [target], merged === state ? encoded : encodeVersioned(merged));
     });
   }
 
@@ -153,25 +160,27 @@ export class Replica {
 
   /**
    * Mints a write on everything this node holds of the key, hints included; durable when it resolves.
-   * @throws StoreError `too-many-siblings`, `storage-full`, `corrupt` (the own record is damaged: heal it first)
+   * @throws StoreError `too-many-siblings`, `storage-full`, `corrupt` (the own record is damaged: heal it first; a write
+   *   despite it is safe, for what it lacks stays marked)
    */
-  async write(located: LocatedKey, event: WriteEvent): Promise<Written> {
+  async write(
+    located: LocatedKey,
+    event: WriteEvent,
+    options: { readonly despiteDamage?: boolean } = {},
+  ): Promise<Written> {
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      if (this.#damaged.has(located.key))
+      if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
-      const kept = await this.hints.statesOf(located);
-      const held = kept.map(decodeVersioned).reduce(merge, before.state);
+      }
+      const held = (await this.#keptOf(located)).reduce(merge, before.state);
       const minted = this.#minter.mint(located, held, event);
       const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
-      const hints = await this.#hintOperations(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
+      invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
+      const hints = await this.#hintBatch(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
-      if (role === "none") await this.#flush(located, hints, "synced");
-      else if (after !== before || hints.operations.length > 0) {
-        await this.#commit(located, { before, after, more: hints.operations }, "synced");
-        hints.committed();
-      }
+      await this.#commit(located, { before, after: role === "none" ? before : after, more: hints }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
     });
   }
@@ -192,12 +201,25 @@ export class Replica {
     return this.#storageState;
   }
 
+  damagedKeys(): readonly Key[] {
+    return this.#damaged.keys();
+  }
+
+  /** Something else met a damaged record of this key. */
+  noteDamaged(located: LocatedKey, reason: string): Promise<void> {
+    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+  }
+
   completePartitions(): Uint8Array {
     const { partitions } = this.#deps.holdings;
     return bitmapOf(
       partitions,
       allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
     );
+  }
+
+  #loadInTurn(located: LocatedKey): Promise<CachedState> {
+    return this.#queue.run(located.key, () => this.#load(located));
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
@@ -210,16 +232,17 @@ export class Replica {
       if (encoded !== undefined) loaded = new CachedState(decodeVersioned(encoded), encoded);
     } catch (error: unknown) {
       if (!(error instanceof StorageError) || error.kind !== "corrupt") throw storeErrorOf(error);
-      await this.#noteDamage(located, error);
+      await this.#noteDamage(located, error.message);
     }
     this.#cache.set(located.key, loaded);
     return loaded;
   }
 
   /** The record is lost here, so what this node says of the key is incomplete until it is healed, also after a restart. */
-  async #noteDamage(located: LocatedKey, error: StorageError): Promise<void> {
+  async #noteDamage(located: LocatedKey, reason: string): Promise<void> {
     this.#deps.holdings.dropActor(located.partition);
-    this.#deps.telemetry.event({ kind: "corrupt-record", where: error.message });
+    if (this.#damaged.has(located.key)) return;
+    this.#deps.telemetry.event({ kind: "corrupt-record", where: reason });
     this.#damaged.note(located.key);
     await this.#deps.records.commit([this.#damaged.noted(located)]).catch((cause: unknown) => {
       throw storeErrorOf(cause);
@@ -238,32 +261,36 @@ export class Replica {
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
-    change: {
-      readonly before: CachedState;
-      readonly after: CachedState;
-      readonly more: readonly StorageOperation[];
-    },
+    { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
     durability: Durability,
   ): Promise<void> {
-    const { before, after, more } = change;
-    const operations: StorageOperation[] = [...more];
+    const operations: StorageOperation[] = [...more.operations];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    await this.#flush(located, { operations, committed: () => {} }, durability);
+    if (operations.length === 0) return;
+    const isNew = before.encoded === undefined && !this.#damaged.has(located.key);
+    await this.#flush(located, { operations, committed: more.committed }, durability);
+    if (after === before) return;
     this.#cache.set(located.key, after);
-    if (before.encoded === undefined && !this.#damaged.has(located.key)) this.keys.added(located.row);
-    if (after !== before) this.changes.append(located.key);
+    if (isNew) this.keys.added(located.row);
+    this.changes.append(located.key);
+  }
+
+  /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
+  async #keptOf(located: LocatedKey): Promise<Versioned[]> {
+    const { states, damaged } = await this.hints.statesOf(located);
+    if (damaged > 0) {
+      this.#deps.holdings.dropActor(located.partition);
+      this.#deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${located.key}` });
+    }
+    return states.map(decodeVersioned);
   }
 
   async #commitHints(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<void> {
-    await this.#flush(located, await this.#hintOperations(located, targets, state), this.#config.durability);
+    await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
   }
 
-  async #hintOperations(
-    located: LocatedKey,
-    targets: readonly NodeId[],
-    state: Uint8Array | undefined,
-  ): Promise<{ operations: readonly StorageOperation[]; committed: () => void }> {
-    if (targets.length === 0) return { operations: [], committed: () => {} };
+  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
+    if (targets.length === 0) return nothingMore;
     const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
     const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
     return {
@@ -272,11 +299,7 @@ export class Replica {
     };
   }
 
-  async #flush(
-    located: LocatedKey,
-    batch: { readonly operations: readonly StorageOperation[]; readonly committed: () => void },
-    durability: Durability,
-  ): Promise<void> {
+  async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
     try {
       await this.#deps.records.commit(batch.operations, durability);
     } catch (error: unknown) {
@@ -299,17 +322,13 @@ export class Replica {
 
   #roleOf(located: LocatedKey): CopyRole {
     const holding = this.holdingOf(located.partition);
+    if (holding === "former") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
 }
 
 function encodedAnew(state: Versioned): CachedState {
   return new CachedState(state, encodeVersioned(state));
-}
-
-/** Frames arrive many to a buffer: a view kept in the cache would keep all of it. */
-function own(bytes: Uint8Array): Uint8Array {
-  return bytes.slice();
 }
 
 function storeErrorOf(error: unknown): unknown {
