@@ -14,6 +14,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
+import type { Copy } from "../replica/replica.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
@@ -149,7 +150,14 @@ class Reading {
 
   async #readHere(): Promise<void> {
     const { cluster, replica } = this.#deps;
-    const copy = await replica.read(this.#located);
+    let copy: Copy;
+    try {
+      copy = await replica.read(this.#located);
+    } catch (error: unknown) {
+      // A disk that cannot be read is one replica fewer, not a failed request.
+      this.#deps.telemetry.event({ kind: "replica-failed", id: cluster.self, reason: reasonOf(error) });
+      return;
+    }
     if (copy.role === "none") return;
     this.#take(cluster.self, copy.role, { state: copy.held.state, digest: copy.held.digest });
   }

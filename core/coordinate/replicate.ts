@@ -104,7 +104,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       try {
         await oweTo(deps, located, { targets: [owner], state: write.state });
-        tally.ack(cluster.self, { kind: "hint", for: owner });
+        tally.ackOwn(cluster.self, [{ kind: "hint", for: owner }]);
       } finally {
         settle(tally.fail(node));
       }
@@ -113,7 +113,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);
-    for (const ack of write.ownAcks) tally.ack(cluster.self, ack);
+    tally.ackOwn(cluster.self, write.ownAcks);
     for (const { node, standsFor } of write.plan.targets) {
       deps.tasks.run("replicate", () => send(node, standsFor));
     }

@@ -37,7 +37,9 @@ export async function* watch(
   const stopWithNode = deps.tasks.onStop(end);
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
-  const stopFollowing = new Following(deps, filter, changed).start();
+  /** Keys under a prefix whose last event showed a value: a list does not tell that one was deleted. */
+  const live = new Set<Key>();
+  const stopFollowing = new Following(deps, filter, { changed, live }).start();
   let shown: string | undefined;
   try {
     for await (const key of changed) {
@@ -47,6 +49,8 @@ export async function* watch(
       const seen = fingerprintOf(answer);
       if (exact && seen === shown) continue;
       shown = seen;
+      if (answer.siblings.length === 0) live.delete(key);
+      else if (!exact) live.add(key);
       yield { ...answer, bucket: bucketOf(key), name: nameOf(key) };
     }
   } finally {
@@ -97,14 +101,20 @@ class Following {
   readonly #deps: WatchDeps;
   readonly #filter: ChangeFilter;
   readonly #changed: ChangedKeys;
+  readonly #live: ReadonlySet<Key>;
   readonly #followed = new Map<NodeId, Stop>();
   #reading = false;
   #readAgain = false;
 
-  constructor(deps: WatchDeps, filter: ChangeFilter, changed: ChangedKeys) {
+  constructor(
+    deps: WatchDeps,
+    filter: ChangeFilter,
+    keys: { readonly changed: ChangedKeys; readonly live: ReadonlySet<Key> },
+  ) {
     this.#deps = deps;
     this.#filter = filter;
-    this.#changed = changed;
+    this.#changed = keys.changed;
+    this.#live = keys.live;
   }
 
   start(): Stop {
@@ -167,6 +177,7 @@ class Following {
   }
 
   async #listAll(): Promise<void> {
+    this.#changed.add(this.#live);
     const { prefix } = this.#filter;
     const slash = prefix.indexOf("/");
     const bucket = prefix.slice(0, slash);

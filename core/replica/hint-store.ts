@@ -140,8 +140,9 @@ export class HintStore {
     const isReadable = before !== undefined && before !== unreadable;
     const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
     const { storedAtMs } = former;
-    const kept = hint.state === undefined ? {} : { state: hint.state };
-    const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...kept });
+    // A state that was kept stays, also when this node holds the key itself by now.
+    const state = hint.state ?? ("state" in former ? former.state : undefined);
+    const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...(state === undefined ? {} : { state }) });
     return {
       operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
       committed: () => {

@@ -73,6 +73,8 @@ export class Replica {
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
   readonly #minter: Minter;
+  /** Keys whose first batch failed: they may be on the disk, uncounted. */
+  readonly #uncertain = new Set<Key>();
   #storageState: "ok" | "full" | "failed" = "ok";
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
@@ -230,6 +232,8 @@ export class Replica {
     try {
       const encoded = await this.#deps.records.get("objects", located.row);
       if (encoded !== undefined) loaded = new CachedState(decodeVersioned(encoded), encoded);
+      // A batch that was refused and is there all the same.
+      if (this.#uncertain.delete(located.key) && encoded !== undefined) this.keys.found();
     } catch (error: unknown) {
       if (!(error instanceof StorageError) || error.kind !== "corrupt") throw storeErrorOf(error);
       await this.#noteDamage(located, error.message);
@@ -244,9 +248,12 @@ export class Replica {
     if (this.#damaged.has(located.key)) return;
     this.#deps.telemetry.event({ kind: "corrupt-record", where: reason });
     this.#damaged.note(located.key);
-    await this.#deps.records.commit([this.#damaged.noted(located)]).catch((cause: unknown) => {
-      throw storeErrorOf(cause);
-    });
+    try {
+      await this.#deps.records.commit([this.#damaged.noted(located)]);
+    } catch (cause: unknown) {
+      // A full disk does not stop reads: until a restart memory knows, and then the record is found damaged again.
+      this.#deps.telemetry.event({ kind: "task-failed", task: "note a damaged record", reason: reasonOf(cause) });
+    }
   }
 
   /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
@@ -267,11 +274,18 @@ export class Replica {
     const operations: StorageOperation[] = [...more.operations];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
     if (operations.length === 0) return;
-    const isNew = before.encoded === undefined && !this.#damaged.has(located.key);
-    await this.#flush(located, { operations, committed: more.committed }, durability);
+    const isNew = after !== before && before.encoded === undefined && !this.#damaged.has(located.key);
+    const counted = isNew ? this.keys.adding(located.row) : undefined;
+    try {
+      await this.#flush(located, { operations, committed: more.committed }, durability);
+    } catch (error: unknown) {
+      counted?.(false);
+      if (isNew) this.#uncertain.add(located.key);
+      throw error;
+    }
+    counted?.(true);
     if (after === before) return;
     this.#cache.set(located.key, after);
-    if (isNew) this.keys.added(located.row);
     this.changes.append(located.key);
   }
 
