@@ -18,9 +18,7 @@ import { realClock } from "../support/real-clock.ts";
 const inFlightSteps = [1, 16, 64, 256];
 type Ask = (body: Uint8Array) => Promise<Uint8Array>;
 
-async function libp2pNode(
-  listen: string[],
-): Promise<{ transport: Libp2pTransport; addresses: string[] }> {
+async function libp2pNode(listen: string[]): Promise<{ transport: Libp2pTransport; addresses: string[] }> {
   const libp2p = await nodeLibp2p({ listen });
   const transport = libp2pTransport({ libp2p, clock: realClock });
   await transport.start();
@@ -49,15 +47,11 @@ function framed(socket: Socket, handle: (message: Message) => void): (message: M
 async function serve(): Promise<void> {
   const server = createServer((socket) => {
     const send = framed(socket, (message) => {
-      if (message.kind === "request")
-        send({ kind: "response", id: message.id, body: message.body });
+      if (message.kind === "request") send({ kind: "response", id: message.id, body: message.body });
     });
   }).listen(0, "127.0.0.1");
   await once(server, "listening");
-  const { transport, addresses } = await libp2pNode([
-    "/ip4/127.0.0.1/tcp/0",
-    "/ip4/127.0.0.1/tcp/0/ws",
-  ]);
+  const { transport, addresses } = await libp2pNode(["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"]);
   transport.serve(async (_from, body) => body);
   process.on("message", () => process.send?.(process.cpuUsage()));
   process.on("disconnect", () => process.exit());
@@ -88,12 +82,7 @@ async function libp2pAsk(address: string): Promise<Ask> {
   return (body) => transport.request(peer, body, 10_000);
 }
 
-async function measure(
-  ask: Ask,
-  inFlight: number,
-  seconds: number,
-  bytes: number,
-): Promise<number> {
+async function measure(ask: Ask, inFlight: number, seconds: number, bytes: number): Promise<number> {
   const body = new Uint8Array(bytes).fill(7);
   const begin = performance.now();
   const until = begin + seconds * 1000;
@@ -110,9 +99,7 @@ async function measure(
 
 async function main(seconds: number, bytes: number): Promise<void> {
   const child = fork(fileURLToPath(import.meta.url), ["serve"]);
-  const [{ port, addresses }] = (await once(child, "message")) as [
-    { port: number; addresses: string[] },
-  ];
+  const [{ port, addresses }] = (await once(child, "message")) as [{ port: number; addresses: string[] }];
   const childCpu = async (): Promise<number> => {
     child.send("cpu");
     const [{ user, system }] = (await once(child, "message")) as [NodeJS.CpuUsage];
@@ -120,14 +107,8 @@ async function main(seconds: number, bytes: number): Promise<void> {
   };
   const stacks: [string, Ask][] = [
     ["raw node:net", await rawAsk(port)],
-    [
-      "TCP + noise + yamux",
-      await libp2pAsk(addresses.find((address) => !address.includes("/ws"))!),
-    ],
-    [
-      "WebSocket + noise + yamux",
-      await libp2pAsk(addresses.find((address) => address.includes("/ws"))!),
-    ],
+    ["TCP + noise + yamux", await libp2pAsk(addresses.find((address) => !address.includes("/ws"))!)],
+    ["WebSocket + noise + yamux", await libp2pAsk(addresses.find((address) => address.includes("/ws"))!)],
   ];
   console.log(
     `${bytes} B, ${seconds} s each, ${cpus().length} cores, Node ${process.version}; ops/s (CPU us per op, both sides)`,

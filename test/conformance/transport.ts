@@ -39,18 +39,7 @@ export function transportConformance(title: string, open: () => TransportHarness
         senders.add(from);
         return body;
       });
-      for (const size of [
-        0,
-        1,
-        255,
-        65_535,
-        65_536,
-        65_537,
-        262_144,
-        262_145,
-        1_048_576,
-        5 * 1_048_576,
-      ]) {
+      for (const size of [0, 1, 255, 65_535, 65_536, 65_537, 262_144, 262_145, 1_048_576, 5 * 1_048_576]) {
         const body = pattern(size);
         const echo = await a.request(b.self, body, 20_000);
         assert.ok(equal(echo, body), `${size} bytes came back changed`);
@@ -127,10 +116,7 @@ export function transportConformance(title: string, open: () => TransportHarness
     it("refuses as not-sent what its queue cannot take", async () => {
       const { a, b } = await pair();
       b.serve(async () => number(0));
-      await assert.rejects(
-        a.request(b.self, new Uint8Array(harness.tooManyBytes), 5000),
-        kindIs("not-sent"),
-      );
+      await assert.rejects(a.request(b.self, new Uint8Array(harness.tooManyBytes), 5000), kindIs("not-sent"));
       assert.deepEqual(await a.request(b.self, number(1), 5000), number(0));
     });
 
@@ -251,8 +237,7 @@ export function stateOf(transport: Transport, id: NodeId): PeerState {
 /** Bytes that tell a piece out of place. */
 export function pattern(size: number): Uint8Array {
   const bytes = new Uint8Array(size);
-  for (let at = 0; at < size; at += 1)
-    bytes[at] = (at * 31 + (at >>> 8) * 17 + (at >>> 16) * 7) & 0xff;
+  for (let at = 0; at < size; at += 1) bytes[at] = (at * 31 + (at >>> 8) * 17 + (at >>> 16) * 7) & 0xff;
   return bytes;
 }
 

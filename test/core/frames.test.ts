@@ -36,11 +36,7 @@ function encode(all: readonly Message[], nowMs = 0, writeBytes = 1 << 16): Uint8
   const queue = new FrameQueue(limits);
   for (const one of all) queue.push(one);
   const writes: Uint8Array[] = [];
-  for (
-    let write = queue.take(writeBytes, nowMs);
-    write !== undefined;
-    write = queue.take(writeBytes, nowMs)
-  )
+  for (let write = queue.take(writeBytes, nowMs); write !== undefined; write = queue.take(writeBytes, nowMs))
     writes.push(write);
   assert.equal(queue.bytes, 0);
   assert.ok(queue.empty);
@@ -66,18 +62,11 @@ function cut(bytes: Uint8Array, sizes: readonly number[]): Uint8Array[] {
 /** Big ones arrive later than small ones: compare as sets. */
 function byId(all: readonly Message[]): unknown[] {
   return all
-    .map((one) =>
-      "body" in one ? { ...one, body: Buffer.from(one.body).toString("base64") } : { ...one },
-    )
+    .map((one) => ("body" in one ? { ...one, body: Buffer.from(one.body).toString("base64") } : { ...one }))
     .toSorted((a, b) => a.id - b.id);
 }
 
-function frame(
-  kind: number,
-  rest: readonly number[],
-  length = rest.length + 5,
-  frameId = 1,
-): Uint8Array {
+function frame(kind: number, rest: readonly number[], length = rest.length + 5, frameId = 1): Uint8Array {
   return Uint8Array.of(...uint32(length), kind, ...uint32(frameId), ...rest);
 }
 
@@ -124,8 +113,7 @@ it("big ones advance although small ones never end", () => {
   const queue = new FrameQueue(limits);
   const big = queue.push({ kind: "response", id: 1, body: new Uint8Array(300_000) });
   for (let n = 0; n < 10 && big.state !== "sent"; n += 1) {
-    for (let m = 0; m < 100; m += 1)
-      queue.push({ kind: "response", id: 2, body: new Uint8Array(100) });
+    for (let m = 0; m < 100; m += 1) queue.push({ kind: "response", id: 2, body: new Uint8Array(100) });
     queue.take(1024, 0);
   }
   assert.equal(big.state, "sent");
@@ -139,9 +127,7 @@ it("a deadline travels as the time that is left when it is written", () => {
 
 it("an item is dropped only before its first byte was taken, and costs nothing afterwards", () => {
   const queue = new FrameQueue(limits);
-  const items = [1, 2, 3].map((n) =>
-    queue.push({ kind: "request", id: n, deadlineMs: 0, body: new Uint8Array(100) }),
-  );
+  const items = [1, 2, 3].map((n) => queue.push({ kind: "request", id: n, deadlineMs: 0, body: new Uint8Array(100) }));
   const big = queue.push({ kind: "request", id: 4, deadlineMs: 0, body: new Uint8Array(200_000) });
   assert.ok(queue.drop(items[1]!));
   assert.ok(!queue.drop(items[1]!));
@@ -164,11 +150,7 @@ it("frames of kinds that a later version adds are skipped", () => {
 it("whatever bytes come, a reader ends in a FrameError or goes on, and holds no more than it received, doubled", () => {
   const noise = fc.uint8Array({ maxLength: 2000 });
   const almost = fc
-    .tuple(
-      fc.integer({ min: 0, max: 12 }),
-      fc.array(fc.nat(255), { maxLength: 40 }),
-      fc.integer({ min: -3, max: 3 }),
-    )
+    .tuple(fc.integer({ min: 0, max: 12 }), fc.array(fc.nat(255), { maxLength: 40 }), fc.integer({ min: -3, max: 3 }))
     .map(([kind, rest, slip]) => frame(kind, rest, Math.max(0, rest.length + 5 + slip)));
   fc.assert(
     fc.property(fc.array(fc.oneof(noise, almost), { maxLength: 30 }), (chunks) => {
@@ -180,10 +162,7 @@ it("whatever bytes come, a reader ends in a FrameError or goes on, and holds no 
           reader.read(chunk, 0, (one) => {
             if ("body" in one) assert.ok(one.body.length <= limits.messageBytesMax);
           });
-          assert.ok(
-            reader.heldBytes <= 2 * received + 64,
-            `${reader.heldBytes} held of ${received} received`,
-          );
+          assert.ok(reader.heldBytes <= 2 * received + 64, `${reader.heldBytes} held of ${received} received`);
         }
       } catch (error) {
         assert.ok(error instanceof FrameError, String(error));
@@ -203,26 +182,10 @@ const hostile: readonly [string, Uint8Array, FrameError["kind"]][] = [
   ["a body that begins with nothing", frame(2, uint32(1)), "malformed"],
   ["a piece of nothing", Buffer.concat([frame(2, [...uint32(3), 1]), frame(6, [])]), "malformed"],
   ["a piece without a beginning", frame(6, [1]), "malformed"],
-  [
-    "a piece of the other direction",
-    Buffer.concat([frame(2, [...uint32(3), 1]), frame(5, [1])]),
-    "malformed",
-  ],
-  [
-    "more pieces than the body",
-    Buffer.concat([frame(2, [...uint32(3), 1]), frame(6, [1, 1, 1])]),
-    "malformed",
-  ],
-  [
-    "two bodies of one id",
-    Buffer.concat([frame(2, [...uint32(3), 1]), frame(2, [...uint32(3), 1])]),
-    "malformed",
-  ],
-  [
-    "five bodies in pieces",
-    Buffer.concat([1, 2, 3, 4, 5].map((n) => frame(2, [...uint32(9), 1], 10, n))),
-    "too-much",
-  ],
+  ["a piece of the other direction", Buffer.concat([frame(2, [...uint32(3), 1]), frame(5, [1])]), "malformed"],
+  ["more pieces than the body", Buffer.concat([frame(2, [...uint32(3), 1]), frame(6, [1, 1, 1])]), "malformed"],
+  ["two bodies of one id", Buffer.concat([frame(2, [...uint32(3), 1]), frame(2, [...uint32(3), 1])]), "malformed"],
+  ["five bodies in pieces", Buffer.concat([1, 2, 3, 4, 5].map((n) => frame(2, [...uint32(9), 1], 10, n))), "too-much"],
   [
     "too many bytes in pieces",
     Buffer.concat([1, 2, 3].map((n) => frame(2, [...uint32(250_000), 1], 10, n))),

@@ -78,10 +78,7 @@ it("the same seed gives the same trace, loss and delays included", async () => {
   const trace = await lossyRun(42);
   assert.deepEqual(await lossyRun(42), trace);
   assert.notDeepEqual(await lossyRun(43), trace);
-  assert.ok(
-    trace.some((line) => line.includes("no answer")) &&
-      trace.some((line) => line.includes("answered")),
-  );
+  assert.ok(trace.some((line) => line.includes("no answer")) && trace.some((line) => line.includes("answered")));
 });
 
 it("a cut ends what waits as lost and lets nothing through until it is healed", async () => {

@@ -128,8 +128,7 @@ export class MemoryTransport implements Transport {
     if (to === this.self) return this.#exchange(new Peer(), this, body, deadlineMs);
     const peer = this.#peers.get(to);
     const node = this.#network.reachable(this.self, to);
-    if (peer?.connected !== true || node === undefined)
-      throw new TransportError("not-sent", `not connected to ${to}`);
+    if (peer?.connected !== true || node === undefined) throw new TransportError("not-sent", `not connected to ${to}`);
     if (peer.waitingBytes + body.length > this.#network.outboundBytesMax)
       throw new TransportError("not-sent", "overloaded");
     return this.#exchange(peer, node, body, deadlineMs);
@@ -230,12 +229,7 @@ export class MemoryTransport implements Transport {
     });
   }
 
-  #exchange(
-    peer: Peer,
-    node: MemoryTransport,
-    body: Uint8Array,
-    deadlineMs: number,
-  ): Promise<Uint8Array> {
+  #exchange(peer: Peer, node: MemoryTransport, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     const { clock } = this.#network;
     const sentMs = clock.now();
     return new Promise((resolve, reject) => {
@@ -248,10 +242,7 @@ export class MemoryTransport implements Transport {
         reject(error);
       };
       const waiting: Waiting = { sentMs, bytes: body.length + requestBytes, settle };
-      const late = new TransportError(
-        "lost",
-        `no answer from ${node.self} in ${deadlineMs - sentMs} ms`,
-      );
+      const late = new TransportError("lost", `no answer from ${node.self} in ${deadlineMs - sentMs} ms`);
       const stopTimer = clock.after(deadlineMs - sentMs, () => settle(late));
       peer.waiting.add(waiting);
       const { connection } = peer;
@@ -273,18 +264,15 @@ export class MemoryTransport implements Transport {
     deadlineMs: number,
     answer: (result: Uint8Array | TransportError) => void,
   ): void {
-    const back = (result: Uint8Array | TransportError): void =>
-      this.#network.carry(() => answer(result));
+    const back = (result: Uint8Array | TransportError): void => this.#network.carry(() => answer(result));
     this.#network.carry(() => {
       if (!this.alive) return;
-      if (this.#handler === undefined)
-        return back(new TransportError("not-sent", `${this.self} serves no requests`));
+      if (this.#handler === undefined) return back(new TransportError("not-sent", `${this.self} serves no requests`));
       if (this.#network.clock.now() > deadlineMs)
         return back(new TransportError("not-sent", "not begun by its deadline"));
       this.#handler(from, body, deadlineMs).then(
         (response) => back(response.slice()),
-        (error: unknown) =>
-          back(new TransportError("lost", `${this.self} failed the request: ${String(error)}`)),
+        (error: unknown) => back(new TransportError("lost", `${this.self} failed the request: ${String(error)}`)),
       );
     });
   }

@@ -49,7 +49,9 @@ describe("one process owns a directory", () => {
     let from = 0;
     const acknowledged: number[] = [];
     for (let round = 0; round < 5; round++) {
-      const writer = spawn(process.execPath, [child, "write", directory, String(from)], { stdio: ["ignore", "pipe", "inherit"] });
+      const writer = spawn(process.execPath, [child, "write", directory, String(from)], {
+        stdio: ["ignore", "pipe", "inherit"],
+      });
       const lines = createInterface({ input: writer.stdout });
       const stopAt = acknowledged.length + 100 + round * 150;
       lines.on("line", (line) => {
@@ -61,7 +63,10 @@ describe("one process owns a directory", () => {
     }
     const store = new RecordStore(await openClassicStorage({ directory }));
     for (let index = 0; index < from; index++) {
-      const found = await store.getMany("objects", recordBatch(index).map(({ key }) => key));
+      const found = await store.getMany(
+        "objects",
+        recordBatch(index).map(({ key }) => key),
+      );
       const present = found.filter((value) => value !== undefined).length;
       assert.ok(present === 0 || present === 3, `batch ${index} was divided`);
       recordBatch(index).forEach(({ value }, at) => {
@@ -156,7 +161,10 @@ describe("damaged files", () => {
     const store = new RecordStore(await openClassicStorage({ directory }));
     for (let index = 0; index < batches; index++) await store.commit(recordBatch(index));
     await store.close();
-    const log = join(directory, readdirSync(directory).find((name) => name.endsWith(".log"))!);
+    const log = join(
+      directory,
+      readdirSync(directory).find((name) => name.endsWith(".log"))!,
+    );
     writeFileSync(log, flip(20_000 * 8)(readFileSync(log)));
     const found = await check(directory, batches * 3);
     assert.ok(found.droppedLogBytes > 0);
@@ -189,7 +197,10 @@ describe("damaged files", () => {
   test("a table on which LevelDB aborts is found after two crashes, and set aside at the third start", () => {
     const directory = damaged(isTable, (content) => content.fill(0, 4_096, 12_288));
     const starts = [1, 2, 3].map(() => runChild("check", directory, String(batches * 3)) as Verdict | undefined);
-    assert.deepEqual(starts.map((found) => found?.setAside), [undefined, undefined, true]);
+    assert.deepEqual(
+      starts.map((found) => found?.setAside),
+      [undefined, undefined, true],
+    );
   });
 
   test("after three openings that did not end, the directory is given up; openings that were refused do not count", async () => {
@@ -242,7 +253,13 @@ describe("a full disk", () => {
     await storage.batch([del(key(0))], "synced");
     disk.free = 20 * mebibyte;
     // What was seen is at most 200 ms old.
-    while (await storage.batch([put(key(0), kilobyte)], "synced").then(() => false, () => true)) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (
+      await storage.batch([put(key(0), kilobyte)], "synced").then(
+        () => false,
+        () => true,
+      )
+    )
+      await new Promise((resolve) => setTimeout(resolve, 20));
     await storage.close();
   });
 
@@ -276,4 +293,3 @@ describe("a full disk", () => {
     await again.close();
   });
 });
-

@@ -74,11 +74,7 @@ describe("libp2p transport", () => {
   });
 
   it("reaches a peer whose id the address lacks, and refuses another one than the address names", async () => {
-    const [a, b, c] = await Promise.all([
-      nodes.start("id-a"),
-      nodes.start("id-b"),
-      nodes.start("id-c"),
-    ]);
+    const [a, b, c] = await Promise.all([nodes.start("id-a"), nodes.start("id-b"), nodes.start("id-c")]);
     const bare = b.address.replace(/\/p2p\/.*$/, "");
     assert.equal(await a.transport.meet(bare), b.transport.self);
     const wrong = `${c.address.replace(/\/p2p\/.*$/, "")}/p2p/${b.transport.self}`;
@@ -121,9 +117,7 @@ describe("libp2p transport", () => {
     });
     const to = await a.transport.meet(b.address);
     const body = pattern(4096);
-    const all = await Promise.all(
-      Array.from({ length: 3000 }, () => a.transport.request(to, body, 60_000)),
-    );
+    const all = await Promise.all(Array.from({ length: 3000 }, () => a.transport.request(to, body, 60_000)));
     assert.equal(all.length, 3000);
     assert.ok(
       b.problems.length > 0 && b.problems.every(({ kind }) => kind === "overrun"),
@@ -132,10 +126,7 @@ describe("libp2p transport", () => {
   });
 
   it("a request not begun by its deadline is never begun", async () => {
-    const [a, b] = await Promise.all([
-      nodes.start("late-a"),
-      nodes.start("late-b", { handlersMax: 1 }),
-    ]);
+    const [a, b] = await Promise.all([nodes.start("late-a"), nodes.start("late-b", { handlersMax: 1 })]);
     const gate = deferred<void>();
     const begun: number[] = [];
     b.transport.serve(async (_from, body) => {
@@ -154,10 +145,7 @@ describe("libp2p transport", () => {
   });
 
   it("a request that still waits for its turn at the deadline is not-sent", async () => {
-    const [a, b] = await Promise.all([
-      nodes.start("turn-a", { requestsInFlightMax: 1 }),
-      nodes.start("turn-b"),
-    ]);
+    const [a, b] = await Promise.all([nodes.start("turn-a", { requestsInFlightMax: 1 }), nodes.start("turn-b")]);
     const gate = deferred<Uint8Array>();
     b.transport.serve(() => gate.promise);
     const to = await a.transport.meet(b.address);
@@ -172,19 +160,14 @@ describe("libp2p transport", () => {
     b.transport.serve(async (_from, body) => body.subarray(0, 4));
     const to = await a.transport.meet(b.address);
     let bigDone = false;
-    const big = a.transport
-      .request(to, new Uint8Array(48 * 1024 * 1024), 60_000)
-      .then(() => (bigDone = true));
+    const big = a.transport.request(to, new Uint8Array(48 * 1024 * 1024), 60_000).then(() => (bigDone = true));
     for (let n = 0; n < 3; n += 1) await a.transport.request(to, number(n), 5000);
     assert.equal(bigDone, false);
     await big;
   });
 
   it("stop refuses new requests, but lets running handlers answer", async () => {
-    const [a, b] = await Promise.all([
-      nodes.start("stop-a"),
-      nodes.start("stop-b", { graceMs: 5000 }),
-    ]);
+    const [a, b] = await Promise.all([nodes.start("stop-a"), nodes.start("stop-b", { graceMs: 5000 })]);
     const begun = deferred<void>();
     const gate = deferred<Uint8Array>();
     b.transport.serve(() => {
@@ -195,10 +178,7 @@ describe("libp2p transport", () => {
     const running = a.transport.request(to, number(1), 5000);
     await begun.promise;
     const stopped = b.transport.stop();
-    await assert.rejects(
-      b.transport.request(a.transport.self, number(1), 5000),
-      kindIs("not-sent"),
-    );
+    await assert.rejects(b.transport.request(a.transport.self, number(1), 5000), kindIs("not-sent"));
     await assert.rejects(a.transport.request(to, number(2), 5000), kindIs("not-sent"));
     gate.resolve(number(9));
     assert.deepEqual(await running, number(9));
@@ -213,8 +193,7 @@ describe("libp2p transport", () => {
     b.transport.keep(new Map([[a.transport.self, [a.address]]]));
     await connected;
     const broken = becomes(a.transport, b.transport.self, false);
-    for (const connection of a.libp2p.getConnections(b.libp2p.peerId))
-      connection.abort(new Error("cable pulled"));
+    for (const connection of a.libp2p.getConnections(b.libp2p.peerId)) connection.abort(new Error("cable pulled"));
     await broken;
     await becomes(a.transport, b.transport.self, true);
     await becomes(b.transport, a.transport.self, true);
@@ -286,10 +265,7 @@ describe("a hostile peer", () => {
     end: () => Promise<void>;
   }> {
     names += 1;
-    const [good, friend] = await Promise.all([
-      nodes.start(`good-${names}`),
-      nodes.start(`friend-${names}`),
-    ]);
+    const [good, friend] = await Promise.all([nodes.start(`good-${names}`), nodes.start(`friend-${names}`)]);
     good.transport.serve(async (_from, body) => body);
     await friend.transport.meet(good.address);
     const stranger = await nodeLibp2p({ listen: [] });
@@ -348,18 +324,8 @@ describe("a hostile peer", () => {
         id >>> 8,
         id & 255,
       );
-      const budgetAndTotal = Uint8Array.of(
-        0,
-        0,
-        255,
-        255,
-        0,
-        0,
-        body.length >>> 8,
-        body.length & 255,
-      );
-      if (!stream.send(Buffer.concat([header, budgetAndTotal, body])))
-        await stream.onDrain().catch(() => undefined);
+      const budgetAndTotal = Uint8Array.of(0, 0, 255, 255, 0, 0, body.length >>> 8, body.length & 255);
+      if (!stream.send(Buffer.concat([header, budgetAndTotal, body]))) await stream.onDrain().catch(() => undefined);
       if (stream.status !== "open") break;
     }
     await harmless();

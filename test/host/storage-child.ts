@@ -17,7 +17,12 @@ export interface Verdict {
   readonly missing: number;
   readonly corrupt: number;
   /** The same by scanning; what is missing from the scan is not in it. */
-  readonly scan: { readonly right: number; readonly wrong: number; readonly corrupt: number; readonly damaged: boolean };
+  readonly scan: {
+    readonly right: number;
+    readonly wrong: number;
+    readonly corrupt: number;
+    readonly damaged: boolean;
+  };
 }
 
 /** Spread over the key space, so that every table holds some of all. */
@@ -63,7 +68,7 @@ export async function check(directory: string, count: number): Promise<Verdict> 
     else verdict[Buffer.compare(value, recordValue(index)) === 0 ? "right" : "wrong"] += 1;
   }
   const scan = { right: 0, wrong: 0, corrupt: 0, damaged: false };
-  for (let from: Uint8Array | null = new Uint8Array(); from !== null; ) {
+  for (let from: Uint8Array | null = new Uint8Array(); from !== null;) {
     const page = await store.page("objects", { gte: from, limit: 100 });
     scan.damaged ||= page.damaged;
     for (const row of page.rows) {

@@ -5,9 +5,7 @@ import { realClock } from "../support/real-clock.ts";
 
 const libp2p = await nodeLibp2p({ listen: ["/ip4/127.0.0.1/tcp/0"] });
 const transport = libp2pTransport({ libp2p, clock: realClock });
-transport.serve((_from, body) =>
-  body.length === 0 ? new Promise(() => undefined) : Promise.resolve(body),
-);
+transport.serve((_from, body) => (body.length === 0 ? new Promise(() => undefined) : Promise.resolve(body)));
 await transport.start();
 process.on("disconnect", () => process.exit());
 process.send?.(String(libp2p.getMultiaddrs()[0]));

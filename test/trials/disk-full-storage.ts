@@ -34,7 +34,11 @@ export interface DiskFullOptions {
   readonly otherProgram: boolean;
 }
 
-export async function diskFullTrial({ diskMebibytes, headroomBytes, otherProgram }: DiskFullOptions): Promise<DiskFullResult> {
+export async function diskFullTrial({
+  diskMebibytes,
+  headroomBytes,
+  otherProgram,
+}: DiskFullOptions): Promise<DiskFullResult> {
   const mount = mkdtempSync(join(tmpdir(), "everwrite-full-"));
   execFileSync("mount", ["-t", "tmpfs", "-o", `size=${diskMebibytes}m`, "tmpfs", mount]);
   try {
@@ -45,7 +49,12 @@ export async function diskFullTrial({ diskMebibytes, headroomBytes, otherProgram
   }
 }
 
-async function fillAndFree(mount: string, mebibytes: number, options: { headroomBytes?: number }, otherProgram: boolean): Promise<DiskFullResult> {
+async function fillAndFree(
+  mount: string,
+  mebibytes: number,
+  options: { headroomBytes?: number },
+  otherProgram: boolean,
+): Promise<DiskFullResult> {
   const directory = join(mount, "store");
   const ballast = join(mount, "ballast");
   const open = async () => new RecordStore(await openClassicStorage({ directory, ...options }));
@@ -67,7 +76,8 @@ async function fillAndFree(mount: string, mebibytes: number, options: { headroom
   };
   const lost = async () => {
     const values = await Promise.all(acknowledged.map((index) => store.get("objects", key(index))));
-    return values.filter((read, at) => read === undefined || Buffer.compare(read, value(acknowledged[at]!)) !== 0).length;
+    return values.filter((read, at) => read === undefined || Buffer.compare(read, value(acknowledged[at]!)) !== 0)
+      .length;
   };
 
   if (otherProgram) {
@@ -75,28 +85,44 @@ async function fillAndFree(mount: string, mebibytes: number, options: { headroom
     const { freeBytes = 0 } = await store.usage();
     writeFileSync(ballast, Buffer.alloc(freeBytes));
   }
-  await Promise.all(Array.from({ length: 16 }, async () => {
-    while (await put());
-  }));
+  await Promise.all(
+    Array.from({ length: 16 }, async () => {
+      while (await put());
+    }),
+  );
   for (let more = 0; more < 20; more++) await put();
   const freeBytesWhenFull = (await store.usage()).freeBytes ?? 0;
   const acknowledgedBeforeFull = acknowledged.length;
   const lostWhileFull = await lost();
   const deleted = acknowledged.splice(0, 1)[0]!;
-  const deleteWhileFull = await store.commit([{ kind: "delete", ns: "objects", key: key(deleted) }]).then(() => true, () => false);
+  const deleteWhileFull = await store.commit([{ kind: "delete", ns: "objects", key: key(deleted) }]).then(
+    () => true,
+    () => false,
+  );
 
   // Space appears: either the other program lets go, or the store is emptied of half its rows.
   if (otherProgram) truncateSync(ballast, 0);
-  else for (const index of acknowledged.splice(0, acknowledged.length / 2)) await store.commit([{ kind: "delete", ns: "objects", key: key(index) }], "buffered").catch(() => undefined);
+  else
+    for (const index of acknowledged.splice(0, acknowledged.length / 2))
+      await store.commit([{ kind: "delete", ns: "objects", key: key(index) }], "buffered").catch(() => undefined);
   const freedAt = performance.now();
-  while (!(await put()) && performance.now() - freedAt < 10_000) await new Promise((resolve) => setTimeout(resolve, 20));
+  while (!(await put()) && performance.now() - freedAt < 10_000)
+    await new Promise((resolve) => setTimeout(resolve, 20));
   const resumedInMs = performance.now() - freedAt;
   const lostAfterFreed = await lost();
   await store.close();
   store = await open();
   const lostAfterRestart = await lost();
   await store.close();
-  return { acknowledged: acknowledgedBeforeFull, freeBytesWhenFull, diskBytes: mebibytes * 1024 * 1024, refusals, lost: [lostWhileFull, lostAfterFreed, lostAfterRestart], deleteWhileFull, resumedInMs };
+  return {
+    acknowledged: acknowledgedBeforeFull,
+    freeBytesWhenFull,
+    diskBytes: mebibytes * 1024 * 1024,
+    refusals,
+    lost: [lostWhileFull, lostAfterFreed, lostAfterRestart],
+    deleteWhileFull,
+    resumedInMs,
+  };
 }
 
 function key(index: number): Uint8Array {
