@@ -7,9 +7,13 @@ import { describe, test } from "node:test";
 import { decodeVersioned } from "../../core/causality/encoding.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster, lackingIn, summarize } from "../../core/membership/exchange.ts";
+import { methods } from "../../core/rpc/rpc.ts";
 import { emptyRoster, mergeRoster, newerMember } from "../../core/membership/roster.ts";
 import { ReadTally } from "../../core/quorum/read-tally.ts";
-import { texts } from "../support/values.ts";
+import { eventually } from "../support/eventually.ts";
+import { MemoryCluster } from "../support/memory-cluster.ts";
+import { failsWith, texts, utf8 } from "../support/values.ts";
+import { eventsOf, local, placed, rowOf, seen, staleAt, withCluster } from "./coordinate/scene.ts";
 import { cluster, memberRecord, nodes, sent } from "./membership/samples.ts";
 import { viewOf } from "./quorum/view.ts";
 import { at, host, put, World } from "./replica/world.ts";
@@ -161,6 +165,189 @@ describe("found in the replica", () => {
     await replica.write(key, put("b"));
     assert.equal(replica.keys.value, 1);
   });
+});
+
+describe("found in coordination", () => {
+  /**
+   * Reading.run finishes with the own copy, and that first #repair clears the replies, the own one with them: what the
+   * drawn read then learns mends the others, never the host that asked.
+   */
+  test("a read with R=1 is answered by the own copy, and mends it when it is drawn to check all owners", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await staleAt(cluster, "h3");
+        assert.deepEqual(texts((await cluster.node("h3").get("b", "k", { r: "one" })).siblings), ["v1"]);
+        await eventually(async () => (await local(cluster, "h3")).join() === "v2", "the drawn read's repair", 2_000);
+      },
+      { readRepairShare: 1 },
+    ));
+
+  /** Reading.run: #checkOutcome asks one host because nobody is asked yet, then #askFirst asks R minus the replies on top. */
+  test("a read asks as few replicas as can suffice", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+        const transport = cluster.transport("h1");
+        const request = transport.request.bind(transport);
+        let fetches = 0;
+        transport.request = (to, body, timeoutMs) => {
+          if (body[0] === methods.fetch.number) fetches += 1;
+          return request(to, body, timeoutMs);
+        };
+        await cluster.node("h1").get("b", "k", { r: 2 });
+        assert.equal(fetches, 1);
+      },
+      { readRepairShare: 0, speculativeDelayMinMs: 1_000 },
+    ));
+
+  /** The same cause: with all asked at once there is nobody left to overtake a slow one. */
+  test("a read is overtaken by asking the next owner when the first is slow", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+        for (const slow of ["h2", "h3"]) {
+          const release = cluster.disk(slow).hold("reads");
+          // A failed replica would be given up only after the read's own time-out.
+          assert.deepEqual(texts((await cluster.node("h1").get("b", "k", { r: 2 })).siblings), ["v"]);
+          release();
+        }
+        assert.ok(eventsOf(cluster, "speculative-read", "h1").length >= 1);
+      },
+      { cacheBytesMax: 0, readRepairShare: 0, replicaTimeoutMs: 60_000 },
+    ));
+
+  /**
+   * replicate.ts feeds the own acks one by one, and the tally decides after the first: "held, filling" alone covers no
+   * complete holder and nobody is asked, so the write has failed before the hints for the complete holders are counted.
+   */
+  test("a host restarted alone writes with W=1, for it owes the others, and reads degraded", () =>
+    withCluster(3, async (cluster) => {
+      await cluster.node("h1").put("b", "k", utf8("old"), { w: "all" });
+      for (const name of ["h1", "h2", "h3"]) cluster.kill(name);
+      const alone = await cluster.start("h1");
+      assert.equal((await alone.status()).ready, false);
+      const { receipt } = await alone.put("b", "k2", utf8("new"), { w: "one" });
+      assert.deepEqual(receipt.durable, ["h1"]);
+      assert.deepEqual(receipt.hinted.map((hint) => hint.for).toSorted(), ["h2", "h3"]);
+      const read = await alone.get("b", "k", { r: "one" });
+      assert.deepEqual([texts(read.siblings), read.degraded], [["old"], true]);
+      await assert.rejects(alone.get("b", "absent", { r: "one" }), failsWith("quorum-not-met"));
+      for (const name of ["h2", "h3"]) await cluster.start(name);
+      await cluster.settled(3);
+      assert.equal((await alone.get("b", "k", { r: "one" })).degraded, false);
+      assert.deepEqual(texts((await cluster.node("h2").get("b", "k2", { r: "all" })).siblings), ["new"]);
+    }));
+
+  /**
+   * planWrite sends to a former owner twice when it is also the stand-in of a filling owner that is down: once for the
+   * hint, once to hold it. The tally waits for it once, so the first answer decides that the write has failed. With hosts
+   * joining one after the other this refuses puts although every host that has data is up.
+   */
+  test("a put succeeds while a joining host is away, through the former owner that stands in for it", async () => {
+    const cluster = await MemoryCluster.of(2, { cluster: { n: 2 } });
+    try {
+      const releases = ["h1", "h2"].map((name) => cluster.disk(name).hold("reads"));
+      await cluster.start("h3", { seeds: ["memory:h1"], cluster: { n: 2 } });
+      for (const name of ["h1", "h2"]) await seen(cluster.node(name), "h3", true);
+      cluster.kill("h3");
+      for (const name of ["h1", "h2"]) await seen(cluster.node(name), "h3", false);
+      for (const release of releases) release();
+      const { name, walk } = await placed(cluster, (hosts) => hosts.slice(0, 2).includes("h3"));
+      const owner = walk.find((host) => host !== "h3")!;
+      const { receipt } = await cluster.node(owner).put("b", name, utf8("v"), { w: 2 });
+      assert.deepEqual([...receipt.durable].toSorted(), ["h1", "h2"]);
+    } finally {
+      await cluster.stop();
+    }
+  });
+
+  /** Reading.#readHere and replica.write await the own disk before any timer is set: a hung disk hangs the client for ever. */
+  test("a request ends within its time-out although the own disk hangs", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await cluster.node("h2").put("b", "k", utf8("v"), { w: "all" });
+        const releases = (["reads", "writes"] as const).map((what) => cluster.disk("h1").hold(what));
+        const hung = Symbol("hung");
+        const limit = new Promise((resolve) => setTimeout(resolve, 3_000, hung));
+        const requests = [
+          cluster.node("h1").get("b", "k", { timeoutMs: 200 }),
+          cluster.node("h1").put("b", "k", utf8("w"), { timeoutMs: 200 }),
+        ].map((request) =>
+          request.then(
+            () => "answered",
+            () => "refused",
+          ),
+        );
+        const ends = await Promise.all(requests.map((request) => Promise.race([request, limit])));
+        for (const release of releases) release();
+        assert.ok(!ends.includes(hung), "still waiting after fifteen times the time-out");
+      },
+      { cacheBytesMax: 0 },
+    ));
+
+  /** Reading.#readHere lets the error of the own disk through, although R other owners could answer (PROTOCOL 12). */
+  test("a read at a host whose disk cannot be read is answered by the others", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await cluster.node("h2").put("b", "k", utf8("v"), { w: "all" });
+        cluster.disk("h1").refusesReads = "io";
+        assert.deepEqual(texts((await cluster.node("h1").get("b", "k")).siblings), ["v"]);
+      },
+      { cacheBytesMax: 0 },
+    ));
+
+  /** scanPartition leaves damaged rows out of its page without a word, so whoever fills from it believes to be complete. */
+  test("a host that fills from a damaged record does not call the key absent", () =>
+    withCluster(1, async (cluster) => {
+      await cluster.node("h1").put("b", "k", utf8("v"));
+      await cluster.disk("h1").rot("objects", rowOf("k"));
+      const h2 = await cluster.start("h2", { seeds: ["memory:h1"] });
+      await eventually(async () => (await h2.status()).members.length === 2, "h2 to join");
+      const limit = new Promise((resolve) => setTimeout(resolve, 1_500));
+      await Promise.race([cluster.settled(2), limit]);
+      await assert.rejects(h2.get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
+    }));
+
+  /** A prefix watch that lost its place lists anew, and a list names live keys only: deletes since then are never told. */
+  test("a prefix watch tells of deletes also when the log has forgotten them", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        const node = cluster.node("h1");
+        const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
+        for (const name of names) await node.put("b", name, utf8(name));
+        const end = new AbortController();
+        const states = new Map<string, number>();
+        const watching = (async () => {
+          for await (const { name, siblings } of node.watch("b", { prefix: "k" }, end.signal))
+            states.set(name, siblings.length);
+        })();
+        await eventually(() => states.size === names.length, "the present state");
+        await Promise.all(names.map((name) => node.delete("b", name)));
+        const told = (): boolean => [...states.values()].every((live) => live <= 1);
+        assert.ok(told());
+        await Promise.all(
+          names.map(async (name) => node.delete("b", name, { context: (await node.get("b", name)).context! })),
+        );
+        const limit = new Promise((resolve) => setTimeout(resolve, 2_000));
+        const allGone = eventually(() => [...states.values()].every((live) => live === 0), "every delete").catch(
+          () => {},
+        );
+        await Promise.race([allGone, limit]);
+        end.abort();
+        await watching;
+        assert.deepEqual(
+          [...states].filter(([, live]) => live > 0),
+          [],
+        );
+      },
+      { changeLogEntriesMax: 4 },
+    ));
 });
 
 function nodesOf(names: string): NodeId[] {
