@@ -328,12 +328,8 @@ describe("found in coordination", () => {
             states.set(name, siblings.length);
         })();
         await eventually(() => states.size === names.length, "the present state");
-        await Promise.all(names.map((name) => node.delete("b", name)));
-        const told = (): boolean => [...states.values()].every((live) => live <= 1);
-        assert.ok(told());
-        await Promise.all(
-          names.map(async (name) => node.delete("b", name, { context: (await node.get("b", name)).context! })),
-        );
+        const contexts = await Promise.all(names.map((name) => node.get("b", name)));
+        await Promise.all(names.map((name, i) => node.delete("b", name, { context: contexts[i]!.context! })));
         const limit = new Promise((resolve) => setTimeout(resolve, 2_000));
         const allGone = eventually(() => [...states.values()].every((live) => live === 0), "every delete").catch(
           () => {},
