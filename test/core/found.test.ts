@@ -14,9 +14,9 @@ import { eventually } from "../support/eventually.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../support/values.ts";
 import { eventsOf, local, placed, rowOf, seen, staleAt, withCluster } from "./coordinate/scene.ts";
-import { cluster, memberRecord, nodes, sent } from "./membership/samples.ts";
+import { cluster as parameters, memberRecord, nodes, sent } from "./membership/samples.ts";
 import { viewOf } from "./quorum/view.ts";
-import { at, host, put, World } from "./replica/world.ts";
+import { at, host as nodeOf, put, World } from "./replica/world.ts";
 
 describe("found in quorum", () => {
   /**
@@ -42,7 +42,7 @@ describe("found in membership", () => {
     const left = memberRecord({ incarnation: 3, status: "left" });
     const removed = memberRecord({ incarnation: 3, status: "removed" });
     const [wireLeft, wireRemoved] = [left, removed].map((record) => {
-      const one = mergeRoster(emptyRoster(cluster), { members: new Map([[record.id, record]]) });
+      const one = mergeRoster(emptyRoster(parameters), { members: new Map([[record.id, record]]) });
       return sent(one).members!.get(record.id)!;
     });
     assert.equal(newerMember(left, wireRemoved!).status, newerMember(removed, wireLeft!).status);
@@ -60,8 +60,8 @@ describe("found in membership", () => {
         [id, { id, life, incarnation: 1, sequence: 1, complete: Uint8Array.of(bits), filling: Uint8Array.of(0) }],
       ]),
     });
-    const behind = mergeRoster(emptyRoster(cluster), holding(1, 255));
-    const ahead = mergeRoster(emptyRoster(cluster), holding(2, 0));
+    const behind = mergeRoster(emptyRoster(parameters), holding(1, 255));
+    const ahead = mergeRoster(emptyRoster(parameters), holding(2, 0));
     const after = mergeRoster(behind, sent(ahead, lackingIn(summarize(behind), ahead)));
     assert.deepEqual(encodeRoster(after), encodeRoster(ahead));
   });
@@ -125,11 +125,11 @@ describe("found in the replica", () => {
    */
   test("owing a key to a host for which a state is kept does not forget that state", async () => {
     const { replica, holdings } = await new World().start("none");
-    await replica.write(key, put("acked", undefined, { hintsFor: [host("h2")] }));
+    await replica.write(key, put("acked", undefined, { hintsFor: [nodeOf("h2")] }));
     holdings.set(key.partition, "filling");
-    await replica.oweTo(key, host("h2"));
+    await replica.oweTo(key, nodeOf("h2"));
     const { held } = await replica.read(key);
-    const hint = await replica.hints.get(host("h2"), key);
+    const hint = await replica.hints.get(nodeOf("h2"), key);
     const kept = hint?.state === undefined ? held.state : decodeVersioned(hint.state);
     assert.deepEqual(texts(kept.values), ["acked"]);
   });

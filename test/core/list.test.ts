@@ -77,9 +77,9 @@ describe("a list", () => {
     withCluster(3, async (cluster) => {
       const keys = names(80);
       await fill(cluster, keys);
-      let listing = true;
+      const listedAll = new AbortController();
       const writing = (async () => {
-        for (let i = 0; listing; i++) {
+        for (let i = 0; !listedAll.signal.aborted; i++) {
           const node = cluster.node(`h${1 + (i % 3)}`);
           const { context } = await node.put("b", `passing${i}`, utf8("v"));
           await node.delete("b", `passing${i}`, { context: context! });
@@ -94,7 +94,7 @@ describe("a list", () => {
           `pages of ${limit}`,
         );
       }
-      listing = false;
+      listedAll.abort();
       await writing;
     }));
 

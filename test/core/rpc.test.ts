@@ -195,11 +195,13 @@ test("no request of random or truncated bytes crashes a host or changes what it 
   }
 });
 
+function encoded<Request>(method: Method<Request, never>, request: Request): Uint8Array {
+  return Uint8Array.of(method.number, ...method.request.encode(request));
+}
+
 /** One well-formed request of each method that a stranger may send; none of them writes `b/k`. */
 function requestsOf(self: NodeId): Uint8Array[] {
   const view = { ring: "00".repeat(8), life: 1 };
-  const encoded = <Request>(method: Method<Request, never>, request: Request): Uint8Array =>
-    Uint8Array.of(method.number, ...method.request.encode(request));
   return [
     encoded(methods.exchange as never, { cluster: "test", digest: new Uint8Array(16) }),
     encoded(methods.replicate as never, { view, key: "b/k", state: new Uint8Array(9), hintFor: self }),

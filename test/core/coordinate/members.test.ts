@@ -15,23 +15,23 @@ const state = (() => {
   return encodeVersioned({ vector: [{ ...written.dot, timeMs: 1_000 }], values: [written] });
 })();
 
-describe("data from a host that is no member", () => {
-  /** Requests that only hosts may send, from a stranger that claims to see the same ring. */
-  async function refused(cluster: MemoryCluster, code: "not-member" | "not-ready"): Promise<void> {
-    const stranger = cluster.transport("stranger");
-    const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
-    const asked = [
-      call(stranger, h1, methods.replicate, { view, key: "b/k", state }, 2_000),
-      call(stranger, h1, methods.replicate, { view, key: "b/k", state, hintFor: "h2" }, 2_000),
-      call(stranger, h1, methods.fetch, { view, key: "b/k" }, 2_000),
-      call(stranger, h1, methods.scan, { view, partition: 0, bytesMax: 1_000 }, 2_000),
-      call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), forwarded: view }, 2_000),
-    ];
-    for (const each of asked) await assert.rejects(each, failsWith(code));
-    assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);
-    assert.equal((await cluster.node("h1").status()).hints, 0);
-  }
+/** Requests that only hosts may send, from a stranger that claims to see the same ring. */
+async function refused(cluster: MemoryCluster, code: "not-member" | "not-ready"): Promise<void> {
+  const stranger = cluster.transport("stranger");
+  const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+  const asked = [
+    call(stranger, h1, methods.replicate, { view, key: "b/k", state }, 2_000),
+    call(stranger, h1, methods.replicate, { view, key: "b/k", state, hintFor: "h2" }, 2_000),
+    call(stranger, h1, methods.fetch, { view, key: "b/k" }, 2_000),
+    call(stranger, h1, methods.scan, { view, partition: 0, bytesMax: 1_000 }, 2_000),
+    call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), forwarded: view }, 2_000),
+  ];
+  for (const each of asked) await assert.rejects(each, failsWith(code));
+  assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);
+  assert.equal((await cluster.node("h1").status()).hints, 0);
+}
 
+describe("data from a host that is no member", () => {
   test("is refused as not-member after its view was asked for", () =>
     withCluster(1, async (cluster) => {
       const digests: Uint8Array[] = [];
@@ -114,9 +114,9 @@ describe("joining", () => {
   test("loses no write that was acknowledged while the partitions moved", () =>
     withCluster(2, async (cluster) => {
       const acked: string[] = [];
-      let joining = true;
+      const joined = new AbortController();
       const writing = (async () => {
-        for (let i = 0; joining; i++) {
+        for (let i = 0; !joined.signal.aborted; i++) {
           const put = cluster.node(i % 2 === 0 ? "h1" : "h2").put("b", `key${i}`, utf8(`${i}`));
           // One that is refused may be lost; see found.test.ts for why some are.
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
@@ -124,7 +124,7 @@ describe("joining", () => {
       })();
       for (const name of ["h3", "h4", "h5"]) await cluster.start(name, { seeds: ["memory:h1"] });
       await cluster.settled(5);
-      joining = false;
+      joined.abort();
       await writing;
       for (const key of acked) {
         const read = await cluster.node("h5").get("b", key);

@@ -74,7 +74,7 @@ describe("a damaged record", () => {
     const { run } = await damaged();
     await run.replica.write(at("other"), put("x"));
     const { rows } = await run.replica.page({ limit: 10 });
-    assert.deepEqual(rows.map((row) => "corrupt" in row).toSorted(), [false, true]);
+    assert.deepEqual([rows.length, rows.filter((row) => "corrupt" in row).length], [2, 1]);
   });
 });
 
