@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import type { MemoryCluster } from "../support/memory-cluster.ts";
 import { failsWith, utf8 } from "../support/values.ts";
-import { seen, staleAt, withCluster } from "./coordinate/scene.ts";
+import { seen, withCluster } from "./coordinate/scene.ts";
 
 /** Every name of a bucket, page by page. */
 async function listed(cluster: MemoryCluster, host: string, limit: number, prefix = ""): Promise<string[]> {
@@ -65,12 +65,17 @@ describe("a list", () => {
 
   test("reads a key that replicas disagree on: what a read finds is listed, what it does not is not", () =>
     withCluster(3, async (cluster) => {
-      await staleAt(cluster, "h3");
-      cluster.disk("h2").refusesWrites = "io";
-      await cluster.node("h1").put("b", "fresh", utf8("v"), { w: 2 });
-      const { context } = await cluster.node("h1").get("b", "k", { r: "all" });
-      await cluster.node("h1").delete("b", "k", { context: context!, w: 2 });
-      for (const host of ["h1", "h2", "h3"]) assert.deepEqual(await listed(cluster, host, 10), ["fresh"], host);
+      for (const behind of ["h1", "h2", "h3"]) {
+        const [node] = [...cluster.nodes].flatMap(([host, each]) => (host === behind ? [] : [each]));
+        const { context } = await node!.put("b", `gone without ${behind}`, utf8("v"), { w: "all" });
+        cluster.disk(behind).refusesWrites = "io";
+        await node!.put("b", `new without ${behind}`, utf8("v"), { w: 2 });
+        await node!.delete("b", `gone without ${behind}`, { context: context!, w: 2 });
+        cluster.disk(behind).refusesWrites = undefined;
+      }
+      const expected = ["h1", "h2", "h3"].map((behind) => `new without ${behind}`);
+      for (const host of ["h1", "h2", "h3"])
+        assert.deepEqual((await listed(cluster, host, 10)).toSorted(), expected, host);
     }));
 
   test("stays complete and without doubles for keys that were there before and stay, while others come and go", () =>
@@ -107,6 +112,7 @@ describe("a list", () => {
       cluster.kill("h2");
       await seen(cluster.node("h1"), "h2", false);
       await assert.rejects(cluster.node("h1").list("b"), failsWith("quorum-not-met"));
+      await assert.rejects(cluster.node("h1").list("nothing in it"), failsWith("quorum-not-met"));
     }));
 
   test("of a bad limit, bucket or prefix is a bad request", () =>

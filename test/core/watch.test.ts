@@ -22,6 +22,11 @@ class Watcher {
     return new Map(this.told.map(({ name, siblings }) => [name, texts(siblings).join("+")]));
   }
 
+  /** What was told, in order, whatever the key. */
+  get values(): string[] {
+    return this.told.map(({ siblings }) => texts(siblings).join("+"));
+  }
+
   shows(name: string, value: string): Promise<void> {
     return eventually(() => this.latest.get(name) === value, `the watcher to show ${name}: ${value}`);
   }
@@ -103,6 +108,8 @@ describe("watching one key", { concurrency: true }, () => {
         await cluster.settled();
         await overwrite(cluster, second, name, ["back again"]);
         await watcher.shows(name, "back again");
+        // Each change of owner reads the key anew, which tells only what is new.
+        assert.deepEqual(watcher.values, ["", "while away", "back again"]);
       });
     }));
 
@@ -161,6 +168,17 @@ describe("watching a prefix", { concurrency: true }, () => {
       },
       { changeLogEntriesMax: 2 },
     ));
+
+  test("tells of keys that lie on hosts which joined later, and on no other", () =>
+    withCluster(1, async (cluster) => {
+      await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+        for (const name of ["h2", "h3", "h4"]) await cluster.start(name, { seeds: ["memory:h1"] });
+        await cluster.settled(4);
+        const { name } = await placed(cluster, (walk) => walk[3] === "h1");
+        await overwrite(cluster, "h3", name, ["elsewhere"]);
+        await watcher.shows(name, "elsewhere");
+      });
+    }));
 
   test("goes on across the restart of a host, a wiped one and a new one", () =>
     withCluster(3, async (cluster) => {

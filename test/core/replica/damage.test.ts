@@ -62,6 +62,17 @@ describe("a damaged record", () => {
     assert.equal((await (await world.start()).replica.read(key)).role, "filling");
   });
 
+  test("whose row is whole again, but not its copy, stays filling when the heal was not durable", async () => {
+    const { world, run, intact } = await damaged();
+    const other = (await (await new World().start()).replica.write(key, put("b"))).held.encoded!;
+    await run.replica.apply(key, other);
+    world.disk.refusesWrites = "io";
+    await assert.rejects(run.replica.apply(key, intact, { heals: true }));
+    world.disk.refusesWrites = undefined;
+    assert.equal((await run.replica.read(key)).role, "filling");
+    await assert.rejects(run.replica.write(key, put("c")), failsWith("corrupt"));
+  });
+
   test("can be written again once it is healed", async () => {
     const { run, intact } = await damaged();
     await assert.rejects(run.replica.write(key, put("b")), failsWith("corrupt"));

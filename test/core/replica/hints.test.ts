@@ -72,11 +72,13 @@ describe("a hint", () => {
     const world = new World();
     const first = await world.start("none");
     await first.replica.keepHint(key, away, await stateOf("a"));
-    await first.replica.keepHint(at("other"), away, await stateOf("b"));
+    world.clock.advance(5_000);
+    await first.replica.keepHint(key, away, await stateOf("d"));
     await first.replica.keepHint(key, host("h3"), await stateOf("c"));
     const again = await world.start("none");
     assert.deepEqual(again.replica.hints.summaries(), first.replica.hints.summaries());
-    assert.deepEqual(texts((await again.replica.read(key)).held.state.values), ["a", "c"]);
+    assert.equal(again.replica.hints.summaries()[0]!.oldestAtMs, world.clock.wallTime() - 5_000);
+    assert.deepEqual(texts((await again.replica.read(key)).held.state.values), ["a", "c", "d"]);
   });
 
   test("is counted only once it is durable, and not at all when the disk refuses it", async () => {
