@@ -5,7 +5,7 @@ import type { WatchEvent } from "../../core/api.ts";
 import { eventually } from "../support/eventually.ts";
 import type { MemoryCluster } from "../support/memory-cluster.ts";
 import { texts, utf8 } from "../support/values.ts";
-import { placed, seen, withCluster } from "./coordinate/scene.ts";
+import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
 
 /** What a watcher was told, and how to end it. */
 class Watcher {
@@ -87,10 +87,7 @@ describe("watching one key", { concurrency: true }, () => {
         await cluster.node("h3").get("b", "k", { r: "all" });
         await overwrite(cluster, "h2", "k", ["v2"]);
         await watcher.shows("k", "v2");
-        assert.deepEqual(
-          watcher.told.map(({ siblings }) => texts(siblings).join()),
-          ["", "v1", "v2"],
-        );
+        assert.deepEqual(watcher.values, ["", "v1", "v2"]);
       });
     }));
 
@@ -179,6 +176,21 @@ describe("watching a prefix", { concurrency: true }, () => {
         await watcher.shows(name, "elsewhere");
       });
     }));
+
+  test("tells the present state as soon as it can be read, when it could not at first", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await overwrite(cluster, "h1", "k", ["there before"]);
+        cluster.disk("h1").refusesReads = "io";
+        await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+          await eventually(() => eventsOf(cluster, "replica-failed").length > 0, "the first try to fail");
+          cluster.disk("h1").refusesReads = undefined;
+          await watcher.shows("k", "there before");
+        });
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   test("goes on across the restart of a host, a wiped one and a new one", () =>
     withCluster(3, async (cluster) => {
