@@ -12,6 +12,11 @@ export interface ChangePosition {
   readonly sequence: number;
 }
 
+export interface Changes {
+  readonly keys: readonly Key[];
+  readonly missed: boolean;
+}
+
 /** Which keys a watcher wants. */
 export interface ChangeFilter {
   /** `bucket/` and the beginning of a name; with `exact` one whole key. */
@@ -19,7 +24,7 @@ export interface ChangeFilter {
   readonly exact: boolean;
 }
 
-export function passes({ prefix, exact }: ChangeFilter, key: Key): boolean {
+function passes({ prefix, exact }: ChangeFilter, key: Key): boolean {
   return exact ? key === prefix : key.startsWith(prefix);
 }
 
@@ -49,7 +54,7 @@ export class ChangeLog {
   }
 
   /** Changes after `after` that the filter lets through, each key once. `missed`: some are no longer known. */
-  since(after: ChangePosition, filter: ChangeFilter): { readonly keys: readonly Key[]; readonly missed: boolean } {
+  since(after: ChangePosition, filter: ChangeFilter): Changes {
     const oldest = Math.max(0, this.#sequence - this.#entriesMax);
     if (after.epoch !== this.#epoch || after.sequence < oldest || after.sequence > this.#sequence) {
       return { keys: [], missed: true };
