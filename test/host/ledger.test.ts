@@ -6,7 +6,7 @@ import { Ledger } from "../support/ledger.ts";
 const key = "b/k";
 
 test("a ledger misses an acknowledged write that no live value has seen, directly or through others", () => {
-  const ledger = new Ledger();
+  const ledger = new Ledger("b");
   const { number: first } = ledger.begin(key, []);
   const { number: second } = ledger.begin(key, [first]);
   const { number: third } = ledger.begin(key, [second]);
@@ -19,7 +19,7 @@ test("a ledger misses an acknowledged write that no live value has seen, directl
 });
 
 test("a ledger notices a value that is back although an acknowledged write had seen it", () => {
-  const ledger = new Ledger();
+  const ledger = new Ledger("b");
   const { number: first } = ledger.begin(key, []);
   const { number: second } = ledger.begin(key, [first]);
   assert.deepEqual(ledger.complaints(key, [first, second]), []);
@@ -28,7 +28,7 @@ test("a ledger notices a value that is back although an acknowledged write had s
 });
 
 test("a ledger knows its own values, whole and under their own key", () => {
-  const ledger = new Ledger();
+  const ledger = new Ledger("b");
   const { number, body } = ledger.begin(key, []);
   assert.deepEqual(ledger.numbersOf(key, [body]), [number]);
   assert.throws(() => ledger.numbersOf("b/other", [body]), /corrupt/);

@@ -9,7 +9,6 @@ export interface CheckedLoad {
   readonly ledger: Ledger;
   readonly writers: number;
   readonly keys: number;
-  readonly bucket: string;
 }
 
 /** A failed request may be refused in no time; without a pause a writer would only count refusals. */
@@ -20,12 +19,12 @@ const readShare = 0.5;
 
 /** Writes through `store` until `signal` aborts; failed requests are expected, corrupt answers are not. */
 export async function writeUntil(signal: AbortSignal, store: KeyStore, load: CheckedLoad): Promise<void> {
-  const { ledger, bucket, keys, writers } = load;
+  const { ledger, keys, writers } = load;
   let corrupt: Error | undefined;
   const writer = async (): Promise<void> => {
     const known = new Map<string, { readonly context: string; readonly seen: readonly number[] }>();
     while (!signal.aborted && corrupt === undefined) {
-      const key = `${bucket}/key${Math.floor(Math.random() * keys)}`;
+      const key = `${ledger.bucket}/key${Math.floor(Math.random() * keys)}`;
       const chance = Math.random();
       try {
         let base = known.get(key);

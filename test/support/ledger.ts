@@ -15,9 +15,12 @@ interface Write {
 export class Ledger {
   readonly #writes: Write[] = [];
   readonly #ofKey = new Map<string, number[]>();
+  /** Its own: another ledger's values would look corrupt here. */
+  readonly bucket: string;
   readonly #valueBytes: number;
 
-  constructor(valueBytes = 200) {
+  constructor(bucket: string, valueBytes = 200) {
+    this.bucket = bucket;
     this.#valueBytes = valueBytes;
   }
 
