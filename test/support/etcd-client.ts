@@ -6,7 +6,7 @@ import { connect, type ClientHttp2Session } from "node:http2";
 import type { KeyStore } from "./key-store.ts";
 
 export function etcdClient(endpoints: readonly string[]): KeyStore {
-  const sessions = endpoints.map((endpoint) => connect(endpoint, { settings: { initialWindowSize: 1 << 20 } }));
+  const sessions = endpoints.map(open);
   let turn = 0;
   const next = (): ClientHttp2Session => sessions[turn++ % sessions.length]!;
   return {
@@ -24,9 +24,15 @@ export function etcdClient(endpoints: readonly string[]): KeyStore {
   };
 }
 
+function open(endpoint: string): ClientHttp2Session {
+  const session = connect(endpoint, { settings: { initialWindowSize: 1 << 20 } });
+  session.on("error", () => undefined); // each request under way fails too, and is told
+  return session;
+}
+
 /** Whether this endpoint is the leader: the header of its status names it as such. */
 export async function isEtcdLeader(endpoint: string): Promise<boolean> {
-  const session = connect(endpoint);
+  const session = open(endpoint);
   try {
     const status = await unary(session, "/etcdserverpb.Maintenance/Status", Buffer.alloc(0));
     const [header] = fieldsOf(status, 1);

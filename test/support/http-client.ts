@@ -50,7 +50,12 @@ export interface Kv {
 const hangMs = 60_000;
 
 export function kv(url: string): Kv {
-  const send = async (method: string, key: string, { query, context, headers }: KvOptions, body?: string | Uint8Array) => {
+  const send = async (
+    method: string,
+    key: string,
+    { query, context, headers }: KvOptions,
+    body?: string | Uint8Array,
+  ) => {
     const response = await fetch(`${url}/kv/${key}${query === undefined ? "" : `?${query}`}`, {
       method,
       signal: AbortSignal.timeout(hangMs),

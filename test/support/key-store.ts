@@ -18,7 +18,8 @@ export function httpStore(urls: readonly string[]): KeyStore {
   return {
     async get(key) {
       const { status, context, json } = await next().get(key);
-      if (status !== 200 && json.error?.code !== "not-found") throw new Error(`GET ${key}: ${status} ${json.error?.code}`);
+      if (status !== 200 && json.error?.code !== "not-found")
+        throw new Error(`GET ${key}: ${status} ${json.error?.code}`);
       return { bodies: (json.siblings ?? []).map(({ value, encoding }) => Buffer.from(value, encoding)), context };
     },
     async put(key, body, context) {

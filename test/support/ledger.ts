@@ -52,7 +52,8 @@ export class Ledger {
       const end = text.lastIndexOf(" ");
       const [ofKey, number] = text.split(" ");
       const isOurs = text.slice(end + 1) === checksum(text.slice(0, end)) && ofKey === key;
-      if (!isOurs || this.#writes[Number(number)] === undefined) throw new Error(`${key} is corrupt: ${text.slice(0, 80)}`);
+      if (!isOurs || this.#writes[Number(number)] === undefined)
+        throw new Error(`${key} is corrupt: ${text.slice(0, 80)}`);
       return Number(number);
     });
   }
@@ -66,7 +67,9 @@ export class Ledger {
     const missing = acknowledged.filter((number) => !live.includes(number) && !accounted.has(number));
     const risen = live.filter((number) => replaced.has(number));
     return [
-      ...missing.map((number) => `${key}: acknowledged write ${number} is missing; live are ${live.join(", ") || "none"}`),
+      ...missing.map(
+        (number) => `${key}: acknowledged write ${number} is missing; live are ${live.join(", ") || "none"}`,
+      ),
       ...risen.map((number) => `${key}: write ${number} is back, though an acknowledged write had seen it`),
     ];
   }

@@ -93,7 +93,8 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
   const { latencies, errors, errorsAtMs, firstError, gapMs, gapEndedMs } = measured;
   latencies.sort((a, b) => a - b);
   const quantile = (q: number): number =>
-    Math.round((latencies[Math.min(latencies.length - 1, Math.ceil(q * latencies.length) - 1)] ?? Infinity) * 1_000) / 1_000;
+    Math.round((latencies[Math.min(latencies.length - 1, Math.ceil(q * latencies.length) - 1)] ?? Infinity) * 1_000) /
+    1_000;
   return {
     perSecond: Math.round(latencies.length / seconds),
     p50Ms: quantile(0.5),
