@@ -185,9 +185,9 @@ describe("what hosts tell of themselves", () => {
     assert.equal(await metric(hosts.url(0), "everwrite_ready"), 1);
     assert.ok((await metric(hosts.url(0), "everwrite_request_seconds_count")) > 0);
     for (const path of ["/healthz", "/readyz"]) assert.equal((await fetch(`${hosts.url(0)}${path}`)).status, 200);
-    await eventually(async () => {
-      const peer = await getJson<{ connected: boolean; agrees?: boolean }>(`${hosts.url(1)}/explain-peer/${id}`);
-      return peer.connected && peer.agrees === true;
-    }, "two hosts to have compared their rings");
+    const peer = await getJson<{ connected: boolean; member: boolean; verdict: string }>(
+      `${hosts.url(1)}/explain-peer/${id}`,
+    );
+    assert.deepEqual([peer.connected, peer.member], [true, true], peer.verdict);
   });
 });

@@ -14,6 +14,8 @@ export interface HostSpec {
   /** Further flags of `everwrite host`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Its data directory, if it is to be on another disk than the rest. */
+  readonly data?: string;
 }
 
 interface Host {
@@ -78,13 +80,13 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host, which joins through the first one; resolves when it is ready. */
-  async add({ flags = [], env = {} }: HostSpec = {}): Promise<number> {
+  async add({ flags = [], env = {}, data }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });
     this.#hosts.push({
       name,
-      data: join(this.folder, name),
+      data: data ?? join(this.folder, name),
       identity: join(this.folder, `${name}.key`),
       log: join(this.folder, `${name}.log`),
       httpPort: await freePort(),
