@@ -7,6 +7,7 @@ import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import { spawn } from "node:child_process";
 import { etcdClient } from "./etcd-client.ts";
+import { metric } from "./http-client.ts";
 import type { KeyStore } from "./key-store.ts";
 import { nativeClient } from "./native-client.ts";
 
@@ -25,6 +26,8 @@ export interface LoadSpec {
   readonly keys: number;
   readonly ms: number;
   readonly bucket?: string;
+  /** Hosts whose CPU time is to be measured beside the load's own. */
+  readonly httpUrls?: readonly string[];
 }
 
 export interface LoadResult {
@@ -43,6 +46,8 @@ export interface LoadResult {
   readonly gapEndedAtMs: number;
   /** CPU of the load process per operation. */
   readonly cpuUsPerOperation: number;
+  /** CPU of all hosts of `httpUrls` together per operation. */
+  readonly hostCpuUsPerOperation?: number;
 }
 
 type Operation = (key: string) => Promise<void>;
@@ -84,11 +89,13 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
   const operation = await operationOf(spec, store);
   // Connections, caches, compiled code.
   if (spec.operation !== "fill") await loop({ ...spec, ms: Math.min(warmUpMs, spec.ms / 4) }, operation);
+  const hostsBefore = await cpuSecondsOf(spec);
   const cpuBefore = process.cpuUsage();
   const startedMs = performance.now();
   const measured = await loop(spec, operation);
   const seconds = (performance.now() - startedMs) / 1_000;
   const { user, system } = process.cpuUsage(cpuBefore);
+  const hostSeconds = (await cpuSecondsOf(spec)) - hostsBefore;
   await store.stop();
   const { latencies, errors, errorsAtMs, firstError, gapMs, gapEndedMs } = measured;
   latencies.sort((a, b) => a - b);
@@ -108,7 +115,15 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     gapMs: Math.round(gapMs),
     gapEndedAtMs: performance.timeOrigin + gapEndedMs,
     cpuUsPerOperation: Math.round((user + system) / Math.max(1, latencies.length)),
+    ...(spec.httpUrls === undefined
+      ? {}
+      : { hostCpuUsPerOperation: Math.round((hostSeconds * 1e6) / Math.max(1, latencies.length)) }),
   };
+}
+
+async function cpuSecondsOf({ httpUrls = [] }: LoadSpec): Promise<number> {
+  const each = await Promise.all(httpUrls.map((url) => metric(url, "everwrite_process_cpu_seconds_total")));
+  return each.reduce((sum, seconds) => sum + seconds, 0);
 }
 
 async function loop(spec: LoadSpec, operation: Operation): Promise<Measured> {

@@ -47,16 +47,24 @@ async function alone({ folder, log }: Context): Promise<TrialResult> {
     else codes.add(put.json.error?.code ?? `${put.status}`);
   }
   const acknowledged = ledger.acknowledged;
-  log(`alone: ${acknowledged} writes until ${[...codes].join(", ")}; ${Math.round(disk.freeBytes / mebibyte)} MiB free`);
-  const complaints = [...codes].filter((code) => code !== "storage-full").map((code) => `a put on a full disk is ${code}`);
+  log(
+    `alone: ${acknowledged} writes until ${[...codes].join(", ")}; ${Math.round(disk.freeBytes / mebibyte)} MiB free`,
+  );
+  const complaints = [...codes]
+    .filter((code) => code !== "storage-full")
+    .map((code) => `a put on a full disk is ${code}`);
   if (codes.size === 0) complaints.push("the disk did not fill up");
   const { storage, notices } = await hosts.status(0);
-  if (storage.state !== "full") complaints.push(`status says that the storage is ${storage.state}: ${notices.join("; ")}`);
+  if (storage.state !== "full")
+    complaints.push(`status says that the storage is ${storage.state}: ${notices.join("; ")}`);
   complaints.push(...(await complaintsOf(ledger, httpStore(hosts.urls))));
 
   disk.relieve();
   const relievedMs = performance.now();
-  await eventually(async () => (await host.put("resumed/k", "x")).status === 200, "puts to resume after space was freed");
+  await eventually(
+    async () => (await host.put("resumed/k", "x")).status === 200,
+    "puts to resume after space was freed",
+  );
   const resumedMs = performance.now() - relievedMs;
   complaints.push(...(await complaintsOf(ledger, httpStore(hosts.urls))));
   await hosts.signal(0, "SIGKILL");
@@ -84,7 +92,11 @@ async function oneOfThree({ folder, log, short }: Context): Promise<TrialResult>
   const ledger = new Ledger("three", valueBytes);
   const stop = new AbortController();
   const writing = writeUntil(stop.signal, httpStore(hosts.urls), { ledger, writers: 8, keys: 2_000 });
-  await eventually(async () => (await hosts.status(2)).storage.state === "full", "the disk of the third to be full", 120_000);
+  await eventually(
+    async () => (await hosts.status(2)).storage.state === "full",
+    "the disk of the third to be full",
+    120_000,
+  );
   const full = ledger.acknowledged;
   await new Promise((resolve) => setTimeout(resolve, short ? 3_000 : 15_000));
   const meanwhile = ledger.acknowledged - full;
@@ -93,7 +105,8 @@ async function oneOfThree({ folder, log, short }: Context): Promise<TrialResult>
   for (const [i, url] of hosts.urls.entries()) {
     for (let k = 0; k < 20; k++) {
       const put = await kv(url).put(`through/${i}-${k}`, "x");
-      if (put.status !== 200) refused.push(`a put through host ${i + 1} while the third is full: ${put.json.error?.code}`);
+      if (put.status !== 200)
+        refused.push(`a put through host ${i + 1} while the third is full: ${put.json.error?.code}`);
     }
   }
   disk.relieve();
