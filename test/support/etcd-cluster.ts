@@ -8,6 +8,9 @@ import { isEtcdLeader } from "./etcd-client.ts";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./host-processes.ts";
 
+/** Found on the PATH. */
+const program = "etcd";
+
 export class EtcdCluster {
   /** The leader's comes first. */
   readonly endpoints: readonly string[];
@@ -42,7 +45,7 @@ export class EtcdCluster {
         "quota-backend-bytes": "4000000000",
       };
       const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
-      return spawn("etcd", args, { stdio: "ignore" });
+      return spawn(program, args, { stdio: "ignore" });
     });
     const leaders: string[] = [];
     const cluster = new EtcdCluster([], processes);
