@@ -253,7 +253,12 @@ export class EverwriteNode implements NodeApi {
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
     const replicaDeps = {
-      ...{ records, holdings, clock, hybridClock, random, telemetry },
+      records,
+      holdings,
+      clock,
+      hybridClock,
+      random,
+      telemetry,
       owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
