@@ -7,13 +7,16 @@ import { describe, test } from "node:test";
 import { decodeVersioned } from "../../core/causality/encoding.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster, lackingIn, summarize } from "../../core/membership/exchange.ts";
-import { methods } from "../../core/rpc/rpc.ts";
+import { StoreError } from "../../core/errors.ts";
+import { call, methods, RpcServer } from "../../core/rpc/rpc.ts";
 import { emptyRoster, mergeRoster, newerMember } from "../../core/membership/roster.ts";
 import { ReadTally } from "../../core/quorum/read-tally.ts";
 import { eventually } from "../support/eventually.ts";
-import { MemoryCluster } from "../support/memory-cluster.ts";
+import { MemoryCluster, realRandom } from "../support/memory-cluster.ts";
+import { realClock } from "../support/real-clock.ts";
 import { failsWith, texts, utf8 } from "../support/values.ts";
 import { eventsOf, local, placed, rowOf, seen, staleAt, withCluster } from "./coordinate/scene.ts";
+import { MemoryNetwork } from "./memory-transport.ts";
 import { cluster as parameters, memberRecord, nodes, sent } from "./membership/samples.ts";
 import { viewOf } from "./quorum/view.ts";
 import { at, host as nodeOf, put, World } from "./replica/world.ts";
@@ -64,6 +67,22 @@ describe("found in membership", () => {
     const ahead = mergeRoster(emptyRoster(parameters), holding(2, 0));
     const after = mergeRoster(behind, sent(ahead, lackingIn(summarize(behind), ahead)));
     assert.deepEqual(encodeRoster(after), encodeRoster(ahead));
+  });
+});
+
+describe("found in rpc", () => {
+  /**
+   * #encodeError cuts a text at 1,000 UTF-16 units, which may halve a character: the lone surrogate cannot be encoded, the
+   * handler throws, and the caller hears nothing ("lost": outcome unknown) instead of the refusal.
+   */
+  test("an error with a long text arrives, cut between characters", async () => {
+    const network = new MemoryNetwork({ clock: realClock, random: realRandom });
+    const [server, client] = [network.node("server"), network.node("client")];
+    const rpc = new RpcServer({ event: () => {} });
+    rpc.on(methods.read, () => Promise.reject(new StoreError("bad-request", `x${"\u{1f600}".repeat(600)}`)));
+    rpc.listen(server);
+    await client.meet("memory:server");
+    await assert.rejects(call(client, server.self, methods.read, { key: "b/k" }, 1_000), failsWith("bad-request"));
   });
 });
 

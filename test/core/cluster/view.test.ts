@@ -2,15 +2,19 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { bitmapOf, fullBitmap } from "../../../core/bytes/bitmap.ts";
 import { Cluster, loadRoster } from "../../../core/cluster/cluster.ts";
+import { Exchange } from "../../../core/cluster/exchange.ts";
 import type { Health } from "../../../core/cluster/health.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { encodeRoster } from "../../../core/membership/exchange.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster } from "../../../core/membership/roster.ts";
+import { type Transport, TransportError } from "../../../core/ports.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
+import { microtasks } from "../../support/values.ts";
 import { cluster as parameters, memberRecord, nodes } from "../membership/samples.ts";
 
 const [self, h2, h3, h4] = nodes as [NodeId, NodeId, NodeId, NodeId];
@@ -30,6 +34,13 @@ function viewOf(count: number, down: readonly NodeId[] = []) {
   const telemetry = { event: () => {} };
   const cluster = new Cluster({ self, records, holdings, health, random: realRandom, telemetry }, roster);
   return { cluster, holdings, disk, records };
+}
+
+/** Whether h1 is sure of a partition after it has exchanged membership with these. */
+function met(count: number, down: readonly NodeId[], ...exchanged: NodeId[]): boolean {
+  const { cluster } = viewOf(count, down);
+  for (const peer of exchanged) cluster.exchangedWith(peer, 1);
+  return cluster.isConfirmed(partition);
 }
 
 function holdingsOf(id: NodeId, rest: Partial<HoldingsRecord>): Map<NodeId, HoldingsRecord> {
@@ -67,11 +78,6 @@ describe("a host's view", () => {
   });
 
   test("is not sure of a partition until it met one co-owner, and every one that is up", () => {
-    const met = (count: number, down: readonly NodeId[], ...exchanged: NodeId[]): boolean => {
-      const { cluster } = viewOf(count, down);
-      for (const peer of exchanged) cluster.exchangedWith(peer, 1);
-      return cluster.isConfirmed(partition);
-    };
     assert.equal(met(1, []), true, "alone there is nobody to meet");
     assert.equal(met(3, []), false);
     assert.equal(met(3, [], h2), false, "h3 is up");
@@ -145,5 +151,23 @@ describe("the roster on the disk", () => {
     disk.refusesWrites = undefined;
     await cluster.save();
     assert.equal((await loadRoster(records))!.members.get(self)!.zone, "y");
+  });
+
+  test("is written before anybody hears of it: a crash must not make a host a stranger to itself", async () => {
+    const { cluster, disk } = viewOf(2);
+    const sent: NodeId[] = [];
+    const request = (to: NodeId): Promise<Uint8Array> => {
+      sent.push(to);
+      return Promise.reject(new TransportError("not-sent", "only a test"));
+    };
+    const transport = { self, request } as unknown as Transport;
+    const exchange = new Exchange({ transport, clock: new ManualClock(), cluster }, { timeoutMs: 1_000 });
+    const release = disk.hold("writes");
+    const exchanging = exchange.with(h2);
+    await microtasks();
+    assert.deepEqual(sent, []);
+    release();
+    await assert.rejects(exchanging, TransportError);
+    assert.deepEqual(sent, [h2]);
   });
 });

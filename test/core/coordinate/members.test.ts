@@ -90,6 +90,16 @@ describe("views meet before data counts", () => {
       }
     }));
 
+  test("a hint for the host that gets it is no hint: it is applied", () =>
+    withCluster(3, async (cluster) => {
+      const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+      const request = { view, key: "b/k", state, hintFor: "h2" };
+      const asked = call(cluster.transport("h1"), "h2" as NodeId, methods.replicate, request, 2_000);
+      assert.deepEqual({ ...(await asked) }, { role: "complete" });
+      assert.deepEqual(texts((await cluster.node("h2").getLocal("b", "k")).siblings), ["forged"]);
+      assert.equal((await cluster.node("h2").status()).hints, 0);
+    }));
+
   test("a host of another cluster name is refused, and so is one of other parameters", () =>
     withCluster(1, async (cluster) => {
       const seeds = ["memory:h1"];
