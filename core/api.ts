@@ -7,8 +7,10 @@ import type { CancelSignal } from "./ports.ts";
 import type { NodeId } from "./identity.ts";
 import type { MemberKind, MemberStatus } from "./membership/member.ts";
 
+/** How versions of a value become one: `opaque` ones stay siblings, `lww` ones fold by time, `yjs` ones merge. */
 export type ValueKind = "opaque" | "lww" | "yjs";
 
+/** One of the values that are live at once. `body` must not be changed. */
 export interface Sibling {
   readonly body: Uint8Array;
   readonly contentType: string;
@@ -34,10 +36,12 @@ export interface ReadAnswer {
 /** What one replica holds of a key. `hint`: only on behalf of another; `none`: it is neither owner nor stand-in. */
 export type HoldingState = "complete" | "filling" | "hint" | "none";
 
+/** What this replica alone would answer. */
 export interface LocalAnswer extends ReadAnswer {
   readonly holding: HoldingState;
 }
 
+/** `r`: replicas that must answer; the cluster's default where not given. */
 export interface GetOptions {
   readonly r?: QuorumSpec;
   readonly timeoutMs?: number;
@@ -57,6 +61,7 @@ interface WriteOptions {
   readonly signal?: CancelSignal;
 }
 
+/** What a put may ask for beside its value. Without `context` it can only add a sibling. */
 export interface PutOptions extends WriteOptions {
   readonly contentType?: string;
   readonly kind?: ValueKind;
@@ -68,6 +73,7 @@ export interface PutOptions extends WriteOptions {
   readonly ttlMs?: number;
 }
 
+/** A delete is a write: of a tombstone. */
 export type DeleteOptions = WriteOptions;
 
 /** Where a write is. */
@@ -84,6 +90,7 @@ export interface Receipt {
   readonly writeIdIgnored?: boolean;
 }
 
+/** A write that met its quorum. */
 export interface WriteAnswer {
   /** Null when other values are live beside this one and were not returned: read before writing again. */
   readonly context: string | null;
@@ -91,6 +98,7 @@ export interface WriteAnswer {
   readonly siblings?: readonly Sibling[];
 }
 
+/** Which page of a bucket's keys. */
 export interface ListOptions {
   readonly prefix?: string;
   readonly limit?: number;
@@ -105,11 +113,13 @@ export interface ListAnswer {
   readonly next: string | null;
 }
 
+/** The state of one key at the time of the event. */
 export interface WatchEvent extends ReadAnswer {
   readonly bucket: string;
   readonly name: string;
 }
 
+/** A member as this node sees it. */
 export interface MemberView {
   readonly id: NodeId;
   readonly status: MemberStatus;
@@ -126,6 +136,7 @@ export interface MemberView {
   readonly http: string;
 }
 
+/** What a node tells of itself. */
 export interface NodeStatus {
   readonly id: NodeId;
   readonly cluster: string;
@@ -156,6 +167,7 @@ export interface NodeStatus {
   readonly uptimeMs: number;
 }
 
+/** Who has which token, and how even that is. */
 export interface RingView {
   readonly fingerprint: string;
   readonly partitions: number;
@@ -166,6 +178,7 @@ export interface RingView {
   readonly efficiency: { readonly primary: number; readonly replica: number };
 }
 
+/** Where a key lives, and what is there. */
 export interface Explanation {
   readonly key: string;
   /** MD5 of the key, 32 hex digits. */
@@ -187,6 +200,7 @@ export interface Explanation {
   }[];
 }
 
+/** Why a peer is, or is not, used. */
 export interface PeerExplanation {
   readonly id: NodeId;
   readonly member: boolean;

@@ -14,14 +14,17 @@ export interface ClusterParameters {
   readonly admission: "open";
 }
 
+/** What a founder takes where it is told nothing else. */
 export const clusterDefaults = { name: "everwrite", partitions: 1024, n: 3, admission: "open" } as const;
 
 /** How many replicas must answer: `one`, `quorum` (majority of min(N, members)), `all`, or a number. */
 export type QuorumSpec = "one" | "quorum" | "all" | number;
 
+/** Free per host. Names end in their unit; reasons stand at the defaults. */
 export interface NodeConfig {
   readonly r: QuorumSpec;
   readonly w: QuorumSpec;
+  /** `buffered` (paper 6.1): only the coordinator's copy is on the disk before the ack; the others are in memory. */
   readonly durability: "synced" | "buffered";
 
   // -- limits on what is stored
@@ -34,7 +37,6 @@ export interface NodeConfig {
   readonly siblingBytesMax: number;
   readonly clockEntriesMax: number;
   readonly clockDriftMaxMs: number;
-  readonly tombstoneGraceMs: number;
 
   // -- requests
   readonly requestTimeoutMs: number;
@@ -47,16 +49,19 @@ export interface NodeConfig {
 
   // -- replica
   readonly cacheBytesMax: number;
-  readonly hintBytesMax: number;
   readonly changeLogEntriesMax: number;
 
   // -- background
   readonly reconcileIntervalMs: number;
   readonly suspectAfterMs: number;
+  readonly backgroundLatencyThresholdMs: number;
+  readonly backgroundWindowMs: number;
+  readonly backgroundWaitMaxMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
 }
 
+/** The defaults, each with its reason where it is not plain. */
 export const nodeDefaults: NodeConfig = {
   r: "quorum",
   w: "quorum",
@@ -71,7 +76,6 @@ export const nodeDefaults: NodeConfig = {
   siblingBytesMax: 16_777_216, // one state must travel and be merged whole: keep it far below the 64 MiB message limit
   clockEntriesMax: 50, // the paper says "say 10"; entries are 20 bytes, and dropping one early can bring a value back
   clockDriftMaxMs: 60_000, // a stamp further ahead than this does not drag the clock along
-  tombstoneGraceMs: 86_400_000,
 
   requestTimeoutMs: 5_000,
   requestTimeoutMaxMs: 300_000,
@@ -82,11 +86,13 @@ export const nodeDefaults: NodeConfig = {
   requestsMax: 4_096, // coordinated at once; above it clients get `overloaded` instead of a queue that grows
 
   cacheBytesMax: 67_108_864, // states read again soon: saves the disk read of each read-modify-write
-  hintBytesMax: 1_073_741_824, // per target; above it the key is held, but no hint row is added
   changeLogEntriesMax: 16_384, // watchers that fall further behind list anew
 
   reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)
   suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
+  backgroundLatencyThresholdMs: 50, // the paper's 6.5: background work must not push the p99 of requests towards it
+  backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
+  backgroundWaitMaxMs: 1_000, // between two steps: even a host that is always busy converges
   fillPageBytes: 1_048_576,
   fillConcurrency: 4,
 };

@@ -24,6 +24,7 @@ export const statusOfCode = {
   "outcome-unknown": 504,
 } as const;
 
+/** The stable part of an error. */
 export type StoreErrorCode = keyof typeof statusOfCode;
 
 /** Machine-readable part of an error: how many replicas were needed and answered, and which. */
@@ -34,6 +35,7 @@ export interface StoreErrorDetail {
   readonly from?: readonly string[];
 }
 
+/** What every public call rejects with. */
 export class StoreError extends Error {
   override readonly name = "StoreError";
   readonly code: StoreErrorCode;

@@ -26,6 +26,25 @@ export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults,
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export type { NodeId } from "./identity.ts";
 export { EverwriteNode, type NodeOptions, type NodePorts } from "./node.ts";
-export * from "./ports.ts";
+export {
+  type CancelSignal,
+  type Clock,
+  type Durability,
+  type KeyRange,
+  type Namespace,
+  type Page,
+  type PageRequest,
+  type PeerState,
+  type Random,
+  type RequestHandler,
+  type Row,
+  type Stop,
+  type Storage,
+  StorageError,
+  type StorageErrorKind,
+  type StorageOperation,
+  type Transport,
+  TransportError,
+} from "./ports.ts";
 export { MemoryStorage } from "./storage/memory-storage.ts";
 export type { StoreEvent, Telemetry } from "./telemetry.ts";

@@ -14,6 +14,7 @@ export interface CancelSignal {
   removeEventListener(type: "abort", listener: () => void): void;
 }
 
+/** Time, and waking at a time. */
 export interface Clock {
   /** Milliseconds since some fixed moment; never goes back. */
   now(): number;
@@ -23,6 +24,7 @@ export interface Clock {
   after(ms: number, run: () => void): Stop;
 }
 
+/** Chance. */
 export interface Random {
   /** Uniform in [0, 1). */
   next(): number;
@@ -33,6 +35,7 @@ export interface Random {
 /** Rows of one kind. A namespace is one letter on disk; see each owner for what its rows hold. */
 export type Namespace = "objects" | "hints" | "meta" | "merkle";
 
+/** One change of one row. */
 export type StorageOperation =
   | { readonly kind: "put"; readonly ns: Namespace; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly kind: "delete"; readonly ns: Namespace; readonly key: Uint8Array };
@@ -43,6 +46,8 @@ export interface KeyRange {
   readonly lt?: Uint8Array;
 }
 
+/** Which rows, and how many. */
+/** Some rows in order, and where to go on. */
 export interface PageRequest extends KeyRange {
   readonly reverse?: boolean;
   /** Rows at most. */
@@ -53,11 +58,13 @@ export interface PageRequest extends KeyRange {
   readonly keysOnly?: boolean;
 }
 
+/** A key and its value, as stored. */
 export interface Row {
   readonly key: Uint8Array;
   readonly value: Uint8Array;
 }
 
+/** Some rows in order, and where to go on. */
 export interface Page {
   readonly rows: readonly Row[];
   /** Ask again with this as `gte` (or as `lt` when reverse); null at the end. */
@@ -90,8 +97,10 @@ export interface Storage {
   close(): Promise<void>;
 }
 
+/** What a storage error means for its caller. */
 export type StorageErrorKind = "locked" | "full" | "corrupt" | "closed" | "io" | "version";
 
+/** What a storage rejects with. */
 export class StorageError extends Error {
   override readonly name = "StorageError";
   readonly kind: StorageErrorKind;
@@ -116,6 +125,7 @@ export class TransportError extends Error {
   }
 }
 
+/** What a transport knows of one peer. */
 export interface PeerState {
   readonly id: NodeId;
   /** A request would be sent at once. */

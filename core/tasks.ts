@@ -10,6 +10,7 @@ export class Tasks {
   readonly #telemetry: Telemetry;
   readonly #running = new Set<Promise<void>>();
   readonly #stops = new Set<Stop>();
+  readonly #wakes = new Set<() => void>();
   #stopped = false;
 
   constructor(deps: { readonly clock: Clock; readonly telemetry: Telemetry }) {
@@ -61,15 +62,31 @@ export class Tasks {
     return stop;
   }
 
+  /** Calls `run` when the node stops, unless taken back before. */
+  onStop(run: () => void): Stop {
+    this.#wakes.add(run);
+    return () => this.#wakes.delete(run);
+  }
+
+  /** Ends early when the node stops. */
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      this.#clock.after(ms, resolve);
+      const stopTimer = this.after(ms, () => {
+        this.#wakes.delete(wake);
+        resolve();
+      });
+      const wake = (): void => {
+        stopTimer();
+        resolve();
+      };
+      this.#wakes.add(wake);
     });
   }
 
   /** No new work, no timers; resolves when what runs has ended, or `graceMs` later: a peer may never answer. */
   async stop(graceMs: number): Promise<void> {
     this.#stopped = true;
+    for (const wake of this.#wakes) wake();
     for (const stop of this.#stops) stop();
     await new Promise<void>((resolve) => {
       const stopTimer = this.#clock.after(graceMs, resolve);

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { StorageError } from "../core/ports.ts";
 import { codeOf, kindOf, storageError, textOf } from "./classic-errors.ts";
+import type { Database } from "./classic-format.ts";
+import { checkFormat } from "./classic-format.ts";
 import { damagedTables } from "./classic-tables.ts";
-
-export type Database = ClassicLevel<Uint8Array, Uint8Array>;
 
 /**
  * LevelDB checks little when it reads, and calls `abort()` on some damage (a zeroed page), while opening or at any later
@@ -36,36 +36,54 @@ export interface OpenedDirectory {
 export async function openDirectory(directory: string, headroomBytes: number): Promise<OpenedDirectory> {
   try {
     await mkdir(directory, { recursive: true });
-    if (!(await mustBeSetAside(directory))) return { database: await openDatabase(directory, headroomBytes) };
+    if (!(await mustBeSetAside(directory))) return { database: await openChecked(directory, headroomBytes) };
   } catch (error: unknown) {
     if (!isDamage(error)) throw storageError(error, "open", directory);
   }
   const setAsideAs = await setAside(directory);
   try {
-    return { database: await openDatabase(directory, headroomBytes), setAsideAs };
+    await mkdir(directory);
+    return { database: await openChecked(directory, headroomBytes), setAsideAs };
   } catch (error: unknown) {
     throw storageError(error, "open", directory);
   }
 }
 
+async function openChecked(directory: string, headroomBytes: number): Promise<Database> {
+  const database = await openDatabase(directory, headroomBytes, { createIfMissing: true });
+  try {
+    await checkFormat(database);
+    return database;
+  } catch (error: unknown) {
+    await closeDatabase(database);
+    throw error;
+  }
+}
+
 /** Renames a damaged directory to `<directory>.damaged-<time>` and returns the new name. */
-export async function setAside(directory: string): Promise<string> {
+async function setAside(directory: string): Promise<string> {
   // Colons are not allowed in Windows file names.
   const aside = `${directory}.damaged-${new Date().toISOString().replaceAll(":", "-")}`;
   try {
     await rename(directory, aside);
   } catch (error: unknown) {
-    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, { cause: error });
+    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, {
+      cause: error,
+    });
   }
   return aside;
 }
 
 /** Opens without the rescue above. Rejects with what LevelDB said. */
-export async function openDatabase(directory: string, headroomBytes: number): Promise<Database> {
-  await mkdir(directory, { recursive: true });
+export async function openDatabase(
+  directory: string,
+  headroomBytes: number,
+  /** False while running: if the directory has vanished under us, an empty one would pass for our data. */
+  { createIfMissing }: { createIfMissing: boolean },
+): Promise<Database> {
   const before = await readUnfinished(directory);
   await writeUnfinished(directory, { openings: before.openings + 1, runs: before.runs + 1 });
-  const database: Database = new ClassicLevel(directory, engineOptions(headroomBytes));
+  const database: Database = new ClassicLevel(directory, { ...engineOptions(headroomBytes), createIfMissing });
   try {
     await database.open();
   } catch (error: unknown) {
@@ -130,10 +148,10 @@ async function mustBeSetAside(directory: string): Promise<boolean> {
   return (await damagedTables(directory)).length > 0;
 }
 
-/** Without `CURRENT`, LevelDB would take the directory for a new one and delete the tables in it. */
+/** Without `CURRENT`, LevelDB would take the directory for a new one and delete the tables and logs in it. */
 async function isHeadless(directory: string): Promise<boolean> {
   const names = await readdir(directory);
-  return !names.includes("CURRENT") && names.some((name) => name.endsWith(".ldb"));
+  return !names.includes("CURRENT") && names.some((name) => /\.(ldb|log)$/.test(name));
 }
 
 /** A file that LevelDB knows of is not there: it says `io`, but no later opening will find it either. */

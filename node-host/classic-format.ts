@@ -2,14 +2,21 @@
  * What the keys of our LevelDB look like: one byte for the namespace, then the key; and the `format` record that says so.
  * Invariant: a directory of a newer format, or of another program, is refused before anything is written to it.
  */
+import type { ClassicLevel } from "classic-level";
 import type { Namespace } from "../core/ports.ts";
 import { StorageError } from "../core/ports.ts";
-import type { Database } from "./classic-directory.ts";
+import { kindOf } from "./classic-errors.ts";
+import { damagedTables } from "./classic-tables.ts";
+
+export type Database = ClassicLevel<Uint8Array, Uint8Array>;
 
 const format = 1;
 
-/** 0 is below all namespaces, so no scan of one meets it. */
-const formatKey = Buffer.from("\0format");
+/**
+ * The record lies twice, before and behind all namespaces: in different blocks of a table, so that one damaged block
+ * does not make the whole directory unreadable.
+ */
+const formatKeys = [Buffer.of(0x00, ...Buffer.from("format")), Buffer.of(0xff, ...Buffer.from("format"))];
 
 const prefixOf: Readonly<Record<Namespace, number>> = {
   hints: 0x68, // h
@@ -37,16 +44,40 @@ export function endOf(ns: Namespace): Uint8Array {
 
 /** Writes the record into an empty database, reads it in any other. */
 export async function checkFormat(database: Database): Promise<void> {
-  const stored = await database.get(formatKey);
-  if (stored === undefined) {
-    const first = await database.keys({ limit: 1 }).all();
-    if (first.length > 0) throw new StorageError("version", `${database.location} is a LevelDB, but not of Everwrite`);
-    return database.put(formatKey, Buffer.from(String(format)), { sync: true });
+  const found = await Promise.all(formatKeys.map((key) => readFormat(database, key)));
+  const newest = Math.max(...found.map((one) => one ?? 0));
+  if (newest > format) {
+    throw new StorageError(
+      "version",
+      `${database.location} has storage format ${newest}, this version of Everwrite knows ${format}: use a newer one`,
+    );
   }
-  const found = Number(Buffer.from(stored).toString());
-  if (found === format) return;
-  throw new StorageError(
-    "version",
-    `${database.location} has storage format ${found}, this version of Everwrite knows ${format}: use a newer one`,
-  );
+  if (newest === 0) await refuseIfUsed(database);
+  if (found.includes(undefined)) {
+    const value = Buffer.from(String(format));
+    await database.batch(
+      formatKeys.map((key) => ({ type: "put", key, value })),
+      { sync: true },
+    );
+  }
+}
+
+/** Undefined when it is absent or damaged. */
+async function readFormat(database: Database, key: Uint8Array): Promise<number | undefined> {
+  try {
+    const stored = await database.get(key);
+    return stored === undefined ? undefined : Number(Buffer.from(stored).toString()) || undefined;
+  } catch (error: unknown) {
+    if (kindOf(error) === "corrupt") return undefined;
+    throw error;
+  }
+}
+
+async function refuseIfUsed(database: Database): Promise<void> {
+  const first = await database.keys({ limit: 1 }).all();
+  if (first.length === 0) return;
+  const { location } = database;
+  const damaged = await damagedTables(location);
+  if (damaged.length > 0) throw new StorageError("corrupt", `${location} is damaged: ${damaged.join(", ")}`);
+  throw new StorageError("version", `${location} is a LevelDB, but not of Everwrite`);
 }

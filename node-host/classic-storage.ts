@@ -8,11 +8,11 @@ import { mkdir, readdir, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
 import { StorageError } from "../core/ports.ts";
-import type { Database } from "./classic-directory.ts";
 import { closeDatabase, droppedLogBytes, headroomFor, openDatabase, openDirectory } from "./classic-directory.ts";
 import { kindOf, storageError } from "./classic-errors.ts";
-import { checkFormat, prefixed } from "./classic-format.ts";
-import { readPage, salvagePage } from "./classic-page.ts";
+import type { Database } from "./classic-format.ts";
+import { prefixed } from "./classic-format.ts";
+import { readPage } from "./classic-page.ts";
 import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
@@ -44,7 +44,6 @@ export async function openClassicStorage(options: ClassicStorageOptions): Promis
   const headroomBytes = options.headroomBytes ?? (await defaultHeadroom(directory, askDisk));
   const { database, ...found } = await openDirectory(directory, headroomBytes);
   try {
-    await checkFormat(database);
     const opening = { ...found, droppedLogBytes: await droppedLogBytes(directory) };
     return new ClassicStorage(database, new FreeSpace(directory, headroomBytes, askDisk), opening);
   } catch (error: unknown) {
@@ -95,14 +94,7 @@ export class ClassicStorage implements Storage {
   }
 
   page(ns: Namespace, request: PageRequest): Promise<Page> {
-    return this.#reading(async (database) => {
-      try {
-        return await readPage(database, ns, request);
-      } catch (error: unknown) {
-        if (kindOf(error) !== "corrupt") throw error;
-        return salvagePage(database, ns, request);
-      }
-    });
+    return this.#reading((database) => readPage(database, ns, request));
   }
 
   /** One write at a time: the next must not reach an instance that the one before has poisoned. */
@@ -202,10 +194,10 @@ export class ClassicStorage implements Storage {
   }
 
   async #exchange(): Promise<void> {
-    await closeDatabase(this.#database);
-    this.#refuseIfClosed();
     try {
-      this.#database = await openDatabase(this.directory, this.#space.headroomBytes);
+      await closeDatabase(this.#database);
+      this.#refuseIfClosed();
+      this.#database = await openDatabase(this.directory, this.#space.headroomBytes, { createIfMissing: false });
     } catch (error: unknown) {
       throw storageError(error, "reopen", this.directory);
     }

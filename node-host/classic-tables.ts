@@ -37,7 +37,7 @@ async function isSoundFile(path: string): Promise<boolean> {
   }
 }
 
-export function isSoundTable(table: Buffer): boolean {
+function isSoundTable(table: Buffer): boolean {
   try {
     const footer = new Cursor(table, table.length - footerBytes);
     if (table.readBigUInt64LE(table.length - 8) !== magic) return false;
@@ -99,4 +99,3 @@ class Cursor {
     }
   }
 }
-

@@ -12,7 +12,7 @@ import { addKvVerbs } from "./cli/kv-verbs.ts";
 import { CliError, type Io } from "./cli/terminal.ts";
 import { addWatchVerb } from "./cli/watch-verb.ts";
 
-export const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3, quorumNotMet: 4 } as const;
+const exitCodes = { ok: 0, failed: 1, usage: 2, notFound: 3, quorumNotMet: 4 } as const;
 
 /** Runs one command; the result is the exit code. */
 export async function run(args: readonly string[], io: Io): Promise<number> {

@@ -31,11 +31,9 @@ export async function loadIdentity(
     bytes = (await readOrUndefined(path)) ?? (await create(path));
     await tighten(path, onWarning);
   } catch (error) {
-    throw new IdentityError(
-      "unreadable",
-      `cannot use the identity file ${path}: ${(error as Error).message}`,
-      { cause: error },
-    );
+    throw new IdentityError("unreadable", `cannot use the identity file ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
   try {
     return privateKeyFromProtobuf(bytes);

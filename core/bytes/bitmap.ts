@@ -1,19 +1,8 @@
 /**
  * A set of partitions as bits, lowest first: Q=1024 is 128 bytes. Immutable.
  */
-export function emptyBitmap(size: number): Uint8Array {
-  return new Uint8Array(Math.ceil(size / 8));
-}
-
-export function fullBitmap(size: number): Uint8Array {
-  return bitmapOf(
-    size,
-    Array.from({ length: size }, (_, i) => i),
-  );
-}
-
 export function bitmapOf(size: number, members: Iterable<number>): Uint8Array {
-  const bits = emptyBitmap(size);
+  const bits = new Uint8Array(Math.ceil(size / 8));
   for (const member of members) bits[member >> 3]! |= 1 << (member & 7);
   return bits;
 }

@@ -273,7 +273,7 @@ const shared: Writer = new Writer();
 function planOf(name: string, fields: Fields): Plan[] {
   const numbers = new Set<number>();
   let requiredCount = 0;
-  const byNumber = Object.entries(fields).sort(([, a], [, b]) => a.number - b.number);
+  const byNumber = Object.entries(fields).toSorted(([, a], [, b]) => a.number - b.number);
   const plans = byNumber.map(([key, { number, presence, type, countMax }]) => {
     invariant(number >= 1 && number <= 127 && !numbers.has(number), `${name}.${key} has a number of its own in 1..127`);
     numbers.add(number);

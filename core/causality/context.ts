@@ -17,7 +17,7 @@ import type { Coverage } from "./version-set.ts";
 /** It must fit the headers of an HTTP request. */
 export const CONTEXT_CHARS_MAX = 32 * 1024;
 
-export const CONTEXT_SECRET_BYTES = 32;
+const CONTEXT_SECRET_BYTES = 32;
 const NAME_BYTES = 4;
 const SEAL_BYTES = 16;
 

@@ -40,7 +40,7 @@ export function truncate(state: Versioned, { entriesMax, ownActor, agreed }: Tru
   const live = new Set(state.values.map((value) => value.dot.actor));
   const oldestFirst = state.vector
     .filter((entry) => entry.actor !== ownActor && !live.has(entry.actor))
-    .sort((a, b) => a.timeMs - b.timeMs || compareDots(a, b));
+    .toSorted((a, b) => a.timeMs - b.timeMs || compareDots(a, b));
 
   const going = new Set<VectorEntry>();
   for (const entry of oldestFirst) {

@@ -70,7 +70,8 @@ export const nothingSeen: Coverage = { vector: [], stamp: STAMP_ZERO, kinds: [] 
 
 /** Everything that either knows. */
 export function merge(a: Versioned, b: Versioned): Versioned {
-  if (a === b) return a;
+  if (a === b || b.vector.length === 0) return a;
+  if (a.vector.length === 0) return b;
   const vector = joinVectors(a.vector, b.vector);
   const values = mergeValues(a, b);
   return vector === a.vector && values === a.values ? a : { vector, values };
@@ -138,7 +139,7 @@ function mostTelling(state: Versioned): readonly VectorEntry[] {
   const byWeight = state.vector.toSorted(
     (a, b) => Number(live.has(b.actor)) - Number(live.has(a.actor)) || b.timeMs - a.timeMs || compareDots(a, b),
   );
-  return byWeight.slice(0, COVERAGE_ENTRIES_MAX).sort(compareDots);
+  return byWeight.slice(0, COVERAGE_ENTRIES_MAX).toSorted(compareDots);
 }
 
 /** What is seen by one who has seen both, such as an edge whose copy was built from several contexts. */
@@ -170,7 +171,7 @@ export function deleted(state: Versioned, nowMs: number): boolean {
   return state.values.some((value) => readsAsTombstone(value, nowMs));
 }
 
-export function readsAsTombstone(value: LiveValue, nowMs: number): boolean {
+function readsAsTombstone(value: LiveValue, nowMs: number): boolean {
   return value.tombstone || (value.expiresAtMs !== undefined && value.expiresAtMs <= nowMs);
 }
 
@@ -310,5 +311,5 @@ function compareText(a: string, b: string): number {
 }
 
 function sortedKinds(kinds: readonly ValueKind[]): readonly ValueKind[] {
-  return [...new Set(kinds)].sort();
+  return [...new Set(kinds)].toSorted();
 }

@@ -56,6 +56,8 @@ export class Health {
     const states = new Map<NodeId, PeerState>();
     for (const peer of this.#transport.peers()) {
       states.set(peer.id, peer);
+      // A change between two listeners would go unheard for ever.
+      if (peer.connected !== this.#connected.has(peer.id)) this.connectionChanged(peer.id, peer.connected);
       const silentSinceMs = Math.max(peer.waitingSinceMs ?? now, peer.lastHeardMs ?? 0);
       const suspect = peer.connected && now - silentSinceMs > this.#suspectAfterMs;
       if (suspect === this.#suspects.has(peer.id)) continue;

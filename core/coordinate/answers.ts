@@ -46,10 +46,6 @@ export function readResponseOf({ context, ...answer }: ReadAnswer): ReadResponse
   return { ...answer, ...(context === null ? {} : { context }) };
 }
 
-export function readAnswerFrom({ context, ...response }: ReadResponse): ReadAnswer {
-  return { ...response, context: context ?? null };
-}
-
 export function writeResponseOf({ context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
   return {
     ...(context === null ? {} : { context }),

@@ -7,6 +7,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { locate, type LocatedKey, positionBytes } from "../placement/locate.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -69,11 +70,15 @@ async function look(deps: CoordinateDeps, id: NodeId, located: LocatedKey): Prom
   }
 }
 
+/** @throws StoreError `not-found` for an id that this node has never heard of */
 export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): PeerExplanation {
+  if (!cluster.roster.members.has(id) && cluster.health.state(id) === undefined) {
+    throw new StoreError("not-found", `${id} is no member, and no peer that this host has met`);
+  }
   const now = clock.now();
   const state = cluster.health.state(id);
   const connected = cluster.health.connected.has(id);
-  const exchangedMs = cluster.lastExchangeMs(id);
+  const exchanged = cluster.lastExchange(id);
   return {
     id,
     member: cluster.isMember(id),
@@ -82,7 +87,13 @@ export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): Pee
     ...(state?.rttMs === undefined ? {} : { rttMs: state.rttMs }),
     ...(state?.rttP95Ms === undefined ? {} : { rttP95Ms: state.rttP95Ms }),
     ...(state?.lastHeardMs === undefined ? {} : { lastHeardAgoMs: now - state.lastHeardMs }),
-    ...(exchangedMs === undefined ? {} : { lastExchangeAgoMs: now - exchangedMs }),
+    ...(exchanged === undefined
+      ? {}
+      : {
+          lastExchangeAgoMs: now - exchanged.atMs,
+          ring: exchanged.ring,
+          agrees: exchanged.ring === cluster.ring.fingerprint,
+        }),
     verdict: verdictOf(),
   };
 
@@ -94,6 +105,6 @@ export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): Pee
     if (!connected) return `no connection; redialling ${member.addresses.join(", ") || "(it announced no address)"}`;
     if (cluster.health.suspects.has(id))
       return "connected, but it leaves requests unanswered: routed around, probed every second";
-    return exchangedMs === undefined ? "connected; membership not exchanged yet" : "in use";
+    return exchanged === undefined ? "connected; membership not exchanged yet" : "in use";
   }
 }

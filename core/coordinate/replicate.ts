@@ -9,7 +9,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import { healthyTargets } from "../placement/preference-list.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type WriteAck, type WriteNeeds, type WriteOutcome, WriteTally } from "../quorum/write-tally.ts";
-import { call, methods } from "../rpc/rpc.ts";
+import { callEncoded, encodeCall, methods } from "../rpc/rpc.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 /** Whom a write goes to, decided before it is minted so that the own hints are in the batch of the mint. */
@@ -69,6 +69,12 @@ export interface Replicated {
 export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
   const { cluster, clock } = deps;
   const tally = new WriteTally(write.plan.view, write.needs);
+  // Owners get the same bytes, a stand-in its own.
+  const forOwners = encodeCall(methods.replicate, requestOf(deps, located, write.state));
+  const bodyFor = (standsFor: NodeId | undefined): Uint8Array =>
+    standsFor === undefined
+      ? forOwners
+      : encodeCall(methods.replicate, { ...requestOf(deps, located, write.state), hintFor: standsFor });
   const asked = new Set([cluster.self, ...write.plan.targets.map(({ node }) => node)]);
   return new Promise((resolve) => {
     let settled = false;
@@ -80,7 +86,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
       try {
-        settle(tally.ack(node, await sendState(deps, located, { to: node, state: write.state, standsFor })));
+        settle(tally.ack(node, await sendState(deps, node, { standsFor, body: bodyFor(standsFor) })));
       } catch (error: unknown) {
         await passOn(node, standsFor ?? node, error);
       }
@@ -98,7 +104,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       try {
         await oweTo(deps, located, { targets: [owner], state: write.state });
-        tally.ack(cluster.self, { kind: "hint", for: owner });
+        tally.ackOwn(cluster.self, [{ kind: "hint", for: owner }]);
       } finally {
         settle(tally.fail(node));
       }
@@ -107,7 +113,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);
-    for (const ack of write.ownAcks) tally.ack(cluster.self, ack);
+    tally.ackOwn(cluster.self, write.ownAcks);
     for (const { node, standsFor } of write.plan.targets) {
       deps.tasks.run("replicate", () => send(node, standsFor));
     }
@@ -115,32 +121,38 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
   });
 }
 
-/** Keeps in mind who missed this state: a holder by a row that points at its own copy, anybody else with the state. */
+/**
+ * Keeps in mind who missed this state: a holder by a row that points at its own copy, anybody else with the state.
+ * @throws StoreError when this disk takes no writes; the state itself is safe where it was acknowledged
+ */
 export async function oweTo(
   deps: CoordinateDeps,
   located: LocatedKey,
   { targets, state }: { readonly targets: readonly NodeId[]; readonly state: Uint8Array },
 ): Promise<void> {
-  const holds = deps.replica.holdingOf(located.partition) !== "none";
+  const holding = deps.replica.holdingOf(located.partition);
+  const holds = holding === "complete" || holding === "filling";
   for (const target of targets) {
     await (holds ? deps.replica.oweTo(located, target) : deps.replica.keepHint(located, target, state));
     deps.telemetry.event({ kind: "hint-stored", for: target, at: deps.cluster.self });
   }
 }
 
-async function sendState(
+function requestOf(
   deps: CoordinateDeps,
-  located: LocatedKey,
-  { to, state, standsFor }: { to: NodeId; state: Uint8Array; standsFor: NodeId | undefined },
+  { key }: LocatedKey,
+  state: Uint8Array,
+): Parameters<typeof methods.replicate.request.encode>[0] {
+  return { view: deps.exchange.view(), key, state };
+}
+
+async function sendState(
+  { transport, config, telemetry }: CoordinateDeps,
+  to: NodeId,
+  { standsFor, body }: { readonly standsFor: NodeId | undefined; readonly body: Uint8Array },
 ): Promise<WriteAck> {
-  const request = {
-    view: deps.exchange.view(),
-    key: located.key,
-    state,
-    ...(standsFor === undefined ? {} : { hintFor: standsFor }),
-  };
-  const { role } = await call(deps.transport, to, methods.replicate, request, deps.config.replicaTimeoutMs);
+  const { role } = await callEncoded(transport, to, methods.replicate, body, config.replicaTimeoutMs);
   if (role !== "hint") return { kind: "held", state: role };
-  deps.telemetry.event({ kind: "hint-stored", for: standsFor ?? to, at: to });
+  telemetry.event({ kind: "hint-stored", for: standsFor ?? to, at: to });
   return { kind: "hint", for: standsFor ?? to };
 }

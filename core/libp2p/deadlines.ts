@@ -6,6 +6,8 @@ import type { Clock, Stop } from "../ports.ts";
 
 /** The grid: a request times out up to this much late, ms. */
 const gridMs = 10;
+/** Platform timers overflow above 2^31 ms, and fire at once. */
+const timerMsMax = 1_000_000_000;
 
 export class Deadlines {
   readonly #clock: Clock;
@@ -41,9 +43,8 @@ export class Deadlines {
   #arm(tick: number): void {
     this.#stopTimer?.();
     this.#timerTick = tick;
-    this.#stopTimer = this.#clock.after(Math.max(0, tick * gridMs - this.#clock.now()), () =>
-      this.#ring(),
-    );
+    const ms = Math.max(0, Math.min(timerMsMax, tick * gridMs - this.#clock.now()));
+    this.#stopTimer = this.#clock.after(ms, () => this.#ring());
   }
 
   #ring(): void {

@@ -95,8 +95,7 @@ export class Inbox {
     const handler = this.#handler();
     if (request.source.closed) return this.#release(request);
     if (handler === undefined) return this.#refuse(request, "this node serves no requests now");
-    if (this.#clock.now() > request.deadlineMs)
-      return this.#refuse(request, "not begun by its deadline");
+    if (this.#clock.now() > request.deadlineMs) return this.#refuse(request, "not begun by its deadline");
     this.#running += 1;
     void this.#run(handler, request);
   }

@@ -13,6 +13,8 @@ export interface TransportLimits extends FrameLimits {
   readonly handlersMax: number;
   /** Bytes that wait to be written to one peer: above it a request is refused, and no further request of it is begun. */
   readonly outboundBytesMax: number;
+  /** While an answer is due and nothing comes, the peer is asked for a sign of life this often, ms: slow is not dead. */
+  readonly pingMs: number;
   /** A connection on which an answer is due and nothing at all comes is cut after this, ms. Slow handlers are fine: pongs count. */
   readonly silentMs: number;
   /** How long `stop` waits for running handlers, ms. */
@@ -30,6 +32,8 @@ export const defaultTransportLimits: TransportLimits = {
   requestBytesInFlightMax: 64 * 1024 * 1024,
   handlersMax: 256,
   outboundBytesMax: 64 * 1024 * 1024,
+  // Well below the store's `suspectAfterMs`, so that a peer with a slow handler is not suspected.
+  pingMs: 500,
   silentMs: 10_000,
   graceMs: 5_000,
   redialMsMin: 100,

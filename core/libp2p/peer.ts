@@ -33,7 +33,7 @@ export class Peer {
   }
 
   get current(): Link | undefined {
-    return this.#links[0]?.link;
+    return this.#links.find(({ link }) => !link.retired)?.link;
   }
 
   get links(): readonly Link[] {
@@ -54,9 +54,7 @@ export class Peer {
 
   state(): PeerState {
     const { current, lastHeardMs } = this;
-    const waiting = this.#links
-      .map(({ link }) => link.waitingSinceMs)
-      .filter((ms) => ms !== undefined);
+    const waiting = this.#links.map(({ link }) => link.waitingSinceMs).filter((ms) => ms !== undefined);
     const { smoothedMs, p95Ms } = this.roundTrips;
     return {
       id: this.id,

@@ -47,7 +47,9 @@ export class Reconnect {
       if (id === this.#needs.self) continue;
       const known = this.#kept.get(id);
       if (known !== undefined) {
+        const moved = known.addresses.join() !== addresses.join();
         known.addresses = addresses;
+        if (moved && !known.connected && !known.dialling) this.#schedule(id, known, 0);
         continue;
       }
       const connected = this.#needs.isConnected(id);
@@ -62,7 +64,7 @@ export class Reconnect {
         lastProblem: "",
       };
       this.#kept.set(id, kept);
-      if (!connected) this.#schedule(id, kept, 0);
+      if (!connected) this.#schedule(id, kept, this.#headStartMs(id));
     }
   }
 
@@ -81,7 +83,7 @@ export class Reconnect {
   changed(id: NodeId, connected: boolean): void {
     const kept = this.#kept.get(id);
     if (kept === undefined || kept.connected === connected) return;
-    const { clock, limits, self } = this.#needs;
+    const { clock, limits } = this.#needs;
     kept.connected = connected;
     if (connected) {
       kept.connectedMs = clock.now();
@@ -92,10 +94,7 @@ export class Reconnect {
     // A connection that lasts shows that the peer is well; one that breaks at once must not be redialled in a loop.
     const lasted = clock.now() - kept.connectedMs >= limits.redialMsMax;
     kept.failures = lasted ? 0 : kept.failures + 1;
-    // Both ends notice at once; the one with the larger id lets the other dial first, which saves a second connection.
-    const headStartMs = self < id ? 0 : limits.redialMsMin / 2;
-    if (!kept.dialling)
-      this.#schedule(id, kept, kept.failures <= 1 ? headStartMs : this.#backoffMs(kept));
+    if (!kept.dialling) this.#schedule(id, kept, kept.failures <= 1 ? this.#headStartMs(id) : this.#backoffMs(kept));
   }
 
   stop(): void {
@@ -115,14 +114,18 @@ export class Reconnect {
       await this.#needs.connect(id, kept.addresses);
     } catch (error) {
       const message = describe(error);
-      if (message !== kept.lastProblem)
-        this.#needs.onProblem({ kind: "unreachable", peer: id, message });
+      if (message !== kept.lastProblem) this.#needs.onProblem({ kind: "unreachable", peer: id, message });
       kept.lastProblem = message;
     }
     kept.dialling = false;
     if (kept.connected || this.#kept.get(id) !== kept) return;
     kept.failures += 1;
     this.#schedule(id, kept, this.#backoffMs(kept));
+  }
+
+  /** Where both ends begin at the same moment, the smaller id dials first: that saves a second connection. */
+  #headStartMs(id: NodeId): number {
+    return this.#needs.self < id ? 0 : this.#needs.limits.redialMsMin / 2;
   }
 
   /** Doubles from min to max; half of it is chance, so that a host that returns is not dialled by all at once. */

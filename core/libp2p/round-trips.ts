@@ -12,8 +12,7 @@ export class RoundTrips {
   #p95Ms: number | undefined;
 
   add(ms: number): void {
-    this.#smoothedMs =
-      this.#smoothedMs === undefined ? ms : this.#smoothedMs + gain * (ms - this.#smoothedMs);
+    this.#smoothedMs = this.#smoothedMs === undefined ? ms : this.#smoothedMs + gain * (ms - this.#smoothedMs);
     this.#window[this.#next] = ms;
     this.#next = (this.#next + 1) % windowSize;
     // Sorting 64 numbers for each answer would cost more than the rest of the accounting.

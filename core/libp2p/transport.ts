@@ -20,7 +20,7 @@ import { requestProtocol } from "../rpc/frames.ts";
 import { Deadlines } from "./deadlines.ts";
 import { Inbox } from "./inbox.ts";
 import { defaultTransportLimits, type TransportLimits } from "./limits.ts";
-import { Link, ticksPerSilence } from "./link.ts";
+import { Link } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { describe, type OnProblem } from "./problem.ts";
 import { Reconnect } from "./reconnect.ts";
@@ -40,10 +40,7 @@ export interface Libp2pTransportNeeds {
   readonly onProblem?: OnProblem;
 }
 
-export function libp2pTransport(
-  needs: Libp2pTransportNeeds,
-  limits: Partial<TransportLimits> = {},
-): Libp2pTransport {
+export function libp2pTransport(needs: Libp2pTransportNeeds, limits: Partial<TransportLimits> = {}): Libp2pTransport {
   return new TransportOverLibp2p(needs, { ...defaultTransportLimits, ...limits });
 }
 
@@ -100,8 +97,7 @@ class TransportOverLibp2p implements Libp2pTransport {
       return Promise.reject(new TransportError("not-sent", "this node serves no requests now"));
     const deadlineMs = this.#clock.now() + timeoutMs;
     return new Promise((resolve, reject) => {
-      const expire = (): void =>
-        reject(new TransportError("lost", `no answer from this node in ${timeoutMs} ms`));
+      const expire = (): void => reject(new TransportError("lost", `no answer from this node in ${timeoutMs} ms`));
       const stopDeadline = this.#deadlines.add(deadlineMs, expire);
       const fail = (error: unknown): void => {
         reject(
@@ -110,9 +106,7 @@ class TransportOverLibp2p implements Libp2pTransport {
           }),
         );
       };
-      void (async () => handler(this.self, body, deadlineMs))()
-        .then(resolve, fail)
-        .finally(stopDeadline);
+      void (async () => handler(this.self, body, deadlineMs))().then(resolve, fail).finally(stopDeadline);
     });
   }
 
@@ -163,9 +157,7 @@ class TransportOverLibp2p implements Libp2pTransport {
     const suffix = `/p2p/${id}`;
     // Without an address libp2p may still know one, or a connection of the other's making.
     const target =
-      addresses.length === 0
-        ? peerId
-        : addresses.map((a) => multiaddr(a.endsWith(suffix) ? a : a + suffix));
+      addresses.length === 0 ? peerId : addresses.map((a) => multiaddr(a.endsWith(suffix) ? a : a + suffix));
     const connection = await this.#libp2p.dial(target, { signal });
     await this.#libp2p.peerStore.merge(peerId, { tags: peerTag });
     await this.#open(connection);
@@ -175,7 +167,7 @@ class TransportOverLibp2p implements Libp2pTransport {
 
   /** Whoever dialled opens the stream; the other waits for it. */
   #open(connection: Connection): Promise<void> {
-    if (this.#peers.get(nodeIdOf(connection))?.links.some((link) => link.connection === connection))
+    if (this.#peers.get(nodeIdOf(connection))?.links.some((link) => link.connection === connection && !link.retired))
       return Promise.resolve();
     let opening = this.#opening.get(connection);
     if (opening === undefined) {
@@ -218,8 +210,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   #peerOf(id: NodeId): Peer {
     let peer = this.#peers.get(id);
     if (peer === undefined) {
-      const handler = (): RequestHandler | undefined =>
-        this.#state === "running" ? this.#handler : undefined;
+      const handler = (): RequestHandler | undefined => (this.#state === "running" ? this.#handler : undefined);
       peer = new Peer(
         id,
         new Inbox(id, {
@@ -254,8 +245,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   };
 
   async start(): Promise<void> {
-    if (this.#state !== "new")
-      throw new Error(`a transport starts once; this one is ${this.#state}`);
+    if (this.#state !== "new") throw new Error(`a transport starts once; this one is ${this.#state}`);
     this.#state = "running";
     const onStream = (stream: Stream, connection: Connection): void =>
       this.#adopt(stream, connection, nodeIdOf(connection));
@@ -279,8 +269,7 @@ class TransportOverLibp2p implements Libp2pTransport {
     await this.#handlersDone();
     this.#state = "stopped";
     this.#stopTicks?.();
-    for (const peer of this.#peers.values())
-      for (const link of peer.links) link.close("this node stops");
+    for (const peer of this.#peers.values()) for (const link of peer.links) link.close("this node stops");
     this.#peers.clear();
     this.#deadlines.stop();
   }
@@ -288,9 +277,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   /** Resolves when every answer that was owed is written, or when the grace is over. */
   #handlersDone(): Promise<void> {
     const settled = (): boolean =>
-      [...this.#peers.values()].every(
-        ({ inbox, links }) => inbox.idle && links.every((l) => l.settled),
-      );
+      [...this.#peers.values()].every(({ inbox, links }) => inbox.idle && links.every((l) => l.settled));
     return new Promise((resolve) => {
       const untilMs = this.#clock.now() + this.#limits.graceMs;
       const look = (): void => {
@@ -302,12 +289,11 @@ class TransportOverLibp2p implements Libp2pTransport {
   }
 
   #tickLater(): void {
-    this.#stopTicks = this.#clock.after(this.#limits.silentMs / ticksPerSilence, () => {
+    this.#stopTicks = this.#clock.after(this.#limits.pingMs, () => {
       for (const peer of this.#peers.values()) {
         for (const link of peer.links) link.tick();
         // Strangers that came and went are forgotten.
-        if (peer.links.length === 0 && peer.inbox.idle && !this.#reconnect.keeps(peer.id))
-          this.#peers.delete(peer.id);
+        if (peer.links.length === 0 && peer.inbox.idle && !this.#reconnect.keeps(peer.id)) this.#peers.delete(peer.id);
       }
       if (this.#state !== "stopped") this.#tickLater();
     });

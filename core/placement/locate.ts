@@ -4,7 +4,6 @@
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { positionOf } from "../bytes/hash.ts";
 import type { Key, PartitionIndex } from "../identity.ts";
-import type { KeyRange } from "../ports.ts";
 import { partitionOf, partitionsMax } from "./partition.ts";
 
 export interface LocatedKey {
@@ -32,12 +31,8 @@ export function keyOfRow(row: Uint8Array): Key {
   return decodeUtf8(row.subarray(positionBytes)) as Key;
 }
 
-export function partitionOfRow(row: Uint8Array, partitions: number): PartitionIndex {
-  return partitionOf(row.subarray(0, positionBytes), partitions);
-}
-
 /** All rows of a partition. */
-export function rangeOfPartition(partition: PartitionIndex, partitions: number): KeyRange {
+export function rangeOfPartition(partition: PartitionIndex, partitions: number): { gte: Uint8Array; lt?: Uint8Array } {
   const first = (index: number): Uint8Array => {
     const top16 = index * (partitionsMax / partitions);
     return Uint8Array.of(top16 >> 8, top16 & 255);

@@ -21,7 +21,7 @@ export interface Placement {
 }
 
 /** On the ring: its tokens count (PROTOCOL 9; a leaving host holds its partitions until it has handed them over). */
-export function isPlaced(member: PlacedMember): boolean {
+function isPlaced(member: PlacedMember): boolean {
   return member.status === "up" || member.status === "leaving";
 }
 

@@ -7,7 +7,7 @@ import { clockDigest } from "../causality/clock.ts";
 import { encodeVersioned } from "../causality/encoding.ts";
 import type { Versioned } from "../causality/version-set.ts";
 
-/** Key, map entry and decoded objects beside the encoded bytes: a rough figure from heap snapshots. */
+/** Key, map entry and decoded objects: a rough figure. Bodies may be held twice, encoded and decoded. */
 const entryOverheadBytes = 400;
 
 export class CachedState {
@@ -69,5 +69,5 @@ export class StateCache {
 }
 
 function costOf(key: Key, entry: CachedState): number {
-  return entryOverheadBytes + key.length + (entry.encoded?.length ?? 0);
+  return entryOverheadBytes + key.length + 2 * (entry.encoded?.length ?? 0);
 }

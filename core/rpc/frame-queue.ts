@@ -6,14 +6,7 @@
  * by the peer as a message.
  */
 import { Fifo } from "./fifo.ts";
-import {
-  bodiesInPiecesMax,
-  headerBytes,
-  pieceHeaderBytes,
-  restOf,
-  writeFrame,
-  type Message,
-} from "./frames.ts";
+import { bodiesInPiecesMax, headerBytes, pieceHeaderBytes, restOf, writeFrame, type Message } from "./frames.ts";
 
 /** Small enough that a request behind it waits about 1 ms on a 1 Gbit/s link, large enough to keep the stream full. */
 const pieceBytes = 64 * 1024;
@@ -93,8 +86,7 @@ export class FrameQueue {
     }
     // Small ones alone must not starve the big ones.
     const last = parts.at(-1);
-    const piece =
-      last !== undefined && last.item.rest.length <= pieceBytes ? this.#nextPiece() : undefined;
+    const piece = last !== undefined && last.item.rest.length <= pieceBytes ? this.#nextPiece() : undefined;
     if (piece !== undefined) {
       parts.push(piece);
       size += partBytes(piece);
@@ -134,8 +126,7 @@ export class FrameQueue {
       if (next.state === "dropped") {
         this.#dropped -= 1;
       } else {
-        if (this.#turns.length > 0 && this.#turnBytes + next.rest.length > this.#assemblyBytesMax)
-          return;
+        if (this.#turns.length > 0 && this.#turnBytes + next.rest.length > this.#assemblyBytesMax) return;
         this.#turns.push(next);
         this.#turnBytes += next.rest.length;
       }

@@ -24,7 +24,7 @@ import { decodeUtf8, encodeUtf8 } from "lib0/string";
 export const requestProtocol = "/everwrite/1/requests";
 
 /** A body above this travels in pieces, so that a big state does not hold up the small requests behind it. */
-export const frameBodyBytesMax = 256 * 1024;
+const frameBodyBytesMax = 256 * 1024;
 /** Bodies of one direction that may be under way in pieces at the same time. */
 export const bodiesInPiecesMax = 4;
 /** A reason is for people; longer ones are cut. */
@@ -126,11 +126,7 @@ export function writeFrame(
   writeUint32(target, at + 5, message.id);
   if (first && message.kind === "request") {
     // A budget, not a deadline: the two clocks have nothing in common.
-    writeUint32(
-      target,
-      at + 9,
-      Math.max(0, Math.min(0xffffffff, Math.round(message.deadlineMs - nowMs))),
-    );
+    writeUint32(target, at + 9, Math.max(0, Math.min(0xffffffff, Math.round(message.deadlineMs - nowMs))));
     writeUint32(target, at + 13, rest.length);
   } else if (first && message.kind === "response") {
     writeUint32(target, at + 9, rest.length);
@@ -158,51 +154,61 @@ function writeUint32(target: Uint8Array, at: number, value: number): void {
 // -- Reading --------------------------------------------------------------------------------------------------------
 
 interface Assembly {
-  readonly message:
-    | { readonly kind: "request"; readonly deadlineMs: number }
-    | { readonly kind: "response" };
+  readonly deadlineMs: number;
   readonly total: number;
   bytes: Uint8Array;
   received: number;
 }
 
-/** Turns chunks of a stream, cut anywhere, into messages. After a `FrameError` it must not be used again. */
+/** Bodies of one direction that are under way in pieces. */
+interface Assemblies {
+  readonly kind: "request" | "response";
+  readonly byId: Map<number, Assembly>;
+  /** Sum of the totals that were claimed. */
+  claimedBytes: number;
+}
+
+/**
+ * Turns chunks of a stream, cut anywhere, into messages, and hands each over in order. Bodies are copies: a chunk may
+ * be reused. After a `FrameError` a reader must not be used again.
+ */
 export class FrameReader {
   readonly #limits: FrameLimits;
+  readonly #deliver: (message: Message) => void;
   /** The beginning of a frame whose end has not come yet; `#heldBytes` of it are filled. */
   #held: Uint8Array = nothing;
   #heldBytes = 0;
-  readonly #requests = new Map<number, Assembly>();
-  readonly #responses = new Map<number, Assembly>();
-  #requestBytes = 0;
-  #responseBytes = 0;
+  readonly #requests: Assemblies = { kind: "request", byId: new Map(), claimedBytes: 0 };
+  readonly #responses: Assemblies = { kind: "response", byId: new Map(), claimedBytes: 0 };
 
-  constructor(limits: FrameLimits = defaultFrameLimits) {
+  constructor(limits: FrameLimits, deliver: (message: Message) => void) {
     this.#limits = limits;
+    this.#deliver = deliver;
   }
 
   /** Memory in use for incomplete frames and bodies. */
   get heldBytes(): number {
     let bytes = this.#held.length;
-    for (const assembly of this.#requests.values()) bytes += assembly.bytes.length;
-    for (const assembly of this.#responses.values()) bytes += assembly.bytes.length;
+    for (const { byId } of [this.#requests, this.#responses]) {
+      for (const assembly of byId.values()) bytes += assembly.bytes.length;
+    }
     return bytes;
   }
 
-  /** Calls `deliver` for each message that `chunk` completes, in order. Bodies are copies: the chunk may be reused. */
-  read(chunk: Uint8Array, nowMs: number, deliver: (message: Message) => void): void {
-    let at = this.#finishHeld(chunk, nowMs, deliver);
+  /** @throws FrameError when the peer broke the format. */
+  read(chunk: Uint8Array, nowMs: number): void {
+    let at = this.#finishHeld(chunk, nowMs);
     while (chunk.length - at >= lengthBytes) {
       const end = at + lengthBytes + checkedLength(chunk, at);
       if (end > chunk.length) break;
-      this.#frame(chunk, at + lengthBytes, end, nowMs, deliver);
+      this.#frame(chunk, at + lengthBytes, end, nowMs);
       at = end;
     }
     if (at < chunk.length) this.#hold(chunk, at, chunk.length);
   }
 
   /** Completes the held frame with the start of `chunk` if it can; returns how much of the chunk it used. */
-  #finishHeld(chunk: Uint8Array, nowMs: number, deliver: (message: Message) => void): number {
+  #finishHeld(chunk: Uint8Array, nowMs: number): number {
     if (this.#heldBytes === 0) return 0;
     let at = 0;
     if (this.#heldBytes < lengthBytes) {
@@ -217,153 +223,104 @@ export class FrameReader {
     const frame = this.#held;
     this.#held = nothing;
     this.#heldBytes = 0;
-    this.#frame(frame, lengthBytes, frameEnd, nowMs, deliver);
+    this.#frame(frame, lengthBytes, frameEnd, nowMs);
     return to;
   }
 
   #hold(chunk: Uint8Array, from: number, to: number): void {
-    this.#held = grown(
-      this.#held,
-      this.#heldBytes,
-      this.#heldBytes + to - from,
-      lengthBytes + frameBytesMax,
-    );
+    this.#held = grown(this.#held, this.#heldBytes, this.#heldBytes + to - from, lengthBytes + frameBytesMax);
     this.#held.set(chunk.subarray(from, to), this.#heldBytes);
     this.#heldBytes += to - from;
   }
 
-  #frame(
-    bytes: Uint8Array,
-    at: number,
-    end: number,
-    nowMs: number,
-    deliver: (message: Message) => void,
-  ): void {
-    const kind = bytes[at]!;
+  /** One frame from its kind at `at` to its `end`. */
+  #frame(bytes: Uint8Array, at: number, end: number, nowMs: number): void {
     const id = readUint32(bytes, at + 1);
     const rest = at + frameBytesMin;
-    switch (kind) {
+    switch (bytes[at]!) {
       case kindNumber.request: {
         requireBytes(rest + 8 <= end);
-        const message = { kind: "request", deadlineMs: nowMs + readUint32(bytes, rest) } as const;
-        return this.#first(
-          message,
-          id,
-          readUint32(bytes, rest + 4),
-          bytes.subarray(rest + 8, end),
-          deliver,
-        );
+        const total = readUint32(bytes, rest + 4);
+        const deadlineMs = nowMs + readUint32(bytes, rest);
+        return this.#first(this.#requests, id, { total, deadlineMs }, copyOf(bytes, rest + 8, end));
       }
       case kindNumber.response:
         requireBytes(rest + 4 <= end);
         return this.#first(
-          { kind: "response" },
+          this.#responses,
           id,
-          readUint32(bytes, rest),
-          bytes.subarray(rest + 4, end),
-          deliver,
+          { total: readUint32(bytes, rest), deadlineMs: 0 },
+          copyOf(bytes, rest + 4, end),
         );
       case kindNumber["more-request"]:
-        return this.#more(this.#requests, id, bytes.subarray(rest, end), deliver);
+        return this.#more(this.#requests, id, bytes.subarray(rest, end));
       case kindNumber["more-response"]:
-        return this.#more(this.#responses, id, bytes.subarray(rest, end), deliver);
+        return this.#more(this.#responses, id, bytes.subarray(rest, end));
       case kindNumber.failed:
-        return deliver({ kind: "failed", id, reason: decodeReason(bytes.subarray(rest, end)) });
+        return this.#deliver({ kind: "failed", id, reason: decodeReason(bytes.subarray(rest, end)) });
       case kindNumber.refused:
-        return deliver({ kind: "refused", id, reason: decodeReason(bytes.subarray(rest, end)) });
+        return this.#deliver({ kind: "refused", id, reason: decodeReason(bytes.subarray(rest, end)) });
       case kindNumber.ping:
-        return deliver({ kind: "ping", id });
+        return this.#deliver({ kind: "ping", id });
       case kindNumber.pong:
-        return deliver({ kind: "pong", id });
+        return this.#deliver({ kind: "pong", id });
       case kindNumber.bye:
-        return deliver({ kind: "bye", id });
+        return this.#deliver({ kind: "bye", id });
       default: // A kind of a later version: skipped.
     }
   }
 
   #first(
-    message: Assembly["message"],
+    assemblies: Assemblies,
     id: number,
-    total: number,
+    { total, deadlineMs }: { total: number; deadlineMs: number },
     part: Uint8Array,
-    deliver: (message: Message) => void,
   ): void {
-    if (total > this.#limits.messageBytesMax) {
-      throw new FrameError(
-        "too-long",
-        `a body of ${total} bytes; at most ${this.#limits.messageBytesMax} are allowed`,
-      );
+    const { messageBytesMax, assemblyBytesMax } = this.#limits;
+    const { kind, byId, claimedBytes } = assemblies;
+    if (total > messageBytesMax) {
+      throw new FrameError("too-long", `a body of ${total} bytes; at most ${messageBytesMax} are allowed`);
     }
-    if (part.length === total) return deliver({ ...message, id, body: copyOf(part) });
-    const table = message.kind === "request" ? this.#requests : this.#responses;
-    if (part.length === 0 || part.length > total || table.has(id)) {
-      throw new FrameError(
-        "malformed",
-        `a ${message.kind} of ${total} bytes begins with ${part.length} bytes, id ${id}`,
-      );
+    if (part.length === total) return this.#whole(kind, id, deadlineMs, part);
+    if (part.length === 0 || part.length > total || byId.has(id)) {
+      throw new FrameError("malformed", `a ${kind} of ${total} bytes begins with ${part.length} bytes, id ${id}`);
     }
-    this.#reserve(message.kind, total, table.size + 1);
-    const assembly = {
-      message,
-      total,
-      bytes: grown(nothing, 0, part.length, total),
-      received: part.length,
-    };
-    assembly.bytes.set(part);
-    table.set(id, assembly);
+    if (byId.size >= bodiesInPiecesMax || claimedBytes + total > assemblyBytesMax) {
+      throw new FrameError("too-much", `a ${kind} of ${total} bytes in pieces, beside ${byId.size} of ${claimedBytes}`);
+    }
+    assemblies.claimedBytes += total;
+    byId.set(id, { deadlineMs, total, bytes: part, received: part.length });
   }
 
-  #more(
-    table: Map<number, Assembly>,
-    id: number,
-    part: Uint8Array,
-    deliver: (message: Message) => void,
-  ): void {
-    const assembly = table.get(id);
-    if (assembly === undefined)
-      throw new FrameError("malformed", `a piece of a body that was never begun, id ${id}`);
+  #more(assemblies: Assemblies, id: number, part: Uint8Array): void {
+    const assembly = assemblies.byId.get(id);
+    if (assembly === undefined) throw new FrameError("malformed", `a piece of a body that was never begun, id ${id}`);
+    const { total, deadlineMs } = assembly;
     const received = assembly.received + part.length;
     // An empty piece would let a peer send for ever without getting on.
-    if (part.length === 0 || received > assembly.total) {
-      throw new FrameError(
-        "malformed",
-        `a piece of ${part.length} bytes makes ${received} of ${assembly.total}, id ${id}`,
-      );
+    if (part.length === 0 || received > total) {
+      throw new FrameError("malformed", `a piece of ${part.length} bytes makes ${received} of ${total}, id ${id}`);
     }
-    assembly.bytes = grown(assembly.bytes, assembly.received, received, assembly.total);
+    assembly.bytes = grown(assembly.bytes, assembly.received, received, total);
     assembly.bytes.set(part, assembly.received);
     assembly.received = received;
-    if (received < assembly.total) return;
-    table.delete(id);
-    this.#reserve(assembly.message.kind, -assembly.total, table.size);
-    deliver({ ...assembly.message, id, body: assembly.bytes });
+    if (received < total) return;
+    assemblies.byId.delete(id);
+    assemblies.claimedBytes -= total;
+    this.#whole(assemblies.kind, id, deadlineMs, assembly.bytes);
   }
 
-  #reserve(kind: "request" | "response", bytes: number, count: number): void {
-    const total = (kind === "request" ? this.#requestBytes : this.#responseBytes) + bytes;
-    if (count > bodiesInPiecesMax || total > this.#limits.assemblyBytesMax) {
-      throw new FrameError(
-        "too-much",
-        `${count} bodies with ${total} bytes in pieces at the same time`,
-      );
-    }
-    if (kind === "request") this.#requestBytes = total;
-    else this.#responseBytes = total;
+  #whole(kind: "request" | "response", id: number, deadlineMs: number, body: Uint8Array): void {
+    this.#deliver(kind === "request" ? { kind, id, deadlineMs, body } : { kind, id, body });
   }
 }
 
 function checkedLength(bytes: Uint8Array, at: number): number {
   const length = readUint32(bytes, at);
   if (length > frameBytesMax)
-    throw new FrameError(
-      "too-long",
-      `a frame of ${length} bytes; at most ${frameBytesMax} are allowed`,
-    );
+    throw new FrameError("too-long", `a frame of ${length} bytes; at most ${frameBytesMax} are allowed`);
   if (length < frameBytesMin)
-    throw new FrameError(
-      "malformed",
-      `a frame of ${length} bytes; at least ${frameBytesMin} are needed`,
-    );
+    throw new FrameError("malformed", `a frame of ${length} bytes; at least ${frameBytesMin} are needed`);
   return length;
 }
 
@@ -372,8 +329,7 @@ function requireBytes(enough: boolean): void {
 }
 
 function decodeReason(bytes: Uint8Array): string {
-  if (bytes.length > reasonBytesMax)
-    throw new FrameError("too-long", `a reason of ${bytes.length} bytes`);
+  if (bytes.length > reasonBytesMax) throw new FrameError("too-long", `a reason of ${bytes.length} bytes`);
   try {
     return decodeUtf8(bytes);
   } catch {
@@ -382,9 +338,7 @@ function decodeReason(bytes: Uint8Array): string {
 }
 
 function readUint32(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
-  );
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
 /** `bytes` with room for `needed`: doubled as it fills, never more than `most`, so a claimed length costs nothing. */
@@ -396,8 +350,8 @@ function grown(bytes: Uint8Array, used: number, needed: number, most: number): U
 }
 
 /** Not `slice`: on a Buffer that would be a view of the network's memory. */
-function copyOf(part: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(part.length);
-  copy.set(part);
+function copyOf(bytes: Uint8Array, from: number, to: number): Uint8Array {
+  const copy = new Uint8Array(to - from);
+  copy.set(bytes.subarray(from, to));
   return copy;
 }

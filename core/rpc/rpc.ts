@@ -36,7 +36,7 @@ export interface Method<Request, Response> {
   readonly response: Message<Response>;
 }
 
-function method<Request, Response>(
+function define<Request, Response>(
   number: number,
   name: string,
   request: Message<Request>,
@@ -47,14 +47,14 @@ function method<Request, Response>(
 
 /** Among hosts: exchange, replicate, fetch, scan. For clients, and among hosts on their behalf: the rest. */
 export const methods = {
-  exchange: method(1, "exchange", ExchangeRequest, ExchangeResponse),
-  replicate: method(2, "replicate", ReplicateRequest, ReplicateResponse),
-  fetch: method(3, "fetch", FetchRequest, FetchResponse),
-  scan: method(4, "scan", ScanRequest, ScanResponse),
-  write: method(16, "write", WriteRequest, WriteResponse),
-  read: method(17, "read", ReadRequest, ReadResponse),
-  list: method(18, "list", ListRequest, ListResponse),
-  changes: method(19, "changes", ChangesRequest, ChangesResponse),
+  exchange: define(1, "exchange", ExchangeRequest, ExchangeResponse),
+  replicate: define(2, "replicate", ReplicateRequest, ReplicateResponse),
+  fetch: define(3, "fetch", FetchRequest, FetchResponse),
+  scan: define(4, "scan", ScanRequest, ScanResponse),
+  write: define(16, "write", WriteRequest, WriteResponse),
+  read: define(17, "read", ReadRequest, ReadResponse),
+  list: define(18, "list", ListRequest, ListResponse),
+  changes: define(19, "changes", ChangesRequest, ChangesResponse),
 };
 
 const ok = 0;
@@ -72,7 +72,23 @@ export async function call<Request, Response>(
   request: Request,
   timeoutMs: number,
 ): Promise<Response> {
-  const answer = await transport.request(to, prefixed(method.number, method.request.encode(request)), timeoutMs);
+  return callEncoded(transport, to, method, encodeCall(method, request), timeoutMs);
+}
+
+/** A request's bytes, for a request that goes to several peers. */
+export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
+  return prefixed(method.number, method.request.encode(request));
+}
+
+/** As `call`, with a body of `encodeCall`. */
+export async function callEncoded<Response>(
+  transport: Transport,
+  to: NodeId,
+  method: Pick<Method<never, Response>, "name" | "response">,
+  body: Uint8Array,
+  timeoutMs: number,
+): Promise<Response> {
+  const answer = await transport.request(to, body, timeoutMs);
   try {
     if (answer[0] === ok) return method.response.decode(answer.subarray(1));
     if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer.subarray(1)));
@@ -125,7 +141,7 @@ export class RpcServer {
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     try {
       const handler = this.#handlers.get(body[0] ?? 0);
-      if (!handler) throw new StoreError("bad-request", `this node has no method ${body[0] ?? "(none)"}`);
+      if (!handler) throw noHandler(body[0]);
       return await handler(from, body.subarray(1), deadlineMs);
     } catch (error: unknown) {
       return prefixed(failed, this.#encodeError(from, error));
@@ -155,6 +171,13 @@ export class RpcServer {
     this.#telemetry.event({ kind: "task-failed", task: "answer a request", reason: `from ${from}: ${reason}` });
     return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });
   }
+}
+
+/** Known methods have handlers once the node has its place in the cluster. */
+function noHandler(number: number | undefined): StoreError {
+  const isKnown = Object.values(methods).some((each) => each.number === number);
+  if (isKnown) return new StoreError("not-ready", "this host is still starting");
+  return new StoreError("bad-request", `this node has no method ${number ?? "(none)"}`);
 }
 
 function prefixed(first: number, message: Uint8Array): Uint8Array {

@@ -81,7 +81,7 @@ export class CommitQueue {
   async #flush(): Promise<void> {
     for (;;) {
       // One microtask: callers of one burst, and those whom the last flush has just answered, share the next.
-      await undefined;
+      await Promise.resolve();
       const group = this.#takeGroup();
       if (group.length === 0) break;
       // One batch has one durability: the strictest caller decides, the others only wait a little longer.

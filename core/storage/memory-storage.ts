@@ -13,6 +13,7 @@ interface Table {
 
 const noBytes = new Uint8Array();
 
+/** Keeps everything until the process ends; for tests, and for sessions that need no more. */
 export class MemoryStorage implements Storage {
   readonly #tables: Readonly<Record<Namespace, Table>> = {
     objects: { keys: [], values: [] },

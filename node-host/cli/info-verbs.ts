@@ -50,7 +50,7 @@ export function addInfoVerbs(program: Command, io: Io): void {
     );
 }
 
-export function statusText(io: Io, status: NodeStatus): string {
+function statusText(io: Io, status: NodeStatus): string {
   const { partitions, storage } = status;
   const state = status.ready ? styled(io, "green", "ready") : styled(io, "yellow", "not ready");
   const free = storage.freeBytes === undefined ? "" : `, ${bytesText(storage.freeBytes)} free`;
@@ -86,7 +86,7 @@ function membersTable(members: NodeStatus["members"], nameOf: (id: string) => st
   ]);
 }
 
-export function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView): string {
+function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView): string {
   const counts = new Map<string, number>();
   for (const id of tokens) counts.set(id ?? "(nobody)", (counts.get(id ?? "(nobody)") ?? 0) + 1);
   return [
@@ -97,7 +97,7 @@ export function ringText({ fingerprint, partitions, n, tokens, efficiency }: Rin
   ].join("\n");
 }
 
-export function explanationText(io: Io, { key, position, partition, preferenceList }: Explanation): string {
+function explanationText(io: Io, { key, position, partition, preferenceList }: Explanation): string {
   const rows = preferenceList.map(({ id, role, alive, zone, holding, dots, upToDate }) => [
     shortId(id),
     role,

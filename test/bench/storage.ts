@@ -43,7 +43,7 @@ async function appendLog(path: string): Promise<Subject> {
       await file.appendFile(Buffer.concat(group.map(() => record)));
       await file.datasync();
       for (const resolve of group) resolve();
-      await undefined;
+      await Promise.resolve();
     }
     flushing = false;
   };
@@ -65,14 +65,14 @@ async function recordStore(path: string): Promise<Subject> {
   };
 }
 
-async function report(name: string, clients: number, { put, close }: Subject): Promise<void> {
+async function report(name: string, clients: number, subject: Subject): Promise<void> {
   const latencies: number[] = [];
   const cpu = process.cpuUsage();
   const begin = performance.now();
   const end = begin + seconds * 1000;
   const client = async () => {
     for (let now = performance.now(); now < end;) {
-      await put();
+      await subject.put();
       const then = now;
       now = performance.now();
       latencies.push(now - then);
@@ -81,7 +81,7 @@ async function report(name: string, clients: number, { put, close }: Subject): P
   await Promise.all(Array.from({ length: clients }, client));
   const elapsed = (performance.now() - begin) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  await close();
+  await subject.close();
   latencies.sort((a, b) => a - b);
   const at = (share: number) => latencies[Math.floor(latencies.length * share)]?.toFixed(2).padStart(6);
   console.log(

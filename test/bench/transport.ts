@@ -3,7 +3,6 @@
  *
  *   node dist/test/bench/transport.js [seconds per figure, default 2] [body bytes, default 256]
  */
-import "../../node-host/polyfill.ts";
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
@@ -27,11 +26,11 @@ async function libp2pNode(listen: string[]): Promise<{ transport: Libp2pTranspor
 
 /** Frames over a bare socket, gathered per turn like the transport's. */
 function framed(socket: Socket, handle: (message: Message) => void): (message: Message) => void {
-  const reader = new FrameReader();
+  const reader = new FrameReader(defaultFrameLimits, handle);
   const queue = new FrameQueue(defaultFrameLimits);
   let flushing = false;
   socket.setNoDelay(true);
-  socket.on("data", (chunk) => reader.read(chunk, performance.now(), handle));
+  socket.on("data", (chunk) => reader.read(chunk, performance.now()));
   return (message) => {
     queue.push(message);
     if (flushing) return;

@@ -32,7 +32,7 @@ export const del = (key: Uint8Array, ns: Namespace = "objects"): StorageOperatio
 export const isKind = (kind: string) => (error: unknown) => error instanceof StorageError && error.kind === kind;
 
 /** All rows of a range, page by page; checks what holds for every page. */
-export async function scan(storage: Storage, ns: Namespace, request: PageRequest): Promise<Row[]> {
+async function scan(storage: Storage, ns: Namespace, request: PageRequest): Promise<Row[]> {
   const rows: Row[] = [];
   let range: KeyRange = request;
   for (;;) {
@@ -48,7 +48,7 @@ export async function scan(storage: Storage, ns: Namespace, request: PageRequest
 const pairs = (rows: readonly Row[]) => rows.map(({ key, value }) => `${hex(key)}=${hex(value)}`);
 
 export function storageConformance(name: string, open: () => Promise<Opened>): void {
-  describe(`${name} is a Storage`, () => {
+  describe(`${name} is a Storage`, { timeout: 60_000 }, () => {
     let opened: Opened;
     let storage: Storage;
     before(async () => {

@@ -16,7 +16,7 @@ export interface TransportHarness {
 }
 
 export function transportConformance(title: string, open: () => TransportHarness): void {
-  describe(title, () => {
+  void describe(title, () => {
     const harness = open();
     let names = 0;
     after(() => harness.close());
@@ -32,7 +32,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       return { a: a.transport, b: b.transport, addressOfB: b.address, killB, nameOfB: `b${names}` };
     };
 
-    it("carries bodies of any size unchanged, and names the sender truly", async () => {
+    void it("carries bodies of any size unchanged, and names the sender truly", async () => {
       const { a, b } = await pair();
       const senders = new Set<NodeId>();
       b.serve(async (from, body) => {
@@ -47,20 +47,16 @@ export function transportConformance(title: string, open: () => TransportHarness
       assert.deepEqual([...senders], [a.self]);
     });
 
-    it("carries requests of both directions at the same time, each answered by its own answer", async () => {
+    void it("carries requests of both directions at the same time, each answered by its own answer", async () => {
       const { a, b } = await pair();
       a.serve(async (_from, body) => tagged(body, 1));
       b.serve(async (_from, body) => tagged(body, 2));
-      const ask = async (from: Transport, to: Transport, tag: number, n: number): Promise<void> => {
-        const answer = await from.request(to.self, number(n), 20_000);
-        assert.deepEqual([...answer], [...tagged(number(n), tag)]);
-      };
       const all: Promise<void>[] = [];
-      for (let n = 0; n < 1000; n += 1) all.push(ask(a, b, 2, n), ask(b, a, 1, n));
+      for (let n = 0; n < 1000; n += 1) all.push(asksOwn(a, b, 2, n), asksOwn(b, a, 1, n));
       await Promise.all(all);
     });
 
-    it("hands a request to itself to the own handler", async () => {
+    void it("hands a request to itself to the own handler", async () => {
       const { a } = await pair();
       a.serve(async (from, body) => {
         assert.equal(from, a.self);
@@ -69,19 +65,19 @@ export function transportConformance(title: string, open: () => TransportHarness
       assert.deepEqual([...(await a.request(a.self, number(5), 1000))], [...tagged(number(5), 9)]);
     });
 
-    it("rejects a request to a peer that is not connected as not-sent", async () => {
+    void it("rejects a request to a peer that is not connected as not-sent", async () => {
       const { a } = await pair();
       await assert.rejects(a.request("nobody" as NodeId, number(1), 1000), kindIs("not-sent"));
     });
 
-    it("rejects a request that the peer does not serve as not-sent", async () => {
+    void it("rejects a request that the peer does not serve as not-sent", async () => {
       const { a, b } = await pair();
       const stop = b.serve(async (_from, body) => body);
       stop();
       await assert.rejects(a.request(b.self, number(1), 5000), kindIs("not-sent"));
     });
 
-    it("rejects as lost what is not answered in time, and drops the late answer", async () => {
+    void it("rejects as lost what is not answered in time, and drops the late answer", async () => {
       const { a, b } = await pair();
       const late = deferred<Uint8Array>();
       b.serve(async (_from, body) => (body.length === 4 ? body : late.promise));
@@ -90,7 +86,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       assert.deepEqual(await a.request(b.self, number(7), 5000), number(7));
     });
 
-    it("rejects as lost what the handler failed: it may have acted", async () => {
+    void it("rejects as lost what the handler failed: it may have acted", async () => {
       const { a, b } = await pair();
       b.serve(async () => {
         throw new Error("no luck");
@@ -101,7 +97,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       });
     });
 
-    it("gives the handler the deadline on its own clock", async () => {
+    void it("gives the handler the deadline on its own clock", async () => {
       const { a, b } = await pair();
       const deadline = deferred<number>();
       b.serve(async (_from, body, deadlineMs) => {
@@ -113,14 +109,14 @@ export function transportConformance(title: string, open: () => TransportHarness
       assert.ok(leftMs > 50_000 && leftMs < 60_050, `${leftMs} ms left of 60,000`);
     });
 
-    it("refuses as not-sent what its queue cannot take", async () => {
+    void it("refuses as not-sent what its queue cannot take", async () => {
       const { a, b } = await pair();
       b.serve(async () => number(0));
       await assert.rejects(a.request(b.self, new Uint8Array(harness.tooManyBytes), 5000), kindIs("not-sent"));
       assert.deepEqual(await a.request(b.self, number(1), 5000), number(0));
     });
 
-    it("tells at once that a peer is gone, and rejects what waited for it as lost", async () => {
+    void it("tells at once that a peer is gone, and rejects what waited for it as lost", async () => {
       const { a, b, killB } = await pair();
       const begun = deferred<void>();
       b.serve(() => {
@@ -136,7 +132,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       await assert.rejects(a.request(b.self, number(1), 5000), kindIs("not-sent"));
     });
 
-    it("keeps a peer connected by itself, also after the peer restarted", async () => {
+    void it("keeps a peer connected by itself, also after the peer restarted", async () => {
       const { a, b, addressOfB, killB, nameOfB } = await pair();
       a.keep(new Map([[b.self, [addressOfB]]]));
       const gone = becomes(a, b.self, false);
@@ -150,7 +146,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       assert.deepEqual(await a.request(b.self, number(3), 5000), number(3));
     });
 
-    it("connects to the peers of keep without a meeting", async () => {
+    void it("connects to the peers of keep without a meeting", async () => {
       names += 1;
       const a = await harness.start(`a${names}`);
       const b = await harness.start(`b${names}`);
@@ -159,7 +155,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       await connected;
     });
 
-    it("says which address it could not reach", async () => {
+    void it("says which address it could not reach", async () => {
       const { a, b, addressOfB, killB } = await pair();
       const gone = becomes(a, b.self, false);
       await killB();
@@ -170,7 +166,7 @@ export function transportConformance(title: string, open: () => TransportHarness
       });
     });
 
-    it("knows of each peer when it was heard, how fast it answers, and since when it owes an answer", async () => {
+    void it("knows of each peer when it was heard, how fast it answers, and since when it owes an answer", async () => {
       const { a, b } = await pair();
       const held = deferred<Uint8Array>();
       const begun = deferred<void>();
@@ -202,6 +198,11 @@ interface Pair {
   readonly addressOfB: string;
   readonly nameOfB: string;
   readonly killB: () => Promise<void>;
+}
+
+async function asksOwn(from: Transport, to: Transport, tag: number, n: number): Promise<void> {
+  const answer = await from.request(to.self, number(n), 20_000);
+  assert.deepEqual([...answer], [...tagged(number(n), tag)]);
 }
 
 /** Resolves at the next change of `id` to `connected`, or at once when it already is so. */

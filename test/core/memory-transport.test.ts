@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import type { Clock } from "../../core/ports.ts";
 import { kindIs, number, transportConformance } from "../conformance/transport.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { realClock } from "../support/real-clock.ts";
 import { MemoryNetwork, type MemoryTransport } from "./memory-transport.ts";
 
@@ -24,38 +24,8 @@ transportConformance("memory transport", () => {
   };
 });
 
-/** Timers that fire in order of (time, sequence) when asked. */
-function manualClock(): { clock: Clock; run(): Promise<void> } {
-  let nowMs = 0;
-  let sequence = 0;
-  const timers: { atMs: number; order: number; run: () => void }[] = [];
-  const clock: Clock = {
-    now: () => nowMs,
-    wallTime: () => nowMs,
-    after(ms, run) {
-      const timer = { atMs: nowMs + ms, order: (sequence += 1), run };
-      timers.push(timer);
-      return () => {
-        const at = timers.indexOf(timer);
-        if (at !== -1) timers.splice(at, 1);
-      };
-    },
-  };
-  const run = async (): Promise<void> => {
-    for (;;) {
-      await new Promise((resolve) => setImmediate(resolve));
-      timers.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
-      const next = timers.shift();
-      if (next === undefined) return;
-      nowMs = next.atMs;
-      next.run();
-    }
-  };
-  return { clock, run };
-}
-
 async function lossyRun(seed: number): Promise<string[]> {
-  const { clock, run } = manualClock();
+  const clock = new ManualClock();
   let state = seed;
   const next = (): number => (state = (state * 16_807) % 2_147_483_647) / 2_147_483_647;
   const network = new MemoryNetwork({ clock, random: { next }, delayMs: [1, 50], loss: 0.2 });
@@ -70,7 +40,7 @@ async function lossyRun(seed: number): Promise<string[]> {
       (error: Error) => trace.push(`${n} ${error.message}`),
     );
   }
-  await run();
+  await clock.advance(Infinity);
   return trace;
 }
 
@@ -82,7 +52,7 @@ it("the same seed gives the same trace, loss and delays included", async () => {
 });
 
 it("a cut ends what waits as lost and lets nothing through until it is healed", async () => {
-  const { clock, run } = manualClock();
+  const clock = new ManualClock();
   const network = new MemoryNetwork({ clock, random: { next: () => 0.5 }, delayMs: [5, 5] });
   const a = network.node("a");
   const b = network.node("b");
@@ -94,8 +64,8 @@ it("a cut ends what waits as lost and lets nothing through until it is healed", 
   await assert.rejects(a.meet(b.address), kindIs("not-sent"));
   network.heal(a.self, b.self);
   a.keep(new Map([[b.self, []]]));
-  await run();
+  await clock.advance(Infinity);
   const answer = a.request(b.self, number(2), 1000);
-  await run();
+  await clock.advance(Infinity);
   assert.deepEqual(await answer, number(2));
 });

@@ -10,7 +10,9 @@ import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { ClassicLevel } from "classic-level";
 import fc from "fast-check";
+import { crc32c } from "../../core/storage/crc32c.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
+import { damagedTables } from "../../node-host/classic-tables.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { bytes, del, hex, isKind, put, text } from "../conformance/storage.ts";
 import type { Verdict } from "./storage-child.ts";
@@ -19,16 +21,20 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 const child = new URL("./storage-child.js", import.meta.url).pathname;
 
-/** Runs the child to its end; undefined when it died. */
+/** Runs the child to its end; undefined when it died, or LevelDB went round in circles. */
 function runChild(...args: string[]): unknown {
-  const { stdout, status } = spawnSync(process.execPath, [child, ...args], { encoding: "utf8" });
+  const { stdout, status } = spawnSync(process.execPath, [child, ...args], {
+    encoding: "utf8",
+    timeout: 20_000,
+    killSignal: "SIGKILL",
+  });
   return status === 0 ? JSON.parse(stdout) : undefined;
 }
 
 const isDamagedName = (name: string) => name.includes(".damaged-");
 const setAsideIn = (directory: string) => readdirSync(join(directory, "..")).filter(isDamagedName);
 
-describe("one process owns a directory", () => {
+describe("one process owns a directory", { timeout: 60_000 }, () => {
   test("a second process is refused as locked, told why, and the first goes on", async () => {
     const directory = temporaryDirectory();
     const storage = await openClassicStorage({ directory });
@@ -79,7 +85,7 @@ describe("one process owns a directory", () => {
   });
 });
 
-describe("a directory of another format", () => {
+describe("a directory of another format", { timeout: 60_000 }, () => {
   test("of a newer version is refused as version, naming both versions, and left as it was", async () => {
     const directory = temporaryDirectory();
     await (await openClassicStorage({ directory })).close();
@@ -102,7 +108,7 @@ describe("a directory of another format", () => {
   });
 });
 
-describe("damaged files", () => {
+describe("damaged files", { timeout: 60_000 }, () => {
   const sound = temporaryDirectory();
   const batches = 100;
   before(async () => {
@@ -134,9 +140,7 @@ describe("damaged files", () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(), async (bit) => {
         const directory = damaged(isTable, flip(bit));
-        const storage = await openClassicStorage({ directory });
-        const named = await storage.damagedTables();
-        await storage.close();
+        const named = await damagedTables(directory);
         const found = runChild("check", directory, String(batches * 3)) as Verdict | undefined;
         rmSync(directory, { recursive: true });
         // LevelDB may abort on a damaged length: no value either.
@@ -154,6 +158,28 @@ describe("damaged files", () => {
     const found = await check(directory, batches * 3);
     assert.deepEqual({ right: found.right, corrupt: found.corrupt }, { right: batches * 3 - 1, corrupt: 1 });
     assert.deepEqual(found.scan, { right: batches * 3 - 1, wrong: 0, corrupt: 1, damaged: false });
+  });
+
+  test("a block that LevelDB cannot decode: its records are corrupt by name, scans say damaged and give the others", async () => {
+    const firstBlock = { bytes: 0 };
+    const directory = damaged(isTable, (content) => {
+      firstBlock.bytes = firstBlockBytes(content);
+      return content.fill(0xff, firstBlock.bytes - 4, firstBlock.bytes);
+    });
+    const found = await check(directory, batches * 3);
+    assert.ok(
+      found.corrupt > 5 && found.corrupt < 40,
+      `${found.corrupt} records lay in a block of ${firstBlock.bytes} bytes`,
+    );
+    assert.equal(found.right, batches * 3 - found.corrupt);
+    assert.deepEqual(found.scan, { right: found.right, wrong: 0, corrupt: 0, damaged: true });
+    const store = new RecordStore(await openClassicStorage({ directory }));
+    const keys = Array.from({ length: batches * 3 }, (_, at) => recordKey(at));
+    const values = await store.getMany("objects", keys);
+    assert.equal(values.filter((value) => value === "corrupt").length, found.corrupt);
+    const backwards = await store.page("objects", { limit: 1_000, reverse: true, maxBytes: 10_000_000 });
+    assert.deepEqual([backwards.rows.length, backwards.damaged], [found.right, true]);
+    await store.close();
   });
 
   test("a flipped byte in the log is reported, since acknowledged writes may be gone", async () => {
@@ -227,7 +253,15 @@ describe("damaged files", () => {
   });
 });
 
-describe("a full disk", () => {
+/** The first end at which the checksum that follows is that of everything before it. */
+function firstBlockBytes(table: Buffer): number {
+  for (let end = 1; ; end++) {
+    const crc = crc32c(table.subarray(0, end + 1));
+    if (table.readUInt32LE(end + 1) === (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0) return end;
+  }
+}
+
+describe("a full disk", { timeout: 60_000 }, () => {
   const mebibyte = 1024 * 1024;
 
   async function onDisk(freeMebibytes: number) {
@@ -246,7 +280,7 @@ describe("a full disk", () => {
     const key = (at: number) => bytes(at >> 8, at & 255);
     let at = 0;
     await assert.rejects(async () => {
-      for (;;) await storage.batch([put(key(at++), kilobyte)], "buffered");
+      while (at < 5_000) await storage.batch([put(key(at++), kilobyte)], "buffered");
     }, isKind("full"));
     assert.ok(at > 900 && at <= 1_050, `${at} puts of 1 kB fitted into 1 MiB above the headroom`);
     assert.equal((await storage.get("objects", key(0)))?.length, 1_000);
@@ -283,6 +317,8 @@ describe("a full disk", () => {
       for (let at = 0; at < 20; at++) await storage.batch([put(bytes(at), large)], "synced");
     }, isKind("io"));
     assert.equal(hex(await storage.get("objects", text("before"))), hex(text("1")), "reads go on");
+    await assert.rejects(storage.batch([put(text("after"), text("2"))], "synced"), isKind("io"));
+    assert.equal(existsSync(directory), false, "a vanished directory is not replaced by an empty one");
     cpSync(elsewhere, directory, { recursive: true });
     await storage.batch([put(text("after"), text("2"))], "synced");
     assert.equal(hex(await storage.get("objects", text("before"))), hex(text("1")));

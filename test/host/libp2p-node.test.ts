@@ -6,14 +6,16 @@ import { after, before, describe, it } from "node:test";
 import { IdentityError, loadIdentity } from "../../node-host/identity-file.ts";
 import { ListenError, nodeLibp2p } from "../../node-host/libp2p-node.ts";
 
+async function modeOf(path: string): Promise<number> {
+  return (await stat(path)).mode & 0o777;
+}
+
 describe("identity file", () => {
   let folder = "";
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), "everwrite-identity-"));
   });
   after(() => rm(folder, { recursive: true }));
-
-  const modeOf = async (path: string): Promise<number> => (await stat(path)).mode & 0o777;
 
   it("is created once, for its owner alone, and gives the same identity ever after", async () => {
     const path = join(folder, "deep", "identity");

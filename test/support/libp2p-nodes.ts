@@ -1,5 +1,4 @@
 /** Real nodes on loopback for tests: started by name, killed, restarted under the same identity and address. */
-import "../../node-host/polyfill.ts";
 import { generateKeyPair } from "@libp2p/crypto/keys";
 import type { Libp2p, PrivateKey } from "@libp2p/interface";
 import type { TransportLimits } from "../../core/libp2p/limits.ts";

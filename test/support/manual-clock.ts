@@ -1,13 +1,22 @@
-/** Time that passes only when the test says so. Both clocks of the port show it; the wall clock may be set apart. */
-import type { Clock, Stop } from "../../core/ports.ts";
+/**
+ * A clock that stands still until told: timers fire in order of (time, order of setting). Both clocks of the port show
+ * the time that passes; the wall clock may be set apart.
+ */
+import type { Clock } from "../../core/ports.ts";
 
 export class ManualClock implements Clock {
   wallMs: number;
   #nowMs = 0;
-  #timers: { readonly atMs: number; readonly run: () => void }[] = [];
+  #order = 0;
+  #timers: { readonly atMs: number; readonly order: number; readonly run: () => void }[] = [];
 
-  constructor(wallMs = 1_000_000) {
+  constructor(wallMs = 0) {
     this.wallMs = wallMs;
+  }
+
+  /** Moments at which the timers now set will fire. */
+  get pendingMs(): number[] {
+    return this.#timers.map(({ atMs }) => atMs).toSorted((a, b) => a - b);
   }
 
   now(): number {
@@ -18,26 +27,43 @@ export class ManualClock implements Clock {
     return this.wallMs;
   }
 
-  after(ms: number, run: () => void): Stop {
-    const timer = { atMs: this.#nowMs + ms, run };
+  after(ms: number, run: () => void): () => void {
+    this.#order += 1;
+    const timer = { atMs: this.#nowMs + ms, order: this.#order, run };
     this.#timers.push(timer);
     return () => {
       this.#timers = this.#timers.filter((other) => other !== timer);
     };
   }
 
-  /** Runs what falls due on the way, in order. */
-  advance(ms: number): void {
-    const endMs = this.#nowMs + ms;
-    for (;;) {
-      const [next] = this.#timers.filter(({ atMs }) => atMs <= endMs).toSorted((a, b) => a.atMs - b.atMs);
-      if (next === undefined) break;
-      this.#timers = this.#timers.filter((other) => other !== next);
-      this.wallMs += next.atMs - this.#nowMs;
-      this.#nowMs = next.atMs;
-      next.run();
-    }
-    this.wallMs += endMs - this.#nowMs;
-    this.#nowMs = endMs;
+  /** Fires what is due within `ms`, letting promises settle between the timers. */
+  async advance(ms: number): Promise<void> {
+    const untilMs = this.#nowMs + ms;
+    do {
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.#fireNext(untilMs));
+    if (untilMs !== Infinity) this.#turnTo(untilMs);
+  }
+
+  /** The same within one turn of the event loop. */
+  skip(ms: number): void {
+    const untilMs = this.#nowMs + ms;
+    while (this.#fireNext(untilMs));
+    this.#turnTo(untilMs);
+  }
+
+  #fireNext(untilMs: number): boolean {
+    this.#timers.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+    const next = this.#timers[0];
+    if (next === undefined || next.atMs > untilMs) return false;
+    this.#timers.shift();
+    this.#turnTo(next.atMs);
+    next.run();
+    return true;
+  }
+
+  #turnTo(ms: number): void {
+    this.wallMs += ms - this.#nowMs;
+    this.#nowMs = ms;
   }
 }

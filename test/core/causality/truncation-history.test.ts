@@ -88,7 +88,7 @@ class Owners {
   }
 
   live({ reached }: Copy): string[] {
-    return [...reached].filter((name) => ![...reached].some((other) => this.#seenBy.get(other)!.has(name))).sort();
+    return [...reached].filter((name) => ![...reached].some((other) => this.#seenBy.get(other)!.has(name))).toSorted();
   }
 
   #write(at: Owner, { context, restarted, deliveries }: Extract<Step, { do: "write" }>): void {
@@ -159,7 +159,7 @@ test("what was overwritten or deleted does not come back through truncation, and
         world.step(one);
         if (world.forced > 0) return; // exempt from the promise
         for (const { copy } of world.owners) {
-          const live = copy.state.values.map(({ dot }) => `${dot.actor}:${dot.counter}`).sort();
+          const live = copy.state.values.map(({ dot }) => `${dot.actor}:${dot.counter}`).toSorted();
           assert.deepEqual(live, world.live(copy));
         }
       }

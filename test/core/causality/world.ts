@@ -25,7 +25,7 @@ import {
 import { makeKey } from "../../../core/bytes/key.ts";
 import type { ActorId } from "../../../core/identity.ts";
 
-export const NODES = 4;
+const NODES = 4;
 const KEY = makeKey("carts", "alice");
 
 export type Step =
@@ -135,7 +135,7 @@ export class World {
   }
 
   liveInState(replica: Replica): string[] {
-    return replica.state.values.map((value) => nameOf(value.dot)).sort();
+    return replica.state.values.map((value) => nameOf(value.dot)).toSorted();
   }
 
   #act(replica: Replica, step: Step): void {
@@ -245,9 +245,9 @@ export class World {
     const unseen = events.filter((event) => !event.lww && !events.some((other) => other.seen.has(nameOf(event.dot))));
     const greatest = events
       .filter((event) => event.lww)
-      .sort((a, b) => a.stamp - b.stamp || (nameOf(a.dot) < nameOf(b.dot) ? -1 : 1))
+      .toSorted((a, b) => a.stamp - b.stamp || (nameOf(a.dot) < nameOf(b.dot) ? -1 : 1))
       .slice(-1);
-    return [...unseen, ...greatest].sort((a, b) => (nameOf(a.dot) < nameOf(b.dot) ? -1 : 1));
+    return [...unseen, ...greatest].toSorted((a, b) => (nameOf(a.dot) < nameOf(b.dot) ? -1 : 1));
   }
 
   #hasLww(replica: Replica): boolean {

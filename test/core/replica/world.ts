@@ -7,7 +7,8 @@ import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
 import type { Random } from "../../../core/ports.ts";
 import { type Holding, Holdings } from "../../../core/replica/holdings.ts";
-import { Replica, type WriteEvent } from "../../../core/replica/replica.ts";
+import type { WriteEvent } from "../../../core/replica/minter.ts";
+import { Replica } from "../../../core/replica/replica.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
@@ -39,7 +40,7 @@ export interface Run {
 
 export class World {
   readonly disk = new FaultyStorage(new MemoryStorage());
-  readonly clock = new ManualClock();
+  readonly clock = new ManualClock(1_000_000);
   readonly random = countingRandom;
   readonly events: StoreEvent[] = [];
   readonly config: NodeConfig;
@@ -82,7 +83,7 @@ export function put(
 ): WriteEvent {
   const coverage: Coverage = seen === undefined ? nothingSeen : contextOf(seen);
   const value = { kind: "opaque" as const, tombstone: false, contentType: "text/plain", body: utf8(text) };
-  return { coverage, hasContext: seen !== undefined, hintsFor: [], ...rest, value: { ...value, ...rest.value } };
+  return { coverage, hintsFor: [], ...rest, value: { ...value, ...rest.value } };
 }
 
 export const remove = (seen?: Versioned): WriteEvent => put("", seen, { value: { tombstone: true } });
