@@ -23,8 +23,8 @@ class Scene {
   }
 
   /** Sweeps after `ms`, while the peers are as given. */
-  after(ms: number, ...peers: Partial<PeerState>[]): Health {
-    this.clock.advance(ms);
+  async after(ms: number, ...peers: Partial<PeerState>[]): Promise<Health> {
+    await this.clock.advance(ms);
     this.peers = peers;
     this.health.sweep();
     return this.health;
@@ -41,22 +41,22 @@ describe("a peer", () => {
     assert.equal(health.isUp(h2), false);
   });
 
-  test("that leaves a request unanswered and says nothing is routed around, until it says something", () => {
+  test("that leaves a request unanswered and says nothing is routed around, until it says something", async () => {
     const scene = new Scene();
     scene.health.connectionChanged(h2, true);
-    assert.equal(scene.after(900, { id: h2, waitingSinceMs: 0, lastHeardMs: 0 }).isUp(h2), true);
-    assert.equal(scene.after(200, { id: h2, waitingSinceMs: 0, lastHeardMs: 0 }).isUp(h2), false);
+    assert.equal((await scene.after(900, { id: h2, waitingSinceMs: 0, lastHeardMs: 0 })).isUp(h2), true);
+    assert.equal((await scene.after(200, { id: h2, waitingSinceMs: 0, lastHeardMs: 0 })).isUp(h2), false);
     assert.deepEqual([...scene.health.suspects], [h2]);
-    assert.equal(scene.after(100, { id: h2, waitingSinceMs: 0, lastHeardMs: 1_150 }).isUp(h2), true);
+    assert.equal((await scene.after(100, { id: h2, waitingSinceMs: 0, lastHeardMs: 1_150 })).isUp(h2), true);
     const told = scene.events.flatMap((event) => (event.kind === "peer" ? [event.state] : []));
     assert.deepEqual(told, ["connected", "suspect", "recovered"]);
   });
 
-  test("that is slow but answers anything is no suspect, and one that nobody asked neither", () => {
+  test("that is slow but answers anything is no suspect, and one that nobody asked neither", async () => {
     const scene = new Scene();
     scene.health.connectionChanged(h2, true);
     scene.health.connectionChanged(h3, true);
-    const health = scene.after(
+    const health = await scene.after(
       60_000,
       { id: h2, waitingSinceMs: 100, lastHeardMs: 59_500 },
       { id: h3, lastHeardMs: 5 },
@@ -64,19 +64,19 @@ describe("a peer", () => {
     assert.deepEqual([health.isUp(h2), health.isUp(h3)], [true, true]);
   });
 
-  test("that comes back on a new connection is no suspect any more", () => {
+  test("that comes back on a new connection is no suspect any more", async () => {
     const scene = new Scene();
     scene.health.connectionChanged(h2, true);
-    scene.after(5_000, { id: h2, waitingSinceMs: 0 });
+    await scene.after(5_000, { id: h2, waitingSinceMs: 0 });
     scene.health.connectionChanged(h2, false);
     scene.health.connectionChanged(h2, true);
     assert.equal(scene.health.isUp(h2), true);
   });
 
-  test("that answered fastest lately is asked first, one never asked before all", () => {
+  test("that answered fastest lately is asked first, one never asked before all", async () => {
     const scene = new Scene();
     const unknown = "h4" as NodeId;
-    const health = scene.after(1, { id: h2, rttMs: 9 }, { id: h3, rttMs: 3 });
+    const health = await scene.after(1, { id: h2, rttMs: 9 }, { id: h3, rttMs: 3 });
     assert.deepEqual(health.byRoundTrip([h2, h3, unknown]), [unknown, h3, h2]);
   });
 });
