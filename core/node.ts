@@ -45,7 +45,7 @@ import { Requests } from "./coordinate/requests.ts";
 import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
-import type { NodeId } from "./identity.ts";
+import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
@@ -252,8 +252,12 @@ export class EverwriteNode implements NodeApi {
     if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
-    const isConfirmed = cluster.isConfirmed.bind(cluster);
-    const replica = new Replica({ records, holdings, clock, hybridClock, random, telemetry, isConfirmed }, config);
+    const replicaDeps = {
+      ...{ records, holdings, clock, hybridClock, random, telemetry },
+      owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
+      isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
+    };
+    const replica = new Replica(replicaDeps, config);
     await replica.open();
     const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);

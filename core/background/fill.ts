@@ -149,7 +149,8 @@ async function copyFrom(
     };
     const page = await call(transport, source, methods.scan, request, scanTimeoutMs);
     await Promise.all(
-      page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
+      // Copied, for a row that is kept in memory must not keep the whole page there.
+      page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
     );
     keys += page.rows.length;
     isComplete &&= page.state === "complete";

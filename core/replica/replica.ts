@@ -39,6 +39,8 @@ export interface ReplicaDeps {
   readonly hybridClock: HybridClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
+  readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
   readonly isConfirmed: (partition: PartitionIndex) => boolean;
 }
@@ -99,16 +101,18 @@ export class Replica {
     const held =
       holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
     const role = this.#roleOf(located);
-    if (role === "complete" || role === "filling") return { role, held };
-    // Neither owner nor holder that counts: what is kept for others, or from earlier, is worth as much as a hint.
+    if (role !== "none" && this.#deps.owns(located.partition)) return { role, held };
+    // A stand-in: what it keeps for others belongs to its answer. Without a holding that counts, that is all it is worth.
     const kept = await this.#keptOf(located);
-    if (kept.length === 0) return { role: held === neverWritten ? "none" : "hint", held };
-    return { role: "hint", held: new CachedState(kept.reduce(merge, held.state), undefined) };
+    const all = kept.length === 0 ? held : new CachedState(kept.reduce(merge, held.state), undefined);
+    if (role !== "none") return { role, held: all };
+    return { role: all === neverWritten ? "none" : "hint", held: all };
   }
 
   /**
    * Merges a state that another node sent into the copy held here; durable when it resolves.
-   * With `heals` the state is a merge of enough complete copies: a damaged record is whole again with it.
+   * `encoded` is kept: it must not be a view of something larger, nor change. With `heals` the state is a merge of enough
+   * complete copies: a damaged record is whole again with it.
    * @throws StoreError `not-ready` when this node holds nothing of the partition, `storage-full`, `corrupt`
    * @throws DecodeError when `encoded` is no state; nothing has changed then
    */

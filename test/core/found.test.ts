@@ -60,7 +60,18 @@ describe("found in membership", () => {
     const holding = (life: number, bits: number) => ({
       members: new Map([[id, memberRecord({ id, life: 2 })]]),
       holdings: new Map([
-        [id, { id, life, incarnation: 1, sequence: 1, complete: Uint8Array.of(bits), filling: Uint8Array.of(0), former: Uint8Array.of(0) }],
+        [
+          id,
+          {
+            id,
+            life,
+            incarnation: 1,
+            sequence: 1,
+            complete: Uint8Array.of(bits),
+            filling: Uint8Array.of(0),
+            former: Uint8Array.of(0),
+          },
+        ],
       ]),
     });
     const behind = mergeRoster(emptyRoster(parameters), holding(1, 255));

@@ -51,7 +51,12 @@ export const holdings: fc.Arbitrary<HoldingsRecord> = fc
   .record({ id: node, life: few, incarnation: few, sequence: few })
   .map((key) => {
     const bits = key.life * 37 + key.incarnation * 11 + key.sequence;
-    return { ...key, complete: Uint8Array.of(bits & 255), filling: Uint8Array.of(~bits & 255), former: Uint8Array.of(0) };
+    return {
+      ...key,
+      complete: Uint8Array.of(bits & 255),
+      filling: Uint8Array.of(~bits & 255),
+      former: Uint8Array.of(0),
+    };
   });
 
 const change: fc.Arbitrary<RingChange> = fc.record({

@@ -62,6 +62,7 @@ export class World {
         hybridClock: new HybridClock(this.config),
         random: this.random,
         telemetry: { event: (event) => void this.events.push(event) },
+        owns: () => true,
         isConfirmed: () => isConfirmed,
       },
       this.config,
