@@ -281,7 +281,11 @@ describe("found in coordination", () => {
     try {
       const releases = ["h1", "h2"].map((name) => cluster.disk(name).hold("reads"));
       await cluster.start("h3", { seeds: ["memory:h1"], cluster: { n: 2 } });
-      for (const name of ["h1", "h2"]) await seen(cluster.node(name), "h3", true);
+      for (const name of ["h1", "h2"]) {
+        const sharesWithH3 = async (): Promise<boolean> =>
+          (await cluster.node(name).status()).members.some(({ id, tokens }) => id === "h3" && tokens > 0);
+        await eventually(sharesWithH3, `${name} to know of h3's share`);
+      }
       cluster.kill("h3");
       for (const name of ["h1", "h2"]) await seen(cluster.node(name), "h3", false);
       for (const release of releases) release();
@@ -333,15 +337,21 @@ describe("found in coordination", () => {
 
   /** scanPartition leaves damaged rows out of its page without a word, so whoever fills from it believes to be complete. */
   test("a host that fills from a damaged record does not call the key absent", () =>
-    withCluster(1, async (cluster) => {
-      await cluster.node("h1").put("b", "k", utf8("v"));
-      await cluster.disk("h1").rot("objects", rowOf("k"));
-      const h2 = await cluster.start("h2", { seeds: ["memory:h1"] });
-      await eventually(async () => (await h2.status()).members.length === 2, "h2 to join");
-      const limit = new Promise((resolve) => setTimeout(resolve, 1_500));
-      await Promise.race([cluster.settled(2), limit]);
-      await assert.rejects(h2.get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
-    }));
+    withCluster(
+      1,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"));
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        const h2 = await cluster.start("h2", { seeds: ["memory:h1"] });
+        const filledTheRest = async (): Promise<boolean> => {
+          const { owned, filling } = (await h2.status()).partitions;
+          return owned === 16 && filling <= 1;
+        };
+        await eventually(filledTheRest, "h2 to fill what it can");
+        await assert.rejects(h2.get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   /** A prefix watch that lost its place lists anew, and a list names live keys only: deletes since then are never told. */
   test("a prefix watch tells of deletes also when the log has forgotten them", () =>

@@ -184,7 +184,7 @@ describe("watching a prefix", { concurrency: true }, () => {
         await overwrite(cluster, "h1", "k", ["there before"]);
         cluster.disk("h1").refusesReads = "io";
         await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
-          await eventually(() => eventsOf(cluster, "replica-failed").length > 0, "the first try to fail");
+          await eventually(() => eventsOf(cluster, "task-failed").length > 0, "the first try to fail");
           cluster.disk("h1").refusesReads = undefined;
           await watcher.shows("k", "there before");
         });

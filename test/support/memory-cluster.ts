@@ -140,6 +140,7 @@ export class MemoryCluster {
         (status) =>
           status.ready &&
           status.partitions.filling === 0 &&
+          status.members.every(({ tokens }) => tokens > 0) &&
           status.ring === first!.ring &&
           status.members.length === members &&
           status.members.filter(({ alive }) => alive).length >= this.nodes.size,

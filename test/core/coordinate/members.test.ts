@@ -75,7 +75,11 @@ describe("views meet before data counts", () => {
       cluster.isolate("h3");
       const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
       cluster.network.cut("h3" as NodeId, "h4" as NodeId);
-      await eventually(async () => (await h4.status()).partitions.filling === 0, "h4 to fill");
+      const filled = async (): Promise<boolean> => {
+        const { owned, filling } = (await h4.status()).partitions;
+        return owned > 0 && filling === 0;
+      };
+      await eventually(filled, "h4 to take its share and fill it");
       const { name, walk } = await placed(cluster, (hosts) => hosts.slice(0, 3).includes("h4"));
       holdExchangesUntilWrite(cluster, "h3");
       cluster.rejoin("h3");
