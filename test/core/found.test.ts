@@ -1,6 +1,6 @@
 /**
- * Rules that the core does not keep yet: each test fails, and says in its comment what goes wrong where.
- * When one is mended, its test moves to the file of its part.
+ * Rules that the core did not keep when their tests were written; each comment says what went wrong, and where.
+ * What is mended by now moves to the file of its part.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -352,6 +352,49 @@ describe("found in coordination", () => {
       },
       { cacheBytesMax: 0 },
     ));
+
+  /**
+   * Following.#hostsNeeded keeps the host that is followed until the feed is lost, also when the ring gave the key to
+   * others: that host gets no writes of it any more, and the watcher hears nothing.
+   */
+  test("a watch of a key goes on when its host owns the key no more", () =>
+    withCluster(3, async (cluster) => {
+      const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
+      const end = new AbortController();
+      const told = new Map<string, string>();
+      const watches = names.map(async (name) => {
+        for await (const { siblings } of cluster.node("h1").watch("b", { name }, end.signal)) {
+          told.set(name, texts(siblings).join());
+        }
+      });
+      await eventually(() => told.size === names.length, "the present state");
+      for (const host of ["h4", "h5", "h6"]) await cluster.join(host);
+      await cluster.settled(6);
+      for (const name of names) await cluster.node("h5").put("b", name, utf8("moved"));
+      const limit = new Promise((resolve) => setTimeout(resolve, 3_000));
+      const allTold = eventually(() => names.every((name) => told.get(name) === "moved"), "every key").catch(() => {});
+      await Promise.race([allTold, limit]);
+      end.abort();
+      await Promise.all(watches);
+      assert.deepEqual(
+        names.filter((name) => told.get(name) !== "moved"),
+        [],
+      );
+    }));
+
+  /**
+   * Hosts that join at once plan from one view, so for the same tokens: the merge gives all of them to the greatest id, and
+   * takeShare of the others has ended by then. They own nothing for ever, and are not `ready`.
+   */
+  test("every one of several hosts that join at once gets a share of the ring", () =>
+    withCluster(3, async (cluster) => {
+      for (const name of ["h4", "h5", "h6"]) await cluster.start(name, { seeds: ["memory:h1"] });
+      const shared = async (): Promise<boolean> => {
+        const views = await Promise.all([...cluster.nodes.values()].map((node) => node.status()));
+        return views.every(({ members }) => members.length === 6 && members.every(({ tokens }) => tokens > 0));
+      };
+      await eventually(shared, "six shares", 5_000);
+    }));
 
   /** A prefix watch that lost its place lists anew, and a list names live keys only: deletes since then are never told. */
   test("a prefix watch tells of deletes also when the log has forgotten them", () =>

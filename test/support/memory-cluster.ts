@@ -44,7 +44,8 @@ export class MemoryCluster {
   static async of(count: number, spec: MemberSpec = {}): Promise<MemoryCluster> {
     const cluster = new MemoryCluster();
     for (let i = 1; i <= count; i++) {
-      await cluster.start(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
+      if (i === 1) await cluster.start("h1", spec);
+      else await cluster.join(`h${i}`, spec);
     }
     await cluster.settled();
     return cluster;
@@ -68,6 +69,14 @@ export class MemoryCluster {
     });
     this.nodes.set(name, node);
     await node.start({ ...description, addresses: [`memory:${name}`], ...own });
+    return node;
+  }
+
+  /** A new host; resolves when all see its share of the ring. Hosts that join at once would plan for the same tokens. */
+  async join(name: string, spec: MemberSpec = {}): Promise<EverwriteNode> {
+    const node = await this.start(name, { ...spec, seeds: ["memory:h1"] });
+    const sees = (other: EverwriteNode): boolean => other.ring().tokens.includes(name as NodeId);
+    await eventually(() => [...this.nodes.values()].every(sees), `${name} to have its share`);
     return node;
   }
 
@@ -152,7 +161,6 @@ export class MemoryCluster {
         (status) =>
           status.ready &&
           status.partitions.filling === 0 &&
-          status.members.every(({ tokens }) => tokens > 0) &&
           status.ring === first!.ring &&
           status.members.length === members &&
           status.members.filter(({ alive }) => alive).length >= this.nodes.size,

@@ -23,7 +23,7 @@ describe("a host that fills a partition", () => {
   test("copies every page of it", () =>
     withCluster(1, async (cluster) => {
       await writeAll(cluster);
-      await cluster.start("h2", { seeds, config: { fillPageBytes: 1 } });
+      await cluster.join("h2", { config: { fillPageBytes: 1 } });
       await cluster.settled(2);
       await holdsAll(cluster, "h2");
     }));

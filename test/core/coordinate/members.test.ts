@@ -73,8 +73,8 @@ describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
     withCluster(3, async (cluster) => {
       cluster.isolate("h3");
-      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
       cluster.network.cut("h3" as NodeId, "h4" as NodeId);
+      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
       const filled = async (): Promise<boolean> => {
         const { owned, filling } = (await h4.status()).partitions;
         return owned > 0 && filling === 0;
@@ -144,7 +144,7 @@ describe("joining", () => {
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
         }
       })();
-      for (const name of ["h3", "h4", "h5"]) await cluster.start(name, { seeds: ["memory:h1"] });
+      for (const name of ["h3", "h4", "h5"]) await cluster.join(name);
       await cluster.settled(5);
       joined.abort();
       await writing;
