@@ -209,7 +209,7 @@ function requestsOf(self: NodeId): Uint8Array[] {
     encoded(methods.scan as never, { view, partition: 3, bytesMax: 1_000 }),
     encoded(methods.read as never, { key: "b/k", r: "one" }),
     encoded(methods.list as never, { bucket: "b", prefix: "", limit: 10 }),
-    encoded(methods.changes as never, { prefix: "b/", exact: false, waitMs: 0 }),
+    encoded(methods.changes as never, { filters: [{ prefix: "b/", exact: false }], waitMs: 0 }),
   ];
 }
 

@@ -25,6 +25,9 @@ export interface MemberSpec {
   readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
 }
 
+/** Longer than a new host waits before it looks again whether it may take more of its share. */
+const restMs = 150;
+
 /** Partitions are few here, so that a test's ring is made in no time. */
 const testCluster = { name: "test", partitions: 16, n: 3 };
 
@@ -33,13 +36,16 @@ export class MemoryCluster {
   readonly nodes = new Map<string, EverwriteNode>();
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
   readonly #disks = new Map<string, FaultyStorage>();
+  /** When partitions last moved. */
+  #movedMs = 0;
   readonly #transports = new Map<string, MemoryTransport>();
 
   /** Hosts h1..hN, each started after the one before; all know the ring and hold their partitions when it resolves. */
   static async of(count: number, spec: MemberSpec = {}): Promise<MemoryCluster> {
     const cluster = new MemoryCluster();
     for (let i = 1; i <= count; i++) {
-      await cluster.start(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
+      if (i === 1) await cluster.start("h1", spec);
+      else await cluster.join(`h${i}`, spec);
     }
     await cluster.settled();
     return cluster;
@@ -51,7 +57,7 @@ export class MemoryCluster {
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
-    const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
+    const telemetry = { event: (event: StoreEvent) => this.#hear(name, event) };
     const transport = this.network.node(name);
     this.#transports.set(name, transport);
     const ports = { clock: realClock, random: realRandom, storage, transport, telemetry };
@@ -64,6 +70,19 @@ export class MemoryCluster {
     this.nodes.set(name, node);
     await node.start({ ...description, addresses: [`memory:${name}`], ...own });
     return node;
+  }
+
+  /** A new host; resolves when all see its share of the ring. Hosts that join at once would plan for the same tokens. */
+  async join(name: string, spec: MemberSpec = {}): Promise<EverwriteNode> {
+    const node = await this.start(name, { ...spec, seeds: ["memory:h1"] });
+    const sees = (other: EverwriteNode): boolean => other.ring().tokens.includes(name as NodeId);
+    await eventually(() => [...this.nodes.values()].every(sees), `${name} to have its share`);
+    return node;
+  }
+
+  #hear(node: string, event: StoreEvent): void {
+    this.events.push({ node, event });
+    if (event.kind === "ring-changed" || event.kind === "filled") this.#movedMs = realClock.now();
   }
 
   node(name: string): EverwriteNode {
@@ -134,6 +153,8 @@ export class MemoryCluster {
   /** All running nodes see one ring of `members` hosts and hold their partitions completely. */
   async settled(members = this.nodes.size): Promise<void> {
     await eventually(async () => {
+      // A new host takes what was withheld from it soon after the others have filled.
+      if (realClock.now() - this.#movedMs < restMs) return false;
       const all = await Promise.all([...this.nodes.values()].map((node) => node.status()));
       const [first] = all;
       return all.every(

@@ -73,9 +73,13 @@ describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
     withCluster(3, async (cluster) => {
       cluster.isolate("h3");
-      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
       cluster.network.cut("h3" as NodeId, "h4" as NodeId);
-      await eventually(async () => (await h4.status()).partitions.filling === 0, "h4 to fill");
+      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
+      const filled = async (): Promise<boolean> => {
+        const { owned, filling } = (await h4.status()).partitions;
+        return owned > 0 && filling === 0;
+      };
+      await eventually(filled, "h4 to take its share and fill it");
       const { name, walk } = await placed(cluster, (hosts) => hosts.slice(0, 3).includes("h4"));
       holdExchangesUntilWrite(cluster, "h3");
       cluster.rejoin("h3");
@@ -88,6 +92,16 @@ describe("views meet before data counts", () => {
           (await cluster.node(owner).getLocal("b", name)).siblings.length === 1;
         await eventually(holds, `the value at ${owner}`);
       }
+    }));
+
+  test("a hint for the host that gets it is no hint: it is applied", () =>
+    withCluster(3, async (cluster) => {
+      const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+      const request = { view, key: "b/k", state, hintFor: "h2" };
+      const asked = call(cluster.transport("h1"), "h2" as NodeId, methods.replicate, request, 2_000);
+      assert.deepEqual({ ...(await asked) }, { role: "complete" });
+      assert.deepEqual(texts((await cluster.node("h2").getLocal("b", "k")).siblings), ["forged"]);
+      assert.equal((await cluster.node("h2").status()).hints, 0);
     }));
 
   test("a host of another cluster name is refused, and so is one of other parameters", () =>
@@ -130,7 +144,7 @@ describe("joining", () => {
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
         }
       })();
-      for (const name of ["h3", "h4", "h5"]) await cluster.start(name, { seeds: ["memory:h1"] });
+      for (const name of ["h3", "h4", "h5"]) await cluster.join(name);
       await cluster.settled(5);
       joined.abort();
       await writing;

@@ -128,13 +128,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readonly Step[]): WriteOutcome {
   const states = new Map(partition.holders);
   for (const owner of partition.owners) if (!states.has(owner)) states.set(owner, "complete");
-  const waiting = new Set<NodeId>();
+  const waiting = new Map<NodeId, number>();
   const durable = new Set<NodeId>();
   const owners = new Set<NodeId>();
   const complete = new Set<NodeId>();
   for (const each of steps) {
-    if (each.kind === "ask") waiting.add(each.node);
-    else waiting.delete(each.node);
+    const asked = (waiting.get(each.node) ?? 0) + (each.kind === "ask" ? 1 : -1);
+    waiting.set(each.node, Math.max(0, asked));
     if (each.kind !== "ack") continue;
     if (each.ack.kind === "hint") {
       durable.add(each.node);
@@ -154,7 +154,8 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
     [isFilling ? Math.min(needs.w, c) : 0, complete.size],
   ];
   if (wanted.every(([needed, got]) => got >= needed)) return { kind: "met" };
-  const lost = wanted.find(([needed, got]) => got < needed && got + waiting.size < needed);
+  const toCome = [...waiting.values()].reduce((sum, asked) => sum + asked, 0);
+  const lost = wanted.find(([needed, got]) => got < needed && got + toCome < needed);
   return lost ? { kind: "failed", needed: lost[0], got: lost[1] } : { kind: "pending" };
 }
 

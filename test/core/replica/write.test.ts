@@ -86,21 +86,22 @@ describe("a write", () => {
     await run.replica.write(key, put("d"));
   });
 
-  test("without context is refused above the most bytes of siblings too, and tombstones count for neither", async () => {
+  test("that adds is refused above the most bytes of values too, and tombstones are values", async () => {
     const run = await new World({ siblingBytesMax: 10, siblingsMax: 2 }).start();
     await run.replica.write(key, put("12345678"));
     await assert.rejects(run.replica.write(key, put("901")), failsWith("too-many-siblings"));
     await run.replica.write(key, remove());
-    await run.replica.write(key, put("90"));
-    assert.deepEqual(await live(run), ["12345678", "90"]);
+    await assert.rejects(run.replica.write(key, put("9")), failsWith("too-many-siblings"));
+    assert.deepEqual(await live(run), ["12345678"]);
   });
 
-  test("of a stale context is no refusal: what it did not see stays beside it", async () => {
-    const run = await new World({ siblingsMax: 1 }).start();
+  test("of a stale context leaves what it did not see beside it, and counts as one that adds", async () => {
+    const run = await new World({ siblingsMax: 2 }).start();
     const { held } = await run.replica.write(key, put("a"));
     await run.replica.write(key, put("b", held.state));
     await run.replica.write(key, put("c", held.state));
     assert.deepEqual(await live(run), ["b", "c"]);
+    await assert.rejects(run.replica.write(key, put("d", held.state)), failsWith("too-many-siblings"));
   });
 
   test("mints on what is kept for others as well as on the own row", async () => {
