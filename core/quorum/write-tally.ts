@@ -76,7 +76,7 @@ export class WriteTally {
       return;
     }
     this.#holders.learn(from, ack.state);
-    if (this.#holders.owners.has(from)) {
+    if (this.#holders.isOwner(from)) {
       this.#durable.add(from);
       this.#ownersDurable.add(from);
     }
