@@ -166,6 +166,23 @@ describe("watching a prefix", { concurrency: true }, () => {
       { changeLogEntriesMax: 2 },
     ));
 
+  test("tells of deletes also when the log has forgotten them", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        const node = cluster.node("h1");
+        const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
+        for (const name of names) await node.put("b", name, utf8(name));
+        await watching(node, { prefix: "k" }, async (watcher) => {
+          await eventually(() => watcher.latest.size === names.length, "the present state");
+          const reads = await Promise.all(names.map((name) => node.get("b", name)));
+          await Promise.all(names.map((name, i) => node.delete("b", name, { context: reads[i]!.context! })));
+          await eventually(() => [...watcher.latest.values()].every((value) => value === ""), "every delete");
+        });
+      },
+      { changeLogEntriesMax: 4 },
+    ));
+
   test("tells of keys that lie on hosts which joined later, and on no other", () =>
     withCluster(1, async (cluster) => {
       await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
@@ -184,7 +201,8 @@ describe("watching a prefix", { concurrency: true }, () => {
         await overwrite(cluster, "h1", "k", ["there before"]);
         cluster.disk("h1").refusesReads = "io";
         await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
-          await eventually(() => eventsOf(cluster, "replica-failed").length > 0, "the first try to fail");
+          const hasFailed = (): boolean => eventsOf(cluster, "task-failed").some(({ task }) => task === "watch");
+          await eventually(hasFailed, "the first try to fail");
           cluster.disk("h1").refusesReads = undefined;
           await watcher.shows("k", "there before");
         });

@@ -2,11 +2,18 @@
  * Whole nodes over memory: the real core, an in-memory network and in-memory disks that outlive their process.
  */
 import { randomBytes } from "node:crypto";
-import type { NodeId } from "../../core/identity.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { bitmapOf } from "../../core/bytes/bitmap.ts";
+import { equalBytes } from "../../core/bytes/compare.ts";
+import { loadRoster } from "../../core/cluster/cluster.ts";
 import type { NodeConfig } from "../../core/config.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { encodeRoster } from "../../core/membership/exchange.ts";
+import { ringMembers } from "../../core/membership/roster.ts";
+import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { Ring } from "../../core/placement/ring.ts";
 import type { Random } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
+import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
@@ -131,20 +138,35 @@ export class MemoryCluster {
     await eventually(async () => (await sees(a, b)) && (await sees(b, a)), `${a} and ${b} to be connected`);
   }
 
-  /** All running nodes see one ring of `members` hosts and hold their partitions completely. */
+  /** All running nodes see one ring of `members` hosts and hold their partitions completely; former owners have let go. */
   async settled(members = this.nodes.size): Promise<void> {
     await eventually(async () => {
       const all = await Promise.all([...this.nodes.values()].map((node) => node.status()));
-      const [first] = all;
-      return all.every(
+      const isSettled = all.every(
         (status) =>
           status.ready &&
           status.partitions.filling === 0 &&
-          status.ring === first!.ring &&
           status.members.length === members &&
           status.members.filter(({ alive }) => alive).length >= this.nodes.size,
       );
+      return isSettled && (await this.#agree());
     }, `a settled ring of ${members}`);
+  }
+
+  /** Each has the same membership on its disk, in which each holds what it owns and nothing else. */
+  async #agree(): Promise<boolean> {
+    const names = [...this.nodes.keys()] as NodeId[];
+    const rosters = await Promise.all(names.map((name) => loadRoster(new RecordStore(this.disk(name)))));
+    const [roster] = rosters;
+    if (roster === undefined) return false;
+    const encoded = encodeRoster(roster);
+    if (!rosters.every((other) => other !== undefined && equalBytes(encodeRoster(other), encoded))) return false;
+    const { cluster, assignment, holdings } = roster;
+    const ring = new Ring({ n: cluster.n, members: ringMembers(roster), assignment });
+    return names.every((name) => {
+      const held = holdings.get(name)?.complete;
+      return held !== undefined && equalBytes(held, bitmapOf(ring.partitions, ring.ownedBy(name)));
+    });
   }
 
   async stop(): Promise<void> {

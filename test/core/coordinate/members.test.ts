@@ -7,7 +7,7 @@ import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { value } from "../causality/samples.ts";
-import { eventsOf, placed, withCluster } from "./scene.ts";
+import { eventsOf, placed, rowOf, withCluster } from "./scene.ts";
 
 const h1 = "h1" as NodeId;
 const state = (() => {
@@ -126,7 +126,7 @@ describe("joining", () => {
       const writing = (async () => {
         for (let i = 0; !joined.signal.aborted; i++) {
           const put = cluster.node(i % 2 === 0 ? "h1" : "h2").put("b", `key${i}`, utf8(`${i}`));
-          // One that is refused may be lost; see found.test.ts for why some are.
+          // One that is refused may be lost.
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
         }
       })();
@@ -139,6 +139,20 @@ describe("joining", () => {
         assert.equal(read.siblings.length, 1, key);
       }
     }));
+
+  test("to copy from a host with a damaged record does not make that key absent", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"));
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        const h2 = await cluster.start("h2", { seeds: ["memory:h1"] });
+        const told = () => eventsOf(cluster, "corrupt-record", "h1").length === 1;
+        await eventually(told, "the scan to meet the damaged record");
+        await assert.rejects(h2.get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   test("again with an empty disk fills every partition before it counts as complete", () =>
     withCluster(3, async (cluster) => {
