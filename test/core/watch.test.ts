@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { EverwriteNode } from "../../core/node.ts";
 import type { WatchEvent } from "../../core/api.ts";
+import { nodeDefaults } from "../../core/config.ts";
+import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
-import type { MemoryCluster } from "../support/memory-cluster.ts";
+import { MemoryCluster } from "../support/memory-cluster.ts";
 import { texts, utf8 } from "../support/values.ts";
 import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
 
@@ -11,10 +13,11 @@ import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
 class Watcher {
   readonly told: WatchEvent[] = [];
   readonly #end = new AbortController();
-  readonly #done: Promise<void>;
+  /** Resolves when the watch has ended. */
+  readonly done: Promise<void>;
 
   constructor(node: EverwriteNode, what: { readonly name: string } | { readonly prefix: string }) {
-    this.#done = this.#follow(node.watch("b", what, this.#end.signal));
+    this.done = this.#follow(node.watch("b", what, this.#end.signal));
   }
 
   /** The values last told of each key, as one text. */
@@ -33,7 +36,7 @@ class Watcher {
 
   async end(): Promise<void> {
     this.#end.abort();
-    await this.#done;
+    await this.done;
   }
 
   async #follow(events: AsyncIterable<WatchEvent>): Promise<void> {
@@ -114,7 +117,7 @@ describe("watching one key", { concurrency: true }, () => {
     withCluster(3, async (cluster) => {
       await watching(cluster.node("h1"), { name: "k" }, async (watcher) => {
         await watcher.shows("k", "");
-        for (const name of ["h4", "h5", "h6"]) await cluster.start(name, { seeds: ["memory:h1"] });
+        for (const name of ["h4", "h5", "h6"]) await cluster.join(name);
         await cluster.settled(6);
         await overwrite(cluster, "h5", "k", ["moved"]);
         await watcher.shows("k", "moved");
@@ -186,7 +189,7 @@ describe("watching a prefix", { concurrency: true }, () => {
   test("tells of keys that lie on hosts which joined later, and on no other", () =>
     withCluster(1, async (cluster) => {
       await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
-        for (const name of ["h2", "h3", "h4"]) await cluster.start(name, { seeds: ["memory:h1"] });
+        for (const name of ["h2", "h3", "h4"]) await cluster.join(name);
         await cluster.settled(4);
         const { name } = await placed(cluster, (walk) => walk[3] === "h1");
         await overwrite(cluster, "h3", name, ["elsewhere"]);
@@ -230,6 +233,41 @@ describe("watching a prefix", { concurrency: true }, () => {
         await watcher.shows("three", "h4 is new");
       });
     }));
+});
+
+test("many watches of one host share one long request, short enough that an idle host is not taken for silent", () =>
+  withCluster(3, async (cluster) => {
+    let [waiting, most, polls] = [0, 0, 0];
+    const transport = cluster.transport("h1");
+    const request = transport.request.bind(transport);
+    transport.request = async (to, body, timeoutMs) => {
+      const isChanges = to === "h2" && body[0] === methods.changes.number;
+      const { waitMs } = isChanges ? methods.changes.request.decode(body.subarray(1)) : { waitMs: 0 };
+      if (waitMs === 0) return request(to, body, timeoutMs);
+      assert.ok(waitMs < nodeDefaults.suspectAfterMs);
+      polls += 1;
+      waiting += 1;
+      most = Math.max(most, waiting);
+      return request(to, body, timeoutMs).finally(() => (waiting -= 1));
+    };
+    const prefixes = Array.from({ length: 40 }, (_, i) => `${i}/`);
+    const watchers = prefixes.map((prefix) => new Watcher(cluster.node("h1"), { prefix }));
+    await eventually(() => polls >= 2, "two rounds of one request");
+    for (const [i, prefix] of prefixes.entries()) {
+      await cluster.node("h2").put("b", `${prefix}k`, utf8("v"));
+      await watchers[i]!.shows(`${prefix}k`, "v");
+    }
+    assert.equal(most, 1);
+    await Promise.all(watchers.map((watcher) => watcher.end()));
+  }));
+
+test("a watch ends when its node stops", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const watchers = [{ name: "k" }, { prefix: "" }].map((what) => new Watcher(cluster.node("h1"), what));
+  await cluster.node("h1").put("b", "k", utf8("v"));
+  for (const watcher of watchers) await watcher.shows("k", "v");
+  await cluster.stop();
+  for (const watcher of watchers) await watcher.done;
 });
 
 test("a watch ends when its signal aborts, also one that was aborted before", () =>

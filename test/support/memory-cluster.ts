@@ -27,6 +27,7 @@ export const realRandom: Random = {
 
 export interface MemberSpec {
   readonly seeds?: readonly string[];
+  readonly mayFound?: boolean;
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
   readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
@@ -46,15 +47,24 @@ export class MemoryCluster {
   static async of(count: number, spec: MemberSpec = {}): Promise<MemoryCluster> {
     const cluster = new MemoryCluster();
     for (let i = 1; i <= count; i++) {
-      await cluster.start(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
+      await cluster.join(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
     }
     await cluster.settled();
     return cluster;
   }
 
+  /** Starts a host; all know the share that it took when it resolves, so that the next plan takes nothing from it. */
+  async join(name: string, spec: MemberSpec = { seeds: ["memory:h1"] }): Promise<EverwriteNode> {
+    const node = await this.start(name, spec);
+    const isKnown = (): boolean =>
+      [...this.nodes.values()].every((each) => each.ring().tokens.includes(name as NodeId));
+    await eventually(isKnown, `${name} to take its share`);
+    return node;
+  }
+
   async start(
     name: string,
-    { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {},
+    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true }: MemberSpec = {},
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
@@ -66,6 +76,7 @@ export class MemoryCluster {
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
       seeds,
+      mayFound,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });
     this.nodes.set(name, node);

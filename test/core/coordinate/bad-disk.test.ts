@@ -89,6 +89,30 @@ describe("a read at a host with a bad disk", () => {
       { cacheBytesMax: 0 },
     ));
 
+  test("makes no damaged record whole from a stale copy: that takes all other owners", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const { context } = await cluster.node("h1").put("b", "k", utf8("old"), { w: "all" });
+        cluster.kill("h2");
+        await seen(cluster.node("h1"), "h2", false);
+        await cluster.node("h1").put("b", "k", utf8("new"), { w: 2, context: context! });
+        // With the note of what h2 missed: who is left has the old value, or a damaged record.
+        for (const name of ["h1", "h3"]) cluster.kill(name);
+        await cluster.disk("h3").rot("objects", rowOf("k"));
+        for (const name of ["h2", "h3"]) await cluster.start(name, { config: { readRepairShare: 1 } });
+        await cluster.settled(3);
+        await cluster.node("h2").get("b", "k", { r: "one" });
+        await eventually(async () => (await local(cluster, "h3")).join() === "old", "the read's repair of h3");
+        const read = await cluster.node("h2").get("b", "k", { r: 2 });
+        assert.deepEqual([texts(read.siblings), read.degraded], [["old"], true]);
+        await cluster.start("h1");
+        await eventually(async () => (await cluster.node("h3").getLocal("b", "k")).holding === "complete", "h3 healed");
+        assert.deepEqual(await local(cluster, "h3"), ["new"]);
+      },
+      { cacheBytesMax: 0 },
+    ));
+
   test("that cannot be read is answered by the others: one replica fewer, no failure", () =>
     withCluster(
       3,

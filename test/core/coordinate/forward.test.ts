@@ -4,7 +4,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { placed, withCluster } from "./scene.ts";
+import { intercept, placed, withCluster } from "./scene.ts";
 
 describe("a put at a host that does not own the key", () => {
   test("is coordinated by an owner, not by this host", () =>
@@ -31,6 +31,23 @@ describe("a put at a host that does not own the key", () => {
         return siblings.length === 1;
       }, "the silent owner's write");
     }));
+
+  test("whose owner finds too few others in time is told so, for the owner gives up first", () =>
+    withCluster(
+      5,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const ended = new AbortController();
+        const end = new Promise((resolve) => ended.signal.addEventListener("abort", resolve));
+        for (const owner of walk.slice(0, 3)) {
+          intercept(cluster, owner, (_to, body) => (body[0] === methods.replicate.number ? end : undefined));
+        }
+        const writing = cluster.node(walk[3]!).put("b", name, utf8("v"), { w: 2, timeoutMs: 2_000 });
+        await assert.rejects(writing, failsWith("quorum-not-met"));
+        ended.abort();
+      },
+      { replicaTimeoutMs: 60_000 },
+    ));
 
   test("is passed on to the next owner when one refuses, as often as it takes", () =>
     withCluster(4, async (cluster) => {

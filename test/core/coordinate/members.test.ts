@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { NodeId } from "../../../core/identity.ts";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { fetchRoster } from "../../../core/cluster/exchange.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { rosterMessage } from "../../../core/membership/exchange.ts";
+import { emptyRoster } from "../../../core/membership/roster.ts";
 import { call, methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
@@ -10,6 +13,7 @@ import { value } from "../causality/samples.ts";
 import { eventsOf, placed, rowOf, withCluster } from "./scene.ts";
 
 const h1 = "h1" as NodeId;
+const testParameters = { name: "test", partitions: 16, n: 3, admission: "open" } as const;
 const state = (() => {
   const written = value(1, 1, 1_000, { body: utf8("forged") });
   return encodeVersioned({ vector: [{ ...written.dot, timeMs: 1_000 }], values: [written] });
@@ -68,6 +72,25 @@ function holdExchangesUntilWrite(cluster: MemoryCluster, host: string): void {
     };
   }
 }
+
+test("no record that a stranger sends keeps a host from raising and telling its own", () =>
+  withCluster(2, async (cluster) => {
+    const stranger = cluster.stranger("stranger");
+    await stranger.meet("memory:h1");
+    const known = (await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1)!;
+    for (const version of [{ incarnation: Number.MAX_SAFE_INTEGER }, { life: 2 ** 41 }]) {
+      const forged = { ...known, ...version, mark: "00".repeat(16) };
+      const part = rosterMessage(emptyRoster(testParameters), { members: new Map([[h1, forged]]) });
+      const asked = call(stranger, h1, methods.exchange, { cluster: "test", digest: new Uint8Array(16), part }, 2_000);
+      await assert.rejects(asked, failsWith("bad-request"));
+    }
+    assert.deepEqual((await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1), known);
+    cluster.kill("h1");
+    await cluster.start("h1");
+    await cluster.settled();
+    const { members } = await cluster.node("h2").status();
+    assert.equal(members.find(({ id }) => id === h1)?.incarnation, known.incarnation + 1);
+  }));
 
 describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
@@ -130,7 +153,7 @@ describe("joining", () => {
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
         }
       })();
-      for (const name of ["h3", "h4", "h5"]) await cluster.start(name, { seeds: ["memory:h1"] });
+      for (const name of ["h3", "h4", "h5"]) await cluster.join(name);
       await cluster.settled(5);
       joined.abort();
       await writing;

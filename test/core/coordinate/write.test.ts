@@ -233,6 +233,29 @@ describe("contexts", () => {
       assert.deepEqual(texts(merged.siblings!), ["abc"]);
     }));
 
+  test("that are stale cannot make a key grow beyond its limits, nor keep it from being resolved", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const node = cluster.node("h1");
+        const { context } = await node.put("b", "k", utf8("first"), { w: "all" });
+        let refusals = 0;
+        for (let i = 0; i < 12; i++) {
+          const put = node.put("b", "k", utf8("x".repeat(400)), { context: context!, w: "one" });
+          await put.catch((error: unknown) => {
+            assert.ok(failsWith("too-many-siblings")(error), String(error));
+            refusals += 1;
+          });
+        }
+        assert.equal(refusals, 10, "two of them fit");
+        const read = await cluster.node("h2").get("b", "k", { r: "all" });
+        assert.equal(read.siblings.length, 2);
+        await node.put("b", "k", utf8("resolved"), { context: read.context!, w: "all" });
+        assert.deepEqual(texts((await cluster.node("h3").get("b", "k", { r: "all" })).siblings), ["resolved"]);
+      },
+      { siblingBytesMax: 1_000 },
+    ));
+
   test("of one host are taken by every other", () =>
     withCluster(4, async (cluster) => {
       let context: string | undefined;
