@@ -113,17 +113,6 @@ describe("watching one key", { concurrency: true }, () => {
       });
     }));
 
-  test("goes on when the key gets other owners", () =>
-    withCluster(3, async (cluster) => {
-      await watching(cluster.node("h1"), { name: "k" }, async (watcher) => {
-        await watcher.shows("k", "");
-        for (const name of ["h4", "h5", "h6"]) await cluster.join(name);
-        await cluster.settled(6);
-        await overwrite(cluster, "h5", "k", ["moved"]);
-        await watcher.shows("k", "moved");
-      });
-    }));
-
   test("misses no last state although the log overflows between two looks", () =>
     withCluster(
       3,
