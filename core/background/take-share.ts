@@ -20,7 +20,6 @@ export interface ShareDeps {
 }
 
 const retryMs = 100;
-const lookAgainMs = 1_000;
 const firstDialsMs = 1_000;
 
 /**
@@ -30,16 +29,24 @@ const firstDialsMs = 1_000;
 export function takeShare(deps: ShareDeps): void {
   const { cluster, clock, tasks } = deps;
   const startedMs = clock.now();
-  tasks.run("take a share of the ring", async () => {
-    let isDone = false;
-    while (!tasks.stopped && cluster.ownRecord.status === "up") {
-      // Hosts that are not reached yet would get nothing: give the first dials their time.
-      const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
-      const hasWaited = clock.now() - startedMs >= firstDialsMs;
-      const isWanting = !isDone || cluster.ring.host(cluster.self) === undefined;
-      if (isWanting && cluster.inContact && (isReached || hasWaited)) isDone = await takeWhatIsFree(deps);
-      await tasks.sleep(isDone ? lookAgainMs : retryMs);
-    }
+  let isTaking = false;
+  const take = (): void => {
+    if (isTaking) return;
+    isTaking = true;
+    tasks.run("take a share of the ring", async () => {
+      while (!tasks.stopped && cluster.ownRecord.status === "up") {
+        // Hosts that are not reached yet would get nothing: give the first dials their time.
+        const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
+        const hasWaited = clock.now() - startedMs >= firstDialsMs;
+        if (cluster.inContact && (isReached || hasWaited) && (await takeWhatIsFree(deps))) break;
+        await tasks.sleep(retryMs);
+      }
+      isTaking = false;
+    });
+  };
+  take();
+  cluster.onChange(() => {
+    if (cluster.ring.host(cluster.self) === undefined) take();
   });
 }
 

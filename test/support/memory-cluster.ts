@@ -2,11 +2,18 @@
  * Whole nodes over memory: the real core, an in-memory network and in-memory disks that outlive their process.
  */
 import { randomBytes } from "node:crypto";
-import type { NodeId } from "../../core/identity.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { bitmapOf } from "../../core/bytes/bitmap.ts";
+import { equalBytes } from "../../core/bytes/compare.ts";
+import { loadRoster } from "../../core/cluster/cluster.ts";
 import type { NodeConfig } from "../../core/config.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { encodeRoster } from "../../core/membership/exchange.ts";
+import { ringMembers } from "../../core/membership/roster.ts";
+import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { Ring } from "../../core/placement/ring.ts";
 import type { Random } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
+import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
@@ -20,13 +27,11 @@ export const realRandom: Random = {
 
 export interface MemberSpec {
   readonly seeds?: readonly string[];
+  readonly mayFound?: boolean;
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
   readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
 }
-
-/** Longer than a new host waits before it looks again whether it may take more of its share. */
-const restMs = 150;
 
 /** Partitions are few here, so that a test's ring is made in no time. */
 const testCluster = { name: "test", partitions: 16, n: 3 };
@@ -36,28 +41,34 @@ export class MemoryCluster {
   readonly nodes = new Map<string, EverwriteNode>();
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
   readonly #disks = new Map<string, FaultyStorage>();
-  /** When partitions last moved. */
-  #movedMs = 0;
   readonly #transports = new Map<string, MemoryTransport>();
 
   /** Hosts h1..hN, each started after the one before; all know the ring and hold their partitions when it resolves. */
   static async of(count: number, spec: MemberSpec = {}): Promise<MemoryCluster> {
     const cluster = new MemoryCluster();
     for (let i = 1; i <= count; i++) {
-      if (i === 1) await cluster.start("h1", spec);
-      else await cluster.join(`h${i}`, spec);
+      await cluster.join(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
     }
     await cluster.settled();
     return cluster;
   }
 
+  /** Starts a host; all know the share that it took when it resolves, so that the next plan takes nothing from it. */
+  async join(name: string, spec: MemberSpec = { seeds: ["memory:h1"] }): Promise<EverwriteNode> {
+    const node = await this.start(name, spec);
+    const isKnown = (): boolean =>
+      [...this.nodes.values()].every((each) => each.ring().tokens.includes(name as NodeId));
+    await eventually(isKnown, `${name} to take its share`);
+    return node;
+  }
+
   async start(
     name: string,
-    { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {},
+    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true }: MemberSpec = {},
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
-    const telemetry = { event: (event: StoreEvent) => this.#hear(name, event) };
+    const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
     const transport = this.network.node(name);
     this.#transports.set(name, transport);
     const ports = { clock: realClock, random: realRandom, storage, transport, telemetry };
@@ -65,24 +76,12 @@ export class MemoryCluster {
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
       seeds,
+      mayFound,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });
     this.nodes.set(name, node);
     await node.start({ ...description, addresses: [`memory:${name}`], ...own });
     return node;
-  }
-
-  /** A new host; resolves when all see its share of the ring. Hosts that join at once would plan for the same tokens. */
-  async join(name: string, spec: MemberSpec = {}): Promise<EverwriteNode> {
-    const node = await this.start(name, { ...spec, seeds: ["memory:h1"] });
-    const sees = (other: EverwriteNode): boolean => other.ring().tokens.includes(name as NodeId);
-    await eventually(() => [...this.nodes.values()].every(sees), `${name} to have its share`);
-    return node;
-  }
-
-  #hear(node: string, event: StoreEvent): void {
-    this.events.push({ node, event });
-    if (event.kind === "ring-changed" || event.kind === "filled") this.#movedMs = realClock.now();
   }
 
   node(name: string): EverwriteNode {
@@ -150,22 +149,35 @@ export class MemoryCluster {
     await eventually(async () => (await sees(a, b)) && (await sees(b, a)), `${a} and ${b} to be connected`);
   }
 
-  /** All running nodes see one ring of `members` hosts and hold their partitions completely. */
+  /** All running nodes see one ring of `members` hosts and hold their partitions completely; former owners have let go. */
   async settled(members = this.nodes.size): Promise<void> {
     await eventually(async () => {
-      // A new host takes what was withheld from it soon after the others have filled.
-      if (realClock.now() - this.#movedMs < restMs) return false;
       const all = await Promise.all([...this.nodes.values()].map((node) => node.status()));
-      const [first] = all;
-      return all.every(
+      const isSettled = all.every(
         (status) =>
           status.ready &&
           status.partitions.filling === 0 &&
-          status.ring === first!.ring &&
           status.members.length === members &&
           status.members.filter(({ alive }) => alive).length >= this.nodes.size,
       );
+      return isSettled && (await this.#agree());
     }, `a settled ring of ${members}`);
+  }
+
+  /** Each has the same membership on its disk, in which each holds what it owns and nothing else. */
+  async #agree(): Promise<boolean> {
+    const names = [...this.nodes.keys()] as NodeId[];
+    const rosters = await Promise.all(names.map((name) => loadRoster(new RecordStore(this.disk(name)))));
+    const [roster] = rosters;
+    if (roster === undefined) return false;
+    const encoded = encodeRoster(roster);
+    if (!rosters.every((other) => other !== undefined && equalBytes(encodeRoster(other), encoded))) return false;
+    const { cluster, assignment, holdings } = roster;
+    const ring = new Ring({ n: cluster.n, members: ringMembers(roster), assignment });
+    return names.every((name) => {
+      const held = holdings.get(name)?.complete;
+      return held !== undefined && equalBytes(held, bitmapOf(ring.partitions, ring.ownedBy(name)));
+    });
   }
 
   async stop(): Promise<void> {

@@ -1,61 +1,97 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { eventually } from "../../support/eventually.ts";
-import type { MemoryCluster } from "../../support/memory-cluster.ts";
-import { texts, utf8 } from "../../support/values.ts";
-import { eventsOf, seen, withCluster } from "../coordinate/scene.ts";
+import { keepFilled } from "../../../core/background/fill.ts";
+import { scanPartition } from "../../../core/coordinate/scan.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
+import { at, put, World } from "../replica/world.ts";
 
-const seeds = ["memory:h1"];
-const keys = Array.from({ length: 40 }, (_, i) => `key${i}`);
+type Said = "complete" | "filling" | "none";
 
-async function writeAll(cluster: MemoryCluster): Promise<void> {
-  await Promise.all(keys.map((key) => cluster.node("h1").put("b", key, utf8(key), { w: "all" })));
-}
-
-async function holdsAll(cluster: MemoryCluster, host: string): Promise<void> {
-  for (const key of keys) {
-    const own = await cluster.node(host).getLocal("b", key);
-    assert.deepEqual([own.holding, texts(own.siblings)], ["complete", [key]]);
+/** Peers of h1 that answer scans with what they say of themselves; how often they were asked. */
+function scans(one: OneNode, said: Said): { count: number } {
+  const asked = { count: 0 };
+  for (const server of one.servers.values()) {
+    server.on(methods.scan, async () => {
+      asked.count += 1;
+      return { state: said, rows: [] };
+    });
   }
+  return asked;
 }
 
-describe("a host that fills a partition", () => {
-  test("copies every page of it", () =>
-    withCluster(1, async (cluster) => {
-      await writeAll(cluster);
-      await cluster.join("h2", { config: { fillPageBytes: 1 } });
-      await cluster.settled(2);
-      await holdsAll(cluster, "h2");
-    }));
+/** h1 owns what it does not hold yet, and tries to fill it for a while. */
+async function fill(one: OneNode): Promise<{ readonly complete: number; readonly owned: number }> {
+  one.cluster.claimOwned("filling");
+  keepFilled(one);
+  await one.clock.advance(5_000);
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+  const owned = one.cluster.ring.ownedBy(node("h1"));
+  return {
+    complete: owned.filter((partition) => one.holdings.get(partition) === "complete").length,
+    owned: owned.length,
+  };
+}
 
-  test("stays filling while a complete holder is away and fewer than N - 1 others were copied, and goes on when it is back", () =>
-    withCluster(2, async (cluster) => {
-      await writeAll(cluster);
-      cluster.kill("h2");
-      await seen(cluster.node("h1"), "h2", false);
-      const h3 = await cluster.start("h3", { seeds });
-      await eventually(async () => (await h3.status()).partitions.owned === 16, "h3 to take its share");
-      const rounds = eventsOf(cluster, "filled", "h3").length;
-      // A few of its rounds, which tell nothing when nothing can be done.
-      await new Promise((resolve) => setTimeout(resolve, 800));
-      assert.deepEqual([rounds, eventsOf(cluster, "filled", "h3").length], [0, 0]);
-      assert.equal((await h3.status()).partitions.filling, 16);
-      await cluster.start("h2");
-      await cluster.settled(3);
-      await holdsAll(cluster, "h3");
-      assert.equal(eventsOf(cluster, "partition-lost").length, 0);
-    }));
+describe("a partition that is filling", () => {
+  test("is complete when it was copied from every complete holder", async () => {
+    const others = { h2: "complete", h3: "complete" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+    const asked = scans(one, "complete");
+    assert.deepEqual(await fill(one), { complete: 16, owned: 16 });
+    assert.equal(asked.count, 32);
+  });
 
-  test("is complete although one complete holder is away when N - 1 others were copied", () =>
-    withCluster(3, async (cluster) => {
-      await writeAll(cluster);
-      cluster.kill("h3");
-      await seen(cluster.node("h1"), "h3", false);
-      const h4 = await cluster.start("h4", { seeds });
-      const filled = async (): Promise<boolean> => {
-        const { owned, filling } = (await h4.status()).partitions;
-        return owned > 0 && filling === 0;
-      };
-      await eventually(filled, "h4 to fill without h3");
-    }));
+  test("is not complete after a copy from a holder that says it holds nothing of it", async () => {
+    const others = { h2: "complete", h3: "complete" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+    scans(one, "none");
+    assert.equal((await fill(one)).complete, 0);
+  });
+
+  test("copies nothing as long as somebody is away without whom it cannot be complete", async () => {
+    const others = { h2: "complete", h3: "complete" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2"]);
+    const asked = scans(one, "complete");
+    assert.equal((await fill(one)).complete, 0);
+    assert.equal(asked.count, 0);
+  });
+
+  test("is complete without one complete holder that is away when N - 1 others are complete", async () => {
+    const others = { h2: "complete", h3: "complete", h4: "complete" } as const;
+    const roster = rosterOf(["h1", "h2", "h3", "h4"], { holdings: others });
+    const one = oneNode("h1", roster, ["h2", "h3"]);
+    scans(one, "complete");
+    const { complete, owned } = await fill(one);
+    assert.deepEqual([complete, owned], [12, 12]);
+  });
+
+  test("is with N=1 not complete while the only complete holder is away: it would begin from nothing", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"], { n: 1, holdings: { h2: "complete" } }));
+    one.cluster.exchangedWith(node("h2"));
+    assert.equal((await fill(one)).complete, 0);
+  });
+
+  test("is told as lost when nobody, up or away, claims to be complete, and completed from what there is", async () => {
+    const others = { h2: "filling", h3: "filling" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+    scans(one, "filling");
+    assert.equal((await fill(one)).complete, 16);
+    assert.deepEqual(
+      one.events.filter(({ kind }) => kind === "partition-lost"),
+      [{ kind: "partition-lost", partitions: 16 }],
+    );
+  });
+});
+
+test("a scan that met a damaged record does not pass for one of a complete copy", async () => {
+  const world = new World();
+  const key = at("k");
+  const { replica } = await world.start();
+  await replica.write(key, put("v"));
+  await world.disk.rot("objects", key.row);
+  const request = { view: { ring: "", life: 1 }, partition: key.partition, bytesMax: 1_000_000 };
+  assert.deepEqual(await scanPartition(replica, request, 4), { state: "filling", rows: [] });
 });

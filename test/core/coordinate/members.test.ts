@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { NodeId } from "../../../core/identity.ts";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { fetchRoster } from "../../../core/cluster/exchange.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { rosterMessage } from "../../../core/membership/exchange.ts";
+import { emptyRoster } from "../../../core/membership/roster.ts";
 import { call, methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { value } from "../causality/samples.ts";
-import { eventsOf, placed, withCluster } from "./scene.ts";
+import { eventsOf, placed, rowOf, withCluster } from "./scene.ts";
 
 const h1 = "h1" as NodeId;
+const testParameters = { name: "test", partitions: 16, n: 3, admission: "open" } as const;
 const state = (() => {
   const written = value(1, 1, 1_000, { body: utf8("forged") });
   return encodeVersioned({ vector: [{ ...written.dot, timeMs: 1_000 }], values: [written] });
@@ -68,6 +72,25 @@ function holdExchangesUntilWrite(cluster: MemoryCluster, host: string): void {
     };
   }
 }
+
+test("no record that a stranger sends keeps a host from raising and telling its own", () =>
+  withCluster(2, async (cluster) => {
+    const stranger = cluster.stranger("stranger");
+    await stranger.meet("memory:h1");
+    const known = (await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1)!;
+    for (const version of [{ incarnation: Number.MAX_SAFE_INTEGER }, { life: 2 ** 41 }]) {
+      const forged = { ...known, ...version, mark: "00".repeat(16) };
+      const part = rosterMessage(emptyRoster(testParameters), { members: new Map([[h1, forged]]) });
+      const asked = call(stranger, h1, methods.exchange, { cluster: "test", digest: new Uint8Array(16), part }, 2_000);
+      await assert.rejects(asked, failsWith("bad-request"));
+    }
+    assert.deepEqual((await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1), known);
+    cluster.kill("h1");
+    await cluster.start("h1");
+    await cluster.settled();
+    const { members } = await cluster.node("h2").status();
+    assert.equal(members.find(({ id }) => id === h1)?.incarnation, known.incarnation + 1);
+  }));
 
 describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
@@ -140,7 +163,7 @@ describe("joining", () => {
       const writing = (async () => {
         for (let i = 0; !joined.signal.aborted; i++) {
           const put = cluster.node(i % 2 === 0 ? "h1" : "h2").put("b", `key${i}`, utf8(`${i}`));
-          // One that is refused may be lost; see found.test.ts for why some are.
+          // One that is refused may be lost.
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
         }
       })();
@@ -153,6 +176,20 @@ describe("joining", () => {
         assert.equal(read.siblings.length, 1, key);
       }
     }));
+
+  test("to copy from a host with a damaged record does not make that key absent", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"));
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        const h2 = await cluster.start("h2", { seeds: ["memory:h1"] });
+        const told = () => eventsOf(cluster, "corrupt-record", "h1").length === 1;
+        await eventually(told, "the scan to meet the damaged record");
+        await assert.rejects(h2.get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   test("again with an empty disk fills every partition before it counts as complete", () =>
     withCluster(3, async (cluster) => {

@@ -47,6 +47,25 @@ describe("a write", () => {
     assert.deepEqual(tally.fail(id("b")), { kind: "failed", needed: 2, got: 1 });
   });
 
+  test("waits for both answers of a host that was asked twice: to hold it, and to stand in", () => {
+    const tally = tallyOf(viewOf("a b c", { a: "filling", b: "filling", d: "complete" }), { w: 2 }, "a d d");
+    tally.ack(id("a"), held("filling"));
+    assert.equal(tally.ack(id("d"), held()).kind, "pending", "one of two complete holders has it");
+    assert.equal(tally.ack(id("d"), hintFor("c")).kind, "met");
+    const failed = tallyOf(viewOf("a b"), { w: 2 }, "a d d");
+    failed.ack(id("a"), held());
+    assert.equal(failed.fail(id("d")).kind, "pending", "one answer may still come");
+    assert.equal(failed.fail(id("d")).kind, "failed");
+  });
+
+  test("counts what the coordinator did itself all at once, though nobody asked it", () => {
+    const partition = viewOf("a b c", { a: "filling" });
+    const tally = new WriteTally(partition, { w: 1, pw: 0 });
+    const outcome = tally.ackOwn(id("a"), [held("filling"), hintFor("b"), hintFor("c")]);
+    assert.equal(outcome.kind, "met", "the hints cover complete holders, the own copy is the durable one");
+    assert.deepEqual(tally.durable, ["a"]);
+  });
+
   test("fails as soon as W is out of reach, not at the time-out", () => {
     const tally = tallyOf(viewOf("a b c"), { w: 3 }, "a b c");
     assert.deepEqual(tally.fail(id("b")), { kind: "failed", needed: 3, got: 0 });
@@ -133,8 +152,8 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
   const owners = new Set<NodeId>();
   const complete = new Set<NodeId>();
   for (const each of steps) {
-    const asked = (waiting.get(each.node) ?? 0) + (each.kind === "ask" ? 1 : -1);
-    waiting.set(each.node, Math.max(0, asked));
+    const owed = waiting.get(each.node) ?? 0;
+    waiting.set(each.node, each.kind === "ask" ? owed + 1 : Math.max(owed - 1, 0));
     if (each.kind !== "ack") continue;
     if (each.ack.kind === "hint") {
       durable.add(each.node);
@@ -154,8 +173,8 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
     [isFilling ? Math.min(needs.w, c) : 0, complete.size],
   ];
   if (wanted.every(([needed, got]) => got >= needed)) return { kind: "met" };
-  const toCome = [...waiting.values()].reduce((sum, asked) => sum + asked, 0);
-  const lost = wanted.find(([needed, got]) => got < needed && got + toCome < needed);
+  const toCome = [...waiting.values()].reduce((sum, owed) => sum + owed, 0);
+  const lost = wanted.find(([needed, got]) => got + toCome < needed);
   return lost ? { kind: "failed", needed: lost[0], got: lost[1] } : { kind: "pending" };
 }
 

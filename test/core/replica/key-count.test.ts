@@ -39,6 +39,56 @@ describe("the number of keys", () => {
     assert.equal(replica.keys.value, 60);
   });
 
+  test("counts a key once that is written while a page is read, before the page is taken or after", async () => {
+    const world = new World();
+    await (await world.start()).replica.write(at("first"), put("x"));
+    const { replica } = await world.start();
+    const page = world.disk.page.bind(world.disk);
+    world.disk.page = async (ns, request) => {
+      await replica.write(at("second"), put("y"));
+      // The page is taken, and its answer is on the way while the third is written.
+      const taken = await page(ns, request);
+      await replica.write(at("third"), put("z"));
+      return taken;
+    };
+    await replica.keys.countAll(running);
+    assert.equal(replica.keys.value, 3);
+  });
+
+  test("counts a key once whose batch ends after its page was counted", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    const batch = world.disk.batch.bind(world.disk);
+    world.disk.batch = async (operations, durability) => {
+      await batch(operations, durability);
+      await replica.keys.countAll(running);
+    };
+    await replica.write(at("a"), put("1"));
+    assert.equal(replica.keys.value, 1);
+  });
+
+  test("counts a key that a refused batch left on the disk", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    await replica.keys.countAll(running);
+    world.disk.refusesWrites = "io";
+    world.disk.writesWhatItRefuses = true;
+    await assert.rejects(replica.write(at("a"), put("1")));
+    world.disk.refusesWrites = undefined;
+    await replica.write(at("a"), put("2"));
+    assert.equal(replica.keys.value, 1);
+  });
+
+  test("does not grow when a damaged record is healed", async () => {
+    const world = new World();
+    const { held } = await (await world.start()).replica.write(at("a"), put("1"));
+    await world.disk.rot("objects", at("a").row);
+    const { replica } = await world.start();
+    await replica.keys.countAll(running);
+    await replica.apply(at("a"), held.encoded!, { heals: true });
+    assert.equal(replica.keys.value, 1);
+  });
+
   test("stops when the node stops, and goes on where it was", async () => {
     const world = new World();
     const first = await world.start();
