@@ -1,0 +1,182 @@
+/**
+ * One run: start, safety phase under faults, heal, liveness phase within a bound of simulated time, last judgement.
+ */
+import { Clients, keyOf } from "./clients.ts";
+import { healAll, inject } from "./faults.ts";
+import type { Violation } from "./oracle.ts";
+import type { Scenario } from "./scenario.ts";
+import { clientReadsHeal, World } from "./world.ts";
+
+export interface Report {
+  readonly seed: string;
+  readonly hash: string;
+  readonly violation: Violation | undefined;
+  readonly log: readonly string[];
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly messages: number;
+  readonly operations: number;
+  readonly acknowledged: number;
+  readonly reads: number;
+  readonly checks: number;
+  readonly healMs: number;
+  readonly faults: Readonly<Record<string, number>>;
+}
+
+/** The cluster stands in this time, and converges in this time after healing. */
+const startMsMax = 120_000;
+const healMsMax = 180_000;
+/** Requests and their repeats are over by then, whatever happens. */
+const requestsMsMax = 60_000;
+const pollMs = 500;
+
+export async function simulate(scenario: Scenario, options: { readonly echo?: boolean } = {}): Promise<Report> {
+  const world = new World(scenario, options);
+  const clients = new Clients(world);
+  let healMs = 0;
+  let over = false;
+  const drive = async (): Promise<void> => {
+    await stand(world);
+    await safety(world, clients);
+    const healedMs = world.schedule.nowMs;
+    healAll(world);
+    await converge(world, clients);
+    healMs = world.schedule.nowMs - healedMs;
+    await judge(world, clients);
+  };
+  const driven = drive().then(
+    () => {
+      over = true;
+    },
+    (error: unknown) => {
+      over = true;
+      if (error !== stopped) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+        world.oracle.broken("the simulator works", text);
+      }
+    },
+  );
+  await world.schedule.run(Infinity, () => over || world.oracle.violation !== undefined);
+  if (over) await driven;
+  const { schedule, oracle, network } = world;
+  return {
+    seed: scenario.seed,
+    hash: schedule.hash,
+    violation: oracle.violation,
+    log: oracle.violation === undefined ? [] : schedule.tail,
+    simulatedMs: schedule.nowMs,
+    events: schedule.eventsRun,
+    messages: network.messages,
+    operations: clients.counts.issued,
+    acknowledged: clients.counts.acknowledged,
+    reads: clients.counts.read,
+    checks: oracle.checks,
+    healMs,
+    faults: Object.fromEntries(world.faults),
+  };
+}
+
+/** Thrown to leave the drive once a rule is broken. */
+const stopped = new Error("a rule is broken");
+
+async function stand(world: World): Promise<void> {
+  const [founder, ...others] = world.hosts;
+  world.start(founder!, true);
+  await until(world, startMsMax, "the first host stands", () => founder!.ready);
+  for (const host of others) world.start(host);
+  await until(world, startMsMax, "the cluster stands", () => world.hosts.every((host) => host.ready));
+  await settle(world, startMsMax, "partitions are filled at first");
+}
+
+async function safety(world: World, clients: Clients): Promise<void> {
+  const { scenario, schedule } = world;
+  for (const fault of scenario.faults) schedule.after(fault.atMs, `fault ${fault.kind}`, () => inject(world, fault));
+  for (const operation of scenario.operations) {
+    schedule.after(operation.atMs, "client", () => clients.start(operation));
+  }
+  await world.sleep(scenario.safetyMs);
+}
+
+/** Rings agree, everything is filled, owners are equal; and again when the last late message has arrived. */
+async function converge(world: World, clients: Clients): Promise<void> {
+  await until(world, requestsMsMax, "requests end", () => clients.running === 0);
+  await settle(world, healMsMax, "partitions are filled after healing");
+  await equal(world, clients);
+  const lateMs = world.network.lastArrivalMs - world.schedule.nowMs;
+  if (lateMs <= 0) return;
+  await world.sleep(lateMs);
+  await equal(world, clients);
+}
+
+async function equal(world: World, clients: Clients): Promise<void> {
+  const deadlineMs = world.schedule.nowMs + healMsMax;
+  let difference = world.oracle.difference();
+  while (difference !== undefined) {
+    if (world.schedule.nowMs > deadlineMs) fail(world, "owners become equal", difference);
+    if (clientReadsHeal) {
+      for (const key of world.oracle.keys) {
+        const host = world.hosts[Math.floor(world.chance.next() * world.hosts.length)]!;
+        await clients.get(host, nameOf(key), "all", 0);
+      }
+    }
+    await world.sleep(pollMs);
+    difference = world.oracle.difference();
+  }
+}
+
+/** Every host answers every key, with the same values, and every key can be written. */
+async function judge(world: World, clients: Clients): Promise<void> {
+  world.oracle.checkEnd();
+  for (const key of world.oracle.keys) {
+    for (const host of world.hosts) {
+      if (await clients.get(host, nameOf(key), "all", 0)) continue;
+      fail(world, "a healed cluster answers", `${host.name} get ${key} r=all`);
+    }
+  }
+}
+
+async function settle(world: World, boundMs: number, what: string): Promise<void> {
+  const deadlineMs = world.schedule.nowMs + boundMs;
+  for (;;) {
+    const states = await Promise.all(world.hosts.map((host) => host.call((node) => node.status())));
+    const first = states[0]!;
+    const isSettled = states.every(
+      (status) =>
+        status !== "died" &&
+        first !== "died" &&
+        status.ready &&
+        status.partitions.filling === 0 &&
+        status.ring === first.ring &&
+        status.members.length === world.hosts.length &&
+        status.members.every(({ alive }) => alive),
+    );
+    if (isSettled) return;
+    if (world.schedule.nowMs > deadlineMs) {
+      const told = states.map((status, i) => {
+        const { name } = world.hosts[i]!;
+        if (status === "died") return `${name} is down`;
+        const { ring, partitions, members } = status;
+        return `${name} ring ${ring.slice(0, 6)}, filling ${partitions.filling} of ${partitions.owned}, ${members.filter(({ alive }) => alive).length} alive of ${members.length}`;
+      });
+      fail(world, what, told.join("; "));
+    }
+    await world.sleep(pollMs);
+  }
+}
+
+async function until(world: World, boundMs: number, what: string, holds: () => boolean): Promise<void> {
+  const deadlineMs = world.schedule.nowMs + boundMs;
+  while (!holds()) {
+    if (world.schedule.nowMs > deadlineMs) fail(world, what, `not within ${boundMs / 1000} s`);
+    await world.sleep(100);
+  }
+}
+
+function fail(world: World, rule: string, text: string): never {
+  world.oracle.broken(rule, text);
+  throw stopped;
+}
+
+function nameOf(key: string): string {
+  return key.slice(keyOf("").length);
+}
