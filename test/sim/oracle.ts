@@ -9,9 +9,11 @@
  */
 import { clockDigest } from "../../core/causality/clock.ts";
 import { covers, type Dot, type LiveValue, type Versioned } from "../../core/causality/version-set.ts";
+import type { QuorumSpec } from "../../core/config.ts";
 import type { Key, NodeId } from "../../core/identity.ts";
 import { equalBytes } from "../../core/bytes/compare.ts";
 import { locate, type LocatedKey } from "../../core/placement/locate.ts";
+import { resolveQuorum } from "../../core/quorum/resolve.ts";
 import type { StorageOperation } from "../../core/ports.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimHost } from "./host.ts";
@@ -147,14 +149,14 @@ export class Oracle {
 
   // -- What nodes answer --------------------------------------------------------------------------------------------
 
-  /** Values and context of one answer belong together. `wallMs`: of the host that answered, now. */
+  /** Values and context of one answer belong together. `wallMs`: now, of the host that judged expiry, if that is known. */
   answered(
     key: string,
     where: string,
     answer: {
       readonly siblings: readonly { readonly dot: string; readonly body: Uint8Array; readonly contentType: string }[];
       readonly context: readonly Dot[];
-      readonly wallMs: number;
+      readonly wallMs: number | undefined;
     },
   ): void {
     this.checks += 1;
@@ -167,7 +169,7 @@ export class Oracle {
       if (!isIntact || !equalBytes(body, event.write.body)) {
         return this.broken("only written values", `${where} answers ${dot} (${contentType}), which was not stored so`);
       }
-      if ((event.value.expiresAtMs ?? Infinity) <= answer.wallMs) {
+      if ((event.value.expiresAtMs ?? Infinity) <= (answer.wallMs ?? 0)) {
         return this.broken("an expired value reads as deleted", `${where}: write ${event.write.id}`);
       }
     }
@@ -175,7 +177,8 @@ export class Oracle {
     const live = history.liveOf(answer.context);
     const isShown = (name: string): boolean => {
       const { value } = history.events.get(name)!;
-      return !value.tombstone && (value.expiresAtMs ?? Infinity) > answer.wallMs;
+      if (value.tombstone || value.expiresAtMs === undefined) return !value.tombstone;
+      return answer.wallMs === undefined ? found.has(name) : value.expiresAtMs > answer.wallMs;
     };
     const expected = [...live].filter(isShown);
     if (expected.length === found.size && expected.every((name) => found.has(name))) return;
@@ -227,11 +230,13 @@ export class Oracle {
   // -- What R owners must know --------------------------------------------------------------------------------------
 
   /** Events that so many owners hold that any R of them include one of these. Undefined: hosts differ about the ring. */
-  mustBeRead(key: string, r: number): { readonly names: readonly string[]; readonly ring: string } | undefined {
+  mustBeRead(key: string, spec: QuorumSpec): { readonly names: readonly string[]; readonly ring: string } | undefined {
     const located = this.locate(key);
     const ring = this.#agreedRing();
     if (ring === undefined) return undefined;
     const owners = ring.owners(located.partition);
+    if (typeof spec === "number" && spec > owners.length) return undefined;
+    const r = resolveQuorum(spec, owners.length, "r");
     const states = [...this.#hosts()].flatMap((host) =>
       owners.includes(host.id) ? [objectOn(host.disk.synced, located)] : [],
     );

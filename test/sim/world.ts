@@ -76,7 +76,7 @@ export class World {
     const { kind } = event;
     if (kind === "clock-truncated") this.oracle.truncated = true;
     // What a node says of its own bugs.
-    if (kind === "task-failed" && /\n\s+at /.test(event.reason)) {
+    if (kind === "task-failed" && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
       this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${event.task}: ${event.reason}`);
     }
     if (kind === "request") return;
