@@ -9,7 +9,7 @@
  */
 import { clockDigest } from "../../core/causality/clock.ts";
 import { covers, type Dot, type LiveValue, type Versioned } from "../../core/causality/version-set.ts";
-import type { QuorumSpec } from "../../core/config.ts";
+import { nodeDefaults, type QuorumSpec } from "../../core/config.ts";
 import type { Key, NodeId } from "../../core/identity.ts";
 import { equalBytes } from "../../core/bytes/compare.ts";
 import { locate, type LocatedKey } from "../../core/placement/locate.ts";
@@ -90,12 +90,15 @@ export class Oracle {
   stored(host: string, operations: readonly StorageOperation[]): void {
     for (const { key, state, hintFor } of statesIn(operations)) {
       const where = hintFor === undefined ? `${host} stores ${key}` : `${host} stores a hint of ${key} for ${hintFor}`;
-      for (const value of state.values) this.#checkValue(key, value, where);
+      for (const value of state.values) this.#checkValue(key, { value, where, clockEntries: state.vector.length });
       this.#checkExact(key, state, where);
     }
   }
 
-  #checkValue(key: string, value: LiveValue, where: string): void {
+  #checkValue(
+    key: string,
+    { value, where, clockEntries }: { readonly value: LiveValue; readonly where: string; readonly clockEntries: number },
+  ): void {
     this.checks += 1;
     const name = nameOf(value.dot);
     const history = this.history(key);
@@ -119,8 +122,9 @@ export class Oracle {
     if (write.forged) return this.broken("a forged context is refused", `${where}: write ${write.id} was minted`);
     history.add(write, value);
     write.events.add(name);
-    const mayRepeat = write.writeId !== undefined && value.dot.counter !== 1;
-    if (write.events.size > 1 && !mayRepeat && value.kind !== "lww") {
+    // A write id is ignored by lww values and by full clocks.
+    const mayRepeat = write.writeId !== undefined && (value.kind === "lww" || clockEntries > nodeDefaults.clockEntriesMax);
+    if (write.events.size > 1 && !mayRepeat) {
       const text = `${where}: write ${write.id} became ${[...write.events].join(" and ")}`;
       this.broken("one write is one event", text);
     }

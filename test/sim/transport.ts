@@ -181,16 +181,27 @@ export class SimTransport implements Transport {
     this.#network.carry(this.self, id, "dials", false, () => {
       // A stopped process accepts too: the system does that for it.
       const target = this.#network.at(id);
-      const link = target && linkOf(this, target);
+      const link = target && (target.#linkTo(this) ?? linkOf(this, target));
       if (link !== undefined) target?.process.enter(() => target.#open(this.self, link));
       this.#network.carry(id, this.self, link === undefined ? "refuses" : "accepts", false, () => {
         this.process.enter(() => {
-          if (over || link === undefined || isOver(link)) return end(false);
+          if (link === undefined || isOver(link)) return end(false);
+          if (over && this.#peers.get(id)?.link !== link) {
+            // Too late: nobody here wants it any more.
+            this.#end(link);
+            return this.#tellEnd(id, link, false);
+          }
           this.#open(id, link);
           end(true);
         });
       });
     });
+  }
+
+  /** Both have dialled: the first connection serves both. */
+  #linkTo(other: SimTransport): Link | undefined {
+    const link = this.#peers.get(other.self)?.link;
+    return link !== undefined && !isOver(link) && otherEnd(link, this) === other ? link : undefined;
   }
 
   /** A second connection of one peer replaces the first: whoever dialled anew knows that the old one is dead. */
@@ -203,6 +214,7 @@ export class SimTransport implements Transport {
     peer.lastHeardMs = this.process.clock.now();
     if (before !== undefined) {
       this.#end(before);
+      this.#tellEnd(id, before, false);
       for (const waiting of [...peer.waiting]) waiting.fail("lost", `connection to ${id} replaced`);
       return;
     }
