@@ -47,6 +47,10 @@ export class SimDisk {
   /** As a power cut leaves it at worst. */
   synced = new DiskImage();
   #unsynced: (readonly StorageOperation[])[] = [];
+  /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
+  #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
+  /** A record was damaged since the last wipe. */
+  damaged = false;
   /** Called before the next batch is written, after it is written, or after it is synced: for crashes at these points. */
   onNextBatch: ((point: "before" | "written" | "synced") => void) | undefined;
 
@@ -57,6 +61,7 @@ export class SimDisk {
 
   /** The port of one process. */
   open(process: Process): Storage {
+    this.#replay();
     const later = <T>([min, max]: readonly [number, number], label: string, work: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         const ms = this.#chance.between(min, max) * this.mood.slowness;
@@ -107,9 +112,12 @@ export class SimDisk {
     this.#reached("before");
     await later(writeMs, "disk write", () => {
       if (this.mood.full) throw new StorageError("full", "simulated: no space left");
-      const fails = this.#chance.is(this.mood.writeErrors);
-      if (!fails || this.#chance.is(0.5)) this.#write(operations);
-      if (fails) throw new StorageError("io", "simulated write error");
+      if (!this.#chance.is(this.mood.writeErrors)) return this.#write(operations);
+      if (this.#chance.is(0.5)) {
+        const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
+        this.#limbo.push(...kept);
+      }
+      throw new StorageError("io", "simulated write error");
     });
     this.#reached("written");
     if (durability === "buffered") return;
@@ -128,6 +136,13 @@ export class SimDisk {
     this.#unsynced = [];
   }
 
+  #replay(): void {
+    for (const { operation, over } of this.#limbo.splice(0)) {
+      if (this.view.get(operation.ns, operation.key) === over) this.#write([operation]);
+    }
+    this.#sync();
+  }
+
   #reached(point: "before" | "written" | "synced"): void {
     this.onNextBatch?.(point);
   }
@@ -139,6 +154,7 @@ export class SimDisk {
     const kept = this.#chance.whole(0, this.#unsynced.length);
     for (const operations of this.#unsynced.slice(0, kept)) this.synced.apply(operations);
     this.#unsynced = [];
+    this.#limbo = [];
     this.view = this.synced.copy();
   }
 
@@ -148,6 +164,8 @@ export class SimDisk {
 
   restore(image: DiskImage): void {
     this.#unsynced = [];
+    this.#limbo = [];
+    this.damaged = false;
     this.view = image.copy();
     this.synced = image.copy();
   }
@@ -156,6 +174,7 @@ export class SimDisk {
   damage(ns: Namespace): boolean {
     const rows = [...this.view.rows(ns)];
     if (rows.length === 0) return false;
+    this.damaged = true;
     const { key, value } = this.#chance.pick(rows);
     const damaged = value.slice();
     damaged[this.#chance.whole(0, damaged.length - 1)]! ^= 1 << this.#chance.whole(0, 7);

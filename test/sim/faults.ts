@@ -29,6 +29,8 @@ export function healAll(world: World): void {
     host.disk.onNextBatch = undefined;
     if (host.transport !== undefined) host.transport.onNextRequest = undefined;
     host.process?.resume();
+    // What memory still holds hides the damage for as long as the process runs.
+    if (host.disk.damaged) host.kill("is restarted, to meet its damaged records");
     world.start(host);
   }
 }

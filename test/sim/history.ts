@@ -11,7 +11,10 @@ export interface Event {
   readonly name: string;
   readonly dot: Dot;
   readonly write: Write;
-  readonly value: LiveValue;
+  /** Minted twice under one write id, it has two records: of those that were seen, the one that wins. */
+  value: LiveValue;
+  /** Its records expire at different times. */
+  expiryVaries: boolean;
   /** Events whose writers had seen this one. */
   readonly supersededBy: Event[];
 }
@@ -20,7 +23,7 @@ export class KeyHistory {
   readonly events = new Map<string, Event>();
 
   add(write: Write, value: LiveValue): Event {
-    const event: Event = { name: nameOf(value.dot), dot: value.dot, write, value, supersededBy: [] };
+    const event: Event = { name: nameOf(value.dot), dot: value.dot, write, value, expiryVaries: false, supersededBy: [] };
     for (const other of this.events.values()) {
       if (covers(write.context, other.dot)) other.supersededBy.push(event);
       if (covers(other.write.context, event.dot)) event.supersededBy.push(other);

@@ -7,6 +7,7 @@
  * At each loss of a disk: what else is lost is a fault of the store. At the end: owners are equal (I4) and know every
  * acknowledged write that had a copy left (I1, I2).
  */
+import type { Sibling } from "../../core/api.ts";
 import { clockDigest } from "../../core/causality/clock.ts";
 import { covers, type Dot, type LiveValue, type Versioned } from "../../core/causality/version-set.ts";
 import { nodeDefaults, type QuorumSpec } from "../../core/config.ts";
@@ -118,7 +119,11 @@ export class Oracle {
     if ((write.ttlMs === undefined) !== (value.expiresAtMs === undefined)) {
       return this.broken("a value expires when it was asked to", `${where}: write ${write.id}`);
     }
-    if (known !== undefined) return;
+    if (known !== undefined) {
+      known.expiryVaries ||= value.expiresAtMs !== known.value.expiresAtMs;
+      if (value.stamp > known.value.stamp) known.value = value;
+      return;
+    }
     if (write.forged) return this.broken("a forged context is refused", `${where}: write ${write.id} was minted`);
     history.add(write, value);
     write.events.add(name);
@@ -158,7 +163,7 @@ export class Oracle {
     key: string,
     where: string,
     answer: {
-      readonly siblings: readonly { readonly dot: string; readonly body: Uint8Array; readonly contentType: string }[];
+      readonly siblings: readonly Sibling[];
       readonly context: readonly Dot[];
       readonly wallMs: number | undefined;
     },
@@ -166,23 +171,23 @@ export class Oracle {
     this.checks += 1;
     const history = this.history(key);
     const found = new Set<string>();
-    for (const { dot, body, contentType } of answer.siblings) {
+    for (const { dot, body, contentType, expiresAtMs } of answer.siblings) {
       found.add(dot);
       const event = history.events.get(dot);
       const isIntact = event !== undefined && idOfContentType(contentType) === event.write.id;
       if (!isIntact || !equalBytes(body, event.write.body)) {
         return this.broken("only written values", `${where} answers ${dot} (${contentType}), which was not stored so`);
       }
-      if ((event.value.expiresAtMs ?? Infinity) <= (answer.wallMs ?? 0)) {
+      if ((expiresAtMs ?? Infinity) <= (answer.wallMs ?? 0)) {
         return this.broken("an expired value reads as deleted", `${where}: write ${event.write.id}`);
       }
     }
     if (this.truncated) return;
     const live = history.liveOf(answer.context);
     const isShown = (name: string): boolean => {
-      const { value } = history.events.get(name)!;
+      const { value, expiryVaries } = history.events.get(name)!;
       if (value.tombstone || value.expiresAtMs === undefined) return !value.tombstone;
-      return answer.wallMs === undefined ? found.has(name) : value.expiresAtMs > answer.wallMs;
+      return answer.wallMs === undefined || expiryVaries ? found.has(name) : value.expiresAtMs > answer.wallMs;
     };
     const expected = [...live].filter(isShown);
     if (expected.length === found.size && expected.every((name) => found.has(name))) return;
