@@ -76,7 +76,7 @@ export class Clients {
     const expected = oracle.mustBeRead(key, r);
     const answer = await attempt(host, (node) => node.get(bucket, name, { r }));
     const where = `${host.name} get ${name} r=${r}`;
-    schedule.log(`client ${client} ${where}: ${answer.kind === "answered" ? describe(answer.value) : answer.code}`);
+    schedule.log(`client ${client} ${where}: ${answer.kind === "answered" ? describe(answer.value) : `${answer.code} ${answer.text ?? ""}`}`);
     if (answer.kind !== "answered") {
       this.counts.failed += 1;
       return false;
@@ -218,14 +218,14 @@ export function keyOf(name: string): string {
   return `${bucket}/${name}`;
 }
 
-type Answer<T> = { readonly kind: "answered"; readonly value: T } | { readonly kind: "failed"; readonly code: string };
+type Answer<T> = { readonly kind: "answered"; readonly value: T } | { readonly kind: "failed"; readonly code: string; readonly text?: string };
 
 async function attempt<T>(host: SimHost, work: (node: EverwriteNode) => Promise<T>): Promise<Answer<T>> {
   try {
     const value = await host.call(work);
     return value === "died" ? { kind: "failed", code: "died" } : { kind: "answered", value };
   } catch (error: unknown) {
-    if (error instanceof StoreError) return { kind: "failed", code: error.code };
+    if (error instanceof StoreError) return { kind: "failed", code: error.code, text: error.message };
     return { kind: "failed", code: `not a StoreError: ${String(error)}` };
   }
 }

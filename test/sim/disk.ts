@@ -170,10 +170,10 @@ export class SimDisk {
     this.synced = image.copy();
   }
 
-  /** Flips one bit of a record; its key stays readable. False when there is no record. */
-  damage(ns: Namespace): boolean {
+  /** Flips one bit of a record. Returns its key, which stays readable; undefined when there is no record. */
+  damage(ns: Namespace): Uint8Array | undefined {
     const rows = [...this.view.rows(ns)];
-    if (rows.length === 0) return false;
+    if (rows.length === 0) return undefined;
     this.damaged = true;
     const { key, value } = this.#chance.pick(rows);
     const damaged = value.slice();
@@ -181,7 +181,7 @@ export class SimDisk {
     this.#unsynced.push([{ kind: "put", ns, key, value: damaged }]);
     this.view.apply(this.#unsynced.at(-1)!);
     this.#sync();
-    return true;
+    return key;
   }
 }
 

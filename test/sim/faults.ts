@@ -1,4 +1,5 @@
 /** Carries faults out, and takes them back when their time is over or everything heals. */
+import { keyOfRow } from "../../core/placement/locate.ts";
 import type { SimHost } from "./host.ts";
 import type { Fault, FaultKind } from "./scenario.ts";
 import type { World } from "./world.ts";
@@ -17,6 +18,12 @@ export function inject(world: World, fault: Fault): void {
   world.schedule.after(fault.forMs, `${fault.kind} ends`, () => {
     if (!world.healed) end();
   });
+}
+
+/** Copies the disk that the fault will bring back. */
+export function backUp(world: World, fault: Fault): void {
+  const victim = host(world, fault, 0);
+  world.backups.set(victim, victim.disk.synced.copy());
 }
 
 /** Everything works again, and everybody runs. */
@@ -144,10 +151,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   "restore-old": (world, fault) => {
     const victim = host(world, fault, 0);
     const backup = world.backups.get(victim);
-    if (backup === undefined || fault.amount < 0.4) {
-      world.backups.set(victim, victim.disk.synced.copy());
-      return undefined;
-    }
+    if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     return end ?? (() => world.start(victim));
@@ -158,11 +162,12 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   "slow-disk": (world, fault) => change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
   damage: (world, fault) => {
     const victim = host(world, fault, 0);
-    let damaged = false;
+    let row: Uint8Array | undefined;
     world.oracle.losing(victim, world.schedule.nowMs, () => {
-      damaged = victim.disk.damage("objects");
+      row = victim.disk.damage("objects");
     });
-    if (!damaged) return undefined;
+    if (row === undefined) return undefined;
+    world.damagedKeys.add(keyOfRow(row));
     world.schedule.log(`a record of ${victim.name} is damaged`);
     return done;
   },

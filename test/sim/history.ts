@@ -21,6 +21,9 @@ export interface Event {
 
 export class KeyHistory {
   readonly events = new Map<string, Event>();
+  /** Of the longest vector seen. */
+  entriesMax = 0;
+  hasLww = false;
 
   add(write: Write, value: LiveValue): Event {
     const event: Event = { name: nameOf(value.dot), dot: value.dot, write, value, expiryVaries: false, supersededBy: [] };

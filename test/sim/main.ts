@@ -1,17 +1,71 @@
-/** First light. */
-import { describeScenario, drawScenario } from "./scenario.ts";
-import { simulate } from "./simulate.ts";
+/**
+ * `npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--log]`: swarms of simulated clusters.
+ * `--runs 1 --seed S --log` replays one seed with its whole event log.
+ */
+import { parseArgs } from "node:util";
+import { describeScenario, drawScenario, faultKinds } from "./scenario.ts";
+import { type Report, simulate } from "./simulate.ts";
+import { swarm, Totals } from "./swarm.ts";
 
-const [first = "1", count = "1", echo] = process.argv.slice(2);
-const start = performance.now();
-for (let i = 0; i < Number(count); i++) {
-  const seed = String(Number(first) + i);
+const { values: options } = parseArgs({
+  options: {
+    runs: { type: "string", default: "1000" },
+    seed: { type: "string", default: "1" },
+    minutes: { type: "string", default: "30" },
+    threads: { type: "string" },
+    log: { type: "boolean", default: false },
+    first: { type: "boolean", default: false },
+  },
+});
+
+const logLines = 40;
+
+if (options.log) await replay(options.seed);
+else await runSwarm();
+
+async function replay(seed: string): Promise<void> {
   const scenario = drawScenario(seed);
-  const t = performance.now();
-  const report = await simulate(scenario, { echo: echo === "log" });
-  if (report.violation || Number(count) < 20) console.log(seed, describeScenario(scenario), (performance.now() - t).toFixed(0), "ms");
-  const { log, ...rest } = report;
-  if (Number(count) < 5) console.log(rest);
-  else if (report.violation) console.log(seed, report.violation);
+  console.log(`seed ${seed}: ${describeScenario(scenario)}`);
+  const { log: _log, ...report } = await simulate(scenario, { echo: true });
+  console.log(report);
+  if (report.violation !== undefined) process.exitCode = 1;
 }
-console.log(((performance.now() - start) / 1000).toFixed(1), "s");
+
+async function runSwarm(): Promise<void> {
+  const startMs = performance.now();
+  const totals = new Totals();
+  await swarm({
+    firstSeed: Number(options.seed),
+    runs: Number(options.runs),
+    minutes: Number(options.minutes),
+    stopAtFailure: options.first,
+    ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
+    onReport: (report) => {
+      totals.add(report);
+      if (report.violation !== undefined) printFailure(report);
+    },
+  });
+  printTotals(totals, (performance.now() - startMs) / 1000);
+  if (totals.failures.length > 0) process.exitCode = 1;
+}
+
+function printFailure({ seed, violation, log }: Report): void {
+  console.log(`\nFAILED seed ${seed}: ${describeScenario(drawScenario(seed))}`);
+  for (const line of log.slice(-logLines)) console.log(`  ${line}`);
+  console.log(`  broken: ${violation!.rule}: ${violation!.text}`);
+  console.log(`  again: npm run sim -- --seed ${seed} --log`);
+}
+
+function printTotals(totals: Totals, seconds: number): void {
+  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax } = totals;
+  const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
+  console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
+  console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);
+  console.log(`${operations} operations: ${acknowledged} writes acknowledged, ${reads} reads; ${checks} checks`);
+  console.log(`${(faultCount / runs).toFixed(1)} faults a run; longest healing ${(healMsMax / 1000).toFixed(1)} s`);
+  for (const kind of faultKinds) {
+    const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };
+    console.log(`  ${kind.padEnd(16)} ${String(count).padStart(7)}  in ${((100 * withIt) / runs).toFixed(0).padStart(3)} % of runs`);
+  }
+  console.log(`${runs - failures.length} passed, ${failures.length} failed`);
+}

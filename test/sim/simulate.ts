@@ -2,7 +2,7 @@
  * One run: start, safety phase under faults, heal, liveness phase within a bound of simulated time, last judgement.
  */
 import { Clients, keyOf } from "./clients.ts";
-import { healAll, inject } from "./faults.ts";
+import { backUp, healAll, inject } from "./faults.ts";
 import type { Violation } from "./oracle.ts";
 import type { Scenario } from "./scenario.ts";
 import { clientReadsHeal, World } from "./world.ts";
@@ -92,7 +92,10 @@ async function stand(world: World): Promise<void> {
 
 async function safety(world: World, clients: Clients): Promise<void> {
   const { scenario, schedule } = world;
-  for (const fault of scenario.faults) schedule.after(fault.atMs, `fault ${fault.kind}`, () => inject(world, fault));
+  for (const fault of scenario.faults) {
+    schedule.after(fault.atMs, `fault ${fault.kind}`, () => inject(world, fault));
+    if (fault.kind === "restore-old") schedule.after(fault.atMs * fault.amount, "backup", () => backUp(world, fault));
+  }
   for (const operation of scenario.operations) {
     schedule.after(operation.atMs, "client", () => clients.start(operation));
   }
@@ -130,6 +133,7 @@ async function equal(world: World, clients: Clients): Promise<void> {
 async function judge(world: World, clients: Clients): Promise<void> {
   world.oracle.checkEnd();
   for (const key of world.oracle.keys) {
+    if (world.damagedKeys.has(key)) continue;
     for (const host of world.hosts) {
       let tries = 1;
       while (!(await clients.get(host, nameOf(key), "all", 0))) {

@@ -22,6 +22,8 @@ export class World {
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
   readonly faults = new Map<string, number>();
+  /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
+  readonly damagedKeys = new Set<string>();
   /** After healing nothing may be started that goes wrong. */
   healed = false;
 
