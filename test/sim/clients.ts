@@ -50,7 +50,7 @@ export class Clients {
   async #run(host: SimHost, operation: Operation): Promise<void> {
     this.counts.issued += 1;
     const name = `key${operation.key}`;
-    if (operation.verb === "local") return this.#readLocal(host, name);
+    if (operation.verb === "local") return this.readLocal(host, name);
     if (operation.verb === "get" || operation.verb === "update") {
       const read = await this.get(host, name, operation.quorum, operation.client);
       if (operation.verb === "get" || !read) return;
@@ -58,10 +58,11 @@ export class Clients {
     await this.#write(host, name, operation);
   }
 
-  async #readLocal(host: SimHost, name: string): Promise<void> {
+  async readLocal(host: SimHost, name: string): Promise<void> {
     const answer = await attempt(host, (node) => node.getLocal(bucket, name));
     if (answer.kind !== "answered") return;
-    const { siblings, context } = answer.value;
+    const { siblings, context, holding } = answer.value;
+    if (holding === "complete") this.#world.oracle.claims(host, keyOf(name));
     const vector = context === null ? [] : coverageOf(context).vector;
     const where = `${host.name} reading ${name} here`;
     this.#world.oracle.answered(keyOf(name), where, { siblings, context: vector, wallMs: host.wallTime() });

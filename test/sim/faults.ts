@@ -144,6 +144,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     const victim = host(world, fault, 0);
     const end = killFor(world, victim, (each) => each.kill("loses its disk"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
+    world.oracle.arrives(victim, world.schedule.nowMs);
     // Sometimes it is back before anybody noticed.
     if (fault.amount < 0.5) end?.();
     return end ?? (() => world.start(victim));
@@ -181,6 +182,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   join: (world) => {
     if (world.hosts.length >= 9) return undefined;
     const joiner = world.addHost();
+    world.oracle.arrives(joiner, world.schedule.nowMs);
     world.start(joiner);
     return done;
   },

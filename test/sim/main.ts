@@ -1,13 +1,17 @@
 /**
  * `npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--log]`: swarms of simulated clusters.
- * `--runs 1 --seed S --log` replays one seed with its whole event log.
+ * `--seed S --log` replays one seed with its whole event log.
+ * `--planted [NAME]`: whether the swarm finds each planted bug within the runs.
  */
 import { parseArgs } from "node:util";
+import { mutations } from "./planted/mutations.ts";
+import { findPlanted } from "./planted/plant.ts";
 import { describeScenario, drawScenario, faultKinds } from "./scenario.ts";
 import { type Report, simulate } from "./simulate.ts";
 import { swarm, Totals } from "./swarm.ts";
 
-const { values: options } = parseArgs({
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     runs: { type: "string", default: "1000" },
     seed: { type: "string", default: "1" },
@@ -15,12 +19,14 @@ const { values: options } = parseArgs({
     threads: { type: "string" },
     log: { type: "boolean", default: false },
     first: { type: "boolean", default: false },
+    planted: { type: "boolean", default: false },
   },
 });
 
 const logLines = 40;
 
-if (options.log) await replay(options.seed);
+if (options.planted) await runPlanted();
+else if (options.log) await replay(options.seed);
 else await runSwarm();
 
 async function replay(seed: string): Promise<void> {
@@ -47,6 +53,24 @@ async function runSwarm(): Promise<void> {
   });
   printTotals(totals, (performance.now() - startMs) / 1000);
   if (totals.failures.length > 0) process.exitCode = 1;
+}
+
+async function runPlanted(): Promise<void> {
+  let missed = 0;
+  const chosen = mutations.filter(({ name }) => positionals.every((part) => name.includes(part)));
+  for (const mutation of chosen) {
+    try {
+      const { seed, rule, runs } = await findPlanted(mutation, Number(options.runs));
+      if (seed === undefined) missed += 1;
+      const result = seed === undefined ? `NOT FOUND in ${runs} runs` : `found after ${runs} runs, seed ${seed}: ${rule}`;
+      console.log(`${mutation.name}\n    ${result.slice(0, 200)}`);
+    } catch (error: unknown) {
+      missed += 1;
+      console.log(`${mutation.name}\n    NOT PLANTED: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  console.log(`${chosen.length - missed} of ${chosen.length} planted bugs found`);
+  if (missed > 0) process.exitCode = 1;
 }
 
 function printFailure({ seed, violation, log }: Report): void {

@@ -10,7 +10,7 @@
 import type { Sibling } from "../../core/api.ts";
 import { clockDigest } from "../../core/causality/clock.ts";
 import { covers, type Dot, type LiveValue, type Versioned } from "../../core/causality/version-set.ts";
-import { nodeDefaults, type QuorumSpec } from "../../core/config.ts";
+import type { QuorumSpec } from "../../core/config.ts";
 import type { Key, NodeId } from "../../core/identity.ts";
 import { equalBytes } from "../../core/bytes/compare.ts";
 import { locate, type LocatedKey } from "../../core/placement/locate.ts";
@@ -18,7 +18,7 @@ import { resolveQuorum } from "../../core/quorum/resolve.ts";
 import type { StorageOperation } from "../../core/ports.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimHost } from "./host.ts";
-import { KeyHistory, nameOf } from "./history.ts";
+import { type Event, KeyHistory, nameOf } from "./history.ts";
 import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
 import { idOfContentType, type Write } from "./write.ts";
 
@@ -30,6 +30,7 @@ export interface Violation {
 export interface OracleOptions {
   readonly partitions: number;
   readonly durability: "synced" | "buffered";
+  readonly clockEntriesMax: number;
   /** Hints are not delivered yet: what only hints hold counts as kept. */
   readonly hintsCount: boolean;
 }
@@ -52,6 +53,7 @@ export class Oracle {
   readonly #hosts: () => Iterable<SimHost>;
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
+  readonly #arrivals = new Map<NodeId, { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }>();
   #first: Violation | undefined;
   /** Clocks were cut short: what a vector covers is no longer the whole history. */
   truncated = false;
@@ -125,16 +127,25 @@ export class Oracle {
       return;
     }
     if (write.forged) return this.broken("a forged context is refused", `${where}: write ${write.id} was minted`);
+    if (value.kind === "lww") this.#checkStamp(key, write, value);
     history.add(write, value);
     write.events.add(name);
     // A write id is ignored by lww values and by full clocks.
     history.entriesMax = Math.max(history.entriesMax, clockEntries);
     history.hasLww ||= value.kind === "lww";
-    const isIgnored = history.hasLww || history.entriesMax >= nodeDefaults.clockEntriesMax;
+    const isIgnored = history.hasLww || history.entriesMax >= this.#options.clockEntriesMax;
     const mayRepeat = write.writeId !== undefined && isIgnored;
     if (write.events.size > 1 && !mayRepeat) {
       const text = `${where}: write ${write.id} became ${[...write.events].join(" and ")}`;
       this.broken("one write is one event", text);
+    }
+  }
+
+  /** Else the value that its writer had seen would win over it. */
+  #checkStamp(key: string, write: Write, { stamp }: LiveValue): void {
+    for (const { dot, value, name } of this.history(key).events.values()) {
+      if (value.kind !== "lww" || stamp > value.stamp || !covers(write.context, dot)) continue;
+      this.broken("an lww write is later than what it has seen", `write ${write.id} after ${this.#tell(key, name)}`);
     }
   }
 
@@ -218,6 +229,7 @@ export class Oracle {
     if (new Set(durable).size < needed || new Set(durable).size !== durable.length) {
       return this.broken("an ack is W durable copies", `${where}: ${durable.join()} for W=${needed}`);
     }
+    if (this.truncated) return;
     if (write.events.size === 0) {
       return this.broken("an ack is W durable copies", `${where}: write ${write.id} is on no disk`);
     }
@@ -292,16 +304,59 @@ export class Oracle {
   losing(host: SimHost, nowMs: number, lose: () => void): void {
     const before = this.#knownOn(host.disk.view);
     lose();
-    this.#lossesMs.set(host.id, nowMs);
     const after = this.#knownOn(host.disk.view);
     for (const write of before) {
       if (after.has(write)) continue;
+      this.#lossesMs.set(host.id, nowMs);
       write.copiesLost += 1;
       this.#checkLeft(write, `after the loss on ${host.name}`);
     }
   }
 
+  // -- Hosts that begin with nothing ---------------------------------------------------------------------------------
+
+  /** Call when a host begins without the data that others have: it joins, or its disk was lost. */
+  arrives(host: SimHost, nowMs: number): void {
+    const known = new Map<Event, readonly NodeId[]>();
+    for (const key of this.keys) {
+      const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, this.locate(key)) }));
+      for (const event of this.history(key).events.values()) {
+        known.set(event, holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])));
+      }
+    }
+    this.#arrivals.set(host.id, { atMs: nowMs, known });
+  }
+
+  /**
+   * A host says that it holds a key completely. If it came with nothing, it must have copied what two owners had all the
+   * time: of the complete holders it may leave out one at most.
+   */
+  claims(host: SimHost, key: string): void {
+    const arrival = this.#arrivals.get(host.id);
+    const ring = this.#agreedRing();
+    if (arrival === undefined || ring === undefined || this.truncated) return;
+    if ((this.#lossesMs.get(host.id) ?? -1) > arrival.atMs) return;
+    const owners = ring.owners(this.locate(key).partition);
+    const whole = this.#wholeHosts(host).map(({ id }) => id);
+    const state = objectOn(host.disk.view, this.locate(key));
+    for (const [{ name, write, dot }, holders] of arrival.known) {
+      if (write.key !== key || !owners.includes(host.id)) continue;
+      if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
+      this.checks += 1;
+      if (state !== undefined && covers(state.vector, dot)) continue;
+      const text = `${host.name} says so of ${key}, but lacks ${this.#tell(key, name)}, which ${holders.join()} had when it came`;
+      return this.broken("a complete holder has what the others have", text);
+    }
+  }
+
+  /** Hosts that never came with nothing, and never lost anything. */
+  #wholeHosts(besides: SimHost): SimHost[] {
+    const isWhole = ({ id }: SimHost): boolean => !this.#lossesMs.has(id) && !this.#arrivals.has(id);
+    return [...this.#hosts()].filter((host) => host !== besides && isWhole(host));
+  }
+
   #checkLeft(write: Write, where: string): void {
+    if (this.truncated) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
     const promised = write.ack?.durable.length ?? 0;
     if (write.copiesLost >= promised) write.lost = true;
@@ -350,6 +405,7 @@ export class Oracle {
 
   /** After healing: every acknowledged write with a copy left is known to the owners, which are equal. */
   checkEnd(): void {
+    if (this.truncated) return;
     const ring = this.#agreedRing()!;
     const hosts = [...this.#hosts()];
     for (const key of this.keys) {

@@ -106,6 +106,9 @@ async function safety(world: World, clients: Clients): Promise<void> {
 async function converge(world: World, clients: Clients): Promise<void> {
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
   await settle(world, healMsMax, "partitions are filled after healing");
+  for (const key of world.oracle.keys) {
+    await Promise.all(world.hosts.map((host) => clients.readLocal(host, nameOf(key))));
+  }
   await equal(world, clients);
   const lateMs = world.network.lastArrivalMs - world.schedule.nowMs;
   if (lateMs <= 0) return;

@@ -1,4 +1,5 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
+import { nodeDefaults } from "../../core/config.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
@@ -39,6 +40,7 @@ export class World {
     const options = {
       partitions: scenario.partitions,
       durability: scenario.config.durability ?? "synced",
+      clockEntriesMax: scenario.config.clockEntriesMax ?? nodeDefaults.clockEntriesMax,
       hintsCount: clientReadsHeal,
     };
     this.oracle = new Oracle(options, () => this.hosts);
