@@ -62,8 +62,8 @@ export class Clients {
     const answer = await attempt(host, (node) => node.getLocal(bucket, name));
     if (answer.kind !== "answered") return;
     const { siblings, context, holding } = answer.value;
-    if (holding === "complete") this.#world.oracle.claims(host, keyOf(name));
     const vector = context === null ? [] : coverageOf(context).vector;
+    if (holding === "complete") this.#world.oracle.claims(host, keyOf(name), vector);
     const where = `${host.name} reading ${name} here`;
     this.#world.oracle.answered(keyOf(name), where, { siblings, context: vector, wallMs: host.wallTime() });
     this.counts.read += 1;

@@ -23,7 +23,7 @@ export function inject(world: World, fault: Fault): void {
 /** Copies the disk that the fault will bring back. */
 export function backUp(world: World, fault: Fault): void {
   const victim = host(world, fault, 0);
-  world.backups.set(victim, victim.disk.synced.copy());
+  world.backups.set(victim, { image: victim.disk.synced.copy(), starts: victim.starts });
 }
 
 /** Everything works again, and everybody runs. */
@@ -151,10 +151,12 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   },
   "restore-old": (world, fault) => {
     const victim = host(world, fault, 0);
-    const backup = world.backups.get(victim);
+    const { image: backup, starts: startsThen } = world.backups.get(victim) ?? { starts: 0 };
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
+    // Peers remember a later start of this host than its disk does, so it will know.
+    if (victim.starts > startsThen) world.oracle.arrives(victim, world.schedule.nowMs);
     return end ?? (() => world.start(victim));
   },
   full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),
@@ -169,6 +171,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     });
     if (row === undefined) return undefined;
     world.damagedKeys.add(keyOfRow(row));
+    world.oracle.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
     world.schedule.log(`a record of ${victim.name} is damaged`);
     return done;
   },

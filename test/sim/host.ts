@@ -40,8 +40,7 @@ export class SimHost {
   readonly #deps: HostDeps;
   readonly #chance: Chance;
   #life: Life | undefined;
-  /** Starts, for the names of random streams. */
-  #lives = 0;
+  starts = 0;
   /** Requests of clients that this process has not answered. */
   readonly #waiting = new Set<() => void>();
 
@@ -82,8 +81,8 @@ export class SimHost {
   start(seeds: readonly string[]): void {
     if (this.#life !== undefined) return;
     const { schedule, network, cluster, config, onEvent } = this.#deps;
-    this.#lives += 1;
-    const chance = this.#chance.fork(`life ${this.#lives}`);
+    this.starts += 1;
+    const chance = this.#chance.fork(`life ${this.starts}`);
     const process = new Process(this.name, schedule, this.machine, chance.between(0, 1e6));
     const transport = new SimTransport(this.id, network, process);
     const telemetry = { event: (event: StoreEvent) => onEvent(this, event) };

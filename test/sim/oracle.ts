@@ -53,7 +53,9 @@ export class Oracle {
   readonly #hosts: () => Iterable<SimHost>;
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
-  readonly #arrivals = new Map<NodeId, { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }>();
+  readonly #arrived = new Set<NodeId>();
+  /** By host and key. */
+  readonly #arrivals = new Map<string, { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }>();
   #first: Violation | undefined;
   /** Clocks were cut short: what a vector covers is no longer the whole history. */
   truncated = false;
@@ -91,6 +93,14 @@ export class Oracle {
   // -- What nodes store ---------------------------------------------------------------------------------------------
 
   stored(host: string, operations: readonly StorageOperation[]): void {
+    try {
+      this.#checkStored(host, operations);
+    } catch (error: unknown) {
+      this.broken("what is stored can be read", `${host}: ${String(error)}`);
+    }
+  }
+
+  #checkStored(host: string, operations: readonly StorageOperation[]): void {
     for (const { key, state, hintFor } of statesIn(operations)) {
       const where = hintFor === undefined ? `${host} stores ${key}` : `${host} stores a hint of ${key} for ${hintFor}`;
       for (const value of state.values) this.#checkValue(key, { value, where, clockEntries: state.vector.length });
@@ -315,35 +325,36 @@ export class Oracle {
 
   // -- Hosts that begin with nothing ---------------------------------------------------------------------------------
 
-  /** Call when a host begins without the data that others have: it joins, or its disk was lost. */
-  arrives(host: SimHost, nowMs: number): void {
-    const known = new Map<Event, readonly NodeId[]>();
-    for (const key of this.keys) {
-      const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, this.locate(key)) }));
+  /** Call when a host begins without data that others have: it joins, its disk was lost, a record was damaged. */
+  arrives(host: SimHost, nowMs: number, keys: Iterable<string> = this.keys): void {
+    for (const key of keys) {
+      const located = this.locate(key);
+      const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, located) }));
+      const known = new Map<Event, readonly NodeId[]>();
       for (const event of this.history(key).events.values()) {
         known.set(event, holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])));
       }
+      this.#arrivals.set(`${host.id} ${key}`, { atMs: nowMs, known });
     }
-    this.#arrivals.set(host.id, { atMs: nowMs, known });
+    this.#arrived.add(host.id);
   }
 
   /**
-   * A host says that it holds a key completely. If it came with nothing, it must have copied what two owners had all the
-   * time: of the complete holders it may leave out one at most.
+   * A host says that it holds a key completely, and what it knows of it. If it came with nothing, it must have copied what
+   * two owners had all the time: of the complete holders it may leave out one at most.
    */
-  claims(host: SimHost, key: string): void {
-    const arrival = this.#arrivals.get(host.id);
+  claims(host: SimHost, key: string, vector: readonly Dot[]): void {
+    const arrival = this.#arrivals.get(`${host.id} ${key}`);
     const ring = this.#agreedRing();
     if (arrival === undefined || ring === undefined || this.truncated) return;
     if ((this.#lossesMs.get(host.id) ?? -1) > arrival.atMs) return;
     const owners = ring.owners(this.locate(key).partition);
+    if (!owners.includes(host.id)) return;
     const whole = this.#wholeHosts(host).map(({ id }) => id);
-    const state = objectOn(host.disk.view, this.locate(key));
-    for (const [{ name, write, dot }, holders] of arrival.known) {
-      if (write.key !== key || !owners.includes(host.id)) continue;
+    for (const [{ name, dot }, holders] of arrival.known) {
       if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
       this.checks += 1;
-      if (state !== undefined && covers(state.vector, dot)) continue;
+      if (covers(vector, dot)) continue;
       const text = `${host.name} says so of ${key}, but lacks ${this.#tell(key, name)}, which ${holders.join()} had when it came`;
       return this.broken("a complete holder has what the others have", text);
     }
@@ -351,7 +362,7 @@ export class Oracle {
 
   /** Hosts that never came with nothing, and never lost anything. */
   #wholeHosts(besides: SimHost): SimHost[] {
-    const isWhole = ({ id }: SimHost): boolean => !this.#lossesMs.has(id) && !this.#arrivals.has(id);
+    const isWhole = ({ id }: SimHost): boolean => !this.#lossesMs.has(id) && !this.#arrived.has(id);
     return [...this.#hosts()].filter((host) => host !== besides && isWhole(host));
   }
 

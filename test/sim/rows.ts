@@ -4,7 +4,7 @@
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { fromBase64url } from "../../core/bytes/base64url.ts";
-import { bytes, field, fixedBytes, message, optional, varint } from "../../core/bytes/codec.ts";
+import { bytes, DecodeError, field, fixedBytes, message, optional, varint } from "../../core/bytes/codec.ts";
 import { coverage, decodeVersioned } from "../../core/causality/encoding.ts";
 import type { Coverage, Versioned } from "../../core/causality/version-set.ts";
 import type { NodeId } from "../../core/identity.ts";
@@ -42,12 +42,21 @@ export function statesIn(operations: readonly StorageOperation[]): StoredState[]
   });
 }
 
-/** All states on a disk. */
+/** All states on a disk that can be read. */
 export function statesOn(image: DiskImage): StoredState[] {
   const namespaces: readonly Namespace[] = ["objects", "hints"];
   return namespaces.flatMap((ns) =>
-    [...image.rows(ns)].flatMap(({ key, value }) => stateOf(ns, key, value) ?? []),
+    [...image.rows(ns)].flatMap(({ key, value }) => readable(() => stateOf(ns, key, value)) ?? []),
   );
+}
+
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error: unknown) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
 }
 
 function stateOf(ns: Namespace, key: Uint8Array, record: Uint8Array): StoredState | undefined {
@@ -65,7 +74,7 @@ function stateOf(ns: Namespace, key: Uint8Array, record: Uint8Array): StoredStat
 /** The object of a key on a disk; undefined also where it is damaged. */
 export function objectOn(image: DiskImage, located: LocatedKey): Versioned | undefined {
   const record = image.get("objects", located.row);
-  return record && stateOf("objects", located.row, record)?.state;
+  return record && readable(() => stateOf("objects", located.row, record)?.state);
 }
 
 const rosterRow = encodeUtf8("roster");

@@ -117,7 +117,7 @@ function drawConfig(chance: Chance): Partial<NodeConfig> {
     readRepairShare: chance.pick([0, 0.1, 1]),
     inlineValueBytesMax: chance.pick([0, 64, 4_096]),
     cacheBytesMax: chance.pick([0, 2_000, 67_108_864]),
-    clockEntriesMax: chance.is(0.9) ? 50 : chance.pick([1, 3]),
+    clockEntriesMax: chance.is(0.9) ? 50 : chance.pick([0, 1, 3]),
     suspectAfterMs: chance.pick([300, 1_500]),
     fillPageBytes: chance.pick([1, 500, 1_048_576]),
   };

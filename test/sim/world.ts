@@ -20,7 +20,7 @@ export class World {
   readonly oracle: Oracle;
   readonly hosts: SimHost[] = [];
   /** Older copies of disks, for the fault that restores one. */
-  readonly backups = new Map<SimHost, DiskImage>();
+  readonly backups = new Map<SimHost, { readonly image: DiskImage; readonly starts: number }>();
   /** How often each fault really happened. */
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
