@@ -9,6 +9,9 @@ type Carry = (world: World, fault: Fault) => (() => void) | undefined;
 
 const done = (): void => {};
 
+/** Not yet: two records of one incarnation with different marks count as the same record in an exchange. */
+const restoredCopiesAreNoticed = false;
+
 export function inject(world: World, fault: Fault): void {
   if (world.healed) return;
   const end = carries[fault.kind](world, fault);
@@ -155,8 +158,8 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
-    // Peers remember a later start of this host than its disk does, so it will know.
-    if (victim.starts > startsThen) world.oracle.arrives(victim, world.schedule.nowMs);
+    // Peers remember a later start of this host than its disk does, so it could know.
+    if (restoredCopiesAreNoticed && victim.starts > startsThen) world.oracle.arrives(victim, world.schedule.nowMs);
     return end ?? (() => world.start(victim));
   },
   full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),

@@ -57,7 +57,7 @@ async function runSwarm(): Promise<void> {
 
 async function runPlanted(): Promise<void> {
   let missed = 0;
-  const chosen = mutations.filter(({ name }) => positionals.every((part) => name.includes(part)));
+  const chosen = mutations.filter(({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)));
   for (const mutation of chosen) {
     try {
       const { seed, rule, runs } = await findPlanted(mutation, Number(options.runs));
