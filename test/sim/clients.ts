@@ -36,7 +36,7 @@ export class Clients {
     this.running += 1;
     const host = this.#hostFor(operation.host);
     if (host === undefined) this.counts.skipped += 1;
-    const work = host === undefined ? Promise.resolve() : this.#run(host, operation);
+    const work = host === undefined ? Promise.resolve() : this.run(host, operation);
     void work.finally(() => {
       this.running -= 1;
     });
@@ -47,7 +47,7 @@ export class Clients {
     return ready[index % ready.length];
   }
 
-  async #run(host: SimHost, operation: Operation): Promise<void> {
+  async run(host: SimHost, operation: Operation): Promise<void> {
     this.counts.issued += 1;
     const name = `key${operation.key}`;
     if (operation.verb === "local") return this.readLocal(host, name);

@@ -159,7 +159,9 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // Peers remember a later start of this host than its disk does, so it could know.
-    if (restoredCopiesAreNoticed && victim.starts > startsThen) world.oracle.arrives(victim, world.schedule.nowMs);
+    const isNoticed = restoredCopiesAreNoticed && victim.starts > startsThen;
+    if (isNoticed) world.oracle.arrives(victim, world.schedule.nowMs);
+    else world.oracle.forgetArrival(victim);
     return end ?? (() => world.start(victim));
   },
   full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),

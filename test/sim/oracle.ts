@@ -266,7 +266,7 @@ export class Oracle {
   /** Events that so many owners hold that any R of them include one of these. Undefined: hosts differ about the ring. */
   mustBeRead(key: string, spec: QuorumSpec): { readonly names: readonly string[]; readonly ring: string } | undefined {
     const located = this.locate(key);
-    const ring = this.#agreedRing();
+    const ring = this.ring();
     if (ring === undefined) return undefined;
     const owners = ring.owners(located.partition);
     if (typeof spec === "number" && spec > owners.length) return undefined;
@@ -287,7 +287,7 @@ export class Oracle {
     where: string,
     { expected, sinceMs, context }: { expected: ReturnType<Oracle["mustBeRead"]>; sinceMs: number; context: readonly Dot[] },
   ): void {
-    const ring = this.#agreedRing()?.fingerprint;
+    const ring = this.ring()?.fingerprint;
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
     if (expected === undefined || ring !== expected.ring || lost || this.truncated) return;
     this.checks += expected.names.length;
@@ -298,7 +298,8 @@ export class Oracle {
     this.broken("a read knows what any R owners know", text);
   }
 
-  #agreedRing(): NonNullable<ReturnType<typeof membershipOn>>["ring"] | undefined {
+  /** The ring of all hosts, by their disks; undefined while they differ. */
+  ring(): NonNullable<ReturnType<typeof membershipOn>>["ring"] | undefined {
     let agreed: NonNullable<ReturnType<typeof membershipOn>>["ring"] | undefined;
     for (const host of this.#hosts()) {
       const ring = membershipOn(host.disk.view)?.ring;
@@ -339,13 +340,18 @@ export class Oracle {
     this.#arrived.add(host.id);
   }
 
+  /** It has data again that it need not know to be old. */
+  forgetArrival(host: SimHost): void {
+    for (const key of this.keys) this.#arrivals.delete(`${host.id} ${key}`);
+  }
+
   /**
    * A host says that it holds a key completely, and what it knows of it. If it came with nothing, it must have copied what
    * two owners had all the time: of the complete holders it may leave out one at most.
    */
   claims(host: SimHost, key: string, vector: readonly Dot[]): void {
     const arrival = this.#arrivals.get(`${host.id} ${key}`);
-    const ring = this.#agreedRing();
+    const ring = this.ring();
     if (arrival === undefined || ring === undefined || this.truncated) return;
     if ((this.#lossesMs.get(host.id) ?? -1) > arrival.atMs) return;
     const owners = ring.owners(this.locate(key).partition);
@@ -397,7 +403,7 @@ export class Oracle {
 
   /** The first key on which owners differ, in words; undefined when all are equal. */
   difference(): string | undefined {
-    const ring = this.#agreedRing();
+    const ring = this.ring();
     if (ring === undefined) return "hosts differ about the ring";
     const hosts = new Map([...this.#hosts()].map((host) => [host.id, host]));
     for (const key of this.keys) {
@@ -417,7 +423,7 @@ export class Oracle {
   /** After healing: every acknowledged write with a copy left is known to the owners, which are equal. */
   checkEnd(): void {
     if (this.truncated) return;
-    const ring = this.#agreedRing()!;
+    const ring = this.ring()!;
     const hosts = [...this.#hosts()];
     for (const key of this.keys) {
       const located = this.locate(key);

@@ -32,35 +32,30 @@ const pollMs = 500;
 /** A request may meet a spike of delay. */
 const triesMax = 20;
 
-export async function simulate(scenario: Scenario, options: { readonly echo?: boolean } = {}): Promise<Report> {
-  const world = new World(scenario, options);
+/** What a run does: a swarm's two phases, or a story. */
+export type Plot = (world: World, clients: Clients) => Promise<void>;
+
+export async function simulate(
+  scenario: Scenario,
+  { echo = false, plot = safetyThenLiveness }: { readonly echo?: boolean; readonly plot?: Plot } = {},
+): Promise<Report> {
+  const world = new World(scenario, { echo });
   const clients = new Clients(world);
-  let healMs = 0;
   let over = false;
-  const drive = async (): Promise<void> => {
-    await stand(world);
-    await safety(world, clients);
-    const healedMs = world.schedule.nowMs;
-    healAll(world);
-    await converge(world, clients);
-    healMs = world.schedule.nowMs - healedMs;
-    await judge(world, clients);
-  };
-  const driven = drive().then(
-    () => {
+  const driven = plot(world, clients)
+    .catch((error: unknown) => {
+      if (error !== stopped) world.oracle.broken("the simulator works", String((error as Error)?.stack ?? error));
+    })
+    .finally(() => {
       over = true;
-    },
-    (error: unknown) => {
-      over = true;
-      if (error !== stopped) {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        world.oracle.broken("the simulator works", text);
-      }
-    },
-  );
+    });
   await world.schedule.run(Infinity, () => over || world.oracle.violation !== undefined);
   if (over) await driven;
-  const { schedule, oracle, network } = world;
+  return reportOf(world, clients);
+}
+
+function reportOf(world: World, clients: Clients): Report {
+  const { scenario, schedule, oracle, network, healMs } = world;
   return {
     seed: scenario.seed,
     hash: schedule.hash,
@@ -78,10 +73,26 @@ export async function simulate(scenario: Scenario, options: { readonly echo?: bo
   };
 }
 
+async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
+  await stand(world);
+  await safety(world, clients);
+  await healAndJudge(world, clients);
+}
+
+/** Everything heals; then all must converge, and the last judgement is spoken. */
+export async function healAndJudge(world: World, clients: Clients): Promise<void> {
+  const healedMs = world.schedule.nowMs;
+  healAll(world);
+  await converge(world, clients);
+  world.healMs = world.schedule.nowMs - healedMs;
+  await judge(world, clients);
+}
+
 /** Thrown to leave the drive once a rule is broken. */
 const stopped = new Error("a rule is broken");
 
-async function stand(world: World): Promise<void> {
+/** All hosts run, agree on the ring and hold their partitions. */
+export async function stand(world: World): Promise<void> {
   const [founder, ...others] = world.hosts;
   world.start(founder!, true);
   await until(world, startMsMax, "the first host stands", () => founder!.ready);
@@ -147,7 +158,7 @@ async function judge(world: World, clients: Clients): Promise<void> {
   }
 }
 
-async function settle(world: World, boundMs: number, what: string): Promise<void> {
+export async function settle(world: World, boundMs: number, what: string): Promise<void> {
   const deadlineMs = world.schedule.nowMs + boundMs;
   for (;;) {
     const states = await Promise.all(world.hosts.map((host) => host.call((node) => node.status())));

@@ -25,6 +25,8 @@ export class World {
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
   readonly damagedKeys = new Set<string>();
+  /** How long it took from the healing to equal owners. */
+  healMs = 0;
   /** After healing nothing may be started that goes wrong. */
   healed = false;
 

@@ -51,6 +51,7 @@ export function bodyOf(id: number, bytes: number): Uint8Array {
   return body;
 }
 
+/** "write 7" of the body of write 7. */
 export function textOf(body: Uint8Array): string {
-  return decodeUtf8(body.subarray(0, 16));
+  return decodeUtf8(body.subarray(0, body.indexOf(46)));
 }
