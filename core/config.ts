@@ -54,6 +54,9 @@ export interface NodeConfig {
   // -- background
   readonly reconcileIntervalMs: number;
   readonly suspectAfterMs: number;
+  readonly backgroundLatencyThresholdMs: number;
+  readonly backgroundWindowMs: number;
+  readonly backgroundWaitMaxMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
 }
@@ -87,6 +90,9 @@ export const nodeDefaults: NodeConfig = {
 
   reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)
   suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
+  backgroundLatencyThresholdMs: 50, // the paper's 6.5: background work must not push the p99 of requests towards it
+  backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
+  backgroundWaitMaxMs: 1_000, // between two steps: even a host that is always busy converges
   fillPageBytes: 1_048_576,
   fillConcurrency: 4,
 };

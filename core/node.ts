@@ -17,12 +17,16 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
+import { Admission } from "./background/admission.ts";
+import { deliverHints } from "./background/deliver-hints.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
+import { takeShare } from "./background/take-share.ts";
 import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
 import { Cluster, loadRoster } from "./cluster/cluster.ts";
-import { Exchange, fetchRoster } from "./cluster/exchange.ts";
+import { Exchange } from "./cluster/exchange.ts";
+import { findCluster } from "./cluster/find-cluster.ts";
 import { Health } from "./cluster/health.ts";
 import {
   foundCluster,
@@ -32,15 +36,16 @@ import {
   type WantedParameters,
 } from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
+import { ChangeFeeds } from "./coordinate/change-feeds.ts";
 import { Contexts } from "./coordinate/contexts.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import { explain, explainPeer } from "./coordinate/explain.ts";
-import { list } from "./coordinate/list.ts";
+import { healDamaged } from "./coordinate/heal.ts";
 import { Requests } from "./coordinate/requests.ts";
 import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
-import type { NodeId } from "./identity.ts";
+import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
@@ -63,21 +68,27 @@ export interface NodePorts {
 /** Which cluster, and how. */
 export interface NodeOptions {
   readonly cluster: WantedParameters;
-  /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster. */
+  /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster, if it may. */
   readonly seeds: readonly string[];
+  /** False: this identity was a member once and has lost its data; it waits for the others instead. */
+  readonly mayFound?: boolean;
   readonly config?: Partial<NodeConfig>;
-  /** Data directories that were set aside as damaged, for `status`. */
+  /** What opening the storage found, for `status`. */
   readonly setAside?: readonly string[];
+  /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
+  readonly recordsMissing?: boolean;
 }
 
+/** Damage is rare, and reads mend what they meet. */
+const healIntervalMs = 5_000;
 /** Replicas that are still being told of a write get this long. */
 const stopGraceMs = 2_000;
-const seedRetryMs = { first: 200, max: 5_000 };
 
 /** What exists once the node has a place in the cluster. */
 interface Running {
   readonly deps: CoordinateDeps;
   readonly requests: Requests;
+  readonly feeds: ChangeFeeds;
   readonly stopListening: Stop;
 }
 
@@ -122,18 +133,26 @@ export class EverwriteNode implements NodeApi {
     const stopServing = this.#server.listen(transport);
     if (stored !== undefined) {
       await this.#run(returnToCluster(own, stored, wanted, random), "returned", stopServing);
-    } else if (this.#options.seeds.length === 0) {
+    } else if (this.#options.seeds.length === 0 && this.#options.mayFound !== false) {
       await this.#run(foundCluster(own, wanted, this.#ports), "founded", stopServing);
       telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
-      const { seed, roster: known } = await this.#askSeeds();
-      const connected = new Set([seed, ...[...transport.peers()].flatMap((peer) => (peer.connected ? [peer.id] : []))]);
-      const joined = joinCluster(own, known, wanted, { ...this.#ports, isUp: (node) => connected.has(node) });
-      await this.#run(joined.roster, "joined", stopServing);
-      await this.#running!.deps.exchange.with(seed);
-      telemetry.event({ kind: "joined", tokens: joined.tokens });
+      const { peer, roster } = await this.#findCluster();
+      await this.#run(joinCluster(own, roster, wanted, random), "joined", stopServing);
+      // Not needed for anything but speed: members exchange in the background anyway.
+      this.#tasks.run("exchange membership", () => this.#ready().deps.exchange.with(peer));
     }
     telemetry.event({ kind: "ready", id: transport.self });
+  }
+
+  #findCluster(): Promise<{ readonly peer: NodeId; readonly roster: Roster }> {
+    const { transport, telemetry } = this.#ports;
+    const waitFor = (what: string): void => {
+      this.#waitingFor = what;
+      telemetry.event({ kind: "waiting", for: what });
+    };
+    const deps = { transport, tasks: this.#tasks, config: this.#config, waitFor };
+    return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
   }
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
@@ -162,7 +181,7 @@ export class EverwriteNode implements NodeApi {
   }
 
   async list(bucket: string, options?: ListOptions): Promise<ListAnswer> {
-    return list(this.#ready().deps, bucket, options);
+    return this.#ready().requests.list(bucket, options);
   }
 
   watch(
@@ -170,8 +189,8 @@ export class EverwriteNode implements NodeApi {
     what: { readonly name: string } | { readonly prefix: string },
     signal: CancelSignal,
   ): AsyncIterable<WatchEvent> {
-    const { deps, requests } = this.#ready();
-    return watch({ ...deps, requests }, bucket, what, signal);
+    const { deps, requests, feeds } = this.#ready();
+    return watch({ ...deps, requests, feeds }, bucket, what, signal);
   }
 
   async status(): Promise<NodeStatus> {
@@ -213,44 +232,39 @@ export class EverwriteNode implements NodeApi {
     return this.#running;
   }
 
-  /** The first seed that answers, and what it knows. Waits as long as it takes, unless the seed refuses. */
-  async #askSeeds(): Promise<{ readonly seed: NodeId; readonly roster: Roster }> {
-    const { transport, telemetry } = this.#ports;
-    for (let retryMs = seedRetryMs.first; ; retryMs = Math.min(2 * retryMs, seedRetryMs.max)) {
-      const reasons: string[] = [];
-      for (const address of this.#options.seeds) {
-        if (this.#tasks.stopped) throw new StoreError("closed", "stopped before a seed answered");
-        try {
-          const seed = await transport.meet(address);
-          const roster = await fetchRoster(transport, seed, this.#options.cluster.name, this.#config.requestTimeoutMs);
-          return { seed, roster };
-        } catch (error: unknown) {
-          if (error instanceof StoreError && error.code === "bad-request") throw error;
-          reasons.push(`${address}: ${reasonOf(error)}`);
-        }
-      }
-      this.#waitingFor = `a seed to answer (${reasons.join("; ")})`;
-      telemetry.event({ kind: "waiting", for: this.#waitingFor });
-      await this.#tasks.sleep(retryMs);
-    }
-  }
-
   async #run(roster: Roster, origin: "founded" | "returned" | "joined", stopServing: Stop): Promise<void> {
-    const { clock, random, transport, telemetry } = this.#ports;
+    const { clock, random, transport } = this.#ports;
     const config = this.#config;
+    const admission = new Admission(clock, {
+      latencyThresholdMs: config.backgroundLatencyThresholdMs,
+      windowMs: config.backgroundWindowMs,
+      waitMaxMs: config.backgroundWaitMaxMs,
+    });
+    const telemetry = observed(this.#ports.telemetry, admission);
     const records = this.#records;
     const tasks = this.#tasks;
     const health = new Health({ transport, clock, telemetry }, config);
     const holdings = new Holdings(roster.cluster.partitions, random);
     const ownHoldings = roster.holdings.get(transport.self);
-    const cluster = new Cluster({ self: transport.self, records, holdings, health, random, telemetry }, roster);
+    const clusterDeps = { self: transport.self, records, holdings, health, clock, random, telemetry };
+    const cluster = new Cluster(clusterDeps, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
     if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
+    if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
-    const isConfirmed = cluster.isConfirmed.bind(cluster);
-    const replica = new Replica({ records, holdings, clock, hybridClock, random, telemetry, isConfirmed }, config);
+    const replicaDeps = {
+      records,
+      holdings,
+      clock,
+      hybridClock,
+      random,
+      telemetry,
+      owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
+      isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
+    };
+    const replica = new Replica(replicaDeps, config);
     await replica.open();
-    const exchange = new Exchange({ transport, clock, cluster }, { timeoutMs: config.requestTimeoutMs });
+    const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
       cluster,
@@ -267,19 +281,32 @@ export class EverwriteNode implements NodeApi {
     };
     const requests = new Requests(deps);
     cluster.claimOwned(origin === "founded" ? "complete" : "filling");
-    cluster.publishHoldings();
     await cluster.save();
 
     exchange.serve(this.#server);
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
     const stopMembership = keepMembership({ ...deps }, config);
-    keepFilled({ ...deps, holdings });
+    if (cluster.ring.host(transport.self) === undefined || origin === "joined") takeShare(deps);
+    keepFilled({ ...deps, holdings, admission });
+    tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
+    const stopHints = deliverHints({ ...deps, admission });
     tasks.run("count keys", () => replica.keys.countAll(() => tasks.stopped));
     const stopListening = (): void => {
       stopMembership();
+      stopHints();
       stopServing();
     };
-    this.#running = { deps, requests, stopListening };
+    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), stopListening };
   }
+}
+
+/** Background work yields to what clients wait for. */
+function observed(telemetry: Telemetry, admission: Admission): Telemetry {
+  return {
+    event(event) {
+      if (event.kind === "request") admission.observe(event.ms);
+      telemetry.event(event);
+    },
+  };
 }

@@ -52,7 +52,7 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
   const oldestAtMs = Math.min(...hints.filter(({ count }) => count > 0).map((hint) => hint.oldestAtMs));
   return {
     ...own,
-    ready: cluster.inContact,
+    ready: cluster.inContact && cluster.ring.host(id) !== undefined,
     notices: noticesOf(cluster, own.storage),
     n: cluster.roster.cluster.n,
     members: memberViews(cluster),
@@ -102,6 +102,7 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"]): string[] {
   if (hosts < roster.cluster.n) {
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
+  if (ring.host(cluster.self) === undefined) notices.push("waiting for its share of the ring: partitions are filling");
   if (!cluster.inContact) notices.push("no other member has answered since the start");
   const away = ring.hosts.filter(({ id }) => !health.isUp(id)).map(({ id }) => id);
   if (away.length > 0) notices.push(`${away.length} of ${hosts} hosts do not answer: ${away.join(", ")}`);

@@ -62,6 +62,12 @@ export class Tasks {
     return stop;
   }
 
+  /** Calls `run` when the node stops, unless taken back before. */
+  onStop(run: () => void): Stop {
+    this.#wakes.add(run);
+    return () => this.#wakes.delete(run);
+  }
+
   /** Ends early when the node stops. */
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {

@@ -68,6 +68,12 @@ function errorJson(error: unknown): object {
 
 /** What is not an expected failure is a bug, and its stack is what one needs to report it. */
 function errorText(error: unknown): string {
-  if (error instanceof StoreError || error instanceof CliError) return error.message;
+  if (error instanceof StoreError || error instanceof CliError || isOfTheMachine(error)) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
+/** What a host may find when it starts: a directory in use, a damaged key, a taken port, a file that it may not read. */
+function isOfTheMachine(error: unknown): error is Error {
+  if (!(error instanceof Error)) return false;
+  return ["StorageError", "IdentityError", "ListenError"].includes(error.name) || "syscall" in error;
 }

@@ -14,6 +14,7 @@ import { createHttpServer } from "./http/server.ts";
 import { loadIdentity } from "./identity-file.ts";
 import { nodeLibp2p } from "./libp2p-node.ts";
 import { createLog, logTelemetry } from "./log.ts";
+import { MembershipMark } from "./membership-mark.ts";
 import { metricsTelemetry } from "./metrics.ts";
 import type { HostOptions } from "./options.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
@@ -36,7 +37,11 @@ export interface RunningHost {
 export async function startHost(options: HostOptions): Promise<RunningHost> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
-    for (let last = stops.pop(); last !== undefined; last = stops.pop()) await last();
+    const failures: unknown[] = [];
+    for (let last = stops.pop(); last !== undefined; last = stops.pop()) {
+      await last().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw new AggregateError(failures, "some parts did not stop cleanly");
   };
   try {
     return await start(options, stops, stop);
@@ -56,10 +61,15 @@ async function start(
   const telemetry = both(logTelemetry(log), metrics.telemetry);
   await mkdir(options.data, { recursive: true, mode: 0o700 });
   const warn = (text: string): void => log.warn(text);
-  const privateKey = await loadIdentity(options.identity ?? join(options.data, "identity.key"), warn);
+  const identityFile = options.identity ?? join(options.data, "identity.key");
+  const privateKey = await loadIdentity(identityFile, warn);
+  const membership = new MembershipMark(identityFile);
 
   const storage = await openClassicStorage({ directory: join(options.data, "store") });
   stops.push(() => storage.close());
+  if (storage.droppedLogBytes > 0) {
+    log.error(`the storage lost ${storage.droppedLogBytes} damaged bytes of its log: every partition is filled anew`);
+  }
   const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce });
   stops.push(async () => libp2p.stop());
   const transport = libp2pTransport({
@@ -80,8 +90,10 @@ async function start(
   const node = new EverwriteNode(ports, {
     cluster: { name, admission, ...(partitions === null ? {} : { partitions }), ...(n === null ? {} : { n }) },
     seeds,
+    mayFound: storage.setAsideAs === undefined && !(await membership.isMemberOf(name)),
     config: { r, w, durability },
     setAside: storage.setAsideAs === undefined ? [] : [storage.setAsideAs],
+    recordsMissing: storage.droppedLogBytes > 0,
   });
   stops.push(() => node.stop());
   const http = createHttpServer({
@@ -95,7 +107,9 @@ async function start(
 
   const addresses = libp2p.getMultiaddrs().map(String);
   const { zone, deviceGroup, capacity } = options;
-  const ready = node.start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl });
+  const ready = node
+    .start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl })
+    .then(() => membership.note(name));
   return { node, id: transport.self, httpUrl, addresses, ready, stop };
 }
 

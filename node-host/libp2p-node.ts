@@ -70,10 +70,11 @@ export async function nodeLibp2p(options: NodeLibp2pOptions = {}): Promise<Libp2
   return libp2p;
 }
 
-/** libp2p's message spreads over lines and advises on its own options; the reasons are in the part after that. */
+/** libp2p's message spreads over lines, advises on its own options and holds stacks; the reasons are what is left. */
 function oneLine(text: string): string {
   return text
     .replace(/^.*NO_FATAL:/s, "")
+    .replaceAll(/\n\s+at .*/g, "")
     .replaceAll(/\s+/g, " ")
     .trim();
 }

@@ -60,6 +60,7 @@ function levelOf(event: StoreEvent): Level {
     case "ring-changed":
     case "peer":
     case "filled":
+    case "hints-delivered":
       return "info";
   }
 }
@@ -95,6 +96,8 @@ export function describe(event: StoreEvent): string {
       return `${event.problem} peer ${event.id}: ${event.reason}`;
     case "replica-failed":
       return `${event.id} did not answer as a replica: ${event.reason}`;
+    case "hints-delivered":
+      return `delivered ${event.count} hints to ${event.to} in ${Math.round(event.ms)} ms`;
     case "hint-stored":
       return `${event.at} took a write for ${event.for}`;
     case "value-large":

@@ -7,19 +7,21 @@
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { hasBit } from "../bytes/bitmap.ts";
 import { parseKey } from "../bytes/key.ts";
 import type { NodeConfig } from "../config.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
 import type { Clock, Transport } from "../ports.ts";
-import type { Completeness } from "../quorum/holders.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { Admission } from "./admission.ts";
 
 export interface FillDeps {
+  readonly admission: Admission;
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly holdings: Holdings;
@@ -36,12 +38,14 @@ const scanTimeoutMs = 10_000;
 
 /** Fills whatever needs it, again and again: members come and go while it runs. */
 export function keepFilled(deps: FillDeps): void {
-  deps.tasks.every("fill partitions", pauseMs, () => fillAll(deps));
+  deps.tasks.every("fill partitions", pauseMs, async () => {
+    deps.cluster.retireFormerHoldings();
+    await fillAll(deps);
+  });
 }
 
 async function fillAll(deps: FillDeps): Promise<void> {
   const { cluster, holdings, clock, telemetry, config } = deps;
-  cluster.claimOwned("filling");
   const waiting = cluster.ring.ownedBy(cluster.self).filter((partition) => holdings.get(partition) === "filling");
   if (waiting.length === 0 || !cluster.inContact) return;
   const startedMs = clock.now();
@@ -66,64 +70,77 @@ async function fillAll(deps: FillDeps): Promise<void> {
   telemetry.event({ kind: "filled", partitions: done.partitions, keys: done.keys, ms: clock.now() - startedMs });
 }
 
-/** Undefined: not possible now, because somebody who must be asked is away. */
+/** Undefined: not possible now, because somebody who must be asked is away, or not complete after all. */
 async function fillPartition(
   deps: FillDeps,
   partition: PartitionIndex,
 ): Promise<{ readonly keys: number; readonly lost: boolean } | undefined> {
-  const { cluster } = deps;
-  const view = cluster.partitionView(partition);
-  const sources = sourcesOf(view.holders, view.owners, cluster);
-  const ringBefore = cluster.ring.fingerprint;
+  const { cluster, telemetry } = deps;
+  const ring = cluster.ring.fingerprint;
+  const sources = sourcesOf(cluster, partition);
+  const mayMissOne = sources.complete.length > Math.max(1, cluster.ring.n - 1) ? 1 : 0;
+  const away = sources.all.filter((node) => !cluster.health.isUp(node));
+  // Looked at before anything is copied: a fill that cannot end must not copy everything again and again.
+  if (away.length > mayMissOne || !hasMetOwners(cluster, partition)) return undefined;
   let keys = 0;
-  let completeCopied = 0;
-  const failed: NodeId[] = [];
-  for (const source of sources.nodes) {
+  let missed = away.length;
+  for (const source of sources.all) {
+    if (away.includes(source)) continue;
     try {
-      keys += await copyFrom(deps, partition, source);
-      completeCopied += 1;
+      const copied = await copyFrom(deps, partition, source);
+      keys += copied.keys;
+      if (!copied.isComplete && sources.complete.includes(source)) missed += 1;
     } catch (error: unknown) {
-      deps.telemetry.event({ kind: "replica-failed", id: source, reason: reasonOf(error) });
-      failed.push(source);
+      telemetry.event({ kind: "replica-failed", id: source, reason: reasonOf(error) });
+      missed += 1;
     }
   }
-  const mayMissOne = sources.kind === "complete" && completeCopied >= cluster.ring.n - 1;
-  if (failed.length > (mayMissOne ? 1 : 0)) return undefined;
-  if (!metOwners(cluster, view.owners)) return undefined;
   // A ring that changed meanwhile may have given the partition other holders: begin again with those.
-  if (cluster.ring.fingerprint !== ringBefore) return undefined;
-  return { keys, lost: sources.kind === "lost" };
+  if (missed > mayMissOne || cluster.ring.fingerprint !== ring) return undefined;
+  return { keys, lost: sources.complete.length === 0 };
 }
 
-interface Sources {
-  /** `lost`: nobody, up or away, claims to be complete; the owners complete it among themselves. */
-  readonly kind: "complete" | "all" | "lost";
-  readonly nodes: readonly NodeId[];
-}
-
-function sourcesOf(holders: ReadonlyMap<NodeId, Completeness>, owners: readonly NodeId[], cluster: Cluster): Sources {
+/** Whom to copy from: the complete holders, where there are enough; else everybody who holds anything. */
+function sourcesOf(
+  cluster: Cluster,
+  partition: PartitionIndex,
+): { readonly all: readonly NodeId[]; readonly complete: readonly NodeId[] } {
+  const { ring, self, roster } = cluster;
+  const { owners, holders } = cluster.partitionView(partition);
   const states = new Map(holders);
   for (const owner of owners) if (!states.has(owner)) states.set(owner, "complete"); // not heard of: counts as complete
-  states.delete(cluster.self);
+  states.delete(self);
   const nodes = [...states.keys()];
   const complete = nodes.filter((node) => states.get(node) === "complete");
-  if (complete.length === 0) return { kind: "lost", nodes };
-  return complete.length >= cluster.ring.n - 1 ? { kind: "complete", nodes: complete } : { kind: "all", nodes };
+  if (complete.length >= Math.max(1, ring.n - 1)) return { all: complete, complete };
+  if (complete.length > 0) return { all: nodes, complete };
+  // Nobody, up or away, claims to be complete: the owners complete it among themselves, and from whatever is left.
+  const former = [...roster.holdings.values()].filter(
+    ({ id, former: bits }) => id !== self && cluster.isMember(id) && hasBit(bits, partition) && !nodes.includes(id),
+  );
+  return { all: [...nodes, ...former.map(({ id }) => id)], complete };
 }
 
-/** Membership was merged with every other owner but at most one that is away. */
-function metOwners(cluster: Cluster, owners: readonly NodeId[]): boolean {
-  const others = owners.filter((owner) => owner !== cluster.self);
-  const unmet = others.filter((owner) => cluster.lastExchangeMs(owner) === undefined);
+/** Membership was merged, on this ring, with every other owner but at most one that is away. */
+function hasMetOwners(cluster: Cluster, partition: PartitionIndex): boolean {
+  const { fingerprint } = cluster.ring;
+  const others = cluster.ring.owners(partition).filter((owner) => owner !== cluster.self);
+  const unmet = others.filter((owner) => cluster.lastExchange(owner)?.ring !== fingerprint);
   return unmet.length === 0 || (unmet.length === 1 && others.length > 1 && !cluster.health.isUp(unmet[0]!));
 }
 
-/** @returns how many keys the source had */
-async function copyFrom(deps: FillDeps, partition: PartitionIndex, source: NodeId): Promise<number> {
-  const { cluster, exchange, replica, transport, config } = deps;
+/** How many keys the source had, and whether it says that they are all there are. */
+async function copyFrom(
+  deps: FillDeps,
+  partition: PartitionIndex,
+  source: NodeId,
+): Promise<{ readonly keys: number; readonly isComplete: boolean }> {
+  const { admission, cluster, exchange, replica, transport, config } = deps;
   let keys = 0;
+  let isComplete = true;
   let after: Uint8Array | undefined;
   do {
+    await admission.turn();
     const request = {
       view: exchange.view(),
       partition,
@@ -132,10 +149,12 @@ async function copyFrom(deps: FillDeps, partition: PartitionIndex, source: NodeI
     };
     const page = await call(transport, source, methods.scan, request, scanTimeoutMs);
     await Promise.all(
-      page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
+      // Copied, for a row that is kept in memory must not keep the whole page there.
+      page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
     );
     keys += page.rows.length;
+    isComplete &&= page.state === "complete";
     after = page.next;
   } while (after !== undefined);
-  return keys;
+  return { keys, isComplete };
 }

@@ -70,7 +70,8 @@ export const nothingSeen: Coverage = { vector: [], stamp: STAMP_ZERO, kinds: [] 
 
 /** Everything that either knows. */
 export function merge(a: Versioned, b: Versioned): Versioned {
-  if (a === b) return a;
+  if (a === b || b.vector.length === 0) return a;
+  if (a.vector.length === 0) return b;
   const vector = joinVectors(a.vector, b.vector);
   const values = mergeValues(a, b);
   return vector === a.vector && values === a.values ? a : { vector, values };

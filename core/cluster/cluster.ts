@@ -10,7 +10,8 @@ import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom 
 import type { MemberRecord } from "../membership/member.ts";
 import { isOnRing, mergeRoster, type Roster, type RosterPart, ringMembers } from "../membership/roster.ts";
 import { Ring } from "../placement/ring.ts";
-import type { Random } from "../ports.ts";
+import { allPartitions } from "../placement/partition.ts";
+import type { Clock, Random } from "../ports.ts";
 import type { Completeness, PartitionView } from "../quorum/holders.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
@@ -23,10 +24,13 @@ export interface ClusterDeps {
   readonly records: RecordStore;
   readonly holdings: Holdings;
   readonly health: Health;
+  readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
 }
 
+/** After this long whoever can be reached at all has been dialled. */
+const firstDialsMs = 1_000;
 const rosterRow = encodeUtf8("roster");
 
 /** The roster of an earlier run, or undefined when the directory never belonged to a cluster. */
@@ -43,7 +47,9 @@ export class Cluster {
   #roster: Roster;
   #ring: Ring;
   #digest: Uint8Array | undefined;
-  readonly #exchanged = new Map<NodeId, number>();
+  /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
+  readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
+  readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
   #views: (PartitionView | undefined)[] = [];
@@ -55,6 +61,7 @@ export class Cluster {
     this.#deps = deps;
     this.self = deps.self;
     this.health = deps.health;
+    this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
   }
@@ -136,14 +143,33 @@ export class Cluster {
     this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) });
   }
 
-  /** Partitions that the ring gives to this node and that it does not hold at all: from now on it fills them. */
-  claimOwned(as: "filling" | "complete"): number {
-    let claimed = 0;
+  /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
+  claimOwned(as: "filling" | "complete"): void {
+    const { holdings } = this.#deps;
     for (const partition of this.#ring.ownedBy(this.self)) {
-      if (this.#deps.holdings.get(partition) === "none" && this.#deps.holdings.set(partition, as)) claimed += 1;
+      const holding = holdings.get(partition);
+      if (holding === "none" || holding === "former") holdings.set(partition, as);
     }
-    if (claimed > 0) this.publishHoldings();
-    return claimed;
+    this.publishHoldings();
+  }
+
+  /**
+   * A former owner stays a complete holder until every owner is one; then it gets no writes any more, and counts nowhere.
+   * True when that happened to a partition.
+   */
+  retireFormerHoldings(): boolean {
+    const { holdings } = this.#deps;
+    let retired = false;
+    for (const partition of allPartitions(this.#ring.partitions)) {
+      if (holdings.get(partition) !== "complete") continue;
+      const owners = this.#ring.owners(partition);
+      if (owners.includes(this.self) || owners.length === 0) continue;
+      const saysComplete = (owner: NodeId): boolean =>
+        hasBit(this.#roster.holdings.get(owner)?.complete ?? new Uint8Array(0), partition);
+      if (owners.every(saysComplete)) retired = holdings.set(partition, "former") || retired;
+    }
+    if (retired) this.publishHoldings();
+    return retired;
   }
 
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */
@@ -161,17 +187,18 @@ export class Cluster {
     return { owners: this.#ring.owners(partition), holders };
   }
 
-  exchangedWith(peer: NodeId, nowMs: number): void {
-    this.#exchanged.set(peer, nowMs);
+  exchangedWith(peer: NodeId): void {
+    this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint });
   }
 
-  lastExchangeMs(peer: NodeId): number | undefined {
+  /** When membership was last exchanged with a peer since the start, and the ring's fingerprint after that. */
+  lastExchange(peer: NodeId): { readonly atMs: number; readonly ring: string } | undefined {
     return this.#exchanged.get(peer);
   }
 
   /**
    * After any start an owner is not sure of the ring until it has exchanged membership with one co-owner
-   * and with every one that it can reach.
+   * and with every one that it can reach; who can be reached is known once each was dialled.
    */
   isConfirmed(partition: PartitionIndex): boolean {
     if (this.#confirmed.has(partition)) return true;
@@ -183,9 +210,10 @@ export class Cluster {
   #hasMetOwners(partition: PartitionIndex): boolean {
     const others = this.#ring.owners(partition).filter((owner) => owner !== this.self);
     if (others.length === 0) return true;
+    const hasDialled = this.#deps.clock.now() - this.#startedMs >= firstDialsMs;
     return (
       others.some((owner) => this.#exchanged.has(owner)) &&
-      others.every((owner) => this.#exchanged.has(owner) || !this.health.isUp(owner))
+      others.every((owner) => this.#exchanged.has(owner) || (hasDialled && !this.health.isUp(owner)))
     );
   }
 
@@ -199,11 +227,7 @@ export class Cluster {
       kind: "old-data",
       reason: `a peer knows incarnation ${remembered.incarnation} of this host, its data directory does not: refilling every partition`,
     });
-    for (let p = 0; p < this.#ring.partitions; p++) {
-      if (this.#deps.holdings.get(p as PartitionIndex) === "complete") {
-        this.#deps.holdings.set(p as PartitionIndex, "filling");
-      }
-    }
+    this.#deps.holdings.refillAll();
     this.amend({ mark: toHex(this.#deps.random.bytes(16)), status: "up" });
     this.publishHoldings();
   }
@@ -216,8 +240,25 @@ export class Cluster {
     this.#views = [];
     this.#dirty = true;
     const moved = roster.members !== before.members || roster.assignment !== before.assignment;
-    if (moved) this.#ring = ringOf(roster);
+    if (moved) this.#turnTo(ringOf(roster));
     for (const listener of this.#listeners) listener();
+  }
+
+  /** What this node owns newly it fills from this moment on, whatever it still holds from earlier: it missed writes. */
+  #turnTo(ring: Ring): void {
+    const before = this.#ring;
+    const { holdings } = this.#deps;
+    this.#ring = ring;
+    if (ring.fingerprint === before.fingerprint) return;
+    let changed = false;
+    for (const partition of allPartitions(ring.partitions)) {
+      const owned = before.owners(partition).includes(this.self);
+      const owns = ring.owners(partition).includes(this.self);
+      if (owns && !owned) changed = holdings.set(partition, "filling") || changed;
+      if (owned && !owns && holdings.get(partition) === "filling")
+        changed = holdings.set(partition, "former") || changed;
+    }
+    if (changed) this.publishHoldings();
   }
 
   async #write(): Promise<void> {

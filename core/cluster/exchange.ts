@@ -14,14 +14,13 @@ import {
   summarize,
 } from "../membership/exchange.ts";
 import type { Roster } from "../membership/roster.ts";
-import type { Clock, Transport } from "../ports.ts";
+import type { Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/messages.ts";
 import type { Cluster } from "./cluster.ts";
 
 export interface ExchangeDeps {
   readonly transport: Transport;
-  readonly clock: Clock;
   readonly cluster: Cluster;
 }
 
@@ -90,7 +89,7 @@ export class Exchange {
       const second = await call(transport, peer, methods.exchange, request, this.#timeoutMs);
       if (second.part) this.#merge(second.part);
     }
-    cluster.exchangedWith(peer, this.#deps.clock.now());
+    cluster.exchangedWith(peer);
   }
 
   async #answer(
@@ -108,10 +107,10 @@ export class Exchange {
     if (request.summary) {
       const part = lackingIn(request.summary, cluster.roster);
       // The asker merges this answer, so from here on both have seen each other's roster.
-      cluster.exchangedWith(from, this.#deps.clock.now());
+      cluster.exchangedWith(from);
       return { same, part: rosterMessage(cluster.roster, part) };
     }
-    if (same) cluster.exchangedWith(from, this.#deps.clock.now());
+    if (same) cluster.exchangedWith(from);
     return same ? { same } : { same, summary: summarize(cluster.roster) };
   }
 

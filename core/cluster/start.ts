@@ -7,9 +7,8 @@ import { type ClusterParameters, clusterDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord } from "../membership/member.ts";
-import { emptyRoster, isOnRing, mergeRoster, type Roster, ringMembers } from "../membership/roster.ts";
+import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
-import { applyPlan, planJoin } from "../placement/plan.ts";
 import type { Clock, Random } from "../ports.ts";
 import { checkSameParameters } from "./exchange.ts";
 
@@ -62,35 +61,17 @@ export function returnToCluster(own: OwnDescription, stored: Roster, wanted: Wan
 }
 
 /**
- * A node without data, and what a seed told it: a new member takes its share of the tokens;
+ * A node without data, and what a seed told it: a new member, which takes its share of the tokens next (`takeShare`);
  * one that the cluster knows (its disk was lost) is a member already and only fills.
  */
-export function joinCluster(
-  own: OwnDescription,
-  known: Roster,
-  wanted: WantedParameters,
-  means: Means & { readonly isUp: (node: NodeId) => boolean },
-): { readonly roster: Roster; readonly tokens: number } {
+export function joinCluster(own: OwnDescription, known: Roster, wanted: WantedParameters, random: Random): Roster {
   checkSameParameters(known.cluster, wanted);
   const former = known.members.get(own.id);
-  if (former !== undefined && isOnRing(former.status)) {
-    const record = ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, means.random);
-    return { roster: mergeRoster(known, { members: new Map([[own.id, record]]) }), tokens: 0 };
-  }
-  const record = ownRecord(own, { life: (former?.life ?? 0) + 1, incarnation: 1 }, means.random);
-  const joined = mergeRoster(known, { members: new Map([[own.id, record]]) });
-  const unreachable = new Set(ringMembers(known).flatMap(({ id }) => (means.isUp(id) ? [] : [id])));
-  const placement = { n: known.cluster.n, members: ringMembers(joined), assignment: known.assignment };
-  const plan = planJoin(placement, own.id, { unreachable });
-  const change = {
-    by: own.id,
-    atMs: means.clock.wallTime(),
-    verb: "join" as const,
-    subject: own.id,
-    tokens: plan.changes.length,
-  };
-  const roster = mergeRoster(joined, { assignment: applyPlan(known.assignment, plan), changes: [change] });
-  return { roster, tokens: plan.changes.length };
+  const isMember = former !== undefined && isOnRing(former.status);
+  const version = isMember
+    ? { life: former.life, incarnation: former.incarnation + 1 }
+    : { life: (former?.life ?? 0) + 1, incarnation: 1 };
+  return mergeRoster(known, { members: new Map([[own.id, ownRecord(own, version, random)]]) });
 }
 
 function ownRecord(

@@ -78,7 +78,7 @@ export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): Pee
   const now = clock.now();
   const state = cluster.health.state(id);
   const connected = cluster.health.connected.has(id);
-  const exchangedMs = cluster.lastExchangeMs(id);
+  const exchanged = cluster.lastExchange(id);
   return {
     id,
     member: cluster.isMember(id),
@@ -87,7 +87,13 @@ export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): Pee
     ...(state?.rttMs === undefined ? {} : { rttMs: state.rttMs }),
     ...(state?.rttP95Ms === undefined ? {} : { rttP95Ms: state.rttP95Ms }),
     ...(state?.lastHeardMs === undefined ? {} : { lastHeardAgoMs: now - state.lastHeardMs }),
-    ...(exchangedMs === undefined ? {} : { lastExchangeAgoMs: now - exchangedMs }),
+    ...(exchanged === undefined
+      ? {}
+      : {
+          lastExchangeAgoMs: now - exchanged.atMs,
+          ring: exchanged.ring,
+          agrees: exchanged.ring === cluster.ring.fingerprint,
+        }),
     verdict: verdictOf(),
   };
 
@@ -99,6 +105,6 @@ export function explainPeer({ cluster, clock }: CoordinateDeps, id: NodeId): Pee
     if (!connected) return `no connection; redialling ${member.addresses.join(", ") || "(it announced no address)"}`;
     if (cluster.health.suspects.has(id))
       return "connected, but it leaves requests unanswered: routed around, probed every second";
-    return exchangedMs === undefined ? "connected; membership not exchanged yet" : "in use";
+    return exchanged === undefined ? "connected; membership not exchanged yet" : "in use";
   }
 }

@@ -12,6 +12,8 @@ import { writeAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import type { WriteIntent } from "./write.ts";
 
+const answerMarginMs = 250;
+
 /** Owners other than this node that are up, those first that answered fastest lately. */
 export function reachableOwners({ cluster }: CoordinateDeps, located: LocatedKey): NodeId[] {
   const others = cluster.ring.owners(located.partition).filter((node) => node !== cluster.self);
@@ -23,16 +25,21 @@ export async function forwardWrite(
   located: LocatedKey,
   intent: WriteIntent,
 ): Promise<WriteAnswer> {
+  const { clock, transport } = deps;
+  const deadlineMs = clock.now() + intent.timeoutMs;
   const tried = new Set<NodeId>();
   let refusal: unknown;
-  for (;;) {
+  while (clock.now() < deadlineMs) {
     // Looked up anew each time: a refusal may come with news of the ring.
     const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
     if (owner === undefined) break;
     tried.add(owner);
     try {
-      const request = requestOf(deps, located, intent);
-      return writeAnswerOf(await call(deps.transport, owner, methods.write, request, intent.timeoutMs));
+      const leftMs = deadlineMs - clock.now();
+      // The owner gives up first, so that its answer (which quorum was missed) is still heard here.
+      const timeoutMs = Math.max(1, Math.floor(leftMs - Math.min(leftMs / 10, answerMarginMs)));
+      const request = requestOf(deps, located, { ...intent, timeoutMs });
+      return writeAnswerOf(await call(transport, owner, methods.write, request, leftMs));
     } catch (error: unknown) {
       if (!mintedNothing(error)) throw outcomeUnknown(owner, error);
       refusal = error;

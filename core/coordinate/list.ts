@@ -28,7 +28,12 @@ const limitMax = 10_000;
 const rowsPerAnswerMax = 50_000;
 const rowsPerPage = 2_000;
 
-export async function list(deps: CoordinateDeps, bucket: string, options: ListOptions = {}): Promise<ListAnswer> {
+/** @throws StoreError `quorum-not-met` when too few complete replicas of some partition answered, or not in time */
+export async function list(
+  deps: CoordinateDeps,
+  bucket: string,
+  options: ListOptions & { readonly timeoutMs: number },
+): Promise<ListAnswer> {
   const limit = options.limit ?? limitDefault;
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
     throw new StoreError("bad-request", `limit must be a whole number of 1 to ${limitMax}, not ${limit}`);
@@ -36,11 +41,16 @@ export async function list(deps: CoordinateDeps, bucket: string, options: ListOp
   const prefix = options.prefix ?? "";
   makeKey(bucket, `${prefix}x`); // only to check both
   const { partitions } = deps.cluster.ring;
-  const deadlineMs = deps.clock.now() + (options.timeoutMs ?? deps.config.requestTimeoutMaxMs);
+  const deadlineMs = deps.clock.now() + options.timeoutMs;
   const keys: string[] = [];
   let after = options.after === undefined ? undefined : locate(makeKey(bucket, options.after), partitions).row;
   for (;;) {
-    if (deps.clock.now() > deadlineMs) throw new StoreError("quorum-not-met", "listing took longer than allowed");
+    if (deps.clock.now() > deadlineMs) {
+      throw new StoreError(
+        "quorum-not-met",
+        `listing took longer than ${options.timeoutMs} ms: ask for fewer, or allow more`,
+      );
+    }
     const request = { bucket, prefix, limit: limit - keys.length + 1, ...(after === undefined ? {} : { after }) };
     const { listed, through } = await scatter(deps, request);
     for (const replicas of listed) {

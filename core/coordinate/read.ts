@@ -6,12 +6,15 @@ import { clockDigest } from "../causality/clock.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { QuorumSpec } from "../config.ts";
+import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
+import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
+import type { Copy } from "../replica/replica.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
@@ -27,6 +30,8 @@ export interface ReadRequest {
 export interface ReadState {
   readonly state: Versioned;
   readonly degraded: boolean;
+  /** Complete copies beside this node's own that it was merged from. */
+  readonly completeOthers: number;
 }
 
 /** The ring may change under a read; after this many tries the answer counts as it is. */
@@ -41,10 +46,14 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
   const deadlineMs = clock.now() + request.timeoutMs;
   for (let tries = 1; ; tries++) {
     const ring = cluster.ring.fingerprint;
-    const { outcome, state, replied } = await new Reading(deps, located, { ...request, r, deadlineMs }).run();
+    const { outcome, state, replied, completeOthers } = await new Reading(deps, located, {
+      ...request,
+      r,
+      deadlineMs,
+    }).run();
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    if (outcome.kind === "met") return { state, degraded: false };
-    if (outcome.kind === "degraded" && state.values.length > 0) return { state, degraded: true };
+    if (outcome.kind === "met") return { state, degraded: false, completeOthers };
+    if (outcome.kind === "degraded" && state.values.length > 0) return { state, degraded: true, completeOthers };
     const got = outcome.kind === "failed" ? outcome.got : replied.length;
     throw new StoreError("quorum-not-met", unmetText(located, { r, got, outcome, timeoutMs: request.timeoutMs }), {
       needed: r,
@@ -73,9 +82,10 @@ interface Result {
   readonly outcome: ReadOutcome;
   readonly state: Versioned;
   readonly replied: readonly NodeId[];
+  readonly completeOthers: number;
 }
 
-/** One round of asking. Lives on after the answer until all that were asked have answered, then repairs. */
+/** One round of asking. Lives on after the answer until all that were asked have answered, then repairs, once. */
 class Reading {
   readonly #deps: CoordinateDeps;
   readonly #located: LocatedKey;
@@ -89,9 +99,10 @@ class Reading {
   #waiting = 0;
   #state: Versioned = nothing;
   #digest: Uint8Array | undefined;
-  #settle: (result: Result) => void = () => {};
-  #settled = false;
-  #stopTimers: () => void = () => {};
+  #answer: (result: Result) => void = () => {};
+  #answered = false;
+  #repaired = false;
+  #stopTimers: Stop = () => {};
 
   constructor(
     deps: CoordinateDeps,
@@ -109,28 +120,28 @@ class Reading {
 
   async run(): Promise<Result> {
     const done = new Promise<Result>((resolve) => {
-      this.#settle = resolve;
+      this.#answer = resolve;
     });
     await this.#readHere();
-    this.#checkOutcome();
-    if (!this.#settled || this.#asksAll) this.#askFirst();
+    this.#askAtOnce();
+    this.#proceed();
+    if (!this.#answered) this.#startTimers();
     return done;
   }
 
   /** Own copy first, then the owners that answer fastest, then other complete holders, then stand-ins. */
   #candidatesInOrder(): NodeId[] {
-    const { cluster } = this.#deps;
-    const { ring, self, health } = cluster;
+    const { ring, self, health } = this.#deps.cluster;
+    const { owners } = this.#view;
     const isOther = (node: NodeId): boolean => node !== self && health.isUp(node);
-    const owners = health.byRoundTrip(this.#view.owners.filter(isOther));
+    const ownersUp = health.byRoundTrip(owners.filter(isOther));
     const former = this.#ownerFilling()
-      ? [...this.#view.holders.keys()].filter((node) => isOther(node) && !this.#view.owners.includes(node))
+      ? [...this.#view.holders.keys()].filter((node) => isOther(node) && !owners.includes(node))
       : [];
-    const missing = this.#view.owners.length - owners.length - (this.#view.owners.includes(self) ? 1 : 0);
-    if (missing === 0) return [...owners, ...former];
-    const walk = ring.walk(this.#located.partition).slice(this.#view.owners.length);
-    const standIns = walk.filter((node) => isOther(node) && !former.includes(node));
-    return [...owners, ...former, ...standIns];
+    const missing = owners.length - ownersUp.length - (owners.includes(self) ? 1 : 0);
+    if (missing === 0) return [...ownersUp, ...former];
+    const standIns = ring.walk(this.#located.partition).slice(owners.length);
+    return [...ownersUp, ...former, ...standIns.filter((node) => isOther(node) && !former.includes(node))];
   }
 
   #ownerFilling(): boolean {
@@ -139,28 +150,46 @@ class Reading {
 
   async #readHere(): Promise<void> {
     const { cluster, replica } = this.#deps;
-    const copy = await replica.read(this.#located);
+    let copy: Copy;
+    try {
+      copy = await replica.read(this.#located);
+    } catch (error: unknown) {
+      // A disk that cannot be read is one replica fewer, not a failed request.
+      this.#deps.telemetry.event({ kind: "replica-failed", id: cluster.self, reason: reasonOf(error) });
+      return;
+    }
     if (copy.role === "none") return;
-    this.#tally.ask(cluster.self);
     this.#take(cluster.self, copy.role, { state: copy.held.state, digest: copy.held.digest });
   }
 
   /** As few as can suffice; all of them for a share of the reads, so that rarely read replicas are mended too. */
-  #askFirst(): void {
+  #askAtOnce(): void {
+    const isWide = this.#asksAll || this.#ownerFilling();
+    const count = isWide ? this.#candidates.length : this.#request.r - this.#replies.size;
+    for (let i = 0; i < count; i++) this.#askNext();
+  }
+
+  /** Goes as far as what is known allows: waits, asks one more, answers, repairs. Called after every change. */
+  #proceed(): void {
+    while (!this.#answered) {
+      const outcome = this.#tally.outcome();
+      if (outcome.kind === "pending") return;
+      if (outcome.kind !== "met" && this.#askNext()) continue;
+      if (this.#request.all === true && this.#waiting > 0) return;
+      this.#finish(outcome);
+    }
+    if (this.#waiting === 0) this.#repair();
+  }
+
+  #startTimers(): void {
     const { clock, config, cluster } = this.#deps;
-    const missing =
-      this.#asksAll || this.#ownerFilling() ? this.#candidates.length : this.#request.r - this.#replies.size;
-    for (let i = 0; i < Math.max(missing, 1); i++) this.#askNext();
-    this.#checkOutcome();
-    if (this.#settled) return;
-    const [slowest] = this.#view.owners.filter((owner) => owner !== cluster.self);
-    const p95 = slowest === undefined ? 0 : (cluster.health.state(slowest)?.rttP95Ms ?? 0);
-    const stopSpeculation = clock.after(Math.max(p95, config.speculativeDelayMinMs), () => this.#speculate());
-    const stopDeadline = clock.after(Math.max(0, this.#request.deadlineMs - clock.now()), () => this.#expire());
-    this.#stopTimers = () => {
-      stopSpeculation();
-      stopDeadline();
-    };
+    const [first] = this.#view.owners.filter((owner) => owner !== cluster.self);
+    const p95 = first === undefined ? 0 : (cluster.health.state(first)?.rttP95Ms ?? 0);
+    const stops = [
+      clock.after(Math.max(p95, config.speculativeDelayMinMs), () => this.#speculate()),
+      clock.after(Math.max(0, this.#request.deadlineMs - clock.now()), () => this.#expire()),
+    ];
+    this.#stopTimers = () => stops.forEach((stop) => stop());
   }
 
   #askNext(): boolean {
@@ -177,23 +206,18 @@ class Reading {
       const inlineBytesMax = this.#digest === undefined ? undefined : this.#deps.config.inlineValueBytesMax;
       let response = await this.#copyAt(node, inlineBytesMax);
       // Too large to come unasked, and not what the others have: now it is needed.
-      const isNew = (): boolean => !this.#knows(response.digest);
-      if (response.state === undefined && isNew()) response = await this.#copyAt(node, undefined);
+      if (response.state === undefined && !this.#knows(response.digest)) response = await this.#copyAt(node, undefined);
       const state = response.state === undefined ? undefined : decodeVersioned(response.state);
-      const role = response.role === "none" ? "hint" : response.role;
-      this.#waiting -= 1;
-      this.#take(node, role, { state, digest: response.digest });
+      this.#take(node, response.role === "none" ? "hint" : response.role, { state, digest: response.digest });
     } catch (error: unknown) {
       this.#deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
-      this.#waiting -= 1;
       this.#tally.fail(node);
-      if (!this.#settled) this.#askNext();
     }
-    this.#checkOutcome();
-    if (this.#waiting === 0) this.#repair();
+    this.#waiting -= 1;
+    this.#proceed();
   }
 
-  #copyAt(node: NodeId, inlineBytesMax: number | undefined): Promise<ReturnType<typeof methods.fetch.response.decode>> {
+  #copyAt(node: NodeId, inlineBytesMax: number | undefined): Promise<Infer<typeof methods.fetch.response>> {
     const { exchange, transport, config } = this.#deps;
     const request = {
       view: exchange.view(),
@@ -219,58 +243,59 @@ class Reading {
     this.#digest = merged === state ? digest : clockDigest(merged);
   }
 
-  #checkOutcome(): void {
-    let outcome = this.#tally.outcome();
-    while (!this.#settled && outcome.kind !== "pending" && outcome.kind !== "met" && this.#askNext()) {
-      outcome = this.#tally.outcome();
-    }
-    if (this.#settled || outcome.kind === "pending") return;
-    if (this.#request.all === true && this.#waiting > 0) return;
-    this.#finish(outcome);
-  }
-
   #speculate(): void {
-    if (this.#settled || !this.#askNext()) return;
+    if (this.#answered || !this.#askNext()) return;
     this.#deps.telemetry.event({ kind: "speculative-read" });
   }
 
   #expire(): void {
-    if (this.#settled) return;
+    if (this.#answered) return;
     const { replied } = this.#tally;
-    const enough = replied.length >= this.#request.r;
-    this.#finish(enough ? { kind: "degraded" } : { kind: "failed", needed: this.#request.r, got: replied.length });
+    const { r } = this.#request;
+    this.#finish(replied.length >= r ? { kind: "degraded" } : { kind: "failed", needed: r, got: replied.length });
   }
 
   #finish(outcome: ReadOutcome): void {
-    this.#settled = true;
+    this.#answered = true;
     this.#stopTimers();
-    this.#settle({ outcome, state: this.#state, replied: this.#tally.replied });
-    if (this.#waiting === 0) this.#repair();
+    const complete = this.#completeBeside(this.#deps.cluster.self);
+    this.#answer({ outcome, state: this.#state, replied: this.#tally.replied, completeOthers: complete });
   }
 
-  /** After the answer: the merged state goes to every holder that answered with less (read repair, paper 5). */
+  /** The merged state goes to every holder that answered with less (read repair, paper 5). */
   #repair(): void {
-    if (!this.#settled || this.#digest === undefined) return;
+    if (this.#repaired || this.#digest === undefined) return;
+    this.#repaired = true;
     const target = this.#digest;
     const behind = [...this.#replies].filter(([, { role, digest }]) => role !== "hint" && !equalBytes(digest, target));
-    this.#replies.clear();
     if (behind.length === 0) return;
-    const { deps, located } = { deps: this.#deps, located: this.#located };
-    deps.telemetry.event({ kind: "read-repair", replicas: behind.length });
+    this.#deps.telemetry.event({ kind: "read-repair", replicas: behind.length });
     const state = encodeVersioned(this.#state);
-    const heals = this.#tally.outcome().kind === "met";
     for (const [node] of behind) {
-      deps.tasks.run("read repair", () =>
-        node === deps.cluster.self
-          ? deps.replica.apply(located, state, { heals })
-          : call(
-              deps.transport,
-              node,
-              methods.replicate,
-              { view: deps.exchange.view(), key: located.key, state, heals },
-              deps.config.replicaTimeoutMs,
-            ),
-      );
+      const heals = this.#completeBeside(node) >= healingReplies(this.#view);
+      this.#deps.tasks.run("read repair", () => this.#mend(node, state, heals));
     }
   }
+
+  async #mend(node: NodeId, state: Uint8Array, heals: boolean): Promise<void> {
+    const { cluster, replica, transport, exchange, config } = this.#deps;
+    if (node === cluster.self) {
+      await replica.apply(this.#located, state, { heals });
+      return;
+    }
+    const request = { view: exchange.view(), key: this.#located.key, state, heals };
+    await call(transport, node, methods.replicate, request, config.replicaTimeoutMs);
+  }
+
+  #completeBeside(node: NodeId): number {
+    return [...this.#replies].filter(([from, { role }]) => role === "complete" && from !== node).length;
+  }
+}
+
+/**
+ * How many complete copies make a damaged record whole again: those of all other owners. Fewer may have missed what only
+ * the damaged record had together with one that did not answer.
+ */
+export function healingReplies({ owners }: PartitionView): number {
+  return Math.max(1, owners.length - 1);
 }

@@ -104,7 +104,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       try {
         await oweTo(deps, located, { targets: [owner], state: write.state });
-        tally.ack(cluster.self, { kind: "hint", for: owner });
+        tally.ackOwn(cluster.self, [{ kind: "hint", for: owner }]);
       } finally {
         settle(tally.fail(node));
       }
@@ -113,7 +113,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);
-    for (const ack of write.ownAcks) tally.ack(cluster.self, ack);
+    tally.ackOwn(cluster.self, write.ownAcks);
     for (const { node, standsFor } of write.plan.targets) {
       deps.tasks.run("replicate", () => send(node, standsFor));
     }
@@ -121,13 +121,17 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
   });
 }
 
-/** Keeps in mind who missed this state: a holder by a row that points at its own copy, anybody else with the state. */
+/**
+ * Keeps in mind who missed this state: a holder by a row that points at its own copy, anybody else with the state.
+ * @throws StoreError when this disk takes no writes; the state itself is safe where it was acknowledged
+ */
 export async function oweTo(
   deps: CoordinateDeps,
   located: LocatedKey,
   { targets, state }: { readonly targets: readonly NodeId[]; readonly state: Uint8Array },
 ): Promise<void> {
-  const holds = deps.replica.holdingOf(located.partition) !== "none";
+  const holding = deps.replica.holdingOf(located.partition);
+  const holds = holding === "complete" || holding === "filling";
   for (const target of targets) {
     await (holds ? deps.replica.oweTo(located, target) : deps.replica.keepHint(located, target, state));
     deps.telemetry.event({ kind: "hint-stored", for: target, at: deps.cluster.self });

@@ -2,7 +2,16 @@
  * Where requests enter: limits are checked here, once, before anything is minted (PROTOCOL 1); after that, merging
  * refuses nothing. Each request is told to telemetry with its outcome.
  */
-import type { DeleteOptions, GetOptions, LocalAnswer, PutOptions, ReadAnswer, WriteAnswer } from "../api.ts";
+import type {
+  DeleteOptions,
+  GetOptions,
+  ListAnswer,
+  ListOptions,
+  LocalAnswer,
+  PutOptions,
+  ReadAnswer,
+  WriteAnswer,
+} from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
@@ -10,6 +19,7 @@ import { locate, type LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { list } from "./list.ts";
 import { readState } from "./read.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
@@ -27,37 +37,35 @@ export class Requests {
 
   get(key: Key, options: GetOptions = {}): Promise<ReadAnswer> {
     const { config, clock } = this.#deps;
-    return this.#admit("get", { signal: options.signal }, async () => {
+    const timeoutMs = this.#timeout(options.timeoutMs);
+    return this.#admit("get", { signal: options.signal, timeoutMs }, async () => {
       const located = this.#locate(key);
-      const timeoutMs = this.#timeout(options.timeoutMs);
       const { state, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
       return readAnswerOf(state, { key, contexts: this.#deps.contexts, degraded, nowMs: clock.wallTime() });
     });
   }
 
-  async getLocal(key: Key): Promise<LocalAnswer> {
-    const { role, held } = await this.#deps.replica.read(this.#locate(key));
-    const nowMs = this.#deps.clock.wallTime();
-    const answer = readAnswerOf(held.state, {
-      key,
-      contexts: this.#deps.contexts,
-      degraded: role !== "complete",
-      nowMs,
+  getLocal(key: Key): Promise<LocalAnswer> {
+    return this.#admit("get", { timeoutMs: this.#timeout(undefined) }, async () => {
+      const { role, held } = await this.#deps.replica.read(this.#locate(key));
+      const { contexts, clock } = this.#deps;
+      const degraded = role !== "complete";
+      return { ...readAnswerOf(held.state, { key, contexts, degraded, nowMs: clock.wallTime() }), holding: role };
     });
-    return { ...answer, holding: role };
+  }
+
+  list(bucket: string, options: ListOptions = {}): Promise<ListAnswer> {
+    const timeoutMs = this.#timeout(options.timeoutMs);
+    return this.#admit("list", { timeoutMs }, () => list(this.#deps, bucket, { ...options, timeoutMs }));
   }
 
   /** A put, or a delete where `body` is undefined. */
   write(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded = false): Promise<WriteAnswer> {
     const verb = body === undefined ? "delete" : "put";
-    return this.#admit(
-      verb,
-      { signal: options.signal, ...(body === undefined ? {} : { valueBytes: body.length }) },
-      async () => {
-        const intent = this.#intentOf(key, body, options, forwarded);
-        return coordinateWrite(this.#deps, this.#locate(key), intent);
-      },
-    );
+    const intent = this.#intentOf(key, body, options, forwarded);
+    const { timeoutMs } = intent;
+    const limits = { signal: options.signal, timeoutMs, ...(body === undefined ? {} : { valueBytes: body.length }) };
+    return this.#admit(verb, limits, () => coordinateWrite(this.#deps, this.#locate(key), intent));
   }
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
@@ -114,9 +122,9 @@ export class Requests {
   }
 
   /** Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. */
-  async #admit<T extends ReadAnswer | WriteAnswer>(
-    verb: "get" | "put" | "delete",
-    { signal, valueBytes }: { readonly signal: CancelSignal | undefined; readonly valueBytes?: number },
+  async #admit<T extends ReadAnswer | WriteAnswer | ListAnswer>(
+    verb: "get" | "put" | "delete" | "list",
+    limits: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number; readonly valueBytes?: number },
     work: () => Promise<T>,
   ): Promise<T> {
     const { clock, config, telemetry } = this.#deps;
@@ -125,20 +133,27 @@ export class Requests {
       throw new StoreError("overloaded", `this host has ${this.#running} requests under way already; try again later`);
     }
     this.#running += 1;
+    const running = work();
+    // Whoever stops waiting does not stop the work: its place is free when that has ended.
+    const free = (): void => {
+      this.#running -= 1;
+    };
+    running.then(free, free);
     let outcome = "internal";
     let siblings: number | undefined;
-    let bytes = valueBytes;
+    let bytes = limits.valueBytes;
     try {
-      const answer = await cancellable(work(), signal);
+      const answer = await this.#within(running, limits);
       outcome = "degraded" in answer && answer.degraded ? "degraded" : "ok";
-      siblings = answer.siblings?.length;
-      bytes ??= answer.siblings?.reduce((sum, { body }) => sum + body.length, 0);
+      if ("siblings" in answer && answer.siblings !== undefined) {
+        siblings = answer.siblings.length;
+        bytes ??= answer.siblings.reduce((sum, { body }) => sum + body.length, 0);
+      }
       return answer;
     } catch (error: unknown) {
       if (error instanceof StoreError) outcome = error.code;
       throw error;
     } finally {
-      this.#running -= 1;
       const ms = clock.now() - startedMs;
       telemetry.event({
         kind: "request",
@@ -150,18 +165,30 @@ export class Requests {
       });
     }
   }
+
+  /** The caller stops waiting, or has waited long enough (a hung disk, say); what is under way goes on. */
+  #within<T>(
+    work: Promise<T>,
+    { signal, timeoutMs }: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number },
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const cancel = (): void => reject(new StoreError("closed", "cancelled by the caller; a write may still happen"));
+      const stopTimer = this.#deps.clock.after(timeoutMs + ownAnswerMarginMs, () => {
+        const text = `no answer within ${timeoutMs} ms: this host itself is too slow; a write may still happen`;
+        reject(new StoreError("quorum-not-met", text, { needed: 1, got: 0 }));
+      });
+      if (signal?.aborted) cancel();
+      signal?.addEventListener("abort", cancel, { once: true });
+      const end = (): void => {
+        stopTimer();
+        signal?.removeEventListener("abort", cancel);
+      };
+      work.then(resolve, reject).finally(end);
+    });
+  }
 }
 
+/** Coordination ends in time by itself, and says more; this is for when it cannot. */
+const ownAnswerMarginMs = 250;
 /** Ten years: an absolute time that stays a safe integer with any wall clock. */
 const ttlMaxMs = 315_360_000_000;
-
-/** The caller stops waiting; what is under way goes on. */
-function cancellable<T>(work: Promise<T>, signal: CancelSignal | undefined): Promise<T> {
-  if (signal === undefined) return work;
-  return new Promise((resolve, reject) => {
-    const cancel = (): void => reject(new StoreError("closed", "cancelled by the caller; a write may still happen"));
-    if (signal.aborted) cancel();
-    signal.addEventListener("abort", cancel, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener("abort", cancel));
-  });
-}

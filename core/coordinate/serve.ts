@@ -84,11 +84,18 @@ async function answerFetch(
 }
 
 async function answerChanges({ replica }: CoordinateDeps, request: Request<"changes">): Promise<Response<"changes">> {
-  const { prefix, exact, after } = request;
-  const matches = (key: string): boolean => (exact ? key === prefix : key.startsWith(prefix));
   const { changes } = replica;
-  // The first question only asks where the log ends: whoever watches reads the state next.
-  const waitMs = after === undefined ? 0 : Math.min(request.waitMs, changesWaitMaxMs);
-  const { keys, position, missed } = await changes.since(after ?? changes.position, matches, waitMs);
-  return { keys, ...position, missed };
+  const { filters } = request;
+  const asked = changes.position;
+  const collect = (): Response<"changes"> => ({
+    // The first question only asks where the log ends: whoever watches reads the state next.
+    results: filters.map(({ after, ...filter }) => changes.since(after ?? asked, filter)),
+    ...changes.position,
+  });
+  const now = collect();
+  const isNews = now.results.some(({ keys, missed }) => missed || keys.length > 0);
+  const isFirst = filters.some(({ after }) => after === undefined);
+  if (isNews || isFirst || request.waitMs === 0) return now;
+  await changes.next(filters, Math.min(request.waitMs, changesWaitMaxMs));
+  return collect();
 }

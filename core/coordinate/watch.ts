@@ -1,53 +1,63 @@
 /**
- * watch(key | prefix): the state now, then each change (PROTOCOL 6.5). Hosts keep a log of changed keys; a watcher polls
- * the logs of enough hosts with long requests and reads what changed, so that no stream of its own can break unnoticed.
+ * watch(key | prefix): the state now, then each change (PROTOCOL 6.5). Hosts keep a log of changed keys; a watcher follows
+ * the logs of enough hosts and reads what changed.
  * Invariant: nothing is missed: where a log has forgotten, or another host is followed, everything is read anew.
  */
-import type { WatchEvent } from "../api.ts";
+import type { ReadAnswer, WatchEvent } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
-import type { CancelSignal } from "../ports.ts";
-import type { ChangePosition } from "../replica/change-log.ts";
-import { call, methods } from "../rpc/rpc.ts";
+import type { CancelSignal, Stop } from "../ports.ts";
+import type { ChangeFilter } from "../replica/change-log.ts";
 import { reasonOf } from "../tasks.ts";
+import type { ChangeFeeds } from "./change-feeds.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { list } from "./list.ts";
 import type { Requests } from "./requests.ts";
 
 export type Watched = { readonly name: string } | { readonly prefix: string };
 
-const pollMs = 5_000;
+export interface WatchDeps extends CoordinateDeps {
+  readonly requests: Requests;
+  readonly feeds: ChangeFeeds;
+}
+
 const retryMs = 500;
-/** A read that found too few replicas is tried again rather than skipped. */
 const listPage = 1_000;
 
 export async function* watch(
-  deps: CoordinateDeps & { readonly requests: Requests },
+  deps: WatchDeps,
   bucket: string,
   what: Watched,
   signal: CancelSignal,
 ): AsyncGenerator<WatchEvent> {
+  const exact = "name" in what;
+  const filter = { prefix: exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`, exact };
   const changed = new ChangedKeys();
-  const stop = (): void => changed.end();
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
+  const end = (): void => changed.end();
+  const stopWithNode = deps.tasks.onStop(end);
+  signal.addEventListener("abort", end, { once: true });
+  if (signal.aborted) end();
+  /** Keys under a prefix whose last event showed a value: a list does not tell that one was deleted. */
+  const live = new Set<Key>();
+  const stopFollowing = new Following(deps, filter, { changed, live }).start();
+  let shown: string | undefined;
   try {
-    const exact = "name" in what;
-    const prefix = exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`;
-    follow(deps, { bucket, prefix, exact, changed });
-    const seen = new Map<Key, string | null>();
     for await (const key of changed) {
       const answer = await readOrRetry(deps, key, changed);
       if (answer === undefined) continue;
       // Several hosts tell of one write, and a merge may change nothing that a reader sees.
-      if (exact && seen.get(key) === fingerprintOf(answer)) continue;
-      if (exact) seen.set(key, fingerprintOf(answer));
+      const seen = fingerprintOf(answer);
+      if (exact && seen === shown) continue;
+      shown = seen;
+      if (answer.siblings.length === 0) live.delete(key);
+      else if (!exact) live.add(key);
       yield { ...answer, bucket: bucketOf(key), name: nameOf(key) };
     }
   } finally {
-    signal.removeEventListener("abort", stop);
-    changed.end();
+    stopFollowing();
+    stopWithNode();
+    signal.removeEventListener("abort", end);
+    end();
   }
 }
 
@@ -86,86 +96,102 @@ class ChangedKeys {
   }
 }
 
-interface Following {
-  readonly bucket: string;
-  readonly prefix: string;
-  readonly exact: boolean;
-  readonly changed: ChangedKeys;
-}
-
 /** One key: one owner of it is followed. A prefix: every host, for its keys are anywhere. */
-function follow(deps: CoordinateDeps, what: Following): void {
-  if (what.exact) {
-    const { partition } = locate(what.prefix as Key, deps.cluster.ring.partitions);
-    deps.tasks.run("watch", () => followOne(deps, what, () => firstUp(deps, deps.cluster.ring.walk(partition))));
-    return;
+class Following {
+  readonly #deps: WatchDeps;
+  readonly #filter: ChangeFilter;
+  readonly #changed: ChangedKeys;
+  readonly #live: ReadonlySet<Key>;
+  readonly #followed = new Map<NodeId, Stop>();
+  #reading = false;
+  #readAgain = false;
+
+  constructor(
+    deps: WatchDeps,
+    filter: ChangeFilter,
+    keys: { readonly changed: ChangedKeys; readonly live: ReadonlySet<Key> },
+  ) {
+    this.#deps = deps;
+    this.#filter = filter;
+    this.#changed = keys.changed;
+    this.#live = keys.live;
   }
-  const followed = new Set<NodeId>();
-  const followNew = (): void => {
-    if (what.changed.ended || deps.tasks.stopped) return;
-    for (const { id } of deps.cluster.ring.hosts) {
-      if (followed.has(id)) continue;
-      followed.add(id);
-      deps.tasks.run("watch", () => followOne(deps, what, () => id));
-    }
-    deps.tasks.after(retryMs, followNew);
-  };
-  followNew();
-}
 
-function firstUp({ cluster }: CoordinateDeps, walk: readonly NodeId[]): NodeId | undefined {
-  return walk.includes(cluster.self) && cluster.isMember(cluster.self)
-    ? (walk.slice(0, cluster.ring.n).find((id) => id === cluster.self) ?? walk.find((id) => cluster.health.isUp(id)))
-    : walk.find((id) => cluster.health.isUp(id));
-}
+  start(): Stop {
+    this.#followWhoIsNeeded();
+    return () => {
+      for (const stop of this.#followed.values()) stop();
+      this.#followed.clear();
+    };
+  }
 
-async function followOne(deps: CoordinateDeps, what: Following, choose: () => NodeId | undefined): Promise<void> {
-  let host: NodeId | undefined;
-  let after: ChangePosition | undefined;
-  while (!what.changed.ended && !deps.tasks.stopped) {
-    const next = choose();
-    if (next !== host) after = undefined;
-    host = next;
-    if (host === undefined) {
-      await deps.tasks.sleep(retryMs);
-      continue;
+  /** Looks again now and then, for hosts come and go. */
+  #followWhoIsNeeded(): void {
+    if (this.#changed.ended || this.#deps.tasks.stopped) return;
+    for (const host of this.#hostsNeeded()) {
+      if (!this.#followed.has(host)) this.#followed.set(host, this.#follow(host));
     }
-    try {
-      const request = {
-        prefix: what.prefix,
-        exact: what.exact,
-        waitMs: pollMs,
-        ...(after === undefined ? {} : { after }),
-      };
-      const answer = await call(deps.transport, host, methods.changes, request, 2 * pollMs);
-      const everything = after === undefined || answer.missed;
-      after = { epoch: answer.epoch, sequence: answer.sequence };
-      if (everything) await readAnew(deps, what);
-      else what.changed.add(answer.keys as Key[]);
-    } catch (error: unknown) {
-      deps.telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
-      after = undefined;
-      await deps.tasks.sleep(retryMs);
+    this.#deps.tasks.after(retryMs, () => this.#followWhoIsNeeded());
+  }
+
+  #hostsNeeded(): readonly NodeId[] {
+    const { ring, self, health } = this.#deps.cluster;
+    if (!this.#filter.exact) return ring.hosts.map(({ id }) => id).filter((id) => health.isUp(id));
+    if (this.#followed.size > 0) return [];
+    const { partition } = locate(this.#filter.prefix as Key, ring.partitions);
+    const owners = ring.owners(partition);
+    const chosen = owners.includes(self) ? self : ring.walk(partition).find((id) => health.isUp(id));
+    return chosen === undefined ? [] : [chosen];
+  }
+
+  #follow(host: NodeId): Stop {
+    return this.#deps.feeds.follow(host, this.#filter, (news) => {
+      if (news === "lost") this.#followed.delete(host);
+      else if (news === "everything") this.#readEverything();
+      else this.#changed.add(news);
+    });
+  }
+
+  /** Once for all hosts that ask for it at a time: listing a bucket is expensive. */
+  #readEverything(): void {
+    if (this.#filter.exact) {
+      this.#changed.add([this.#filter.prefix as Key]);
+      return;
     }
+    this.#readAgain = true;
+    if (this.#reading) return;
+    this.#reading = true;
+    this.#deps.tasks.run("watch", async () => {
+      try {
+        while (this.#readAgain && !this.#changed.ended) {
+          this.#readAgain = false;
+          await this.#listAll();
+        }
+      } catch (error: unknown) {
+        this.#deps.telemetry.event({ kind: "task-failed", task: "watch", reason: reasonOf(error) });
+        this.#deps.tasks.after(retryMs, () => this.#readEverything());
+      } finally {
+        this.#reading = false;
+      }
+    });
+  }
+
+  async #listAll(): Promise<void> {
+    this.#changed.add(this.#live);
+    const { prefix } = this.#filter;
+    const slash = prefix.indexOf("/");
+    const bucket = prefix.slice(0, slash);
+    let after: string | null | undefined;
+    do {
+      const options = { prefix: prefix.slice(slash + 1), limit: listPage, ...(after ? { after } : {}) };
+      const page = await this.#deps.requests.list(bucket, options);
+      this.#changed.add(page.keys.map((name) => makeKey(bucket, name)));
+      after = page.next;
+    } while (after !== null && !this.#changed.ended);
   }
 }
 
-async function readAnew(deps: CoordinateDeps, what: Following): Promise<void> {
-  if (what.exact) return what.changed.add([what.prefix as Key]);
-  const prefix = what.prefix.slice(what.bucket.length + 1);
-  let after: string | null | undefined;
-  do {
-    const page = await list(deps, what.bucket, { prefix, limit: listPage, ...(after ? { after } : {}) });
-    what.changed.add(page.keys.map((name) => makeKey(what.bucket, name)));
-    after = page.next;
-  } while (after !== null && !what.changed.ended);
-}
-
-async function readOrRetry(
-  deps: CoordinateDeps & { readonly requests: Requests },
-  key: Key,
-  changed: ChangedKeys,
-): Promise<Awaited<ReturnType<Requests["get"]>> | undefined> {
+async function readOrRetry(deps: WatchDeps, key: Key, changed: ChangedKeys): Promise<ReadAnswer | undefined> {
   try {
     return await deps.requests.get(key);
   } catch (error: unknown) {
@@ -175,9 +201,6 @@ async function readOrRetry(
   }
 }
 
-function fingerprintOf(answer: {
-  readonly siblings: readonly { readonly dot: string }[];
-  readonly deleted: boolean;
-}): string {
-  return `${answer.siblings.map(({ dot }) => dot).join()};${answer.deleted}`;
+function fingerprintOf({ siblings, deleted }: ReadAnswer): string {
+  return `${siblings.map(({ dot }) => dot).join()};${deleted}`;
 }

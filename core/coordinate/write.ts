@@ -2,7 +2,6 @@
  * put and delete (PROTOCOL 5): route, mint and persist here, replicate at once, answer at W.
  */
 import { actorOfWriteId } from "../causality/actor.ts";
-import { encodeVersioned } from "../causality/encoding.ts";
 import { type Coverage, contextOf, covers, coversAll, siblings, type Versioned } from "../causality/version-set.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
@@ -13,8 +12,10 @@ import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/replica.ts";
 import { siblingOf } from "./answers.ts";
+import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { forwardWrite, reachableOwners } from "./forward.ts";
+import { healKey } from "./heal.ts";
 import { readState } from "./read.ts";
 import { oweTo, planWrite, type Replicated, replicate, type WritePlan } from "./replicate.ts";
 
@@ -104,7 +105,6 @@ async function mintHere(
   const { intent, coverage, plan } = write;
   const event = {
     coverage,
-    hasContext: intent.context !== undefined,
     value: {
       kind: intent.kind,
       tombstone: intent.body === undefined,
@@ -119,24 +119,12 @@ async function mintHere(
     return await deps.replica.write(located, event);
   } catch (error: unknown) {
     if (!(error instanceof StoreError)) throw error;
-    if (error.code === "corrupt" && (await heal(deps, located, intent))) return deps.replica.write(located, event);
-    // Both refuse before anything is minted, so another owner may do it: no write is refused for one bad disk.
-    const refused = error.code === "corrupt" || error.code === "storage-full";
-    if (refused && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
-    throw error;
-  }
-}
-
-/** Replaces a damaged own record by the merge of enough complete copies. */
-async function heal(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<boolean> {
-  try {
-    const request = { r: deps.config.r, timeoutMs: intent.timeoutMs, all: true };
-    const { state, degraded } = await readState(deps, located, request);
-    if (degraded) return false;
-    await deps.replica.apply(located, encodeVersioned(state), { heals: true });
-    return true;
-  } catch (error: unknown) {
-    if (error instanceof StoreError && error.code === "quorum-not-met") return false;
+    const isCorrupt = error.code === "corrupt";
+    if (isCorrupt && (await healKey(deps, located, intent.timeoutMs))) return deps.replica.write(located, event);
+    // No write is refused for one bad disk. (Should the disk have kept it after all, it shows as a sibling.)
+    const isBadDisk = isCorrupt || deps.replica.storageState !== "ok";
+    if (isBadDisk && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
+    if (isCorrupt) return deps.replica.write(located, event, { despiteDamage: true });
     throw error;
   }
 }
@@ -162,7 +150,22 @@ async function replicateUntilViewsAgree(
     const result = await replicate(deps, located, { plan, state, ownAcks: ownAcks(written, plan), needs, deadlineMs });
     if (plan.ring === deps.cluster.ring.fingerprint || result.outcome.kind === "failed") return result;
     plan = planWrite(deps, located);
-    await oweTo(deps, located, { targets: plan.owed, state });
+    plan = { ...plan, owed: await owedNow(deps, located, { targets: plan.owed, state }) };
+  }
+}
+
+/** Those of the targets for whom this node could keep it. The write is minted: a disk that fails now does not undo it. */
+async function owedNow(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  owed: { readonly targets: readonly NodeId[]; readonly state: Uint8Array },
+): Promise<readonly NodeId[]> {
+  try {
+    await oweTo(deps, located, owed);
+    return owed.targets;
+  } catch (error: unknown) {
+    deps.telemetry.event({ kind: "task-failed", task: "keep hints", reason: reasonOf(error) });
+    return [];
   }
 }
 

@@ -10,6 +10,8 @@ const AssignmentMessage = message("Assignment", {
   /** For each token, in order: index into `hosts` plus one (0 = nobody), epoch; LEB128 varints. */
   tokens: field(2, bytes(2_097_152)),
 });
+/** Above it an epoch could not be raised any more. */
+const epochMax = 2 ** 40;
 type AssignmentMessage = Infer<typeof AssignmentMessage>;
 
 export function encodeAssignment(assignment: Assignment): Uint8Array {
@@ -43,6 +45,8 @@ export function decodeAssignment(encoded: Uint8Array, partitions: number): Assig
     const epoch = varint();
     const host = index === 0 ? null : incoming.hosts[index - 1];
     if (host === undefined) throw new DecodeError(`Assignment.tokens names host ${index} of ${incoming.hosts.length}`);
+    if (epoch > epochMax)
+      throw new DecodeError(`Assignment.tokens has an epoch of ${epoch}, at most ${epochMax} can be`);
     entries.push({ host: host as NodeId | null, epoch });
     if (entries.length > partitions) break;
   }

@@ -3,9 +3,11 @@
  * Digest first: agreeing nodes exchange 16 bytes a second. Else a summary, then only what differs (PROTOCOL 9).
  */
 import { sha256 } from "@noble/hashes/sha2.js";
+import { checkPartitions } from "../placement/partition.ts";
 import {
   bytes,
   choice,
+  DecodeError,
   field,
   fixedBytes,
   hex,
@@ -23,6 +25,8 @@ import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
 
 const membersMax = 10_000;
+/** A host that starts every second for 30,000 years. Above it a number could not be raised any more. */
+const versionMax = 2 ** 40;
 
 const Cluster = message("Cluster", {
   name: field(1, text(128)),
@@ -52,6 +56,7 @@ const Holdings = message("Holdings", {
   sequence: field(4, varint),
   complete: field(5, bytes(8_192)),
   filling: field(6, bytes(8_192)),
+  former: field(7, bytes(8_192)),
 });
 
 const Change = message("RingChange", {
@@ -80,6 +85,7 @@ const MemberVersion = message("MemberVersion", {
   status: field(4, varint),
   holdingsIncarnation: field(5, varint),
   holdingsSequence: field(6, varint),
+  holdingsLife: field(7, varint),
 });
 
 /** What a node has, without the contents. */
@@ -104,8 +110,15 @@ export function rosterMessage(roster: Roster, part: RosterPart = roster): Roster
   };
 }
 
-/** @throws DecodeError when the assignment is damaged or of another Q. */
+/** @throws DecodeError when the assignment is damaged or of another Q, or a number is beyond all reason. */
 export function rosterPartOf(incoming: RosterMessage): RosterPart {
+  for (const { id, life, incarnation } of [...incoming.members, ...incoming.holdings]) {
+    if (life > versionMax || incarnation > versionMax) {
+      throw new DecodeError(
+        `Roster: life ${life} and incarnation ${incarnation} of ${id} cannot be: at most ${versionMax}`,
+      );
+    }
+  }
   const members = incoming.members.map((member) => ({ ...member, id: member.id as NodeId }));
   const holdings = incoming.holdings.map((record) => ({ ...record, id: record.id as NodeId }));
   return {
@@ -123,6 +136,7 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
 
 /** A whole roster as a node stores it. */
 export function rosterFrom(incoming: RosterMessage): Roster {
+  checkPartitions(incoming.cluster.partitions);
   return mergeRoster(emptyRoster(incoming.cluster), rosterPartOf(incoming));
 }
 
@@ -144,6 +158,7 @@ export function summarize(roster: Roster): RosterSummary {
       status: statusNumbers[member.status],
       holdingsIncarnation: roster.holdings.get(member.id)?.incarnation ?? 0,
       holdingsSequence: roster.holdings.get(member.id)?.sequence ?? 0,
+      holdingsLife: roster.holdings.get(member.id)?.life ?? 0,
     })),
     assignment: assignmentDigest(roster.assignment),
     secrets: digestOf(roster, { secrets: roster.secrets }),
@@ -163,7 +178,9 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
     const sameRecord = their.life === own.life && their.incarnation === own.incarnation && their.status === own.status;
     if (sameRecord) members.delete(own.id as NodeId);
     const sameHoldings =
-      their.holdingsIncarnation === own.holdingsIncarnation && their.holdingsSequence === own.holdingsSequence;
+      their.holdingsLife === own.holdingsLife &&
+      their.holdingsIncarnation === own.holdingsIncarnation &&
+      their.holdingsSequence === own.holdingsSequence;
     if (sameHoldings) holdings.delete(own.id as NodeId);
   }
   return {

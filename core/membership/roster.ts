@@ -7,7 +7,7 @@ import type { NodeId } from "../identity.ts";
 import { type Assignment, emptyAssignment, mergeAssignments } from "../placement/assignment.ts";
 import type { MemberRecord, MemberStatus } from "./member.ts";
 
-/** What one host says that it holds: two bitmaps over the partitions, absolute. */
+/** What one host says that it holds: bitmaps over the partitions, absolute. */
 export interface HoldingsRecord {
   readonly id: NodeId;
   readonly life: number;
@@ -16,6 +16,8 @@ export interface HoldingsRecord {
   readonly sequence: number;
   readonly complete: Uint8Array;
   readonly filling: Uint8Array;
+  /** Kept beyond its ownership, and counted in no quorum. */
+  readonly former: Uint8Array;
 }
 
 /** One committed change of the ring, for the history. */
@@ -82,21 +84,30 @@ export function isOnRing(status: MemberStatus): boolean {
 }
 
 /** Higher life; within a life the final statuses whatever the incarnation; else higher incarnation (memberlist#311). */
-function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
+export function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;
   const finalA = !isOnRing(a.status);
   const finalB = !isOnRing(b.status);
   if (finalA !== finalB) return finalA ? a : b;
   if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
   // One node never signs two records of one incarnation; a copied identity may. Any rule will do, as long as all use it.
-  return JSON.stringify(a) >= JSON.stringify(b) ? a : b;
+  return canonical(a) >= canonical(b) ? a : b;
+}
+
+/** The order of properties depends on where a record came from. */
+function canonical(record: MemberRecord): string {
+  return JSON.stringify(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;
   if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
   if (a.sequence !== b.sequence) return a.sequence > b.sequence ? a : b;
-  return `${a.complete.join()};${a.filling.join()}` >= `${b.complete.join()};${b.filling.join()}` ? a : b;
+  return bitsOf(a) >= bitsOf(b) ? a : b;
+}
+
+function bitsOf({ complete, filling, former }: HoldingsRecord): string {
+  return [complete, filling, former].map((bits) => bits.join()).join(";");
 }
 
 function mergeMap<V>(

@@ -24,6 +24,7 @@ export class ReadTally {
   readonly #ownersReplied = new Set<NodeId>();
   readonly #completeReplied = new Set<NodeId>();
   readonly #asked = new Set<NodeId>();
+  #met = false;
 
   constructor(view: PartitionView, r: number) {
     invariant(r >= 1, "R is at least 1");
@@ -53,8 +54,8 @@ export class ReadTally {
 
   /** With nobody left to answer the outcome is final; ask further hosts before that. */
   outcome(): ReadOutcome {
-    const enoughOwners = this.#ownersReplied.size >= this.#r;
-    if (enoughOwners && this.#completeReplied.size >= this.#completeNeeded()) return { kind: "met" };
+    this.#met ||= this.#ownersReplied.size >= this.#r && this.#completeReplied.size >= this.#completeNeeded();
+    if (this.#met) return { kind: "met" };
     if (this.#asked.size > 0) return { kind: "pending" };
     if (this.#replied.size >= this.#r) return { kind: "degraded" };
     return { kind: "failed", needed: this.#r, got: this.#replied.size };

@@ -30,7 +30,8 @@ export class WriteTally {
   readonly #ownersDurable = new Set<NodeId>();
   readonly #completeCovered = new Set<NodeId>();
   readonly #hinted: { for: NodeId; at: NodeId }[] = [];
-  readonly #asked = new Set<NodeId>();
+  /** Answers still to come, by host: one host may be asked to hold it and to stand in for another. */
+  readonly #asked = new Map<NodeId, number>();
   #decided: WriteOutcome | undefined;
 
   constructor(view: PartitionView, needs: WriteNeeds) {
@@ -41,16 +42,38 @@ export class WriteTally {
 
   /** The write is on its way to this host: until it answers, success may still come from there. */
   ask(node: NodeId): void {
-    this.#asked.add(node);
+    this.#asked.set(node, (this.#asked.get(node) ?? 0) + 1);
   }
 
   ack(from: NodeId, ack: WriteAck): WriteOutcome {
-    this.#asked.delete(from);
+    this.#answered(from);
+    this.#count(from, ack);
+    return this.outcome();
+  }
+
+  /** What this node has done itself, all at once: it was asked nothing. */
+  ackOwn(self: NodeId, acks: readonly WriteAck[]): WriteOutcome {
+    for (const ack of acks) this.#count(self, ack);
+    return this.outcome();
+  }
+
+  fail(from: NodeId): WriteOutcome {
+    this.#answered(from);
+    return this.outcome();
+  }
+
+  #answered(from: NodeId): void {
+    const left = (this.#asked.get(from) ?? 0) - 1;
+    if (left > 0) this.#asked.set(from, left);
+    else this.#asked.delete(from);
+  }
+
+  #count(from: NodeId, ack: WriteAck): void {
     if (ack.kind === "hint") {
       this.#hinted.push({ for: ack.for, at: from });
       this.#durable.add(from);
       if (this.#holders.isComplete(ack.for)) this.#completeCovered.add(ack.for);
-      return this.outcome();
+      return;
     }
     this.#holders.learn(from, ack.state);
     if (this.#holders.owners.has(from)) {
@@ -58,12 +81,6 @@ export class WriteTally {
       this.#ownersDurable.add(from);
     }
     if (ack.state === "complete") this.#completeCovered.add(from);
-    return this.outcome();
-  }
-
-  fail(from: NodeId): WriteOutcome {
-    this.#asked.delete(from);
-    return this.outcome();
   }
 
   outcome(): WriteOutcome {
@@ -89,7 +106,8 @@ export class WriteTally {
     const short = quotas.filter(({ needed, got }) => got < needed);
     if (short.length === 0) return { kind: "met" };
     // Fail as soon as success is out of reach: the client should not wait for a timeout.
-    const lost = short.find(({ needed, got }) => got + this.#asked.size < needed);
+    const toCome = [...this.#asked.values()].reduce((sum, count) => sum + count, 0);
+    const lost = short.find(({ needed, got }) => got + toCome < needed);
     return lost && { kind: "failed", ...lost };
   }
 

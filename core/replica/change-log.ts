@@ -14,8 +14,18 @@ export interface ChangePosition {
 
 export interface Changes {
   readonly keys: readonly Key[];
-  readonly position: ChangePosition;
   readonly missed: boolean;
+}
+
+/** Which keys a watcher wants. */
+export interface ChangeFilter {
+  /** `bucket/` and the beginning of a name; with `exact` one whole key. */
+  readonly prefix: string;
+  readonly exact: boolean;
+}
+
+function passes({ prefix, exact }: ChangeFilter, key: Key): boolean {
+  return exact ? key === prefix : key.startsWith(prefix);
 }
 
 export class ChangeLog {
@@ -43,24 +53,22 @@ export class ChangeLog {
     return { epoch: this.#epoch, sequence: this.#sequence };
   }
 
-  /** Changes after `after`, each key once; waits up to `waitMs` for the first. */
-  async since(after: ChangePosition, matches: (key: Key) => boolean, waitMs: number): Promise<Changes> {
+  /** Changes after `after` that the filter lets through, each key once. `missed`: some are no longer known. */
+  since(after: ChangePosition, filter: ChangeFilter): Changes {
     const oldest = Math.max(0, this.#sequence - this.#entriesMax);
     if (after.epoch !== this.#epoch || after.sequence < oldest || after.sequence > this.#sequence) {
-      return { keys: [], position: this.position, missed: true };
+      return { keys: [], missed: true };
     }
     const keys = new Set<Key>();
     for (let s = after.sequence; s < this.#sequence; s++) {
       const key = this.#keys[s % this.#entriesMax]!;
-      if (matches(key)) keys.add(key);
+      if (passes(filter, key)) keys.add(key);
     }
-    if (keys.size > 0 || waitMs <= 0) return { keys: [...keys], position: this.position, missed: false };
-    const reached = this.position;
-    await this.#next(matches, waitMs);
-    return this.since(reached, matches, 0);
+    return { keys: [...keys], missed: false };
   }
 
-  #next(matches: (key: Key) => boolean, waitMs: number): Promise<void> {
+  /** Resolves at the next change that a filter lets through, or after `waitMs`. */
+  next(filters: readonly ChangeFilter[], waitMs: number): Promise<void> {
     return new Promise((resolve) => {
       let stopTimer: Stop = () => {};
       const end = (): void => {
@@ -69,7 +77,7 @@ export class ChangeLog {
         resolve();
       };
       const hear = (key: Key): void => {
-        if (matches(key)) end();
+        if (filters.some((filter) => passes(filter, key))) end();
       };
       this.#waiting.add(hear);
       stopTimer = this.#clock.after(waitMs, end);

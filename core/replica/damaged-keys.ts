@@ -29,8 +29,8 @@ export class DamagedKeys {
     }
   }
 
-  get size(): number {
-    return this.#keys.size;
+  keys(): readonly Key[] {
+    return [...this.#keys];
   }
 
   has(key: Key): boolean {

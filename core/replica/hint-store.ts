@@ -5,13 +5,19 @@
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
-const HintRow = message("HintRow", { storedAtMs: field(1, varint), state: optional(2, bytes(67_108_864)) });
+const HintRow = message("HintRow", {
+  storedAtMs: field(1, varint),
+  state: optional(2, bytes(67_108_864)),
+  /** How often it was put: a row without a state must change too when there is more to deliver. */
+  times: field(3, varint),
+});
 
 export interface HintSummary {
   readonly target: NodeId;
@@ -20,12 +26,24 @@ export interface HintSummary {
   readonly oldestAtMs: number;
 }
 
+/** Stands for a damaged row: nothing of it can be delivered. */
+export const unreadable = new Uint8Array(0);
+
+/** One kept hint; `row` is the key's row, `value` what is stored, to tell whether it grew meanwhile. */
+export interface StoredHint {
+  readonly row: Uint8Array;
+  readonly value: Uint8Array;
+  /** Absent: the keeper holds the key itself. */
+  readonly state?: Uint8Array;
+}
+
 interface Tally {
   count: number;
   bytes: number;
   oldestAtMs: number;
 }
 
+const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
 
 export class HintStore {
@@ -42,8 +60,9 @@ export class HintStore {
     while (gte !== null) {
       const page = await this.#records.page("hints", { gte, limit: 10_000, maxBytes: pageBytes });
       for (const row of page.rows) {
-        if ("corrupt" in row) continue;
-        this.#count(targetOf(row.key), row.value, HintRow.decode(row.value).storedAtMs);
+        // A damaged row is counted too: it is there until it is delivered over, or dropped as undeliverable.
+        if ("corrupt" in row) this.#count(targetOf(row.key), unreadable, Number.MAX_SAFE_INTEGER);
+        else this.#count(targetOf(row.key), row.value, HintRow.decode(row.value).storedAtMs);
       }
       gte = page.next;
     }
@@ -53,22 +72,59 @@ export class HintStore {
     return [...this.#tallies].map(([target, tally]) => ({ target, ...tally }));
   }
 
+  owes(target: NodeId): boolean {
+    return (this.#tallies.get(target)?.count ?? 0) > 0;
+  }
+
+  /** Some of what is kept for a target, in ring order. */
+  async page(
+    target: NodeId,
+    { after, limit }: { readonly after: Uint8Array | undefined; readonly limit: number },
+  ): Promise<{ readonly hints: readonly StoredHint[]; readonly next: Uint8Array | null }> {
+    const { gte, lt } = rangeOf(target);
+    const page = await this.#records.page("hints", { gte: after ?? gte, lt, limit, maxBytes: pageBytes });
+    const hints = page.rows.flatMap((row): StoredHint[] => {
+      if ("corrupt" in row) return [{ row: row.key.subarray(gte.length), value: unreadable }];
+      const { state } = HintRow.decode(row.value);
+      const found = { row: row.key.subarray(gte.length), value: row.value };
+      return [state === undefined ? found : { ...found, state }];
+    });
+    return { hints, next: page.next };
+  }
+
+  /** The operation that forgets a hint, if it is still what was delivered; and what to do once its batch is committed. */
+  async remove(
+    target: NodeId,
+    located: LocatedKey,
+    delivered: StoredHint,
+  ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void } | undefined> {
+    const stored = await this.#stored(target, located);
+    const isSame =
+      stored === unreadable ? delivered.value === unreadable : stored && equalBytes(stored, delivered.value);
+    if (stored === undefined || !isSame) return undefined;
+    return {
+      operation: { kind: "delete", ns: "hints", key: hintRow(target, located) },
+      committed: () => this.#uncount(target, stored),
+    };
+  }
+
   /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
-  async statesOf(located: LocatedKey): Promise<Uint8Array[]> {
-    if (this.#tallies.size === 0) return [];
+  async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
+    if (this.#tallies.size === 0) return noStates;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
     const found = await this.#records.getMany("hints", rows);
-    return found.flatMap((value) => {
+    const states = found.flatMap((value) => {
       if (value === undefined || value === "corrupt") return [];
       const { state } = HintRow.decode(value);
       return state === undefined ? [] : [state];
     });
+    return { states, damaged: found.filter((value) => value === "corrupt").length };
   }
 
   /** What is kept of this key for one target. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);
-    return value === undefined ? undefined : HintRow.decode(value);
+    return value === undefined || value === unreadable ? undefined : HintRow.decode(value);
   }
 
   /**
@@ -81,8 +137,12 @@ export class HintStore {
     hint: { readonly nowMs: number; readonly state?: Uint8Array },
   ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
     const before = await this.#stored(target, located);
-    const storedAtMs = before === undefined ? hint.nowMs : HintRow.decode(before).storedAtMs;
-    const value = HintRow.encode({ storedAtMs, ...(hint.state === undefined ? {} : { state: hint.state }) });
+    const isReadable = before !== undefined && before !== unreadable;
+    const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
+    const { storedAtMs } = former;
+    // A state that was kept stays, also when this node holds the key itself by now.
+    const state = hint.state ?? ("state" in former ? former.state : undefined);
+    const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...(state === undefined ? {} : { state }) });
     return {
       operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
       committed: () => {
@@ -95,7 +155,7 @@ export class HintStore {
   async #stored(target: NodeId, located: LocatedKey): Promise<Uint8Array | undefined> {
     if (!this.#tallies.has(target)) return undefined;
     const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
-    return value === "corrupt" ? undefined : value;
+    return value === "corrupt" ? unreadable : value;
   }
 
   #count(target: NodeId, value: Uint8Array, storedAtMs: number): void {
@@ -111,17 +171,33 @@ export class HintStore {
     if (tally === undefined) return;
     tally.count -= 1;
     tally.bytes -= value.length;
+    if (tally.count === 0) this.#tallies.delete(target);
   }
 }
 
 /** One byte of length, the target's id, the key's row: all hints for one host are one range, in ring order. */
 function hintRow(target: NodeId, located: LocatedKey): Uint8Array {
-  const id = encodeUtf8(target);
-  const row = new Uint8Array(1 + id.length + located.row.length);
-  row[0] = id.length;
-  row.set(id, 1);
-  row.set(located.row, 1 + id.length);
+  const prefix = prefixOf(target);
+  const row = new Uint8Array(prefix.length + located.row.length);
+  row.set(prefix);
+  row.set(located.row, prefix.length);
   return row;
+}
+
+function prefixOf(target: NodeId): Uint8Array {
+  const id = encodeUtf8(target);
+  const prefix = new Uint8Array(1 + id.length);
+  prefix[0] = id.length;
+  prefix.set(id, 1);
+  return prefix;
+}
+
+function rangeOf(target: NodeId): { readonly gte: Uint8Array; readonly lt: Uint8Array } {
+  const gte = prefixOf(target);
+  const lt = gte.slice();
+  // Ids are ASCII, so the last byte has room above it.
+  lt[lt.length - 1]! += 1;
+  return { gte, lt };
 }
 
 function targetOf(row: Uint8Array): NodeId {

@@ -12,8 +12,18 @@ import { bitmapOf, hasBit } from "../bytes/bitmap.ts";
 import type { ActorId, PartitionIndex } from "../identity.ts";
 import type { Random } from "../ports.ts";
 
-/** `none`: at most hints are kept here. A former owner goes on as `complete` until it has handed the partition over. */
-export type Holding = "none" | "filling" | "complete";
+/**
+ * `none`: at most hints are kept here. `former`: kept from when it was owned, and counted nowhere: it gets no writes any
+ * more. A former owner goes on as `complete` while an owner is still filling.
+ */
+export type Holding = "none" | "filling" | "complete" | "former";
+
+/** One bit a partition, absolute. */
+export interface HoldingBitmaps {
+  readonly complete: Uint8Array;
+  readonly filling: Uint8Array;
+  readonly former: Uint8Array;
+}
 
 export class Holdings {
   readonly #random: Random;
@@ -42,10 +52,6 @@ export class Holdings {
     return true;
   }
 
-  count(state: Holding): number {
-    return this.#states.reduce((count, each) => (each === state ? count + 1 : count), 0);
-  }
-
   /** The next event of this node in the partition. Unique for ever; a mint that then fails just leaves a gap. */
   nextDot(partition: PartitionIndex): Dot {
     let own = this.#actors.get(partition);
@@ -66,16 +72,28 @@ export class Holdings {
   }
 
   /** As published and persisted: absolute, one bit a partition. */
-  bitmaps(): { readonly complete: Uint8Array; readonly filling: Uint8Array } {
-    const indexesOf = (state: Holding): number[] => this.#states.flatMap((each, i) => (each === state ? [i] : []));
+  bitmaps(): HoldingBitmaps {
     const size = this.#states.length;
-    return { complete: bitmapOf(size, indexesOf("complete")), filling: bitmapOf(size, indexesOf("filling")) };
+    const bitsOf = (state: Holding): Uint8Array =>
+      bitmapOf(
+        size,
+        this.#states.flatMap((each, i) => (each === state ? [i] : [])),
+      );
+    return { complete: bitsOf("complete"), filling: bitsOf("filling"), former: bitsOf("former") };
   }
 
-  restore(bitmaps: { readonly complete: Uint8Array; readonly filling: Uint8Array }): void {
+  /** What was complete may lack something: it is to be copied again. */
+  refillAll(): void {
+    for (let i = 0; i < this.#states.length; i++) {
+      if (this.#states[i] === "complete") this.#states[i] = "filling";
+    }
+  }
+
+  restore(bitmaps: HoldingBitmaps): void {
     for (let i = 0; i < this.#states.length; i++) {
       if (hasBit(bitmaps.complete, i)) this.#states[i] = "complete";
       else if (hasBit(bitmaps.filling, i)) this.#states[i] = "filling";
+      else if (hasBit(bitmaps.former, i)) this.#states[i] = "former";
     }
   }
 }

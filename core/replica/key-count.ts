@@ -1,19 +1,28 @@
 /**
  * How many keys are held, tombstones included. Counted once in the background after a start, then kept up to date.
- * Invariant: a key written during the count is counted once: by the count if its row is still ahead, else at once.
+ * Invariant: a key that becomes new while the count runs is counted once, whatever the page under way has seen of it.
  */
-import { compareBytes, equalBytes } from "../bytes/compare.ts";
+import { compareBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
 const rowsPerPage = 2_000;
+
+/** A new key's batch: under way, or done while a page was being read. */
+interface Newcomer {
+  readonly row: Uint8Array;
+  /** A page had it already. */
+  isCounted: boolean;
+  isDone: boolean;
+}
 
 export class KeyCount {
   readonly #records: RecordStore;
   #count = 0;
   /** Rows below are counted; null: all are. */
   #countedBelow: Uint8Array | null = new Uint8Array(0);
-  /** Rows that became new while a page was being read: the page may have them or not. */
-  #addedMeanwhile: Uint8Array[] = [];
+  #isReading = false;
+  readonly #newcomers = new Map<string, Newcomer>();
 
   constructor(records: RecordStore) {
     this.#records = records;
@@ -23,26 +32,54 @@ export class KeyCount {
     return this.#count;
   }
 
-  added(row: Uint8Array): void {
-    if (this.#isCounted(row)) this.#count += 1;
-    else this.#addedMeanwhile.push(row);
+  /** Call before the batch of a new key; and what it returns when the batch is durable, or has failed. */
+  adding(row: Uint8Array): (isDurable: boolean) => void {
+    if (this.#countedBelow === null) {
+      return (isDurable) => {
+        if (isDurable) this.#count += 1;
+      };
+    }
+    const name = toHex(row);
+    const newcomer: Newcomer = { row, isCounted: false, isDone: false };
+    this.#newcomers.set(name, newcomer);
+    return (isDurable) => {
+      newcomer.isDone = true;
+      // The page under way may have it or not: that is known when it is here.
+      if (isDurable && this.#isReading) return;
+      if (isDurable) this.#settle(newcomer);
+      this.#newcomers.delete(name);
+    };
+  }
+
+  /** A key that was thought not to be stored is. */
+  found(): void {
+    this.#count += 1;
   }
 
   /** Pages small enough that requests in between do not wait. */
   async countAll(isStopped: () => boolean): Promise<void> {
     while (this.#countedBelow !== null && !isStopped()) {
       const gte: Uint8Array = this.#countedBelow;
-      this.#addedMeanwhile = [];
+      this.#isReading = true;
       const page = await this.#records.page("objects", { gte, limit: rowsPerPage, keysOnly: true });
+      this.#isReading = false;
       this.#count += page.rows.length;
       this.#countedBelow = page.next;
-      const missed = this.#addedMeanwhile.filter((row) => this.#isCounted(row));
-      this.#count += missed.filter((row) => !page.rows.some(({ key }) => equalBytes(key, row))).length;
+      if (this.#newcomers.size > 0) this.#settleAll(new Set(page.rows.map(({ key }) => toHex(key))));
     }
-    this.#addedMeanwhile = [];
   }
 
-  #isCounted(row: Uint8Array): boolean {
-    return this.#countedBelow === null || compareBytes(row, this.#countedBelow) < 0;
+  #settleAll(seen: ReadonlySet<string>): void {
+    for (const [name, newcomer] of this.#newcomers) {
+      if (seen.has(name)) newcomer.isCounted = true;
+      if (!newcomer.isDone) continue;
+      this.#settle(newcomer);
+      this.#newcomers.delete(name);
+    }
+  }
+
+  #settle({ row, isCounted }: Newcomer): void {
+    const isPassed = this.#countedBelow === null || compareBytes(row, this.#countedBelow) < 0;
+    if (isPassed && !isCounted) this.#count += 1;
   }
 }

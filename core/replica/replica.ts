@@ -4,25 +4,11 @@
  * the Merkle index) before anyone hears of it; work on one key is serial; what is damaged is never served as whole.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
-import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
-import { truncate } from "../causality/truncation.ts";
-import {
-  type Coverage,
-  covers,
-  type Dot,
-  highestStamp,
-  kindOfWrite,
-  type LiveValue,
-  merge,
-  mint,
-  nothing,
-  siblings,
-  type Versioned,
-} from "../causality/version-set.ts";
+import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
-import { StoreError } from "../errors.ts";
+import { invariant, StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
@@ -39,10 +25,11 @@ import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { ChangeLog } from "./change-log.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
-import { HintStore } from "./hint-store.ts";
+import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
 import { KeyCount } from "./key-count.ts";
 import { KeyQueue } from "./key-queue.ts";
+import { type Minted, Minter, type WriteEvent } from "./minter.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
 
 export interface ReplicaDeps {
@@ -52,6 +39,8 @@ export interface ReplicaDeps {
   readonly hybridClock: HybridClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
+  readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
   readonly isConfirmed: (partition: PartitionIndex) => boolean;
 }
@@ -65,24 +54,15 @@ export interface Copy {
   readonly held: CachedState;
 }
 
-/** A write as the client asked it; the dot and the stamp come from here. */
-export interface WriteEvent {
-  readonly coverage: Coverage;
-  /** False: the client gave no context, so the write can only add a sibling. */
-  readonly hasContext: boolean;
-  readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
-  readonly writeId?: WriteId;
-  /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
-  readonly hintsFor: readonly NodeId[];
+export type Written = Copy & Omit<Minted, "state">;
+
+/** Operations that go together, and what to do when they are durable. */
+interface Batch {
+  readonly operations: readonly StorageOperation[];
+  readonly committed: () => void;
 }
 
-export interface Written extends Copy {
-  readonly dot: Dot;
-  readonly stamp: number;
-  /** The write id could not be used. */
-  readonly writeIdIgnored: boolean;
-}
-
+const nothingMore: Batch = { operations: [], committed: () => {} };
 const neverWritten = new CachedState(nothing, undefined);
 
 export class Replica {
@@ -94,6 +74,9 @@ export class Replica {
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
+  readonly #minter: Minter;
+  /** Keys whose first batch failed: they may be on the disk, uncounted. */
+  readonly #uncertain = new Set<Key>();
   #storageState: "ok" | "full" | "failed" = "ok";
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
@@ -101,6 +84,7 @@ export class Replica {
     this.#config = config;
     this.#cache = new StateCache(config.cacheBytesMax);
     this.#damaged = new DamagedKeys(deps.records);
+    this.#minter = new Minter(deps, config);
     this.hints = new HintStore(deps.records);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.keys = new KeyCount(deps.records);
@@ -113,35 +97,38 @@ export class Replica {
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
-    const cached = this.#cache.get(located.key);
-    const held = cached ?? (await this.#queue.run(located.key, () => this.#load(located)));
+    const holding = this.#deps.holdings.get(located.partition);
+    const held =
+      holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
     const role = this.#roleOf(located);
-    if (role !== "none") return { role, held };
-    const kept = await this.hints.statesOf(located);
-    if (kept.length === 0) return { role, held: neverWritten };
-    return { role: "hint", held: new CachedState(kept.map(decodeVersioned).reduce(merge), undefined) };
+    if (role !== "none" && this.#deps.owns(located.partition)) return { role, held };
+    // A stand-in: what it keeps for others belongs to its answer. Without a holding that counts, that is all it is worth.
+    const kept = await this.#keptOf(located);
+    const all = kept.length === 0 ? held : new CachedState(kept.reduce(merge, held.state), undefined);
+    if (role !== "none") return { role, held: all };
+    return { role: all === neverWritten ? "none" : "hint", held: all };
   }
 
   /**
    * Merges a state that another node sent into the copy held here; durable when it resolves.
-   * With `heals` the state is a merge of enough complete copies: a damaged record is whole again with it.
+   * `encoded` is kept: it must not be a view of something larger, nor change. With `heals` the state is a merge of enough
+   * complete copies: a damaged record is whole again with it.
    * @throws StoreError `not-ready` when this node holds nothing of the partition, `storage-full`, `corrupt`
    * @throws DecodeError when `encoded` is no state; nothing has changed then
    */
   async apply(located: LocatedKey, encoded: Uint8Array, options: { readonly heals?: boolean } = {}): Promise<Copy> {
-    const incoming = own(encoded);
-    const state = decodeVersioned(incoming);
-    if (this.#deps.holdings.get(located.partition) === "none") {
-      throw new StoreError("not-ready", `this host holds nothing of partition ${located.partition}`);
+    const state = decodeVersioned(encoded);
+    if (this.#roleOf(located) === "none") {
+      throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
     }
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      const after = this.#merged(before, state, incoming);
+      const after = this.#merged(before, state, encoded);
       const heals = options.heals === true && this.#damaged.has(located.key);
       if (after !== before || heals) {
-        const more = heals ? [this.#damaged.mended(located)] : [];
+        const forget = (): void => this.#damaged.forget(located.key);
+        const more = heals ? { operations: [this.#damaged.mended(located)], committed: forget } : nothingMore;
         await this.#commit(located, { before, after, more }, this.#config.durability);
-        if (heals) this.#damaged.forget(located.key);
       }
       return { role: this.#roleOf(located), held: after };
     });
@@ -149,12 +136,11 @@ export class Replica {
 
   /** Keeps a state for an owner that is away; durable when it resolves. */
   async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
-    const incoming = own(encoded);
-    const state = decodeVersioned(incoming);
+    const state = decodeVersioned(encoded);
     await this.#queue.run(located.key, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
-      await this.#commitHints(located, [target], merged === state ? incoming : encodeVersioned(merged));
+      await this.#commitHints(located, [target], merged === state ? encoded : encodeVersioned(merged));
     });
   }
 
@@ -164,26 +150,43 @@ export class Replica {
   }
 
   /**
-   * Mints a write on everything this node holds of the key, hints included; durable when it resolves.
-   * @throws StoreError `too-many-siblings`, `storage-full`, `corrupt` (the own record is damaged: heal it first)
+   * Forgets a hint that its target has durably, unless it grew since: then it stays, and the answer is false.
+   * The state that is forgotten may name this node's actor, so that actor ends here too (PROTOCOL 3).
    */
-  async write(located: LocatedKey, event: WriteEvent): Promise<Written> {
+  async hintDelivered(located: LocatedKey, target: NodeId, delivered: StoredHint): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const removal = await this.hints.remove(target, located, delivered);
+      if (removal === undefined) return false;
+      if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
+      // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
+      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
+      return true;
+    });
+  }
+
+  /**
+   * Mints a write on everything this node holds of the key, hints included; durable when it resolves.
+   * @throws StoreError `too-many-siblings`, `storage-full`, `corrupt` (the own record is damaged: heal it first; a write
+   *   despite it is safe, for what it lacks stays marked)
+   */
+  async write(
+    located: LocatedKey,
+    event: WriteEvent,
+    options: { readonly despiteDamage?: boolean } = {},
+  ): Promise<Written> {
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      if (this.#damaged.has(located.key))
+      if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
-      const kept = await this.hints.statesOf(located);
-      const held = kept.map(decodeVersioned).reduce(merge, before.state);
-      const minted = this.#mint(located, held, event);
+      }
+      const held = (await this.#keptOf(located)).reduce(merge, before.state);
+      const minted = this.#minter.mint(located, held, event);
       const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
-      const hints = await this.#hintOperations(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
+      invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
+      const hints = await this.#hintBatch(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
-      if (role === "none") await this.#flush(located, hints, "synced");
-      else if (after !== before || hints.operations.length > 0) {
-        await this.#commit(located, { before, after, more: hints.operations }, "synced");
-        hints.committed();
-      }
+      await this.#commit(located, { before, after: role === "none" ? before : after, more: hints }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
     });
   }
@@ -204,6 +207,15 @@ export class Replica {
     return this.#storageState;
   }
 
+  damagedKeys(): readonly Key[] {
+    return this.#damaged.keys();
+  }
+
+  /** Something else met a damaged record of this key. */
+  noteDamaged(located: LocatedKey, reason: string): Promise<void> {
+    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+  }
+
   completePartitions(): Uint8Array {
     const { partitions } = this.#deps.holdings;
     return bitmapOf(
@@ -212,61 +224,8 @@ export class Replica {
     );
   }
 
-  #mint(
-    located: LocatedKey,
-    held: Versioned,
-    event: WriteEvent,
-  ): { state: Versioned; dot: Dot; stamp: number; writeIdIgnored: boolean } {
-    const { coverage, value } = event;
-    const kind = kindOfWrite(held, coverage, value.kind);
-    const usesWriteId =
-      event.writeId !== undefined && kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
-    const writeIdIgnored = event.writeId !== undefined && !usesWriteId;
-    const dot = usesWriteId
-      ? { actor: actorOfWriteId(located.key, event.writeId), counter: 1 }
-      : this.#deps.holdings.nextDot(located.partition);
-    const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
-    if (covers(held.vector, dot)) return { state: held, dot, stamp, writeIdIgnored };
-    this.#checkSiblings(located.key, held, event);
-    const body = own(value.body);
-    const state = this.#truncated(located, mint(held, coverage, { ...value, body, kind, dot, stamp }));
-    return { state, dot, stamp, writeIdIgnored };
-  }
-
-  #checkSiblings(key: Key, held: Versioned, event: WriteEvent): void {
-    const live = siblings(held, this.#deps.clock.wallTime());
-    if (live.length + 1 >= this.#config.siblingsWarn && !event.hasContext) {
-      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: live.length + 1 });
-    }
-    if (event.hasContext) return;
-    const bytes = live.reduce((sum, value) => sum + value.body.length, event.value.body.length);
-    if (live.length < this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
-    throw new StoreError(
-      "too-many-siblings",
-      `${key} has ${live.length} concurrent values (${bytes} bytes): read it and write the merged value with its context`,
-    );
-  }
-
-  /** Only where a version is minted: repair, hints and anti-entropy never truncate (PROTOCOL 3). */
-  #truncated(located: LocatedKey, state: Versioned): Versioned {
-    if (state.vector.length <= this.#config.clockEntriesMax) return state;
-    const ownActor = this.#deps.holdings.actorOf(located.partition);
-    const result = truncate(state, {
-      entriesMax: this.#config.clockEntriesMax,
-      ownActor,
-      // Agreement of all owners since an entry's time is known from anti-entropy, which this version lacks. Whoever adds
-      // it must `touch` the state at each merge too (causality/version-set.ts): times of entries are then this node's own.
-      agreed: () => false,
-    });
-    if (result.dropped > 0) {
-      this.#deps.telemetry.event({
-        kind: "clock-truncated",
-        key: located.key,
-        entries: result.dropped,
-        forced: result.forced > 0,
-      });
-    }
-    return result.state;
+  #loadInTurn(located: LocatedKey): Promise<CachedState> {
+    return this.#queue.run(located.key, () => this.#load(located));
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
@@ -277,22 +236,28 @@ export class Replica {
     try {
       const encoded = await this.#deps.records.get("objects", located.row);
       if (encoded !== undefined) loaded = new CachedState(decodeVersioned(encoded), encoded);
+      // A batch that was refused and is there all the same.
+      if (this.#uncertain.delete(located.key) && encoded !== undefined) this.keys.found();
     } catch (error: unknown) {
       if (!(error instanceof StorageError) || error.kind !== "corrupt") throw storeErrorOf(error);
-      await this.#noteDamage(located, error);
+      await this.#noteDamage(located, error.message);
     }
     this.#cache.set(located.key, loaded);
     return loaded;
   }
 
   /** The record is lost here, so what this node says of the key is incomplete until it is healed, also after a restart. */
-  async #noteDamage(located: LocatedKey, error: StorageError): Promise<void> {
+  async #noteDamage(located: LocatedKey, reason: string): Promise<void> {
     this.#deps.holdings.dropActor(located.partition);
-    this.#deps.telemetry.event({ kind: "corrupt-record", where: error.message });
+    if (this.#damaged.has(located.key)) return;
+    this.#deps.telemetry.event({ kind: "corrupt-record", where: reason });
     this.#damaged.note(located.key);
-    await this.#deps.records.commit([this.#damaged.noted(located)]).catch((cause: unknown) => {
-      throw storeErrorOf(cause);
-    });
+    try {
+      await this.#deps.records.commit([this.#damaged.noted(located)]);
+    } catch (cause: unknown) {
+      // A full disk does not stop reads: until a restart memory knows, and then the record is found damaged again.
+      this.#deps.telemetry.event({ kind: "task-failed", task: "note a damaged record", reason: reasonOf(cause) });
+    }
   }
 
   /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
@@ -307,32 +272,43 @@ export class Replica {
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
-    change: {
-      readonly before: CachedState;
-      readonly after: CachedState;
-      readonly more: readonly StorageOperation[];
-    },
+    { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
     durability: Durability,
   ): Promise<void> {
-    const { before, after, more } = change;
-    const operations: StorageOperation[] = [...more];
+    const operations: StorageOperation[] = [...more.operations];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    await this.#flush(located, { operations, committed: () => {} }, durability);
+    if (operations.length === 0) return;
+    const isNew = after !== before && before.encoded === undefined && !this.#damaged.has(located.key);
+    const counted = isNew ? this.keys.adding(located.row) : undefined;
+    try {
+      await this.#flush(located, { operations, committed: more.committed }, durability);
+    } catch (error: unknown) {
+      counted?.(false);
+      if (isNew) this.#uncertain.add(located.key);
+      throw error;
+    }
+    counted?.(true);
+    if (after === before) return;
     this.#cache.set(located.key, after);
-    if (before.encoded === undefined && !this.#damaged.has(located.key)) this.keys.added(located.row);
-    if (after !== before) this.changes.append(located.key);
+    this.changes.append(located.key);
+  }
+
+  /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
+  async #keptOf(located: LocatedKey): Promise<Versioned[]> {
+    const { states, damaged } = await this.hints.statesOf(located);
+    if (damaged > 0) {
+      this.#deps.holdings.dropActor(located.partition);
+      this.#deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${located.key}` });
+    }
+    return states.map(decodeVersioned);
   }
 
   async #commitHints(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<void> {
-    await this.#flush(located, await this.#hintOperations(located, targets, state), this.#config.durability);
+    await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
   }
 
-  async #hintOperations(
-    located: LocatedKey,
-    targets: readonly NodeId[],
-    state: Uint8Array | undefined,
-  ): Promise<{ operations: readonly StorageOperation[]; committed: () => void }> {
-    if (targets.length === 0) return { operations: [], committed: () => {} };
+  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
+    if (targets.length === 0) return nothingMore;
     const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
     const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
     return {
@@ -341,11 +317,7 @@ export class Replica {
     };
   }
 
-  async #flush(
-    located: LocatedKey,
-    batch: { readonly operations: readonly StorageOperation[]; readonly committed: () => void },
-    durability: Durability,
-  ): Promise<void> {
+  async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
     try {
       await this.#deps.records.commit(batch.operations, durability);
     } catch (error: unknown) {
@@ -368,17 +340,13 @@ export class Replica {
 
   #roleOf(located: LocatedKey): CopyRole {
     const holding = this.holdingOf(located.partition);
+    if (holding === "former") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
 }
 
 function encodedAnew(state: Versioned): CachedState {
   return new CachedState(state, encodeVersioned(state));
-}
-
-/** Frames arrive many to a buffer: a view kept in the cache would keep all of it. */
-function own(bytes: Uint8Array): Uint8Array {
-  return bytes.slice();
 }
 
 function storeErrorOf(error: unknown): unknown {

@@ -160,21 +160,28 @@ export const ListResponse = message("ListResponse", {
   complete: field(3, bytes(8_192)),
 });
 
-/** Waits for changes under a prefix of keys (`bucket/…`), so that watchers need no stream of their own. */
-export const ChangesRequest = message("ChangesRequest", {
+const ChangeFilter = message("ChangeFilter", {
   prefix: field(1, keyText),
   /** `prefix` is one whole key. */
   exact: field(2, bool),
-  /** Where the last answer ended; absent: from now on. */
+  /** Where the last answer ended; absent: only tell where the log ends now. */
   after: optional(3, message("ChangePosition", { epoch: field(1, hex(8)), sequence: field(2, varint) })),
-  waitMs: field(4, varint),
+});
+/** Waits for changes that any of the filters lets through: all watchers of a host share one such request. */
+export const ChangesRequest = message("ChangesRequest", {
+  filters: repeated(1, ChangeFilter, 10_000),
+  waitMs: field(2, varint),
+});
+const FilteredChanges = message("FilteredChanges", {
+  keys: repeated(1, keyText, 100_000),
+  /** Some changes are no longer known: read everything anew. */
+  missed: field(2, bool),
 });
 export const ChangesResponse = message("ChangesResponse", {
-  keys: repeated(1, keyText, 100_000),
+  /** One for each filter, in order. */
+  results: repeated(1, FilteredChanges, 10_000),
   epoch: field(2, hex(8)),
   sequence: field(3, varint),
-  /** Some changes are no longer known: read everything anew. */
-  missed: field(4, bool),
 });
 
 export const ErrorMessage = message("Error", {

@@ -141,7 +141,7 @@ export class RpcServer {
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     try {
       const handler = this.#handlers.get(body[0] ?? 0);
-      if (!handler) throw new StoreError("bad-request", `this node has no method ${body[0] ?? "(none)"}`);
+      if (!handler) throw noHandler(body[0]);
       return await handler(from, body.subarray(1), deadlineMs);
     } catch (error: unknown) {
       return prefixed(failed, this.#encodeError(from, error));
@@ -171,6 +171,13 @@ export class RpcServer {
     this.#telemetry.event({ kind: "task-failed", task: "answer a request", reason: `from ${from}: ${reason}` });
     return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });
   }
+}
+
+/** Known methods have handlers once the node has its place in the cluster. */
+function noHandler(number: number | undefined): StoreError {
+  const isKnown = Object.values(methods).some((each) => each.number === number);
+  if (isKnown) return new StoreError("not-ready", "this host is still starting");
+  return new StoreError("bad-request", `this node has no method ${number ?? "(none)"}`);
 }
 
 function prefixed(first: number, message: Uint8Array): Uint8Array {

@@ -25,7 +25,7 @@ export function errorAnswer(error: unknown, isWrite: boolean): ErrorAnswer {
   if (!isWrite || status < 500 || untouched.has(code)) return { status, body: { error: { code, message, ...detail } } };
   const warning =
     "the write may still survive: read before you write again, or repeat it under the same Everwrite-Write-Id";
-  const text = message.includes("may still survive") ? message : `${message}; ${warning}`;
+  const text = /may (?:still )?survive/.test(message) ? message : `${message}; ${warning}`;
   return { status, body: { error: { code, message: text, ...detail, writeMaySurvive: true } } };
 }
 

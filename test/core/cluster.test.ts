@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../../core/errors.ts";
+import { eventually } from "../support/eventually.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -110,4 +111,37 @@ test("five hosts: any of them takes a request for keys that it does not own", ()
     }
     const { keys } = await cluster.node("h4").list("carts");
     assert.equal(keys.length, 20);
+  }));
+
+test("a host that was away gets what it missed as hints, without anybody reading", () =>
+  withCluster(3, async (cluster) => {
+    cluster.kill("h3");
+    for (let i = 0; i < 30; i++) await cluster.node(`h${1 + (i % 2)}`).put("carts", `missed${i}`, bytes(`value ${i}`));
+    const back = await cluster.start("h3");
+    await eventually(async () => {
+      const owed = await Promise.all(["h1", "h2"].map(async (name) => (await cluster.node(name).status()).hints));
+      return owed.every((hints) => hints === 0);
+    }, "hints to be delivered");
+    for (let i = 0; i < 30; i++) {
+      assert.deepEqual(texts((await back.getLocal("carts", `missed${i}`)).siblings), [`value ${i}`]);
+    }
+  }));
+
+test("a stand-in hands the hint over when the owner returns, also after its own restart", () =>
+  withCluster(4, async (cluster) => {
+    const names = ["h1", "h2", "h3", "h4"];
+    const { preferenceList } = await cluster.node("h1").explain("carts", "gina");
+    const [owner, , , standIn] = preferenceList.map(({ id }) => id as string);
+    cluster.kill(owner!);
+    const coordinator = names.find((name) => name !== owner && name !== standIn)!;
+    const { receipt } = await cluster.node(coordinator).put("carts", "gina", bytes("ring"), { w: "all" });
+    assert.deepEqual(receipt.hinted, [{ for: owner, at: standIn }]);
+    cluster.kill(standIn!);
+    await cluster.start(standIn!);
+    const back = await cluster.start(owner!);
+    await eventually(async () => {
+      const [only] = (await back.getLocal("carts", "gina")).siblings;
+      return only !== undefined && (await cluster.node(standIn!).status()).hints === 0;
+    }, "the hint to be handed over");
+    assert.deepEqual(texts((await back.getLocal("carts", "gina")).siblings), ["ring"]);
   }));

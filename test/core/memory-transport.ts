@@ -105,6 +105,8 @@ export class MemoryTransport implements Transport {
   readonly self: NodeId;
   readonly #network: MemoryNetwork;
   readonly #peers = new Map<NodeId, Peer>();
+  /** Requests to itself. */
+  readonly #own = new Peer();
   readonly #listeners = new Set<(id: NodeId, connected: boolean) => void>();
   #kept: ReadonlySet<NodeId> = new Set();
   #handler: RequestHandler | undefined;
@@ -125,7 +127,7 @@ export class MemoryTransport implements Transport {
   async request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     if (!this.alive) throw new TransportError("not-sent", "this node is not running");
     const deadlineMs = this.#network.clock.now() + timeoutMs;
-    if (to === this.self) return this.#exchange(new Peer(), this, body, deadlineMs);
+    if (to === this.self) return this.#exchange(this.#own, this, body, deadlineMs);
     const peer = this.#peers.get(to);
     const node = this.#network.reachable(this.self, to);
     if (peer?.connected !== true || node === undefined) throw new TransportError("not-sent", `not connected to ${to}`);
@@ -181,6 +183,7 @@ export class MemoryTransport implements Transport {
     if (!this.alive) return;
     this.alive = false;
     this.#stopRedial?.();
+    for (const waiting of this.#own.waiting) waiting.settle(new TransportError("lost", "this node stops"));
     for (const id of this.#peers.keys()) {
       this.#network.reachable(this.self, id)?.disconnect(this.self, "the peer is gone");
       this.disconnect(id, "this node stops");

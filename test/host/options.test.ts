@@ -28,8 +28,8 @@ test("without any setting a host founds the default cluster on loopback", () => 
     zone: "",
     deviceGroup: "",
     capacity: 100,
-    partitions: 1024,
-    n: 3,
+    partitions: null,
+    n: null,
     r: "quorum",
     w: "quorum",
     admission: "open",
@@ -45,7 +45,7 @@ test("flags win over variables, variables over the config file, that over defaul
   const options = readHostOptions({ zone: ["flag"] }, env);
   assert.deepEqual(
     [options.zone, options.deviceGroup, options.capacity, options.seed, options.n],
-    ["flag", "env", 50, ["/ip4/10.0.0.1/tcp/1"], 3],
+    ["flag", "env", 50, ["/ip4/10.0.0.1/tcp/1"], null],
   );
 });
 

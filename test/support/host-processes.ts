@@ -14,11 +14,15 @@ export interface HostSpec {
   /** Further flags of `everwrite host`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Its data directory, if it is to be on another disk than the rest. */
+  readonly data?: string;
 }
 
 interface Host {
   readonly name: string;
   readonly data: string;
+  /** Outside the data directory, so that a host can lose its disk and keep its name. */
+  readonly identity: string;
   readonly log: string;
   readonly httpPort: number;
   readonly p2pPort: number;
@@ -51,6 +55,14 @@ export class HostProcesses implements AsyncDisposable {
     return `http://127.0.0.1:${this.#host(index).httpPort}`;
   }
 
+  get urls(): readonly string[] {
+    return this.#hosts.map((_host, i) => this.url(i));
+  }
+
+  get addresses(): readonly string[] {
+    return this.#hosts.map((_host, i) => this.address(i));
+  }
+
   address(index: number): string {
     return `/ip4/127.0.0.1/tcp/${this.#host(index).p2pPort}`;
   }
@@ -68,13 +80,14 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host, which joins through the first one; resolves when it is ready. */
-  async add({ flags = [], env = {} }: HostSpec = {}): Promise<number> {
+  async add({ flags = [], env = {}, data }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });
     this.#hosts.push({
       name,
-      data: join(this.folder, name),
+      data: data ?? join(this.folder, name),
+      identity: join(this.folder, `${name}.key`),
       log: join(this.folder, `${name}.log`),
       httpPort: await freePort(),
       p2pPort: await freePort(),
@@ -91,7 +104,7 @@ export class HostProcesses implements AsyncDisposable {
   start(index: number): void {
     const host = this.#host(index);
     const seeds = this.#hosts.filter((other) => other !== host);
-    const args = ["host", "--data", host.data, "--http", `127.0.0.1:${host.httpPort}`];
+    const args = ["host", "--data", host.data, "--identity", host.identity, "--http", `127.0.0.1:${host.httpPort}`];
     args.push("--p2p", `/ip4/127.0.0.1/tcp/${host.p2pPort}`, "--log-format", "json");
     for (const seed of seeds) args.push("--seed", `/ip4/127.0.0.1/tcp/${seed.p2pPort}`);
     const out = openSync(host.log, "a");
@@ -110,8 +123,21 @@ export class HostProcesses implements AsyncDisposable {
     return signal === "SIGKILL" || signal === "SIGTERM" ? gone : null;
   }
 
+  /** The disk is lost, the identity is not. */
   wipe(index: number): void {
-    rmSync(join(this.#host(index).data, "store"), { recursive: true, force: true });
+    rmSync(this.#host(index).data, { recursive: true, force: true });
+  }
+
+  async killAll(): Promise<void> {
+    await Promise.all(this.#hosts.map((_host, i) => this.signal(i, "SIGKILL")));
+  }
+
+  /** Starts those that do not run, together, and waits until all agree. */
+  async startAll(): Promise<void> {
+    const ended = this.#hosts.flatMap((_host, i) => (this.isRunning(i) ? [] : [i]));
+    for (const i of ended) this.start(i);
+    await Promise.all(ended.map((i) => this.ready(i)));
+    await this.settled();
   }
 
   isRunning(index: number): boolean {

@@ -1,26 +1,33 @@
 /**
  * Load in a process of its own: closed loop with c operations in flight, or open loop at a rate. Reports latencies.
+ * Writers behave like applications: each put carries the context of what was read or written last under its key.
  */
 import { randomBytes } from "node:crypto";
 import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import { spawn } from "node:child_process";
+import { etcdClient } from "./etcd-client.ts";
+import { metric } from "./http-client.ts";
+import type { KeyStore } from "./key-store.ts";
 import { nativeClient } from "./native-client.ts";
 
 export interface LoadSpec {
-  readonly protocol: "native" | "http";
+  readonly protocol: "native" | "http" | "etcd";
   /** Multiaddrs or base URLs, used in turn. */
   readonly targets: readonly string[];
-  readonly operation: "put" | "get";
-  /** Operations in flight; with `perSecond` their upper bound. */
+  /** `mixed`: puts and gets by halves. `fill`: every key once, in order, however long it takes. */
+  readonly operation: "put" | "get" | "mixed" | "fill";
+  /** Operations in flight; an open loop has no bound. */
   readonly inFlight: number;
   /** Open loop: operations begin at this rate whatever the answers do, and latency counts from when one was due. */
   readonly perSecond?: number;
   readonly valueBytes: number;
+  /** Keys to draw from, evenly. */
   readonly keys: number;
   readonly ms: number;
-  /** Puts carry no context, so they are minted over each other only if this is set. */
   readonly bucket?: string;
+  /** Hosts whose CPU time is to be measured beside the load's own. */
+  readonly httpUrls?: readonly string[];
 }
 
 export interface LoadResult {
@@ -32,16 +39,39 @@ export interface LoadResult {
   readonly count: number;
   readonly errors: number;
   readonly firstError?: string;
+  /** When operations failed, ms since 1970; the first 10,000 of them. */
+  readonly errorsAtMs: readonly number[];
+  /** The longest time without any success, and when it ended, ms since 1970. */
+  readonly gapMs: number;
+  readonly gapEndedAtMs: number;
   /** CPU of the load process per operation. */
   readonly cpuUsPerOperation: number;
+  /** CPU of all hosts of `httpUrls` together per operation. */
+  readonly hostCpuUsPerOperation?: number;
 }
 
 type Operation = (key: string) => Promise<void>;
 
-/** Runs a load in a child process. */
-export function load(spec: LoadSpec): Promise<LoadResult> {
+interface Measured {
+  readonly latencies: number[];
+  readonly errorsAtMs: number[];
+  firstError: string | undefined;
+  errors: number;
+  lastSuccessMs: number;
+  gapMs: number;
+  gapEndedMs: number;
+}
+
+const warmUpMs = 500;
+const errorsKept = 10_000;
+/** For what is not measured: reading contexts before puts. */
+const prepareInFlight = 64;
+
+/** Runs a load in a child process, which ends early when `signal` aborts. */
+export function load(spec: LoadSpec, signal?: AbortSignal): Promise<LoadResult> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(spec)], {
     stdio: ["ignore", "pipe", "inherit"],
+    ...(signal === undefined ? {} : { signal }),
   });
   let out = "";
   child.stdout.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
@@ -55,17 +85,23 @@ export function load(spec: LoadSpec): Promise<LoadResult> {
 }
 
 async function run(spec: LoadSpec): Promise<LoadResult> {
-  const { operation, stop } = spec.protocol === "native" ? await overNative(spec) : overHttp(spec);
-  await loop(spec, operation, Math.min(500, spec.ms / 4)); // warm-up: connections, caches, compiled code
+  const store = await storeOf(spec);
+  const operation = await operationOf(spec, store);
+  // Connections, caches, compiled code.
+  if (spec.operation !== "fill") await loop({ ...spec, ms: Math.min(warmUpMs, spec.ms / 4) }, operation);
+  const hostsBefore = await cpuSecondsOf(spec);
   const cpuBefore = process.cpuUsage();
   const startedMs = performance.now();
-  const { latencies, errors, firstError } = await loop(spec, operation, spec.ms);
+  const measured = await loop(spec, operation);
   const seconds = (performance.now() - startedMs) / 1_000;
   const { user, system } = process.cpuUsage(cpuBefore);
-  await stop();
+  const hostSeconds = (await cpuSecondsOf(spec)) - hostsBefore;
+  await store.stop();
+  const { latencies, errors, errorsAtMs, firstError, gapMs, gapEndedMs } = measured;
   latencies.sort((a, b) => a - b);
   const quantile = (q: number): number =>
-    Math.round((latencies[Math.min(latencies.length - 1, Math.ceil(q * latencies.length) - 1)] ?? 0) * 1_000) / 1_000;
+    Math.round((latencies[Math.min(latencies.length - 1, Math.ceil(q * latencies.length) - 1)] ?? Infinity) * 1_000) /
+    1_000;
   return {
     perSecond: Math.round(latencies.length / seconds),
     p50Ms: quantile(0.5),
@@ -75,36 +111,47 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     count: latencies.length,
     errors,
     ...(firstError === undefined ? {} : { firstError }),
+    errorsAtMs,
+    gapMs: Math.round(gapMs),
+    gapEndedAtMs: performance.timeOrigin + gapEndedMs,
     cpuUsPerOperation: Math.round((user + system) / Math.max(1, latencies.length)),
+    ...(spec.httpUrls === undefined
+      ? {}
+      : { hostCpuUsPerOperation: Math.round((hostSeconds * 1e6) / Math.max(1, latencies.length)) }),
   };
 }
 
-async function loop(
-  spec: LoadSpec,
-  operation: Operation,
-  ms: number,
-): Promise<{ latencies: number[]; errors: number; firstError?: string }> {
-  const latencies: number[] = [];
-  let errors = 0;
-  let firstError: string | undefined;
-  const once = async (sinceMs: number): Promise<void> => {
-    try {
-      await operation(`${spec.bucket ?? "bench"}/user${Math.floor(Math.random() * spec.keys)}`);
-      latencies.push(performance.now() - sinceMs);
-    } catch (error: unknown) {
-      errors += 1;
-      firstError ??= error instanceof Error ? error.message : String(error);
-    }
-  };
+async function cpuSecondsOf({ httpUrls = [] }: LoadSpec): Promise<number> {
+  const each = await Promise.all(httpUrls.map((url) => metric(url, "everwrite_process_cpu_seconds_total")));
+  return each.reduce((sum, seconds) => sum + seconds, 0);
+}
+
+async function loop(spec: LoadSpec, operation: Operation): Promise<Measured> {
   const startMs = performance.now();
-  const endMs = startMs + ms;
-  if (spec.perSecond === undefined) {
-    const worker = async (): Promise<void> => {
+  const endMs = startMs + spec.ms;
+  const measured: Measured = {
+    latencies: [],
+    errorsAtMs: [],
+    firstError: undefined,
+    errors: 0,
+    lastSuccessMs: startMs,
+    gapMs: 0,
+    gapEndedMs: startMs,
+  };
+  const bucket = spec.bucket ?? "bench";
+  const drawn = (): string => `${bucket}/user${Math.floor(Math.random() * spec.keys)}`;
+  const once = (sinceMs: number, key = drawn()): Promise<void> => measure(measured, sinceMs, () => operation(key));
+  if (spec.operation === "fill") {
+    let next = 0;
+    await lanes(spec.inFlight, async () => {
+      while (next < spec.keys) await once(performance.now(), `${bucket}/user${next++}`);
+    });
+  } else if (spec.perSecond === undefined) {
+    await lanes(spec.inFlight, async () => {
       while (performance.now() < endMs) await once(performance.now());
-    };
-    await Promise.all(Array.from({ length: spec.inFlight }, worker));
+    });
   } else {
-    const total = Math.floor((ms / 1_000) * spec.perSecond);
+    const total = Math.floor((spec.ms / 1_000) * spec.perSecond);
     const running: Promise<void>[] = [];
     for (let i = 0; i < total; i++) {
       const dueMs = startMs + (i * 1_000) / spec.perSecond;
@@ -114,7 +161,55 @@ async function loop(
     }
     await Promise.all(running);
   }
-  return { latencies, errors, ...(firstError === undefined ? {} : { firstError }) };
+  return measured;
+}
+
+async function measure(measured: Measured, sinceMs: number, operate: () => Promise<void>): Promise<void> {
+  try {
+    await operate();
+    const nowMs = performance.now();
+    measured.latencies.push(nowMs - sinceMs);
+    if (nowMs - measured.lastSuccessMs > measured.gapMs) {
+      measured.gapMs = nowMs - measured.lastSuccessMs;
+      measured.gapEndedMs = nowMs;
+    }
+    measured.lastSuccessMs = nowMs;
+  } catch (error: unknown) {
+    measured.errors += 1;
+    measured.firstError ??= error instanceof Error ? error.message : String(error);
+    if (measured.errorsAtMs.length < errorsKept) measured.errorsAtMs.push(Date.now());
+    // A refusal may come in no time; without a pause a closed loop would only count refusals.
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+async function operationOf(spec: LoadSpec, store: KeyStore): Promise<Operation> {
+  const value = values(spec.valueBytes);
+  const contexts = new Map<string, string | undefined>();
+  const learn = async (key: string): Promise<void> => void contexts.set(key, (await store.get(key)).context);
+  const get: Operation = async (key) => void (await store.get(key));
+  const put: Operation = async (key) => {
+    let context = contexts.get(key);
+    // It was beside others after the last put: read what there is, as an application would.
+    if (context === undefined && contexts.has(key)) context = (await store.get(key)).context;
+    contexts.set(key, await store.put(key, value(), context));
+  };
+  if (spec.operation === "get") return get;
+  if (spec.operation === "fill") return async (key) => void (await store.put(key, value()));
+  // Without this each new load would write beside what the one before has left.
+  if (spec.protocol !== "etcd") {
+    let next = 0;
+    await lanes(prepareInFlight, async () => {
+      while (next < spec.keys) await learn(`${spec.bucket ?? "bench"}/user${next++}`);
+    });
+    for (const [key, context] of contexts) if (context === undefined) contexts.delete(key);
+  }
+  if (spec.operation === "put") return put;
+  return (key) => (Math.random() < 0.5 ? put(key) : get(key));
+}
+
+function lanes(count: number, lane: () => Promise<void>): Promise<unknown> {
+  return Promise.all(Array.from({ length: count }, lane));
 }
 
 /** Not compressible, and not made while the clock runs. */
@@ -123,56 +218,70 @@ function values(bytes: number): () => Uint8Array {
   return () => made[Math.floor(Math.random() * made.length)]!;
 }
 
-async function overNative(spec: LoadSpec): Promise<{ operation: Operation; stop: () => Promise<void> }> {
-  const client = await nativeClient(spec.targets);
-  const value = values(spec.valueBytes);
-  // Read-modify-write as an application does it: each key's last context goes with the next put.
-  const contexts = new Map<string, string | undefined>();
-  const put: Operation = async (key) => {
-    const known = contexts.get(key);
-    const context =
-      known ?? (contexts.has(key) ? ((await client.get(key)) as { context?: string }).context : undefined);
-    const answer = (await client.put(key, value(), context === undefined ? {} : { context })) as { context?: string };
-    contexts.set(key, answer.context);
-  };
-  const get: Operation = async (key) => void (await client.get(key));
-  return { operation: spec.operation === "put" ? put : get, stop: () => client.stop() };
+async function storeOf({ protocol, targets, inFlight, perSecond }: LoadSpec): Promise<KeyStore> {
+  if (protocol === "native") return nativeClient(targets);
+  return protocol === "etcd" ? etcdClient(targets) : leanHttp(targets, perSecond === undefined ? inFlight : 256);
 }
 
-function overHttp(spec: LoadSpec): { operation: Operation; stop: () => Promise<void> } {
-  const agent = new Agent({ keepAlive: true, maxSockets: spec.inFlight });
-  const value = values(spec.valueBytes);
-  const contexts = new Map<string, string>();
+/**
+ * HTTP without the cost of `fetch`, and with a balancer's habits: a host that fails is left out for a second, and a
+ * request that found no connection, so was certainly not seen, goes to the next host.
+ */
+function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
+  const agent = new Agent({ keepAlive: true, maxSockets: socketsMax });
+  const outUntilMs = new Map<string, number>();
   let turn = 0;
-  const operation: Operation = (key) =>
+  const next = (): string => {
+    for (let tries = 0; tries < urls.length; tries++) {
+      const url = urls[turn++ % urls.length]!;
+      if ((outUntilMs.get(url) ?? 0) < performance.now()) return url;
+    }
+    return urls[turn % urls.length]!;
+  };
+  const send = async (key: string, body: Uint8Array | undefined, context?: string): Promise<string | undefined> => {
+    for (let tries = 1; ; tries++) {
+      const host = next();
+      try {
+        return await sendTo(host, key, { body, context });
+      } catch (error: unknown) {
+        if (!(error instanceof Error) || !("code" in error)) throw error;
+        outUntilMs.set(host, performance.now() + 1_000);
+        if (error.code !== "ECONNREFUSED" || tries === urls.length) throw error;
+      }
+    }
+  };
+  const sendTo = (
+    host: string,
+    key: string,
+    { body, context }: { readonly body: Uint8Array | undefined; readonly context: string | undefined },
+  ): Promise<string | undefined> =>
     new Promise((resolve, reject) => {
-      const context = contexts.get(key);
-      const isPut = spec.operation === "put";
-      const url = new URL(`/kv/${key}`, spec.targets[turn++ % spec.targets.length]);
       const sent = request(
-        url,
+        new URL(`/kv/${key}`, host),
         {
           agent,
-          method: isPut ? "PUT" : "GET",
-          headers: isPut && context !== undefined ? { "everwrite-context": context } : {},
+          method: body === undefined ? "GET" : "PUT",
+          headers: context === undefined ? {} : { "everwrite-context": context },
         },
         (response) => {
           response.resume();
+          response.on("error", reject);
           response.on("end", () => {
             const status = response.statusCode ?? 0;
-            const next = response.headers["everwrite-context"];
-            if (isPut && typeof next === "string") contexts.set(key, next);
-            else contexts.delete(key);
-            if (status < 400 || (status === 404 && !isPut)) resolve();
-            else reject(new Error(`HTTP ${status}`));
+            if (status < 400 || (status === 404 && body === undefined)) {
+              resolve(response.headers["everwrite-context"]?.toString());
+            } else reject(new Error(`HTTP ${status}`));
           });
-          response.on("error", reject);
         },
       );
       sent.on("error", reject);
-      sent.end(isPut ? value() : undefined);
+      sent.end(body);
     });
-  return { operation, stop: async () => agent.destroy() };
+  return {
+    get: async (key) => ({ bodies: [], context: await send(key, undefined) }),
+    put: send,
+    stop: async () => agent.destroy(),
+  };
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -1,10 +1,18 @@
-/** A clock that stands still until told: timers fire in order of (time, order of setting). */
+/**
+ * A clock that stands still until told: timers fire in order of (time, order of setting). Both clocks of the port show
+ * the time that passes; the wall clock may be set apart.
+ */
 import type { Clock } from "../../core/ports.ts";
 
 export class ManualClock implements Clock {
+  wallMs: number;
   #nowMs = 0;
   #order = 0;
   #timers: { readonly atMs: number; readonly order: number; readonly run: () => void }[] = [];
+
+  constructor(wallMs = 0) {
+    this.wallMs = wallMs;
+  }
 
   /** Moments at which the timers now set will fire. */
   get pendingMs(): number[] {
@@ -16,7 +24,7 @@ export class ManualClock implements Clock {
   }
 
   wallTime(): number {
-    return this.#nowMs;
+    return this.wallMs;
   }
 
   after(ms: number, run: () => void): () => void {
@@ -31,15 +39,31 @@ export class ManualClock implements Clock {
   /** Fires what is due within `ms`, letting promises settle between the timers. */
   async advance(ms: number): Promise<void> {
     const untilMs = this.#nowMs + ms;
-    for (;;) {
+    do {
       await new Promise((resolve) => setImmediate(resolve));
-      this.#timers.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
-      const next = this.#timers[0];
-      if (next === undefined || next.atMs > untilMs) break;
-      this.#timers.shift();
-      this.#nowMs = next.atMs;
-      next.run();
-    }
-    if (untilMs !== Infinity) this.#nowMs = untilMs;
+    } while (this.#fireNext(untilMs));
+    if (untilMs !== Infinity) this.#turnTo(untilMs);
+  }
+
+  /** The same within one turn of the event loop. */
+  skip(ms: number): void {
+    const untilMs = this.#nowMs + ms;
+    while (this.#fireNext(untilMs));
+    this.#turnTo(untilMs);
+  }
+
+  #fireNext(untilMs: number): boolean {
+    this.#timers.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+    const next = this.#timers[0];
+    if (next === undefined || next.atMs > untilMs) return false;
+    this.#timers.shift();
+    this.#turnTo(next.atMs);
+    next.run();
+    return true;
+  }
+
+  #turnTo(ms: number): void {
+    this.wallMs += ms - this.#nowMs;
+    this.#nowMs = ms;
   }
 }

@@ -2,6 +2,7 @@
  * Whole nodes over memory: the real core, an in-memory network and in-memory disks that outlive their process.
  */
 import { randomBytes } from "node:crypto";
+import type { NodeId } from "../../core/identity.ts";
 import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
 import type { NodeConfig } from "../../core/config.ts";
 import type { Random } from "../../core/ports.ts";
@@ -9,9 +10,10 @@ import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
+import { FaultyStorage } from "./faulty-storage.ts";
 import { realClock } from "./real-clock.ts";
 
-const realRandom: Random = {
+export const realRandom: Random = {
   next: () => Math.random(),
   bytes: (count) => Uint8Array.from(randomBytes(count)),
 };
@@ -30,7 +32,7 @@ export class MemoryCluster {
   readonly network = new MemoryNetwork({ clock: realClock, random: realRandom });
   readonly nodes = new Map<string, EverwriteNode>();
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
-  readonly #disks = new Map<string, MemoryStorage>();
+  readonly #disks = new Map<string, FaultyStorage>();
   readonly #transports = new Map<string, MemoryTransport>();
 
   /** Hosts h1..hN, each started after the one before; all know the ring and hold their partitions when it resolves. */
@@ -47,7 +49,7 @@ export class MemoryCluster {
     name: string,
     { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {},
   ): Promise<EverwriteNode> {
-    const storage = this.#disks.get(name) ?? new MemoryStorage();
+    const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
     const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
     const transport = this.network.node(name);
@@ -81,8 +83,52 @@ export class MemoryCluster {
     this.#disks.delete(name);
   }
 
-  disk(name: string): MemoryStorage {
+  disk(name: string): FaultyStorage {
     return this.#disks.get(name)!;
+  }
+
+  /** A copy of a disk as it is now. */
+  async copyDisk(name: string): Promise<FaultyStorage> {
+    const copy = new MemoryStorage();
+    for (const ns of ["objects", "hints", "meta", "merkle"] as const) {
+      const { rows } = await this.disk(name).page(ns, { limit: 1_000_000 });
+      await copy.batch(
+        rows.map((row) => ({ kind: "put", ns, ...row })),
+        "synced",
+      );
+    }
+    return new FaultyStorage(copy);
+  }
+
+  putDisk(name: string, disk: FaultyStorage): void {
+    this.#disks.set(name, disk);
+  }
+
+  /** Somebody on the network who is no host: only a transport. */
+  stranger(name: string): MemoryTransport {
+    const transport = this.network.node(name);
+    this.#transports.set(name, transport);
+    return transport;
+  }
+
+  transport(name: string): MemoryTransport {
+    return this.#transports.get(name)!;
+  }
+
+  /** Breaks every connection of a host; it goes on alone. */
+  isolate(name: string): void {
+    for (const other of this.nodes.keys()) if (other !== name) this.network.cut(name as NodeId, other as NodeId);
+  }
+
+  rejoin(name: string): void {
+    for (const other of this.nodes.keys()) if (other !== name) this.network.heal(name as NodeId, other as NodeId);
+  }
+
+  /** Both see each other. */
+  async connected(a: string, b: string): Promise<void> {
+    const sees = async (one: string, other: string): Promise<boolean> =>
+      (await this.node(one).status()).members.some(({ id, alive }) => id === other && alive);
+    await eventually(async () => (await sees(a, b)) && (await sees(b, a)), `${a} and ${b} to be connected`);
   }
 
   /** All running nodes see one ring of `members` hosts and hold their partitions completely. */

@@ -14,7 +14,7 @@ export interface Context {
   /** Aborted by Ctrl-C: end your processes and return. */
   readonly signal: AbortSignal;
   /** One line of progress. */
-  log(line: string): void;
+  readonly log: (line: string) => void;
 }
 
 export interface Figure {

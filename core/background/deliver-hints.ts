@@ -1,0 +1,128 @@
+/**
+ * Hinted handoff: what was kept for hosts that were away goes to them when they are back (PROTOCOL 7; paper 4.6).
+ * Found on the disk, not in memory; delivered on recovery, at start and periodically, for one of these may be missed.
+ * Invariant: a hint is deleted only after the durable ack of those it is for, and only if it is still what was delivered.
+ */
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Exchange } from "../cluster/exchange.ts";
+import type { NodeConfig } from "../config.ts";
+import type { NodeId } from "../identity.ts";
+import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
+import type { Clock, Stop, Transport } from "../ports.ts";
+import { type StoredHint, unreadable } from "../replica/hint-store.ts";
+import type { Replica } from "../replica/replica.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Admission } from "./admission.ts";
+
+export interface HintDeps {
+  readonly admission: Admission;
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly replica: Replica;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+  readonly config: NodeConfig;
+}
+
+/** Recovery is noticed at once; this is for what slipped through. */
+const intervalMs = 1_000;
+const rowsPerPage = 64;
+
+export function deliverHints(deps: HintDeps): Stop {
+  const { tasks, transport } = deps;
+  const running = new Map<NodeId, Promise<void>>();
+  const deliver = (target: NodeId): Promise<void> => {
+    const before = running.get(target);
+    if (before !== undefined) return before;
+    const now = deliverTo(deps, target).finally(() => running.delete(target));
+    running.set(target, now);
+    return now;
+  };
+  tasks.every("deliver hints", intervalMs, async () => {
+    await Promise.all(targetsNow(deps).map(deliver));
+  });
+  return transport.onPeerChange((id, connected) => {
+    if (connected && deps.replica.hints.owes(id)) tasks.run("deliver hints", () => deliver(id));
+  });
+}
+
+/** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */
+function targetsNow({ cluster, replica }: HintDeps): NodeId[] {
+  const owed = replica.hints.summaries().filter(({ count }) => count > 0);
+  return owed.map(({ target }) => target).filter((target) => cluster.health.isUp(target) || !cluster.isMember(target));
+}
+
+/** Everything kept for one target, oldest ring position first; stops at the first failure, to be tried again. */
+async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
+  const { admission, replica, telemetry, clock, tasks } = deps;
+  const startedMs = clock.now();
+  const failures: string[] = [];
+  let delivered = 0;
+  let after: Uint8Array | null | undefined;
+  try {
+    while (after !== null && !tasks.stopped) {
+      await admission.turn();
+      const page = await replica.hints.page(target, { after, limit: rowsPerPage });
+      const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
+      delivered += results.filter((result) => result.status === "fulfilled" && result.value).length;
+      for (const result of results) if (result.status === "rejected") failures.push(reasonOf(result.reason));
+      // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
+      if (page.hints.length > 0 && results.every((result) => result.status === "rejected")) break;
+      after = page.next;
+    }
+  } catch (error: unknown) {
+    failures.push(reasonOf(error));
+  }
+  const [reason] = failures;
+  if (reason !== undefined) {
+    telemetry.event({
+      kind: "replica-failed",
+      id: target,
+      reason: `${failures.length} hints not delivered: ${reason}`,
+    });
+  }
+  if (delivered > 0)
+    telemetry.event({ kind: "hints-delivered", to: target, count: delivered, ms: clock.now() - startedMs });
+}
+
+/** True when it was delivered and is gone; a hint that grew meanwhile stays for the next round. */
+async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
+  const { cluster, replica } = deps;
+  const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
+  if (hint.value === unreadable) {
+    // What it held is lost here; the partition's other copies have it, or nobody.
+    deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
+    return replica.hintDelivered(located, target, hint);
+  }
+  const owners = cluster.ring.owners(located.partition);
+  const state = hint.state ?? (await ownState(replica, located));
+  if (state === undefined) return false;
+  // A target that owns the key no more: its current owners get it instead.
+  const receivers = owners.includes(target) ? [target] : owners;
+  await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
+  return replica.hintDelivered(located, target, hint);
+}
+
+/** What a hint without a state stands for; not while the own copy is incomplete, for then something would be missing. */
+async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Array | undefined> {
+  const { role, held } = await replica.read(located);
+  return role === "complete" ? held.toBytes() : undefined;
+}
+
+async function hand(
+  deps: HintDeps,
+  node: NodeId,
+  { key, state }: { readonly key: string; readonly state: Uint8Array },
+): Promise<void> {
+  const { cluster, exchange, replica, transport, config } = deps;
+  if (node === cluster.self) {
+    await replica.apply(locate(key as Parameters<typeof locate>[0], cluster.ring.partitions), state);
+    return;
+  }
+  const request = { view: exchange.view(), key, state };
+  await call(transport, node, methods.replicate, request, config.replicaTimeoutMs);
+}

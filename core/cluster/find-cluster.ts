@@ -1,0 +1,52 @@
+/**
+ * How a node without data finds the cluster: through its seeds, or through a member that still knows it and dials in.
+ * Invariant: it waits as long as it takes, and says for what; only a cluster that refuses it ends the wait.
+ */
+import type { NodeConfig } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import type { Roster } from "../membership/roster.ts";
+import type { Transport } from "../ports.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import { fetchRoster } from "./exchange.ts";
+
+export interface FindDeps {
+  readonly transport: Transport;
+  readonly tasks: Tasks;
+  readonly config: Pick<NodeConfig, "requestTimeoutMs">;
+  /** Hears what is waited for. */
+  readonly waitFor: (what: string) => void;
+}
+
+const retryMs = { first: 200, max: 5_000 };
+
+/** @throws StoreError `bad-request` when a seed belongs to another cluster, `closed` when the node was stopped meanwhile */
+export async function findCluster(
+  deps: FindDeps,
+  seeds: readonly string[],
+  name: string,
+): Promise<{ readonly peer: NodeId; readonly roster: Roster }> {
+  const { transport, tasks, config, waitFor } = deps;
+  for (let pauseMs = retryMs.first; ; pauseMs = Math.min(2 * pauseMs, retryMs.max)) {
+    const reasons: string[] = [];
+    const connected = [...transport.peers()].flatMap(({ id, connected: isUp }) => (isUp ? [id] : []));
+    for (const candidate of [...seeds.map((address) => ({ address })), ...connected.map((id) => ({ id }))]) {
+      if (tasks.stopped) throw new StoreError("closed", "stopped before the cluster was found");
+      try {
+        const peer = "id" in candidate ? candidate.id : await transport.meet(candidate.address);
+        // One list of seeds may serve all hosts: the own address is no news.
+        if (peer === transport.self) continue;
+        return { peer, roster: await fetchRoster(transport, peer, name, config.requestTimeoutMs) };
+      } catch (error: unknown) {
+        if (error instanceof StoreError && error.code === "bad-request") throw error;
+        reasons.push(`${"id" in candidate ? candidate.id : candidate.address}: ${reasonOf(error)}`);
+      }
+    }
+    const whom =
+      seeds.length > 0
+        ? "a seed to answer"
+        : "a host of the cluster to connect: this one was a member and has lost its data";
+    waitFor(reasons.length > 0 ? `${whom} (${reasons.join("; ")})` : whom);
+    await tasks.sleep(pauseMs);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * How a write becomes a version: its dot, its stamp, its kind, and what it drops (PROTOCOL 3).
+ * Runs within the key's queue, on all that the node holds of the key: so a vector entry covers all events that it claims.
+ */
+import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
+import type { HybridClock } from "../causality/hybrid-clock.ts";
+import { truncate } from "../causality/truncation.ts";
+import {
+  type Coverage,
+  covers,
+  type Dot,
+  highestStamp,
+  kindOfWrite,
+  type LiveValue,
+  mint,
+  type Versioned,
+} from "../causality/version-set.ts";
+import type { NodeConfig } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import type { Clock } from "../ports.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Holdings } from "./holdings.ts";
+
+/** A write as the client asked it; the dot and the stamp come from here. */
+export interface WriteEvent {
+  readonly coverage: Coverage;
+  readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
+  readonly writeId?: WriteId;
+  /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
+  readonly hintsFor: readonly NodeId[];
+}
+
+export interface Minted {
+  /** The state it was minted on itself, when the write id names an event that is covered already. */
+  readonly state: Versioned;
+  readonly dot: Dot;
+  readonly stamp: number;
+  /** The write id could not be used. */
+  readonly writeIdIgnored: boolean;
+}
+
+export interface MinterDeps {
+  readonly holdings: Holdings;
+  readonly clock: Clock;
+  readonly hybridClock: HybridClock;
+  readonly telemetry: Telemetry;
+}
+
+export class Minter {
+  readonly #deps: MinterDeps;
+  readonly #config: NodeConfig;
+
+  constructor(deps: MinterDeps, config: NodeConfig) {
+    this.#deps = deps;
+    this.#config = config;
+  }
+
+  /** @throws StoreError `too-many-siblings`, before anything was minted */
+  mint(located: LocatedKey, held: Versioned, event: WriteEvent): Minted {
+    const { coverage, value } = event;
+    const kind = kindOfWrite(held, coverage, value.kind);
+    const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
+    const named =
+      event.writeId === undefined ? undefined : { actor: actorOfWriteId(located.key, event.writeId), counter: 1 };
+    if (named !== undefined && covers(held.vector, named)) {
+      return { state: held, dot: named, stamp, writeIdIgnored: false };
+    }
+    const usable = kind !== "lww" && held.vector.length <= this.#config.clockEntriesMax;
+    const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
+    // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.
+    const body = new Uint8Array(value.body);
+    const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
+    this.#checkSiblings(located.key, held, state);
+    return { state: this.#truncated(located, state), dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
+  }
+
+  /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */
+  #checkSiblings(key: Key, before: Versioned, after: Versioned): void {
+    const count = after.values.length;
+    const bytes = bytesOf(after);
+    if (count <= before.values.length && bytes <= bytesOf(before)) return;
+    if (count >= this.#config.siblingsWarn) {
+      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: count });
+    }
+    if (count <= this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
+    throw new StoreError(
+      "too-many-siblings",
+      `${key} would have ${count} concurrent values (${bytes} bytes): read it and write the merged value with its context`,
+    );
+  }
+
+  /** Only where a version is minted: repair, hints and anti-entropy never truncate (PROTOCOL 3). */
+  #truncated(located: LocatedKey, state: Versioned): Versioned {
+    if (state.vector.length <= this.#config.clockEntriesMax) return state;
+    const ownActor = this.#deps.holdings.actorOf(located.partition);
+    const result = truncate(state, {
+      entriesMax: this.#config.clockEntriesMax,
+      ownActor,
+      // Agreement of all owners since an entry's time is known from anti-entropy, which this version lacks. Whoever adds
+      // it must `touch` the state at each merge too (causality/version-set.ts): times of entries are then this node's own.
+      agreed: () => false,
+    });
+    if (result.dropped > 0) {
+      this.#deps.telemetry.event({
+        kind: "clock-truncated",
+        key: located.key,
+        entries: result.dropped,
+        forced: result.forced > 0,
+      });
+    }
+    return result.state;
+  }
+}
+
+function bytesOf({ values }: Versioned): number {
+  return values.reduce((sum, { body }) => sum + body.length, 0);
+}

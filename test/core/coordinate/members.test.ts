@@ -1,0 +1,180 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { NodeId } from "../../../core/identity.ts";
+import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { call, methods, RpcServer } from "../../../core/rpc/rpc.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { failsWith, texts, utf8 } from "../../support/values.ts";
+import { value } from "../causality/samples.ts";
+import { eventsOf, placed, withCluster } from "./scene.ts";
+
+const h1 = "h1" as NodeId;
+const state = (() => {
+  const written = value(1, 1, 1_000, { body: utf8("forged") });
+  return encodeVersioned({ vector: [{ ...written.dot, timeMs: 1_000 }], values: [written] });
+})();
+
+/** Requests that only hosts may send, from a stranger that claims to see the same ring. */
+async function refused(cluster: MemoryCluster, code: "not-member" | "not-ready"): Promise<void> {
+  const stranger = cluster.transport("stranger");
+  const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+  const asked = [
+    call(stranger, h1, methods.replicate, { view, key: "b/k", state }, 2_000),
+    call(stranger, h1, methods.replicate, { view, key: "b/k", state, hintFor: "h2" }, 2_000),
+    call(stranger, h1, methods.fetch, { view, key: "b/k" }, 2_000),
+    call(stranger, h1, methods.scan, { view, partition: 0, bytesMax: 1_000 }, 2_000),
+    call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), forwarded: view }, 2_000),
+  ];
+  for (const each of asked) await assert.rejects(each, failsWith(code));
+  assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);
+  assert.equal((await cluster.node("h1").status()).hints, 0);
+}
+
+describe("data from a host that is no member", () => {
+  test("is refused as not-member after its view was asked for", () =>
+    withCluster(1, async (cluster) => {
+      const digests: Uint8Array[] = [];
+      const transport = cluster.stranger("stranger");
+      const server = new RpcServer({ event: () => {} });
+      server.on(methods.exchange, async (_from, { digest }) => {
+        digests.push(digest);
+        return { same: true };
+      });
+      server.listen(transport);
+      await transport.meet("memory:h1");
+      await refused(cluster, "not-member");
+      assert.notEqual(digests.length, 0);
+    }));
+
+  test("is refused also when it does not say what it sees", () =>
+    withCluster(1, async (cluster) => {
+      await cluster.stranger("stranger").meet("memory:h1");
+      await refused(cluster, "not-ready");
+    }));
+});
+
+/** Nobody tells `host` of the ring, nor hears of its own, before it sends its first write. */
+function holdExchangesUntilWrite(cluster: MemoryCluster, host: string): void {
+  const begun = new AbortController();
+  const writeBegun = new Promise((resolve) => begun.signal.addEventListener("abort", resolve));
+  for (const name of cluster.nodes.keys()) {
+    const transport = cluster.transport(name);
+    const request = transport.request.bind(transport);
+    transport.request = async (to, body, timeoutMs) => {
+      if (body[0] === methods.exchange.number && [name, to].includes(host)) await writeBegun;
+      if (body[0] === methods.replicate.number && name === host) begun.abort();
+      return request(to, body, timeoutMs);
+    };
+  }
+}
+
+describe("views meet before data counts", () => {
+  test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
+    withCluster(3, async (cluster) => {
+      cluster.isolate("h3");
+      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
+      cluster.network.cut("h3" as NodeId, "h4" as NodeId);
+      await eventually(async () => (await h4.status()).partitions.filling === 0, "h4 to fill");
+      const { name, walk } = await placed(cluster, (hosts) => hosts.slice(0, 3).includes("h4"));
+      holdExchangesUntilWrite(cluster, "h3");
+      cluster.rejoin("h3");
+      for (const other of ["h1", "h2"]) await cluster.connected("h3", other);
+      assert.equal((await cluster.node("h3").status()).members.length, 3);
+      await cluster.node("h3").put("b", name, utf8("v"), { w: "all" });
+      assert.equal((await cluster.node("h3").status()).ring, (await h4.status()).ring);
+      for (const owner of walk.slice(0, 3)) {
+        const holds = async (): Promise<boolean> =>
+          (await cluster.node(owner).getLocal("b", name)).siblings.length === 1;
+        await eventually(holds, `the value at ${owner}`);
+      }
+    }));
+
+  test("a host of another cluster name is refused, and so is one of other parameters", () =>
+    withCluster(1, async (cluster) => {
+      const seeds = ["memory:h1"];
+      await assert.rejects(cluster.start("h2", { seeds, cluster: { name: "other" } }), failsWith("bad-request"));
+      await assert.rejects(cluster.start("h3", { seeds, cluster: { n: 2 } }), failsWith("bad-request"));
+      await assert.rejects(cluster.start("h4", { seeds, cluster: { partitions: 32 } }), failsWith("bad-request"));
+      assert.equal((await cluster.node("h1").status()).members.length, 1);
+    }));
+});
+
+function failsOnly(code: "quorum-not-met") {
+  return (error: unknown): void => assert.ok(failsWith(code)(error), String(error));
+}
+
+describe("joining", () => {
+  test("two hosts at once end on one ring, with every value where it belongs", () =>
+    withCluster(1, async (cluster) => {
+      const keys = Array.from({ length: 40 }, (_, i) => `key${i}`);
+      for (const key of keys) await cluster.node("h1").put("b", key, utf8(key));
+      await Promise.all(["h2", "h3", "h4"].map((name) => cluster.start(name, { seeds: ["memory:h1"] })));
+      await cluster.settled(4);
+      const rings = await Promise.all([...cluster.nodes.values()].map(async (node) => (await node.status()).ring));
+      assert.equal(new Set(rings).size, 1);
+      for (const key of keys) {
+        const read = await cluster.node("h3").get("b", key, { r: "all" });
+        assert.deepEqual([texts(read.siblings), read.degraded], [[key], false]);
+      }
+    }));
+
+  test("loses no write that was acknowledged while the partitions moved", () =>
+    withCluster(2, async (cluster) => {
+      const acked: string[] = [];
+      const joined = new AbortController();
+      const writing = (async () => {
+        for (let i = 0; !joined.signal.aborted; i++) {
+          const put = cluster.node(i % 2 === 0 ? "h1" : "h2").put("b", `key${i}`, utf8(`${i}`));
+          // One that is refused may be lost; see found.test.ts for why some are.
+          await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
+        }
+      })();
+      for (const name of ["h3", "h4", "h5"]) await cluster.start(name, { seeds: ["memory:h1"] });
+      await cluster.settled(5);
+      joined.abort();
+      await writing;
+      for (const key of acked) {
+        const read = await cluster.node("h5").get("b", key);
+        assert.equal(read.siblings.length, 1, key);
+      }
+    }));
+
+  test("again with an empty disk fills every partition before it counts as complete", () =>
+    withCluster(3, async (cluster) => {
+      for (let i = 0; i < 30; i++) await cluster.node("h1").put("b", `key${i}`, utf8(`${i}`), { w: "all" });
+      const before = (await cluster.node("h2").status()).members.find(({ id }) => id === "h2")!;
+      cluster.kill("h2");
+      cluster.wipe("h2");
+      await cluster.start("h2", { seeds: ["memory:h1"] });
+      await cluster.settled(3);
+      for (let i = 0; i < 30; i++) {
+        const own = await cluster.node("h2").getLocal("b", `key${i}`);
+        assert.deepEqual([own.holding, texts(own.siblings)], ["complete", [`${i}`]]);
+      }
+      const after = (await cluster.node("h2").status()).members.find(({ id }) => id === "h2")!;
+      assert.deepEqual([after.life, after.tokens], [before.life, before.tokens]);
+      assert.ok(after.incarnation > before.incarnation);
+      assert.equal(eventsOf(cluster, "partition-lost").length, 0);
+    }));
+});
+
+test("a host whose disk was set back to an old copy notices it and fills again", () =>
+  withCluster(3, async (cluster) => {
+    await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+    cluster.kill("h3");
+    const copy = await cluster.copyDisk("h3");
+    await cluster.start("h3");
+    await cluster.settled(3);
+    cluster.kill("h3");
+    await cluster.start("h3");
+    await cluster.settled(3);
+    const { context } = await cluster.node("h3").get("b", "k");
+    await cluster.node("h3").put("b", "k", utf8("w"), { context: context!, w: "all" });
+    cluster.kill("h3");
+    cluster.putDisk("h3", copy);
+    const restored = await cluster.start("h3");
+    await cluster.settled(3);
+    assert.equal(eventsOf(cluster, "old-data", "h3").length, 1);
+    await eventually(async () => texts((await restored.getLocal("b", "k")).siblings).join() === "w", "h3 to fill");
+  }));

@@ -1,0 +1,304 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { StoreError } from "../../../core/errors.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { call, methods } from "../../../core/rpc/rpc.ts";
+import { eventually } from "../../support/eventually.ts";
+import { failsWith, texts, utf8 } from "../../support/values.ts";
+import { placed, rowOf, seen, withCluster } from "./scene.ts";
+
+const misses = (needed: number, got: number) => (error: unknown) =>
+  error instanceof StoreError &&
+  error.code === "quorum-not-met" &&
+  error.detail.needed === needed &&
+  error.detail.got === got;
+
+describe("a put while an owner is down", () => {
+  test("goes to the next host of the walk, which keeps a hint, and the receipt names both", () =>
+    withCluster(5, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [first, second, third, fallback] = walk as [string, string, string, string];
+      cluster.kill(third);
+      await seen(cluster.node(first), third, false);
+      const { receipt } = await cluster.node(first).put("b", name, utf8("v"), { w: "all" });
+      assert.deepEqual([...receipt.durable].toSorted(), [first, second, fallback].toSorted());
+      assert.deepEqual(receipt.hinted, [{ for: third, at: fallback }]);
+      assert.deepEqual([receipt.needed, receipt.got, receipt.localOnly], [3, 3, false]);
+      assert.equal((await cluster.node(fallback).status()).hints, 1);
+      const kept = await cluster.node(fallback).getLocal("b", name);
+      assert.deepEqual([kept.holding, texts(kept.siblings)], ["hint", ["v"]]);
+    }));
+
+  test("meets PW by owners only: a stand-in's copy does not count for it", () =>
+    withCluster(5, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const node = cluster.node(walk[0]!);
+      cluster.kill(walk[2]!);
+      await seen(node, walk[2]!, false);
+      await assert.rejects(node.put("b", name, utf8("v"), { w: 3, pw: 3 }), misses(3, 2));
+      await node.put("b", name, utf8("v"), { w: 3, pw: 2 });
+    }));
+
+  test("with W=all and no stand-in left fails at once, and the write survives", () =>
+    withCluster(3, async (cluster) => {
+      cluster.kill("h3");
+      await seen(cluster.node("h1"), "h3", false);
+      // It does not wait for the second ack either: the third cannot come.
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v"), { w: "all" }), failsWith("quorum-not-met"));
+      assert.deepEqual(texts((await cluster.node("h1").get("b", "k")).siblings), ["v"]);
+      assert.ok((await cluster.node("h1").status()).hints >= 1, "and is owed to the host that is down");
+    }));
+
+  test("that fails under way goes to a stand-in all the same: a disk that refuses, a host that hangs", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [first, second, third, fallback] = walk as [string, string, string, string];
+      cluster.disk(second).refusesWrites = "io";
+      const release = cluster.disk(third).hold("writes");
+      const { receipt } = await cluster.node(first).put("b", name, utf8("v"), { w: 2 });
+      assert.deepEqual([...receipt.durable].toSorted(), [first, fallback].toSorted());
+      assert.ok(receipt.hinted.some((hint) => hint.at === fallback));
+      release();
+    }));
+
+  test("coordinated by a stand-in, for no owner is up, is kept as a hint and found there", () =>
+    withCluster(5, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [fourth, fifth] = [walk[3]!, walk[4]!];
+      for (const owner of walk.slice(0, 3)) cluster.kill(owner);
+      for (const owner of walk.slice(0, 3)) await seen(cluster.node(fifth), owner, false);
+      const { receipt } = await cluster.node(fifth).put("b", name, utf8("v"), { w: 2 });
+      assert.deepEqual([...receipt.durable].toSorted(), [fourth, fifth].toSorted());
+      assert.equal(receipt.hinted.length >= 2, true);
+      const read = await cluster.node(fourth).get("b", name, { r: 2 });
+      assert.deepEqual([texts(read.siblings), read.degraded], [["v"], true]);
+    }));
+});
+
+describe("a number of replicas", () => {
+  test("above those there are fails at once with what was asked, and nothing is written", () =>
+    withCluster(3, async (cluster) => {
+      const node = cluster.node("h1");
+      await assert.rejects(node.put("b", "k", utf8("v"), { w: 4 }), misses(4, 0));
+      await assert.rejects(node.put("b", "k", utf8("v"), { pw: 4 }), misses(4, 0));
+      await assert.rejects(node.get("b", "k", { r: 4 }), misses(4, 0));
+      for (const name of ["h1", "h2", "h3"]) {
+        assert.equal((await cluster.node(name).getLocal("b", "k")).context, null);
+      }
+    }));
+
+  test("is counted from the hosts there are when they are fewer than N, up or not", () =>
+    withCluster(2, async (cluster) => {
+      const both = await cluster.node("h1").put("b", "k", utf8("v"), { w: "quorum" });
+      assert.equal(both.receipt.needed, 2);
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v"), { w: 3 }), misses(3, 0));
+      cluster.kill("h2");
+      await seen(cluster.node("h1"), "h2", false);
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), misses(2, 1));
+      assert.equal((await cluster.node("h1").put("b", "k", utf8("w"), { w: "one" })).receipt.needed, 1);
+    }));
+
+  test("of a lone host is one", () =>
+    withCluster(1, async (cluster) => {
+      const { receipt } = await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+      assert.deepEqual([receipt.needed, receipt.durable, receipt.hinted], [1, ["h1"], []]);
+      assert.equal((await cluster.node("h1").get("b", "k", { r: "all" })).degraded, false);
+    }));
+});
+
+describe("a put at a host that does not own the key", () => {
+  test("is coordinated by an owner, not by this host", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const { receipt } = await cluster.node(walk[3]!).put("b", name, utf8("v"), { w: "all" });
+      assert.deepEqual([...receipt.durable].toSorted(), walk.slice(0, 3).toSorted());
+      assert.equal((await cluster.node(walk[3]!).getLocal("b", name)).holding, "none");
+    }));
+
+  test("whose owner falls silent is outcome-unknown, is tried nowhere else, and may survive", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const owners = walk.slice(0, 3);
+      const releases = owners.map((owner) => cluster.disk(owner).hold("writes"));
+      await assert.rejects(
+        cluster.node(walk[3]!).put("b", name, utf8("v"), { timeoutMs: 150 }),
+        failsWith("outcome-unknown"),
+      );
+      for (const release of releases) release();
+      await eventually(async () => {
+        const { siblings } = await cluster.node(owners[0]!).get("b", name, { r: "all" });
+        assert.ok(siblings.length <= 1, "one owner minted it");
+        return siblings.length === 1;
+      }, "the silent owner's write");
+    }));
+
+  test("is passed on to the next owner when one refuses, as often as it takes", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      cluster.disk(walk[0]!).refusesWrites = "full";
+      cluster.disk(walk[1]!).refusesWrites = "full";
+      await cluster.node(walk[3]!).put("b", name, utf8("v"), { w: "one" });
+      assert.deepEqual(texts((await cluster.node(walk[2]!).getLocal("b", name)).siblings), ["v"]);
+      cluster.disk(walk[2]!).refusesWrites = "full";
+      await assert.rejects(cluster.node(walk[3]!).put("b", name, utf8("w"), { w: "one" }), failsWith("storage-full"));
+    }));
+
+  test("is forwarded once: a host that is no owner does not pass on what was passed on to it", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster, (hosts) => hosts[3] !== "h1");
+      const forwarded = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+      const request = { key: `b/${name}`, body: utf8("v"), forwarded };
+      const asked = call(cluster.transport("h1"), walk[3] as NodeId, methods.write, request, 1_000);
+      await assert.rejects(asked, failsWith("not-ready"));
+    }));
+
+  test("keeps the refusal of a precondition as it is", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const node = cluster.node(walk[3]!);
+      await node.put("b", name, utf8("v"), { ifAbsent: true });
+      await assert.rejects(node.put("b", name, utf8("w"), { ifAbsent: true }), failsWith("precondition-failed"));
+    }));
+});
+
+describe("a coordinator with a bad disk", () => {
+  test("that is full lets another owner mint, and says nothing of itself in the receipt", () =>
+    withCluster(3, async (cluster) => {
+      cluster.disk("h1").refusesWrites = "full";
+      const { receipt } = await cluster.node("h1").put("b", "k", utf8("v"));
+      assert.deepEqual([...receipt.durable].toSorted(), ["h2", "h3"]);
+      assert.deepEqual(texts((await cluster.node("h1").get("b", "k")).siblings), ["v"]);
+      assert.equal((await cluster.node("h1").status()).storage.state, "full");
+    }));
+
+  test("that is full and alone refuses with storage-full and stores nothing", () =>
+    withCluster(1, async (cluster) => {
+      cluster.disk("h1").refusesWrites = "full";
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), failsWith("storage-full"));
+      assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);
+    }));
+
+  test("whose record is damaged heals it from the others before it mints on it", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const { context } = await cluster.node("h2").put("b", "k", utf8("old"), { w: "all" });
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        await cluster.node("h1").put("b", "k", utf8("new"), { context: context!, w: "all" });
+        const own = await cluster.node("h1").getLocal("b", "k");
+        assert.deepEqual([own.holding, texts(own.siblings)], ["complete", ["new"]]);
+        assert.deepEqual(texts((await cluster.node("h3").get("b", "k", { r: "all" })).siblings), ["new"]);
+      },
+      { cacheBytesMax: 0 },
+    ));
+
+  test("whose record is damaged, while nobody else is up, refuses the write: it would claim what it lost", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("old"), { w: "all" });
+        cluster.kill("h2");
+        cluster.kill("h3");
+        await seen(cluster.node("h1"), "h2", false);
+        await seen(cluster.node("h1"), "h3", false);
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        await assert.rejects(cluster.node("h1").put("b", "k", utf8("new"), { w: "one" }), failsWith("corrupt"));
+        await assert.rejects(cluster.node("h1").get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
+      },
+      { cacheBytesMax: 0 },
+    ));
+});
+
+describe("preconditions", () => {
+  test("ifAbsent refuses where a value is, lets a deleted key be written, and passes a repeat of itself", () =>
+    withCluster(3, async (cluster) => {
+      const node = cluster.node("h1");
+      const writeId = "0123456789abcdef";
+      const first = await node.put("b", "k", utf8("v"), { ifAbsent: true, writeId });
+      await cluster.node("h2").put("b", "k", utf8("v"), { ifAbsent: true, writeId });
+      await assert.rejects(
+        cluster.node("h2").put("b", "k", utf8("w"), { ifAbsent: true }),
+        failsWith("precondition-failed"),
+      );
+      assert.deepEqual(texts((await node.get("b", "k", { r: "all" })).siblings), ["v"]);
+      await node.delete("b", "k", { context: first.context! });
+      await cluster.node("h3").put("b", "k", utf8("again"), { ifAbsent: true });
+      assert.deepEqual(texts((await node.get("b", "k", { r: "all" })).siblings), ["again"]);
+    }));
+
+  test("ifContext refuses once the key has changed, and changes nothing then", () =>
+    withCluster(3, async (cluster) => {
+      const node = cluster.node("h1");
+      const { context: first } = await node.put("b", "k", utf8("v1"));
+      const { context: second } = await node.put("b", "k", utf8("v2"), { context: first!, ifContext: first! });
+      await assert.rejects(
+        cluster.node("h2").put("b", "k", utf8("v3"), { context: first!, ifContext: first! }),
+        failsWith("precondition-failed"),
+      );
+      assert.deepEqual(texts((await node.get("b", "k", { r: "all" })).siblings), ["v2"]);
+      await cluster.node("h3").put("b", "k", utf8("v3"), { context: second!, ifContext: second! });
+    }));
+
+  test("that cannot be checked are not taken for met", () =>
+    withCluster(3, async (cluster) => {
+      for (const name of ["h2", "h3"]) cluster.kill(name);
+      for (const name of ["h2", "h3"]) await seen(cluster.node("h1"), name, false);
+      await assert.rejects(
+        cluster.node("h1").put("b", "k", utf8("v"), { w: "one", ifAbsent: true }),
+        failsWith("quorum-not-met"),
+      );
+    }));
+});
+
+describe("contexts", () => {
+  test("of another key, forged, cut short or of another cluster are bad-context, and nothing has changed", () =>
+    withCluster(3, (cluster) =>
+      withCluster(1, async (elsewhere) => {
+        const node = cluster.node("h1");
+        const { context } = await node.put("b", "k", utf8("v"));
+        const other = await node.put("b", "other", utf8("v"));
+        const foreign = await elsewhere.node("h1").put("b", "k", utf8("v"));
+        const last = context!.at(-1) === "A" ? "B" : "A";
+        const bad = [
+          other.context!,
+          foreign.context!,
+          `${context!.slice(0, -1)}${last}`,
+          context!.slice(0, -4),
+          "",
+          "?",
+        ];
+        for (const wrong of bad) {
+          await assert.rejects(node.put("b", "k", utf8("w"), { context: wrong }), failsWith("bad-context"), wrong);
+          await assert.rejects(node.delete("b", "k", { context: wrong }), failsWith("bad-context"));
+        }
+        await assert.rejects(
+          node.put("b", "k", utf8("w"), { context: context!, ifContext: other.context! }),
+          failsWith("bad-context"),
+        );
+        assert.deepEqual(texts((await node.get("b", "k", { r: "all" })).siblings), ["v"]);
+      }),
+    ));
+
+  test("come with the receipt only when the writer has seen all that they cover", () =>
+    withCluster(3, async (cluster) => {
+      const node = cluster.node("h1");
+      const first = await node.put("b", "k", utf8("a"));
+      assert.notEqual(first.context, null);
+      const beside = await node.put("b", "k", utf8("b"));
+      assert.deepEqual([beside.context, beside.siblings], [null, undefined]);
+      const told = await node.put("b", "k", utf8("c"), { returnSiblings: true });
+      assert.deepEqual(texts(told.siblings!), ["a", "b", "c"]);
+      const merged = await node.put("b", "k", utf8("abc"), { context: told.context!, returnSiblings: true });
+      assert.deepEqual(texts(merged.siblings!), ["abc"]);
+    }));
+
+  test("of one host are taken by every other", () =>
+    withCluster(4, async (cluster) => {
+      let context: string | undefined;
+      for (const name of ["h1", "h2", "h3", "h4", "h1"]) {
+        const put = await cluster.node(name).put("b", "k", utf8(name), context === undefined ? {} : { context });
+        context = put.context!;
+      }
+      assert.deepEqual(texts((await cluster.node("h2").get("b", "k", { r: "all" })).siblings), ["h1"]);
+    }));
+});

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { eventually } from "../support/eventually.ts";
+import type { MemoryCluster } from "../support/memory-cluster.ts";
+import { failsWith, utf8 } from "../support/values.ts";
+import { seen, withCluster } from "./coordinate/scene.ts";
+
+/** Every name of a bucket, page by page. */
+async function listed(cluster: MemoryCluster, host: string, limit: number, prefix = ""): Promise<string[]> {
+  const names: string[] = [];
+  let after: string | null | undefined;
+  do {
+    const page = await cluster.node(host).list("b", { limit, prefix, ...(after ? { after } : {}) });
+    assert.ok(page.keys.length <= limit);
+    names.push(...page.keys);
+    after = page.next;
+  } while (after !== null);
+  assert.equal(new Set(names).size, names.length, "no name is listed twice");
+  return names;
+}
+
+const names = (count: number, prefix = "key"): string[] => Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+
+async function fill(cluster: MemoryCluster, keys: readonly string[], bucket = "b"): Promise<void> {
+  const hosts = [...cluster.nodes.values()];
+  await Promise.all(keys.map((name, i) => hosts[i % hosts.length]!.put(bucket, name, utf8(name))));
+}
+
+describe("a list", () => {
+  test("names every key of the bucket once, whatever the page size, from every host", () =>
+    withCluster(5, async (cluster) => {
+      const keys = names(60);
+      await fill(cluster, keys);
+      await fill(cluster, names(10, "other"), "c");
+      for (const [host, limit] of [
+        ["h1", 7],
+        ["h2", 1],
+        ["h3", 60],
+        ["h4", 59],
+        ["h5", 1_000],
+      ] as const) {
+        assert.deepEqual((await listed(cluster, host, limit)).toSorted(), keys.toSorted(), `pages of ${limit}`);
+      }
+    }));
+
+  test("with a prefix names those keys only", () =>
+    withCluster(3, async (cluster) => {
+      await fill(cluster, [...names(20, "a"), ...names(20, "b")]);
+      assert.deepEqual((await listed(cluster, "h2", 6, "a")).toSorted(), names(20, "a").toSorted());
+      assert.deepEqual(await listed(cluster, "h2", 6, "none"), []);
+    }));
+
+  test("leaves out deleted and expired keys, and names one that a delete is concurrent with", () =>
+    withCluster(3, async (cluster) => {
+      const node = cluster.node("h1");
+      const { context } = await node.put("b", "gone", utf8("v"));
+      await node.delete("b", "gone", { context: context! });
+      await node.put("b", "brief", utf8("v"), { ttlMs: 1 });
+      await node.put("b", "both", utf8("v"));
+      await node.delete("b", "both");
+      await node.put("b", "lasting", utf8("v"));
+      await eventually(async () => (await node.get("b", "brief")).siblings.length === 0, "the value to expire");
+      assert.deepEqual((await listed(cluster, "h2", 10)).toSorted(), ["both", "lasting"]);
+    }));
+
+  test("reads a key that replicas disagree on: what a read finds is listed, what it does not is not", () =>
+    withCluster(3, async (cluster) => {
+      for (const behind of ["h1", "h2", "h3"]) {
+        const [node] = [...cluster.nodes].flatMap(([host, each]) => (host === behind ? [] : [each]));
+        const { context } = await node!.put("b", `gone without ${behind}`, utf8("v"), { w: "all" });
+        cluster.disk(behind).refusesWrites = "io";
+        await node!.put("b", `new without ${behind}`, utf8("v"), { w: 2 });
+        await node!.delete("b", `gone without ${behind}`, { context: context!, w: 2 });
+        cluster.disk(behind).refusesWrites = undefined;
+      }
+      const expected = ["h1", "h2", "h3"].map((behind) => `new without ${behind}`);
+      for (const host of ["h1", "h2", "h3"])
+        assert.deepEqual((await listed(cluster, host, 10)).toSorted(), expected, host);
+    }));
+
+  test("stays complete and without doubles for keys that were there before and stay, while others come and go", () =>
+    withCluster(3, async (cluster) => {
+      const keys = names(80);
+      await fill(cluster, keys);
+      const listedAll = new AbortController();
+      const writing = (async () => {
+        for (let i = 0; !listedAll.signal.aborted; i++) {
+          const node = cluster.node(`h${1 + (i % 3)}`);
+          const { context } = await node.put("b", `passing${i}`, utf8("v"));
+          await node.delete("b", `passing${i}`, { context: context! });
+          await node.put("b", keys[i % keys.length]!, utf8("again"));
+        }
+      })();
+      for (const limit of [5, 13, 40]) {
+        const found = await listed(cluster, "h2", limit);
+        assert.deepEqual(
+          found.filter((name) => name.startsWith("key")).toSorted(),
+          keys.toSorted(),
+          `pages of ${limit}`,
+        );
+      }
+      listedAll.abort();
+      await writing;
+    }));
+
+  test("goes on with a host down, and says quorum-not-met when too few are left", () =>
+    withCluster(3, async (cluster) => {
+      await fill(cluster, names(10));
+      cluster.kill("h3");
+      await seen(cluster.node("h1"), "h3", false);
+      assert.equal((await listed(cluster, "h1", 4)).length, 10);
+      cluster.kill("h2");
+      await seen(cluster.node("h1"), "h2", false);
+      await assert.rejects(cluster.node("h1").list("b"), failsWith("quorum-not-met"));
+      await assert.rejects(cluster.node("h1").list("nothing in it"), failsWith("quorum-not-met"));
+    }));
+
+  test("of a bad limit, bucket or prefix is a bad request", () =>
+    withCluster(1, async (cluster) => {
+      const node = cluster.node("h1");
+      for (const limit of [0, -1, 1.5, 10_001])
+        await assert.rejects(node.list("b", { limit }), failsWith("bad-request"));
+      for (const bucket of ["", "a/b"]) await assert.rejects(node.list(bucket), failsWith("bad-request"));
+      await assert.rejects(node.list("b", { prefix: "x".repeat(1_024) }), failsWith("bad-request"));
+    }));
+});

@@ -1,0 +1,131 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { encodeRoster, rosterDigest } from "../../../core/membership/exchange.ts";
+import type { MemberStatus } from "../../../core/membership/member.ts";
+import { emptyRoster, mergeRoster, newerMember, type Roster, ringMembers } from "../../../core/membership/roster.ts";
+import { cluster, holdings, memberRecord, nodes, part, roster, sent, twin } from "./samples.ts";
+
+const finalStatuses: readonly MemberStatus[] = ["left", "removed", "lapsed"];
+
+/** Rosters are equal when their canonical bytes are. */
+const same = (a: Roster, b: Roster): void => assert.deepEqual(encodeRoster(a), encodeRoster(b));
+
+describe("the newer of two member records", () => {
+  test("is the same whichever comes first, and however three are grouped", () => {
+    fc.assert(
+      fc.property(twin, twin, twin, (a, b, c) => {
+        assert.deepEqual(newerMember(a, b), newerMember(b, a));
+        assert.deepEqual(newerMember(newerMember(a, b), c), newerMember(a, newerMember(b, c)));
+        assert.equal(newerMember(a, a), a);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test("is that of the higher life, whatever else it says", () => {
+    const former = memberRecord({ life: 1, incarnation: 9, status: "removed" });
+    const back = memberRecord({ life: 2, incarnation: 1, status: "up" });
+    assert.equal(newerMember(former, back), back);
+  });
+
+  test("is within a life a final one, also under a lower incarnation: who was removed does not come back by a restart", () => {
+    for (const status of finalStatuses) {
+      const final = memberRecord({ incarnation: 1, status });
+      for (const live of ["up", "leaving"] as const) {
+        assert.equal(newerMember(memberRecord({ incarnation: 7, status: live }), final), final);
+      }
+    }
+  });
+
+  test("is else that of the higher incarnation: a late lower one changes nothing (memberlist#311)", () => {
+    const now = memberRecord({ incarnation: 5, addresses: ["memory:new"] });
+    const late = memberRecord({ incarnation: 4, addresses: ["memory:old"] });
+    assert.equal(newerMember(now, late), now);
+    const before = mergeRoster(emptyRoster(cluster), { members: new Map([[now.id, now]]) });
+    assert.equal(mergeRoster(before, { members: new Map([[late.id, late]]) }), before);
+  });
+});
+
+describe("merging rosters", () => {
+  test("is commutative, associative and idempotent", () => {
+    fc.assert(
+      fc.property(roster, roster, roster, (a, b, c) => {
+        same(mergeRoster(a, b), mergeRoster(b, a));
+        same(mergeRoster(mergeRoster(a, b), c), mergeRoster(a, mergeRoster(b, c)));
+        same(mergeRoster(a, a), a);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test("returns the roster itself when the part adds nothing, also when it came over the wire", () => {
+    fc.assert(
+      fc.property(roster, part, (a, some) => {
+        const merged = mergeRoster(a, some);
+        assert.equal(mergeRoster(merged, some), merged);
+        assert.equal(mergeRoster(merged, sent(merged, some)), merged);
+        assert.equal(mergeRoster(merged, sent(merged)), merged);
+        assert.equal(mergeRoster(merged, {}), merged);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  test("takes the holdings of the latest life, run and sequence, however often they arrive", () => {
+    fc.assert(
+      fc.property(fc.array(holdings, { minLength: 1, maxLength: 8 }), (records) => {
+        const merged = records.reduce(
+          (all, record) => mergeRoster(all, { holdings: new Map([[record.id, record]]) }),
+          emptyRoster(cluster),
+        );
+        for (const id of new Set(records.map((record) => record.id))) {
+          const latest = records
+            .filter((record) => record.id === id)
+            .toSorted((a, b) => a.life - b.life || a.incarnation - b.incarnation || a.sequence - b.sequence)
+            .at(-1);
+          assert.deepEqual(merged.holdings.get(id), latest);
+        }
+      }),
+    );
+  });
+
+  test("forgets the oldest ring changes above 500, whatever the order in which they came", () => {
+    const changes = Array.from({ length: 700 }, (_, atMs) => ({
+      by: nodes[0]!,
+      atMs,
+      verb: "join" as const,
+      subject: nodes[1]!,
+      tokens: 1,
+    }));
+    const older = mergeRoster(emptyRoster(cluster), { changes: changes.slice(0, 400) });
+    const newer = mergeRoster(emptyRoster(cluster), { changes: changes.slice(300) });
+    const merged = mergeRoster(older, newer);
+    assert.deepEqual(
+      merged.changes.map(({ atMs }) => atMs),
+      changes.slice(200).map(({ atMs }) => atMs),
+    );
+    same(mergeRoster(newer, older), merged);
+    assert.equal(mergeRoster(merged, older), merged);
+  });
+
+  test("keeps on the ring who is up or leaving, and nobody else", () => {
+    const statuses: readonly MemberStatus[] = ["up", "leaving", "left", "removed"];
+    const members = new Map(nodes.map((id, i) => [id, memberRecord({ id, status: statuses[i]! })]));
+    const merged = mergeRoster(emptyRoster(cluster), { members });
+    assert.deepEqual(
+      ringMembers(merged).map(({ id }) => id),
+      ["h1", "h2"],
+    );
+  });
+});
+
+test("digests of rosters are equal exactly when the rosters are", () => {
+  fc.assert(
+    fc.property(roster, roster, (a, b) => {
+      const equal = Buffer.compare(encodeRoster(a), encodeRoster(b)) === 0;
+      assert.equal(Buffer.compare(rosterDigest(a), rosterDigest(b)) === 0, equal);
+      assert.deepEqual(rosterDigest(mergeRoster(a, b)), rosterDigest(mergeRoster(b, a)));
+    }),
+  );
+});

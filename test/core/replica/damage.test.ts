@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { failsWith, texts } from "../../support/values.ts";
+import { at, put, type Run, World } from "./world.ts";
+
+const key = at("k");
+
+/** A replica whose record of `k` (`a`) rotted on the disk; nothing of it is cached. */
+async function damaged(): Promise<{ world: World; run: Run; intact: Uint8Array }> {
+  const world = new World();
+  const intact = (await (await world.start()).replica.write(key, put("a"))).held.encoded!;
+  await world.disk.rot("objects", key.row);
+  return { world, run: await world.start(), intact };
+}
+
+describe("a damaged record", () => {
+  test("is told once, makes the copy of this key filling, and of no other key", async () => {
+    const { world, run } = await damaged();
+    assert.equal((await run.replica.read(key)).role, "filling");
+    assert.equal((await run.replica.read(key)).held.state.values.length, 0);
+    assert.equal((await run.replica.read(at("other"))).role, "complete");
+    assert.equal(world.kinds().filter((kind) => kind === "corrupt-record").length, 1);
+  });
+
+  test("refuses a mint: it would claim events that are not held", async () => {
+    const { run } = await damaged();
+    await assert.rejects(run.replica.write(key, put("b")), failsWith("corrupt"));
+  });
+
+  test("takes a replicated write, durably, and stays filling: older values are still missing", async () => {
+    const { world, run } = await damaged();
+    const other = (await (await new World().start()).replica.write(key, put("b"))).held.encoded!;
+    assert.equal((await run.replica.apply(key, other)).role, "filling");
+    const restarted = await world.start();
+    assert.deepEqual(texts((await restarted.replica.read(key)).held.state.values), ["b"]);
+    assert.equal((await restarted.replica.read(key)).role, "filling", "the row is whole again, the copy is not");
+  });
+
+  test("is whole again with a merge of enough copies, also after the next restart", async () => {
+    const { world, run, intact } = await damaged();
+    await run.replica.read(key);
+    assert.equal((await run.replica.apply(key, intact, { heals: true })).role, "complete");
+    const restarted = await world.start();
+    assert.equal((await restarted.replica.read(key)).role, "complete");
+    assert.deepEqual(texts((await restarted.replica.read(key)).held.state.values), ["a"]);
+    assert.deepEqual((await restarted.records.page("meta", { limit: 10 })).rows, []);
+  });
+
+  test("is healed also by a state that it has already", async () => {
+    const { run, intact } = await damaged();
+    await run.replica.apply(key, intact);
+    assert.equal((await run.replica.apply(key, intact, { heals: true })).role, "complete");
+  });
+
+  test("is not healed by a state that was not durable", async () => {
+    const { world, run, intact } = await damaged();
+    await run.replica.read(key);
+    world.disk.refusesWrites = "io";
+    await assert.rejects(run.replica.apply(key, intact, { heals: true }));
+    world.disk.refusesWrites = undefined;
+    assert.equal((await run.replica.read(key)).role, "filling");
+    assert.equal((await (await world.start()).replica.read(key)).role, "filling");
+  });
+
+  test("whose row is whole again, but not its copy, stays filling when the heal was not durable", async () => {
+    const { world, run, intact } = await damaged();
+    const other = (await (await new World().start()).replica.write(key, put("b"))).held.encoded!;
+    await run.replica.apply(key, other);
+    world.disk.refusesWrites = "io";
+    await assert.rejects(run.replica.apply(key, intact, { heals: true }));
+    world.disk.refusesWrites = undefined;
+    assert.equal((await run.replica.read(key)).role, "filling");
+    await assert.rejects(run.replica.write(key, put("c")), failsWith("corrupt"));
+  });
+
+  test("can be written again once it is healed", async () => {
+    const { run, intact } = await damaged();
+    await assert.rejects(run.replica.write(key, put("b")), failsWith("corrupt"));
+    const { held } = await run.replica.apply(key, intact, { heals: true });
+    await run.replica.write(key, put("b", held.state));
+    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["b"]);
+  });
+
+  test("keeps its place in a page, so that a scan goes on", async () => {
+    const { run } = await damaged();
+    await run.replica.write(at("other"), put("x"));
+    const { rows } = await run.replica.page({ limit: 10 });
+    assert.deepEqual([rows.length, rows.filter((row) => "corrupt" in row).length], [2, 1]);
+  });
+});
+
+test("a heal of a key that was not damaged writes only what is new", async () => {
+  const world = new World();
+  const run = await world.start();
+  const { held } = await run.replica.write(key, put("a"));
+  const { batches } = world.disk;
+  assert.equal((await run.replica.apply(key, held.encoded!, { heals: true })).role, "complete");
+  assert.equal(world.disk.batches, batches);
+});

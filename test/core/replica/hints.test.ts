@@ -1,0 +1,160 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { failsWith, microtasks, texts } from "../../support/values.ts";
+import { at, host, put, type Run, World } from "./world.ts";
+
+const key = at("k");
+const away = host("h2");
+
+/** A state that some other host minted. */
+async function stateOf(...values: string[]): Promise<Uint8Array> {
+  const { replica } = await new World().start();
+  for (const text of values) await replica.write(key, put(text));
+  return (await replica.read(key)).held.encoded!;
+}
+
+const tallies = ({ replica }: Run) => replica.hints.summaries().map(({ target, count }) => [target, count]);
+
+describe("a hint", () => {
+  test("is kept apart from what is held, and answers for the key where nothing is held", async () => {
+    const run = await new World().start("none");
+    await run.replica.keepHint(key, away, await stateOf("a"));
+    const { role, held } = await run.replica.read(key);
+    assert.equal(role, "hint");
+    assert.deepEqual(texts(held.state.values), ["a"]);
+    assert.equal((await run.replica.read(at("other"))).role, "none");
+    assert.deepEqual((await run.replica.page({ limit: 10 })).rows, []);
+  });
+
+  test("is no copy of a holder: its own row alone answers", async () => {
+    const run = await new World().start("complete");
+    await run.replica.keepHint(key, away, await stateOf("a"));
+    const { role, held } = await run.replica.read(key);
+    assert.equal(role, "complete");
+    assert.equal(held.encoded, undefined);
+  });
+
+  test("grows by merging: one row for a target and a key, counted once with all its bytes", async () => {
+    const world = new World();
+    const run = await world.start("none");
+    await run.replica.keepHint(key, away, await stateOf("a"));
+    const [before] = run.replica.hints.summaries();
+    world.clock.skip(5_000);
+    await run.replica.keepHint(key, away, await stateOf("b"));
+    const [after] = run.replica.hints.summaries();
+    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["a", "b"]);
+    assert.equal(after!.count, 1);
+    assert.ok(after!.bytes > before!.bytes);
+    assert.equal(after!.oldestAtMs, before!.oldestAtMs, "it is owed since the first");
+  });
+
+  test("for two hosts is two hints, and a read merges both", async () => {
+    const run = await new World().start("none");
+    await run.replica.keepHint(key, away, await stateOf("a"));
+    await run.replica.keepHint(key, host("h3"), await stateOf("b"));
+    assert.deepEqual(tallies(run), [
+      ["h2", 1],
+      ["h3", 1],
+    ]);
+    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["a", "b"]);
+  });
+
+  test("of many at once for one key loses none of them", async () => {
+    const run = await new World().start("none");
+    const states = await Promise.all(["a", "b", "c", "d", "e"].map((text) => stateOf(text)));
+    await Promise.all(states.map((state) => run.replica.keepHint(key, away, state)));
+    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["a", "b", "c", "d", "e"]);
+    assert.deepEqual(tallies(run), [["h2", 1]]);
+  });
+
+  test("is found and counted again after a restart (riak_core#154)", async () => {
+    const world = new World();
+    const first = await world.start("none");
+    await first.replica.keepHint(key, away, await stateOf("a"));
+    world.clock.skip(5_000);
+    await first.replica.keepHint(key, away, await stateOf("d"));
+    await first.replica.keepHint(key, host("h3"), await stateOf("c"));
+    const again = await world.start("none");
+    assert.deepEqual(again.replica.hints.summaries(), first.replica.hints.summaries());
+    assert.equal(again.replica.hints.summaries()[0]!.oldestAtMs, world.clock.wallTime() - 5_000);
+    assert.deepEqual(texts((await again.replica.read(key)).held.state.values), ["a", "c", "d"]);
+  });
+
+  test("is counted only once it is durable, and not at all when the disk refuses it", async () => {
+    const world = new World();
+    const run = await world.start("none");
+    const release = world.disk.hold("writes");
+    const keeping = run.replica.keepHint(key, away, await stateOf("a"));
+    await microtasks();
+    assert.deepEqual(tallies(run), []);
+    release();
+    await keeping;
+    assert.deepEqual(tallies(run), [["h2", 1]]);
+    world.disk.refusesWrites = "full";
+    await assert.rejects(run.replica.keepHint(at("other"), away, await stateOf("b")), failsWith("storage-full"));
+    assert.deepEqual(tallies(run), [["h2", 1]]);
+  });
+
+  test("that is damaged on the disk is passed over, by reads and by the count", async () => {
+    const world = new World();
+    const run = await world.start("none");
+    await run.replica.keepHint(key, away, await stateOf("a"));
+    await run.replica.keepHint(key, host("h3"), await stateOf("b"));
+    const [row] = (await world.disk.page("hints", { limit: 1 })).rows;
+    await world.disk.rot("hints", row!.key);
+    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["b"]);
+    assert.deepEqual(tallies(await world.start("none")), [["h3", 1]]);
+  });
+
+  test("of bytes that are no state is refused", async () => {
+    const run = await new World().start("none");
+    await assert.rejects(run.replica.keepHint(key, away, Uint8Array.of(255)));
+    assert.deepEqual(tallies(run), []);
+  });
+});
+
+describe("what an owner owes", () => {
+  test("is a row without a state: the own copy is what will be delivered", async () => {
+    const run = await new World().start();
+    await run.replica.write(key, put("a"));
+    await run.replica.oweTo(key, away);
+    assert.deepEqual(tallies(run), [["h2", 1]]);
+    const owed = await run.replica.hints.get(away, key);
+    assert.equal(owed?.state, undefined);
+    assert.notEqual(owed, undefined);
+  });
+
+  test("is written in one batch with the value that is owed", async () => {
+    const world = new World();
+    const run = await world.start();
+    await run.replica.write(key, put("a", undefined, { hintsFor: [away, host("h3")] }));
+    assert.equal(world.disk.batches, 1);
+    world.disk.refusesWrites = "io";
+    await assert.rejects(run.replica.write(at("other"), put("b", undefined, { hintsFor: [away] })));
+    assert.deepEqual(tallies(run), [
+      ["h2", 1],
+      ["h3", 1],
+    ]);
+    assert.deepEqual(tallies(await world.start()), tallies(run));
+  });
+
+  test("by a host that holds nothing is the whole state, for whom it minted it", async () => {
+    const run = await new World().start("none");
+    const written = await run.replica.write(key, put("a", undefined, { hintsFor: [away] }));
+    assert.equal(written.role, "hint");
+    const hint = await run.replica.hints.get(away, key);
+    assert.deepEqual(hint?.state, encodeVersioned(written.held.state));
+    const second = await run.replica.write(key, put("b", undefined, { hintsFor: [host("h3")] }));
+    assert.deepEqual(texts(second.held.state.values), ["a", "b"], "it mints on the hints that it keeps");
+  });
+
+  test("is noted again for a write that is repeated: the owner may still miss it", async () => {
+    const run = await new World().start();
+    const writeId = "00112233445566aa";
+    await run.replica.write(key, put("a", undefined, { writeId }));
+    assert.deepEqual(tallies(run), []);
+    await run.replica.write(key, put("a", undefined, { writeId, hintsFor: [away] }));
+    assert.deepEqual(tallies(run), [["h2", 1]]);
+  });
+});

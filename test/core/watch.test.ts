@@ -1,0 +1,223 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { EverwriteNode } from "../../core/node.ts";
+import type { WatchEvent } from "../../core/api.ts";
+import { eventually } from "../support/eventually.ts";
+import type { MemoryCluster } from "../support/memory-cluster.ts";
+import { texts, utf8 } from "../support/values.ts";
+import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
+
+/** What a watcher was told, and how to end it. */
+class Watcher {
+  readonly told: WatchEvent[] = [];
+  readonly #end = new AbortController();
+  readonly #done: Promise<void>;
+
+  constructor(node: EverwriteNode, what: { readonly name: string } | { readonly prefix: string }) {
+    this.#done = this.#follow(node.watch("b", what, this.#end.signal));
+  }
+
+  /** The values last told of each key, as one text. */
+  get latest(): ReadonlyMap<string, string> {
+    return new Map(this.told.map(({ name, siblings }) => [name, texts(siblings).join("+")]));
+  }
+
+  /** What was told, in order, whatever the key. */
+  get values(): string[] {
+    return this.told.map(({ siblings }) => texts(siblings).join("+"));
+  }
+
+  shows(name: string, value: string): Promise<void> {
+    return eventually(() => this.latest.get(name) === value, `the watcher to show ${name}: ${value}`);
+  }
+
+  async end(): Promise<void> {
+    this.#end.abort();
+    await this.#done;
+  }
+
+  async #follow(events: AsyncIterable<WatchEvent>): Promise<void> {
+    for await (const event of events) this.told.push(event);
+  }
+}
+
+async function watching(
+  node: EverwriteNode,
+  what: { readonly name: string } | { readonly prefix: string },
+  body: (watcher: Watcher) => Promise<void>,
+): Promise<void> {
+  const watcher = new Watcher(node, what);
+  try {
+    await body(watcher);
+  } finally {
+    await watcher.end();
+  }
+}
+
+/** Overwrites `name` at `host` with each of the values in turn. */
+async function overwrite(cluster: MemoryCluster, host: string, name: string, values: readonly string[]): Promise<void> {
+  for (const value of values) {
+    const { context } = await cluster.node(host).get("b", name);
+    await cluster.node(host).put("b", name, utf8(value), context === null ? {} : { context });
+  }
+}
+
+describe("watching one key", { concurrency: true }, () => {
+  test("tells the present state first, absent too, then each change up to the last", () =>
+    withCluster(3, async (cluster) => {
+      await watching(cluster.node("h2"), { name: "k" }, async (watcher) => {
+        await watcher.shows("k", "");
+        await overwrite(cluster, "h1", "k", ["v1"]);
+        await watcher.shows("k", "v1");
+        await cluster.node("h3").put("b", "k", utf8("v2"));
+        await watcher.shows("k", "v1+v2");
+        const { context } = await cluster.node("h1").get("b", "k");
+        await cluster.node("h1").delete("b", "k", { context: context! });
+        await watcher.shows("k", "");
+        assert.ok(watcher.told.every(({ bucket, name }) => bucket === "b" && name === "k"));
+      });
+    }));
+
+  test("tells a state once, however many hosts tell of it", () =>
+    withCluster(3, async (cluster) => {
+      await watching(cluster.node("h1"), { name: "k" }, async (watcher) => {
+        await watcher.shows("k", "");
+        await overwrite(cluster, "h2", "k", ["v1"]);
+        await watcher.shows("k", "v1");
+        await cluster.node("h3").get("b", "k", { r: "all" });
+        await overwrite(cluster, "h2", "k", ["v2"]);
+        await watcher.shows("k", "v2");
+        assert.deepEqual(watcher.values, ["", "v1", "v2"]);
+      });
+    }));
+
+  test("goes on at another owner when the one that is followed goes down, and when it is back", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [first, second, , outsider] = walk as [string, string, string, string];
+      await watching(cluster.node(outsider), { name }, async (watcher) => {
+        await watcher.shows(name, "");
+        cluster.kill(first);
+        await seen(cluster.node(second), first, false);
+        await overwrite(cluster, second, name, ["while away"]);
+        await watcher.shows(name, "while away");
+        await cluster.start(first);
+        await cluster.settled();
+        await overwrite(cluster, second, name, ["back again"]);
+        await watcher.shows(name, "back again");
+        // Each change of owner reads the key anew, which tells only what is new.
+        assert.deepEqual(watcher.values, ["", "while away", "back again"]);
+      });
+    }));
+
+  test("goes on when the key gets other owners", () =>
+    withCluster(3, async (cluster) => {
+      await watching(cluster.node("h1"), { name: "k" }, async (watcher) => {
+        await watcher.shows("k", "");
+        for (const name of ["h4", "h5", "h6"]) await cluster.start(name, { seeds: ["memory:h1"] });
+        await cluster.settled(6);
+        await overwrite(cluster, "h5", "k", ["moved"]);
+        await watcher.shows("k", "moved");
+      });
+    }));
+
+  test("misses no last state although the log overflows between two looks", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await watching(cluster.node("h3"), { name: "k" }, async (watcher) => {
+          await watcher.shows("k", "");
+          const others = Array.from({ length: 40 }, (_, i) => cluster.node("h1").put("b", `other${i}`, utf8("x")));
+          await Promise.all([overwrite(cluster, "h2", "k", ["last"]), ...others]);
+          await watcher.shows("k", "last");
+        });
+      },
+      { changeLogEntriesMax: 2 },
+    ));
+});
+
+describe("watching a prefix", { concurrency: true }, () => {
+  test("tells every key under it as it is, then changes and deletes, and nothing else", () =>
+    withCluster(3, async (cluster) => {
+      await overwrite(cluster, "h1", "a1", ["before"]);
+      await overwrite(cluster, "h1", "z", ["not this"]);
+      await watching(cluster.node("h2"), { prefix: "a" }, async (watcher) => {
+        await watcher.shows("a1", "before");
+        await overwrite(cluster, "h3", "a2", ["new"]);
+        await watcher.shows("a2", "new");
+        await overwrite(cluster, "h1", "z", ["nor this"]);
+        const { context } = await cluster.node("h1").get("b", "a1");
+        await cluster.node("h1").delete("b", "a1", { context: context! });
+        await watcher.shows("a1", "");
+        assert.deepEqual([...watcher.latest.keys()].toSorted(), ["a1", "a2"]);
+      });
+    }));
+
+  test("misses no key although the log overflows while many are written", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+          const keys = Array.from({ length: 60 }, (_, i) => `key${i}`);
+          await Promise.all(keys.map((name, i) => cluster.node(`h${1 + (i % 3)}`).put("b", name, utf8(name))));
+          await eventually(() => keys.every((name) => watcher.latest.get(name) === name), "all 60 keys");
+        });
+      },
+      { changeLogEntriesMax: 2 },
+    ));
+
+  test("tells of keys that lie on hosts which joined later, and on no other", () =>
+    withCluster(1, async (cluster) => {
+      await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+        for (const name of ["h2", "h3", "h4"]) await cluster.start(name, { seeds: ["memory:h1"] });
+        await cluster.settled(4);
+        const { name } = await placed(cluster, (walk) => walk[3] === "h1");
+        await overwrite(cluster, "h3", name, ["elsewhere"]);
+        await watcher.shows(name, "elsewhere");
+      });
+    }));
+
+  test("tells the present state as soon as it can be read, when it could not at first", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await overwrite(cluster, "h1", "k", ["there before"]);
+        cluster.disk("h1").refusesReads = "io";
+        await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+          await eventually(() => eventsOf(cluster, "replica-failed").length > 0, "the first try to fail");
+          cluster.disk("h1").refusesReads = undefined;
+          await watcher.shows("k", "there before");
+        });
+      },
+      { cacheBytesMax: 0 },
+    ));
+
+  test("goes on across the restart of a host, a wiped one and a new one", () =>
+    withCluster(3, async (cluster) => {
+      await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+        cluster.kill("h3");
+        await seen(cluster.node("h1"), "h3", false);
+        await overwrite(cluster, "h2", "one", ["h3 is down"]);
+        await watcher.shows("one", "h3 is down");
+        await cluster.start("h3");
+        await cluster.settled();
+        await overwrite(cluster, "h3", "two", ["h3 is back"]);
+        await watcher.shows("two", "h3 is back");
+        cluster.kill("h2");
+        cluster.wipe("h2");
+        await cluster.start("h2", { seeds: ["memory:h1"] });
+        await cluster.start("h4", { seeds: ["memory:h1"] });
+        await cluster.settled(4);
+        await overwrite(cluster, "h4", "three", ["h4 is new"]);
+        await watcher.shows("three", "h4 is new");
+      });
+    }));
+});
+
+test("a watch ends when its signal aborts, also one that was aborted before", () =>
+  withCluster(1, async (cluster) => {
+    const aborted = AbortSignal.abort();
+    const events = cluster.node("h1").watch("b", { name: "k" }, aborted)[Symbol.asyncIterator]();
+    assert.equal((await events.next()).done, true);
+    await watching(cluster.node("h1"), { name: "k" }, (watcher) => watcher.shows("k", ""));
+  }));

@@ -1,0 +1,126 @@
+/**
+ * A disk that fails on command: refuses, lies, hangs, rots, or forgets what was not synced.
+ * Invariant: without a fault set it is the storage inside; a refused batch leaves no trace unless told to.
+ */
+import {
+  type Durability,
+  type KeyRange,
+  type Namespace,
+  type Page,
+  type PageRequest,
+  type Storage,
+  StorageError,
+  type StorageErrorKind,
+  type StorageOperation,
+} from "../../core/ports.ts";
+
+export class FaultyStorage implements Storage {
+  readonly #inner: Storage;
+  /** Every batch is refused like this. */
+  refusesWrites: StorageErrorKind | undefined;
+  /** A refused batch is on the disk all the same: what failed may come back. */
+  writesWhatItRefuses = false;
+  /** Every read is refused like this. */
+  refusesReads: StorageErrorKind | undefined;
+  /** Flushes asked for since the start. */
+  batches = 0;
+  #heldReads: Gate | undefined;
+  #heldWrites: Gate | undefined;
+  /** Undoes what was written since the last synced batch, newest first. */
+  readonly #unsynced: StorageOperation[][] = [];
+
+  constructor(inner: Storage) {
+    this.#inner = inner;
+  }
+
+  /** Reads and writes from now on wait for the returned function. */
+  hold(what: "reads" | "writes"): () => void {
+    const gate = new Gate();
+    if (what === "reads") this.#heldReads = gate;
+    else this.#heldWrites = gate;
+    return () => {
+      if (this.#heldReads === gate) this.#heldReads = undefined;
+      if (this.#heldWrites === gate) this.#heldWrites = undefined;
+      gate.open();
+    };
+  }
+
+  /** One bit of a stored value is wrong from now on. */
+  async rot(ns: Namespace, key: Uint8Array): Promise<void> {
+    const value = (await this.#inner.get(ns, key))?.slice();
+    if (value === undefined) throw new Error(`nothing to rot in ${ns}`);
+    value[value.length >> 1]! ^= 4;
+    await this.#inner.batch([{ kind: "put", ns, key, value }], "synced");
+  }
+
+  /** What was only buffered is gone. */
+  async powerCut(): Promise<void> {
+    for (const undo of this.#unsynced.splice(0).toReversed()) await this.#inner.batch(undo, "synced");
+  }
+
+  async get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
+    await this.#readable();
+    return this.#inner.get(ns, key);
+  }
+
+  async getMany(ns: Namespace, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    await this.#readable();
+    return this.#inner.getMany(ns, keys);
+  }
+
+  async batch(operations: readonly StorageOperation[], durability: Durability): Promise<void> {
+    this.batches += 1;
+    await this.#heldWrites?.opened;
+    const refusal = this.refusesWrites;
+    if (refusal === undefined || this.writesWhatItRefuses) await this.#write(operations, durability);
+    if (refusal !== undefined) throw new StorageError(refusal, `the disk refuses to write: ${refusal}`);
+  }
+
+  async page(ns: Namespace, request: PageRequest): Promise<Page> {
+    await this.#readable();
+    return this.#inner.page(ns, request);
+  }
+
+  clear(ns: Namespace, range: KeyRange): Promise<void> {
+    return this.#inner.clear(ns, range);
+  }
+
+  usage(): Promise<{ readonly bytes: number; readonly freeBytes?: number }> {
+    return this.#inner.usage();
+  }
+
+  close(): Promise<void> {
+    return this.#inner.close();
+  }
+
+  async #readable(): Promise<void> {
+    await this.#heldReads?.opened;
+    if (this.refusesReads !== undefined) throw new StorageError(this.refusesReads, "the disk refuses to read");
+  }
+
+  async #write(operations: readonly StorageOperation[], durability: Durability): Promise<void> {
+    if (durability === "synced") this.#unsynced.length = 0;
+    else this.#unsynced.push(await this.#undoOf(operations));
+    await this.#inner.batch(operations, durability);
+  }
+
+  #undoOf(operations: readonly StorageOperation[]): Promise<StorageOperation[]> {
+    return Promise.all(
+      operations.map(async ({ ns, key }): Promise<StorageOperation> => {
+        const value = await this.#inner.get(ns, key);
+        return value === undefined ? { kind: "delete", ns, key } : { kind: "put", ns, key, value: value.slice() };
+      }),
+    );
+  }
+}
+
+class Gate {
+  readonly opened: Promise<void>;
+  open: () => void = () => {};
+
+  constructor() {
+    this.opened = new Promise((resolve) => {
+      this.open = resolve;
+    });
+  }
+}
