@@ -77,7 +77,9 @@ export class Clients {
     const expected = oracle.mustBeRead(key, r);
     const answer = await attempt(host, (node) => node.get(bucket, name, { r }));
     const where = `${host.name} get ${name} r=${r}`;
-    schedule.log(`client ${client} ${where}: ${answer.kind === "answered" ? describe(answer.value) : `${answer.code} ${answer.text ?? ""}`}`);
+    schedule.log(
+      `client ${client} ${where}: ${answer.kind === "answered" ? describe(answer.value) : `${answer.code} ${answer.text ?? ""}`}`,
+    );
     if (answer.kind !== "answered") {
       this.counts.failed += 1;
       return false;
@@ -150,7 +152,9 @@ export class Clients {
       write.verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
     );
     const outcome = answer.kind === "answered" ? "ok" : answer.code;
-    schedule.log(`client ${operation.client} ${where}: write ${write.id} ${outcome} ${answer.kind === "answered" ? answer.value.receipt.durable.join() : ""}`);
+    schedule.log(
+      `client ${operation.client} ${where}: write ${write.id} ${outcome} ${answer.kind === "answered" ? answer.value.receipt.durable.join() : ""}`,
+    );
     write.outcomes.push(outcome);
     if (answer.kind !== "answered") {
       this.counts.failed += 1;
@@ -163,10 +167,7 @@ export class Clients {
     this.#checkAnswer(where, { key: write.key, client: operation.client, answer: answer.value });
   }
 
-  #checkAnswer(
-    where: string,
-    { key, client, answer }: { key: string; client: number; answer: WriteAnswer },
-  ): void {
+  #checkAnswer(where: string, { key, client, answer }: { key: string; client: number; answer: WriteAnswer }): void {
     if (answer.context === null) return;
     const vector = coverageOf(answer.context).vector;
     if (answer.siblings !== undefined) {
@@ -219,7 +220,9 @@ export function keyOf(name: string): string {
   return `${bucket}/${name}`;
 }
 
-type Answer<T> = { readonly kind: "answered"; readonly value: T } | { readonly kind: "failed"; readonly code: string; readonly text?: string };
+type Answer<T> =
+  | { readonly kind: "answered"; readonly value: T }
+  | { readonly kind: "failed"; readonly code: string; readonly text?: string };
 
 async function attempt<T>(host: SimHost, work: (node: EverwriteNode) => Promise<T>): Promise<Answer<T>> {
   try {
@@ -231,6 +234,12 @@ async function attempt<T>(host: SimHost, work: (node: EverwriteNode) => Promise<
   }
 }
 
-function describe({ siblings, degraded }: { readonly siblings: readonly { readonly contentType: string }[]; readonly degraded: boolean }): string {
+function describe({
+  siblings,
+  degraded,
+}: {
+  readonly siblings: readonly { readonly contentType: string }[];
+  readonly degraded: boolean;
+}): string {
   return `[${siblings.map(({ contentType }) => contentType).join()}]${degraded ? " degraded" : ""}`;
 }

@@ -69,7 +69,7 @@ export class SimDisk {
           try {
             resolve(work());
           } catch (error: unknown) {
-            reject(error as Error);
+            reject(error);
           }
         });
       });
@@ -187,7 +187,5 @@ export class SimDisk {
 
 function copyOf(operation: StorageOperation): StorageOperation {
   const key = operation.key.slice();
-  return operation.kind === "put"
-    ? { ...operation, key, value: operation.value.slice() }
-    : { ...operation, key };
+  return operation.kind === "put" ? { ...operation, key, value: operation.value.slice() } : { ...operation, key };
 }

@@ -50,16 +50,31 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   "cut-one-way": (world, fault) => cutAll(world, fault, pairs(world, fault, 1), false),
   isolate: (world, fault) => {
     const lone = host(world, fault, 0);
-    return cutAll(world, fault, world.hosts.flatMap((other) => (other === lone ? [] : [[lone, other] as const])), true);
+    return cutAll(
+      world,
+      fault,
+      world.hosts.flatMap((other) => (other === lone ? [] : [[lone, other] as const])),
+      true,
+    );
   },
   halves: (world, fault) => {
     const [left, right] = halvesOf(world, fault);
-    return cutAll(world, fault, left.flatMap((a) => right.map((b) => [a, b] as const)), true);
+    return cutAll(
+      world,
+      fault,
+      left.flatMap((a) => right.map((b) => [a, b] as const)),
+      true,
+    );
   },
   bridge: (world, fault) => {
     const [left, right] = halvesOf(world, fault);
     const apart = right.slice(1);
-    return cutAll(world, fault, left.flatMap((a) => apart.map((b) => [a, b] as const)), true);
+    return cutAll(
+      world,
+      fault,
+      left.flatMap((a) => apart.map((b) => [a, b] as const)),
+      true,
+    );
   },
   flap: (world, fault) => {
     const chosen = pairs(world, fault, 2);
@@ -167,7 +182,8 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),
   "write-errors": (world, fault) => change(world, host(world, fault, 0).disk.mood, { writeErrors: fault.amount }),
   "read-errors": (world, fault) => change(world, host(world, fault, 0).disk.mood, { readErrors: fault.amount * 0.5 }),
-  "slow-disk": (world, fault) => change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
+  "slow-disk": (world, fault) =>
+    change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
   damage: (world, fault) => {
     const victim = host(world, fault, 0);
     let row: Uint8Array | undefined;
@@ -220,7 +236,9 @@ function cutAll(
   bothWays: boolean,
 ): (() => void) | undefined {
   if (cut.length === 0) return undefined;
-  const directed = cut.flatMap(([a, b]) => (bothWays ? [[a.id, b.id] as const, [b.id, a.id] as const] : [[a.id, b.id] as const]));
+  const directed = cut.flatMap(([a, b]) =>
+    bothWays ? [[a.id, b.id] as const, [b.id, a.id] as const] : [[a.id, b.id] as const],
+  );
   world.schedule.log(`${kind}: ${cut.map(([a, b]) => `${a.name}${bothWays ? "-" : ">"}${b.name}`).join(" ")}`);
   for (const [from, to] of directed) world.network.cut(from, to);
   let over = false;

@@ -26,7 +26,14 @@ export class KeyHistory {
   hasLww = false;
 
   add(write: Write, value: LiveValue): Event {
-    const event: Event = { name: nameOf(value.dot), dot: value.dot, write, value, expiryVaries: false, supersededBy: [] };
+    const event: Event = {
+      name: nameOf(value.dot),
+      dot: value.dot,
+      write,
+      value,
+      expiryVaries: false,
+      supersededBy: [],
+    };
     for (const other of this.events.values()) {
       if (covers(write.context, other.dot)) other.supersededBy.push(event);
       if (covers(other.write.context, event.dot)) event.supersededBy.push(other);

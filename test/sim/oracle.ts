@@ -55,7 +55,10 @@ export class Oracle {
   readonly #lossesMs = new Map<NodeId, number>();
   readonly #arrived = new Set<NodeId>();
   /** By host and key. */
-  readonly #arrivals = new Map<string, { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }>();
+  readonly #arrivals = new Map<
+    string,
+    { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }
+  >();
   #first: Violation | undefined;
   /** Clocks were cut short: what a vector covers is no longer the whole history. */
   truncated = false;
@@ -110,7 +113,11 @@ export class Oracle {
 
   #checkValue(
     key: string,
-    { value, where, clockEntries }: { readonly value: LiveValue; readonly where: string; readonly clockEntries: number },
+    {
+      value,
+      where,
+      clockEntries,
+    }: { readonly value: LiveValue; readonly where: string; readonly clockEntries: number },
   ): void {
     this.checks += 1;
     const name = nameOf(value.dot);
@@ -252,7 +259,8 @@ export class Oracle {
     // Buffered: one copy is synced, not always one of these (a repeat may find it done by another coordinator).
     const isSynced = [...this.#hosts()].some(({ disk }) => this.#knows(disk.synced, write));
     const mayBeLost = [...this.#lossesMs.values()].some((atMs) => atMs >= write.startedMs);
-    if (!isSynced && !mayBeLost) this.broken("an ack is W durable copies", `${where}: write ${write.id} is synced nowhere`);
+    if (!isSynced && !mayBeLost)
+      this.broken("an ack is W durable copies", `${where}: write ${write.id} is synced nowhere`);
   }
 
   /** A refusal with a 4xx changed nothing; call it when all tries of the write have ended so. */
@@ -285,7 +293,11 @@ export class Oracle {
   read(
     key: string,
     where: string,
-    { expected, sinceMs, context }: { expected: ReturnType<Oracle["mustBeRead"]>; sinceMs: number; context: readonly Dot[] },
+    {
+      expected,
+      sinceMs,
+      context,
+    }: { expected: ReturnType<Oracle["mustBeRead"]>; sinceMs: number; context: readonly Dot[] },
   ): void {
     const ring = this.ring()?.fingerprint;
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
@@ -333,7 +345,10 @@ export class Oracle {
       const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, located) }));
       const known = new Map<Event, readonly NodeId[]>();
       for (const event of this.history(key).events.values()) {
-        known.set(event, holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])));
+        known.set(
+          event,
+          holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])),
+        );
       }
       this.#arrivals.set(`${host.id} ${key}`, { atMs: nowMs, known });
     }

@@ -92,7 +92,16 @@ export interface Scenario {
 export function drawScenario(seed: string): Scenario {
   const chance = new Chance(`scenario ${seed}`);
   const hosts = chance.whole(3, 9);
-  const n = Math.min(hosts, chance.weighted([[1, 1], [2, 2], [3, 12], [4, 1], [5, 2]]));
+  const n = Math.min(
+    hosts,
+    chance.weighted([
+      [1, 1],
+      [2, 2],
+      [3, 12],
+      [4, 1],
+      [5, 2],
+    ]),
+  );
   const safetyMs = chance.pick([10_000, 20_000, 30_000]);
   return {
     seed,
@@ -125,14 +134,24 @@ function drawConfig(chance: Chance): Partial<NodeConfig> {
 
 function drawNetwork(chance: Chance): Pick<Scenario, "delayMs" | "silentMs" | "redialMsMax"> {
   return {
-    delayMs: chance.pick([[0.1, 0.5], [0.2, 5], [5, 40], [20, 120]] as const),
+    delayMs: chance.pick([
+      [0.1, 0.5],
+      [0.2, 5],
+      [5, 40],
+      [20, 120],
+    ] as const),
     silentMs: chance.pick([1_500, 5_000, 10_000]),
     redialMsMax: chance.pick([200, 1_000, 5_000]),
   };
 }
 
 function drawOperations(chance: Chance, safetyMs: number): Operation[] {
-  const keys = chance.weighted([[1, 3], [2, 3], [5, 3], [20, 1]]);
+  const keys = chance.weighted([
+    [1, 3],
+    [2, 3],
+    [5, 3],
+    [20, 1],
+  ]);
   const clients = chance.whole(1, 5);
   const count = chance.whole(30, 120);
   const lww = chance.is(0.15);
@@ -148,16 +167,48 @@ function drawOperations(chance: Chance, safetyMs: number): Operation[] {
     ["quorum", 2],
   ]);
   const contexts = chance.pick<readonly (readonly [ContextChoice, number])[]>([
-    [["latest", 6], ["stale", 1], ["none", 2], ["forged", 0.3], ["other-key", 0.3], ["cut-short", 0.3]],
-    [["latest", 1], ["stale", 3], ["none", 1]],
+    [
+      ["latest", 6],
+      ["stale", 1],
+      ["none", 2],
+      ["forged", 0.3],
+      ["other-key", 0.3],
+      ["cut-short", 0.3],
+    ],
+    [
+      ["latest", 1],
+      ["stale", 3],
+      ["none", 1],
+    ],
     [["latest", 1]],
-    [["none", 3], ["latest", 2]],
+    [
+      ["none", 3],
+      ["latest", 2],
+    ],
   ]);
   const verbs = chance.pick<readonly (readonly [Operation["verb"], number])[]>([
-    [["get", 3], ["local", 1], ["put", 4], ["delete", 1], ["update", 3]],
-    [["get", 1], ["put", 2], ["delete", 2], ["update", 2]],
-    [["get", 4], ["put", 4]],
-    [["update", 4], ["delete", 1], ["local", 1]],
+    [
+      ["get", 3],
+      ["local", 1],
+      ["put", 4],
+      ["delete", 1],
+      ["update", 3],
+    ],
+    [
+      ["get", 1],
+      ["put", 2],
+      ["delete", 2],
+      ["update", 2],
+    ],
+    [
+      ["get", 4],
+      ["put", 4],
+    ],
+    [
+      ["update", 4],
+      ["delete", 1],
+      ["local", 1],
+    ],
   ]);
   // Bursts: several clients at one key in the same moment.
   const burst = chance.pick([0, 0.3, 0.8]);

@@ -14,7 +14,14 @@ export interface SwarmOptions {
   readonly onReport: (report: Report) => void;
 }
 
-export async function swarm({ firstSeed, runs, minutes, stopAtFailure, threads, onReport }: SwarmOptions): Promise<void> {
+export async function swarm({
+  firstSeed,
+  runs,
+  minutes,
+  stopAtFailure,
+  threads,
+  onReport,
+}: SwarmOptions): Promise<void> {
   const deadlineMs = performance.now() + minutes * 60_000;
   let next = firstSeed;
   let over = false;
@@ -49,6 +56,7 @@ function runOne(worker: Worker, seed: string): Promise<Report> {
     };
     worker.on("message", heard);
     worker.on("error", failed);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     worker.postMessage(seed);
   });
 }

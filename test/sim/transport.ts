@@ -142,7 +142,7 @@ export class SimTransport implements Transport {
     const peer = this.#peers.get(id);
     if (peer?.link !== link) return;
     peer.link = undefined;
-    for (const waiting of [...peer.waiting]) waiting.fail("lost", `connection to ${id} lost: ${reason}`);
+    for (const waiting of peer.waiting) waiting.fail("lost", `connection to ${id} lost: ${reason}`);
     for (const listener of this.#listeners) listener(id, false);
     this.#redial(id, 0);
   }
@@ -215,7 +215,7 @@ export class SimTransport implements Transport {
     if (before !== undefined) {
       this.#end(before);
       this.#tellEnd(id, before, false);
-      for (const waiting of [...peer.waiting]) waiting.fail("lost", `connection to ${id} replaced`);
+      for (const waiting of peer.waiting) waiting.fail("lost", `connection to ${id} replaced`);
       return;
     }
     for (const listener of this.#listeners) listener(id, true);

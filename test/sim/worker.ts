@@ -4,5 +4,6 @@ import { drawScenario } from "./scenario.ts";
 import { simulate } from "./simulate.ts";
 
 parentPort!.on("message", (seed: string) => {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
   void simulate(drawScenario(seed)).then((report) => parentPort!.postMessage(report));
 });

@@ -36,7 +36,10 @@ function plant(path: string, { find, replace }: Mutation): void {
   const text = readFileSync(path, "utf8");
   const times = text.split(find).length - 1;
   if (times !== 1) throw new NotPlanted(`its text occurs ${times} times in ${path}`);
-  writeFileSync(path, text.replace(find, () => replace));
+  writeFileSync(
+    path,
+    text.replace(find, () => replace),
+  );
 }
 
 function run(program: string, args: readonly string[]): Promise<string> {

@@ -7,7 +7,8 @@ export const actorStories: readonly Story[] = [
     name: "a wiped coordinator that is back at once mints nothing that is taken for an old event (riak_kv#679)",
     play: async (stage) => {
       const [coordinator, other] = stage.walk();
-      for (let i = 0; i < 5; i++) await stage.put(coordinator!, { context: i === 0 ? "none" : "latest", quorum: "all" });
+      for (let i = 0; i < 5; i++)
+        await stage.put(coordinator!, { context: i === 0 ? "none" : "latest", quorum: "all" });
       await stage.wipe(coordinator!);
       await stage.put(coordinator!, { quorum: "one" });
       await stage.settled();

@@ -1,11 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { actorStories } from "./actors.ts";
-import { damageStories } from "./damage.ts";
-import { siblingStories } from "./siblings.ts";
+import { stories } from "./all.ts";
 import { tell } from "./stage.ts";
 
-for (const story of [...actorStories, ...siblingStories, ...damageStories]) {
+for (const story of stories) {
   test(story.name, async () => {
     const { violation, log } = await tell(story);
     const text = violation && `${violation.rule}: ${violation.text}`;
