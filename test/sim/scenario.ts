@@ -84,6 +84,7 @@ export interface Scenario {
   readonly silentMs: number;
   readonly redialMsMax: number;
   readonly skewMs: number;
+  readonly joinsAtOnce: boolean;
   readonly safetyMs: number;
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
@@ -111,6 +112,7 @@ export function drawScenario(seed: string): Scenario {
     config: drawConfig(chance.fork("config")),
     ...drawNetwork(chance.fork("network")),
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
+    joinsAtOnce: chance.is(0.2),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
     faults: drawFaults(chance.fork("faults"), safetyMs),

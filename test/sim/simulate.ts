@@ -96,7 +96,11 @@ export async function stand(world: World): Promise<void> {
   const [founder, ...others] = world.hosts;
   world.start(founder!, true);
   await until(world, startMsMax, "the first host stands", () => founder!.ready);
-  for (const host of others) world.start(host);
+  for (const host of others) {
+    world.start(host);
+    // Hosts that join in the same moment take the same tokens, and some end without any.
+    if (!world.scenario.joinsAtOnce) await until(world, startMsMax, `${host.name} stands`, () => host.ready);
+  }
   await until(world, startMsMax, "the cluster stands", () => world.hosts.every((host) => host.ready));
   await settle(world, startMsMax, "partitions are filled at first");
 }
@@ -117,6 +121,7 @@ async function safety(world: World, clients: Clients): Promise<void> {
 async function converge(world: World, clients: Clients): Promise<void> {
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
   await settle(world, healMsMax, "partitions are filled after healing");
+  await settle(world, healMsMax, "hints drain", true);
   for (const key of world.oracle.keys) {
     await Promise.all(world.hosts.map((host) => clients.readLocal(host, nameOf(key))));
   }
@@ -124,6 +129,7 @@ async function converge(world: World, clients: Clients): Promise<void> {
   const lateMs = world.network.lastArrivalMs - world.schedule.nowMs;
   if (lateMs <= 0) return;
   await world.sleep(lateMs);
+  await settle(world, healMsMax, "hints drain after the last late message", true);
   await equal(world, clients);
 }
 
@@ -158,7 +164,8 @@ async function judge(world: World, clients: Clients): Promise<void> {
   }
 }
 
-export async function settle(world: World, boundMs: number, what: string): Promise<void> {
+/** Rings agree, everything is filled, everybody reaches everybody; with `drained`, and nothing is owed to anybody. */
+export async function settle(world: World, boundMs: number, what: string, drained = false): Promise<void> {
   const deadlineMs = world.schedule.nowMs + boundMs;
   for (;;) {
     const states = await Promise.all(world.hosts.map((host) => host.call((node) => node.status())));
@@ -167,8 +174,8 @@ export async function settle(world: World, boundMs: number, what: string): Promi
       (status) =>
         status !== "died" &&
         first !== "died" &&
-        status.ready &&
         status.partitions.filling === 0 &&
+        (!drained || status.hints === 0) &&
         status.ring === first.ring &&
         status.members.length === world.hosts.length &&
         status.members.every(({ alive }) => alive),
@@ -178,8 +185,8 @@ export async function settle(world: World, boundMs: number, what: string): Promi
       const told = states.map((status, i) => {
         const { name } = world.hosts[i]!;
         if (status === "died") return `${name} is down`;
-        const { ring, partitions, members } = status;
-        return `${name} ring ${ring.slice(0, 6)}, filling ${partitions.filling} of ${partitions.owned}, ${members.filter(({ alive }) => alive).length} alive of ${members.length}`;
+        const { ring, partitions, members, hints } = status;
+        return `${name} ring ${ring.slice(0, 6)}, filling ${partitions.filling} of ${partitions.owned}, ${members.filter(({ alive }) => alive).length} alive of ${members.length}, ${hints} hints`;
       });
       fail(world, what, told.join("; "));
     }

@@ -9,7 +9,7 @@ import { Oracle } from "./oracle.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
-/** Until anti-entropy and hint delivery exist, states spread by the simulator's own reads (I4 wants it without). */
+/** Until there is anti-entropy, states spread by the simulator's own reads (I4 wants it without). */
 export const clientReadsHeal = true;
 
 export class World {
@@ -43,7 +43,7 @@ export class World {
       partitions: scenario.partitions,
       durability: scenario.config.durability ?? "synced",
       clockEntriesMax: scenario.config.clockEntriesMax ?? nodeDefaults.clockEntriesMax,
-      hintsCount: clientReadsHeal,
+      standInsCountTwice: true,
     };
     this.oracle = new Oracle(options, () => this.hosts);
     for (let i = 0; i < scenario.hosts; i++) this.addHost();

@@ -26,6 +26,7 @@ const calmCluster: Scenario = {
   silentMs: 2_000,
   redialMsMax: 200,
   skewMs: 0,
+  joinsAtOnce: false,
   safetyMs: 0,
   operations: [],
   faults: [],
