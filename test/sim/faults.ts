@@ -1,6 +1,7 @@
 /** Carries faults out, and takes them back when their time is over or everything heals. */
 import { keyOfRow } from "../../core/placement/locate.ts";
 import type { SimHost } from "./host.ts";
+import { restoredCopiesAreNoticed } from "./not-yet.ts";
 import type { Fault, FaultKind } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -8,9 +9,6 @@ import type { World } from "./world.ts";
 type Carry = (world: World, fault: Fault) => (() => void) | undefined;
 
 const done = (): void => {};
-
-/** Not yet: two records of one incarnation with different marks count as the same record in an exchange. */
-const restoredCopiesAreNoticed = false;
 
 export function inject(world: World, fault: Fault): void {
   if (world.healed) return;

@@ -108,7 +108,7 @@ export function drawScenario(seed: string): Scenario {
     seed,
     hosts,
     n,
-    partitions: chance.pick([4, 8, 16, 32]),
+    partitions: chance.pick([16, 16, 32]),
     config: drawConfig(chance.fork("config")),
     ...drawNetwork(chance.fork("network")),
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),

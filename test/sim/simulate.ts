@@ -3,9 +3,12 @@
  */
 import { Clients, keyOf } from "./clients.ts";
 import { backUp, healAll, inject } from "./faults.ts";
+import { clientReadsHeal, hintsDrain } from "./not-yet.ts";
+import type { SimHost } from "./host.ts";
 import type { Violation } from "./oracle.ts";
+import { membershipOn } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
-import { clientReadsHeal, World } from "./world.ts";
+import { World } from "./world.ts";
 
 export interface Report {
   readonly seed: string;
@@ -99,10 +102,14 @@ export async function stand(world: World): Promise<void> {
   for (const host of others) {
     world.start(host);
     // Hosts that join in the same moment take the same tokens, and some end without any.
-    if (!world.scenario.joinsAtOnce) await until(world, startMsMax, `${host.name} stands`, () => host.ready);
+    if (!world.scenario.joinsAtOnce) await until(world, startMsMax, `${host.name} has its share`, () => hasShare(host));
   }
   await until(world, startMsMax, "the cluster stands", () => world.hosts.every((host) => host.ready));
   await settle(world, startMsMax, "partitions are filled at first");
+}
+
+function hasShare({ id, disk }: SimHost): boolean {
+  return membershipOn(disk.view)?.ring.host(id) !== undefined;
 }
 
 async function safety(world: World, clients: Clients): Promise<void> {
@@ -121,7 +128,7 @@ async function safety(world: World, clients: Clients): Promise<void> {
 async function converge(world: World, clients: Clients): Promise<void> {
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
   await settle(world, healMsMax, "partitions are filled after healing");
-  await settle(world, healMsMax, "hints drain", true);
+  await settle(world, healMsMax, "hints drain", hintsDrain);
   for (const key of world.oracle.keys) {
     await Promise.all(world.hosts.map((host) => clients.readLocal(host, nameOf(key))));
   }
@@ -129,7 +136,7 @@ async function converge(world: World, clients: Clients): Promise<void> {
   const lateMs = world.network.lastArrivalMs - world.schedule.nowMs;
   if (lateMs <= 0) return;
   await world.sleep(lateMs);
-  await settle(world, healMsMax, "hints drain after the last late message", true);
+  await settle(world, healMsMax, "hints drain after the last late message", hintsDrain);
   await equal(world, clients);
 }
 

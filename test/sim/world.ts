@@ -5,12 +5,10 @@ import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
+import { standInsCountTwice } from "./not-yet.ts";
 import { Oracle } from "./oracle.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
-
-/** Until there is anti-entropy, states spread by the simulator's own reads (I4 wants it without). */
-export const clientReadsHeal = true;
 
 export class World {
   readonly scenario: Scenario;
@@ -43,7 +41,7 @@ export class World {
       partitions: scenario.partitions,
       durability: scenario.config.durability ?? "synced",
       clockEntriesMax: scenario.config.clockEntriesMax ?? nodeDefaults.clockEntriesMax,
-      standInsCountTwice: true,
+      standInsCountTwice,
     };
     this.oracle = new Oracle(options, () => this.hosts);
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
