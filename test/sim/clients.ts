@@ -63,7 +63,7 @@ export class Clients {
     if (answer.kind !== "answered") return;
     const { siblings, context, holding } = answer.value;
     const vector = context === null ? [] : coverageOf(context).vector;
-    if (holding === "complete") this.#world.oracle.claims(host, keyOf(name), vector);
+    if (holding === "complete") this.#world.arrivals.claims(host, keyOf(name), vector);
     const where = `${host.name} reading ${name} here`;
     this.#world.oracle.answered(keyOf(name), where, { siblings, context: vector, wallMs: host.wallTime() });
     this.counts.read += 1;

@@ -160,7 +160,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     const victim = host(world, fault, 0);
     const end = killFor(world, victim, (each) => each.kill("loses its disk"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
-    world.oracle.arrives(victim, world.schedule.nowMs);
+    world.arrivals.arrives(victim, world.schedule.nowMs);
     // Sometimes it is back before anybody noticed.
     if (fault.amount < 0.5) end?.();
     return end ?? (() => world.start(victim));
@@ -173,8 +173,8 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // Peers remember a later start of this host than its disk does, so it could know.
     const isNoticed = restoredCopiesAreNoticed && victim.starts > startsThen;
-    if (isNoticed) world.oracle.arrives(victim, world.schedule.nowMs);
-    else world.oracle.forgetArrival(victim);
+    if (isNoticed) world.arrivals.arrives(victim, world.schedule.nowMs);
+    else world.arrivals.forgetArrival(victim);
     return end ?? (() => world.start(victim));
   },
   full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),
@@ -190,7 +190,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     });
     if (row === undefined) return undefined;
     world.damagedKeys.add(keyOfRow(row));
-    world.oracle.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
+    world.arrivals.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
     world.schedule.log(`a record of ${victim.name} is damaged`);
     return done;
   },
@@ -204,7 +204,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   join: (world) => {
     if (world.hosts.length >= 9) return undefined;
     const joiner = world.addHost();
-    world.oracle.arrives(joiner, world.schedule.nowMs);
+    world.arrivals.arrives(joiner, world.schedule.nowMs);
     world.start(joiner);
     return done;
   },

@@ -19,7 +19,7 @@ import type { StorageOperation } from "../../core/ports.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
-import { type Event, KeyHistory, nameOf } from "./history.ts";
+import { KeyHistory, nameOf } from "./history.ts";
 import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
 import { idOfContentType, type Write } from "./write.ts";
 
@@ -35,16 +35,6 @@ export interface OracleOptions {
   readonly standInsCountTwice: boolean;
 }
 
-/** A broken rule ends the run. */
-export class RuleBroken extends Error {
-  readonly violation: Violation;
-
-  constructor(rule: string, text: string) {
-    super(`${rule}: ${text}`);
-    this.violation = { rule, text };
-  }
-}
-
 export class Oracle {
   readonly writes: Write[] = [];
   readonly #histories = new Map<string, KeyHistory>();
@@ -53,12 +43,6 @@ export class Oracle {
   readonly #hosts: () => Iterable<SimHost>;
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
-  readonly #arrived = new Set<NodeId>();
-  /** By host and key. */
-  readonly #arrivals = new Map<
-    string,
-    { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }
-  >();
   #first: Violation | undefined;
   /** Clocks were cut short: what a vector covers is no longer the whole history. */
   truncated = false;
@@ -162,7 +146,7 @@ export class Oracle {
   #checkStamp(key: string, write: Write, { stamp }: LiveValue): void {
     for (const { dot, value, name } of this.history(key).events.values()) {
       if (value.kind !== "lww" || stamp > value.stamp || !covers(write.context, dot)) continue;
-      this.broken("an lww write is later than what it has seen", `write ${write.id} after ${this.#tell(key, name)}`);
+      this.broken("an lww write is later than what it has seen", `write ${write.id} after ${this.tell(key, name)}`);
     }
   }
 
@@ -175,14 +159,15 @@ export class Oracle {
     if (found.length === expected.size && found.every((name) => expected.has(name))) return;
     const extra = found.filter((name) => !expected.has(name));
     const missing = [...expected].filter((name) => !found.includes(name));
-    const tell = (names: string[]): string => names.map((name) => this.#tell(key, name)).join(", ") || "none";
+    const tell = (names: string[]): string => names.map((name) => this.tell(key, name)).join(", ") || "none";
     this.broken(
       "a state is what its history says",
       `${where}: came back or unseen: ${tell(extra)}; dropped without being superseded: ${tell(missing)}`,
     );
   }
 
-  #tell(key: string, name: string): string {
+  /** An event in words. */
+  tell(key: string, name: string): string {
     const event = this.history(key).events.get(name);
     return event === undefined ? name : `write ${event.write.id} (${name})`;
   }
@@ -222,8 +207,8 @@ export class Oracle {
     };
     const expected = [...live].filter(isShown);
     if (expected.length === found.size && expected.every((name) => found.has(name))) return;
-    const missing = expected.filter((name) => !found.has(name)).map((name) => this.#tell(key, name));
-    const extra = [...found].filter((name) => !expected.includes(name)).map((name) => this.#tell(key, name));
+    const missing = expected.filter((name) => !found.has(name)).map((name) => this.tell(key, name));
+    const extra = [...found].filter((name) => !expected.includes(name)).map((name) => this.tell(key, name));
     const text = `${where}: its context covers what is not returned: ${missing.join()}; returned but seen by others: ${extra.join()}`;
     this.broken("a context covers what was seen and no more", text);
   }
@@ -234,7 +219,7 @@ export class Oracle {
     if (this.truncated) return;
     const live = this.history(key).liveOf(context);
     if (live.size === 1) return;
-    const text = `${where}: its context covers ${[...live].map((name) => this.#tell(key, name)).join()}, which were not returned`;
+    const text = `${where}: its context covers ${[...live].map((name) => this.tell(key, name)).join()}, which were not returned`;
     this.broken("a context covers what was seen and no more", text);
   }
 
@@ -275,8 +260,6 @@ export class Oracle {
     if (write.events.size > 0) this.broken("a refused write changes nothing", `${where}: write ${write.id}`);
   }
 
-  // -- What R owners must know --------------------------------------------------------------------------------------
-
   /** Events that so many owners hold that any R of them include one of these. Undefined: hosts differ about the ring. */
   mustBeRead(key: string, spec: QuorumSpec): { readonly names: readonly string[]; readonly ring: string } | undefined {
     const located = this.locate(key);
@@ -312,7 +295,7 @@ export class Oracle {
     const { events } = this.history(key);
     const missing = expected.names.filter((name) => !covers(context, events.get(name)!.dot));
     if (missing.length === 0) return;
-    const text = `${where} misses ${missing.map((name) => this.#tell(key, name)).join()}`;
+    const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
   }
 
@@ -327,8 +310,6 @@ export class Oracle {
     return agreed;
   }
 
-  // -- Losses of disks ----------------------------------------------------------------------------------------------
-
   /** Call around a fault that takes stored data away. */
   losing(host: SimHost, nowMs: number, lose: () => void): void {
     const before = this.#knownOn(host.disk.view);
@@ -342,55 +323,9 @@ export class Oracle {
     }
   }
 
-  // -- Hosts that begin with nothing ---------------------------------------------------------------------------------
-
-  /** Call when a host begins without data that others have: it joins, its disk was lost, a record was damaged. */
-  arrives(host: SimHost, nowMs: number, keys: Iterable<string> = this.keys): void {
-    for (const key of keys) {
-      const located = this.locate(key);
-      const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, located) }));
-      const known = new Map<Event, readonly NodeId[]>();
-      for (const event of this.history(key).events.values()) {
-        known.set(
-          event,
-          holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])),
-        );
-      }
-      this.#arrivals.set(`${host.id} ${key}`, { atMs: nowMs, known });
-    }
-    this.#arrived.add(host.id);
-  }
-
-  /** It has data again that it need not know to be old. */
-  forgetArrival(host: SimHost): void {
-    for (const key of this.keys) this.#arrivals.delete(`${host.id} ${key}`);
-  }
-
-  /**
-   * A host says that it holds a key completely, and what it knows of it. If it came with nothing, it must have copied what
-   * two owners had all the time: of the complete holders it may leave out one at most.
-   */
-  claims(host: SimHost, key: string, vector: readonly Dot[]): void {
-    const arrival = this.#arrivals.get(`${host.id} ${key}`);
-    const ring = this.ring();
-    if (arrival === undefined || ring === undefined || this.truncated) return;
-    if ((this.#lossesMs.get(host.id) ?? -1) > arrival.atMs) return;
-    const owners = ring.owners(this.locate(key).partition);
-    if (!owners.includes(host.id)) return;
-    const whole = this.#wholeHosts(host).map(({ id }) => id);
-    for (const [{ name, dot }, holders] of arrival.known) {
-      if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
-      this.checks += 1;
-      if (covers(vector, dot)) continue;
-      const text = `${host.name} says so of ${key}, but lacks ${this.#tell(key, name)}, which ${holders.join()} had when it came`;
-      return this.broken("a complete holder has what the others have", text);
-    }
-  }
-
-  /** Hosts that never came with nothing, and never lost anything. */
-  #wholeHosts(besides: SimHost): SimHost[] {
-    const isWhole = ({ id }: SimHost): boolean => !this.#lossesMs.has(id) && !this.#arrived.has(id);
-    return [...this.#hosts()].filter((host) => host !== besides && isWhole(host));
+  /** When it last lost something that it had stored. */
+  lossMs(host: NodeId): number | undefined {
+    return this.#lossesMs.get(host);
   }
 
   #checkLeft(write: Write, where: string): void {
@@ -419,8 +354,6 @@ export class Oracle {
     const states = statesOn(image).filter(({ key }) => key === write.key);
     return [...write.events].some((name) => states.some(({ state }) => covers(state.vector, events.get(name)!.dot)));
   }
-
-  // -- The end ------------------------------------------------------------------------------------------------------
 
   /** The first key on which owners differ, in words; undefined when all are equal. */
   difference(): string | undefined {

@@ -1,6 +1,7 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
 import { nodeDefaults } from "../../core/config.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
+import { Arrivals } from "./arrivals.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
@@ -16,6 +17,7 @@ export class World {
   readonly chance: Chance;
   readonly network: SimNetwork;
   readonly oracle: Oracle;
+  readonly arrivals: Arrivals;
   readonly hosts: SimHost[] = [];
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, { readonly image: DiskImage; readonly starts: number }>();
@@ -44,6 +46,7 @@ export class World {
       standInsCountTwice,
     };
     this.oracle = new Oracle(options, () => this.hosts);
+    this.arrivals = new Arrivals(this.oracle, () => this.hosts);
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 

@@ -21,12 +21,6 @@ export const mutations: readonly Mutation[] = [
       "new Holdings(roster.cluster.partitions, { ...random, bytes: () => new Uint8Array(8).fill(transport.self.charCodeAt(1)) })",
   },
   {
-    name: "the actor is kept after a failed write",
-    file: "replica/replica.js",
-    find: "this.#cache.delete(located.key);\n            this.#deps.holdings.dropActor(located.partition);",
-    replace: "this.#cache.delete(located.key);",
-  },
-  {
     name: "merging takes the other side's values",
     file: "causality/version-set.js",
     find: "const values = mergeValues(a, b);",
@@ -47,14 +41,14 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an ack does not wait for the batch",
     file: "replica/replica.js",
-    find: "await this.#flush(located, { operations, committed: () => { } }, durability);",
-    replace: "void this.#flush(located, { operations, committed: () => { } }, durability).catch(() => {});",
+    find: "await this.#flush(located, { operations, committed: more.committed }, durability);",
+    replace: "void this.#flush(located, { operations, committed: more.committed }, durability).catch(() => {});",
   },
   {
     name: "the coordinator's copy is only buffered",
     file: "replica/replica.js",
-    find: 'await this.#commit(located, { before, after, more: hints.operations }, "synced");',
-    replace: 'await this.#commit(located, { before, after, more: hints.operations }, "buffered");',
+    find: 'after: role === "none" ? before : after, more: hints }, "synced");',
+    replace: 'after: role === "none" ? before : after, more: hints }, "buffered");',
   },
   {
     name: "a group of commits is as durable as its least",
@@ -83,14 +77,14 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the read tally takes stand-ins for owners",
     file: "quorum/read-tally.js",
-    find: "const enoughOwners = this.#ownersReplied.size >= this.#r;",
-    replace: "const enoughOwners = this.#replied.size >= this.#r;",
+    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
+    replace: "this.#met ||= this.#replied.size >= this.#r &&",
   },
   {
     name: "one reply less is enough for a read",
     file: "quorum/read-tally.js",
-    find: "const enoughOwners = this.#ownersReplied.size >= this.#r;",
-    replace: "const enoughOwners = this.#ownersReplied.size >= Math.max(1, this.#r - 1);",
+    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
+    replace: "this.#met ||= this.#ownersReplied.size >= Math.max(1, this.#r - 1) &&",
   },
   {
     name: "a filling host says that it is complete",

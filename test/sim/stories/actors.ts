@@ -77,10 +77,10 @@ export const actorStories: readonly Story[] = [
     play: async (stage) => {
       const [a, b] = stage.walk();
       await stage.put(a!, { quorum: "all" });
-      const { oracle, schedule, hosts } = stage.world;
+      const { arrivals, oracle, schedule, hosts } = stage.world;
       for (const host of hosts) host.kill();
       oracle.losing(b!, schedule.nowMs, () => b!.disk.wipe());
-      oracle.arrives(b!, schedule.nowMs);
+      arrivals.arrives(b!, schedule.nowMs);
       for (const host of hosts) stage.world.start(host);
       await stage.settled();
     },

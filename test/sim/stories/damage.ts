@@ -74,9 +74,9 @@ export const damageStories: readonly Story[] = [
       await stage.settled();
       await stage.put(b!, { quorum: "all" });
       a!.kill();
-      const { oracle, schedule } = stage.world;
+      const { arrivals, oracle, schedule } = stage.world;
       oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
-      oracle.arrives(a!, schedule.nowMs);
+      arrivals.arrives(a!, schedule.nowMs);
       await stage.start(a!);
       await stage.settled();
     },

@@ -121,9 +121,9 @@ export class Stage {
   /** Kills it, takes its disk, and starts it at once. */
   async wipe(host: SimHost): Promise<void> {
     host.kill("loses its disk");
-    const { oracle, schedule } = this.world;
+    const { arrivals, oracle, schedule } = this.world;
     oracle.losing(host, schedule.nowMs, () => host.disk.wipe());
-    oracle.arrives(host, schedule.nowMs);
+    arrivals.arrives(host, schedule.nowMs);
     await this.start(host);
   }
 
