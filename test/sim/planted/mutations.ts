@@ -113,8 +113,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a partition counts as filled whoever failed",
     file: "background/fill.js",
-    find: "if (failed.length > (mayMissOne ? 1 : 0))\n        return undefined;",
-    replace: "",
+    find: "if (missed > mayMissOne ||",
+    replace: "if (",
   },
   {
     name: "a damaged record is served as whole",
@@ -155,8 +155,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "memory is changed before the disk",
     file: "replica/replica.js",
-    find: "const { before, after, more } = change;",
-    replace: "const { before, after, more } = change;\n        this.#cache.set(located.key, after);",
+    find: "const operations = [...more.operations];",
+    replace: "const operations = [...more.operations];\n        this.#cache.set(located.key, after);",
   },
   {
     name: "work on one key is not serial",
@@ -166,9 +166,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a write id does not name the event",
-    file: "replica/replica.js",
-    find: "const usesWriteId = event.writeId !== undefined",
-    replace: "const usesWriteId = false && event.writeId !== undefined",
+    file: "replica/minter.js",
+    find: "const named = event.writeId === undefined ?",
+    replace: "const named = event.writeId !== null ?",
   },
   {
     name: "an ambiguous silence is taken for a refusal",
@@ -197,12 +197,12 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: "return { state, degraded: true };",
-    replace: "return { state, degraded: false };",
+    find: "degraded: true, completeOthers",
+    replace: "degraded: false, completeOthers",
   },
   {
     name: "an lww write may be earlier than what it has seen",
-    file: "replica/replica.js",
+    file: "replica/minter.js",
     find: "this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));",
     replace: "this.#deps.clock.wallTime());",
   },
