@@ -10,7 +10,7 @@ export const clientReadsHeal = true;
 export const restoredCopiesAreNoticed = false;
 
 /** A stand-in and the owner that it stands for count as two copies, and become one when the hint is delivered (I7). */
-export const standInsCountTwice = true;
+export const standInsCountTwice = false;
 
 /** A hint that points at the own object is not delivered once the host is no complete holder any more (I10). */
-export const hintsDrain = false;
+export const hintsDrain = true;

@@ -149,6 +149,7 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
   for (const owner of partition.owners) if (!states.has(owner)) states.set(owner, "complete");
   const waiting = new Map<NodeId, number>();
   const durable = new Set<NodeId>();
+  const covered = new Set<NodeId>();
   const owners = new Set<NodeId>();
   const complete = new Set<NodeId>();
   for (const each of steps) {
@@ -157,18 +158,19 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
     if (each.kind !== "ack") continue;
     if (each.ack.kind === "hint") {
       durable.add(each.node);
+      if (partition.owners.includes(each.ack.for)) covered.add(each.ack.for);
       if (states.get(each.ack.for) === "complete") complete.add(each.ack.for);
       continue;
     }
     states.set(each.node, each.ack.state);
     if (partition.owners.includes(each.node)) durable.add(each.node);
-    if (partition.owners.includes(each.node)) owners.add(each.node);
+    if (partition.owners.includes(each.node)) owners.add(each.node).forEach((owner) => covered.add(owner));
     if (each.ack.state === "complete") complete.add(each.node);
   }
   const c = hosts.filter((node) => states.get(node) === "complete").length;
   const isFilling = partition.owners.some((owner) => states.get(owner) === "filling");
   const wanted: [needed: number, got: number][] = [
-    [needs.w, durable.size],
+    [needs.w, Math.min(durable.size, covered.size)],
     [needs.pw, owners.size],
     [isFilling ? Math.min(needs.w, c) : 0, complete.size],
   ];
@@ -177,6 +179,13 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
   const lost = wanted.find(([needed, got]) => got + toCome < needed);
   return lost ? { kind: "failed", needed: lost[0], got: lost[1] } : { kind: "pending" };
 }
+
+test("a hint and the owner that it is for are one copy: one disk is left when the hint is delivered", () => {
+  const tally = new WriteTally(viewOf("a b c"), { w: 2, pw: 0 });
+  for (const node of ["a", "d"] as NodeId[]) tally.ask(node);
+  tally.ack("d" as NodeId, { kind: "hint", for: "a" as NodeId });
+  assert.notEqual(tally.ack("a" as NodeId, { kind: "held", state: "complete" }).kind, "met");
+});
 
 test("a write tally agrees with a count from scratch until it is decided, and never changes its mind afterwards", () => {
   const needs = fc
