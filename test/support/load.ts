@@ -6,13 +6,16 @@ import { randomBytes } from "node:crypto";
 import { Agent, request } from "node:http";
 import { fileURLToPath } from "node:url";
 import { spawn } from "node:child_process";
+import { etcd3Client } from "./etcd3-client.ts";
 import { etcdClient } from "./etcd-client.ts";
 import { metric } from "./http-client.ts";
 import type { KeyStore } from "./key-store.ts";
 import { nativeClient } from "./native-client.ts";
 
 export interface LoadSpec {
-  readonly protocol: "native" | "http" | "etcd";
+  /** `etcd`: bare gRPC. `etcd3`: etcd through the npm package of that name, which is installed in `etcd3Folder`. */
+  readonly protocol: "native" | "http" | "etcd" | "etcd3";
+  readonly etcd3Folder?: string;
   /** Multiaddrs or base URLs, used in turn. */
   readonly targets: readonly string[];
   /** `mixed`: puts and gets by halves. `fill`: every key once, in order, however long it takes. */
@@ -197,7 +200,7 @@ async function operationOf(spec: LoadSpec, store: KeyStore): Promise<Operation> 
   if (spec.operation === "get") return get;
   if (spec.operation === "fill") return async (key) => void (await store.put(key, value()));
   // Without this each new load would write beside what the one before has left.
-  if (spec.protocol !== "etcd") {
+  if (spec.protocol === "native" || spec.protocol === "http") {
     let next = 0;
     await lanes(prepareInFlight, async () => {
       while (next < spec.keys) await learn(`${spec.bucket ?? "bench"}/user${next++}`);
@@ -218,9 +221,17 @@ function values(bytes: number): () => Uint8Array {
   return () => made[Math.floor(Math.random() * made.length)]!;
 }
 
-async function storeOf({ protocol, targets, inFlight, perSecond }: LoadSpec): Promise<KeyStore> {
-  if (protocol === "native") return nativeClient(targets);
-  return protocol === "etcd" ? etcdClient(targets) : leanHttp(targets, perSecond === undefined ? inFlight : 256);
+async function storeOf({ protocol, targets, inFlight, perSecond, etcd3Folder = "." }: LoadSpec): Promise<KeyStore> {
+  switch (protocol) {
+    case "native":
+      return nativeClient(targets);
+    case "etcd":
+      return etcdClient(targets);
+    case "etcd3":
+      return etcd3Client(targets, etcd3Folder);
+    case "http":
+      return leanHttp(targets, perSecond === undefined ? inFlight : 256);
+  }
 }
 
 /**

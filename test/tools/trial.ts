@@ -7,7 +7,7 @@
 export type Need = "root" | "etcd" | "chromium" | "tmpfs";
 
 export interface Context {
-  /** A form of the run that takes seconds: fewer rounds, smaller data. Bars hold in it too. */
+  /** Takes seconds: fewer rounds, smaller data. A missed bar of a timing is told but not counted; see `bars.ts`. */
   readonly short: boolean;
   /** An empty folder of its own, removed afterwards. */
   readonly folder: string;
@@ -23,7 +23,7 @@ export interface Figure {
   readonly unit: string;
   /** The same, measured in the same run by something known (another engine, a bare disk), so that machines can be compared. */
   readonly reference?: { readonly name: string; readonly value: number };
-  /** What is asked for. A figure beyond its bar fails the trial. */
+  /** What is asked for. A figure beyond its bar fails the trial, except a timing in a short run. */
   readonly bar?: { readonly atLeast: number } | { readonly atMost: number };
 }
 
