@@ -56,6 +56,7 @@ export interface NodeConfig {
   readonly suspectAfterMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
+  readonly antiEntropyIntervalMs: number;
 }
 
 /** The defaults, each with its reason where it is not plain. */
@@ -89,4 +90,5 @@ export const nodeDefaults: NodeConfig = {
   suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
   fillPageBytes: 1_048_576,
   fillConcurrency: 4,
+  antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal
 };

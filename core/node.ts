@@ -17,6 +17,7 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
+import { AntiEntropy } from "./background/anti-entropy.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
 import { makeKey } from "./bytes/key.ts";
@@ -275,8 +276,10 @@ export class EverwriteNode implements NodeApi {
     serveClients(deps, this.#server, requests);
     const stopMembership = keepMembership({ ...deps }, config);
     keepFilled({ ...deps, holdings });
-    tasks.run("count keys", () => replica.keys.countAll(() => tasks.stopped));
+    const antiEntropy = new AntiEntropy({ ...deps, holdings, server: this.#server, throttle: async () => {} }, config);
+    const stopAntiEntropy = antiEntropy.start();
     const stopListening = (): void => {
+      stopAntiEntropy();
       stopMembership();
       stopServing();
     };

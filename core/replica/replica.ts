@@ -1,7 +1,7 @@
 /**
  * The one door: every change of a key's stored state goes through here, as a merge (PROTOCOL 4).
- * Invariants: a state is in one atomic durable batch with everything that follows from it (hints; later its place in
- * the Merkle index) before anyone hears of it; work on one key is serial; what is damaged is never served as whole.
+ * Invariants: a state is in one atomic durable batch with everything that follows from it (hints) before the Merkle
+ * index or anyone hears of it; work on one key is serial; what is damaged is never served as whole.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
@@ -41,8 +41,8 @@ import { ChangeLog } from "./change-log.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import { HintStore } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
-import { KeyCount } from "./key-count.ts";
 import { KeyQueue } from "./key-queue.ts";
+import { MerkleIndex } from "./merkle-index.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
 
 export interface ReplicaDeps {
@@ -88,7 +88,7 @@ const neverWritten = new CachedState(nothing, undefined);
 export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
-  readonly keys: KeyCount;
+  readonly index: MerkleIndex;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
@@ -103,7 +103,7 @@ export class Replica {
     this.#damaged = new DamagedKeys(deps.records);
     this.hints = new HintStore(deps.records);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
-    this.keys = new KeyCount(deps.records);
+    this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
 
   /** Reads from the disk what must be known before the first request. */
@@ -290,6 +290,7 @@ export class Replica {
     this.#deps.holdings.dropActor(located.partition);
     this.#deps.telemetry.event({ kind: "corrupt-record", where: error.message });
     this.#damaged.note(located.key);
+    this.index.distrust(located.partition);
     await this.#deps.records.commit([this.#damaged.noted(located)]).catch((cause: unknown) => {
       throw storeErrorOf(cause);
     });
@@ -317,9 +318,17 @@ export class Replica {
     const { before, after, more } = change;
     const operations: StorageOperation[] = [...more];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    await this.#flush(located, { operations, committed: () => {} }, durability);
+    const pending = this.index.changing(located, before, after);
+    try {
+      await this.#flush(located, { operations, committed: () => {} }, durability);
+    } catch (error: unknown) {
+      this.index.failed(pending);
+      throw error;
+    }
     this.#cache.set(located.key, after);
-    if (before.encoded === undefined && !this.#damaged.has(located.key)) this.keys.added(located.row);
+    this.index.committed(pending);
+    // What was there before is not known: it could not be read.
+    if (this.#damaged.has(located.key)) this.index.distrust(located.partition);
     if (after !== before) this.changes.append(located.key);
   }
 
