@@ -209,8 +209,7 @@ export class MerkleIndex {
     for (const { row, hash } of known.values()) {
       if (isReached(row) && hash !== undefined) this.trees.update(row, undefined, hash);
     }
-    // Everything in the range is behind the scan at its end, and `done` is only compared with rows in it.
-    scan.done = page.next ?? endOfRows;
+    scan.done = page.next ?? scan.done;
   }
 
   /** What memory knows of rows ahead of the scan that changed while the page was read, or are changing now. */
@@ -239,9 +238,6 @@ export class MerkleIndex {
     return partitionOf(row, this.trees.partitions);
   }
 }
-
-/** Above every row: positions are 16 bytes. */
-const endOfRows = new Uint8Array(17).fill(255);
 
 /** Undefined: the row is damaged. */
 function stateOf(row: RecordRow): Versioned | undefined {
