@@ -76,8 +76,9 @@ export class AntiEntropy {
 
   /** The same for all other owners of the partition: the last full agreement. */
   fullAgreementAtMs(partition: PartitionIndex): number | undefined {
-    const { cluster } = this.#deps;
+    const { cluster, clock } = this.#deps;
     const others = cluster.ring.owners(partition).filter((owner) => owner !== cluster.self);
+    if (others.length === 0) return clock.wallTime();
     return this.#agreements.lastOfAllMs(partition, others);
   }
 
@@ -132,9 +133,9 @@ export class AntiEntropy {
     const { cluster } = this.#deps;
     const candidates = cluster.ring.members
       .map(({ id }) => id)
-      .filter((id) => id !== cluster.self && cluster.isMember(id) && cluster.health.isUp(id))
-      .filter((id) => sharedWith(this.#deps, id).partitions.length > 0);
-    return this.#shuffled(candidates).toSorted((a, b) => this.#askedMs(a) - this.#askedMs(b))[0];
+      .filter((id) => id !== cluster.self && cluster.isMember(id) && cluster.health.isUp(id));
+    const inTurn = this.#shuffled(candidates).toSorted((a, b) => this.#askedMs(a) - this.#askedMs(b));
+    return inTurn.find((id) => sharedWith(this.#deps, id).partitions.length > 0);
   }
 
   #askedMs(peer: NodeId): number {

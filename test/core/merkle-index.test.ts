@@ -5,22 +5,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { makeKey } from "../../core/bytes/key.ts";
-import { HybridClock } from "../../core/causality/hybrid-clock.ts";
-import { nothingSeen } from "../../core/causality/version-set.ts";
-import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { locate } from "../../core/placement/locate.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { type Page, type PageRequest, type Namespace, StorageError, type StorageOperation } from "../../core/ports.ts";
-import { Holdings } from "../../core/replica/holdings.ts";
 import { MerkleIndex } from "../../core/replica/merkle-index.ts";
-import { Replica, type WriteEvent } from "../../core/replica/replica.ts";
+import type { Replica } from "../../core/replica/replica.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
-import { RecordStore } from "../../core/storage/record-store.ts";
-import { ManualClock } from "../support/manual-clock.ts";
-
-const q = 8;
+import type { RecordStore } from "../../core/storage/record-store.ts";
+import { located, open, q, write } from "./one-replica.ts";
 
 class SlowStorage extends MemoryStorage {
   /** How many turns of the event loop each step takes; then 0. */
@@ -51,27 +43,6 @@ class SlowStorage extends MemoryStorage {
     }
   }
 }
-
-function open(storage: MemoryStorage): { replica: Replica; records: RecordStore } {
-  const records = new RecordStore(storage, { flushOperationsMax: 2 });
-  let seed = 0;
-  const random = { next: () => 0.5, bytes: (count: number) => new Uint8Array(count).fill((seed += 1)) };
-  const holdings = new Holdings(q, random);
-  for (const partition of allPartitions(q)) holdings.set(partition, "complete");
-  const telemetry = { event: () => {} };
-  const hybridClock = new HybridClock(nodeDefaults);
-  const deps = { records, holdings, clock: new ManualClock(), hybridClock, random, telemetry, isConfirmed: () => true };
-  return { replica: new Replica(deps, nodeDefaults), records };
-}
-
-const located = (key: number) => locate(makeKey("b", String(key)), q);
-
-const write: WriteEvent = {
-  coverage: nothingSeen,
-  hasContext: false,
-  value: { kind: "opaque", tombstone: false, contentType: "", body: new Uint8Array(1) },
-  hintsFor: [],
-};
 
 const always = { isStopped: () => false, throttle: async () => {} };
 

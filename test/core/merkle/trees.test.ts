@@ -135,7 +135,7 @@ test("neither the vector's times nor types nor bodies enter the hash", () => {
 
 test("hashes of keys and clocks that hardly differ spread over all 64 bits", () => {
   const seen = { high: new Set<number>(), low: new Set<number>() };
-  const ones = new Array<number>(64).fill(0);
+  const ones = Array.from({ length: 64 }, () => 0);
   const count = 20_000;
   for (let i = 0; i < count; i++) {
     const clock = clockHash({ vector: [{ ...dot(i % 3, 1 + (i >> 4)), timeMs: 0 }], values: [value(i % 3, 1, i)] });
