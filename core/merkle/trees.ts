@@ -9,7 +9,7 @@
  *
  * 64 leaves: at the 1,000 keys of a partition that 1 M keys make (Q = 1024), a partition's leaves (512 bytes) and a
  * leaf's keys (16 of 8 bytes) are both cheap to send; with 16 M keys a leaf's list has grown to 2 KB.
- * Memory: a partition without keys takes 12 bytes, any other 512 more and the typed array around them.
+ * Memory: a partition without keys takes 12 bytes; any other about 740, of which 512 are its leaves.
  *
  * Invariant: trees with the same entries are equal, however they came about.
  */
