@@ -45,6 +45,20 @@ export function hashOfNumbers(a: number, b: number): Hash64 {
   return end();
 }
 
+/** Each lane modulo 2^32. */
+export function sumOf(hashes: readonly Hash64[]): Hash64 {
+  const sum = { high: 0, low: 0 };
+  for (const hash of hashes) {
+    sum.high = (sum.high + hash.high) >>> 0;
+    sum.low = (sum.low + hash.low) >>> 0;
+  }
+  return sum;
+}
+
+export function sameHash(a: Hash64, b: Hash64): boolean {
+  return a.high === b.high && a.low === b.low;
+}
+
 /** As on the wire: 8 bytes, big-endian, at `index` of a list of them. */
 export function writeHash(list: Uint8Array, index: number, hash: Hash64): void {
   const view = new DataView(list.buffer, list.byteOffset + index * hashBytes, hashBytes);

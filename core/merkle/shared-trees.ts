@@ -9,7 +9,7 @@
  * equal nor different.
  */
 import type { PartitionIndex } from "../identity.ts";
-import { type Hash64, hashBytes, hashOfNumbers, writeHash } from "./hash.ts";
+import { type Hash64, hashBytes, hashOfNumbers, sumOf, writeHash } from "./hash.ts";
 import { type HashTrees, type LeafIndex, leavesPerPartition } from "./trees.ts";
 
 /** The hashes of all that lies directly under one node of the tree. */
@@ -125,14 +125,4 @@ export function differing(a: Uint8Array, b: Uint8Array): number[] {
 
 function isZero(hashes: Uint8Array, index: number): boolean {
   return hashes.subarray(index * hashBytes, (index + 1) * hashBytes).every((byte) => byte === 0);
-}
-
-function sumOf(hashes: readonly Hash64[]): Hash64 {
-  let high = 0;
-  let low = 0;
-  for (const hash of hashes) {
-    high = (high + hash.high) >>> 0;
-    low = (low + hash.low) >>> 0;
-  }
-  return { high, low };
 }

@@ -78,6 +78,12 @@ export class HashTrees {
     return list;
   }
 
+  leafHash(leaf: LeafIndex): Hash64 {
+    const leaves = this.#leaves[partitionOfLeaf(leaf)];
+    const at = 2 * (leaf % leavesPerPartition);
+    return leaves === undefined ? none : { high: leaves[at]!, low: leaves[at + 1]! };
+  }
+
   get leafCount(): number {
     return this.partitions * leavesPerPartition;
   }

@@ -2,14 +2,15 @@
  * The Merkle trees of everything held here, and how many keys that is.
  *
  * Kept in memory, and built from one scan of the data after each start: a write pays no byte on the disk for it, the
- * scan counts the keys as well, and trees cannot drift from the data for longer than one run (riak_kv#473).
+ * scan counts the keys as well, and a tree that drifted from the data (riak_kv#473) ends with the run, or when it is used.
  * Expiry does not enter: an expired value is the same clock, until it is reaped.
  *
  * Invariants:
  * - The tree of a sound partition is the one that a scan of its rows would build, once no change is under way.
  * - During a scan, a change behind it updates the tree, a change ahead of it is left to it, and of the rows of the page
  *   that is being read memory decides: the page may show a change that is under way, or not.
- * - Where the data may differ from what memory believes (a failed write, a damaged record), the partition is scanned anew.
+ * - Where the data may differ from what memory believes (a failed write, a damaged record, a leaf whose keys do not add
+ *   up), the partition is scanned anew.
  */
 import { compareBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
@@ -17,8 +18,8 @@ import { decodeVersioned } from "../causality/encoding.ts";
 import type { Versioned } from "../causality/version-set.ts";
 import { DecodeError } from "../bytes/codec.ts";
 import type { PartitionIndex } from "../identity.ts";
-import { clockHash, entryHash, type Hash64 } from "../merkle/hash.ts";
-import { HashTrees, type LeafIndex } from "../merkle/trees.ts";
+import { clockHash, entryHash, type Hash64, sameHash, sumOf } from "../merkle/hash.ts";
+import { HashTrees, type LeafIndex, partitionOfLeaf } from "../merkle/trees.ts";
 import { type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
 import { partitionOf } from "../placement/partition.ts";
 import type { KeyRange } from "../ports.ts";
@@ -142,9 +143,10 @@ export class MerkleIndex {
     return scanned;
   }
 
-  /** The keys of a leaf. Damaged rows are left out. */
+  /** The keys of a leaf. Damaged rows are left out. A leaf that the tree has otherwise brings a scan about. */
   async entriesOf(leaf: LeafIndex): Promise<LeafEntry[]> {
     const { lt, gte } = this.trees.rangeOfLeaf(leaf);
+    const hashBefore = this.trees.leafHash(leaf);
     const entries: LeafEntry[] = [];
     for (let next: Uint8Array | null = gte; next !== null;) {
       const page: RecordPage = await this.#records.page("objects", { gte: next, ...(lt && { lt }), ...pageLimits });
@@ -154,7 +156,15 @@ export class MerkleIndex {
       }
       next = page.next;
     }
+    const partition = partitionOfLeaf(leaf);
+    const isAtRest = sameHash(this.trees.leafHash(leaf), hashBefore) && !this.#isChanging(partition);
+    if (isAtRest && !sameHash(sumOf(entries.map(({ hash }) => hash)), hashBefore)) this.distrust(partition);
     return entries;
+  }
+
+  #isChanging(partition: PartitionIndex): boolean {
+    for (const { located } of this.#pending) if (located.partition === partition) return true;
+    return false;
   }
 
   /** The running scan, if the partition is still to be finished by it. */

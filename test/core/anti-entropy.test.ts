@@ -77,6 +77,7 @@ test("two hosts that took writes while they were cut off become equal without a 
     await cluster.node("h1").delete("carts", "both0", one);
     cluster.network.heal("h1" as NodeId, "h2" as NodeId);
     await becomeEqual(cluster, 120);
+    await idle(cluster, 4);
     const moved = roundsOf(cluster).reduce((sum, round) => sum + round.keysPulled + round.keysPushed, 0);
     assert.ok(moved > 0, "anti-entropy moved them");
   }));
@@ -118,6 +119,7 @@ test("one key that differs takes four round trips, and only the side behind gets
     const before = roundsOf(cluster).length;
     cluster.network.heal("h1" as NodeId, "h2" as NodeId);
     await becomeEqual(cluster, 30);
+    await idle(cluster, 4);
     const mending = roundsOf(cluster)
       .slice(before)
       .filter((round) => round.keysPulled + round.keysPushed > 0);

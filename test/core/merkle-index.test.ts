@@ -168,6 +168,21 @@ test("the keys of a leaf are those on the disk, whose hashes add up to the leaf'
   assert.equal(rows.size, 100);
 });
 
+test("a tree that is not what the disk has is found out when its leaf is listed, and built anew", async () => {
+  const storage = new MemoryStorage();
+  const { replica, records } = open(storage);
+  await replica.index.build(always);
+  for (let key = 0; key < 50; key++) await replica.write(located(key), write);
+  const { row, partition } = located(3);
+  await storage.batch([{ kind: "delete", ns: "objects", key: row }], "synced");
+  await replica.index.entriesOf(replica.index.trees.leafOf(located(4).row));
+  assert.equal(replica.index.isBuilt, true);
+  await replica.index.entriesOf(replica.index.trees.leafOf(row));
+  assert.equal(replica.index.isSound(partition), false);
+  await replica.index.build(always);
+  await assertTrue(replica.index, records);
+});
+
 test("hints are in no tree", async () => {
   const { replica } = open(new MemoryStorage());
   await replica.index.build(always);
