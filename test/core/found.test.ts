@@ -89,7 +89,7 @@ describe("found in the replica", () => {
     const { replica } = await world.start();
     await replica.keys.countAll(() => false);
     await replica.apply(key, held.encoded!, { heals: true });
-    assert.equal(replica.keys.value, 1);
+    assert.equal(replica.index.keys, 1);
   });
 
   /** KeyCount: a row that is written behind the page that is being read, and ahead of where the count says it is. */
@@ -105,7 +105,7 @@ describe("found in the replica", () => {
       return taken;
     };
     await replica.keys.countAll(() => false);
-    assert.equal(replica.keys.value, 2);
+    assert.equal(replica.index.keys, 2);
   });
 
   /** KeyCount: the row is on the disk when the page is taken, and told as added after the page was counted. */
@@ -118,7 +118,7 @@ describe("found in the replica", () => {
       await replica.keys.countAll(() => false);
     };
     await replica.write(key, put("a"));
-    assert.equal(replica.keys.value, 1);
+    assert.equal(replica.index.keys, 1);
   });
 
   /** #mint looks at the clock's length before it looks whether the event is there: a repeat becomes a second event. */
@@ -174,7 +174,7 @@ describe("found in the replica", () => {
     await assert.rejects(replica.write(key, put("a")));
     world.disk.refusesWrites = undefined;
     await replica.write(key, put("b"));
-    assert.equal(replica.keys.value, 1);
+    assert.equal(replica.index.keys, 1);
   });
 });
 
