@@ -107,10 +107,10 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   return replica.hintDelivered(located, target, hint);
 }
 
-/** What a hint without a state stands for; not while the own copy is incomplete, for then something would be missing. */
+/** What a hint without a state stands for: the own copy, whatever that counts by now; but not one that is damaged. */
 async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Array | undefined> {
-  const { role, held } = await replica.read(located);
-  return role === "complete" ? held.toBytes() : undefined;
+  if (replica.isDamaged(located.key)) return undefined;
+  return (await replica.read(located)).held.toBytes();
 }
 
 async function hand(

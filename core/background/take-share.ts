@@ -22,18 +22,31 @@ export interface ShareDeps {
 const retryMs = 100;
 const firstDialsMs = 1_000;
 
-/** Goes on until nothing is withheld from this node. */
+/**
+ * Goes on until nothing is withheld from this node. Joins at once may take the same tokens, and the merge gives each to
+ * one of them: that costs balance, which `rebalance` mends; but a node that is left without any tries again.
+ */
 export function takeShare(deps: ShareDeps): void {
   const { cluster, clock, tasks } = deps;
   const startedMs = clock.now();
-  tasks.run("take a share of the ring", async () => {
-    while (!tasks.stopped && cluster.ownRecord.status === "up") {
-      // Hosts that are not reached yet would get nothing: give the first dials their time.
-      const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
-      const hasWaited = clock.now() - startedMs >= firstDialsMs;
-      if (cluster.inContact && (isReached || hasWaited) && (await takeWhatIsFree(deps))) return;
-      await tasks.sleep(retryMs);
-    }
+  let isTaking = false;
+  const take = (): void => {
+    if (isTaking) return;
+    isTaking = true;
+    tasks.run("take a share of the ring", async () => {
+      while (!tasks.stopped && cluster.ownRecord.status === "up") {
+        // Hosts that are not reached yet would get nothing: give the first dials their time.
+        const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
+        const hasWaited = clock.now() - startedMs >= firstDialsMs;
+        if (cluster.inContact && (isReached || hasWaited) && (await takeWhatIsFree(deps))) break;
+        await tasks.sleep(retryMs);
+      }
+      isTaking = false;
+    });
+  };
+  take();
+  cluster.onChange(() => {
+    if (cluster.ring.host(cluster.self) === undefined) take();
   });
 }
 

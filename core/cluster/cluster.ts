@@ -219,7 +219,7 @@ export class Cluster {
 
   /** In contact with the cluster: alone in it, or with at least one other member since the start. */
   get inContact(): boolean {
-    return this.#ring.hosts.length <= 1 || this.#exchanged.size > 0;
+    return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
   #disown(remembered: MemberRecord): void {

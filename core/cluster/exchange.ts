@@ -13,7 +13,7 @@ import {
   type RosterSummary,
   summarize,
 } from "../membership/exchange.ts";
-import type { Roster } from "../membership/roster.ts";
+import type { Roster, RosterPart } from "../membership/roster.ts";
 import type { Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/messages.ts";
@@ -101,11 +101,13 @@ export class Exchange {
     if (request.cluster !== name) {
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${request.cluster}"`);
     }
+    // Taken before merging: what loses against the asker's records is still news to the asker (an unknown mark, say).
+    const before = cluster.roster;
     if (request.part) this.#merge(request.part);
     await cluster.save();
     const same = sameBytes(request.digest, cluster.digest);
     if (request.summary) {
-      const part = lackingIn(request.summary, cluster.roster);
+      const part = mergeParts(lackingIn(request.summary, before), lackingIn(request.summary, cluster.roster));
       // The asker merges this answer, so from here on both have seen each other's roster.
       cluster.exchangedWith(from);
       return { same, part: rosterMessage(cluster.roster, part) };
@@ -119,6 +121,11 @@ export class Exchange {
     checkSameParameters(cluster, incoming.cluster);
     this.#deps.cluster.merge(rosterPartOf(incoming));
   }
+}
+
+/** Of a record that was replaced just now the replaced one travels: the other is what the asker sent. */
+function mergeParts(before: RosterPart, after: RosterPart): RosterPart {
+  return { ...after, members: new Map([...(after.members ?? []), ...(before.members ?? [])]) };
 }
 
 /** The whole roster of a peer, for a node that has none yet. */

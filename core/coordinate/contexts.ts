@@ -10,6 +10,8 @@ import type { Key } from "../identity.ts";
 
 export class Contexts {
   readonly #cluster: Cluster;
+  /** A state is often read again before it changes, and sealing is the dearest step of a read. */
+  readonly #sealed = new WeakMap<Versioned, { readonly secret: ContextSecret; readonly text: string }>();
   /** Named secrets of a roster's list; the list changes only when rings meet. */
   readonly #named = new WeakMap<readonly string[], readonly ContextSecret[]>();
 
@@ -17,11 +19,15 @@ export class Contexts {
     this.#cluster = cluster;
   }
 
-  /** The context of all that a state holds. */
+  /** The context of all that a state of this key holds; a state belongs to one key. */
   seal(state: Versioned, key: Key): string {
     const [first] = this.#secrets();
     invariant(first !== undefined, "a cluster has a secret from its foundation on");
-    return sealContext(contextOf(state), key, first);
+    const known = this.#sealed.get(state);
+    if (known?.secret === first) return known.text;
+    const text = sealContext(contextOf(state), key, first);
+    this.#sealed.set(state, { secret: first, text });
+    return text;
   }
 
   /** Nothing seen without a context. @throws StoreError `bad-context` */

@@ -5,13 +5,13 @@ import { encodeVersioned } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
 import { locate, type LocatedKey } from "../placement/locate.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { healingReplies, readState } from "./read.ts";
+import { readState } from "./read.ts";
 
-/** False: not enough complete copies answered; the key stays marked, and this node's copy counts as incomplete. */
+/** False: not enough other copies answered; the key stays marked, and this node's copy counts as incomplete. */
 export async function healKey(deps: CoordinateDeps, located: LocatedKey, timeoutMs: number): Promise<boolean> {
   try {
-    const { state, completeOthers } = await readState(deps, located, { r: "one", timeoutMs, all: true });
-    if (completeOthers < healingReplies(deps.cluster.partitionView(located.partition))) return false;
+    const { state, healsOwn } = await readState(deps, located, { r: "one", timeoutMs, all: true });
+    if (!healsOwn) return false;
     await deps.replica.apply(located, encodeVersioned(state), { heals: true });
     return true;
   } catch (error: unknown) {
@@ -23,6 +23,9 @@ export async function healKey(deps: CoordinateDeps, located: LocatedKey, timeout
 /** For the background: everything that is marked. */
 export async function healDamaged(deps: CoordinateDeps): Promise<void> {
   for (const key of deps.replica.damagedKeys()) {
-    await healKey(deps, locate(key, deps.cluster.ring.partitions), deps.config.requestTimeoutMs);
+    const located = locate(key, deps.cluster.ring.partitions);
+    const holding = deps.replica.holdingOf(located.partition);
+    if (holding === "complete" || holding === "filling") await healKey(deps, located, deps.config.requestTimeoutMs);
+    else await deps.replica.dropDamaged(located);
   }
 }

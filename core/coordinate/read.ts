@@ -23,15 +23,15 @@ import type { CoordinateDeps } from "./deps.ts";
 export interface ReadRequest {
   readonly r: QuorumSpec;
   readonly timeoutMs: number;
-  /** Ask every owner, and wait for all: for healing. */
+  /** Ask every owner, and wait for all: for healing, where finding nothing is an answer too. */
   readonly all?: boolean;
 }
 
 export interface ReadState {
   readonly state: Versioned;
   readonly degraded: boolean;
-  /** Complete copies beside this node's own that it was merged from. */
-  readonly completeOthers: number;
+  /** Enough other copies went into it to mend a damaged one of this node. */
+  readonly healsOwn: boolean;
 }
 
 /** The ring may change under a read; after this many tries the answer counts as it is. */
@@ -46,14 +46,15 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
   const deadlineMs = clock.now() + request.timeoutMs;
   for (let tries = 1; ; tries++) {
     const ring = cluster.ring.fingerprint;
-    const { outcome, state, replied, completeOthers } = await new Reading(deps, located, {
+    const { outcome, state, replied, healsOwn } = await new Reading(deps, located, {
       ...request,
       r,
       deadlineMs,
     }).run();
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    if (outcome.kind === "met") return { state, degraded: false, completeOthers };
-    if (outcome.kind === "degraded" && state.values.length > 0) return { state, degraded: true, completeOthers };
+    if (outcome.kind === "met") return { state, degraded: false, healsOwn };
+    const isAnswer = state.values.length > 0 || request.all === true;
+    if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
     const got = outcome.kind === "failed" ? outcome.got : replied.length;
     throw new StoreError("quorum-not-met", unmetText(located, { r, got, outcome, timeoutMs: request.timeoutMs }), {
       needed: r,
@@ -82,7 +83,7 @@ interface Result {
   readonly outcome: ReadOutcome;
   readonly state: Versioned;
   readonly replied: readonly NodeId[];
-  readonly completeOthers: number;
+  readonly healsOwn: boolean;
 }
 
 /** One round of asking. Lives on after the answer until all that were asked have answered, then repairs, once. */
@@ -258,8 +259,8 @@ class Reading {
   #finish(outcome: ReadOutcome): void {
     this.#answered = true;
     this.#stopTimers();
-    const complete = this.#completeBeside(this.#deps.cluster.self);
-    this.#answer({ outcome, state: this.#state, replied: this.#tally.replied, completeOthers: complete });
+    const healsOwn = this.#heals(this.#deps.cluster.self);
+    this.#answer({ outcome, state: this.#state, replied: this.#tally.replied, healsOwn });
   }
 
   /** The merged state goes to every holder that answered with less (read repair, paper 5). */
@@ -272,7 +273,7 @@ class Reading {
     this.#deps.telemetry.event({ kind: "read-repair", replicas: behind.length });
     const state = encodeVersioned(this.#state);
     for (const [node] of behind) {
-      const heals = this.#completeBeside(node) >= healingReplies(this.#view);
+      const heals = this.#heals(node);
       this.#deps.tasks.run("read repair", () => this.#mend(node, state, heals));
     }
   }
@@ -287,15 +288,15 @@ class Reading {
     await call(transport, node, methods.replicate, request, config.replicaTimeoutMs);
   }
 
-  #completeBeside(node: NodeId): number {
-    return [...this.#replies].filter(([from, { role }]) => role === "complete" && from !== node).length;
+  /**
+   * Whether the merged state makes a damaged record of this node whole again: with the complete copies of all other
+   * owners, for fewer may have missed what only the damaged record had together with one that did not answer. Where all
+   * other owners have answered and some are damaged or filling themselves, nobody has more, and waiting would be for ever.
+   */
+  #heals(node: NodeId): boolean {
+    const others = this.#view.owners.filter((owner) => owner !== node);
+    const complete = [...this.#replies].filter(([from, { role }]) => role === "complete" && from !== node).length;
+    const isEveryoneHeard = others.length > 0 && others.every((owner) => this.#replies.has(owner));
+    return isEveryoneHeard || complete >= Math.max(1, this.#view.owners.length - 1);
   }
-}
-
-/**
- * How many complete copies make a damaged record whole again: those of all other owners. Fewer may have missed what only
- * the damaged record had together with one that did not answer.
- */
-export function healingReplies({ owners }: PartitionView): number {
-  return Math.max(1, owners.length - 1);
 }

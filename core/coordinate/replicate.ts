@@ -92,9 +92,10 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       }
     };
     const passOn = async (node: NodeId, owner: NodeId, error: unknown): Promise<void> => {
-      const fallback = cluster.ring
-        .walk(located.partition)
-        .find((next) => !asked.has(next) && cluster.health.isUp(next));
+      // Never an owner that was away: it is stood for already, and would be two copies on one disk.
+      const isFree = (next: NodeId): boolean => !asked.has(next) && !write.plan.view.owners.includes(next);
+      const walk = cluster.ring.walk(located.partition);
+      const fallback = walk.find((next) => isFree(next) && cluster.health.isUp(next));
       if (fallback !== undefined) {
         asked.add(fallback);
         tally.ask(fallback);

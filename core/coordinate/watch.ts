@@ -137,9 +137,14 @@ class Following {
   #hostsNeeded(): readonly NodeId[] {
     const { ring, self, health } = this.#deps.cluster;
     if (!this.#filter.exact) return ring.hosts.map(({ id }) => id).filter((id) => health.isUp(id));
-    if (this.#followed.size > 0) return [];
     const { partition } = locate(this.#filter.prefix as Key, ring.partitions);
     const owners = ring.owners(partition);
+    for (const [host, stop] of this.#followed) {
+      if (owners.includes(host)) return [];
+      // It owns the key no more, so it hears of no further changes.
+      stop();
+      this.#followed.delete(host);
+    }
     const chosen = owners.includes(self) ? self : ring.walk(partition).find((id) => health.isUp(id));
     return chosen === undefined ? [] : [chosen];
   }

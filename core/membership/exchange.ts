@@ -86,6 +86,8 @@ const MemberVersion = message("MemberVersion", {
   holdingsIncarnation: field(5, varint),
   holdingsSequence: field(6, varint),
   holdingsLife: field(7, varint),
+  /** Two records of one incarnation may differ: one of two directories with the same identity wrote each. */
+  mark: field(8, hex(16)),
 });
 
 /** What a node has, without the contents. */
@@ -159,6 +161,7 @@ export function summarize(roster: Roster): RosterSummary {
       holdingsIncarnation: roster.holdings.get(member.id)?.incarnation ?? 0,
       holdingsSequence: roster.holdings.get(member.id)?.sequence ?? 0,
       holdingsLife: roster.holdings.get(member.id)?.life ?? 0,
+      mark: member.mark,
     })),
     assignment: assignmentDigest(roster.assignment),
     secrets: digestOf(roster, { secrets: roster.secrets }),
@@ -175,7 +178,11 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
   for (const own of ours.members) {
     const their = theirs.get(own.id as NodeId);
     if (!their) continue;
-    const sameRecord = their.life === own.life && their.incarnation === own.incarnation && their.status === own.status;
+    const sameRecord =
+      their.life === own.life &&
+      their.incarnation === own.incarnation &&
+      their.status === own.status &&
+      their.mark === own.mark;
     if (sameRecord) members.delete(own.id as NodeId);
     const sameHoldings =
       their.holdingsLife === own.holdingsLife &&

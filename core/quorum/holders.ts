@@ -14,35 +14,40 @@ export interface PartitionView {
   readonly holders: ReadonlyMap<NodeId, Completeness>;
 }
 
-/** A view that learns from replies. */
+/** A view that learns from replies. One is made per request, so it copies nothing until a reply says something new. */
 export class Holders {
-  readonly owners: ReadonlySet<NodeId>;
-  readonly #states: Map<NodeId, Completeness>;
+  readonly #view: PartitionView;
+  #learned: Map<NodeId, Completeness> | undefined;
 
   constructor(view: PartitionView) {
-    this.owners = new Set(view.owners);
-    this.#states = new Map(view.holders);
-    for (const owner of view.owners) if (!this.#states.has(owner)) this.#states.set(owner, "complete");
+    this.#view = view;
   }
 
   learn(node: NodeId, state: Completeness): void {
-    this.#states.set(node, state);
+    if (this.#stateOf(node) !== state) (this.#learned ??= new Map()).set(node, state);
+  }
+
+  isOwner(node: NodeId): boolean {
+    return this.#view.owners.includes(node);
   }
 
   isComplete(node: NodeId): boolean {
-    return this.#states.get(node) === "complete";
+    return this.#stateOf(node) === "complete";
   }
 
   /** While an owner is filling, quorums are met twice: among the N, and among the complete holders. */
   anyOwnerFilling(): boolean {
-    for (const owner of this.owners) if (this.#states.get(owner) === "filling") return true;
-    return false;
+    return this.#view.owners.some((owner) => this.#stateOf(owner) === "filling");
   }
 
   /** c: the complete holders, former owners included. */
   completeCount(): number {
-    let count = 0;
-    for (const state of this.#states.values()) if (state === "complete") count += 1;
-    return count;
+    const nodes = new Set([...this.#view.owners, ...this.#view.holders.keys(), ...(this.#learned?.keys() ?? [])]);
+    return [...nodes].filter((node) => this.isComplete(node)).length;
+  }
+
+  #stateOf(node: NodeId): Completeness | undefined {
+    const known = this.#learned?.get(node) ?? this.#view.holders.get(node);
+    return known ?? (this.isOwner(node) ? "complete" : undefined);
   }
 }

@@ -42,7 +42,7 @@ export class ReadTally {
     this.#replied.add(from);
     if (role === "hint") return this.outcome();
     this.#holders.learn(from, role);
-    if (this.#holders.owners.has(from)) this.#ownersReplied.add(from);
+    if (this.#holders.isOwner(from)) this.#ownersReplied.add(from);
     if (role === "complete") this.#completeReplied.add(from);
     return this.outcome();
   }

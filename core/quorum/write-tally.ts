@@ -26,7 +26,10 @@ export interface WriteNeeds {
 export class WriteTally {
   readonly #holders: Holders;
   readonly #needs: WriteNeeds;
+  /** Hosts that have it on their disk. */
   readonly #durable = new Set<NodeId>();
+  /** Owners that have it or are stood for: a hint is gone once its owner has it, so the two are one copy. */
+  readonly #covered = new Set<NodeId>();
   readonly #ownersDurable = new Set<NodeId>();
   readonly #completeCovered = new Set<NodeId>();
   readonly #hinted: { for: NodeId; at: NodeId }[] = [];
@@ -72,12 +75,14 @@ export class WriteTally {
     if (ack.kind === "hint") {
       this.#hinted.push({ for: ack.for, at: from });
       this.#durable.add(from);
+      if (this.#holders.isOwner(ack.for)) this.#covered.add(ack.for);
       if (this.#holders.isComplete(ack.for)) this.#completeCovered.add(ack.for);
       return;
     }
     this.#holders.learn(from, ack.state);
-    if (this.#holders.owners.has(from)) {
+    if (this.#holders.isOwner(from)) {
       this.#durable.add(from);
+      this.#covered.add(from);
       this.#ownersDurable.add(from);
     }
     if (ack.state === "complete") this.#completeCovered.add(from);
@@ -99,7 +104,7 @@ export class WriteTally {
   #decide(): WriteOutcome | undefined {
     const { w, pw } = this.#needs;
     const quotas = [
-      { needed: w, got: this.#durable.size },
+      { needed: w, got: Math.min(this.#durable.size, this.#covered.size) },
       { needed: pw, got: this.#ownersDurable.size },
       { needed: this.#completeNeeded(), got: this.#completeCovered.size },
     ];

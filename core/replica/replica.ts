@@ -124,8 +124,7 @@ export class Replica {
       const after = this.#merged(before, state, encoded);
       const heals = options.heals === true && this.#damaged.has(located.key);
       if (after !== before || heals) {
-        const forget = (): void => this.#damaged.forget(located.key);
-        const more = heals ? { operations: [this.#damaged.mended(located)], committed: forget } : nothingMore;
+        const more = heals ? this.#mending(located, after) : nothingMore;
         await this.#commit(located, { before, after, more }, this.#config.durability);
       }
       return { role: this.#roleOf(located), held: after };
@@ -205,8 +204,22 @@ export class Replica {
     return this.#storageState;
   }
 
+  isDamaged(key: Key): boolean {
+    return this.#damaged.has(key);
+  }
+
   damagedKeys(): readonly Key[] {
     return this.#damaged.keys();
+  }
+
+  /** A damaged record of a partition that this node does not hold any more is of no use to anybody. */
+  dropDamaged(located: LocatedKey): Promise<void> {
+    return this.#queue.run(located.key, async () => {
+      if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
+      await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
+      this.#cache.delete(located.key);
+      this.index.distrust(located.partition);
+    });
   }
 
   /** Something else met a damaged record of this key. */
@@ -266,6 +279,15 @@ export class Replica {
     return encodedAnew(merged);
   }
 
+  /** The mark goes, and the damaged row with it where nothing replaces it. */
+  #mending(located: LocatedKey, after: CachedState): Batch {
+    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
+    return {
+      operations: [this.#damaged.mended(located), ...(after.encoded === undefined ? [row] : [])],
+      committed: () => this.#damaged.forget(located.key),
+    };
+  }
+
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
@@ -275,6 +297,7 @@ export class Replica {
     const operations: StorageOperation[] = [...more.operations];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
     if (operations.length === 0) return;
+    const wasDamaged = this.#damaged.has(located.key);
     const pending = this.index.changing(located, before, after);
     try {
       await this.#flush(located, { operations, committed: more.committed }, durability);
@@ -284,7 +307,7 @@ export class Replica {
     }
     this.index.committed(pending);
     // What was there before is not known: it could not be read.
-    if (this.#damaged.has(located.key)) this.index.distrust(located.partition);
+    if (wasDamaged) this.index.distrust(located.partition);
     if (after === before) return;
     this.#cache.set(located.key, after);
     this.changes.append(located.key);

@@ -163,13 +163,13 @@ export class RpcServer {
   #encodeError(from: NodeId, error: unknown): Uint8Array {
     if (error instanceof DecodeError) {
       this.#telemetry.event({ kind: "bad-frame", from, reason: error.message });
-      return ErrorMessage.encode({ code: "bad-request", message: error.message.slice(0, 1_000), from: [] });
+      return ErrorMessage.encode({ code: "bad-request", message: shortened(error.message), from: [] });
     }
     if (error instanceof StoreError) {
       const { needed, got, from: who } = error.detail;
       return ErrorMessage.encode({
         code: error.code,
-        message: error.message.slice(0, 1_000),
+        message: shortened(error.message),
         ...(needed === undefined ? {} : { needed }),
         ...(got === undefined ? {} : { got }),
         from: who ?? [],
@@ -177,12 +177,17 @@ export class RpcServer {
     }
     if (error instanceof TransportError) {
       // Another node was needed for the answer and could not be asked; nothing was done.
-      return ErrorMessage.encode({ code: "not-ready", message: error.message.slice(0, 1_000), from: [] });
+      return ErrorMessage.encode({ code: "not-ready", message: shortened(error.message), from: [] });
     }
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#telemetry.event({ kind: "task-failed", task: "answer a request", reason: `from ${from}: ${reason}` });
     return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });
   }
+}
+
+/** Long texts are cut, and what a cut may halve is replaced: an error must always encode. */
+function shortened(text: string): string {
+  return text.slice(0, 1_000).replace(/\p{Surrogate}/gu, "\ufffd");
 }
 
 /** Known methods have handlers once the node has its place in the cluster. */

@@ -1,6 +1,5 @@
 /**
  * How fast messages are encoded and decoded, beside JSON and lib0's hand-written encoder of the same content.
- * Run: npx tsc -b && node dist/test/bench/codec.js
  */
 import * as decoding from "lib0/decoding";
 import * as encoding from "lib0/encoding";
@@ -17,6 +16,7 @@ import {
   varint,
 } from "../../core/bytes/codec.ts";
 import { fromHex, toHex } from "../../core/bytes/hex.ts";
+import type { Bench } from "../tools/trial.ts";
 
 const Entry = message("Entry", {
   actor: field(1, hex(8)),
@@ -79,23 +79,31 @@ const fromJson = (json: string) => {
   return { ...value, body: Buffer.from(value.body, "base64") };
 };
 
-function measure(name: string, run: () => unknown): void {
-  for (let i = 0; i < 20_000; i++) run();
-  const rounds = 100_000;
+export const bench: Bench = {
+  name: "codec",
+  summary: "nanoseconds to encode and decode a put with five clock entries, beside lib0 and JSON",
+  async run({ short }) {
+    const rounds = short ? 10_000 : 100_000;
+    const wire = Put.encode(put);
+    const lib0Wire = lib0Encode(put);
+    const json = toJson(put);
+    const rows = [
+      { by: "codec", bytes: wire.length, encode: () => Put.encode(put), decode: () => Put.decode(wire) },
+      { by: "lib0", bytes: lib0Wire.length, encode: () => lib0Encode(put), decode: () => lib0Decode(lib0Wire) },
+      { by: "JSON", bytes: json.length, encode: () => toJson(put), decode: () => fromJson(json) },
+    ].map(({ by, bytes: size, encode, decode }) => ({
+      by,
+      bytes: size,
+      "encode ns": nanoseconds(encode, rounds),
+      "decode ns": nanoseconds(decode, rounds),
+    }));
+    return [{ title: "", rows }];
+  },
+};
+
+function nanoseconds(run: () => unknown, rounds: number): number {
+  for (let i = 0; i < rounds; i++) run();
   const began = performance.now();
   for (let i = 0; i < rounds; i++) run();
-  console.log(`${name.padEnd(14)} ${((1e6 * (performance.now() - began)) / rounds).toFixed(0).padStart(6)} ns`);
-}
-
-const wire = Put.encode(put);
-const lib0Wire = lib0Encode(put);
-const json = toJson(put);
-console.log(`bytes: codec ${wire.length}, lib0 ${lib0Wire.length}, JSON ${json.length}`);
-for (let round = 0; round < 2; round++) {
-  measure("codec encode", () => Put.encode(put));
-  measure("lib0 encode", () => lib0Encode(put));
-  measure("JSON encode", () => toJson(put));
-  measure("codec decode", () => Put.decode(wire));
-  measure("lib0 decode", () => lib0Decode(lib0Wire));
-  measure("JSON decode", () => fromJson(json));
+  return Math.round((1e6 * (performance.now() - began)) / rounds);
 }

@@ -1,5 +1,5 @@
 /**
- * Placement against its bars (PROTOCOL 2): `node dist/test/bench/placement.js`.
+ * Placement against its bars (PROTOCOL 2).
  * Efficiencies and movement are a function of the code, and tests hold them; the timings depend on the machine.
  */
 import { describePlan } from "../../core/placement/describe-plan.ts";
@@ -9,18 +9,37 @@ import { planJoin, planLeave, planRebalance } from "../../core/placement/plan.ts
 import { Ring } from "../../core/placement/ring.ts";
 import { commit, fullRing, grow, member } from "../core/placement-cases.ts";
 import type { Cluster, Shape } from "../core/placement-cases.ts";
+import type { Bench } from "../tools/trial.ts";
 
 interface Bar {
   readonly atLeast?: number;
   readonly atMost?: number;
 }
 
-const rows: { what: string; measured: string; bar: string; met: string }[] = [];
+export const bench: Bench = {
+  name: "placement",
+  summary: "balance and movement of the ring as hosts join and leave, and what planning costs",
+  async run({ short }) {
+    rows.length = 0;
+    equalHosts();
+    weights();
+    unequalHosts("capacities 1:2:4", (i) => ({ capacity: 100 * 2 ** (i % 3) }));
+    unequalHosts("3 zones", (i) => ({ zone: `zone-${i % 3}` }));
+    unequalHosts("4 zones", (i) => ({ zone: `zone-${i % 4}` }));
+    unequalHosts("2 to a machine", (i) => ({ deviceGroup: `machine-${Math.floor(i / 2)}` }));
+    unequalHosts("half pages of capacity 20", (i) => (i % 2 === 1 ? { kind: "browser-host", capacity: 20 } : {}));
+    for (const size of [5, 10, 30]) leaving(size);
+    if (!short) thousandHosts();
+    return [{ title: "", rows }];
+  },
+};
+
+const rows: { what: string; measured: number; bar: string; met: string }[] = [];
 
 function row(what: string, measured: number, { atLeast, atMost }: Bar = {}): void {
   const met = measured >= (atLeast ?? -Infinity) && measured <= (atMost ?? Infinity);
   const bar = atLeast !== undefined ? `>= ${atLeast}` : atMost !== undefined ? `<= ${atMost}` : "";
-  rows.push({ what, measured: measured.toFixed(3), bar, met: bar === "" ? "" : met ? "yes" : "NO" });
+  rows.push({ what, measured, bar, met: bar === "" ? "" : met ? "yes" : "NO" });
 }
 
 function efficiencyRows(what: string, cluster: Cluster, bars?: { primary: number; replica: number }): void {
@@ -101,16 +120,3 @@ function thousandHosts(): void {
   row("1,000 hosts: plan of a leave, ms", timed(() => planLeave(cluster, cluster.members[7]!.id)).ms);
   row("1,000 hosts: plan of a rebalance, ms", timed(() => planRebalance(cluster)).ms);
 }
-
-equalHosts();
-weights();
-unequalHosts("capacities 1:2:4", (i) => ({ capacity: 100 * 2 ** (i % 3) }));
-unequalHosts("3 zones", (i) => ({ zone: `zone-${i % 3}` }));
-unequalHosts("4 zones", (i) => ({ zone: `zone-${i % 4}` }));
-unequalHosts("2 to a machine", (i) => ({ deviceGroup: `machine-${Math.floor(i / 2)}` }));
-unequalHosts("half pages of capacity 20", (i) => (i % 2 === 1 ? { kind: "browser-host", capacity: 20 } : {}));
-for (const size of [5, 10, 30]) leaving(size);
-thousandHosts();
-
-console.table(rows);
-if (rows.some((line) => line.met === "NO")) process.exitCode = 1;

@@ -1,28 +1,36 @@
 /**
  * Durable puts per second of RecordStore over LevelDB, beside the limit of the disk in the same run: append + fdatasync.
- * node dist/test/bench/storage.js [seconds per line]
  */
-import { mkdtempSync, rmSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
+import type { Bench, Table } from "../tools/trial.ts";
 
-const seconds = Number(process.argv[2] ?? 2);
 const valueBytes = 200;
 const keyBytes = 32;
 
-const directory = mkdtempSync(join(tmpdir(), "everwrite-bench-"));
-try {
-  for (const clients of [1, 16, 64]) {
-    await report(`append + fdatasync  C=${clients}`, clients, await appendLog(join(directory, `log-${clients}`)));
-    await report(`RecordStore put     C=${clients}`, clients, await recordStore(join(directory, `store-${clients}`)));
-  }
-  await reportReads(join(directory, "store-64"));
-} finally {
-  rmSync(directory, { recursive: true, force: true });
-}
+export const bench: Bench = {
+  name: "storage",
+  summary: "durable puts and gets per second of one store, beside append + fdatasync",
+  async run({ folder, short }) {
+    const ms = short ? 500 : 2_000;
+    const rows: Row[] = [];
+    for (const inFlight of [1, 16, 64]) {
+      const log = await appendLog(join(folder, `log-${inFlight}`));
+      rows.push(await measure("append + fdatasync", log, { inFlight, ms }));
+      const store = await recordStore(join(folder, `store-${inFlight}`));
+      rows.push(await measure("RecordStore put", store, { inFlight, ms }));
+    }
+    const gets = { store: "RecordStore get, 16 in flight", "per second": await reads(join(folder, "store-64")) };
+    return [
+      { title: "puts", rows },
+      { title: "gets", rows: [gets] },
+    ];
+  },
+};
+
+type Row = Table["rows"][number];
 
 interface Subject {
   put(): Promise<void>;
@@ -65,44 +73,50 @@ async function recordStore(path: string): Promise<Subject> {
   };
 }
 
-async function report(name: string, clients: number, subject: Subject): Promise<void> {
+async function measure(
+  store: string,
+  subject: Subject,
+  { inFlight, ms }: { readonly inFlight: number; readonly ms: number },
+): Promise<Row> {
   const latencies: number[] = [];
   const cpu = process.cpuUsage();
   const begin = performance.now();
-  const end = begin + seconds * 1000;
-  const client = async () => {
-    for (let now = performance.now(); now < end;) {
+  const lane = async (): Promise<void> => {
+    for (let now = performance.now(); now < begin + ms;) {
       await subject.put();
       const then = now;
       now = performance.now();
       latencies.push(now - then);
     }
   };
-  await Promise.all(Array.from({ length: clients }, client));
-  const elapsed = (performance.now() - begin) / 1000;
+  await Promise.all(Array.from({ length: inFlight }, lane));
+  const elapsedMs = performance.now() - begin;
   const { user, system } = process.cpuUsage(cpu);
   await subject.close();
   latencies.sort((a, b) => a - b);
-  const at = (share: number) => latencies[Math.floor(latencies.length * share)]?.toFixed(2).padStart(6);
-  console.log(
-    `${name.padEnd(26)} ${(latencies.length / elapsed).toFixed(0).padStart(7)} puts/s` +
-      `   p50 ${at(0.5)} ms   p99 ${at(0.99)} ms   ${((user + system) / latencies.length).toFixed(1).padStart(6)} us cpu/put`,
-  );
+  const quantile = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0;
+  return {
+    store,
+    "in flight": inFlight,
+    "per second": Math.round((latencies.length / elapsedMs) * 1_000),
+    "p50 ms": quantile(0.5),
+    "p99 ms": quantile(0.99),
+    "CPU us/put": (user + system) / latencies.length,
+  };
 }
 
-async function reportReads(path: string): Promise<void> {
+async function reads(path: string): Promise<number> {
   const store = new RecordStore(await openClassicStorage({ directory: path }));
   const { rows } = await store.page("objects", { limit: 10_000, keysOnly: true });
   const begin = performance.now();
   let at = 0;
-  const client = async () => {
+  const lane = async (): Promise<void> => {
     while (at < 100_000) await store.get("objects", rows[at++ % rows.length]!.key);
   };
-  await Promise.all(Array.from({ length: 16 }, client));
-  console.log(
-    `RecordStore get     C=16    ${((at / (performance.now() - begin)) * 1000).toFixed(0).padStart(7)} gets/s`,
-  );
+  await Promise.all(Array.from({ length: 16 }, lane));
+  const perSecond = Math.round((at / (performance.now() - begin)) * 1_000);
   await store.close();
+  return perSecond;
 }
 
 /** Random, as ring positions are. */

@@ -1,27 +1,34 @@
 /**
  * Requests per second between two processes, over libp2p and, as the limit, over a bare socket with the same frames.
- *
- *   node dist/test/bench/transport.js [seconds per figure, default 2] [body bytes, default 256]
  */
 import { fork } from "node:child_process";
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
-import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
+import type { Libp2p } from "@libp2p/interface";
 import { libp2pTransport, type Libp2pTransport } from "../../core/libp2p/transport.ts";
 import { FrameQueue } from "../../core/rpc/frame-queue.ts";
 import { defaultFrameLimits, FrameReader, type Message } from "../../core/rpc/frames.ts";
 import { nodeLibp2p } from "../../node-host/libp2p-node.ts";
 import { realClock } from "../support/real-clock.ts";
+import type { Bench, Table } from "../tools/trial.ts";
 
 const inFlightSteps = [1, 16, 64, 256];
+const bodyBytes = 256;
 type Ask = (body: Uint8Array) => Promise<Uint8Array>;
 
-async function libp2pNode(listen: string[]): Promise<{ transport: Libp2pTransport; addresses: string[] }> {
+interface Stack {
+  readonly ask: Ask;
+  readonly close: () => Promise<void>;
+}
+
+async function libp2pNode(
+  listen: string[],
+): Promise<{ libp2p: Libp2p; transport: Libp2pTransport; addresses: string[] }> {
   const libp2p = await nodeLibp2p({ listen });
   const transport = libp2pTransport({ libp2p, clock: realClock });
   await transport.start();
-  return { transport, addresses: libp2p.getMultiaddrs().map(String) };
+  return { libp2p, transport, addresses: libp2p.getMultiaddrs().map(String) };
 }
 
 /** Frames over a bare socket, gathered per turn like the transport's. */
@@ -57,7 +64,7 @@ async function serve(): Promise<void> {
   process.send?.({ port: (server.address() as AddressInfo).port, addresses });
 }
 
-async function rawAsk(port: number): Promise<Ask> {
+async function rawAsk(port: number): Promise<Stack> {
   const socket = connect(port, "127.0.0.1");
   await once(socket, "connect");
   const waiting = new Map<number, (body: Uint8Array) => void>();
@@ -67,22 +74,27 @@ async function rawAsk(port: number): Promise<Ask> {
     waiting.delete(message.id);
   });
   let id = 0;
-  return (body) =>
+  const ask: Ask = (body) =>
     new Promise((resolve) => {
       id += 1;
       waiting.set(id, resolve);
       send({ kind: "request", id, deadlineMs: Infinity, body });
     });
+  return { ask, close: async () => void socket.destroy() };
 }
 
-async function libp2pAsk(address: string): Promise<Ask> {
-  const { transport } = await libp2pNode([]);
+async function libp2pAsk(address: string): Promise<Stack> {
+  const { libp2p, transport } = await libp2pNode([]);
   const peer = await transport.meet(address);
-  return (body) => transport.request(peer, body, 10_000);
+  const close = async (): Promise<void> => {
+    await transport.stop();
+    await libp2p.stop();
+  };
+  return { ask: (body) => transport.request(peer, body, 10_000), close };
 }
 
-async function measure(ask: Ask, inFlight: number, seconds: number, bytes: number): Promise<number> {
-  const body = new Uint8Array(bytes).fill(7);
+async function measure(ask: Ask, inFlight: number, seconds: number): Promise<number> {
+  const body = new Uint8Array(bodyBytes).fill(7);
   const begin = performance.now();
   const until = begin + seconds * 1000;
   let done = 0;
@@ -96,38 +108,42 @@ async function measure(ask: Ask, inFlight: number, seconds: number, bytes: numbe
   return (done * 1000) / (performance.now() - begin);
 }
 
-async function main(seconds: number, bytes: number): Promise<void> {
-  const child = fork(fileURLToPath(import.meta.url), ["serve"]);
-  const [{ port, addresses }] = (await once(child, "message")) as [{ port: number; addresses: string[] }];
-  const childCpu = async (): Promise<number> => {
-    child.send("cpu");
-    const [{ user, system }] = (await once(child, "message")) as [NodeJS.CpuUsage];
-    return user + system;
-  };
-  const stacks: [string, Ask][] = [
-    ["raw node:net", await rawAsk(port)],
-    ["TCP + noise + yamux", await libp2pAsk(addresses.find((address) => !address.includes("/ws"))!)],
-    ["WebSocket + noise + yamux", await libp2pAsk(addresses.find((address) => address.includes("/ws"))!)],
-  ];
-  console.log(
-    `${bytes} B, ${seconds} s each, ${cpus().length} cores, Node ${process.version}; ops/s (CPU us per op, both sides)`,
-  );
-  for (const [name, ask] of stacks) {
-    await measure(ask, 64, 0.5, bytes);
-    const cells: string[] = [];
-    for (const inFlight of inFlightSteps) {
-      const own = process.cpuUsage();
-      const other = await childCpu();
-      const rate = await measure(ask, inFlight, seconds, bytes);
-      const { user, system } = process.cpuUsage(own);
-      const us = (user + system + (await childCpu()) - other) / (rate * seconds);
-      cells.push(`${inFlight}: ${Math.round(rate)} (${us.toFixed(0)})`);
+export const bench: Bench = {
+  name: "transport",
+  summary: "requests per second between two processes over libp2p, beside a bare socket with the same frames",
+  async run({ short }) {
+    const child = fork(fileURLToPath(import.meta.url));
+    const [{ port, addresses }] = (await once(child, "message")) as [{ port: number; addresses: string[] }];
+    const childCpu = async (): Promise<number> => {
+      child.send("cpu");
+      const [{ user, system }] = (await once(child, "message")) as [NodeJS.CpuUsage];
+      return user + system;
+    };
+    const stacks: readonly (readonly [name: string, connect: () => Promise<Stack>])[] = [
+      ["bare socket", () => rawAsk(port)],
+      ["TCP + noise + yamux", () => libp2pAsk(addresses.find((address) => !address.includes("/ws"))!)],
+      ["WebSocket + noise + yamux", () => libp2pAsk(addresses.find((address) => address.includes("/ws"))!)],
+    ];
+    const rows: Table["rows"][number][] = [];
+    for (const [stack, open] of stacks) {
+      const { ask, close } = await open();
+      await measure(ask, 64, 0.5);
+      for (const inFlight of inFlightSteps) {
+        const seconds = short ? 0.5 : 2;
+        const own = process.cpuUsage();
+        const other = await childCpu();
+        const perSecond = await measure(ask, inFlight, seconds);
+        const { user, system } = process.cpuUsage(own);
+        const cpu = (user + system + (await childCpu()) - other) / (perSecond * seconds);
+        rows.push({ stack, "in flight": inFlight, "per second": Math.round(perSecond), "CPU us/op, both sides": cpu });
+      }
+      await close();
     }
-    console.log(`${name.padEnd(28)}${cells.map((cell) => cell.padEnd(18)).join("")}`);
-  }
-  child.disconnect();
-  process.exit();
-}
+    const gone = once(child, "exit");
+    child.disconnect();
+    await gone;
+    return [{ title: `${bodyBytes} bytes each way`, rows }];
+  },
+};
 
-if (process.argv[2] === "serve") await serve();
-else await main(Number(process.argv[2] ?? 2), Number(process.argv[3] ?? 256));
+if (process.argv[1] === fileURLToPath(import.meta.url)) await serve();

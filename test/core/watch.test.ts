@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { EverwriteNode } from "../../core/node.ts";
 import type { WatchEvent } from "../../core/api.ts";
+import { nodeDefaults } from "../../core/config.ts";
+import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
-import type { MemoryCluster } from "../support/memory-cluster.ts";
+import { MemoryCluster } from "../support/memory-cluster.ts";
 import { texts, utf8 } from "../support/values.ts";
 import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
 
@@ -11,10 +13,11 @@ import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
 class Watcher {
   readonly told: WatchEvent[] = [];
   readonly #end = new AbortController();
-  readonly #done: Promise<void>;
+  /** Resolves when the watch has ended. */
+  readonly done: Promise<void>;
 
   constructor(node: EverwriteNode, what: { readonly name: string } | { readonly prefix: string }) {
-    this.#done = this.#follow(node.watch("b", what, this.#end.signal));
+    this.done = this.#follow(node.watch("b", what, this.#end.signal));
   }
 
   /** The values last told of each key, as one text. */
@@ -33,7 +36,7 @@ class Watcher {
 
   async end(): Promise<void> {
     this.#end.abort();
-    await this.#done;
+    await this.done;
   }
 
   async #follow(events: AsyncIterable<WatchEvent>): Promise<void> {
@@ -110,17 +113,6 @@ describe("watching one key", { concurrency: true }, () => {
       });
     }));
 
-  test("goes on when the key gets other owners", () =>
-    withCluster(3, async (cluster) => {
-      await watching(cluster.node("h1"), { name: "k" }, async (watcher) => {
-        await watcher.shows("k", "");
-        for (const name of ["h4", "h5", "h6"]) await cluster.start(name, { seeds: ["memory:h1"] });
-        await cluster.settled(6);
-        await overwrite(cluster, "h5", "k", ["moved"]);
-        await watcher.shows("k", "moved");
-      });
-    }));
-
   test("misses no last state although the log overflows between two looks", () =>
     withCluster(
       3,
@@ -166,10 +158,27 @@ describe("watching a prefix", { concurrency: true }, () => {
       { changeLogEntriesMax: 2 },
     ));
 
+  test("tells of deletes also when the log has forgotten them", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        const node = cluster.node("h1");
+        const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
+        for (const name of names) await node.put("b", name, utf8(name));
+        await watching(node, { prefix: "k" }, async (watcher) => {
+          await eventually(() => watcher.latest.size === names.length, "the present state");
+          const reads = await Promise.all(names.map((name) => node.get("b", name)));
+          await Promise.all(names.map((name, i) => node.delete("b", name, { context: reads[i]!.context! })));
+          await eventually(() => [...watcher.latest.values()].every((value) => value === ""), "every delete");
+        });
+      },
+      { changeLogEntriesMax: 4 },
+    ));
+
   test("tells of keys that lie on hosts which joined later, and on no other", () =>
     withCluster(1, async (cluster) => {
       await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
-        for (const name of ["h2", "h3", "h4"]) await cluster.start(name, { seeds: ["memory:h1"] });
+        for (const name of ["h2", "h3", "h4"]) await cluster.join(name);
         await cluster.settled(4);
         const { name } = await placed(cluster, (walk) => walk[3] === "h1");
         await overwrite(cluster, "h3", name, ["elsewhere"]);
@@ -184,7 +193,8 @@ describe("watching a prefix", { concurrency: true }, () => {
         await overwrite(cluster, "h1", "k", ["there before"]);
         cluster.disk("h1").refusesReads = "io";
         await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
-          await eventually(() => eventsOf(cluster, "replica-failed").length > 0, "the first try to fail");
+          const hasFailed = (): boolean => eventsOf(cluster, "task-failed").some(({ task }) => task === "watch");
+          await eventually(hasFailed, "the first try to fail");
           cluster.disk("h1").refusesReads = undefined;
           await watcher.shows("k", "there before");
         });
@@ -214,10 +224,70 @@ describe("watching a prefix", { concurrency: true }, () => {
     }));
 });
 
+test("many watches of one host share one long request, short enough that an idle host is not taken for silent", () =>
+  withCluster(3, async (cluster) => {
+    let [waiting, most, polls] = [0, 0, 0];
+    const transport = cluster.transport("h1");
+    const request = transport.request.bind(transport);
+    transport.request = async (to, body, timeoutMs) => {
+      const isChanges = to === "h2" && body[0] === methods.changes.number;
+      const { waitMs } = isChanges ? methods.changes.request.decode(body.subarray(1)) : { waitMs: 0 };
+      if (waitMs === 0) return request(to, body, timeoutMs);
+      assert.ok(waitMs < nodeDefaults.suspectAfterMs);
+      polls += 1;
+      waiting += 1;
+      most = Math.max(most, waiting);
+      return request(to, body, timeoutMs).finally(() => (waiting -= 1));
+    };
+    const prefixes = Array.from({ length: 40 }, (_, i) => `${i}/`);
+    const watchers = prefixes.map((prefix) => new Watcher(cluster.node("h1"), { prefix }));
+    await eventually(() => polls >= 2, "two rounds of one request");
+    for (const [i, prefix] of prefixes.entries()) {
+      await cluster.node("h2").put("b", `${prefix}k`, utf8("v"));
+      await watchers[i]!.shows(`${prefix}k`, "v");
+    }
+    assert.equal(most, 1);
+    await Promise.all(watchers.map((watcher) => watcher.end()));
+  }));
+
+test("a watch ends when its node stops", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const watchers = [{ name: "k" }, { prefix: "" }].map((what) => new Watcher(cluster.node("h1"), what));
+  await cluster.node("h1").put("b", "k", utf8("v"));
+  for (const watcher of watchers) await watcher.shows("k", "v");
+  await cluster.stop();
+  for (const watcher of watchers) await watcher.done;
+});
+
 test("a watch ends when its signal aborts, also one that was aborted before", () =>
   withCluster(1, async (cluster) => {
     const aborted = AbortSignal.abort();
     const events = cluster.node("h1").watch("b", { name: "k" }, aborted)[Symbol.asyncIterator]();
     assert.equal((await events.next()).done, true);
     await watching(cluster.node("h1"), { name: "k" }, (watcher) => watcher.shows("k", ""));
+  }));
+
+test("a watch of a key goes on when its host owns the key no more", () =>
+  withCluster(3, async (cluster) => {
+    const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
+    const end = new AbortController();
+    const told = new Map<string, string>();
+    const watches = names.map(async (name) => {
+      for await (const { siblings } of cluster.node("h1").watch("b", { name }, end.signal)) {
+        told.set(name, texts(siblings).join());
+      }
+    });
+    await eventually(() => told.size === names.length, "the present state");
+    for (const host of ["h4", "h5", "h6"]) await cluster.join(host);
+    await cluster.settled(6);
+    for (const name of names) await cluster.node("h5").put("b", name, utf8("moved"));
+    const limit = new Promise((resolve) => setTimeout(resolve, 3_000));
+    const allTold = eventually(() => names.every((name) => told.get(name) === "moved"), "every key").catch(() => {});
+    await Promise.race([allTold, limit]);
+    end.abort();
+    await Promise.all(watches);
+    assert.deepEqual(
+      names.filter((name) => told.get(name) !== "moved"),
+      [],
+    );
   }));

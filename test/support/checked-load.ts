@@ -3,7 +3,7 @@
  */
 import { eventually } from "./eventually.ts";
 import type { KeyStore } from "./key-store.ts";
-import type { Ledger } from "./ledger.ts";
+import { CorruptValue, type Ledger } from "./ledger.ts";
 
 export interface CheckedLoad {
   readonly ledger: Ledger;
@@ -16,40 +16,47 @@ const pauseMs = 20;
 /** How a writer comes by its context: from its last write, from a read, or not at all. */
 const blindShare = 0.02;
 const readShare = 0.5;
+const readers = 16;
+
+/** What a writer knows of a key: the context of its next write, and the values that it has seen. */
+interface Known {
+  readonly context: string | undefined;
+  readonly seen: readonly number[];
+}
 
 /** Writes through `store` until `signal` aborts; failed requests are expected, corrupt answers are not. */
 export async function writeUntil(signal: AbortSignal, store: KeyStore, load: CheckedLoad): Promise<void> {
   const { ledger, keys, writers } = load;
-  let corrupt: Error | undefined;
   const writer = async (): Promise<void> => {
-    const known = new Map<string, { readonly context: string; readonly seen: readonly number[] }>();
-    while (!signal.aborted && corrupt === undefined) {
+    const written = new Map<string, Known>();
+    while (!signal.aborted) {
       const key = `${ledger.bucket}/key${Math.floor(Math.random() * keys)}`;
-      const chance = Math.random();
       try {
-        let base = known.get(key);
-        if (chance < blindShare) base = undefined;
-        else if (base === undefined || chance < readShare) {
-          const { bodies, context } = await store.get(key);
-          try {
-            base = context === undefined ? undefined : { context, seen: ledger.numbersOf(key, bodies) };
-          } catch (error: unknown) {
-            corrupt = error as Error;
-            return;
-          }
-        }
-        const { number, body } = ledger.begin(key, base?.seen ?? []);
-        known.delete(key);
-        const context = await store.put(key, body, base?.context);
+        const known = await knownOf(key, { store, ledger, written });
+        const { number, body } = ledger.begin(key, known.seen);
+        written.delete(key);
+        const context = await store.put(key, body, known.context);
         ledger.acknowledge(number);
-        if (context !== undefined) known.set(key, { context, seen: [number] });
-      } catch {
+        if (context !== undefined) written.set(key, { context, seen: [number] });
+      } catch (error: unknown) {
+        if (error instanceof CorruptValue) throw error;
         await new Promise((resolve) => setTimeout(resolve, pauseMs));
       }
     }
   };
   await Promise.all(Array.from({ length: writers }, writer));
-  if (corrupt !== undefined) throw corrupt;
+}
+
+async function knownOf(
+  key: string,
+  from: { readonly store: KeyStore; readonly ledger: Ledger; readonly written: ReadonlyMap<string, Known> },
+): Promise<Known> {
+  const chance = Math.random();
+  if (chance < blindShare) return { context: undefined, seen: [] };
+  const own = from.written.get(key);
+  if (own !== undefined && chance > readShare) return own;
+  const { bodies, context } = await from.store.get(key);
+  return { context, seen: from.ledger.numbersOf(key, bodies) };
 }
 
 /** Reads every key and judges it. A read that fails is repeated: only an answer can be wrong. */
@@ -58,20 +65,25 @@ export async function complaintsOf(ledger: Ledger, store: KeyStore): Promise<str
   const open = [...ledger.keys];
   const reader = async (): Promise<void> => {
     for (let key = open.pop(); key !== undefined; key = open.pop()) {
-      const wanted = key;
-      let bodies: readonly Uint8Array[] = [];
-      await eventually(async () => {
-        const answer = await store.get(wanted).catch(() => undefined);
-        bodies = answer?.bodies ?? [];
-        return answer !== undefined;
-      }, `an answer for ${wanted}`);
+      const bodies = await bodiesOf(key, store);
       try {
-        complaints.push(...ledger.complaints(wanted, ledger.numbersOf(wanted, bodies)));
+        complaints.push(...ledger.complaints(key, ledger.numbersOf(key, bodies)));
       } catch (error: unknown) {
-        complaints.push((error as Error).message);
+        if (!(error instanceof CorruptValue)) throw error;
+        complaints.push(error.message);
       }
     }
   };
-  await Promise.all(Array.from({ length: 16 }, reader));
+  await Promise.all(Array.from({ length: readers }, reader));
   return complaints;
+}
+
+async function bodiesOf(key: string, store: KeyStore): Promise<readonly Uint8Array[]> {
+  let bodies: readonly Uint8Array[] = [];
+  await eventually(async () => {
+    const answer = await store.get(key).catch(() => undefined);
+    bodies = answer?.bodies ?? [];
+    return answer !== undefined;
+  }, `an answer for ${key}`);
+  return bodies;
 }

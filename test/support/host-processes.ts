@@ -109,7 +109,7 @@ export class HostProcesses implements AsyncDisposable {
     for (const seed of seeds) args.push("--seed", `/ip4/127.0.0.1/tcp/${seed.p2pPort}`);
     const out = openSync(host.log, "a");
     host.process = spawn(process.execPath, [main, ...args, ...host.flags], {
-      stdio: ["ignore", out, out],
+      stdio: ["ignore", out, out, "ipc"], // over the channel it notices when this process was killed, and ends too
       env: { ...process.env, ...host.env },
     });
   }

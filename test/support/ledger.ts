@@ -12,6 +12,11 @@ interface Write {
   acknowledged: boolean;
 }
 
+/** A value that nobody wrote, or not so, or not here. */
+export class CorruptValue extends Error {
+  override readonly name = "CorruptValue";
+}
+
 export class Ledger {
   readonly #writes: Write[] = [];
   readonly #ofKey = new Map<string, number[]>();
@@ -45,7 +50,7 @@ export class Ledger {
     this.#writes[number]!.acknowledged = true;
   }
 
-  /** The numbers of values that were read. Throws when one is not, byte for byte, what was written to this key. */
+  /** The numbers of values that were read. @throws CorruptValue when one is not, byte for byte, what was written to this key */
   numbersOf(key: string, bodies: readonly Uint8Array[]): number[] {
     return bodies.map((body) => {
       const text = Buffer.from(body).toString();
@@ -53,7 +58,7 @@ export class Ledger {
       const [ofKey, number] = text.split(" ");
       const isOurs = text.slice(end + 1) === checksum(text.slice(0, end)) && ofKey === key;
       if (!isOurs || this.#writes[Number(number)] === undefined)
-        throw new Error(`${key} is corrupt: ${text.slice(0, 80)}`);
+        throw new CorruptValue(`${key} is corrupt: ${text.slice(0, 80)}`);
       return Number(number);
     });
   }

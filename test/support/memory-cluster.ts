@@ -2,11 +2,18 @@
  * Whole nodes over memory: the real core, an in-memory network and in-memory disks that outlive their process.
  */
 import { randomBytes } from "node:crypto";
-import type { NodeId } from "../../core/identity.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { bitmapOf } from "../../core/bytes/bitmap.ts";
+import { equalBytes } from "../../core/bytes/compare.ts";
+import { loadRoster } from "../../core/cluster/cluster.ts";
 import type { NodeConfig } from "../../core/config.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { encodeRoster } from "../../core/membership/exchange.ts";
+import { ringMembers } from "../../core/membership/roster.ts";
+import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { Ring } from "../../core/placement/ring.ts";
 import type { Random } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
+import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
@@ -20,6 +27,7 @@ export const realRandom: Random = {
 
 export interface MemberSpec {
   readonly seeds?: readonly string[];
+  readonly mayFound?: boolean;
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
   readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
@@ -39,15 +47,24 @@ export class MemoryCluster {
   static async of(count: number, spec: MemberSpec = {}): Promise<MemoryCluster> {
     const cluster = new MemoryCluster();
     for (let i = 1; i <= count; i++) {
-      await cluster.start(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
+      await cluster.join(`h${i}`, i === 1 ? spec : { ...spec, seeds: ["memory:h1"] });
     }
     await cluster.settled();
     return cluster;
   }
 
+  /** Starts a host; all know the share that it took when it resolves, so that the next plan takes nothing from it. */
+  async join(name: string, spec: MemberSpec = { seeds: ["memory:h1"] }): Promise<EverwriteNode> {
+    const node = await this.start(name, spec);
+    const isKnown = (): boolean =>
+      [...this.nodes.values()].every((each) => each.ring().tokens.includes(name as NodeId));
+    await eventually(isKnown, `${name} to take its share`);
+    return node;
+  }
+
   async start(
     name: string,
-    { seeds = [], config = {}, cluster = {}, own = {} }: MemberSpec = {},
+    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true }: MemberSpec = {},
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
@@ -59,6 +76,7 @@ export class MemoryCluster {
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
       seeds,
+      mayFound,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });
     this.nodes.set(name, node);
@@ -131,20 +149,35 @@ export class MemoryCluster {
     await eventually(async () => (await sees(a, b)) && (await sees(b, a)), `${a} and ${b} to be connected`);
   }
 
-  /** All running nodes see one ring of `members` hosts and hold their partitions completely. */
+  /** All running nodes see one ring of `members` hosts and hold their partitions completely; former owners have let go. */
   async settled(members = this.nodes.size): Promise<void> {
     await eventually(async () => {
       const all = await Promise.all([...this.nodes.values()].map((node) => node.status()));
-      const [first] = all;
-      return all.every(
+      const isSettled = all.every(
         (status) =>
           status.ready &&
           status.partitions.filling === 0 &&
-          status.ring === first!.ring &&
           status.members.length === members &&
           status.members.filter(({ alive }) => alive).length >= this.nodes.size,
       );
+      return isSettled && (await this.#agree());
     }, `a settled ring of ${members}`);
+  }
+
+  /** Each has the same membership on its disk, in which each holds what it owns and nothing else. */
+  async #agree(): Promise<boolean> {
+    const names = [...this.nodes.keys()] as NodeId[];
+    const rosters = await Promise.all(names.map((name) => loadRoster(new RecordStore(this.disk(name)))));
+    const [roster] = rosters;
+    if (roster === undefined) return false;
+    const encoded = encodeRoster(roster);
+    if (!rosters.every((other) => other !== undefined && equalBytes(encodeRoster(other), encoded))) return false;
+    const { cluster, assignment, holdings } = roster;
+    const ring = new Ring({ n: cluster.n, members: ringMembers(roster), assignment });
+    return names.every((name) => {
+      const held = holdings.get(name)?.complete;
+      return held !== undefined && equalBytes(held, bitmapOf(ring.partitions, ring.ownedBy(name)));
+    });
   }
 
   async stop(): Promise<void> {

@@ -2,6 +2,7 @@
  * All three hosts killed at once, again and again, at a random moment under load over HTTP and the native protocol.
  */
 import { complaintsOf, writeUntil } from "../support/checked-load.ts";
+import { eventually } from "../support/eventually.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { httpStore } from "../support/key-store.ts";
 import { Ledger } from "../support/ledger.ts";
@@ -24,7 +25,10 @@ export const trial: Trial = {
       const writing = ledgers.map((ledger, i) =>
         writeUntil(stop.signal, stores[i]!, { ledger, writers: 24, keys: 500 }),
       );
-      await new Promise((resolve) => setTimeout(resolve, 50 + Math.random() * (short ? 1_000 : 4_000)));
+      // Not before it has begun, and then at any moment: in a quiet one, in a compaction, in the middle of a flush.
+      const before = ledgers.map((ledger) => ledger.acknowledged);
+      await eventually(() => ledgers.every((ledger, i) => ledger.acknowledged > before[i]!), "the first writes");
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * (short ? 1_000 : 4_000)));
       await hosts.killAll();
       stop.abort();
       await Promise.all(writing);

@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { NodeId } from "../../../core/identity.ts";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { fetchRoster } from "../../../core/cluster/exchange.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { rosterMessage } from "../../../core/membership/exchange.ts";
+import { emptyRoster } from "../../../core/membership/roster.ts";
 import { call, methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { value } from "../causality/samples.ts";
-import { eventsOf, placed, withCluster } from "./scene.ts";
+import { eventsOf, placed, rowOf, withCluster } from "./scene.ts";
 
 const h1 = "h1" as NodeId;
+const testParameters = { name: "test", partitions: 16, n: 3, admission: "open" } as const;
 const state = (() => {
   const written = value(1, 1, 1_000, { body: utf8("forged") });
   return encodeVersioned({ vector: [{ ...written.dot, timeMs: 1_000 }], values: [written] });
@@ -69,13 +73,36 @@ function holdExchangesUntilWrite(cluster: MemoryCluster, host: string): void {
   }
 }
 
+test("no record that a stranger sends keeps a host from raising and telling its own", () =>
+  withCluster(2, async (cluster) => {
+    const stranger = cluster.stranger("stranger");
+    await stranger.meet("memory:h1");
+    const known = (await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1)!;
+    for (const version of [{ incarnation: Number.MAX_SAFE_INTEGER }, { life: 2 ** 41 }]) {
+      const forged = { ...known, ...version, mark: "00".repeat(16) };
+      const part = rosterMessage(emptyRoster(testParameters), { members: new Map([[h1, forged]]) });
+      const asked = call(stranger, h1, methods.exchange, { cluster: "test", digest: new Uint8Array(16), part }, 2_000);
+      await assert.rejects(asked, failsWith("bad-request"));
+    }
+    assert.deepEqual((await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1), known);
+    cluster.kill("h1");
+    await cluster.start("h1");
+    await cluster.settled();
+    const { members } = await cluster.node("h2").status();
+    assert.equal(members.find(({ id }) => id === h1)?.incarnation, known.incarnation + 1);
+  }));
+
 describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
     withCluster(3, async (cluster) => {
       cluster.isolate("h3");
-      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
       cluster.network.cut("h3" as NodeId, "h4" as NodeId);
-      await eventually(async () => (await h4.status()).partitions.filling === 0, "h4 to fill");
+      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
+      const filled = async (): Promise<boolean> => {
+        const { owned, filling } = (await h4.status()).partitions;
+        return owned > 0 && filling === 0;
+      };
+      await eventually(filled, "h4 to take its share and fill it");
       const { name, walk } = await placed(cluster, (hosts) => hosts.slice(0, 3).includes("h4"));
       holdExchangesUntilWrite(cluster, "h3");
       cluster.rejoin("h3");
@@ -88,6 +115,16 @@ describe("views meet before data counts", () => {
           (await cluster.node(owner).getLocal("b", name)).siblings.length === 1;
         await eventually(holds, `the value at ${owner}`);
       }
+    }));
+
+  test("a hint for the host that gets it is no hint: it is applied", () =>
+    withCluster(3, async (cluster) => {
+      const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+      const request = { view, key: "b/k", state, hintFor: "h2" };
+      const asked = call(cluster.transport("h1"), "h2" as NodeId, methods.replicate, request, 2_000);
+      assert.deepEqual({ ...(await asked) }, { role: "complete" });
+      assert.deepEqual(texts((await cluster.node("h2").getLocal("b", "k")).siblings), ["forged"]);
+      assert.equal((await cluster.node("h2").status()).hints, 0);
     }));
 
   test("a host of another cluster name is refused, and so is one of other parameters", () =>
@@ -126,11 +163,11 @@ describe("joining", () => {
       const writing = (async () => {
         for (let i = 0; !joined.signal.aborted; i++) {
           const put = cluster.node(i % 2 === 0 ? "h1" : "h2").put("b", `key${i}`, utf8(`${i}`));
-          // One that is refused may be lost; see found.test.ts for why some are.
+          // One that is refused may be lost.
           await put.then(() => acked.push(`key${i}`), failsOnly("quorum-not-met"));
         }
       })();
-      for (const name of ["h3", "h4", "h5"]) await cluster.start(name, { seeds: ["memory:h1"] });
+      for (const name of ["h3", "h4", "h5"]) await cluster.join(name);
       await cluster.settled(5);
       joined.abort();
       await writing;
@@ -139,6 +176,20 @@ describe("joining", () => {
         assert.equal(read.siblings.length, 1, key);
       }
     }));
+
+  test("to copy from a host with a damaged record does not make that key absent", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"));
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        const h2 = await cluster.start("h2", { seeds: ["memory:h1"] });
+        const told = () => eventsOf(cluster, "corrupt-record", "h1").length === 1;
+        await eventually(told, "the scan to meet the damaged record");
+        await assert.rejects(h2.get("b", "k", { r: "one" }), failsWith("quorum-not-met"));
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   test("again with an empty disk fills every partition before it counts as complete", () =>
     withCluster(3, async (cluster) => {

@@ -1,6 +1,6 @@
 /** Clusters for one test each, and keys that lie where a test needs them. */
 import type { NodeConfig } from "../../../core/config.ts";
-import type { Key } from "../../../core/identity.ts";
+import type { Key, NodeId } from "../../../core/identity.ts";
 import { locate } from "../../../core/placement/locate.ts";
 import type { EverwriteNode } from "../../../core/node.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
@@ -74,9 +74,34 @@ export async function staleAt(cluster: MemoryCluster, behind: string): Promise<v
   const { context } = await node.put("b", "k", utf8("v1"), { w: "all" });
   cluster.disk(behind).refusesWrites = "io";
   await node.put("b", "k", utf8("v2"), { context: context!, w: 2 });
-  // The coordinator has noted who missed it: nothing more is written for this put.
+  // The coordinator has noted who missed it: nothing more is written for this put. The note is lost, so only reads mend.
   await eventually(async () => (await node.status()).hints === 1, `the hint for ${behind}`);
+  await cluster.disk(first!).clear("hints", {});
   cluster.disk(behind).refusesWrites = undefined;
+}
+
+/** Requests of one method that a host sends from now on: to whom. */
+export function sentBy(cluster: MemoryCluster, host: string, method: { readonly number: number }): readonly NodeId[] {
+  const sent: NodeId[] = [];
+  intercept(cluster, host, (to, body) => {
+    if (body[0] === method.number) sent.push(to);
+    return undefined;
+  });
+  return sent;
+}
+
+/** Calls `see` for each request that a host sends from now on; what it returns is awaited before the request goes out. */
+export function intercept(
+  cluster: MemoryCluster,
+  host: string,
+  see: (to: NodeId, body: Uint8Array) => Promise<unknown> | undefined,
+): void {
+  const transport = cluster.transport(host);
+  const request = transport.request.bind(transport);
+  transport.request = async (to, body, timeoutMs) => {
+    await see(to, body);
+    return request(to, body, timeoutMs);
+  };
 }
 
 /** The values of `b/k` at one host. */

@@ -23,6 +23,16 @@ describe("the newer of two member records", () => {
     );
   });
 
+  test("is the same one whether it was made here or came over the wire", () => {
+    const left = memberRecord({ incarnation: 3, status: "left" });
+    const removed = memberRecord({ incarnation: 3, status: "removed" });
+    const [wireLeft, wireRemoved] = [left, removed].map((record) => {
+      const one = mergeRoster(emptyRoster(cluster), { members: new Map([[record.id, record]]) });
+      return sent(one).members!.get(record.id)!;
+    });
+    assert.equal(newerMember(left, wireRemoved!).status, newerMember(removed, wireLeft!).status);
+  });
+
   test("is that of the higher life, whatever else it says", () => {
     const former = memberRecord({ life: 1, incarnation: 9, status: "removed" });
     const back = memberRecord({ life: 2, incarnation: 1, status: "up" });

@@ -37,7 +37,7 @@ export function memberRecord(rest: Partial<MemberRecord> = {}): MemberRecord {
 }
 
 /** A node writes one record per life, incarnation and status, so these decide the rest. */
-export const member: fc.Arbitrary<MemberRecord> = fc
+const member: fc.Arbitrary<MemberRecord> = fc
   .record({ id: node, life: few, incarnation: few, status })
   .map((key) => memberRecord({ ...key, addresses: [`memory:${key.id}`], capacity: 100 * key.incarnation }));
 

@@ -84,6 +84,13 @@ describe("a read while an owner is filling", () => {
     assert.equal(tally.reply(id("b"), "filling").kind, "degraded");
   });
 
+  test("that was met stays met when a later reply says filling", () => {
+    const tally = tallyOf(viewOf("a b c", { d: "complete", e: "complete" }), 2, "a b c");
+    tally.reply(id("a"), "complete");
+    assert.equal(tally.reply(id("b"), "complete").kind, "met");
+    assert.equal(tally.reply(id("c"), "filling").kind, "met");
+  });
+
   test("with R = 1 is not met by a filling owner alone", () => {
     const tally = tallyOf(viewOf("a b c"), 1, "a");
     assert.equal(tally.reply(id("a"), "filling").kind, "degraded", "gossip said complete; the reply says filling");

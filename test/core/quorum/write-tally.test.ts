@@ -47,6 +47,25 @@ describe("a write", () => {
     assert.deepEqual(tally.fail(id("b")), { kind: "failed", needed: 2, got: 1 });
   });
 
+  test("waits for both answers of a host that was asked twice: to hold it, and to stand in", () => {
+    const tally = tallyOf(viewOf("a b c", { a: "filling", b: "filling", d: "complete" }), { w: 2 }, "a d d");
+    tally.ack(id("a"), held("filling"));
+    assert.equal(tally.ack(id("d"), held()).kind, "pending", "one of two complete holders has it");
+    assert.equal(tally.ack(id("d"), hintFor("c")).kind, "met");
+    const failed = tallyOf(viewOf("a b"), { w: 2 }, "a d d");
+    failed.ack(id("a"), held());
+    assert.equal(failed.fail(id("d")).kind, "pending", "one answer may still come");
+    assert.equal(failed.fail(id("d")).kind, "failed");
+  });
+
+  test("counts what the coordinator did itself all at once, though nobody asked it", () => {
+    const partition = viewOf("a b c", { a: "filling" });
+    const tally = new WriteTally(partition, { w: 1, pw: 0 });
+    const outcome = tally.ackOwn(id("a"), [held("filling"), hintFor("b"), hintFor("c")]);
+    assert.equal(outcome.kind, "met", "the hints cover complete holders, the own copy is the durable one");
+    assert.deepEqual(tally.durable, ["a"]);
+  });
+
   test("fails as soon as W is out of reach, not at the time-out", () => {
     const tally = tallyOf(viewOf("a b c"), { w: 3 }, "a b c");
     assert.deepEqual(tally.fail(id("b")), { kind: "failed", needed: 3, got: 0 });
@@ -128,35 +147,45 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readonly Step[]): WriteOutcome {
   const states = new Map(partition.holders);
   for (const owner of partition.owners) if (!states.has(owner)) states.set(owner, "complete");
-  const waiting = new Set<NodeId>();
+  const waiting = new Map<NodeId, number>();
   const durable = new Set<NodeId>();
+  const covered = new Set<NodeId>();
   const owners = new Set<NodeId>();
   const complete = new Set<NodeId>();
   for (const each of steps) {
-    if (each.kind === "ask") waiting.add(each.node);
-    else waiting.delete(each.node);
+    const owed = waiting.get(each.node) ?? 0;
+    waiting.set(each.node, each.kind === "ask" ? owed + 1 : Math.max(owed - 1, 0));
     if (each.kind !== "ack") continue;
     if (each.ack.kind === "hint") {
       durable.add(each.node);
+      if (partition.owners.includes(each.ack.for)) covered.add(each.ack.for);
       if (states.get(each.ack.for) === "complete") complete.add(each.ack.for);
       continue;
     }
     states.set(each.node, each.ack.state);
     if (partition.owners.includes(each.node)) durable.add(each.node);
-    if (partition.owners.includes(each.node)) owners.add(each.node);
+    if (partition.owners.includes(each.node)) owners.add(each.node).forEach((owner) => covered.add(owner));
     if (each.ack.state === "complete") complete.add(each.node);
   }
   const c = hosts.filter((node) => states.get(node) === "complete").length;
   const isFilling = partition.owners.some((owner) => states.get(owner) === "filling");
   const wanted: [needed: number, got: number][] = [
-    [needs.w, durable.size],
+    [needs.w, Math.min(durable.size, covered.size)],
     [needs.pw, owners.size],
     [isFilling ? Math.min(needs.w, c) : 0, complete.size],
   ];
   if (wanted.every(([needed, got]) => got >= needed)) return { kind: "met" };
-  const lost = wanted.find(([needed, got]) => got < needed && got + waiting.size < needed);
+  const toCome = [...waiting.values()].reduce((sum, owed) => sum + owed, 0);
+  const lost = wanted.find(([needed, got]) => got + toCome < needed);
   return lost ? { kind: "failed", needed: lost[0], got: lost[1] } : { kind: "pending" };
 }
+
+test("a hint and the owner that it is for are one copy: one disk is left when the hint is delivered", () => {
+  const tally = new WriteTally(viewOf("a b c"), { w: 2, pw: 0 });
+  for (const node of ["a", "d"] as NodeId[]) tally.ask(node);
+  tally.ack("d" as NodeId, { kind: "hint", for: "a" as NodeId });
+  assert.notEqual(tally.ack("a" as NodeId, { kind: "held", state: "complete" }).kind, "met");
+});
 
 test("a write tally agrees with a count from scratch until it is decided, and never changes its mind afterwards", () => {
   const needs = fc

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { merge } from "../../../core/causality/version-set.ts";
 import { failsWith, texts } from "../../support/values.ts";
 import { at, put, type Run, World } from "./world.ts";
 
@@ -22,9 +23,34 @@ describe("a damaged record", () => {
     assert.equal(world.kinds().filter((kind) => kind === "corrupt-record").length, 1);
   });
 
-  test("refuses a mint: it would claim events that are not held", async () => {
+  test("is read as incomplete also while the disk is full and takes no note of it", async () => {
+    const { world, run } = await damaged();
+    world.disk.refusesWrites = "full";
+    assert.equal((await run.replica.read(key)).role, "filling");
+    assert.equal((await run.replica.read(key)).role, "filling");
+  });
+
+  test("refuses a mint, so that it is healed first", async () => {
     const { run } = await damaged();
     await assert.rejects(run.replica.write(key, put("b")), failsWith("corrupt"));
+  });
+
+  test("can be minted on despite the damage: under a fresh actor, and the copy stays filling until it is healed", async () => {
+    const world = new World({ cacheBytesMax: 0 });
+    const { replica } = await world.start();
+    const lost = await replica.write(key, put("a"));
+    await world.disk.rot("objects", key.row);
+    const written = await replica.write(key, put("b"), { despiteDamage: true });
+    assert.notEqual(written.dot.actor, lost.dot.actor);
+    assert.equal(written.role, "filling");
+    assert.deepEqual(
+      texts(merge(lost.held.state, written.held.state).values),
+      ["a", "b"],
+      "it covers nothing that it lost",
+    );
+    assert.equal((await (await world.start()).replica.read(key)).role, "filling");
+    const healed = await replica.apply(key, lost.held.encoded!, { heals: true });
+    assert.deepEqual([healed.role, texts(healed.held.state.values)], ["complete", ["a", "b"]]);
   });
 
   test("takes a replicated write, durably, and stays filling: older values are still missing", async () => {

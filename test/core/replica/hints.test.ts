@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { decodeVersioned, encodeVersioned } from "../../../core/causality/encoding.ts";
+import { merge } from "../../../core/causality/version-set.ts";
 import { failsWith, microtasks, texts } from "../../support/values.ts";
 import { at, host, put, type Run, World } from "./world.ts";
 
@@ -12,6 +13,11 @@ async function stateOf(...values: string[]): Promise<Uint8Array> {
   const { replica } = await new World().start();
   for (const text of values) await replica.write(key, put(text));
   return (await replica.read(key)).held.encoded!;
+}
+
+async function rotFirstHint({ disk }: World): Promise<void> {
+  const [row] = (await disk.page("hints", { limit: 1 })).rows;
+  await disk.rot("hints", row!.key);
 }
 
 const tallies = ({ replica }: Run) => replica.hints.summaries().map(({ target, count }) => [target, count]);
@@ -96,15 +102,44 @@ describe("a hint", () => {
     assert.deepEqual(tallies(run), [["h2", 1]]);
   });
 
-  test("that is damaged on the disk is passed over, by reads and by the count", async () => {
+  test("that is damaged on the disk is passed over by reads, and counted until delivery drops it", async () => {
     const world = new World();
+    const before = await world.start("none");
+    await before.replica.keepHint(key, away, await stateOf("a"));
+    await before.replica.keepHint(key, host("h3"), await stateOf("b"));
+    await rotFirstHint(world);
+    assert.deepEqual(texts((await before.replica.read(key)).held.state.values), ["b"]);
     const run = await world.start("none");
-    await run.replica.keepHint(key, away, await stateOf("a"));
-    await run.replica.keepHint(key, host("h3"), await stateOf("b"));
-    const [row] = (await world.disk.page("hints", { limit: 1 })).rows;
-    await world.disk.rot("hints", row!.key);
-    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["b"]);
+    assert.deepEqual(tallies(run), [
+      ["h2", 1],
+      ["h3", 1],
+    ]);
+    const { hints } = await run.replica.hints.page(away, { after: undefined, limit: 10 });
+    assert.equal(await run.replica.hintDelivered(key, away, hints[0]!), true);
+    assert.deepEqual(tallies(run), [["h3", 1]]);
     assert.deepEqual(tallies(await world.start("none")), [["h3", 1]]);
+  });
+
+  test("that is damaged never lets the next mint cover what it held", async () => {
+    for (const meets of ["write", "read"] as const) {
+      const world = new World();
+      const { replica } = await world.start("none");
+      const owed = { hintsFor: [away] };
+      const first = await replica.write(key, put("one", undefined, owed));
+      await rotFirstHint(world);
+      if (meets === "read") await replica.read(key);
+      const second = await replica.write(key, put("two", undefined, owed));
+      assert.deepEqual(texts(merge(first.held.state, second.held.state).values), ["one", "two"], meets);
+    }
+  });
+
+  test("that grew while it was delivered stays for the next round", async () => {
+    const run = await new World().start("none");
+    await run.replica.keepHint(key, away, await stateOf("a"));
+    const { hints } = await run.replica.hints.page(away, { after: undefined, limit: 10 });
+    await run.replica.keepHint(key, away, await stateOf("b"));
+    assert.equal(await run.replica.hintDelivered(key, away, hints[0]!), false);
+    assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["a", "b"]);
   });
 
   test("of bytes that are no state is refused", async () => {
@@ -147,6 +182,15 @@ describe("what an owner owes", () => {
     assert.deepEqual(hint?.state, encodeVersioned(written.held.state));
     const second = await run.replica.write(key, put("b", undefined, { hintsFor: [host("h3")] }));
     assert.deepEqual(texts(second.held.state.values), ["a", "b"], "it mints on the hints that it keeps");
+  });
+
+  test("for whom a state is kept already forgets nothing of that state", async () => {
+    const { replica, holdings } = await new World().start("none");
+    await replica.write(key, put("acked", undefined, { hintsFor: [away] }));
+    holdings.set(key.partition, "filling");
+    await replica.oweTo(key, away);
+    const hint = await replica.hints.get(away, key);
+    assert.deepEqual(texts(decodeVersioned(hint!.state!).values), ["acked"]);
   });
 
   test("is noted again for a write that is repeated: the owner may still miss it", async () => {

@@ -16,7 +16,7 @@ import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { utf8 } from "../../support/values.ts";
 
-export const partitions = 4;
+const partitions = 4;
 
 export const at = (name: string): LocatedKey => locate(`b/${name}` as Key, partitions);
 export const host = (name: string): NodeId => name as NodeId;

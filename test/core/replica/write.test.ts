@@ -86,21 +86,44 @@ describe("a write", () => {
     await run.replica.write(key, put("d"));
   });
 
-  test("without context is refused above the most bytes of siblings too, and tombstones count for neither", async () => {
-    const run = await new World({ siblingBytesMax: 10, siblingsMax: 2 }).start();
+  test("is refused above the most bytes of siblings too", async () => {
+    const run = await new World({ siblingBytesMax: 10 }).start();
     await run.replica.write(key, put("12345678"));
     await assert.rejects(run.replica.write(key, put("901")), failsWith("too-many-siblings"));
-    await run.replica.write(key, remove());
     await run.replica.write(key, put("90"));
     assert.deepEqual(await live(run), ["12345678", "90"]);
   });
 
-  test("of a stale context is no refusal: what it did not see stays beside it", async () => {
-    const run = await new World({ siblingsMax: 1 }).start();
+  test("counts tombstones among the values: they are kept and sent as well", async () => {
+    const run = await new World({ siblingsMax: 2 }).start();
+    await run.replica.write(key, put("a"));
+    await run.replica.write(key, remove());
+    await assert.rejects(run.replica.write(key, put("b")), failsWith("too-many-siblings"));
+    await assert.rejects(run.replica.write(key, remove()), failsWith("too-many-siblings"));
+  });
+
+  test("of a stale context leaves what it did not see beside it, and counts like one without a context", async () => {
+    const run = await new World({ siblingsMax: 2 }).start();
     const { held } = await run.replica.write(key, put("a"));
-    await run.replica.write(key, put("b", held.state));
-    await run.replica.write(key, put("c", held.state));
+    for (const text of ["b", "c"]) await run.replica.write(key, put(text, held.state));
+    await assert.rejects(run.replica.write(key, put("d", held.state)), failsWith("too-many-siblings"));
     assert.deepEqual(await live(run), ["b", "c"]);
+  });
+
+  test("that leaves no more values and bytes than it found passes above the limits: so they can be mended", async () => {
+    const world = new World({ siblingsMax: 1, siblingBytesMax: 2 });
+    const run = await world.start();
+    const generous = await new World().start();
+    const values = ["one", "two", "three"];
+    const written = [];
+    for (const text of values) written.push(await generous.replica.write(key, put(text)));
+    await run.replica.apply(key, (await generous.replica.read(key)).held.encoded!);
+    await assert.rejects(run.replica.write(key, put("more")), failsWith("too-many-siblings"));
+    const [first] = written;
+    await run.replica.write(key, put("1", first!.held.state));
+    assert.deepEqual(await live(run), ["1", "three", "two"]);
+    await run.replica.write(key, remove((await run.replica.read(key)).held.state));
+    assert.deepEqual(await live(run), []);
   });
 
   test("mints on what is kept for others as well as on the own row", async () => {
@@ -150,6 +173,14 @@ describe("a write id", () => {
       await replica.write(key, put("a", undefined, { writeId: writeId.replace("aa", "ab") })),
     ].map(({ dot }) => dot.actor);
     assert.equal(new Set(dots).size, 3);
+  });
+
+  test("that filled the clock is still the same event when it is repeated", async () => {
+    const run = await new World({ clockEntriesMax: 1 }).start();
+    const first = await run.replica.write(key, put("a", undefined, { writeId }));
+    const again = await run.replica.write(key, put("a", undefined, { writeId }));
+    assert.deepEqual([again.dot, again.writeIdIgnored], [first.dot, false]);
+    assert.deepEqual(await live(run), ["a"]);
   });
 
   test("is repeated without harm at the sibling limit", async () => {

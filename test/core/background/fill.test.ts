@@ -1,0 +1,97 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { keepFilled } from "../../../core/background/fill.ts";
+import { scanPartition } from "../../../core/coordinate/scan.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
+import { at, put, World } from "../replica/world.ts";
+
+type Said = "complete" | "filling" | "none";
+
+/** Peers of h1 that answer scans with what they say of themselves; how often they were asked. */
+function scans(one: OneNode, said: Said): { count: number } {
+  const asked = { count: 0 };
+  for (const server of one.servers.values()) {
+    server.on(methods.scan, async () => {
+      asked.count += 1;
+      return { state: said, rows: [] };
+    });
+  }
+  return asked;
+}
+
+/** h1 owns what it does not hold yet, and tries to fill it for a while. */
+async function fill(one: OneNode): Promise<{ readonly complete: number; readonly owned: number }> {
+  one.cluster.claimOwned("filling");
+  keepFilled(one);
+  await one.clock.advance(5_000);
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+  const owned = one.cluster.ring.ownedBy(node("h1"));
+  return {
+    complete: owned.filter((partition) => one.holdings.get(partition) === "complete").length,
+    owned: owned.length,
+  };
+}
+
+describe("a partition that is filling", () => {
+  test("is complete when it was copied from every complete holder", async () => {
+    const others = { h2: "complete", h3: "complete" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+    const asked = scans(one, "complete");
+    assert.deepEqual(await fill(one), { complete: 16, owned: 16 });
+    assert.equal(asked.count, 32);
+  });
+
+  test("is not complete after a copy from a holder that says it holds nothing of it", async () => {
+    const others = { h2: "complete", h3: "complete" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+    scans(one, "none");
+    assert.equal((await fill(one)).complete, 0);
+  });
+
+  test("copies nothing as long as somebody is away without whom it cannot be complete", async () => {
+    const others = { h2: "complete", h3: "complete" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2"]);
+    const asked = scans(one, "complete");
+    assert.equal((await fill(one)).complete, 0);
+    assert.equal(asked.count, 0);
+  });
+
+  test("is complete without one complete holder that is away when N - 1 others are complete", async () => {
+    const others = { h2: "complete", h3: "complete", h4: "complete" } as const;
+    const roster = rosterOf(["h1", "h2", "h3", "h4"], { holdings: others });
+    const one = oneNode("h1", roster, ["h2", "h3"]);
+    scans(one, "complete");
+    const { complete, owned } = await fill(one);
+    assert.deepEqual([complete, owned], [12, 12]);
+  });
+
+  test("is with N=1 not complete while the only complete holder is away: it would begin from nothing", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"], { n: 1, holdings: { h2: "complete" } }));
+    one.cluster.exchangedWith(node("h2"));
+    assert.equal((await fill(one)).complete, 0);
+  });
+
+  test("is told as lost when nobody, up or away, claims to be complete, and completed from what there is", async () => {
+    const others = { h2: "filling", h3: "filling" } as const;
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+    scans(one, "filling");
+    assert.equal((await fill(one)).complete, 16);
+    assert.deepEqual(
+      one.events.filter(({ kind }) => kind === "partition-lost"),
+      [{ kind: "partition-lost", partitions: 16 }],
+    );
+  });
+});
+
+test("a scan that met a damaged record does not pass for one of a complete copy", async () => {
+  const world = new World();
+  const key = at("k");
+  const { replica } = await world.start();
+  await replica.write(key, put("v"));
+  await world.disk.rot("objects", key.row);
+  const request = { view: { ring: "", life: 1 }, partition: key.partition, bytesMax: 1_000_000 };
+  assert.deepEqual(await scanPartition(replica, request, 4), { state: "filling", rows: [] });
+});

@@ -1,0 +1,58 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { compareBytes } from "../../../core/bytes/compare.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { texts, utf8 } from "../../support/values.ts";
+import { eventsOf, intercept, rowOf, seen, withCluster } from "../coordinate/scene.ts";
+
+/** More than travel in one page, in the order of delivery. */
+const keys = Array.from({ length: 100 }, (_, i) => `k${i}`).toSorted((a, b) => compareBytes(rowOf(a), rowOf(b)));
+const [first] = keys;
+
+/** h1 keeps hints for h3, which is down; returns how many it has. */
+async function oweToH3(cluster: MemoryCluster): Promise<() => Promise<number>> {
+  cluster.kill("h3");
+  await seen(cluster.node("h1"), "h3", false);
+  await Promise.all(keys.map((key) => cluster.node("h1").put("b", key, utf8(key))));
+  const owed = async (): Promise<number> => (await cluster.node("h1").status()).hints;
+  assert.equal(await owed(), keys.length);
+  return owed;
+}
+
+describe("hints for a host that is back", () => {
+  test("are delivered but for one that cannot be, which holds up no other and is tried again", () =>
+    withCluster(3, async (cluster) => {
+      const owed = await oweToH3(cluster);
+      let [isBlocked, tries] = [true, 0];
+      intercept(cluster, "h1", async (to, body) => {
+        if (!isBlocked || to !== "h3" || body[0] !== methods.replicate.number) return;
+        if (methods.replicate.request.decode(body.subarray(1)).key !== `b/${first}`) return;
+        tries += 1;
+        throw new Error("nobody can deliver this one");
+      });
+      const h3 = await cluster.start("h3");
+      await eventually(async () => (await owed()) === 1 && tries >= 2, "all but one to be delivered");
+      for (const key of keys) {
+        assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), key === first ? [] : [key]);
+      }
+      isBlocked = false;
+      await eventually(async () => (await owed()) === 0, "the last one");
+      assert.deepEqual(texts((await h3.getLocal("b", first!)).siblings), [first]);
+    }));
+
+  test("are dropped where they are damaged, told, and hold up no other", () =>
+    withCluster(3, async (cluster) => {
+      await oweToH3(cluster);
+      cluster.kill("h1");
+      const { rows } = await cluster.disk("h1").page("hints", { limit: 1 });
+      await cluster.disk("h1").rot("hints", rows[0]!.key);
+      const h1 = await cluster.start("h1");
+      assert.equal((await h1.status()).hints, keys.length);
+      const h3 = await cluster.start("h3");
+      await eventually(async () => (await h1.status()).hints === 0, "no hint to be left");
+      assert.ok(eventsOf(cluster, "corrupt-record", "h1").some(({ where }) => where.includes("hint")));
+      for (const key of keys.slice(1)) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
+    }));
+});

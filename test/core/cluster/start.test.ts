@@ -1,0 +1,69 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { eventually } from "../../support/eventually.ts";
+import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { failsWith, texts, utf8 } from "../../support/values.ts";
+import { eventsOf, withCluster } from "../coordinate/scene.ts";
+
+describe("a host that starts without data", () => {
+  test("waits while its seed waits for its own seed, and joins when that one is there", () =>
+    withNone(async (cluster) => {
+      const starting = [cluster.start("h2", { seeds: ["memory:h1"] }), cluster.start("h3", { seeds: ["memory:h2"] })];
+      const isTold = (): boolean => eventsOf(cluster, "waiting", "h3").some((event) => event.for.includes("memory:h2"));
+      await eventually(isTold, "h3 to say what it waits for");
+      const { ready, notices } = await cluster.node("h3").status();
+      assert.deepEqual([ready, notices.length], [false, 1]);
+      assert.equal(eventsOf(cluster, "cluster-created").length, 0);
+      await cluster.start("h1");
+      await Promise.all(starting);
+      await cluster.settled(3);
+    }));
+
+  test("that is among its own seeds tries the others: one list may serve all", () =>
+    withNone(async (cluster) => {
+      const seeds = ["memory:h2", "memory:h1"];
+      await cluster.start("h1");
+      await cluster.start("h2", { seeds });
+      await cluster.settled(2);
+    }));
+
+  test("that was a member once founds no cluster: it waits, and joins when a member dials in", () =>
+    withCluster(3, async (cluster) => {
+      await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+      for (const name of ["h1", "h2", "h3"]) cluster.kill(name);
+      cluster.wipe("h1");
+      const starting = cluster.start("h1", { seeds: [], mayFound: false });
+      await eventually(() => eventsOf(cluster, "waiting", "h1").length > 0, "h1 to say what it waits for");
+      await assert.rejects(cluster.node("h1").get("b", "k"), failsWith("not-ready"));
+      for (const name of ["h2", "h3"]) await cluster.start(name);
+      const h1 = await starting;
+      await cluster.settled(3);
+      assert.equal(eventsOf(cluster, "cluster-created", "h1").length, 1, "that of its first start");
+      assert.deepEqual(texts((await h1.getLocal("b", "k")).siblings), ["v"]);
+    }));
+
+  test("is ready when it has tokens: while partitions are filling it waits for its share, and says so", () =>
+    withCluster(3, async (cluster) => {
+      cluster.kill("h3");
+      cluster.wipe("h3");
+      const releases = ["h1", "h2"].map((name) => cluster.disk(name).hold("reads"));
+      await cluster.start("h3", { seeds: ["memory:h1"] });
+      const h4 = await cluster.start("h4", { seeds: ["memory:h1"] });
+      await eventually(async () => (await h4.status()).members.every(({ alive }) => alive), "h4 to see all");
+      const { ready, notices } = await h4.status();
+      assert.equal(ready, false);
+      assert.ok(notices.some((notice) => notice.includes("share of the ring")));
+      for (const release of releases) release();
+      await cluster.settled(4);
+      assert.ok(h4.ring().tokens.some((id) => id === "h4"));
+    }));
+});
+
+async function withNone(body: (cluster: MemoryCluster) => Promise<void>): Promise<void> {
+  const cluster = new MemoryCluster();
+  try {
+    await body(cluster);
+  } finally {
+    await cluster.stop();
+  }
+}

@@ -1,0 +1,81 @@
+/** One node of a cluster whose other hosts are made up, with a clock of the test's own. */
+import { Admission } from "../../../core/background/admission.ts";
+import { bitmapOf } from "../../../core/bytes/bitmap.ts";
+import { HybridClock } from "../../../core/causality/hybrid-clock.ts";
+import { Cluster } from "../../../core/cluster/cluster.ts";
+import { Exchange } from "../../../core/cluster/exchange.ts";
+import { Health } from "../../../core/cluster/health.ts";
+import { nodeDefaults as config } from "../../../core/config.ts";
+import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
+import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
+import { allPartitions } from "../../../core/placement/partition.ts";
+import { Holdings } from "../../../core/replica/holdings.ts";
+import { Replica } from "../../../core/replica/replica.ts";
+import { RpcServer } from "../../../core/rpc/rpc.ts";
+import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
+import { Tasks } from "../../../core/tasks.ts";
+import type { StoreEvent } from "../../../core/telemetry.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { realRandom } from "../../support/memory-cluster.ts";
+import { memberRecord } from "../membership/samples.ts";
+import { MemoryNetwork } from "../memory-transport.ts";
+
+export const node = (name: string): NodeId => name as NodeId;
+
+export interface RosterSpec {
+  readonly partitions?: number;
+  readonly n?: number;
+  /** What these hosts say of all partitions. */
+  readonly holdings?: Readonly<Record<string, "complete" | "filling">>;
+}
+
+/** Hosts that have the tokens in turns, each under epoch 2. */
+export function rosterOf(hosts: readonly string[], { partitions = 16, n = 3, holdings = {} }: RosterSpec = {}): Roster {
+  const [all, none] = [bitmapOf(partitions, allPartitions(partitions)), bitmapOf(partitions, [])];
+  return mergeRoster(emptyRoster({ name: "test", partitions, n, admission: "open" }), {
+    members: new Map(hosts.map((name) => [node(name), memberRecord({ id: node(name) })])),
+    assignment: allPartitions(partitions).map((token) => ({ host: node(hosts[token % hosts.length]!), epoch: 2 })),
+    holdings: new Map(
+      Object.entries(holdings).map(([name, state]) => {
+        const bits = { complete: none, filling: none, former: none, [state]: all };
+        return [node(name), { id: node(name), life: 1, incarnation: 1, sequence: 1, ...bits }];
+      }),
+    ),
+  });
+}
+
+export type OneNode = ReturnType<typeof oneNode>;
+
+/** `peers` are connected and have exchanged membership; what they answer is up to the test. */
+export function oneNode(name: string, roster: Roster, peers: readonly string[] = []) {
+  const clock = new ManualClock(1_000_000);
+  const network = new MemoryNetwork({ clock, random: realRandom });
+  const events: StoreEvent[] = [];
+  const telemetry = { event: (event: StoreEvent) => void events.push(event) };
+  const transport = network.node(name);
+  const servers = new Map(
+    peers.map((peer) => {
+      const server = new RpcServer(telemetry);
+      const theirs = network.node(peer);
+      server.listen(theirs);
+      void theirs.meet(transport.address);
+      return [peer, server];
+    }),
+  );
+  const random = realRandom;
+  const records = new RecordStore(new MemoryStorage());
+  const holdings = new Holdings(roster.cluster.partitions, random);
+  const health = new Health({ transport, clock, telemetry }, config);
+  const cluster = new Cluster({ self: node(name), records, holdings, health, clock, random, telemetry }, roster);
+  for (const peer of peers) cluster.exchangedWith(node(peer));
+  const owns = (partition: PartitionIndex): boolean => cluster.ring.owners(partition).includes(node(name));
+  const isConfirmed = (): boolean => true;
+  const hybridClock = new HybridClock(config);
+  const replica = new Replica({ records, holdings, clock, hybridClock, random, telemetry, owns, isConfirmed }, config);
+  const admission = new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 1_000 });
+  const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
+  const tasks = new Tasks({ clock, telemetry });
+  const deps = { admission, cluster, exchange, holdings, replica, transport, clock, tasks, telemetry, config };
+  return { ...deps, servers, events };
+}

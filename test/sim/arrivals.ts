@@ -1,0 +1,75 @@
+/**
+ * Hosts that begin without data that others have, and when they may say again that they are complete (PROTOCOL 9,
+ * *Filling*). Invariant: only hosts that had their data all the time count as those that others must have copied from.
+ */
+import { covers, type Dot } from "../../core/causality/version-set.ts";
+import type { NodeId } from "../../core/identity.ts";
+import type { Event } from "./history.ts";
+import type { SimHost } from "./host.ts";
+import type { Oracle } from "./oracle.ts";
+import { objectOn } from "./rows.ts";
+
+export class Arrivals {
+  readonly #oracle: Oracle;
+  readonly #hosts: () => Iterable<SimHost>;
+  readonly #arrived = new Set<NodeId>();
+  /** By host and key. */
+  readonly #arrivals = new Map<
+    string,
+    { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }
+  >();
+
+  constructor(oracle: Oracle, hosts: () => Iterable<SimHost>) {
+    this.#oracle = oracle;
+    this.#hosts = hosts;
+  }
+
+  /** Call when a host begins without data that others have: it joins, its disk was lost, a record was damaged. */
+  arrives(host: SimHost, nowMs: number, keys: Iterable<string> = this.#oracle.keys): void {
+    for (const key of keys) {
+      const located = this.#oracle.locate(key);
+      const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, located) }));
+      const known = new Map<Event, readonly NodeId[]>();
+      for (const event of this.#oracle.history(key).events.values()) {
+        known.set(
+          event,
+          holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])),
+        );
+      }
+      this.#arrivals.set(`${host.id} ${key}`, { atMs: nowMs, known });
+    }
+    this.#arrived.add(host.id);
+  }
+
+  /** It has data again that it need not know to be old. */
+  forgetArrival(host: SimHost): void {
+    for (const key of this.#oracle.keys) this.#arrivals.delete(`${host.id} ${key}`);
+  }
+
+  /**
+   * A host says that it holds a key completely, and what it knows of it. If it came with nothing, it must have copied what
+   * two owners had all the time: of the complete holders it may leave out one at most.
+   */
+  claims(host: SimHost, key: string, vector: readonly Dot[]): void {
+    const arrival = this.#arrivals.get(`${host.id} ${key}`);
+    const ring = this.#oracle.ring();
+    if (arrival === undefined || ring === undefined || this.#oracle.truncated) return;
+    if ((this.#oracle.lossMs(host.id) ?? -1) > arrival.atMs) return;
+    const owners = ring.owners(this.#oracle.locate(key).partition);
+    if (!owners.includes(host.id)) return;
+    const whole = this.#wholeHosts(host).map(({ id }) => id);
+    for (const [{ name, dot }, holders] of arrival.known) {
+      if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
+      this.#oracle.checks += 1;
+      if (covers(vector, dot)) continue;
+      const text = `${host.name} says so of ${key}, but lacks ${this.#oracle.tell(key, name)}, which ${holders.join()} had when it came`;
+      return this.#oracle.broken("a complete holder has what the others have", text);
+    }
+  }
+
+  /** Hosts that never came with nothing, and never lost anything. */
+  #wholeHosts(besides: SimHost): SimHost[] {
+    const isWhole = ({ id }: SimHost): boolean => this.#oracle.lossMs(id) === undefined && !this.#arrived.has(id);
+    return [...this.#hosts()].filter((host) => host !== besides && isWhole(host));
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * A disk that outlives its processes, and its faults. What is written survives the end of the process; only what is synced
+ * survives a power cut, with as much of the unsynced rest, in order, as chance leaves.
+ * Invariant: a batch is on the disk whole or not at all, and after those that were called before it.
+ */
+import {
+  type Durability,
+  type KeyRange,
+  type Namespace,
+  type Page,
+  type PageRequest,
+  type Storage,
+  StorageError,
+  type StorageOperation,
+} from "../../core/ports.ts";
+import type { Chance } from "./chance.ts";
+import { DiskImage } from "./disk-image.ts";
+import type { Process } from "./process.ts";
+
+/** What a disk does to its user now; changed by faults. */
+export interface DiskMood {
+  full: boolean;
+  /** Share of batches that reject although they may have reached the disk. */
+  writeErrors: number;
+  /** Share of reads that reject. */
+  readErrors: number;
+  /** Everything takes this many times as long. */
+  slowness: number;
+}
+
+/** Typical times of a solid-state disk, ms. */
+const readMs = [0.02, 0.3] as const;
+const writeMs = [0.02, 0.2] as const;
+const syncMs = [0.2, 2] as const;
+
+export interface DiskListener {
+  /** These rows are in the engine now; `synced` may follow. */
+  written(operations: readonly StorageOperation[]): void;
+}
+
+export class SimDisk {
+  readonly mood: DiskMood = { full: false, writeErrors: 0, readErrors: 0, slowness: 1 };
+  readonly #chance: Chance;
+  readonly #listener: DiskListener;
+  /** As a process sees it. */
+  view = new DiskImage();
+  /** As a power cut leaves it at worst. */
+  synced = new DiskImage();
+  #unsynced: (readonly StorageOperation[])[] = [];
+  /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
+  #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
+  /** A record was damaged since the last wipe. */
+  damaged = false;
+  /** Called before the next batch is written, after it is written, or after it is synced: for crashes at these points. */
+  onNextBatch: ((point: "before" | "written" | "synced") => void) | undefined;
+
+  constructor(chance: Chance, listener: DiskListener) {
+    this.#chance = chance;
+    this.#listener = listener;
+  }
+
+  /** The port of one process. */
+  open(process: Process): Storage {
+    this.#replay();
+    const later = <T>([min, max]: readonly [number, number], label: string, work: () => T): Promise<T> =>
+      new Promise((resolve, reject) => {
+        const ms = this.#chance.between(min, max) * this.mood.slowness;
+        process.after(ms, label, () => {
+          try {
+            resolve(work());
+          } catch (error: unknown) {
+            reject(error);
+          }
+        });
+      });
+    const read = <T>(work: () => T): Promise<T> =>
+      later(readMs, "disk read", () => {
+        if (this.#chance.is(this.mood.readErrors)) throw new StorageError("io", "simulated read error");
+        return work();
+      });
+    let last: Promise<unknown> = Promise.resolve();
+    const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
+      const done = last.then(work, work);
+      last = done;
+      return done;
+    };
+    return {
+      get: (ns, key) => read(() => this.view.get(ns, key)?.slice()),
+      getMany: (ns, keys) => read(() => keys.map((key) => this.view.get(ns, key)?.slice())),
+      page: (ns: Namespace, request: PageRequest): Promise<Page> => read(() => this.view.page(ns, request)),
+      batch: (operations, durability) => {
+        const copied = operations.map(copyOf);
+        return inOrder(() => this.#batch(copied, durability, later));
+      },
+      clear: (ns: Namespace, range: KeyRange) =>
+        inOrder(() =>
+          later(writeMs, "disk clear", () => {
+            this.view.clear(ns, range);
+            this.synced.clear(ns, range);
+          }),
+        ),
+      usage: () => read(() => ({ bytes: this.view.bytes })),
+      close: () => inOrder(async () => {}),
+    };
+  }
+
+  async #batch(
+    operations: readonly StorageOperation[],
+    durability: Durability,
+    later: <T>(times: readonly [number, number], label: string, work: () => T) => Promise<T>,
+  ): Promise<void> {
+    this.#reached("before");
+    await later(writeMs, "disk write", () => {
+      if (this.mood.full) throw new StorageError("full", "simulated: no space left");
+      if (!this.#chance.is(this.mood.writeErrors)) return this.#write(operations);
+      if (this.#chance.is(0.5)) {
+        const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
+        this.#limbo.push(...kept);
+      }
+      throw new StorageError("io", "simulated write error");
+    });
+    this.#reached("written");
+    if (durability === "buffered") return;
+    await later(syncMs, "disk sync", () => this.#sync());
+    this.#reached("synced");
+  }
+
+  #write(operations: readonly StorageOperation[]): void {
+    this.view.apply(operations);
+    this.#unsynced.push(operations);
+    this.#listener.written(operations);
+  }
+
+  #sync(): void {
+    for (const operations of this.#unsynced) this.synced.apply(operations);
+    this.#unsynced = [];
+  }
+
+  #replay(): void {
+    for (const { operation, over } of this.#limbo.splice(0)) {
+      if (this.view.get(operation.ns, operation.key) === over) this.#write([operation]);
+    }
+    this.#sync();
+  }
+
+  #reached(point: "before" | "written" | "synced"): void {
+    this.onNextBatch?.(point);
+  }
+
+  // -- Faults -------------------------------------------------------------------------------------------------------
+
+  /** Call with no process running: what was not synced may be gone, the newest first. */
+  powerCut(): void {
+    const kept = this.#chance.whole(0, this.#unsynced.length);
+    for (const operations of this.#unsynced.slice(0, kept)) this.synced.apply(operations);
+    this.#unsynced = [];
+    this.#limbo = [];
+    this.view = this.synced.copy();
+  }
+
+  wipe(): void {
+    this.restore(new DiskImage());
+  }
+
+  restore(image: DiskImage): void {
+    this.#unsynced = [];
+    this.#limbo = [];
+    this.damaged = false;
+    this.view = image.copy();
+    this.synced = image.copy();
+  }
+
+  /** Flips one bit of a record. Returns its key, which stays readable; undefined when there is no record. */
+  damage(ns: Namespace): Uint8Array | undefined {
+    const rows = [...this.view.rows(ns)];
+    if (rows.length === 0) return undefined;
+    this.damaged = true;
+    const { key, value } = this.#chance.pick(rows);
+    const damaged = value.slice();
+    damaged[this.#chance.whole(0, damaged.length - 1)]! ^= 1 << this.#chance.whole(0, 7);
+    this.#unsynced.push([{ kind: "put", ns, key, value: damaged }]);
+    this.view.apply(this.#unsynced.at(-1)!);
+    this.#sync();
+    return key;
+  }
+}
+
+function copyOf(operation: StorageOperation): StorageOperation {
+  const key = operation.key.slice();
+  return operation.kind === "put" ? { ...operation, key, value: operation.value.slice() } : { ...operation, key };
+}

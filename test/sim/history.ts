@@ -1,0 +1,67 @@
+/**
+ * What a key's states must be, computed without vectors being joined or values merged: an event is live in a state that
+ * knows it unless the state knows an event whose writer had seen it. So a state's vector and the list of all events ever
+ * made determine its live values exactly; whatever else a node stores or answers is wrong.
+ */
+import { compareDots, covers, type Dot, type LiveValue } from "../../core/causality/version-set.ts";
+import type { Write } from "./write.ts";
+
+/** One minted write. */
+export interface Event {
+  readonly name: string;
+  readonly dot: Dot;
+  readonly write: Write;
+  /** Minted twice under one write id, it has two records: of those that were seen, the one that wins. */
+  value: LiveValue;
+  /** Its records expire at different times. */
+  expiryVaries: boolean;
+  /** Events whose writers had seen this one. */
+  readonly supersededBy: Event[];
+}
+
+export class KeyHistory {
+  readonly events = new Map<string, Event>();
+  /** Of the longest vector seen. */
+  entriesMax = 0;
+  hasLww = false;
+
+  add(write: Write, value: LiveValue): Event {
+    const event: Event = {
+      name: nameOf(value.dot),
+      dot: value.dot,
+      write,
+      value,
+      expiryVaries: false,
+      supersededBy: [],
+    };
+    for (const other of this.events.values()) {
+      if (covers(write.context, other.dot)) other.supersededBy.push(event);
+      if (covers(other.write.context, event.dot)) event.supersededBy.push(other);
+    }
+    this.events.set(event.name, event);
+    return event;
+  }
+
+  /** Names of the events that a state with this vector must hold as live values. */
+  liveOf(vector: readonly Dot[]): ReadonlySet<string> {
+    const live = new Set<string>();
+    let lww: Event | undefined;
+    for (const event of this.events.values()) {
+      if (!covers(vector, event.dot)) continue;
+      if (event.value.kind === "lww") {
+        if (lww === undefined || isLater(event, lww)) lww = event;
+      } else if (!event.supersededBy.some((other) => covers(vector, other.dot))) live.add(event.name);
+    }
+    if (lww !== undefined) live.add(lww.name);
+    return live;
+  }
+}
+
+/** lww values fold by stamp, whatever was seen. */
+function isLater(a: Event, b: Event): boolean {
+  return (a.value.stamp - b.value.stamp || compareDots(a.dot, b.dot)) > 0;
+}
+
+export function nameOf({ actor, counter }: Dot): string {
+  return `${actor}:${counter}`;
+}

@@ -1,0 +1,143 @@
+/**
+ * One host of a simulated cluster: a machine with a disk and a clock, and the processes that run on it one after another.
+ */
+import type { NodeConfig } from "../../core/config.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import type { StoreEvent } from "../../core/telemetry.ts";
+import type { Chance } from "./chance.ts";
+import { type DiskListener, SimDisk } from "./disk.ts";
+import type { SimNetwork } from "./network.ts";
+import { type MachineClock, Process, wallTime } from "./process.ts";
+import type { Schedule } from "./schedule.ts";
+import { SimTransport } from "./transport.ts";
+
+/** What all hosts share. */
+export interface HostDeps {
+  readonly schedule: Schedule;
+  readonly network: SimNetwork;
+  readonly cluster: NodeOptions["cluster"];
+  readonly config: Partial<NodeConfig>;
+  readonly onEvent: (host: SimHost, event: StoreEvent) => void;
+}
+
+/** One run of the program. */
+interface Life {
+  readonly process: Process;
+  readonly transport: SimTransport;
+  readonly node: EverwriteNode;
+  ready: boolean;
+}
+
+/** A supervisor starts a program that ended again after this. */
+const restartMs = 500;
+
+export class SimHost {
+  readonly name: string;
+  readonly id: NodeId;
+  readonly disk: SimDisk;
+  readonly machine: MachineClock = { skewMs: 0 };
+  readonly #deps: HostDeps;
+  readonly #chance: Chance;
+  #life: Life | undefined;
+  starts = 0;
+  /** Requests of clients that this process has not answered. */
+  readonly #waiting = new Set<() => void>();
+
+  constructor(name: string, deps: HostDeps, chance: Chance, listener: DiskListener) {
+    this.name = name;
+    this.id = name as NodeId;
+    this.#deps = deps;
+    this.#chance = chance;
+    this.disk = new SimDisk(chance.fork("disk"), listener);
+  }
+
+  get running(): boolean {
+    return this.#life !== undefined;
+  }
+
+  /** Requests may be sent to it; a stopped process does not answer them before it goes on. */
+  get ready(): boolean {
+    return this.#life?.ready === true;
+  }
+
+  get node(): EverwriteNode | undefined {
+    return this.#life?.node;
+  }
+
+  get process(): Process | undefined {
+    return this.#life?.process;
+  }
+
+  get transport(): SimTransport | undefined {
+    return this.#life?.transport;
+  }
+
+  wallTime(): number {
+    return wallTime(this.#deps.schedule, this.machine);
+  }
+
+  /** No-op while a process runs. */
+  start(seeds: readonly string[]): void {
+    if (this.#life !== undefined) return;
+    const { schedule, network, cluster, config, onEvent } = this.#deps;
+    this.starts += 1;
+    const chance = this.#chance.fork(`life ${this.starts}`);
+    const process = new Process(this.name, schedule, this.machine, chance.between(0, 1e6));
+    const transport = new SimTransport(this.id, network, process);
+    const telemetry = { event: (event: StoreEvent) => onEvent(this, event) };
+    const ports = { clock: process.clock, random: chance, storage: this.disk.open(process), transport, telemetry };
+    const node = new EverwriteNode(ports, { cluster, seeds, config });
+    const life: Life = { process, transport, node, ready: false };
+    this.#life = life;
+    schedule.log(`${this.name} starts`);
+    const own = { kind: "host", capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.name}`], http: "" };
+    node.start({ ...own, kind: "host" }).then(
+      () => {
+        life.ready = true;
+        schedule.log(`${this.name} is ready`);
+      },
+      (error: unknown) => {
+        schedule.log(`${this.name} cannot start: ${String(error)}`);
+        if (this.#life !== life) return;
+        this.kill("stops");
+        schedule.after(restartMs, `${this.name} restarts`, () => this.start(seeds));
+      },
+    );
+  }
+
+  /** The process is gone between two steps; what it wrote stays. */
+  kill(verb = "is killed", silently = false): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.#deps.schedule.log(`${this.name} ${verb}`);
+    this.#life = undefined;
+    this.disk.onNextBatch = undefined;
+    life.process.kill();
+    life.transport.died(silently);
+    for (const abandon of this.#waiting) abandon();
+    this.#waiting.clear();
+  }
+
+  /** The machine loses power: so do its peers the sign that it is gone, and the disk what it had not synced. */
+  powerCut(): void {
+    this.kill("loses power", true);
+    this.disk.powerCut();
+  }
+
+  /** A client's call of this process. `died` when the process ends before it answers. */
+  async call<T>(work: (node: EverwriteNode) => Promise<T>): Promise<T | "died"> {
+    const node = this.#life?.node;
+    if (node === undefined) return "died";
+    let abandon = (): void => {};
+    const gone = new Promise<"died">((resolve) => {
+      abandon = () => resolve("died");
+    });
+    this.#waiting.add(abandon);
+    try {
+      return await Promise.race([work(node), gone]);
+    } finally {
+      this.#waiting.delete(abandon);
+    }
+  }
+}

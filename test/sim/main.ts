@@ -1,0 +1,128 @@
+/**
+ * `npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--log]`: swarms of simulated clusters.
+ * `--seed S --log` replays one seed with its whole event log.
+ * `--seed S --shrink` drops faults and operations while the same rule stays broken, and shows what is left.
+ * `--story NAME [--log]` tells the stories whose names have NAME in them.
+ * `--planted [NAME]`: whether the swarm finds each planted bug within the runs.
+ */
+import { parseArgs } from "node:util";
+import { mutations } from "./planted/mutations.ts";
+import { findPlanted } from "./planted/plant.ts";
+import { describeScenario, drawScenario, faultKinds, type Scenario } from "./scenario.ts";
+import { shrink } from "./shrink.ts";
+import { type Report, simulate } from "./simulate.ts";
+import { stories } from "./stories/all.ts";
+import { tell } from "./stories/stage.ts";
+import { swarm, Totals } from "./swarm.ts";
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runs: { type: "string", default: "1000" },
+    seed: { type: "string", default: "1" },
+    minutes: { type: "string", default: "30" },
+    threads: { type: "string" },
+    log: { type: "boolean", default: false },
+    first: { type: "boolean", default: false },
+    shrink: { type: "boolean", default: false },
+    story: { type: "string" },
+    planted: { type: "boolean", default: false },
+  },
+});
+
+const logLines = 40;
+
+if (options.planted) await runPlanted();
+else if (options.story !== undefined) await tellStories(options.story);
+else if (options.shrink) await runShrink(options.seed);
+else if (options.log) await replay(options.seed);
+else await runSwarm();
+
+async function replay(seed: string): Promise<void> {
+  const scenario = drawScenario(seed);
+  console.log(`seed ${seed}: ${describeScenario(scenario)}`);
+  const { log: _log, ...report } = await simulate(scenario, { echo: true });
+  console.log(report);
+  if (report.violation !== undefined) process.exitCode = 1;
+}
+
+async function runSwarm(): Promise<void> {
+  const startMs = performance.now();
+  const totals = new Totals();
+  await swarm({
+    firstSeed: Number(options.seed),
+    runs: Number(options.runs),
+    minutes: Number(options.minutes),
+    stopAtFailure: options.first,
+    ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
+    onReport: (report) => {
+      totals.add(report);
+      if (report.violation !== undefined) printFailure(report);
+    },
+  });
+  printTotals(totals, (performance.now() - startMs) / 1000);
+  if (totals.failures.length > 0) process.exitCode = 1;
+}
+
+async function runShrink(seed: string): Promise<void> {
+  const tellSize = ({ faults, operations }: Scenario): void =>
+    console.log(`still broken with ${faults.length} faults and ${operations.length} operations`);
+  const { scenario, report, runs } = await shrink(drawScenario(seed), tellSize);
+  if (report.violation === undefined) return console.log(`seed ${seed} breaks no rule`);
+  await simulate(scenario, { echo: true });
+  console.log(`after ${runs} runs: ${report.violation.rule}: ${report.violation.text}`);
+  console.log(JSON.stringify(scenario, null, 1));
+}
+
+async function tellStories(part: string): Promise<void> {
+  for (const story of stories.filter(({ name }) => name.includes(part))) {
+    const { violation } = await tell(story, { echo: options.log });
+    const result = violation === undefined ? "holds" : `broken: ${violation.rule}: ${violation.text}`;
+    console.log(`${story.name}\n    ${story.notYet === undefined ? "" : `(not yet: ${story.notYet}) `}${result}`);
+    if (violation !== undefined && story.notYet === undefined) process.exitCode = 1;
+  }
+}
+
+async function runPlanted(): Promise<void> {
+  let missed = 0;
+  const chosen = mutations.filter(
+    ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
+  );
+  for (const mutation of chosen) {
+    try {
+      const { seed, rule, runs } = await findPlanted(mutation, Number(options.runs));
+      if (seed === undefined) missed += 1;
+      const result =
+        seed === undefined ? `NOT FOUND in ${runs} runs` : `found after ${runs} runs, seed ${seed}: ${rule}`;
+      console.log(`${mutation.name}\n    ${result.slice(0, 200)}`);
+    } catch (error: unknown) {
+      missed += 1;
+      console.log(`${mutation.name}\n    NOT PLANTED: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+  console.log(`${chosen.length - missed} of ${chosen.length} planted bugs found`);
+  if (missed > 0) process.exitCode = 1;
+}
+
+function printFailure({ seed, violation, log }: Report): void {
+  console.log(`\nFAILED seed ${seed}: ${describeScenario(drawScenario(seed))}`);
+  for (const line of log.slice(-logLines)) console.log(`  ${line}`);
+  console.log(`  broken: ${violation!.rule}: ${violation!.text}`);
+  console.log(`  again: npm run sim -- --seed ${seed} --log (or --shrink)`);
+}
+
+function printTotals(totals: Totals, seconds: number): void {
+  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax } = totals;
+  const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
+  console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
+  console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);
+  console.log(`${operations} operations: ${acknowledged} writes acknowledged, ${reads} reads; ${checks} checks`);
+  console.log(`${(faultCount / runs).toFixed(1)} faults a run; longest healing ${(healMsMax / 1000).toFixed(1)} s`);
+  for (const kind of faultKinds) {
+    const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };
+    console.log(
+      `  ${kind.padEnd(16)} ${String(count).padStart(7)}  in ${((100 * withIt) / runs).toFixed(0).padStart(3)} % of runs`,
+    );
+  }
+  console.log(`${runs - failures.length} passed, ${failures.length} failed`);
+}

@@ -1,0 +1,108 @@
+/**
+ * The wires: how long a message takes, whether it arrives, how often, and who can reach whom.
+ * Requests and answers take their own times, so they overtake each other. Nothing arrives changed.
+ */
+import type { NodeId } from "../../core/identity.ts";
+import type { Chance } from "./chance.ts";
+import type { Schedule } from "./schedule.ts";
+import type { SimTransport } from "./transport.ts";
+
+/** How the wires behave now; changed by faults. */
+export interface NetworkMood {
+  /** One way, ms. */
+  delayMs: readonly [number, number];
+  /** Share of messages that take up to `spikeMs` instead. */
+  spikes: number;
+  spikeMs: number;
+  loss: number;
+  duplicates: number;
+}
+
+export const calm = { spikes: 0, loss: 0, duplicates: 0 } as const;
+
+/** What counts as silence of a connection, ms: after this its ends find out that it is gone. */
+export interface NetworkOptions {
+  readonly silentMs: number;
+  readonly redialMsMax: number;
+}
+
+export class SimNetwork {
+  readonly schedule: Schedule;
+  readonly options: NetworkOptions;
+  readonly mood: NetworkMood;
+  readonly chance: Chance;
+  readonly #nodes = new Map<NodeId, SimTransport>();
+  /** Directed, with how many faults cut it. */
+  readonly #cuts = new Map<string, number>();
+  messages = 0;
+  /** When the last message that is on its way arrives. */
+  lastArrivalMs = 0;
+
+  constructor(schedule: Schedule, chance: Chance, options: NetworkOptions & { readonly mood: NetworkMood }) {
+    this.schedule = schedule;
+    this.chance = chance;
+    this.options = options;
+    this.mood = options.mood;
+  }
+
+  attach(node: SimTransport): void {
+    this.#nodes.set(node.self, node);
+  }
+
+  /** Who listens under this name now. */
+  at(id: NodeId): SimTransport | undefined {
+    const node = this.#nodes.get(id);
+    return node?.process.alive === true ? node : undefined;
+  }
+
+  isCut(from: NodeId, to: NodeId): boolean {
+    return (this.#cuts.get(`${from}>${to}`) ?? 0) > 0;
+  }
+
+  reaches(from: NodeId, to: NodeId): boolean {
+    return !this.isCut(from, to) && !this.isCut(to, from);
+  }
+
+  /** Nothing passes that way until as many heals; a connection is found dead after the time of silence. */
+  cut(from: NodeId, to: NodeId): void {
+    const pair = `${from}>${to}`;
+    this.#cuts.set(pair, (this.#cuts.get(pair) ?? 0) + 1);
+    this.schedule.after(this.options.silentMs, `${pair} silent`, () => {
+      if (this.isCut(from, to)) this.#nodes.get(to)?.breakLink(from, "silent");
+    });
+  }
+
+  heal(from: NodeId, to: NodeId): void {
+    const pair = `${from}>${to}`;
+    this.#cuts.set(pair, Math.max(0, (this.#cuts.get(pair) ?? 0) - 1));
+  }
+
+  healAll(): void {
+    this.#cuts.clear();
+    Object.assign(this.mood, calm);
+  }
+
+  /** Runs `arrive` once, never or twice, each time when its delay is over; a cut then stops it too. */
+  carry(from: NodeId, to: NodeId, label: string, mayRepeat: boolean, arrive: () => void): void {
+    this.messages += 1;
+    const { loss, duplicates } = this.mood;
+    if (from !== to && this.chance.is(loss)) return;
+    this.#carryOnce(from, to, label, arrive);
+    if (mayRepeat && this.chance.is(duplicates)) this.#carryOnce(from, to, label, arrive);
+  }
+
+  delayMs(): number {
+    const { delayMs, spikes, spikeMs } = this.mood;
+    if (this.chance.is(spikes)) return this.chance.logarithmic(delayMs[1], Math.max(spikeMs, delayMs[1]));
+    return this.chance.between(...delayMs);
+  }
+
+  #carryOnce(from: NodeId, to: NodeId, label: string, arrive: () => void): void {
+    const delayMs = from === to ? 0 : this.delayMs();
+    if (this.isCut(from, to)) return;
+    this.lastArrivalMs = Math.max(this.lastArrivalMs, this.schedule.nowMs + delayMs);
+    this.schedule.after(delayMs, `${from}>${to} ${label}`, () => {
+      if (!this.isCut(from, to)) arrive();
+    });
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * One run of a host's program, as the machine sees it: its timers and the answers of its ports reach it only while it
+ * lives and is not stopped. Killing it between any two of them is a crash at that await: nothing of it ever goes on.
+ */
+import type { Clock, Stop } from "../../core/ports.ts";
+import type { Schedule } from "./schedule.ts";
+
+/** Wall time at the start of a simulation: 2026-01-01. */
+const epochMs = 1_767_225_600_000;
+
+/** What the clock of the machine shows beside true time; it outlives processes. */
+export interface MachineClock {
+  skewMs: number;
+}
+
+export class Process {
+  readonly name: string;
+  readonly clock: Clock;
+  readonly #schedule: Schedule;
+  readonly #deferred: (() => void)[] = [];
+  #alive = true;
+  #paused = false;
+
+  /** `startMs`: what its monotonic clock shows at first; each process has its own, so that mixing them up is noticed. */
+  constructor(name: string, schedule: Schedule, machine: MachineClock, startMs: number) {
+    this.name = name;
+    this.#schedule = schedule;
+    const offsetMs = startMs - schedule.nowMs;
+    this.clock = {
+      now: () => schedule.nowMs + offsetMs,
+      wallTime: () => wallTime(schedule, machine),
+      after: (ms, run) => this.after(ms, "timer", run),
+    };
+  }
+
+  get alive(): boolean {
+    return this.#alive;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Runs `run` in this process, later; when it is stopped then, as soon as it goes on. */
+  after(delayMs: number, label: string, run: () => void): Stop {
+    let stopped = false;
+    const once = (): void => {
+      if (stopped || !this.#alive) return;
+      if (this.#paused) this.#deferred.push(once);
+      else run();
+    };
+    const unschedule = this.#schedule.after(delayMs, `${this.name} ${label}`, once);
+    return () => {
+      stopped = true;
+      unschedule();
+    };
+  }
+
+  /** Something from outside reaches the process: now, or when it goes on. */
+  enter(run: () => void): void {
+    if (!this.#alive) return;
+    if (this.#paused) this.#deferred.push(run);
+    else run();
+  }
+
+  kill(): void {
+    this.#alive = false;
+    this.#deferred.length = 0;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    for (const run of this.#deferred.splice(0)) this.after(0, "catches up", run);
+  }
+}
+
+export function wallTime(schedule: Schedule, machine: MachineClock): number {
+  return Math.floor(epochMs + schedule.nowMs + machine.skewMs);
+}

@@ -1,0 +1,100 @@
+/**
+ * Reads what lies on the simulated disks and what contexts hold, past the core: the oracle believes nothing that a node
+ * says of itself.
+ */
+import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { fromBase64url } from "../../core/bytes/base64url.ts";
+import { bytes, DecodeError, field, fixedBytes, message, optional, varint } from "../../core/bytes/codec.ts";
+import { coverage, decodeVersioned } from "../../core/causality/encoding.ts";
+import type { Coverage, Versioned } from "../../core/causality/version-set.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { RosterMessage, rosterFrom } from "../../core/membership/exchange.ts";
+import { type Roster, ringMembers } from "../../core/membership/roster.ts";
+import { keyOfRow, type LocatedKey } from "../../core/placement/locate.ts";
+import { Ring } from "../../core/placement/ring.ts";
+import type { Namespace, StorageOperation } from "../../core/ports.ts";
+import { unsealRecord } from "../../core/storage/record.ts";
+import type { DiskImage } from "./disk-image.ts";
+
+const HintRow = message("HintRow", { storedAtMs: field(1, varint), state: optional(2, bytes(67_108_864)) });
+
+const Context = message("Context", {
+  secretName: field(1, fixedBytes(4)),
+  keyName: field(2, fixedBytes(4)),
+  seal: field(3, fixedBytes(16)),
+  coverage: field(4, bytes(32 * 1024)),
+});
+
+/** A state that a batch puts into a row. */
+export interface StoredState {
+  readonly key: string;
+  readonly state: Versioned;
+  /** The host it is kept for, in a hint. */
+  readonly hintFor?: NodeId;
+}
+
+/** What of a batch is a state of a key; rows that were damaged on purpose are passed over. */
+export function statesIn(operations: readonly StorageOperation[]): StoredState[] {
+  return operations.flatMap((operation) => {
+    if (operation.kind === "delete") return [];
+    const found = stateOf(operation.ns, operation.key, operation.value);
+    return found === undefined ? [] : [found];
+  });
+}
+
+/** All states on a disk that can be read. */
+export function statesOn(image: DiskImage): StoredState[] {
+  const namespaces: readonly Namespace[] = ["objects", "hints"];
+  return namespaces.flatMap((ns) =>
+    [...image.rows(ns)].flatMap(({ key, value }) => readable(() => stateOf(ns, key, value)) ?? []),
+  );
+}
+
+function readable<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error: unknown) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+function stateOf(ns: Namespace, key: Uint8Array, record: Uint8Array): StoredState | undefined {
+  if (ns !== "objects" && ns !== "hints") return undefined;
+  const value = unsealRecord(ns, key, record);
+  if (value === undefined) return undefined;
+  if (ns === "objects") return { key: keyOfRow(key), state: decodeVersioned(value) };
+  const { state } = HintRow.decode(value);
+  if (state === undefined) return undefined;
+  const row = key.subarray(1 + key[0]!);
+  const hintFor = decodeUtf8(key.subarray(1, 1 + key[0]!)) as NodeId;
+  return { key: keyOfRow(row), hintFor, state: decodeVersioned(state) };
+}
+
+/** The object of a key on a disk; undefined also where it is damaged. */
+export function objectOn(image: DiskImage, located: LocatedKey): Versioned | undefined {
+  const record = image.get("objects", located.row);
+  return record && readable(() => stateOf("objects", located.row, record)?.state);
+}
+
+const rosterRow = encodeUtf8("roster");
+const rings = new WeakMap<Uint8Array, { readonly roster: Roster; readonly ring: Ring }>();
+
+/** The membership that a disk holds. */
+export function membershipOn(image: DiskImage): { readonly roster: Roster; readonly ring: Ring } | undefined {
+  const record = image.get("meta", rosterRow);
+  const value = record && unsealRecord("meta", rosterRow, record);
+  if (record === undefined || value === undefined) return undefined;
+  let known = rings.get(record);
+  if (known === undefined) {
+    const roster = rosterFrom(RosterMessage.decode(value));
+    const ring = new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
+    rings.set(record, (known = { roster, ring }));
+  }
+  return known;
+}
+
+/** What a context that a node gave out covers. */
+export function coverageOf(context: string): Coverage {
+  return coverage.decode(Context.decode(fromBase64url(context)!).coverage);
+}

@@ -1,0 +1,265 @@
+/**
+ * What a seed stands for: a cluster, what its clients do and what goes wrong, drawn before anything runs. A scenario is
+ * data, so that a failing one can be made smaller and a story can be written by hand.
+ */
+import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
+import { Chance } from "./chance.ts";
+
+export type FaultKind = (typeof faultKinds)[number];
+
+/** Each with how often it comes, where it is drawn for a run. Those that take data away are rare, or nothing is left to lose. */
+const faultWeights = [
+  ["cut", 3],
+  ["cut-one-way", 3],
+  ["isolate", 2],
+  ["halves", 2],
+  ["bridge", 1],
+  ["flap", 2],
+  ["reset", 3],
+  ["loss", 2],
+  ["duplicates", 3],
+  ["slow-net", 2],
+  ["late", 2],
+  ["kill", 5],
+  ["kill-at-batch", 5],
+  ["kill-at-request", 4],
+  ["power-cut", 3],
+  ["power-cut-all", 1],
+  ["mass-restart", 1],
+  ["pause", 3],
+  ["stutter", 2],
+  ["wipe", 1],
+  ["restore-old", 1],
+  ["full", 2],
+  ["write-errors", 2],
+  ["read-errors", 2],
+  ["slow-disk", 2],
+  ["damage", 2],
+  ["clock-jump", 2],
+  ["join", 1],
+] as const;
+
+export const faultKinds = faultWeights.map(([kind]) => kind);
+
+export interface Fault {
+  readonly atMs: number;
+  readonly kind: FaultKind;
+  /** Indices of hosts, modulo how many there are; a kind uses as many as it needs. */
+  readonly hosts: readonly number[];
+  readonly forMs: number;
+  /** 0..1: how bad. */
+  readonly amount: number;
+}
+
+export type ContextChoice = "latest" | "stale" | "none" | "forged" | "other-key" | "cut-short";
+
+export interface Operation {
+  readonly atMs: number;
+  /** `update`: a get and, with its context, a put. */
+  readonly verb: "get" | "local" | "put" | "delete" | "update";
+  readonly client: number;
+  /** Index, modulo those that are ready. */
+  readonly host: number;
+  readonly key: number;
+  readonly context: ContextChoice;
+  readonly quorum: QuorumSpec;
+  readonly pw?: QuorumSpec;
+  readonly bytes: number;
+  readonly lww: boolean;
+  readonly ttlMs?: number;
+  /** With a write id, and tried again so often while it is not acknowledged. */
+  readonly repeats: number;
+  readonly withId: boolean;
+  readonly ifAbsent: boolean;
+  readonly returnSiblings: boolean;
+}
+
+export interface Scenario {
+  readonly seed: string;
+  readonly hosts: number;
+  readonly n: number;
+  readonly partitions: number;
+  readonly config: Partial<NodeConfig>;
+  readonly delayMs: readonly [number, number];
+  readonly silentMs: number;
+  readonly redialMsMax: number;
+  readonly skewMs: number;
+  readonly joinsAtOnce: boolean;
+  readonly safetyMs: number;
+  readonly operations: readonly Operation[];
+  readonly faults: readonly Fault[];
+}
+
+export function drawScenario(seed: string): Scenario {
+  const chance = new Chance(`scenario ${seed}`);
+  const hosts = chance.whole(3, 9);
+  const n = Math.min(
+    hosts,
+    chance.weighted([
+      [1, 1],
+      [2, 2],
+      [3, 12],
+      [4, 1],
+      [5, 2],
+    ]),
+  );
+  const safetyMs = chance.pick([10_000, 20_000, 30_000]);
+  return {
+    seed,
+    hosts,
+    n,
+    partitions: chance.pick([16, 16, 32]),
+    config: drawConfig(chance.fork("config")),
+    ...drawNetwork(chance.fork("network")),
+    skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
+    joinsAtOnce: chance.is(0.2),
+    safetyMs,
+    operations: drawOperations(chance.fork("operations"), safetyMs),
+    faults: drawFaults(chance.fork("faults"), safetyMs),
+  };
+}
+
+function drawConfig(chance: Chance): Partial<NodeConfig> {
+  const timeoutMs = chance.pick([1_000, 2_000, 5_000]);
+  return {
+    durability: chance.is(0.25) ? "buffered" : "synced",
+    requestTimeoutMs: timeoutMs,
+    replicaTimeoutMs: Math.round(timeoutMs * chance.pick([0.2, 0.4])),
+    readRepairShare: chance.pick([0, 0.1, 1]),
+    inlineValueBytesMax: chance.pick([0, 64, 4_096]),
+    cacheBytesMax: chance.pick([0, 2_000, 67_108_864]),
+    clockEntriesMax: chance.is(0.9) ? 50 : chance.pick([0, 1, 3]),
+    suspectAfterMs: chance.pick([300, 1_500]),
+    fillPageBytes: chance.pick([1, 500, 1_048_576]),
+  };
+}
+
+function drawNetwork(chance: Chance): Pick<Scenario, "delayMs" | "silentMs" | "redialMsMax"> {
+  return {
+    delayMs: chance.pick([
+      [0.1, 0.5],
+      [0.2, 5],
+      [5, 40],
+      [20, 120],
+    ] as const),
+    silentMs: chance.pick([1_500, 5_000, 10_000]),
+    redialMsMax: chance.pick([200, 1_000, 5_000]),
+  };
+}
+
+function drawOperations(chance: Chance, safetyMs: number): Operation[] {
+  const keys = chance.weighted([
+    [1, 3],
+    [2, 3],
+    [5, 3],
+    [20, 1],
+  ]);
+  const clients = chance.whole(1, 5);
+  const count = chance.whole(30, 120);
+  const lww = chance.is(0.15);
+  const small = chance.is(0.7);
+  const ids = chance.pick([0, 0.3, 1]);
+  const ttl = chance.is(0.2) ? 0.3 : 0;
+  const quorums = chance.pick<readonly QuorumSpec[]>([
+    ["quorum"],
+    ["quorum"],
+    ["one"],
+    ["one", "quorum", "all"],
+    ["all"],
+    ["quorum", 2],
+  ]);
+  const contexts = chance.pick<readonly (readonly [ContextChoice, number])[]>([
+    [
+      ["latest", 6],
+      ["stale", 1],
+      ["none", 2],
+      ["forged", 0.3],
+      ["other-key", 0.3],
+      ["cut-short", 0.3],
+    ],
+    [
+      ["latest", 1],
+      ["stale", 3],
+      ["none", 1],
+    ],
+    [["latest", 1]],
+    [
+      ["none", 3],
+      ["latest", 2],
+    ],
+  ]);
+  const verbs = chance.pick<readonly (readonly [Operation["verb"], number])[]>([
+    [
+      ["get", 3],
+      ["local", 1],
+      ["put", 4],
+      ["delete", 1],
+      ["update", 3],
+    ],
+    [
+      ["get", 1],
+      ["put", 2],
+      ["delete", 2],
+      ["update", 2],
+    ],
+    [
+      ["get", 4],
+      ["put", 4],
+    ],
+    [
+      ["update", 4],
+      ["delete", 1],
+      ["local", 1],
+    ],
+  ]);
+  // Bursts: several clients at one key in the same moment.
+  const burst = chance.pick([0, 0.3, 0.8]);
+  let atMs = 0;
+  return Array.from({ length: count }, () => {
+    atMs = chance.is(burst) ? Math.min(atMs + chance.between(0, 3), safetyMs) : chance.between(0, safetyMs);
+    const withId = chance.is(ids);
+    return {
+      atMs,
+      verb: chance.weighted(verbs),
+      client: chance.whole(0, clients - 1),
+      host: chance.whole(0, 99),
+      key: chance.whole(0, keys - 1),
+      context: chance.weighted(contexts),
+      quorum: chance.pick(quorums),
+      ...(chance.is(0.05) ? { pw: "one" as const } : {}),
+      bytes: small ? chance.whole(8, 32) : chance.pick([8, 100, 5_000]),
+      lww: lww && chance.is(0.5),
+      ...(chance.is(ttl) ? { ttlMs: chance.pick([1, 1_000, 5_000, 3_600_000]) } : {}),
+      withId,
+      repeats: withId ? chance.whole(0, 4) : 0,
+      ifAbsent: chance.is(0.05),
+      returnSiblings: chance.is(0.3),
+    };
+  });
+}
+
+function drawFaults(chance: Chance, safetyMs: number): Fault[] {
+  const enabled = faultWeights.filter(() => chance.is(0.5));
+  if (enabled.length === 0) return [];
+  const count = chance.whole(5, 45);
+  return Array.from({ length: count }, () => ({
+    atMs: chance.between(0, safetyMs),
+    kind: chance.weighted(enabled),
+    hosts: Array.from({ length: 9 }, () => chance.whole(0, 99)),
+    forMs: chance.logarithmic(50, safetyMs / 2),
+    amount: chance.next(),
+  })).toSorted((a, b) => a.atMs - b.atMs);
+}
+
+/** One line that tells what a seed drew. */
+export function describeScenario(scenario: Scenario): string {
+  const { hosts, n, partitions, config, operations, faults, delayMs, safetyMs } = scenario;
+  const counts = new Map<string, number>();
+  for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  const keys = new Set(operations.map(({ key }) => key)).size;
+  const mix = [...counts].map(([kind, count]) => (count === 1 ? kind : `${count} ${kind}`)).join(", ");
+  return (
+    `${hosts} hosts, N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
+    `${operations.length} operations on ${keys} keys in ${safetyMs / 1000} s; faults: ${mix || "none"}`
+  );
+}

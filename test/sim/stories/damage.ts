@@ -1,0 +1,82 @@
+/** Stories of disks that give back other than they were given. */
+import assert from "node:assert/strict";
+import { textOf } from "../write.ts";
+import type { Story } from "./stage.ts";
+
+export const damageStories: readonly Story[] = [
+  {
+    name: "one damaged record is mended by a read of the others",
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.damage(b!);
+      await stage.get(a!, { quorum: "all" });
+      await stage.sleep(100);
+      assert.equal((await stage.siblings(b!)).length, 1);
+    },
+  },
+  {
+    name: "a damaged record is mended only by all that other owners know, whatever R a reader asked for",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      c!.kill();
+      await stage.sleep(3_000);
+      await stage.put(a!, { context: "latest" });
+      await stage.start(c!);
+      await stage.settled();
+      await stage.damage(b!);
+      // A is slow to answer, so the read of one reaches C.
+      stage.world.network.cut(a!.id, b!.id);
+      await stage.get(b!, { quorum: "one" });
+      await stage.sleep(3_000);
+      const answer = await b!.call((node) => node.getLocal("sim", "key0"));
+      stage.world.network.heal(a!.id, b!.id);
+      assert.ok(answer !== "died");
+      const told = `${answer.holding} with ${answer.siblings.map(({ body }) => textOf(body)).join() || "nothing"}`;
+      assert.notEqual(told, "complete with write 0");
+    },
+  },
+  {
+    name: "a key whose record is damaged at every owner can be read and written again",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      for (const host of [a!, b!, c!]) await stage.damage(host);
+      stage.world.damagedKeys.clear();
+      const write = await stage.put(a!, { quorum: "quorum" });
+      assert.ok(write.ack, `the write ends as ${write.outcomes.join()}`);
+    },
+  },
+  {
+    name: "owners that lost their disks fill although the last whole owner has a damaged record",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.damage(a!);
+      const { oracle, schedule } = stage.world;
+      for (const host of [b!, c!]) {
+        host.kill("loses its disk");
+        oracle.losing(host, schedule.nowMs, () => host.disk.wipe());
+      }
+      for (const host of [b!, c!]) await stage.start(host);
+      await stage.settled();
+    },
+  },
+  {
+    name: "a host that gets a copy of its disk from before its last start back says that it fills",
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      const copy = a!.disk.synced.copy();
+      await stage.restart(a!);
+      await stage.settled();
+      await stage.put(b!, { quorum: "all" });
+      a!.kill();
+      const { arrivals, oracle, schedule } = stage.world;
+      oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
+      arrivals.arrives(a!, schedule.nowMs);
+      await stage.start(a!);
+      await stage.settled();
+    },
+  },
+];

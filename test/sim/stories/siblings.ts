@@ -1,0 +1,65 @@
+/** Stories of values that should not be there, or no more. */
+import assert from "node:assert/strict";
+import type { Story } from "./stage.ts";
+
+export const siblingStories: readonly Story[] = [
+  {
+    name: "100 interleaved writes of two writers leave two siblings (sibling explosion)",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      for (let i = 0; i < 50; i++) {
+        await stage.get(a!, { client: 1 });
+        await stage.get(b!, { client: 2 });
+        await stage.put(a!, { client: 1, context: "latest" });
+        await stage.put(b!, { client: 2, context: "latest" });
+      }
+      await stage.get(c!, { quorum: "all" });
+      await stage.sleep(100);
+      assert.equal((await stage.siblings(c!)).length, 2);
+    },
+  },
+  {
+    name: "a delete stays when an owner that was away returns with the value",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      c!.kill();
+      await stage.get(a!, {});
+      await stage.put(a!, { verb: "delete", context: "latest" });
+      await stage.start(c!);
+      await stage.settled();
+      await stage.get(b!, { quorum: "all" });
+      await stage.sleep(100);
+      assert.deepEqual(await stage.siblings(c!), []);
+    },
+  },
+  {
+    name: "a key that was deleted and written anew has the new value only, whoever was away",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      c!.kill();
+      await stage.put(a!, { verb: "delete", context: "latest" });
+      await stage.get(b!, {});
+      await stage.put(b!, { context: "latest" });
+      await stage.start(c!);
+      await stage.settled();
+      await stage.get(a!, { quorum: "all" });
+      await stage.sleep(100);
+      assert.equal((await stage.siblings(c!)).length, 1);
+    },
+  },
+  {
+    name: "what a stand-in keeps for owners survives its restart (riak_core#154)",
+    cluster: { hosts: 5 },
+    play: async (stage) => {
+      const [a, b, c, standIn] = stage.walk();
+      for (const owner of [a!, b!, c!]) owner.kill();
+      await stage.sleep(1_000);
+      await stage.put(standIn!, { quorum: 2 });
+      await stage.restart(standIn!);
+      const status = await standIn!.call((node) => node.status());
+      assert.ok(status !== "died" && status.hints > 0, "the hint is counted after the restart");
+    },
+  },
+];

@@ -1,0 +1,95 @@
+/** Many seeds on all cores, and what they add up to. */
+import { availableParallelism } from "node:os";
+import { Worker } from "node:worker_threads";
+import type { Report } from "./simulate.ts";
+
+export interface SwarmOptions {
+  readonly firstSeed: number;
+  readonly runs: number;
+  /** No new seed is begun after this time. */
+  readonly minutes: number;
+  /** After the first failure no new seed is begun. */
+  readonly stopAtFailure: boolean;
+  readonly threads?: number;
+  readonly onReport: (report: Report) => void;
+}
+
+export async function swarm({
+  firstSeed,
+  runs,
+  minutes,
+  stopAtFailure,
+  threads,
+  onReport,
+}: SwarmOptions): Promise<void> {
+  const deadlineMs = performance.now() + minutes * 60_000;
+  let next = firstSeed;
+  let over = false;
+  const lane = async (): Promise<void> => {
+    const worker = new Worker(new URL("./worker.js", import.meta.url));
+    try {
+      while (!over && next < firstSeed + runs && performance.now() < deadlineMs) {
+        const report = await runOne(worker, String(next++));
+        onReport(report);
+        if (report.violation !== undefined && stopAtFailure) over = true;
+      }
+    } finally {
+      await worker.terminate();
+    }
+  };
+  await Promise.all(Array.from({ length: threads ?? availableParallelism() }, lane));
+}
+
+function runOne(worker: Worker, seed: string): Promise<Report> {
+  return new Promise((resolve, reject) => {
+    const end = (): void => {
+      worker.off("message", heard);
+      worker.off("error", failed);
+    };
+    const heard = (report: Report): void => {
+      end();
+      resolve(report);
+    };
+    const failed = (error: Error): void => {
+      end();
+      reject(new Error(`seed ${seed} broke the simulator`, { cause: error }));
+    };
+    worker.on("message", heard);
+    worker.on("error", failed);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+    worker.postMessage(seed);
+  });
+}
+
+/** Sums of many reports. */
+export class Totals {
+  runs = 0;
+  events = 0;
+  operations = 0;
+  acknowledged = 0;
+  reads = 0;
+  checks = 0;
+  simulatedMs = 0;
+  healMsMax = 0;
+  readonly failures: Report[] = [];
+  /** By kind: how often, and in how many runs. */
+  readonly faults = new Map<string, { count: number; runs: number }>();
+
+  add(report: Report): void {
+    this.runs += 1;
+    this.events += report.events;
+    this.operations += report.operations;
+    this.acknowledged += report.acknowledged;
+    this.reads += report.reads;
+    this.checks += report.checks;
+    this.simulatedMs += report.simulatedMs;
+    this.healMsMax = Math.max(this.healMsMax, report.healMs);
+    if (report.violation !== undefined) this.failures.push(report);
+    for (const [kind, count] of Object.entries(report.faults)) {
+      const sum = this.faults.get(kind) ?? { count: 0, runs: 0 };
+      sum.count += count;
+      sum.runs += 1;
+      this.faults.set(kind, sum);
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** One write of a client, however often it is tried, and what became of it. */
+import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import type { Dot } from "../../core/causality/version-set.ts";
+import type { NodeId } from "../../core/identity.ts";
+
+export interface Write {
+  readonly id: number;
+  readonly key: string;
+  readonly verb: "put" | "delete";
+  readonly body: Uint8Array;
+  /** What its writer had seen. */
+  readonly context: readonly Dot[];
+  /** It was sent with a context that no host has given for this key. */
+  readonly forged: boolean;
+  readonly ttlMs: number | undefined;
+  readonly writeId: string | undefined;
+  readonly startedMs: number;
+  /** Names of its events: one, unless a repeat could not use its write id. */
+  readonly events: Set<string>;
+  /** How each try ended. */
+  readonly outcomes: string[];
+  /** Copies lost with disks since it was minted. */
+  copiesLost: number;
+  ack: Ack | undefined;
+  /** All copies that it ever had are lost, by faults that no store survives. */
+  lost: boolean;
+}
+
+export interface Ack {
+  readonly atMs: number;
+  readonly durable: readonly NodeId[];
+  readonly hintedAt: readonly NodeId[];
+}
+
+/** Puts and deletes name themselves by their content type, so that a value found anywhere tells who wrote it. */
+export function contentTypeOf(id: number): string {
+  return `sim/${id}`;
+}
+
+export function idOfContentType(contentType: string): number | undefined {
+  const id = /^sim\/(\d+)$/.exec(contentType)?.[1];
+  return id === undefined ? undefined : Number(id);
+}
+
+/** A body that is right only for this write. */
+export function bodyOf(id: number, bytes: number): Uint8Array {
+  const head = encodeUtf8(`write ${id}.`);
+  const body = new Uint8Array(Math.max(head.length, bytes));
+  for (let i = 0; i < body.length; i++) body[i] = (id * 31 + i * 7) & 255;
+  body.set(head);
+  return body;
+}
+
+/** "write 7" of the body of write 7. */
+export function textOf(body: Uint8Array): string {
+  return decodeUtf8(body.subarray(0, body.indexOf(46)));
+}
