@@ -59,6 +59,7 @@ export interface NodeConfig {
   readonly backgroundWaitMaxMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
+  readonly antiEntropyIntervalMs: number;
 }
 
 /** The defaults, each with its reason where it is not plain. */
@@ -95,4 +96,5 @@ export const nodeDefaults: NodeConfig = {
   backgroundWaitMaxMs: 1_000, // between two steps: even a host that is always busy converges
   fillPageBytes: 1_048_576,
   fillConcurrency: 4,
+  antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal
 };

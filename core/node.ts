@@ -19,6 +19,7 @@ import type {
 } from "./api.ts";
 import { Admission } from "./background/admission.ts";
 import { deliverHints } from "./background/deliver-hints.ts";
+import { AntiEntropy } from "./background/anti-entropy.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
 import { takeShare } from "./background/take-share.ts";
@@ -291,8 +292,11 @@ export class EverwriteNode implements NodeApi {
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
-    tasks.run("count keys", () => replica.keys.countAll(() => tasks.stopped));
+    const throttle = (): Promise<void> => admission.turn();
+    const antiEntropy = new AntiEntropy({ ...deps, holdings, server: this.#server, throttle }, config);
+    const stopAntiEntropy = antiEntropy.start();
     const stopListening = (): void => {
+      stopAntiEntropy();
       stopMembership();
       stopHints();
       stopServing();

@@ -64,7 +64,7 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
       filling: owned.filter((partition) => replica.holdingOf(partition) !== "complete").length,
       handingOff: 0,
     },
-    keys: replica.keys.value,
+    keys: replica.index.keys,
   };
 }
 

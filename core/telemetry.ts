@@ -17,6 +17,22 @@ export type StoreEvent =
       readonly state: "connected" | "disconnected" | "suspect" | "recovered";
     }
   | { readonly kind: "filled"; readonly partitions: number; readonly keys: number; readonly ms: number }
+  | { readonly kind: "trees-built"; readonly partitions: number; readonly keys: number; readonly ms: number }
+  | {
+      /** A round with one peer; idle ones have no partition that differs and one round trip. */
+      readonly kind: "anti-entropy";
+      readonly peer: NodeId;
+      readonly partitions: number;
+      readonly partitionsDifferent: number;
+      readonly keysPushed: number;
+      readonly keysPulled: number;
+      /** Of requests and answers, both ways. */
+      readonly bytes: number;
+      readonly roundTrips: number;
+      readonly ms: number;
+      /** Limits ended the round: the next one goes on. */
+      readonly cut: boolean;
+    }
   | { readonly kind: "partition-lost"; readonly partitions: number }
   | {
       readonly kind: "request";

@@ -37,6 +37,8 @@ function levelOf(event: StoreEvent): Level {
     case "replica-failed":
     case "hint-stored":
       return "debug";
+    case "anti-entropy":
+      return event.keysPushed + event.keysPulled > 0 ? "info" : "debug";
     case "peer-problem":
       return event.problem === "unreachable" ? "info" : "warn";
     case "value-large":
@@ -61,6 +63,7 @@ function levelOf(event: StoreEvent): Level {
     case "peer":
     case "filled":
     case "hints-delivered":
+    case "trees-built":
       return "info";
   }
 }
@@ -84,6 +87,13 @@ export function describe(event: StoreEvent): string {
       return `peer ${event.id} ${event.state}`;
     case "filled":
       return `filled ${event.partitions} partitions, ${event.keys} keys, in ${Math.round(event.ms)} ms`;
+    case "trees-built":
+      return `built the trees of ${event.partitions} partitions, ${event.keys} keys in all, in ${Math.round(event.ms)} ms`;
+    case "anti-entropy":
+      return (
+        `compared ${event.partitions} partitions with ${event.peer}, ${event.partitionsDifferent} differed: ` +
+        `${event.keysPushed} keys pushed, ${event.keysPulled} pulled, ${event.bytes} bytes`
+      );
     case "partition-lost":
       return `${event.partitions} partitions have no complete copy left: their owners go on with what they hold`;
     case "request":

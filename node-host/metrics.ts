@@ -69,6 +69,13 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const filled = counter("partitions_filled_total", "Partitions synchronised after this host came to own them");
   const peers = counter("peer_changes_total", "Peers that came, went, were suspected or recovered", "state");
   const ringChanges = counter("ring_changes_total", "Changes of the ring");
+  const rounds = counter("anti_entropy_rounds_total", "Rounds of anti-entropy begun here", "found");
+  const repaired = counter(
+    "anti_entropy_keys_total",
+    "Keys that anti-entropy mended, here or at the peer",
+    "direction",
+  );
+  const antiEntropyBytes = counter("anti_entropy_bytes_total", "Bytes of those rounds, both ways");
 
   return (event) => {
     switch (event.kind) {
@@ -111,12 +118,18 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return peers.inc({ state: event.state });
       case "ring-changed":
         return ringChanges.inc();
+      case "anti-entropy":
+        rounds.inc({ found: event.partitionsDifferent > 0 ? "differences" : "none" });
+        repaired.inc({ direction: "pushed" }, event.keysPushed);
+        repaired.inc({ direction: "pulled" }, event.keysPulled);
+        return antiEntropyBytes.inc(event.bytes);
       case "ready":
       case "cluster-created":
       case "waiting":
       case "joined":
       case "member-changed":
       case "storage":
+      case "trees-built":
       case "old-data": // for the log; what they change shows in the gauges
     }
   };

@@ -66,8 +66,12 @@ export const versioned: Message<Versioned> = verified(
   problemOfState,
 );
 
-function problemOfState({ vector, values }: Versioned): string | undefined {
-  const isCovered = ({ dot }: LiveValue) => dot.counter > 0 && covers(vector, dot);
+function problemOfState(state: {
+  readonly vector: readonly Dot[];
+  readonly values: readonly Pick<LiveValue, "dot" | "kind">[];
+}): string | undefined {
+  const { vector, values } = state;
+  const isCovered = ({ dot }: { readonly dot: Dot }) => dot.counter > 0 && covers(vector, dot);
   if (!isSorted(vector, compareActors)) return "the vector is not sorted by distinct actors";
   if (!isSorted(values, (a, b) => compareDots(a.dot, b.dot))) return "the values are not sorted by distinct dots";
   if (!values.every(isCovered)) return "the vector does not cover a value";
@@ -88,10 +92,13 @@ export const coverage: Message<Coverage> = verified(
   ({ vector }) => (isSorted(vector, compareActors) ? undefined : "the vector is not sorted by distinct actors"),
 );
 
-const Clock = message("Clock", {
-  vector: repeated(1, Dot, ENTRIES_MAX),
-  values: repeated(2, ValueClock, VALUES_MAX),
-});
+const Clock = verified(
+  message("Clock", {
+    vector: repeated(1, Dot, ENTRIES_MAX),
+    values: repeated(2, ValueClock, VALUES_MAX),
+  }),
+  problemOfState,
+);
 
 export function encodeVersioned(state: Versioned): Uint8Array {
   return versioned.encode(state);
@@ -105,6 +112,19 @@ export function decodeVersioned(input: Uint8Array): Versioned {
 /** The part of a state that replicas compare: no timestamps of the vector, no content types, no bodies. */
 export function encodeClock(state: Versioned): Uint8Array {
   return Clock.encode(state);
+}
+
+/**
+ * A clock as the state that has it: without times, content types and bodies, so good for `compare` and nothing else.
+ * @throws DecodeError
+ */
+export function decodeClock(input: Uint8Array): Versioned {
+  const { vector, values } = Clock.decode(input);
+  const body = new Uint8Array(0);
+  return {
+    vector: vector.map(({ actor, counter }) => ({ actor, counter, timeMs: 0 })),
+    values: values.map((value) => ({ ...value, contentType: "", body })),
+  };
 }
 
 function isSorted<T>(items: readonly T[], order: (a: T, b: T) => number): boolean {

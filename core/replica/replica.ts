@@ -1,7 +1,7 @@
 /**
  * The one door: every change of a key's stored state goes through here, as a merge (PROTOCOL 4).
- * Invariants: a state is in one atomic durable batch with everything that follows from it (hints; later its place in
- * the Merkle index) before anyone hears of it; work on one key is serial; what is damaged is never served as whole.
+ * Invariants: a state is in one atomic durable batch with everything that follows from it (hints) before the Merkle
+ * index or anyone hears of it; work on one key is serial; what is damaged is never served as whole.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
@@ -27,9 +27,9 @@ import { ChangeLog } from "./change-log.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
-import { KeyCount } from "./key-count.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { type Minted, Minter, type WriteEvent } from "./minter.ts";
+import { MerkleIndex } from "./merkle-index.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
 
 export interface ReplicaDeps {
@@ -68,15 +68,13 @@ const neverWritten = new CachedState(nothing, undefined);
 export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
-  readonly keys: KeyCount;
+  readonly index: MerkleIndex;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
   readonly #minter: Minter;
-  /** Keys whose first batch failed: they may be on the disk, uncounted. */
-  readonly #uncertain = new Set<Key>();
   #storageState: "ok" | "full" | "failed" = "ok";
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
@@ -87,7 +85,7 @@ export class Replica {
     this.#minter = new Minter(deps, config);
     this.hints = new HintStore(deps.records);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
-    this.keys = new KeyCount(deps.records);
+    this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
 
   /** Reads from the disk what must be known before the first request. */
@@ -220,6 +218,7 @@ export class Replica {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
       await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
       this.#cache.delete(located.key);
+      this.index.distrust(located.partition);
     });
   }
 
@@ -248,8 +247,6 @@ export class Replica {
     try {
       const encoded = await this.#deps.records.get("objects", located.row);
       if (encoded !== undefined) loaded = new CachedState(decodeVersioned(encoded), encoded);
-      // A batch that was refused and is there all the same.
-      if (this.#uncertain.delete(located.key) && encoded !== undefined) this.keys.found();
     } catch (error: unknown) {
       if (!(error instanceof StorageError) || error.kind !== "corrupt") throw storeErrorOf(error);
       await this.#noteDamage(located, error.message);
@@ -264,6 +261,7 @@ export class Replica {
     if (this.#damaged.has(located.key)) return;
     this.#deps.telemetry.event({ kind: "corrupt-record", where: reason });
     this.#damaged.note(located.key);
+    this.index.distrust(located.partition);
     try {
       await this.#deps.records.commit([this.#damaged.noted(located)]);
     } catch (cause: unknown) {
@@ -299,16 +297,17 @@ export class Replica {
     const operations: StorageOperation[] = [...more.operations];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
     if (operations.length === 0) return;
-    const isNew = after !== before && before.encoded === undefined && !this.#damaged.has(located.key);
-    const counted = isNew ? this.keys.adding(located.row) : undefined;
+    const wasDamaged = this.#damaged.has(located.key);
+    const pending = this.index.changing(located, before, after);
     try {
       await this.#flush(located, { operations, committed: more.committed }, durability);
     } catch (error: unknown) {
-      counted?.(false);
-      if (isNew) this.#uncertain.add(located.key);
+      this.index.failed(pending);
       throw error;
     }
-    counted?.(true);
+    this.index.committed(pending);
+    // What was there before is not known: it could not be read.
+    if (wasDamaged) this.index.distrust(located.partition);
     if (after === before) return;
     this.#cache.set(located.key, after);
     this.changes.append(located.key);

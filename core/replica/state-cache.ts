@@ -6,6 +6,7 @@ import type { Key } from "../identity.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { encodeVersioned } from "../causality/encoding.ts";
 import type { Versioned } from "../causality/version-set.ts";
+import { clockHash, type Hash64 } from "../merkle/hash.ts";
 
 /** Key, map entry and decoded objects: a rough figure. Bodies may be held twice, encoded and decoded. */
 const entryOverheadBytes = 400;
@@ -15,6 +16,7 @@ export class CachedState {
   /** As stored; undefined when nothing is. */
   readonly encoded: Uint8Array | undefined;
   #digest: Uint8Array | undefined;
+  #hash: Hash64 | undefined;
 
   constructor(state: Versioned, encoded: Uint8Array | undefined) {
     this.state = state;
@@ -25,6 +27,12 @@ export class CachedState {
   get digest(): Uint8Array {
     this.#digest ??= clockDigest(this.state);
     return this.#digest;
+  }
+
+  /** What the Merkle trees take of it: this write's result is the next one's start, so each is hashed once. */
+  get hash(): Hash64 {
+    this.#hash ??= clockHash(this.state);
+    return this.#hash;
   }
 
   toBytes(): Uint8Array {

@@ -86,6 +86,50 @@ export const ExchangeResponse = message("ExchangeResponse", {
   part: optional(3, RosterMessage),
 });
 
+/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf. */
+const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(1_048_576)) });
+
+/** Step 1 of a round of anti-entropy: are the partitions that both hold equal? */
+export const CompareRequest = message("CompareRequest", { view: field(1, View), digest: field(2, fixedBytes(8)) });
+export const CompareResponse = message("CompareResponse", {
+  /** Of all groups of partitions; absent: the digests are equal. */
+  groups: optional(1, bytes(65_536)),
+});
+
+/** Step 2: the asker's partitions, against the leaves of those that differ. */
+export const CompareLeavesRequest = message("CompareLeavesRequest", {
+  view: field(1, View),
+  groups: repeated(2, Section, 1_024),
+});
+export const CompareLeavesResponse = message("CompareLeavesResponse", { partitions: repeated(1, Section, 65_536) });
+
+/** Step 3: the asker's keys of leaves that differ, against the clocks of those that the other has otherwise. */
+export const CompareKeysRequest = message("CompareKeysRequest", {
+  view: field(1, View),
+  leaves: repeated(2, Section, 1_024),
+});
+const KeyClock = message("KeyClock", { key: field(1, keyText), clock: field(2, bytes(stateBytesMax)) });
+export const CompareKeysResponse = message("CompareKeysResponse", {
+  keys: repeated(1, KeyClock, 100_000),
+  /** Hashes of the asker's that the other has not, 8 bytes each. */
+  lacking: field(2, bytes(1_048_576)),
+});
+
+/** Step 4: states for states. */
+export const SwapRequest = message("SwapRequest", {
+  view: field(1, View),
+  push: repeated(2, ScanRow, 100_000),
+  wanted: repeated(3, keyText, 100_000),
+  bytesMax: field(4, varint),
+});
+export const SwapResponse = message("SwapResponse", {
+  states: repeated(1, ScanRow, 100_000),
+  /** How many of the wanted were looked at, in their order: at most as much as `bytesMax` is sent. */
+  done: field(2, varint),
+  /** How many of the pushed were taken in. */
+  applied: field(3, varint),
+});
+
 const kind = choice({ opaque: 0, lww: 1, yjs: 2 }, "opaque");
 
 const SiblingMessage = message("Sibling", {

@@ -11,6 +11,12 @@ import type { Telemetry } from "../telemetry.ts";
 import {
   ChangesRequest,
   ChangesResponse,
+  CompareKeysRequest,
+  CompareKeysResponse,
+  CompareLeavesRequest,
+  CompareLeavesResponse,
+  CompareRequest,
+  CompareResponse,
   ErrorMessage,
   ExchangeRequest,
   ExchangeResponse,
@@ -24,6 +30,8 @@ import {
   ReplicateResponse,
   ScanRequest,
   ScanResponse,
+  SwapRequest,
+  SwapResponse,
   WriteRequest,
   WriteResponse,
 } from "./messages.ts";
@@ -45,12 +53,16 @@ function define<Request, Response>(
   return { number, name, request, response };
 }
 
-/** Among hosts: exchange, replicate, fetch, scan. For clients, and among hosts on their behalf: the rest. */
+/** Among hosts: exchange to swap. For clients, and among hosts on their behalf: the rest. */
 export const methods = {
   exchange: define(1, "exchange", ExchangeRequest, ExchangeResponse),
   replicate: define(2, "replicate", ReplicateRequest, ReplicateResponse),
   fetch: define(3, "fetch", FetchRequest, FetchResponse),
   scan: define(4, "scan", ScanRequest, ScanResponse),
+  compare: define(5, "compare", CompareRequest, CompareResponse),
+  compareLeaves: define(6, "compareLeaves", CompareLeavesRequest, CompareLeavesResponse),
+  compareKeys: define(7, "compareKeys", CompareKeysRequest, CompareKeysResponse),
+  swap: define(8, "swap", SwapRequest, SwapResponse),
   write: define(16, "write", WriteRequest, WriteResponse),
   read: define(17, "read", ReadRequest, ReadResponse),
   list: define(18, "list", ListRequest, ListResponse),
@@ -66,7 +78,7 @@ const failed = 1;
  * @throws StoreError when the peer refused.
  */
 export async function call<Request, Response>(
-  transport: Transport,
+  transport: Pick<Transport, "request">,
   to: NodeId,
   method: Method<Request, Response>,
   request: Request,
@@ -82,7 +94,7 @@ export function encodeCall<Request>(method: Method<Request, unknown>, request: R
 
 /** As `call`, with a body of `encodeCall`. */
 export async function callEncoded<Response>(
-  transport: Transport,
+  transport: Pick<Transport, "request">,
   to: NodeId,
   method: Pick<Method<never, Response>, "name" | "response">,
   body: Uint8Array,

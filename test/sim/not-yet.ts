@@ -4,7 +4,7 @@
  */
 
 /** Until there is anti-entropy, states spread by the simulator's own reads (I4 wants it without). */
-export const clientReadsHeal = true;
+export const clientReadsHeal = false;
 
 /** Two records of one incarnation with different marks count as the same record in an exchange. */
 export const restoredCopiesAreNoticed = false;

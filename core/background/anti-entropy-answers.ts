@@ -1,0 +1,177 @@
+/**
+ * The answering side of anti-entropy, and what both sides share: which partitions are compared, and how states are
+ * taken in. See `anti-entropy.ts` for the steps.
+ * Invariant: an answer is bounded by limits of this side, whatever the request.
+ */
+import type { Infer } from "../bytes/codec.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import { hasBit } from "../bytes/bitmap.ts";
+import { toHex } from "../bytes/hex.ts";
+import { parseKey } from "../bytes/key.ts";
+import { encodeClock } from "../causality/encoding.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Exchange } from "../cluster/exchange.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import { hashBytes, packHashes } from "../merkle/hash.ts";
+import { SharedTrees } from "../merkle/shared-trees.ts";
+import { keyOfRow, locate } from "../placement/locate.ts";
+import { allPartitions } from "../placement/partition.ts";
+import type { Clock, Random, Transport } from "../ports.ts";
+import type { Holdings } from "../replica/holdings.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { View } from "../rpc/messages.ts";
+import { methods, type RpcServer } from "../rpc/rpc.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Agreements } from "./agreements.ts";
+
+export interface AntiEntropyDeps {
+  readonly server: RpcServer;
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly holdings: Holdings;
+  readonly replica: Replica;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+  /** Awaited before each step, so that requests go first (PROTOCOL 13). */
+  readonly throttle: () => Promise<void>;
+}
+
+type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
+type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["response"]>;
+type KeyState = Response<"swap">["states"][number];
+
+/** Partitions in one request, shared or not; the answer has up to 512 bytes for each. */
+const partitionsMax = 4_096;
+/** An answer ends after the leaf, or the state, that reaches it. */
+const answerBytesMax = 1_048_576;
+
+export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
+  const { server, cluster, exchange, throttle } = deps;
+  const meet = async (from: NodeId, view: View): Promise<void> => {
+    await exchange.meet(from, view);
+    if (view.ring !== cluster.ring.fingerprint) {
+      throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
+    }
+    await throttle();
+  };
+  server.on(methods.compare, async (from, { view, digest }) => {
+    await meet(from, view);
+    const shared = sharedWith(deps, from);
+    if (!equalBytes(shared.digest(), digest)) return { groups: shared.groups() };
+    agreements.note(from, shared.partitions, deps.clock.wallTime());
+    return {};
+  });
+  server.on(methods.compareLeaves, async (from, { view, groups }) => {
+    await meet(from, view);
+    const partitions = groups.reduce((sum, { hashes }) => sum + hashes.length / hashBytes, 0);
+    if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
+    return { partitions: sharedWith(deps, from).answerGroups(groups) };
+  });
+  server.on(methods.compareKeys, async (from, request) => {
+    await meet(from, request.view);
+    return answerKeys(deps, request);
+  });
+  server.on(methods.swap, async (from, request) => {
+    await meet(from, request.view);
+    return answerSwap(deps, from, request);
+  });
+}
+
+/** Partitions that both hold completely: who fills one copies it anyway, and would only find that all of it is missing. */
+export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer: NodeId): SharedTrees {
+  const theirs = cluster.roster.holdings.get(peer);
+  const partitions =
+    theirs === undefined
+      ? []
+      : allPartitions(holdings.partitions).filter(
+          (partition) =>
+            holdings.get(partition) === "complete" &&
+            hasBit(theirs.complete, partition) &&
+            replica.index.isSound(partition),
+        );
+  return new SharedTrees(replica.index.trees, partitions);
+}
+
+/**
+ * Merges states of a peer into what is held here. One that cannot be taken in does not hold up the others.
+ * @returns how many were taken in
+ */
+export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
+  const { replica, cluster, telemetry } = deps;
+  const results = await Promise.allSettled(
+    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
+  );
+  const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
+  if (failures.length > 0) {
+    const reason = `${failures.length} states of anti-entropy were not taken in: ${reasonOf(failures[0])}`;
+    telemetry.event({ kind: "replica-failed", id: from, reason });
+  }
+  return results.length - failures.length;
+}
+
+/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. */
+async function answerKeys(
+  { replica }: AntiEntropyDeps,
+  { leaves }: Request<"compareKeys">,
+): Promise<Response<"compareKeys">> {
+  const leafCount = replica.index.trees.leafCount;
+  const keys: { key: string; clock: Uint8Array }[] = [];
+  const lacking: Uint8Array[] = [];
+  let bytes = 0;
+  for (const { index, hashes } of leaves) {
+    if (bytes >= answerBytesMax) break;
+    if (index >= leafCount) continue;
+    const theirs = splitHashes(hashes);
+    for (const entry of await replica.index.entriesOf(index)) {
+      if (theirs.delete(toHex(packHashes([entry.hash])))) continue;
+      const key = keyOfRow(entry.row);
+      const clock = encodeClock(entry.state);
+      keys.push({ key, clock });
+      bytes += key.length + clock.length;
+    }
+    lacking.push(...theirs.values());
+  }
+  return { keys, lacking: joined(lacking) };
+}
+
+async function answerSwap(
+  deps: AntiEntropyDeps,
+  from: NodeId,
+  { push, wanted, bytesMax }: Request<"swap">,
+): Promise<Response<"swap">> {
+  const { replica, cluster } = deps;
+  const applied = await applyAll(deps, from, push);
+  const states: KeyState[] = [];
+  let bytes = 0;
+  let done = 0;
+  for (const key of wanted) {
+    if (bytes >= Math.min(bytesMax, answerBytesMax)) break;
+    done += 1;
+    const { role, held } = await replica.read(locate(parseKey(key), cluster.ring.partitions));
+    if (role === "none" || role === "hint" || held.encoded === undefined) continue;
+    states.push({ key, state: held.encoded });
+    bytes += held.encoded.length;
+  }
+  return { states, done, applied };
+}
+
+/** By their hexadecimal digits. */
+export function splitHashes(hashes: Uint8Array): Map<string, Uint8Array> {
+  const found = new Map<string, Uint8Array>();
+  for (let at = 0; at + hashBytes <= hashes.length; at += hashBytes) {
+    const hash = hashes.subarray(at, at + hashBytes);
+    found.set(toHex(hash), hash);
+  }
+  return found;
+}
+
+function joined(hashes: readonly Uint8Array[]): Uint8Array {
+  const list = new Uint8Array(hashes.length * hashBytes);
+  hashes.forEach((hash, i) => list.set(hash, i * hashBytes));
+  return list;
+}

@@ -1,0 +1,154 @@
+/**
+ * Finds and mends what replicas missed, without anybody reading it (paper 4.7, PROTOCOL 8). One round with one peer:
+ *
+ *   1  digest of all partitions that both hold     <- the same: done. Otherwise its groups of partitions
+ *   2  the partitions of the groups that differ    <- the leaves of those that differ
+ *   3  the keys of the leaves that differ          <- the clocks of the keys that it has otherwise
+ *   4  states that it lacks, keys that we lack     <- their states
+ *
+ * So a difference of one key takes 4 round trips, and an idle round a digest. What is pulled or pushed is a merge through
+ * the one door, so a round that is cut off anywhere, or that races with writes, has done no harm.
+ * Invariants: nothing is compared with a peer that sees another ring; a round moves at most so many keys and bytes.
+ */
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { treeDiff } from "../merkle/tree-diff.ts";
+import type { Stop } from "../ports.ts";
+import { reasonOf } from "../tasks.ts";
+import { Agreements } from "./agreements.ts";
+import { type AntiEntropyDeps, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
+import { PeerRound } from "./anti-entropy-round.ts";
+
+/** What one round did. */
+export interface Round {
+  readonly partitions: number;
+  readonly partitionsDifferent: number;
+  readonly keysPushed: number;
+  readonly keysPulled: number;
+  readonly bytes: number;
+  readonly roundTrips: number;
+  readonly ms: number;
+  /** There is more to do than one round may. */
+  readonly cut: boolean;
+}
+
+const limits = {
+  /** Their leaves are 512 bytes each: 512 KiB an answer. All partitions, at Q = 1024. */
+  partitionsMax: 1_024,
+  /** Each is a read of the disk on both sides. */
+  leavesMax: 2_048,
+};
+
+/** A node that has much to mend goes on at once, but after so many rounds somebody else has a turn. */
+const roundsInARow = 16;
+
+/** How soon a partition that has to be scanned anew is. */
+const buildIntervalMs = 250;
+
+export class AntiEntropy {
+  readonly #deps: AntiEntropyDeps;
+  readonly #intervalMs: number;
+  readonly #agreements: Agreements;
+  /** `clock.now()` of the last round with each peer. */
+  readonly #asked = new Map<NodeId, number>();
+
+  constructor(deps: AntiEntropyDeps, options: { readonly antiEntropyIntervalMs: number }) {
+    this.#deps = deps;
+    this.#intervalMs = options.antiEntropyIntervalMs;
+    this.#agreements = new Agreements(deps.holdings.partitions);
+    serveAntiEntropy(deps, this.#agreements);
+  }
+
+  /** Keeps the trees sound and holds rounds, until the node stops. */
+  start(): Stop {
+    const { tasks, transport } = this.#deps;
+    tasks.every("build Merkle trees", buildIntervalMs, () => this.#build());
+    tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());
+    // Who was away has missed the most.
+    return transport.onPeerChange((peer, connected) => {
+      if (connected) this.#asked.delete(peer);
+    });
+  }
+
+  /** Wall time since which the partition is known to have been equal here and at the peer; undefined: not since the start. */
+  agreedAtMs(partition: PartitionIndex, peer: NodeId): number | undefined {
+    return this.#agreements.lastMs(partition, peer);
+  }
+
+  /** The same for all other owners of the partition: the last full agreement. */
+  fullAgreementAtMs(partition: PartitionIndex): number | undefined {
+    const { cluster, clock } = this.#deps;
+    const others = cluster.ring.owners(partition).filter((owner) => owner !== cluster.self);
+    if (others.length === 0) return clock.wallTime();
+    return this.#agreements.lastOfAllMs(partition, others);
+  }
+
+  /** Compares with one peer and mends the differences, as far as one round goes. */
+  async round(peer: NodeId): Promise<Round> {
+    const { clock, cluster, telemetry } = this.#deps;
+    const startedMs = clock.now();
+    const atMs = clock.wallTime();
+    this.#asked.set(peer, startedMs);
+    const exchange = new PeerRound(this.#deps, peer);
+    const shared = sharedWith(this.#deps, peer);
+    const ring = cluster.ring.fingerprint;
+    const found = await treeDiff(shared, exchange, limits, (items) => this.#shuffled(items));
+    // The peer refuses another ring, and if ours changed since, what is shared was another question.
+    if (cluster.ring.fingerprint === ring) this.#agreements.note(peer, found.equal, atMs);
+    const isCut = await exchange.mend(found.leaves);
+    const round = {
+      ...exchange.counts,
+      partitions: shared.partitions.length,
+      partitionsDifferent: found.different.length,
+      ms: clock.now() - startedMs,
+      cut: found.cut || isCut,
+    };
+    telemetry.event({ kind: "anti-entropy", peer, ...round });
+    return round;
+  }
+
+  async #build(): Promise<void> {
+    const { replica, tasks, clock, telemetry, throttle } = this.#deps;
+    if (replica.index.isBuilt) return;
+    const startedMs = clock.now();
+    const partitions = await replica.index.build({ isStopped: () => tasks.stopped, throttle });
+    telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
+  }
+
+  async #turn(): Promise<void> {
+    const { tasks, telemetry } = this.#deps;
+    const peer = this.#choose();
+    if (peer === undefined) return;
+    try {
+      for (let i = 0; i < roundsInARow && !tasks.stopped; i++) {
+        const { cut, keysPushed, keysPulled } = await this.round(peer);
+        if (!cut || keysPushed + keysPulled === 0) break;
+      }
+    } catch (error: unknown) {
+      telemetry.event({ kind: "replica-failed", id: peer, reason: `anti-entropy: ${reasonOf(error)}` });
+    }
+  }
+
+  /** The peer whose turn it is: a random one of those that waited longest, so that all are met in bounded time. */
+  #choose(): NodeId | undefined {
+    const { cluster } = this.#deps;
+    const candidates = cluster.ring.members
+      .map(({ id }) => id)
+      .filter((id) => id !== cluster.self && cluster.isMember(id) && cluster.health.isUp(id));
+    const inTurn = this.#shuffled(candidates).toSorted((a, b) => this.#askedMs(a) - this.#askedMs(b));
+    return inTurn.find((id) => sharedWith(this.#deps, id).partitions.length > 0);
+  }
+
+  #askedMs(peer: NodeId): number {
+    return this.#asked.get(peer) ?? -Infinity;
+  }
+
+  /** Fisher and Yates. */
+  #shuffled<T>(items: readonly T[]): T[] {
+    const shuffled = [...items];
+    for (let i = shuffled.length - 1; i > 0; i--) {
+      const j = Math.floor(this.#deps.random.next() * (i + 1));
+      [shuffled[i], shuffled[j]] = [shuffled[j]!, shuffled[i]!];
+    }
+    return shuffled;
+  }
+}

@@ -1,0 +1,273 @@
+/**
+ * The Merkle trees of everything held here, and how many keys that is.
+ *
+ * Kept in memory, and built from one scan of the data after each start: a write pays no byte on the disk for it, the
+ * scan counts the keys as well, and a tree that drifted from the data (riak_kv#473) ends with the run, or when it is used.
+ * Expiry does not enter: an expired value is the same clock, until it is reaped.
+ *
+ * Invariants:
+ * - The tree of a sound partition is the one that a scan of its rows would build, once no change is under way.
+ * - During a scan, a change behind it updates the tree, a change ahead of it is left to it, and of the rows of the page
+ *   that is being read memory decides: the page may show a change that is under way, or not.
+ * - Where the data may differ from what memory believes (a failed write, a damaged record, a leaf whose keys do not add
+ *   up), the partition is scanned anew.
+ */
+import { compareBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
+import { decodeVersioned } from "../causality/encoding.ts";
+import type { Versioned } from "../causality/version-set.ts";
+import { DecodeError } from "../bytes/codec.ts";
+import type { PartitionIndex } from "../identity.ts";
+import { clockHash, entryHash, type Hash64, sameHash, sumOf } from "../merkle/hash.ts";
+import { HashTrees, type LeafIndex, partitionOfLeaf } from "../merkle/trees.ts";
+import { type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
+import { partitionOf } from "../placement/partition.ts";
+import type { KeyRange } from "../ports.ts";
+import type { RecordPage, RecordRow, RecordStore } from "../storage/record-store.ts";
+import type { CachedState } from "./state-cache.ts";
+
+/** A change of one row on its way to the disk. */
+export interface PendingChange {
+  readonly located: LocatedKey;
+  readonly before: Hash64 | undefined;
+  readonly after: Hash64 | undefined;
+}
+
+/** A key of a leaf, as it is on the disk. */
+export interface LeafEntry {
+  readonly row: Uint8Array;
+  readonly hash: Hash64;
+  readonly state: Versioned;
+}
+
+export interface BuildOptions {
+  readonly isStopped: () => boolean;
+  /** Awaited before each page. */
+  readonly throttle: () => Promise<void>;
+}
+
+/** A page is decoded and hashed in one go, which takes about 3 ms; two of them are in memory at once. */
+const pageLimits = { limit: 2_000, maxBytes: 4_194_304 };
+
+interface Scan {
+  /** Partitions from `start` on and before `end`. */
+  readonly start: PartitionIndex;
+  readonly end: PartitionIndex;
+  readonly range: KeyRange;
+  /** Rows below are in the trees. */
+  done: Uint8Array;
+  /** Changes committed ahead of `done` since the page that begins there was asked for. */
+  meanwhile: PendingChange[];
+}
+
+export class MerkleIndex {
+  readonly trees: HashTrees;
+  readonly #records: RecordStore;
+  /** Partitions whose trees do not count: not scanned yet, or to be scanned anew. */
+  readonly #unsound = new Set<PartitionIndex>();
+  /** Of these, the ones doubted since the running scan began. */
+  readonly #doubted = new Set<PartitionIndex>();
+  readonly #damagedRows = new Map<PartitionIndex, number>();
+  readonly #pending = new Set<PendingChange>();
+  #scan: Scan | undefined;
+
+  constructor(records: RecordStore, partitions: number) {
+    this.#records = records;
+    this.trees = new HashTrees(partitions);
+    for (let p = 0; p < partitions; p++) this.#unsound.add(p as PartitionIndex);
+  }
+
+  /** Whether the partition's tree tells what is on the disk. */
+  isSound(partition: PartitionIndex): boolean {
+    return !this.#unsound.has(partition);
+  }
+
+  get isBuilt(): boolean {
+    return this.#unsound.size === 0;
+  }
+
+  /** Rows of the partition that could not be read when it was scanned; they are in no tree, so other replicas mend them. */
+  damagedIn(partition: PartitionIndex): number {
+    return this.#damagedRows.get(partition) ?? 0;
+  }
+
+  /** Keys held, tombstones included; those seen so far while a scan is under way. */
+  get keys(): number {
+    let keys = 0;
+    for (let p = 0; p < this.trees.partitions; p++) {
+      keys += this.trees.keysIn(p as PartitionIndex) + this.damagedIn(p as PartitionIndex);
+    }
+    return keys;
+  }
+
+  /** Call before the batch of a change is committed, then `committed` or `failed` with what it returned. */
+  changing(located: LocatedKey, before: CachedState, after: CachedState): PendingChange {
+    const change = { located, before: hashOf(located.row, before), after: hashOf(located.row, after) };
+    this.#pending.add(change);
+    return change;
+  }
+
+  committed(change: PendingChange): void {
+    this.#pending.delete(change);
+    const { located, before, after } = change;
+    const scan = this.#scanOf(located.partition);
+    if (scan === undefined && !this.isSound(located.partition)) return;
+    if (scan === undefined || compareBytes(located.row, scan.done) < 0) this.trees.update(located.row, before, after);
+    else scan.meanwhile.push(change);
+  }
+
+  /** The batch may be on the disk or not. */
+  failed(change: PendingChange): void {
+    this.#pending.delete(change);
+    this.distrust(change.located.partition);
+  }
+
+  /** The partition's rows changed, or may have, in a way that was not told here. */
+  distrust(partition: PartitionIndex): void {
+    this.#unsound.add(partition);
+    this.#doubted.add(partition);
+  }
+
+  /** Scans what is not sound; returns how many partitions that were. */
+  async build(options: BuildOptions): Promise<number> {
+    let scanned = 0;
+    while (this.#unsound.size > 0 && !options.isStopped()) {
+      this.#scan = this.#begin();
+      try {
+        await this.#run(this.#scan, options);
+        scanned += this.#scan.end - this.#scan.start;
+      } finally {
+        this.#scan = undefined;
+      }
+    }
+    return scanned;
+  }
+
+  /** The keys of a leaf. Damaged rows are left out. A leaf that the tree has otherwise brings a scan about. */
+  async entriesOf(leaf: LeafIndex): Promise<LeafEntry[]> {
+    const { lt, gte } = this.trees.rangeOfLeaf(leaf);
+    const hashBefore = this.trees.leafHash(leaf);
+    const entries: LeafEntry[] = [];
+    for (let next: Uint8Array | null = gte; next !== null;) {
+      const page: RecordPage = await this.#records.page("objects", { gte: next, ...(lt && { lt }), ...pageLimits });
+      for (const row of page.rows) {
+        const state = stateOf(row);
+        if (state !== undefined) entries.push({ row: row.key, hash: entryHash(row.key, clockHash(state)), state });
+      }
+      next = page.next;
+    }
+    const partition = partitionOfLeaf(leaf);
+    const isAtRest = sameHash(this.trees.leafHash(leaf), hashBefore) && !this.#isChanging(partition);
+    if (isAtRest && !sameHash(sumOf(entries.map(({ hash }) => hash)), hashBefore)) this.distrust(partition);
+    return entries;
+  }
+
+  #isChanging(partition: PartitionIndex): boolean {
+    for (const { located } of this.#pending) if (located.partition === partition) return true;
+    return false;
+  }
+
+  /** The running scan, if the partition is still to be finished by it. */
+  #scanOf(partition: PartitionIndex): Scan | undefined {
+    const scan = this.#scan;
+    const isIn = scan !== undefined && partition >= scan.start && partition < scan.end && !this.isSound(partition);
+    return isIn ? scan : undefined;
+  }
+
+  /** A run of neighbours: most often all partitions, or one. */
+  #begin(): Scan {
+    let start = 0 as PartitionIndex;
+    while (this.isSound(start)) start++;
+    let end = start;
+    for (; this.#unsound.has(end); end++) {
+      this.trees.clear(end);
+      this.#damagedRows.delete(end);
+      this.#doubted.delete(end);
+    }
+    const { partitions } = this.trees;
+    const { gte } = rangeOfPartition(start, partitions);
+    const { lt } = rangeOfPartition((end - 1) as PartitionIndex, partitions);
+    return { start, end, range: { gte, ...(lt && { lt }) }, done: gte, meanwhile: [] };
+  }
+
+  async #run(scan: Scan, { isStopped, throttle }: BuildOptions): Promise<void> {
+    let reached = scan.start;
+    let page = await this.#read(scan, scan.done);
+    for (;;) {
+      await throttle();
+      if (isStopped()) return;
+      // The disk reads the next page while this one is hashed. No change ends in between: nothing here waits.
+      const next = page.next === null ? undefined : this.#read(scan, page.next);
+      this.#take(scan, page);
+      const at = page.next === null ? scan.end : this.#partitionOf(page.next);
+      // The rows that are missing may have been of any partition of this stretch.
+      if (page.damaged) for (let p = reached; p <= at && p < scan.end; p++) this.#countDamaged(p);
+      for (; reached < at; reached++) this.#finish(reached);
+      if (next === undefined) return;
+      page = await next;
+    }
+  }
+
+  #read({ range }: Scan, gte: Uint8Array): Promise<RecordPage> {
+    return this.#records.page("objects", { ...range, gte, ...pageLimits });
+  }
+
+  /** Adds the rows of a page. */
+  #take(scan: Scan, page: RecordPage): void {
+    const known = this.#knownFrom(scan);
+    for (const row of page.rows) {
+      if (known.size > 0 && known.has(toHex(row.key))) continue;
+      const state = stateOf(row);
+      if (state === undefined) this.#countDamaged(this.#partitionOf(row.key));
+      else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(state)));
+    }
+    const isReached = (row: Uint8Array): boolean => page.next === null || compareBytes(row, page.next) < 0;
+    for (const { row, hash } of known.values()) {
+      if (isReached(row) && hash !== undefined) this.trees.update(row, undefined, hash);
+    }
+    scan.done = page.next ?? scan.done;
+    scan.meanwhile = [];
+  }
+
+  /** What memory knows of rows ahead of the scan that changed while the page was read, or are changing now. */
+  #knownFrom(scan: Scan): Map<string, { readonly row: Uint8Array; readonly hash: Hash64 | undefined }> {
+    const known = new Map<string, { readonly row: Uint8Array; readonly hash: Hash64 | undefined }>();
+    const isAhead = (row: Uint8Array): boolean => compareBytes(row, scan.done) >= 0;
+    for (const { located, after } of scan.meanwhile) {
+      known.set(toHex(located.row), { row: located.row, hash: after });
+    }
+    for (const { located, before } of this.#pending) {
+      if (this.#scanOf(located.partition) === undefined || !isAhead(located.row)) continue;
+      known.set(toHex(located.row), { row: located.row, hash: before });
+    }
+    return known;
+  }
+
+  #finish(partition: PartitionIndex): void {
+    if (!this.#doubted.has(partition)) this.#unsound.delete(partition);
+  }
+
+  #countDamaged(partition: PartitionIndex): void {
+    this.#damagedRows.set(partition, this.damagedIn(partition) + 1);
+  }
+
+  #partitionOf(row: Uint8Array): PartitionIndex {
+    return partitionOf(row, this.trees.partitions);
+  }
+}
+
+/** Undefined: the row is damaged. */
+function stateOf(row: RecordRow): Versioned | undefined {
+  if ("corrupt" in row) return undefined;
+  try {
+    return decodeVersioned(row.value);
+  } catch (error: unknown) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}
+
+/** Nothing is stored of a key that was never written, so nothing of it is in a tree. */
+function hashOf(row: Uint8Array, { encoded, hash }: CachedState): Hash64 | undefined {
+  return encoded === undefined ? undefined : entryHash(row, hash);
+}

@@ -1,0 +1,172 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { toHex } from "../../core/bytes/hex.ts";
+import { clockDigest } from "../../core/causality/clock.ts";
+import { decodeVersioned } from "../../core/causality/encoding.ts";
+import { StoreError } from "../../core/errors.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { keyOfRow } from "../../core/placement/locate.ts";
+import { call, methods } from "../../core/rpc/rpc.ts";
+import { RecordStore } from "../../core/storage/record-store.ts";
+import type { StoreEvent } from "../../core/telemetry.ts";
+import { eventually } from "../support/eventually.ts";
+import { MemoryCluster, type MemberSpec } from "../support/memory-cluster.ts";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const fast: MemberSpec = { config: { antiEntropyIntervalMs: 20, readRepairShare: 0 } };
+
+async function withCluster(count: number, body: (cluster: MemoryCluster) => Promise<void>): Promise<void> {
+  const cluster = await MemoryCluster.of(count, fast);
+  try {
+    await body(cluster);
+  } finally {
+    await cluster.stop();
+  }
+}
+
+/** Key -> clock, of what is on the disk. */
+async function clocksOf(cluster: MemoryCluster, name: string): Promise<Map<string, string>> {
+  const records = new RecordStore(cluster.disk(name));
+  const { rows } = await records.page("objects", { limit: 100_000 });
+  return new Map(
+    rows.map((row) => [
+      keyOfRow(row.key),
+      "corrupt" in row ? "corrupt" : toHex(clockDigest(decodeVersioned(row.value))),
+    ]),
+  );
+}
+
+/** With as many hosts as replicas, each holds everything. */
+async function becomeEqual(cluster: MemoryCluster, keys: number): Promise<void> {
+  await eventually(async () => {
+    const [first, ...others] = await Promise.all([...cluster.nodes.keys()].map((name) => clocksOf(cluster, name)));
+    const text = JSON.stringify([...first!]);
+    return first!.size === keys && others.every((other) => JSON.stringify([...other]) === text);
+  }, `${keys} equal keys on all disks`);
+}
+
+type Round = Extract<StoreEvent, { kind: "anti-entropy" }>;
+
+const roundsOf = (cluster: MemoryCluster): Round[] =>
+  cluster.events.flatMap(({ event }) => (event.kind === "anti-entropy" ? [event] : []));
+
+/** Nobody finds a difference any more: `count` rounds in a row were one round trip each. */
+async function idle(cluster: MemoryCluster, count: number): Promise<Round[]> {
+  const start = roundsOf(cluster).length;
+  await eventually(
+    () =>
+      roundsOf(cluster).length >= start + count &&
+      roundsOf(cluster)
+        .slice(-count)
+        .every((r) => r.roundTrips === 1),
+    `${count} idle rounds`,
+  );
+  return roundsOf(cluster).slice(-count);
+}
+
+/** Hints would mend it first, and no round would have anything to do. */
+async function forgetHints(cluster: MemoryCluster, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    cluster.kill(name);
+    await cluster.disk(name).clear("hints", {});
+    await cluster.start(name, fast);
+  }
+}
+
+test("two hosts that took writes while they were cut off become equal without a read", () =>
+  withCluster(2, async (cluster) => {
+    const one = { w: "one" } as const;
+    for (let i = 0; i < 40; i++) await cluster.node("h1").put("carts", `both${i}`, bytes("before"), { w: 2 });
+    cluster.network.cut("h1" as NodeId, "h2" as NodeId);
+    for (let i = 0; i < 40; i++) {
+      await cluster.node("h1").put("carts", `left${i}`, bytes("l"), one);
+      await cluster.node("h2").put("carts", `right${i}`, bytes("r"), one);
+      await cluster.node(i % 2 === 0 ? "h1" : "h2").put("carts", `both${i}`, bytes("after"), one);
+    }
+    await cluster.node("h1").delete("carts", "both0", one);
+    await forgetHints(cluster, ["h1", "h2"]);
+    cluster.network.heal("h1" as NodeId, "h2" as NodeId);
+    await becomeEqual(cluster, 120);
+    await idle(cluster, 4);
+    const moved = roundsOf(cluster).reduce((sum, round) => sum + round.keysPulled + round.keysPushed, 0);
+    assert.ok(moved > 0, "anti-entropy moved them");
+  }));
+
+test("three hosts, one of which missed everything and one of which lost its disk, become equal", () =>
+  withCluster(3, async (cluster) => {
+    for (let i = 0; i < 60; i++) await cluster.node("h1").put("carts", `k${i}`, bytes("1"), { w: "all" });
+    cluster.kill("h3");
+    for (let i = 0; i < 60; i++) await cluster.node("h2").put("carts", `k${i + 30}`, bytes("2"), { w: 2 });
+    await cluster.start("h3", fast);
+    await cluster.settled(3);
+    await becomeEqual(cluster, 90);
+    cluster.kill("h1");
+    cluster.wipe("h1");
+    for (let i = 0; i < 20; i++) await cluster.node("h3").put("carts", `k${i + 80}`, bytes("3"), { w: 2 });
+    await cluster.start("h1", { ...fast, seeds: ["memory:h2"] });
+    await cluster.settled(3);
+    await becomeEqual(cluster, 100);
+  }));
+
+test("an idle round is one digest", () =>
+  withCluster(3, async (cluster) => {
+    for (let i = 0; i < 60; i++) await cluster.node("h1").put("carts", `k${i}`, bytes("1"), { w: 1 });
+    await becomeEqual(cluster, 60);
+    for (const round of await idle(cluster, 6)) {
+      assert.equal(round.partitions, 16);
+      assert.deepEqual([round.partitionsDifferent, round.keysPulled, round.keysPushed], [0, 0, 0]);
+      assert.ok(round.bytes < 64, `${round.bytes} bytes`);
+    }
+  }));
+
+test("one key that differs takes four round trips, and only the side behind gets the state", () =>
+  withCluster(2, async (cluster) => {
+    for (let i = 0; i < 30; i++) await cluster.node("h1").put("carts", `k${i}`, bytes("1"), { w: 2 });
+    await idle(cluster, 4);
+    const { context } = await cluster.node("h1").get("carts", "k7");
+    cluster.network.cut("h1" as NodeId, "h2" as NodeId);
+    await cluster.node("h2").put("carts", "k7", new Uint8Array(1_000), { w: 1, context: context! });
+    await forgetHints(cluster, ["h2"]);
+    const before = roundsOf(cluster).length;
+    cluster.network.heal("h1" as NodeId, "h2" as NodeId);
+    await becomeEqual(cluster, 30);
+    await idle(cluster, 4);
+    const mending = roundsOf(cluster)
+      .slice(before)
+      .filter((round) => round.keysPulled + round.keysPushed > 0);
+    assert.ok(mending.length > 0);
+    for (const round of mending) {
+      assert.equal(round.partitionsDifferent, 1);
+      assert.equal(round.keysPulled + round.keysPushed, 1);
+      assert.ok(round.roundTrips <= 4);
+      assert.ok(round.bytes < 3_000, `${round.bytes} bytes`);
+    }
+  }));
+
+test("what is damaged on the disk of one host is brought back by another without a read", () =>
+  withCluster(2, async (cluster) => {
+    for (let i = 0; i < 30; i++) await cluster.node("h1").put("carts", `k${i}`, bytes("value"), { w: 2 });
+    cluster.kill("h2");
+    const disk = cluster.disk("h2");
+    const { rows } = await disk.page("objects", { limit: 5 });
+    for (const { key, value } of rows) {
+      await disk.batch([{ kind: "put", ns: "objects", key, value: value.with(2, value[2]! ^ 8) }], "synced");
+    }
+    assert.equal([...(await clocksOf(cluster, "h2")).values()].filter((clock) => clock === "corrupt").length, 5);
+    await cluster.start("h2", fast);
+    await becomeEqual(cluster, 30);
+    await idle(cluster, 4);
+    assert.equal((await cluster.node("h2").status()).keys, 30);
+  }));
+
+test("who is no member, or sees another ring, is not compared with", () =>
+  withCluster(1, async (cluster) => {
+    const stranger = cluster.network.node("stranger");
+    const h1 = await stranger.meet("memory:h1");
+    const { fingerprint } = cluster.node("h1").ring();
+    for (const ring of [fingerprint, "0123456789abcdef"]) {
+      const request = { view: { ring, life: 1 }, digest: new Uint8Array(8) };
+      await assert.rejects(call(stranger, h1, methods.compare, request, 2_000), StoreError);
+    }
+    stranger.die();
+  }));

@@ -1,0 +1,191 @@
+/**
+ * The index against the truth: a scan of what is on the disk. Storage answers late and in steps, as a seed has it, so
+ * that writes begin and end before, within and after the pages of a scan.
+ */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import type { NodeId } from "../../core/identity.ts";
+import { allPartitions } from "../../core/placement/partition.ts";
+import { type Page, type PageRequest, type Namespace, StorageError, type StorageOperation } from "../../core/ports.ts";
+import { MerkleIndex } from "../../core/replica/merkle-index.ts";
+import type { Replica } from "../../core/replica/replica.ts";
+import { MemoryStorage } from "../../core/storage/memory-storage.ts";
+import type { RecordStore } from "../../core/storage/record-store.ts";
+import { located, open, q, write } from "./one-replica.ts";
+
+class SlowStorage extends MemoryStorage {
+  /** How many turns of the event loop each step takes; then 0. */
+  turns: number[] = [];
+  /** 1: this batch fails and leaves nothing, 2: it fails, but is on the disk. */
+  failures: number[] = [];
+  pages = 0;
+
+  override async batch(operations: readonly StorageOperation[], durability: "synced" | "buffered"): Promise<void> {
+    const failure = this.failures.shift() ?? 0;
+    await this.#wait();
+    if (failure !== 1) await super.batch(operations, durability);
+    await this.#wait();
+    if (failure !== 0) throw new StorageError("io", "planned");
+  }
+
+  override async page(ns: Namespace, request: PageRequest): Promise<Page> {
+    if (ns === "objects") this.pages += 1;
+    await this.#wait();
+    const page = await super.page(ns, { ...request, limit: Math.min(request.limit, 3) });
+    await this.#wait();
+    return page;
+  }
+
+  async #wait(): Promise<void> {
+    for (let turns = this.turns.shift() ?? 0; turns > 0; turns--) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+const always = { isStopped: () => false, throttle: async () => {} };
+
+async function assertTrue(index: MerkleIndex, records: RecordStore): Promise<void> {
+  const fresh = new MerkleIndex(records, q);
+  await fresh.build(always);
+  assert.equal(index.isBuilt, true);
+  assert.equal(index.keys, fresh.keys);
+  for (const partition of allPartitions(q)) {
+    assert.deepEqual(index.trees.rootOf(partition), fresh.trees.rootOf(partition));
+    assert.deepEqual(index.trees.leafHashes(partition), fresh.trees.leafHashes(partition));
+    assert.equal(index.damagedIn(partition), fresh.damagedIn(partition));
+  }
+}
+
+const plan = fc.record({
+  before: fc.array(fc.nat({ max: 25 }), { maxLength: 30 }),
+  during: fc.array(fc.record({ key: fc.nat({ max: 25 }), after: fc.nat({ max: 4 }) }), { maxLength: 30 }),
+  turns: fc.array(fc.nat({ max: 4 }), { maxLength: 150 }),
+});
+
+test("trees built while keys are written are those that a scan builds afterwards", async () => {
+  await fc.assert(
+    fc.asyncProperty(plan, async ({ before, during, turns }) => {
+      const storage = new SlowStorage();
+      const first = open(storage);
+      for (const key of before) await first.replica.write(located(key), write);
+      const { replica, records } = open(storage);
+      storage.turns = [...turns];
+      const built = replica.index.build(always);
+      await writeAll(replica, during);
+      await built;
+      await assertTrue(replica.index, records);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+async function writeAll(replica: Replica, during: readonly { key: number; after: number }[]): Promise<void> {
+  const writes: Promise<unknown>[] = [];
+  for (const { key, after } of during) {
+    for (let turns = after; turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve));
+    writes.push(replica.write(located(key), write).catch(expectPlanned));
+  }
+  await Promise.all(writes);
+}
+
+function expectPlanned(error: unknown): void {
+  assert.match(String(error), /planned/);
+}
+
+test("after writes that failed, on the disk or not, the trees are those that a scan builds", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      plan,
+      fc.array(fc.nat({ max: 2 }), { maxLength: 20 }),
+      async ({ before, during, turns }, failures) => {
+        const storage = new SlowStorage();
+        const first = open(storage);
+        for (const key of before) await first.replica.write(located(key), write);
+        const { replica, records } = open(storage);
+        storage.turns = [...turns];
+        storage.failures = [...failures];
+        const built = replica.index.build(always);
+        await writeAll(replica, during);
+        await built;
+        await replica.index.build(always);
+        await assertTrue(replica.index, records);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("a damaged row is in no tree, its partition says so, and a healing state puts it back", async () => {
+  const storage = new MemoryStorage();
+  const first = open(storage);
+  for (let key = 0; key < 20; key++) await first.replica.write(located(key), write);
+  const target = located(7);
+  const intact = (await storage.get("objects", target.row))!;
+  await storage.batch(
+    [{ kind: "put", ns: "objects", key: target.row, value: intact.with(3, intact[3]! ^ 1) }],
+    "synced",
+  );
+
+  const { replica, records } = open(storage);
+  const { index } = replica;
+  await index.build(always);
+  assert.equal(index.damagedIn(target.partition), 1);
+  assert.equal(index.keys, 20);
+  assert.notDeepEqual(index.trees.rootOf(target.partition), first.replica.index.trees.rootOf(target.partition));
+
+  await replica.apply(target, intact.slice(0, -4), { heals: true });
+  await index.build(always);
+  assert.equal(index.damagedIn(target.partition), 0);
+  await assertTrue(index, records);
+});
+
+test("a scan that is stopped ends, and what it has not reached is not sound", async () => {
+  const storage = new SlowStorage();
+  const first = open(storage);
+  for (let key = 0; key < 50; key++) await first.replica.write(located(key), write);
+  const { replica } = open(storage);
+  let pages = 0;
+  await replica.index.build({ isStopped: () => pages > 3, throttle: async () => void (pages += 1) });
+  assert.equal(replica.index.isBuilt, false);
+  assert.equal(replica.index.isSound(allPartitions(q)[0]!), true);
+  assert.equal(replica.index.isSound(allPartitions(q).at(-1)!), false);
+});
+
+test("the keys of a leaf are those on the disk, whose hashes add up to the leaf's", async () => {
+  const { replica } = open(new MemoryStorage());
+  await replica.index.build(always);
+  for (let key = 0; key < 100; key++) await replica.write(located(key), write);
+  const { index } = replica;
+  const rows = new Set<string>();
+  for (let leaf = 0; leaf < index.trees.leafCount; leaf++) {
+    for (const { row } of await index.entriesOf(leaf)) {
+      assert.equal(index.trees.leafOf(row), leaf);
+      rows.add(Buffer.from(row).toString("hex"));
+    }
+  }
+  assert.equal(rows.size, 100);
+});
+
+test("a tree that is not what the disk has is found out when its leaf is listed, and built anew", async () => {
+  const storage = new MemoryStorage();
+  const { replica, records } = open(storage);
+  await replica.index.build(always);
+  for (let key = 0; key < 50; key++) await replica.write(located(key), write);
+  const { row, partition } = located(3);
+  await storage.batch([{ kind: "delete", ns: "objects", key: row }], "synced");
+  await replica.index.entriesOf(replica.index.trees.leafOf(located(4).row));
+  assert.equal(replica.index.isBuilt, true);
+  await replica.index.entriesOf(replica.index.trees.leafOf(row));
+  assert.equal(replica.index.isSound(partition), false);
+  await replica.index.build(always);
+  await assertTrue(replica.index, records);
+});
+
+test("hints are in no tree", async () => {
+  const { replica } = open(new MemoryStorage());
+  await replica.index.build(always);
+  await replica.oweTo(located(1), "h2" as NodeId);
+  assert.equal(replica.index.keys, 0);
+});
