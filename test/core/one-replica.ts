@@ -22,7 +22,16 @@ export function open(storage: MemoryStorage): { replica: Replica; records: Recor
   for (const partition of allPartitions(q)) holdings.set(partition, "complete");
   const telemetry = { event: () => {} };
   const hybridClock = new HybridClock(nodeDefaults);
-  const deps = { records, holdings, clock: new ManualClock(), hybridClock, random, telemetry, owns: () => true, isConfirmed: () => true };
+  const deps = {
+    records,
+    holdings,
+    clock: new ManualClock(),
+    hybridClock,
+    random,
+    telemetry,
+    owns: () => true,
+    isConfirmed: () => true,
+  };
   return { replica: new Replica(deps, nodeDefaults), records };
 }
 

@@ -10,6 +10,8 @@ import { eventsOf, intercept, rowOf, seen, withCluster } from "../coordinate/sce
 /** More than travel in one page, in the order of delivery. */
 const keys = Array.from({ length: 100 }, (_, i) => `k${i}`).toSorted((a, b) => compareBytes(rowOf(a), rowOf(b)));
 const [first] = keys;
+/** Anti-entropy would bring what a hint does not. */
+const onlyHints = { antiEntropyIntervalMs: 2_000_000_000 };
 
 /** h1 keeps hints for h3, which is down; returns how many it has. */
 async function oweToH3(cluster: MemoryCluster): Promise<() => Promise<number>> {
@@ -23,36 +25,44 @@ async function oweToH3(cluster: MemoryCluster): Promise<() => Promise<number>> {
 
 describe("hints for a host that is back", () => {
   test("are delivered but for one that cannot be, which holds up no other and is tried again", () =>
-    withCluster(3, async (cluster) => {
-      const owed = await oweToH3(cluster);
-      let [isBlocked, tries] = [true, 0];
-      intercept(cluster, "h1", async (to, body) => {
-        if (!isBlocked || to !== "h3" || body[0] !== methods.replicate.number) return;
-        if (methods.replicate.request.decode(body.subarray(1)).key !== `b/${first}`) return;
-        tries += 1;
-        throw new Error("nobody can deliver this one");
-      });
-      const h3 = await cluster.start("h3");
-      await eventually(async () => (await owed()) === 1 && tries >= 2, "all but one to be delivered");
-      for (const key of keys) {
-        assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), key === first ? [] : [key]);
-      }
-      isBlocked = false;
-      await eventually(async () => (await owed()) === 0, "the last one");
-      assert.deepEqual(texts((await h3.getLocal("b", first!)).siblings), [first]);
-    }));
+    withCluster(
+      3,
+      async (cluster) => {
+        const owed = await oweToH3(cluster);
+        let [isBlocked, tries] = [true, 0];
+        intercept(cluster, "h1", async (to, body) => {
+          if (!isBlocked || to !== "h3" || body[0] !== methods.replicate.number) return;
+          if (methods.replicate.request.decode(body.subarray(1)).key !== `b/${first}`) return;
+          tries += 1;
+          throw new Error("nobody can deliver this one");
+        });
+        const h3 = await cluster.start("h3");
+        await eventually(async () => (await owed()) === 1 && tries >= 2, "all but one to be delivered");
+        for (const key of keys) {
+          assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), key === first ? [] : [key]);
+        }
+        isBlocked = false;
+        await eventually(async () => (await owed()) === 0, "the last one");
+        assert.deepEqual(texts((await h3.getLocal("b", first!)).siblings), [first]);
+      },
+      onlyHints,
+    ));
 
   test("are dropped where they are damaged, told, and hold up no other", () =>
-    withCluster(3, async (cluster) => {
-      await oweToH3(cluster);
-      cluster.kill("h1");
-      const { rows } = await cluster.disk("h1").page("hints", { limit: 1 });
-      await cluster.disk("h1").rot("hints", rows[0]!.key);
-      const h1 = await cluster.start("h1");
-      assert.equal((await h1.status()).hints, keys.length);
-      const h3 = await cluster.start("h3");
-      await eventually(async () => (await h1.status()).hints === 0, "no hint to be left");
-      assert.ok(eventsOf(cluster, "corrupt-record", "h1").some(({ where }) => where.includes("hint")));
-      for (const key of keys.slice(1)) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
-    }));
+    withCluster(
+      3,
+      async (cluster) => {
+        await oweToH3(cluster);
+        cluster.kill("h1");
+        const { rows } = await cluster.disk("h1").page("hints", { limit: 1 });
+        await cluster.disk("h1").rot("hints", rows[0]!.key);
+        const h1 = await cluster.start("h1");
+        assert.equal((await h1.status()).hints, keys.length);
+        const h3 = await cluster.start("h3");
+        await eventually(async () => (await h1.status()).hints === 0, "no hint to be left");
+        assert.ok(eventsOf(cluster, "corrupt-record", "h1").some(({ where }) => where.includes("hint")));
+        for (const key of keys.slice(1)) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
+      },
+      onlyHints,
+    ));
 });
