@@ -23,7 +23,7 @@ interface Unfinished {
   readonly runs: number;
 }
 const unfinishedFile = "unfinished";
-const unfinishedOpeningsMax = 3;
+const unfinishedOpeningsMax = 5;
 const unfinishedRunsBeforeCheck = 2;
 
 export interface OpenedDirectory {

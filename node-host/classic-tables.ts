@@ -38,9 +38,11 @@ async function isSoundFile(path: string): Promise<boolean> {
 }
 
 function isSoundTable(table: Buffer): boolean {
+  // The footer is written last. Without it this is a table that was being written when the process ended: LevelDB deletes
+  // it at the next opening. (Should it be one that LevelDB knows of, then LevelDB itself says so when it reads it.)
+  if (table.length < footerBytes || table.readBigUInt64LE(table.length - 8) !== magic) return true;
   try {
     const footer = new Cursor(table, table.length - footerBytes);
-    if (table.readBigUInt64LE(table.length - 8) !== magic) return false;
     // The first directory points to the Bloom filter: damage there makes keys seem absent. The second points to the data.
     for (const directory of [footer.block(), footer.block()]) {
       if (!isSoundBlock(table, directory)) return false;
