@@ -198,7 +198,10 @@ describe("a data directory", () => {
     await hosts.startAll();
 
     const local = await through[0].get("flipped/7", "local=1");
-    assert.deepEqual([local.values, local.json.holding], [[], "filling"], "a damaged copy is no complete copy");
+    // Anti-entropy may have brought the value already; a damaged one is never shown, and no absence is claimed.
+    const isMended = local.values.length > 0;
+    assert.deepEqual(local.values, isMended ? [value(7)] : [], "only the true value");
+    if (!isMended) assert.equal(local.json.holding, "filling", "a damaged copy is no complete copy");
     assert.deepEqual((await through[0].get("flipped/7")).values, [value(7)], "the others have it");
     await eventually(async () => {
       await through[0].get("flipped/7", "r=all");

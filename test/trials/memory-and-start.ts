@@ -18,7 +18,12 @@ export const trial: Trial = {
     const first: number[] = [];
     for (let round = 0; round < (short ? 3 : 7); round++) {
       await using hosts = new HostProcesses(join(folder, `first-${round}`));
-      first.push(await toFirstPut(hosts, () => void hosts.add()));
+      let added: Promise<unknown> = Promise.resolve();
+      const add = (): void => {
+        added = hosts.add();
+      };
+      first.push(await toFirstPut(hosts, add));
+      await added;
     }
 
     await using hosts = await HostProcesses.of(3, join(folder, "three"));
