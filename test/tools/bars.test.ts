@@ -25,6 +25,12 @@ describe("bars", () => {
   test("a short run counts no missed timing, and still counts what must hold", () => {
     const counted = missedBars([slow, behind, lost], true).map(({ isCounted }) => isCounted);
     assert.deepEqual(counted, [false, false, true]);
+    const memory: Figure = { name: "idle host", value: 151, unit: "MB", bar: { atMost: 150 } };
+    assert.deepEqual(
+      missedBars([memory], true).map(({ isCounted }) => isCounted),
+      [true],
+      "memory is not a matter of how busy the machine is",
+    );
   });
 
   test("a timing that nothing was measured for counts in a short run too", () => {

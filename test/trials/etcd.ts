@@ -20,9 +20,8 @@ const verbs: readonly Verb[] = ["put", "get"];
 /** Ours over etcd's through `etcd3`, both with 64 in flight. */
 const asked: Readonly<Record<Verb, number>> = { put: 1, get: 2 };
 /**
- * This much more with 256 in flight, still in times of etcd's figure with 64 and not of ours: hosts that keep the
- * machine busy with 64 in flight cannot grow by that, and would fail for being fast early. In times of ours it is the
- * stricter bar, and is printed without one.
+ * This much more with 256 in flight: in times of our own figure with 64, as it was asked, and in times of etcd's. The
+ * first is missed by hosts that keep the machine busy with 64 already, so both are printed, and both count.
  */
 const askedGrowth = 1.7;
 
@@ -159,7 +158,11 @@ function figuresOf(verb: Verb, { ours, etcd3, oursAt256, bare }: Contenders<Load
     { name: `${verb} p99.9, 64 in flight`, ...beside(({ p999Ms }) => p999Ms, "ms") },
     { name: `${verb}s, 256 in flight`, value: median(oursAt256.map(rate)), unit: "/s" },
     ...barred,
-    { name: `${verb}s at 256 in flight, times our own at 64`, ...times(oursAt256, ours) },
+    {
+      name: `${verb}s at 256 in flight, times our own at 64`,
+      ...times(oursAt256, ours),
+      bar: { atLeast: askedGrowth },
+    },
     { name: `${verb}s of etcd, bare gRPC, 64 in flight`, value: median(bare.map(rate)), unit: "/s" },
     { name: `${verb}s, times etcd's by bare gRPC`, ...times(ours, bare) },
     { name: `${verb}s at 256 in flight, times etcd's at 64 by bare gRPC`, ...times(oursAt256, bare) },
