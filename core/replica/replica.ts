@@ -123,10 +123,11 @@ export class Replica {
       const before = await this.#load(located);
       const after = this.#merged(before, state, encoded);
       const heals = options.heals === true && this.#damaged.has(located.key);
-      if (after !== before || heals) {
-        const more = heals ? this.#mending(located, after) : nothingMore;
-        await this.#commit(located, { before, after, more }, this.#config.durability);
-      }
+      // Memory may still have what rotted on the disk, so a heal always writes the row.
+      const change = heals
+        ? { before: neverWritten, after, more: this.#mending(located, after) }
+        : { before, after, more: nothingMore };
+      if (after !== before || heals) await this.#commit(located, change, this.#config.durability);
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -272,6 +273,8 @@ export class Replica {
 
   /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
   #merged(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
+    // A row of nothing would make the trees of two replicas differ that agree.
+    if (incoming.vector.length === 0) return before;
     if (before === neverWritten) return new CachedState(incoming, encoded);
     const merged = merge(before.state, incoming);
     if (merged === before.state) return before;
