@@ -95,9 +95,7 @@ export class Replica {
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
-    const holding = this.#deps.holdings.get(located.partition);
-    const held =
-      holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
+    const held = await this.row(located);
     const role = this.#roleOf(located);
     if (role !== "none" && this.#deps.owns(located.partition)) return { role, held };
     // A stand-in: what it keeps for others belongs to its answer. Without a holding that counts, that is all it is worth.
@@ -105,6 +103,12 @@ export class Replica {
     const all = kept.length === 0 ? held : new CachedState(kept.reduce(merge, held.state), undefined);
     if (role !== "none") return { role, held: all };
     return { role: all === neverWritten ? "none" : "hint", held: all };
+  }
+
+  /** The object's row alone, without what is kept for others: what the Merkle trees are made of. */
+  async row(located: LocatedKey): Promise<CachedState> {
+    if (this.#deps.holdings.get(located.partition) === "none") return neverWritten;
+    return this.#cache.get(located.key) ?? this.#loadInTurn(located);
   }
 
   /**

@@ -86,8 +86,9 @@ export const ExchangeResponse = message("ExchangeResponse", {
   part: optional(3, RosterMessage),
 });
 
-/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf. */
-const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(1_048_576)) });
+/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf of whatever size. */
+const hashesMax = 67_108_864;
+const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(hashesMax)) });
 
 /** Step 1 of a round of anti-entropy: are the partitions that both hold equal? */
 export const CompareRequest = message("CompareRequest", { view: field(1, View), digest: field(2, fixedBytes(8)) });
@@ -112,7 +113,7 @@ const KeyClock = message("KeyClock", { key: field(1, keyText), clock: field(2, b
 export const CompareKeysResponse = message("CompareKeysResponse", {
   keys: repeated(1, KeyClock, 100_000),
   /** Hashes of the asker's that the other has not, 8 bytes each. */
-  lacking: field(2, bytes(1_048_576)),
+  lacking: field(2, bytes(hashesMax)),
 });
 
 /** Step 4: states for states. */
