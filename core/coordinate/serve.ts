@@ -5,6 +5,7 @@
 import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
+import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
@@ -28,8 +29,14 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
     await deps.exchange.meet(from, request.view);
     return scanPartition(deps.replica, request, deps.cluster.ring.partitions);
   });
-  server.on(methods.list, (_from, request) => listHere(deps, request));
-  server.on(methods.changes, (_from, request) => answerChanges(deps, request));
+  server.on(methods.list, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return listHere(deps, request);
+  });
+  server.on(methods.changes, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return answerChanges(deps, request);
+  });
 }
 
 /** A request over the wire passes the same checks as one over HTTP. */
@@ -62,6 +69,9 @@ async function answerReplicate(
   const located = locate(parseKey(request.key), cluster.ring.partitions);
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
+    if (!cluster.roster.members.has(hintFor)) {
+      throw new StoreError("bad-request", `a hint for ${hintFor}, which was never a member`);
+    }
     await replica.keepHint(located, hintFor, request.state);
     return { role: "hint" };
   }

@@ -192,6 +192,7 @@ export const ListRequest = message("ListRequest", {
   prefix: field(2, text(1_024)),
   after: optional(3, bytes(2_048)),
   limit: field(4, varint),
+  view: field(5, View),
 });
 const ListedKey = message("ListedKey", {
   row: field(1, bytes(2_048)),
@@ -216,6 +217,7 @@ const ChangeFilter = message("ChangeFilter", {
 export const ChangesRequest = message("ChangesRequest", {
   filters: repeated(1, ChangeFilter, 10_000),
   waitMs: field(2, varint),
+  view: field(3, View),
 });
 const FilteredChanges = message("FilteredChanges", {
   keys: repeated(1, keyText, 100_000),
