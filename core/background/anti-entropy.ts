@@ -66,7 +66,6 @@ export class AntiEntropy {
     });
   }
 
-
   /** Compares with one peer and mends the differences, as far as one round goes. */
   async round(peer: NodeId): Promise<Round> {
     const { clock, ownTime, agreements, cluster, telemetry } = this.#deps;

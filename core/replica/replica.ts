@@ -197,7 +197,7 @@ export class Replica {
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
       const after = cut === before.state ? before : encodedAnew(cut);
-      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded!) : pointers;
+      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
       await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
@@ -290,7 +290,11 @@ export class Replica {
   #merged(
     located: LocatedKey,
     before: CachedState,
-    { state, encoded, isMinted }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
+    {
+      state,
+      encoded,
+      isMinted,
+    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
   ): CachedState {
     // A row of nothing would make the trees of two replicas differ that agree.
     if (state.vector.length === 0) return before;
