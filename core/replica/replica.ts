@@ -102,6 +102,14 @@ export class Replica {
     await Promise.all([this.hints.open(), this.#damaged.open()]);
   }
 
+  /** What `read` would answer, where that is known without the disk. */
+  readInMemory(located: LocatedKey): Copy | undefined {
+    if (!this.#deps.owns(located.partition)) return undefined;
+    const role = this.#roleOf(located);
+    const held = this.#cache.get(located.key);
+    return role === "none" || held === undefined ? undefined : { role, held };
+  }
+
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
     const held = await this.row(located);
