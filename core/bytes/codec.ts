@@ -138,6 +138,22 @@ export const text = (maxBytes: number): Type<string> => ({
   },
 });
 
+/**
+ * Text that is the same most of the time, such as a content type: the last one that was read is kept, for comparing bytes
+ * costs less than making a string of them.
+ */
+export const word = (maxBytes: number): Type<string> => {
+  const type = text(maxBytes);
+  let last = "";
+  return {
+    ...type,
+    read: (reader) => {
+      if (!reader.skipIfAscii(last)) last = type.read(reader);
+      return last;
+    },
+  };
+};
+
 function readUtf8(reader: Reader, length: number): string {
   try {
     return decodeUtf8(reader.take(length));

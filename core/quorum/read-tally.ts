@@ -4,7 +4,7 @@
  */
 import type { NodeId } from "../identity.ts";
 import { invariant } from "../errors.ts";
-import { Holders, type Completeness, type PartitionView } from "./holders.ts";
+import { addOnce, Holders, type Completeness, type PartitionView } from "./holders.ts";
 
 /** What a replica says of itself: it holds the partition, or it answers from hints kept for an owner that is away. */
 export type ReadRole = Completeness | "hint";
@@ -82,8 +82,4 @@ export class ReadTally {
     if (complete === 0) return Number.POSITIVE_INFINITY;
     return Math.min(this.#r + Math.max(0, complete - this.#n), complete);
   }
-}
-
-function addOnce(list: NodeId[], node: NodeId): void {
-  if (!list.includes(node)) list.push(node);
 }

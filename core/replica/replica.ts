@@ -140,7 +140,7 @@ export class Replica {
       throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
     }
     return this.#queue.run(located.key, async () => {
-      const before = await this.#load(located);
+      const before = this.#cache.get(located.key) ?? (await this.#load(located));
       const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
@@ -193,15 +193,16 @@ export class Replica {
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
     return this.#queue.run(located.key, async () => {
-      const before = await this.#load(located);
+      const before = this.#cache.get(located.key) ?? (await this.#load(located));
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
-      const held = (await this.#keptOf(located)).reduce(merge, before.state);
+      const held = this.hints.isEmpty ? before.state : (await this.#keptOf(located)).reduce(merge, before.state);
       const role = this.#roleOf(located);
       invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
-      const pointers = role === "none" ? nothingMore : await this.#hintBatch(located, event.hintsFor, undefined);
+      const owes = event.hintsFor.length > 0;
+      const pointers = owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
       const after = cut === before.state ? before : encodedAnew(cut);
