@@ -10,11 +10,17 @@ export class Recent<Key, Value> {
   #young = new Map<Key, Value>();
   #youngSize = 0;
   #old = new Map<Key, Value>();
+  #oldSize = 0;
 
   /** `sizeMax` in the unit of `sizeOf`. */
   constructor(sizeMax: number, sizeOf: (key: Key, value: Value) => number) {
     this.#generationMax = sizeMax / 2;
     this.#sizeOf = sizeOf;
+  }
+
+  /** Of all entries, in the unit of `sizeOf`. */
+  get size(): number {
+    return this.#youngSize + this.#oldSize;
   }
 
   get(key: Key): Value | undefined {
@@ -31,6 +37,7 @@ export class Recent<Key, Value> {
     if (size > this.#generationMax) return;
     if (this.#youngSize + size > this.#generationMax) {
       this.#old = this.#young;
+      this.#oldSize = this.#youngSize;
       this.#young = new Map();
       this.#youngSize = 0;
     }
@@ -39,10 +46,15 @@ export class Recent<Key, Value> {
   }
 
   delete(key: Key): void {
-    this.#old.delete(key);
-    const value = this.#young.get(key);
-    if (value === undefined) return;
-    this.#young.delete(key);
-    this.#youngSize -= this.#sizeOf(key, value);
+    this.#youngSize -= this.#remove(this.#young, key);
+    this.#oldSize -= this.#remove(this.#old, key);
+  }
+
+  /** The size of what was there. */
+  #remove(generation: Map<Key, Value>, key: Key): number {
+    const value = generation.get(key);
+    if (value === undefined) return 0;
+    generation.delete(key);
+    return this.#sizeOf(key, value);
   }
 }
