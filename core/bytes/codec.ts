@@ -286,7 +286,11 @@ export function verified<T>(type: Message<T>, problemOf: (value: T) => string | 
     if (problem !== undefined) throw new DecodeError(`${type.name}: ${problem}`);
     return value;
   };
-  return { ...type, read: (reader) => check(type.read(reader)), decode: (input, start) => check(type.decode(input, start)) };
+  return {
+    ...type,
+    read: (reader) => check(type.read(reader)),
+    decode: (input, start) => check(type.decode(input, start)),
+  };
 }
 
 /** Encoding is synchronous and never re-entered, so one buffer serves all of it. */

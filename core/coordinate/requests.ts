@@ -145,7 +145,14 @@ export class Requests {
         stopDeadline();
         signal?.removeEventListener("abort", cancel);
         const bytes = valueBytes ?? found?.reduce((sum, { body }) => sum + body.length, 0);
-        telemetry.event({ kind: "request", verb, ms: clock.now() - startedMs, outcome, siblings: found?.length, bytes });
+        telemetry.event({
+          kind: "request",
+          verb,
+          ms: clock.now() - startedMs,
+          outcome,
+          siblings: found?.length,
+          bytes,
+        });
       };
       const fail = (error: unknown): void => {
         if (!isWaiting) return;
@@ -163,7 +170,10 @@ export class Requests {
         (answer) => {
           this.#running -= 1;
           if (!isWaiting) return;
-          end("degraded" in answer && answer.degraded ? "degraded" : "ok", "siblings" in answer ? answer.siblings : undefined);
+          end(
+            "degraded" in answer && answer.degraded ? "degraded" : "ok",
+            "siblings" in answer ? answer.siblings : undefined,
+          );
           resolve(answer);
         },
         (error: unknown) => {

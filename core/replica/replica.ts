@@ -202,7 +202,8 @@ export class Replica {
       invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
       const owes = event.hintsFor.length > 0;
-      const pointers = owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
+      const pointers =
+        owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
       const after = cut === before.state ? before : encodedAnew(cut);
