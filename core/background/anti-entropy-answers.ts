@@ -37,7 +37,7 @@ export interface AntiEntropyDeps {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
-  /** Awaited before each step, so that requests go first (PROTOCOL 13). */
+  /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). */
   readonly throttle: () => Promise<void>;
 }
 
@@ -49,6 +49,8 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the leaf, or the state, that reaches it. */
 const answerBytesMax = 1_048_576;
+/** A step of this many leaves is a few milliseconds of processor; see `admission.ts`. */
+export const leavesPerStep = 32;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
   const { server, cluster, exchange, throttle } = deps;
@@ -57,7 +59,6 @@ export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements):
     if (view.ring !== cluster.ring.fingerprint) {
       throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
     }
-    await throttle();
   };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
@@ -68,6 +69,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements):
   });
   server.on(methods.compareLeaves, async (from, { view, groups }) => {
     await meet(from, view);
+    await throttle();
     const partitions = groups.reduce((sum, { hashes }) => sum + hashes.length / hashBytes, 0);
     if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
     return { partitions: sharedWith(deps, from).answerGroups(groups) };
@@ -78,6 +80,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements):
   });
   server.on(methods.swap, async (from, request) => {
     await meet(from, request.view);
+    await throttle();
     return answerSwap(deps, from, request);
   });
 }
@@ -116,15 +119,16 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
 
 /** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. */
 async function answerKeys(
-  { replica }: AntiEntropyDeps,
+  { replica, throttle }: AntiEntropyDeps,
   { leaves }: Request<"compareKeys">,
 ): Promise<Response<"compareKeys">> {
   const leafCount = replica.index.trees.leafCount;
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
   let bytes = 0;
-  for (const { index, hashes } of leaves) {
+  for (const [i, { index, hashes }] of leaves.entries()) {
     if (bytes >= answerBytesMax) break;
+    if (i % leavesPerStep === 0) await throttle();
     if (index >= leafCount) continue;
     const theirs = splitHashes(hashes);
     for (const entry of await replica.index.entriesOf(index)) {

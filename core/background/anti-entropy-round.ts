@@ -14,16 +14,16 @@ import type { RemoteTrees } from "../merkle/tree-diff.ts";
 import type { LeafIndex } from "../merkle/trees.ts";
 import { keyOfRow, type LocatedKey, locate } from "../placement/locate.ts";
 import { call, type Method, methods } from "../rpc/rpc.ts";
-import { type AntiEntropyDeps, applyAll, splitHashes } from "./anti-entropy-answers.ts";
+import { type AntiEntropyDeps, applyAll, leavesPerStep, splitHashes } from "./anti-entropy-answers.ts";
 
 const limits = {
   /** What is found in these is swapped before more is looked for. */
   leavesPerRequest: 256,
   keysMax: 10_000,
   stateBytesMax: 16_777_216,
-  /** States in one message, each way. */
-  swapBytesMax: 1_048_576,
-  keysPerSwap: 1_000,
+  /** States in one message, each way: one group commit, which requests beside it wait for. */
+  swapBytesMax: 262_144,
+  keysPerSwap: 128,
   /** Longer than a busy disk takes; what is not answered by then is found again in the next round. */
   timeoutMs: 10_000,
 };
@@ -61,6 +61,7 @@ export class PeerRound implements RemoteTrees {
 
   async leaves(groups: readonly Section[]): Promise<readonly Section[]> {
     const view = this.#deps.exchange.view();
+    await this.#deps.throttle();
     return (await this.#ask(methods.compareLeaves, { view, groups })).partitions;
   }
 
@@ -74,11 +75,12 @@ export class PeerRound implements RemoteTrees {
   }
 
   async #compareKeys(leaves: readonly LeafIndex[]): Promise<Differences> {
-    const { exchange, replica, cluster } = this.#deps;
+    const { exchange, replica, cluster, throttle } = this.#deps;
     const { index } = replica;
     const own = new Map<string, Uint8Array>();
     const sections: Section[] = [];
-    for (const leaf of leaves) {
+    for (const [i, leaf] of leaves.entries()) {
+      if (i % leavesPerStep === 0) await throttle();
       const entries = await index.entriesOf(leaf);
       sections.push({ index: leaf, hashes: packHashes(entries.map(({ hash }) => hash)) });
       for (const { hash, row } of entries) own.set(toHex(packHashes([hash])), row);
@@ -111,6 +113,7 @@ export class PeerRound implements RemoteTrees {
     while (push.length > 0 || wanted.length > 0) {
       const moved = this.#counts.keysPushed + this.#counts.keysPulled;
       if (moved >= limits.keysMax || this.#stateBytes >= limits.stateBytesMax) return true;
+      await this.#deps.throttle();
       const states = await this.#takeStates(push);
       const asked = wanted.slice(0, limits.keysPerSwap);
       const answer = await this.#ask(methods.swap, {
@@ -150,8 +153,7 @@ export class PeerRound implements RemoteTrees {
   }
 
   async #ask<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
-    const { transport, throttle } = this.#deps;
-    await throttle();
+    const { transport } = this.#deps;
     const counted = {
       request: async (to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> => {
         this.#counts.roundTrips += 1;
