@@ -176,9 +176,10 @@ export class Replica {
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
-      const held = (await this.#keptOf(located)).reduce(merge, before.state);
+      const { state } = before;
+      const held = (await this.#keptOf(located)).reduce(merge, state);
       const minted = this.#minter.mint(located, held, event);
-      const after = minted.state === before.state ? before : encodedAnew(minted.state);
+      const after = minted.state === state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
       invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
       const hints = await this.#hintBatch(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
@@ -273,9 +274,10 @@ export class Replica {
   /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
   #merged(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
     if (before === neverWritten) return new CachedState(incoming, encoded);
-    const merged = merge(before.state, incoming);
-    if (merged === before.state) return before;
-    if (merge(incoming, before.state) === incoming) return new CachedState(incoming, encoded);
+    const { state } = before;
+    const merged = merge(state, incoming);
+    if (merged === state) return before;
+    if (merge(incoming, state) === incoming) return new CachedState(incoming, encoded);
     return encodedAnew(merged);
   }
 

@@ -118,9 +118,12 @@ export class HostProcesses implements AsyncDisposable {
   async signal(index: number, signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<number | null> {
     const child = this.#host(index).process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const gone = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+    const gone = new Promise<number | null>((resolve) => {
+      if (signal === "SIGKILL" || signal === "SIGTERM") child.once("exit", resolve);
+      else resolve(null);
+    });
     child.kill(signal);
-    return signal === "SIGKILL" || signal === "SIGTERM" ? gone : null;
+    return gone;
   }
 
   /** The disk is lost, the identity is not. */

@@ -65,8 +65,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a repair writes an older state over a newer one",
     file: "replica/replica.js",
-    find: "const merged = merge(before.state, incoming);\n        if (merged === before.state)\n            return before;",
-    replace: "return new CachedState(incoming, encoded);\n        const merged = before.state;",
+    find: "const merged = merge(state, incoming);\n        if (merged === state)\n            return before;",
+    replace: "return new CachedState(incoming, encoded);\n        const merged = state;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
