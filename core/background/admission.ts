@@ -22,8 +22,8 @@ export interface AdmissionOptions {
 
 /** Changes of the interval within one window. */
 const adaptationsPerWindow = 20;
-/** A request that begins this long after a step has waited for its disk write or its answers. */
-const shadowMs = 10;
+/** About what a step takes: a request that begins within it has waited for the step. */
+const shadowMs = 4;
 /** What may be added to the tail. Below the 1.25 times that clients are promised, as it is noticed late. */
 const harmlessShare = 1.15;
 const nearShare = 0.75;

@@ -49,8 +49,9 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the leaf, or the state, that reaches it. */
 const answerBytesMax = 1_048_576;
-/** A step of this many leaves is a few milliseconds of processor; see `admission.ts`. */
+/** Steps of a few milliseconds; see `admission.ts`. */
 export const leavesPerStep = 32;
+const statesPerStep = 32;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
   const { server, cluster, exchange, throttle } = deps;
@@ -105,10 +106,15 @@ export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer
  * @returns how many were taken in
  */
 export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
-  const { replica, cluster, telemetry } = deps;
-  const results = await Promise.allSettled(
-    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
-  );
+  const { replica, cluster, telemetry, throttle } = deps;
+  const results: PromiseSettledResult<unknown>[] = [];
+  for (let at = 0; at < states.length; at += statesPerStep) {
+    await throttle();
+    const step = states.slice(at, at + statesPerStep).map(async ({ key, state }) => {
+      await replica.apply(locate(parseKey(key), cluster.ring.partitions), state);
+    });
+    results.push(...(await Promise.allSettled(step)));
+  }
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
   if (failures.length > 0) {
     const reason = `${failures.length} states of anti-entropy were not taken in: ${reasonOf(failures[0])}`;

@@ -15,10 +15,10 @@ async function serve(
   const clock = new ManualClock();
   const admission = new Admission(clock, options);
   const stepsMs: number[] = [];
-  let isOver = false;
+  const over = new AbortController();
   admission.observe(1); // from now on there are clients
   const work = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       await admission.turn();
       stepsMs.push(clock.now());
       // A step takes time; in no time at all it would be taken for ever on a host without clients.
@@ -32,7 +32,7 @@ async function serve(
     const taken = latencyMs(clock.now() - (stepsMs.at(-1) ?? -Infinity), seed / 2_147_483_647);
     clock.after(taken, () => admission.observe(taken));
   }
-  isOver = true;
+  over.abort();
   await clock.advance(1_000);
   await work;
   return { admission, stepsMs };
@@ -74,7 +74,7 @@ test("steps that cost clients nothing come more and more often", async () => {
 });
 
 test("steps that slow clients down stay at the longest interval, long before the threshold is near", async () => {
-  const { admission, stepsMs } = await serve(20, (since, random) => (since < 10 ? 8 : 2) + random);
+  const { admission, stepsMs } = await serve(20, (since, random) => (since < 4 ? 8 : 2) + random);
   assert.equal(admission.waitMs, options.waitMaxMs);
   assert.ok(lastSecond(stepsMs) <= 11, `${lastSecond(stepsMs)} steps in the last second`);
 });
@@ -85,7 +85,8 @@ test("clients that are slow whatever background work does are no reason to wait"
 });
 
 test("near the threshold steps may add nothing at all", async () => {
-  const cost = (baseMs: number) => serve(20, (since, random) => baseMs * (since < 10 ? 1.12 : 1) + random * 0.01 * baseMs);
+  const cost = (baseMs: number) =>
+    serve(20, (since, random) => baseMs * (since < 4 ? 1.12 : 1) + random * 0.01 * baseMs);
   const [far, near] = [await cost(10), await cost(45)];
   assert.ok(lastSecond(far.stepsMs) > 50, `${lastSecond(far.stepsMs)} steps in the last second far below it`);
   assert.ok(lastSecond(near.stepsMs) <= 11, `${lastSecond(near.stepsMs)} steps in the last second near it`);
