@@ -29,6 +29,7 @@ interface Peer {
 
 /** The method of a forwarded write. No transport delivers a request twice; hosts that try again do, but never these. */
 const writeMethod = 16;
+const requestBytesMax = 67_108_864;
 const redialMsMin = 50;
 const dialTimeoutMs = 3_000;
 
@@ -60,6 +61,7 @@ export class SimTransport implements Transport {
       const fail = (kind: "not-sent" | "lost", reason: string): void => reject(new TransportError(kind, reason));
       const link = to === this.self ? linkOf(this, this) : this.#peers.get(to)?.link;
       if (link === undefined) return fail("not-sent", `not connected to ${to}`);
+      if (body.length > requestBytesMax) return fail("not-sent", `${body.length} bytes are more than a queue takes`);
       this.#send(link, to, { body: body.slice(), timeoutMs }, { resolve, fail });
     });
   }
