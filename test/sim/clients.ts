@@ -113,6 +113,7 @@ export class Clients {
       writeId: operation.withId ? id.toString(16).padStart(16, "0") : undefined,
       startedMs: schedule.nowMs,
       events: new Set(),
+      revived: false,
       outcomes: [],
       copiesLost: 0,
       ack: undefined,
@@ -156,9 +157,8 @@ export class Clients {
       write.verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
     );
     const outcome = answer.kind === "answered" ? "ok" : answer.code;
-    schedule.log(
-      `client ${operation.client} ${where}: write ${write.id} ${outcome} ${answer.kind === "answered" ? answer.value.receipt.durable.join() : ""}`,
-    );
+    const detail = answer.kind === "answered" ? answer.value.receipt.durable.join() : answer.text;
+    schedule.log(`client ${operation.client} ${where}: write ${write.id} ${outcome} ${detail}`);
     write.outcomes.push(outcome);
     if (answer.kind !== "answered") {
       this.counts.failed += 1;

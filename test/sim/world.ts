@@ -87,7 +87,7 @@ export class World {
     };
     const { name } = names;
     return new SimHost(names, deps, this.chance.fork(name), {
-      written: (operations) => this.oracle.stored(name, operations),
+      written: (operations, revived) => this.oracle.stored(name, operations, revived),
     });
   }
 
