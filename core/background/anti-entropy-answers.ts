@@ -12,13 +12,14 @@ import { encodeClock } from "../causality/encoding.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { hashBytes, packHashes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import type { OwnTime } from "../replica/own-time.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { View } from "../rpc/messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
@@ -34,6 +35,8 @@ export interface AntiEntropyDeps {
   readonly replica: Replica;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly ownTime: OwnTime;
+  readonly agreements: Agreements;
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
@@ -50,8 +53,8 @@ const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
 
-export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
-  const { server, cluster, exchange, throttle } = deps;
+export function serveAntiEntropy(deps: AntiEntropyDeps): void {
+  const { server, cluster, exchange, agreements, throttle } = deps;
   const meet = async (from: NodeId, view: View): Promise<void> => {
     await exchange.meet(from, view);
     if (view.ring !== cluster.ring.fingerprint) {
@@ -63,7 +66,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements):
     await meet(from, view);
     const shared = sharedWith(deps, from);
     if (!equalBytes(shared.digest(), digest)) return { groups: shared.groups() };
-    agreements.note(from, shared.partitions, deps.clock.wallTime());
+    agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
     return {};
   });
   server.on(methods.compareLeaves, async (from, { view, groups }) => {
@@ -95,6 +98,12 @@ export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer
             replica.index.isSound(partition),
         );
   return new SharedTrees(replica.index.trees, partitions);
+}
+
+/** Those whose trees show all that is known here: a change that is on its way to the disk is known already. */
+export function atRest({ replica }: AntiEntropyDeps, partitions: readonly PartitionIndex[]): PartitionIndex[] {
+  const changing = replica.index.changingPartitions();
+  return partitions.filter((partition) => !changing.has(partition));
 }
 
 /**

@@ -158,16 +158,16 @@ export class MerkleIndex {
       next = page.next;
     }
     const partition = partitionOfLeaf(leaf);
-    const isAtRest = sameHash(this.trees.leafHash(leaf), hashBefore) && !this.#isChanging(partition);
+    const isAtRest = sameHash(this.trees.leafHash(leaf), hashBefore) && !this.changingPartitions().has(partition);
     // One that is being scanned has no tree yet: doubting it would have it scanned again and again.
     if (isAtRest && this.isSound(partition) && !sameHash(sumOf(entries.map(({ hash }) => hash)), hashBefore))
       this.distrust(partition);
     return entries;
   }
 
-  #isChanging(partition: PartitionIndex): boolean {
-    for (const { located } of this.#pending) if (located.partition === partition) return true;
-    return false;
+  /** Partitions with changes on their way to the disk, which no tree shows yet. */
+  changingPartitions(): ReadonlySet<PartitionIndex> {
+    return new Set([...this.#pending].map(({ located }) => located.partition));
   }
 
   /** The running scan, if the partition is still to be finished by it. */

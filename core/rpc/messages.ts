@@ -38,6 +38,8 @@ export const ReplicateRequest = message("ReplicateRequest", {
   hintFor: optional(4, nodeText),
   /** A merge of enough complete copies: it also mends a record that was found damaged. */
   heals: optional(5, bool),
+  /** From its coordinator, at once: the receiver may cut its clock as well (PROTOCOL 3, *Truncation*). */
+  minted: optional(6, bool),
 });
 export const ReplicateResponse = message("ReplicateResponse", {
   role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),

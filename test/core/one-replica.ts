@@ -7,6 +7,7 @@ import { type LocatedKey, locate } from "../../core/placement/locate.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { Holdings } from "../../core/replica/holdings.ts";
 import type { WriteEvent } from "../../core/replica/minter.ts";
+import { OwnTime } from "../../core/replica/own-time.ts";
 import { Replica } from "../../core/replica/replica.ts";
 import type { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
@@ -25,15 +26,18 @@ export function open(
   for (const partition of allPartitions(q)) holdings.set(partition, "complete");
   const telemetry = { event: () => {} };
   const hybridClock = new HybridClock(nodeDefaults);
+  const clock = new ManualClock();
   const deps = {
     records,
     holdings,
-    clock: new ManualClock(),
+    clock,
     hybridClock,
     random,
     telemetry,
     owns: () => owns,
     isConfirmed: () => true,
+    ownTime: new OwnTime(clock),
+    forgettableBeforeMs: () => 0,
   };
   return { replica: new Replica(deps, nodeDefaults), records };
 }
