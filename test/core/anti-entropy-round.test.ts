@@ -95,7 +95,7 @@ test("a state that cannot be read changes nothing, is told, and does not hold up
 });
 
 test("a partition has fully agreed since the oldest agreement with each of the peers", () => {
-  const agreements = new Agreements(q, { inFlightMsMax: 5 });
+  const agreements = new Agreements(q);
   const [p0, p1] = [0 as PartitionIndex, 1 as PartitionIndex];
   const [a, b] = ["a" as NodeId, "b" as NodeId];
   agreements.note(a, [p0, p1], 10);

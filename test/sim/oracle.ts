@@ -44,7 +44,7 @@ export class Oracle {
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
   #first: Violation | undefined;
-  /** Clocks were cut short: what a vector covers is no longer the whole history. */
+  /** Clocks were cut by force: what a vector covers is no longer the whole history, and things may come back. */
   truncated = false;
   checks = 0;
 
@@ -271,7 +271,9 @@ export class Oracle {
     const states = [...this.#hosts()].flatMap((host) =>
       owners.includes(host.id) ? [objectOn(host.disk.synced, located)] : [],
     );
-    const names = [...this.history(key).events.values()].flatMap(({ name, dot }) => {
+    const history = this.history(key);
+    const names = [...history.events.values()].flatMap(({ name, dot }) => {
+      if (history.forgotten.has(name)) return [];
       const holders = states.filter((state) => state !== undefined && covers(state.vector, dot)).length;
       return holders > owners.length - r ? [name] : [];
     });
@@ -292,8 +294,8 @@ export class Oracle {
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
     if (expected === undefined || ring !== expected.ring || lost || this.truncated) return;
     this.checks += expected.names.length;
-    const { events } = this.history(key);
-    const missing = expected.names.filter((name) => !covers(context, events.get(name)!.dot));
+    const history = this.history(key);
+    const missing = expected.names.filter((name) => !history.knows(context, history.events.get(name)!));
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
@@ -342,17 +344,20 @@ export class Oracle {
   #knownOn(image: DiskImage): Set<Write> {
     const known = new Set<Write>();
     for (const { key, state } of statesOn(image)) {
-      for (const { dot, write } of this.history(key).events.values()) {
-        if (covers(state.vector, dot)) known.add(write);
+      const history = this.history(key);
+      for (const event of history.events.values()) {
+        if (history.knows(state.vector, event)) known.add(event.write);
       }
     }
     return known;
   }
 
   #knows(image: DiskImage, write: Write): boolean {
-    const { events } = this.history(write.key);
+    const history = this.history(write.key);
     const states = statesOn(image).filter(({ key }) => key === write.key);
-    return [...write.events].some((name) => states.some(({ state }) => covers(state.vector, events.get(name)!.dot)));
+    return [...write.events].some((name) =>
+      states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
+    );
   }
 
   /** The first key on which owners differ, in words; undefined when all are equal. */
@@ -383,12 +388,12 @@ export class Oracle {
       const located = this.locate(key);
       const [owner] = ring.owners(located.partition);
       const state = objectOn(hosts.find(({ id }) => id === owner)!.disk.view, located);
-      const { events } = this.history(key);
+      const history = this.history(key);
       for (const write of this.writes) {
         if (write.key !== key || write.ack === undefined || write.lost) continue;
         this.checks += 1;
         const isKnown = [...write.events].some(
-          (name) => state !== undefined && covers(state.vector, events.get(name)!.dot),
+          (name) => state !== undefined && history.knows(state.vector, history.events.get(name)!),
         );
         if (isKnown) continue;
         const text = `write ${write.id} of ${key}, acknowledged by ${write.ack.durable.join()}, is unknown to the owners`;
