@@ -85,7 +85,8 @@ test("clients that are slow whatever background work does are no reason to wait"
 });
 
 test("near the threshold steps may add nothing at all", async () => {
-  const cost = (baseMs: number) => serve(20, (since, random) => baseMs * (since < 10 ? 1.12 : 1) + random * 0.01 * baseMs);
+  const cost = (baseMs: number) =>
+    serve(20, (since, random) => baseMs * (since < 10 ? 1.12 : 1) + random * 0.01 * baseMs);
   const [far, near] = [await cost(10), await cost(45)];
   assert.ok(lastSecond(far.stepsMs) > 50, `${lastSecond(far.stepsMs)} steps in the last second far below it`);
   assert.ok(lastSecond(near.stepsMs) <= 11, `${lastSecond(near.stepsMs)} steps in the last second near it`);
