@@ -57,7 +57,13 @@ export type StoreEvent =
     }
   | { readonly kind: "value-large"; readonly key: string; readonly bytes: number }
   | { readonly kind: "siblings-many"; readonly key: string; readonly siblings: number }
-  | { readonly kind: "clock-truncated"; readonly key: string; readonly entries: number; readonly forced: boolean }
+  | {
+      /** `forced`: how many of the entries went although somebody may still hold what they cover. */
+      readonly kind: "clock-truncated";
+      readonly key: string;
+      readonly dropped: readonly { readonly actor: string; readonly counter: number }[];
+      readonly forced: number;
+    }
   | { readonly kind: "conflict"; readonly key: string; readonly discardedDot: string; readonly timeMs: number }
   | { readonly kind: "corrupt-record"; readonly where: string }
   | { readonly kind: "storage"; readonly state: "ok" | "full" | "failed"; readonly reason: string }
