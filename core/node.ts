@@ -256,7 +256,7 @@ export class EverwriteNode implements NodeApi {
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
     const ownTime = new OwnTime(clock);
-    const agreements = new Agreements(roster.cluster.partitions, config);
+    const agreements = new Agreements(roster.cluster.partitions);
     tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
     const replicaDeps = {
       records,

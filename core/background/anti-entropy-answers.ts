@@ -40,7 +40,7 @@ export interface AntiEntropyDeps {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
-  /** Awaited before each step, so that requests go first (PROTOCOL 13). */
+  /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). */
   readonly throttle: () => Promise<void>;
 }
 
@@ -52,6 +52,8 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
+/** A step of this many leaves is a few milliseconds of processor; see `admission.ts`. */
+export const leavesPerStep = 32;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   const { server, cluster, exchange, agreements, throttle } = deps;
@@ -60,7 +62,6 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
     if (view.ring !== cluster.ring.fingerprint) {
       throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
     }
-    await throttle();
   };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
@@ -71,6 +72,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   });
   server.on(methods.compareLeaves, async (from, { view, groups }) => {
     await meet(from, view);
+    await throttle();
     const partitions = groups.reduce((sum, { hashes }) => sum + hashes.length / hashBytes, 0);
     if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
     return { partitions: sharedWith(deps, from).answerGroups(groups) };
@@ -81,6 +83,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   });
   server.on(methods.swap, async (from, request) => {
     await meet(from, request.view);
+    await throttle();
     return answerSwap(deps, from, request);
   });
 }
@@ -127,7 +130,7 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
 /** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what is
  * not reached before the peer gives up waiting, a later round finds. */
 async function answerKeys(
-  { replica, clock: time }: AntiEntropyDeps,
+  { replica, clock: time, throttle }: AntiEntropyDeps,
   { leaves }: Request<"compareKeys">,
   deadlineMs: number,
 ): Promise<Response<"compareKeys">> {
@@ -135,8 +138,9 @@ async function answerKeys(
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
   let bytes = 0;
-  for (const { index, hashes } of leaves) {
+  for (const [i, { index, hashes }] of leaves.entries()) {
     if (bytes >= answerBytesMax || time.now() > deadlineMs) break;
+    if (i % leavesPerStep === 0) await throttle();
     if (index >= leafCount) continue;
     const theirs = splitHashes(hashes);
     for (const entry of await replica.index.entriesOf(index)) {

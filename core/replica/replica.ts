@@ -167,8 +167,9 @@ export class Replica {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
-      // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
-      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
+      // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
+      const { durability } = this.#config;
+      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
       return true;
     });
   }

@@ -183,7 +183,7 @@ test("keys are compared no longer than the peer waits for the answer", async () 
 });
 
 test("a partition has fully agreed since the oldest agreement with each of the peers", () => {
-  const agreements = new Agreements(q, { inFlightMsMax: 5 });
+  const agreements = new Agreements(q);
   const [p0, p1] = [0 as PartitionIndex, 1 as PartitionIndex];
   const [a, b] = ["a" as NodeId, "b" as NodeId];
   agreements.note(a, [p0, p1], 10);

@@ -27,6 +27,7 @@ const calmCluster: Scenario = {
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
+  lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
   apart: [],
