@@ -42,7 +42,7 @@ export interface LeafEntry {
 export interface BuildOptions {
   readonly isStopped: () => boolean;
   /** Awaited before each page. */
-  readonly throttle: () => Promise<void>;
+  readonly throttle: () => Promise<unknown>;
 }
 
 /** A page is decoded and hashed in one go, which takes about 3 ms; two of them are in memory at once. */
