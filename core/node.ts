@@ -300,7 +300,7 @@ export class EverwriteNode implements NodeApi {
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
-    const throttle = (): Promise<void> => admission.turn();
+    const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
     const antiEntropy = new AntiEntropy(
       { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
       config,

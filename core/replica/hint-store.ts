@@ -9,7 +9,7 @@ import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import { partitionOf } from "../placement/partition.ts";
+import { allPartitions, partitionOf } from "../placement/partition.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Holdings } from "./holdings.ts";
@@ -75,6 +75,11 @@ export class HintStore {
         this.#count(targetOf(row.key), stored);
         this.#countState(this.#partitionOf(row.key.subarray(1 + row.key[0]!)), stored, 1);
       }
+      // Rows that could not be read, not even their keys, may be of any partition.
+      if (page.damaged)
+        for (const partition of allPartitions(this.#holdings.partitions)) {
+          this.#countState(partition, unreadable, 1);
+        }
       gte = page.next;
     }
   }
