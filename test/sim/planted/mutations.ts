@@ -197,8 +197,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: "degraded: true, completeOthers",
-    replace: "degraded: false, completeOthers",
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true, healsOwn };',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false, healsOwn };',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -229,5 +229,96 @@ export const mutations: readonly Mutation[] = [
     file: "cluster/exchange.js",
     find: "if (!agrees())",
     replace: "if (false)",
+  },
+  {
+    name: "an actor outlives the hint that was handed on (riak_kv#679, hand-off)",
+    file: "replica/replica.js",
+    find: "if (delivered.state !== undefined)\n                this.#deps.holdings.dropActor(located.partition);",
+    replace: "",
+  },
+  {
+    name: "a write does not reach the hash tree (riak_kv#473)",
+    file: "replica/replica.js",
+    find: "this.index.committed(pending);",
+    replace: "",
+  },
+  {
+    name: "the hash tree is changed before the disk",
+    file: "replica/replica.js",
+    find: "this.index.failed(pending);",
+    replace: "this.index.committed(pending);",
+  },
+  {
+    name: "comparing two clocks finds no difference",
+    file: "causality/clock.js",
+    find: "if (aAddsNothing)",
+    replace: "if (aAddsNothing || bAddsNothing)",
+  },
+  {
+    name: "anti-entropy pulls and does not push",
+    file: "background/anti-entropy-round.js",
+    find: "const states = await this.#takeStates(push);",
+    replace: "const states = (await this.#takeStates(push)).slice(0, 0);",
+  },
+  {
+    name: "anti-entropy pushes and does not pull",
+    file: "background/anti-entropy-round.js",
+    find: "await this.#takeIn(new Set(asked), answer.states);",
+    replace: "",
+  },
+  {
+    name: "a hint is forgotten before its owner has it",
+    file: "background/deliver-hints.js",
+    find: "await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));",
+    replace:
+      "void Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state }))).catch(() => {});",
+  },
+  {
+    name: "hints are counted in memory only (riak_core#154)",
+    file: "replica/replica.js",
+    find: "await Promise.all([this.hints.open(), this.#damaged.open()]);",
+    replace: "await this.#damaged.open();",
+  },
+  {
+    name: "a hint that grew is deleted with what was delivered",
+    file: "replica/hint-store.js",
+    find: "if (stored === undefined || !isSame)",
+    replace: "if (stored === undefined)",
+  },
+  {
+    name: "nobody stands in for an owner that is away",
+    file: "placement/preference-list.js",
+    find: "const chosen = candidates.slice(0, count);",
+    replace: "const chosen = [];",
+  },
+  {
+    name: "the lower incarnation of a member wins (memberlist#311)",
+    file: "membership/roster.js",
+    find: "        return a.incarnation > b.incarnation ? a : b;\n    // One node never",
+    replace: "        return a.incarnation < b.incarnation ? a : b;\n    // One node never",
+  },
+  {
+    name: "a lost disk comes back under its first incarnation (memberlist#311)",
+    file: "cluster/start.js",
+    find: "{ life: former.life, incarnation: former.incarnation + 1 }\n        :",
+    replace: "{ life: former.life, incarnation: 1 }\n        :",
+  },
+  {
+    name: "what another directory says of the own holdings stands",
+    file: "cluster/cluster.js",
+    find: "if (said !== undefined)",
+    replace: "if (false)",
+  },
+  {
+    name: "an unreadable answer is an untyped failure",
+    file: "rpc/rpc.js",
+    find: "if (!(error instanceof DecodeError))\n            throw error;",
+    replace: "throw error;",
+  },
+  {
+    name: "membership is exchanged with each peer once only",
+    file: "cluster/exchange.js",
+    find: "this.#running.delete(peer);",
+    replace: "",
   },
 ];

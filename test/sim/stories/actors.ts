@@ -51,14 +51,35 @@ export const actorStories: readonly Story[] = [
     },
   },
   {
-    name: "two hosts that were started from one copied disk never share a dot (riak_kv#1027)",
+    name: "two processes on copies of one disk never share a dot (riak_kv#1027)",
     cluster: { hosts: 4 },
     play: async (stage) => {
       const [a, b] = stage.walk();
       await stage.put(a!, { quorum: "all" });
-      for (const host of [a!, b!]) await stage.restart(host);
-      await stage.settled();
-      for (let i = 0; i < 4; i++) await stage.put(i % 2 === 0 ? a! : b!, { quorum: "one" });
+      const twin = stage.world.addTwin(a!);
+      while (!twin.ready) await stage.sleep(10);
+      for (let i = 0; i < 6; i++) await stage.put(i % 2 === 0 ? a! : twin, { quorum: "one" });
+      await stage.get(b!, { quorum: "one" });
+      stage.world.endTwin(twin);
+    },
+  },
+  {
+    name: "a stand-in that has handed its hint on mints nothing that covers it (riak_kv#679, hand-off)",
+    cluster: { hosts: 5 },
+    play: async (stage) => {
+      const [a, b, c, standIn] = stage.walk();
+      const owners = [a!, b!, c!];
+      const mint = async (): Promise<void> => {
+        for (const owner of owners) owner.kill();
+        await stage.sleep(1_000);
+        await stage.put(standIn!, { quorum: "one" });
+        for (const owner of owners) await stage.start(owner);
+        await stage.settled();
+        await stage.drained();
+      };
+      await mint();
+      await mint();
+      assert.deepEqual(await stage.siblings(a!), ["write 0", "write 1"]);
     },
   },
   {

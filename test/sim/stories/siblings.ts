@@ -4,6 +4,27 @@ import type { Story } from "./stage.ts";
 
 export const siblingStories: readonly Story[] = [
   {
+    name: "a thousand writers do not make a clock of a thousand entries",
+    cluster: { config: { clockEntriesMax: 10, readRepairShare: 0 } },
+    notYet: "a replica keeps the entries that the coordinator dropped, and gives them back",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      for (let i = 0; i < 334; i++) {
+        // Each start has an actor of its own.
+        for (const host of [a!, b!, c!]) {
+          await stage.restart(host);
+          await stage.get(host, { client: 1 });
+          await stage.put(host, { client: 1, context: "latest", quorum: "one" });
+        }
+      }
+      await stage.settled();
+      for (const host of [a!, b!, c!]) {
+        const entries = stage.entries(host);
+        if (entries > 100) stage.world.oracle.broken("vectors have an end", `${entries} entries on ${host.name}`);
+      }
+    },
+  },
+  {
     name: "100 interleaved writes of two writers leave two siblings (sibling explosion)",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
@@ -47,6 +68,22 @@ export const siblingStories: readonly Story[] = [
       await stage.get(a!, { quorum: "all" });
       await stage.sleep(100);
       assert.equal((await stage.siblings(c!)).length, 1);
+    },
+  },
+  {
+    name: "what a stand-in keeps survives its power cut, and reaches the owners when nobody else has it",
+    cluster: { hosts: 5 },
+    play: async (stage) => {
+      const [a, b, c, standIn] = stage.walk();
+      for (const owner of [b!, c!]) owner.kill();
+      await stage.sleep(1_000);
+      await stage.put(a!, { quorum: 2 });
+      stage.cutPower(standIn!);
+      await stage.wipe(a!, { awaitReady: false });
+      for (const host of [standIn!, b!, c!]) stage.world.start(host);
+      await stage.settled();
+      await stage.drained();
+      assert.deepEqual(await stage.siblings(b!), ["write 0"]);
     },
   },
   {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
 import type { SimHost } from "../host.ts";
+import { objectOn } from "../rows.ts";
 import type { Operation, Scenario } from "../scenario.ts";
 import { settle, stand } from "../cluster.ts";
 import { healAndJudge, plainOperation } from "../liveness.ts";
@@ -88,6 +89,11 @@ export class Stage {
     return answer.siblings.map(({ body }) => textOf(body)).toSorted();
   }
 
+  /** How long the vector of the key is on a host's disk. */
+  entries(at: SimHost, key = 0): number {
+    return objectOn(at.disk.view, this.world.oracle.locate(`sim/key${key}`))?.vector.length ?? 0;
+  }
+
   sleep(ms: number): Promise<void> {
     return this.world.sleep(ms);
   }
@@ -103,17 +109,35 @@ export class Stage {
   }
 
   /** Kills it, takes its disk, and starts it at once. */
-  async wipe(host: SimHost): Promise<void> {
+  async wipe(host: SimHost, { awaitReady = true } = {}): Promise<void> {
     host.kill("loses its disk");
     const { arrivals, oracle, schedule } = this.world;
     oracle.losing(host, schedule.nowMs, () => host.disk.wipe());
     arrivals.arrives(host, schedule.nowMs);
-    await this.start(host);
+    if (awaitReady) await this.start(host);
+    else this.world.start(host);
+  }
+
+  /** Kills it, and one record of it is gone. */
+  lose(host: SimHost): void {
+    host.kill("finds a record missing");
+    const { oracle, schedule } = this.world;
+    oracle.losing(host, schedule.nowMs, () => host.disk.lose("objects"));
+  }
+
+  cutPower(host: SimHost): void {
+    const { oracle, schedule } = this.world;
+    oracle.losing(host, schedule.nowMs, () => host.powerCut());
   }
 
   /** Until all run, agree and hold everything. */
   settled(): Promise<void> {
     return settle(this.world, 60_000, "the cluster settles");
+  }
+
+  /** Until nothing is kept for anybody. */
+  drained(): Promise<void> {
+    return settle(this.world, 60_000, "hints are delivered", true);
   }
 
   /** Flips a bit of the host's record of a key, and lets it find out. */
