@@ -5,6 +5,7 @@
  */
 import { toHex } from "../bytes/hex.ts";
 import { hasBit } from "../bytes/bitmap.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
@@ -57,6 +58,8 @@ export class Cluster {
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
+  /** When the last exchange that this node began with each peer began: by then the peer said what we have of it. */
+  readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
@@ -153,12 +156,28 @@ export class Cluster {
     }
   }
 
-  /** Publishes the two bitmaps after a change of holdings. */
+  /** Publishes the bitmaps after a change of holdings. */
   publishHoldings(above = 0): void {
+    this.#replace(this.#withOwnHoldings(above));
+  }
+
+  /**
+   * Call before each exchange: hints come and go with every write that misses an owner, so that they are told only to
+   * whom membership is exchanged with anyway, and nobody is called for them.
+   */
+  noteHints(): void {
+    const published = this.#roster.holdings.get(this.self)?.hints;
+    if (published !== undefined && equalBytes(published, this.#deps.holdings.hintsBitmap())) return;
+    this.#roster = this.#withOwnHoldings();
+    this.#digest = undefined;
+    this.#dirty = true;
+  }
+
+  #withOwnHoldings(above = 0): Roster {
     const { life, incarnation } = this.ownRecord;
     const sequence = Math.max(above, this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
     const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
-    this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) });
+    return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
   }
 
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
@@ -205,8 +224,15 @@ export class Cluster {
     return { owners: this.#ring.owners(partition), holders };
   }
 
-  exchangedWith(peer: NodeId): void {
+  /** `askedMs`: when this node began the exchange, if it did. */
+  exchangedWith(peer: NodeId, askedMs?: number): void {
     this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint });
+    if (askedMs !== undefined) this.#asked.set(peer, askedMs);
+  }
+
+  /** `clock.now()` from after which is what this node has of the peer's own records. */
+  lastAskedMs(peer: NodeId): number | undefined {
+    return this.#asked.get(peer);
   }
 
   /** When membership was last exchanged with a peer since the start, and the ring's fingerprint after that. */

@@ -18,6 +18,8 @@ export interface HoldingsRecord {
   readonly filling: Uint8Array;
   /** Kept beyond its ownership, and counted in no quorum. */
   readonly former: Uint8Array;
+  /** Partitions in which it keeps hints with states. */
+  readonly hints: Uint8Array;
 }
 
 /** One committed change of the ring, for the history. */
@@ -107,8 +109,8 @@ export function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRec
   return bitsOf(a) >= bitsOf(b) ? a : b;
 }
 
-function bitsOf({ complete, filling, former }: HoldingsRecord): string {
-  return [complete, filling, former].map((bits) => bits.join()).join(";");
+function bitsOf({ complete, filling, former, hints }: HoldingsRecord): string {
+  return [complete, filling, former, hints].map((bits) => bits.join()).join(";");
 }
 
 function mergeMap<V>(

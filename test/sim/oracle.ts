@@ -41,7 +41,7 @@ export class Oracle {
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
   #first: Violation | undefined;
-  /** Clocks were cut short: what a vector covers is no longer the whole history. */
+  /** Clocks were cut by force: what a vector covers is no longer the whole history, and things may come back. */
   truncated = false;
   checks = 0;
 
@@ -276,7 +276,9 @@ export class Oracle {
     const states = [...this.#hosts()].flatMap((host) =>
       owners.includes(host.id) ? [objectOn(host.disk.synced, located)] : [],
     );
-    const names = [...this.history(key).events.values()].flatMap(({ name, dot }) => {
+    const history = this.history(key);
+    const names = [...history.events.values()].flatMap(({ name, dot }) => {
+      if (history.forgotten.has(name)) return [];
       const holders = states.filter((state) => state !== undefined && covers(state.vector, dot)).length;
       return holders > owners.length - r ? [name] : [];
     });
@@ -297,8 +299,8 @@ export class Oracle {
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
     if (expected === undefined || ring !== expected.ring || lost || this.truncated || this.#hasTwins()) return;
     this.checks += expected.names.length;
-    const { events } = this.history(key);
-    const missing = expected.names.filter((name) => !covers(context, events.get(name)!.dot));
+    const history = this.history(key);
+    const missing = expected.names.filter((name) => !history.knows(context, history.events.get(name)!));
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
@@ -356,16 +358,19 @@ export class Oracle {
   #knownOn(image: DiskImage): Set<Write> {
     const known = new Set<Write>();
     for (const { key, state } of statesOn(image)) {
-      for (const { dot, write } of this.history(key).events.values()) {
-        if (covers(state.vector, dot)) known.add(write);
+      const history = this.history(key);
+      for (const event of history.events.values()) {
+        if (history.knows(state.vector, event)) known.add(event.write);
       }
     }
     return known;
   }
 
   #knows(image: DiskImage, write: Write): boolean {
-    const { events } = this.history(write.key);
+    const history = this.history(write.key);
     const states = statesOn(image).filter(({ key }) => key === write.key);
-    return [...write.events].some((name) => states.some(({ state }) => covers(state.vector, events.get(name)!.dot)));
+    return [...write.events].some((name) =>
+      states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
+    );
   }
 }

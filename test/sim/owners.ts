@@ -1,6 +1,6 @@
 /** What the owners of all keys must have once everything has healed (I1, I2, I4). */
 import { clockDigest } from "../../core/causality/clock.ts";
-import { covers, type Versioned } from "../../core/causality/version-set.ts";
+import type { Versioned } from "../../core/causality/version-set.ts";
 import { toHex } from "../../core/bytes/hex.ts";
 import { objectOn } from "./rows.ts";
 import type { World } from "./world.ts";
@@ -34,11 +34,12 @@ export function checkNothingLost(world: World): void {
   if (oracle.truncated) return;
   for (const key of oracle.keys) {
     const state = ownersState(world, key);
-    const { events } = oracle.history(key);
+    const history = oracle.history(key);
     for (const write of oracle.writes) {
       if (write.key !== key || write.ack === undefined || write.lost) continue;
       oracle.checks += 1;
-      const isKnown = (name: string): boolean => state !== undefined && covers(state.vector, events.get(name)!.dot);
+      const isKnown = (name: string): boolean =>
+        state !== undefined && history.knows(state.vector, history.events.get(name)!);
       if ([...write.events].some(isKnown)) continue;
       const text = `write ${write.id} of ${key}, acknowledged by ${write.ack.durable.join()}, is unknown to the owners`;
       oracle.broken("no acknowledged write is lost", text);

@@ -4,27 +4,6 @@ import type { Story } from "./stage.ts";
 
 export const siblingStories: readonly Story[] = [
   {
-    name: "a thousand writers do not make a clock of a thousand entries",
-    cluster: { config: { clockEntriesMax: 10, readRepairShare: 0 } },
-    notYet: "a replica keeps the entries that the coordinator dropped, and gives them back",
-    play: async (stage) => {
-      const [a, b, c] = stage.walk();
-      for (let i = 0; i < 334; i++) {
-        // Each start has an actor of its own.
-        for (const host of [a!, b!, c!]) {
-          await stage.restart(host);
-          await stage.get(host, { client: 1 });
-          await stage.put(host, { client: 1, context: "latest", quorum: "one" });
-        }
-      }
-      await stage.settled();
-      for (const host of [a!, b!, c!]) {
-        const entries = stage.entries(host);
-        if (entries > 100) stage.world.oracle.broken("vectors have an end", `${entries} entries on ${host.name}`);
-      }
-    },
-  },
-  {
     name: "100 interleaved writes of two writers leave two siblings (sibling explosion)",
     play: async (stage) => {
       const [a, b, c] = stage.walk();

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
 import type { SimHost } from "../host.ts";
-import { objectOn } from "../rows.ts";
 import type { Operation, Scenario } from "../scenario.ts";
 import { settle, stand } from "../cluster.ts";
 import { healAndJudge, plainOperation } from "../liveness.ts";
@@ -28,6 +27,7 @@ const calmCluster: Scenario = {
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
+  lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
   apart: [],
@@ -87,11 +87,6 @@ export class Stage {
     const answer = await at.call((node) => node.getLocal("sim", `key${key}`));
     assert.ok(answer !== "died");
     return answer.siblings.map(({ body }) => textOf(body)).toSorted();
-  }
-
-  /** How long the vector of the key is on a host's disk. */
-  entries(at: SimHost, key = 0): number {
-    return objectOn(at.disk.view, this.world.oracle.locate(`sim/key${key}`))?.vector.length ?? 0;
   }
 
   sleep(ms: number): Promise<void> {
