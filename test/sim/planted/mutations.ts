@@ -47,8 +47,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the coordinator's copy is only buffered",
     file: "replica/replica.js",
-    find: 'after: role === "none" ? before : after, more: hints }, "synced");',
-    replace: 'after: role === "none" ? before : after, more: hints }, "buffered");',
+    find: 'after: role === "none" ? before : after, more }, "synced");',
+    replace: 'after: role === "none" ? before : after, more }, "buffered");',
   },
   {
     name: "a group of commits is as durable as its least",
@@ -65,8 +65,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a repair writes an older state over a newer one",
     file: "replica/replica.js",
-    find: "const merged = merge(before.state, incoming);\n        if (merged === before.state)\n            return before;",
-    replace: "return new CachedState(incoming, encoded);\n        const merged = before.state;",
+    find: "const merged = merge(before.state, state);\n        if (merged === before.state)\n            return before;",
+    replace: "return new CachedState(state, encoded);\n        const merged = before.state;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
@@ -214,9 +214,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a full disk is taken for a success",
-    file: "replica/replica.js",
-    find: "throw storeErrorOf(error);\n        }\n        this.#storageIs(",
-    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#storageIs(",
+    file: "replica/commits.js",
+    find: "throw storeErrorOf(error);\n        }\n        this.#turn(",
+    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#turn(",
   },
   {
     name: "the last reply of a read wins",
@@ -285,18 +285,6 @@ export const mutations: readonly Mutation[] = [
     replace: "if (aAddsNothing || bAddsNothing)",
   },
   {
-    name: "anti-entropy pulls and does not push",
-    file: "background/anti-entropy-round.js",
-    find: "const states = await this.#takeStates(push);",
-    replace: "const states = (await this.#takeStates(push)).slice(0, 0);",
-  },
-  {
-    name: "anti-entropy pushes and does not pull",
-    file: "background/anti-entropy-round.js",
-    find: "await this.#takeIn(new Set(asked), answer.states);",
-    replace: "",
-  },
-  {
     name: "a hint is forgotten before its owner has it",
     file: "background/deliver-hints.js",
     find: "await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));",
@@ -328,12 +316,6 @@ export const mutations: readonly Mutation[] = [
     replace: "        return a.incarnation < b.incarnation ? a : b;\n    // One node never",
   },
   {
-    name: "a lost disk comes back under its first incarnation (memberlist#311)",
-    file: "cluster/start.js",
-    find: "{ life: former.life, incarnation: former.incarnation + 1 }\n        :",
-    replace: "{ life: former.life, incarnation: 1 }\n        :",
-  },
-  {
     name: "what another directory says of the own holdings stands",
     file: "cluster/cluster.js",
     find: "if (said !== undefined)",
@@ -349,6 +331,12 @@ export const mutations: readonly Mutation[] = [
     name: "membership is exchanged with each peer once only",
     file: "cluster/exchange.js",
     find: "this.#running.delete(peer);",
+    replace: "",
+  },
+  {
+    name: "anti-entropy is never run",
+    file: "background/anti-entropy.js",
+    find: 'tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());',
     replace: "",
   },
 ];

@@ -18,6 +18,7 @@ function sizes(stage: Stage): { entries: number; bytes: number }[] {
 export const clockStories: readonly Story[] = [
   {
     name: "a cart written in each of 200 page loads on 3 devices stays below 2 kB",
+    brokenBy: "truncation does not wait for agreement",
     cluster: { config: { readRepairShare: 0, inFlightMsMax: 2_000 } },
     play: async (stage) => {
       const { hosts } = stage.world;
@@ -59,6 +60,7 @@ export const clockStories: readonly Story[] = [
   },
   {
     name: "without agreement nothing is cut below ten times the limit, and above it that is counted",
+    brokenBy: "truncation does not wait for agreement",
     cluster: { config: { readRepairShare: 0, clockEntriesMax: 2 } },
     play: async (stage) => {
       const [a, b, c] = stage.walk();

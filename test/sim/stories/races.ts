@@ -5,6 +5,7 @@ import type { Story } from "./stage.ts";
 export const raceStories: readonly Story[] = [
   {
     name: "read repair, a put, a delete and anti-entropy meet on one key, and nothing is lost or comes back",
+    brokenBy: "work on one key is not serial",
     cluster: { config: { readRepairShare: 1, antiEntropyIntervalMs: 20 } },
     play: async (stage) => {
       const [a, b, c] = stage.walk();
@@ -25,6 +26,7 @@ export const raceStories: readonly Story[] = [
   },
   {
     name: "a write changes the hash tree as it changes the data (riak_kv#473)",
+    brokenBy: "a write does not reach the hash tree (riak_kv#473)",
     play: async (stage) => {
       const [a, b] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -35,6 +37,7 @@ export const raceStories: readonly Story[] = [
   },
   {
     name: "anti-entropy gives an owner what nobody keeps for it, without anybody reading",
+    brokenBy: "anti-entropy is never run",
     play: async (stage) => {
       const [a, , c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -46,6 +49,7 @@ export const raceStories: readonly Story[] = [
   },
   {
     name: "each side of a cut takes writes, and both are kept when it heals",
+    brokenBy: "nobody stands in for an owner that is away",
     cluster: { hosts: 5, apart: [0, 1] },
     play: async (stage) => {
       const [a] = stage.walk();
@@ -54,6 +58,7 @@ export const raceStories: readonly Story[] = [
   },
   {
     name: "frames that nobody can read are refused in words, and change nothing",
+    brokenBy: "an unreadable answer is an untyped failure",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -67,6 +72,7 @@ export const raceStories: readonly Story[] = [
   },
   {
     name: "disks that refuse are an error, never an ack, and writes go on when there is room again",
+    brokenBy: "a full disk is taken for a success",
     play: async (stage) => {
       const owners = stage.walk();
       await stage.put(owners[0]!, { quorum: "all" });
@@ -79,7 +85,22 @@ export const raceStories: readonly Story[] = [
     },
   },
   {
+    name: "hints that cannot be read make a put fail with a code",
+    cluster: { hosts: 5 },
+    play: async (stage) => {
+      const [a, b, c, standIn] = stage.walk();
+      const owners = [a!, b!, c!];
+      for (const owner of owners) owner.kill();
+      await stage.sleep(1_000);
+      await stage.put(standIn!, { quorum: "one" });
+      standIn!.disk.mood.readErrors = 1;
+      const { outcomes } = await stage.put(standIn!, { quorum: "one" });
+      assert.deepEqual(outcomes, ["internal"]);
+    },
+  },
+  {
     name: "an acknowledged write survives a power cut of all hosts in that moment",
+    brokenBy: "the coordinator's copy is only buffered",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       for (let i = 0; i < 10; i++) {

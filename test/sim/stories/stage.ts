@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
 import type { SimHost } from "../host.ts";
+import { membershipOn } from "../rows.ts";
 import type { Operation, Scenario } from "../scenario.ts";
 import { settle, stand } from "../cluster.ts";
 import { healAndJudge, plainOperation } from "../liveness.ts";
@@ -13,6 +14,8 @@ export interface Story {
   /** A sentence of the specification, with the bug behind it. */
   readonly name: string;
   readonly cluster?: Partial<Scenario>;
+  /** The planted bug that shows that it can fail. */
+  readonly brokenBy?: string;
   /** Not true yet, and why. The test fails when it becomes true. */
   readonly notYet?: string;
   readonly play: (stage: Stage) => Promise<void>;
@@ -87,6 +90,11 @@ export class Stage {
     const answer = await at.call((node) => node.getLocal("sim", `key${key}`));
     assert.ok(answer !== "died");
     return answer.siblings.map(({ body }) => textOf(body)).toSorted();
+  }
+
+  /** Of a host, as another one has it on its disk. */
+  incarnation(of: SimHost, at: SimHost): number {
+    return membershipOn(at.disk.view)?.roster.members.get(of.id)?.incarnation ?? 0;
   }
 
   sleep(ms: number): Promise<void> {
