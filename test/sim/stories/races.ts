@@ -58,7 +58,7 @@ export const raceStories: readonly Story[] = [
   },
   {
     name: "frames that nobody can read are refused in words, and change nothing",
-    brokenBy: "an unreadable answer is an untyped failure",
+    brokenBy: "a frame that cannot be read counts as a bug of who receives it",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
