@@ -54,6 +54,7 @@ import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
+import { Deadlines } from "./deadlines.ts";
 import { nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
@@ -162,6 +163,7 @@ export class EverwriteNode implements NodeApi {
   async stop(): Promise<void> {
     await this.#tasks.stop(stopGraceMs);
     this.#running?.stopListening();
+    this.#running?.deps.deadlines.stop();
     await this.#running?.deps.cluster.save().catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });
     });
@@ -282,6 +284,7 @@ export class EverwriteNode implements NodeApi {
       replica,
       transport,
       clock,
+      deadlines: new Deadlines(clock),
       hybridClock,
       random,
       telemetry,

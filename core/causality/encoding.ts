@@ -13,9 +13,9 @@ import {
   type Message,
   optional,
   repeated,
-  text,
   varint,
   verified,
+  word,
 } from "../bytes/codec.ts";
 import type { ActorId } from "../identity.ts";
 import {
@@ -54,7 +54,7 @@ const valueClockFields = {
 const ValueClock = message("ValueClock", valueClockFields);
 const LiveValue: Message<LiveValue> = message("LiveValue", {
   ...valueClockFields,
-  contentType: field(5, text(CONTENT_TYPE_BYTES_MAX)),
+  contentType: field(5, word(CONTENT_TYPE_BYTES_MAX)),
   body: field(8, bytes(BODY_BYTES_MAX)),
 });
 

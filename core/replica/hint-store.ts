@@ -89,6 +89,10 @@ export class HintStore {
     return [...this.#tallies].map(([target, tally]) => ({ target, ...tally }));
   }
 
+  get isEmpty(): boolean {
+    return this.#tallies.size === 0;
+  }
+
   owes(target: NodeId): boolean {
     return (this.#tallies.get(target)?.count ?? 0) > 0;
   }
@@ -136,7 +140,7 @@ export class HintStore {
 
   /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
   async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
-    if (this.#tallies.size === 0) return noStates;
+    if (this.isEmpty) return noStates;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
     const found = await this.#read(rows);
     const states = found.flatMap((value) => {

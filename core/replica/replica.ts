@@ -104,6 +104,14 @@ export class Replica {
     await Promise.all([this.hints.open(), this.#damaged.open()]);
   }
 
+  /** What `read` would answer, where that is known without the disk. */
+  readInMemory(located: LocatedKey): Copy | undefined {
+    if (!this.#deps.owns(located.partition)) return undefined;
+    const role = this.#roleOf(located);
+    const held = this.#cache.get(located.key);
+    return role === "none" || held === undefined ? undefined : { role, held };
+  }
+
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
     const held = await this.row(located);
@@ -131,7 +139,7 @@ export class Replica {
   async apply(located: LocatedKey, encoded: Uint8Array, options: ApplyOptions = {}): Promise<Copy> {
     const state = decodeVersioned(encoded);
     return this.#queue.run(located.key, async () => {
-      const before = await this.#load(located);
+      const before = this.#cache.get(located.key) ?? (await this.#load(located));
       // Only here: while it waited for its turn or the disk, the partition may have gone to others.
       if (this.#roleOf(located) === "none") throw notHeld(located);
       const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
@@ -186,17 +194,19 @@ export class Replica {
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
     return this.#queue.run(located.key, async () => {
-      const before = await this.#load(located);
+      const before = this.#cache.get(located.key) ?? (await this.#load(located));
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
       const { state } = before;
-      const held = (await this.#keptOf(located)).reduce(merge, state);
+      const held = this.hints.isEmpty ? state : (await this.#keptOf(located)).reduce(merge, state);
       const role = this.#roleOf(located);
       // It was to be kept here when it was planned, but the partition has gone to others since.
       if (role === "none" && event.hintsFor.length === 0) throw notHeld(located);
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
-      const pointers = role === "none" ? nothingMore : await this.#hintBatch(located, event.hintsFor, undefined);
+      const owes = event.hintsFor.length > 0;
+      const pointers =
+        owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(state, minted.state));
       const after = cut === state ? before : encodedAnew(cut);
