@@ -258,7 +258,7 @@ export class EverwriteNode implements NodeApi {
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
     const ownTime = new OwnTime(clock);
-    const agreements = new Agreements(roster.cluster.partitions, config);
+    const agreements = new Agreements(roster.cluster.partitions);
     tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
     const replicaDeps = {
       records,
@@ -303,7 +303,7 @@ export class EverwriteNode implements NodeApi {
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
-    const throttle = (): Promise<void> => admission.turn();
+    const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
     const antiEntropy = new AntiEntropy(
       { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
       config,

@@ -2,6 +2,7 @@
  * Owner of work that nobody awaits: its failures reach telemetry, and a stopping node waits for it.
  */
 import { type Clock, StorageError, type Stop, TransportError } from "./ports.ts";
+import { DecodeError } from "./bytes/codec.ts";
 import { StoreError } from "./errors.ts";
 import type { Telemetry } from "./telemetry.ts";
 
@@ -98,8 +99,7 @@ export class Tasks {
 
 /** Expected failures in one line, bugs with their stack. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof StoreError || error instanceof TransportError || error instanceof StorageError) {
-    return error.message;
-  }
+  const expected = [StoreError, TransportError, StorageError, DecodeError];
+  if (expected.some((kind) => error instanceof kind)) return (error as Error).message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

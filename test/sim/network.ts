@@ -1,6 +1,7 @@
 /**
  * The wires: how long a message takes, whether it arrives, how often, and who can reach whom.
- * Requests and answers take their own times, so they overtake each other. Nothing arrives changed.
+ * Requests and answers take their own times, so they overtake each other. What arrives is what was sent, or
+ * nothing that could be taken for a message.
  */
 import type { NodeId } from "../../core/identity.ts";
 import { spoiledAnswer, spoiledRequest } from "./bad-frames.ts";
@@ -46,7 +47,6 @@ export class SimNetwork {
   readonly #cuts = new Map<string, number>();
   tap: Tap | undefined;
   messages = 0;
-  badFrames = 0;
   /** When the last message that is on its way arrives. */
   lastArrivalMs = 0;
 
@@ -125,7 +125,6 @@ export class SimNetwork {
   /** `answers`: the method that it answers; undefined: it is a request. */
   maybeSpoiled(from: NodeId, to: NodeId, body: Uint8Array, answers: number | undefined): Uint8Array {
     if (from === to || !this.chance.is(this.mood.badFrames)) return body;
-    this.badFrames += 1;
     return answers === undefined ? spoiledRequest(this.chance, body) : spoiledAnswer(this.chance, answers, body);
   }
 

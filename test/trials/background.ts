@@ -63,7 +63,11 @@ async function turn(
     bucket: "front",
     ms: short ? 3_000 : 12_000,
   };
-  if (isBehind) await hosts.signal(behind, "SIGSTOP");
+  if (isBehind) {
+    await hosts.signal(behind, "SIGSTOP");
+    // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
+    await eventually(() => isLeftOut(hosts), "the others to notice the pause");
+  }
   await load(fill, signal);
   const bytesBefore = await backgroundBytes(hosts);
   const hintsBefore = await hintsOf(hosts);
@@ -78,14 +82,18 @@ async function turn(
   return { result, hints, seconds, bytes: (await backgroundBytes(hosts)) - bytesBefore };
 }
 
-/** The host that is behind is asked too, once it answers again: until then nobody owes it to anybody. */
+async function isLeftOut(hosts: HostProcesses): Promise<boolean> {
+  const views = await Promise.all([...hosts.urls.keys()].filter((i) => i !== behind).map((i) => hosts.status(i)));
+  return views.every(({ members }) => members.some(({ alive }) => !alive));
+}
+
+/** Those of the hosts that were up all the time. */
 async function hintsOf(hosts: HostProcesses): Promise<number> {
   const others = hosts.urls.filter((_url, i) => i !== behind);
   const hints = await Promise.all(others.map((url) => metric(url, "everwrite_hints")));
   return hints.reduce((sum, count) => sum + count, 0);
 }
 
-/** Those of the hosts that were up all the time. */
 async function backgroundBytes(hosts: HostProcesses): Promise<number> {
   const others = hosts.urls.filter((_url, i) => i !== behind);
   const each = await Promise.all(
