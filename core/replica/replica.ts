@@ -24,12 +24,13 @@ import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { ChangeLog } from "./change-log.ts";
+import type { ApplyOptions, Copy, CopyRole, Written } from "./copy.ts";
 import { type Batch, Commits, nothingMore, storeErrorOf } from "./commits.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
-import { type Minted, Minter, type WriteEvent } from "./minter.ts";
+import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
 import type { OwnTime } from "./own-time.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
@@ -49,24 +50,6 @@ export interface ReplicaDeps {
   readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
   readonly isConfirmed: (partition: PartitionIndex) => boolean;
-}
-
-/** `none`: this node neither holds the partition nor keeps a hint for the key. */
-export type CopyRole = "complete" | "filling" | "hint" | "none";
-
-/** What this node holds of a key, and what that is worth. */
-export interface Copy {
-  readonly role: CopyRole;
-  readonly held: CachedState;
-}
-
-export type Written = Copy & Omit<Minted, "state">;
-
-export interface ApplyOptions {
-  /** The state is a merge of enough complete copies: a damaged record is whole again with it. */
-  readonly heals?: boolean;
-  /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
-  readonly minted?: boolean;
 }
 
 const neverWritten = new CachedState(nothing, undefined);
