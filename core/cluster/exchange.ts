@@ -35,6 +35,8 @@ const nothingKnown: RosterSummary = {
 export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #timeoutMs: number;
+  /** The last one that was asked for: it seldom changes. */
+  #view: View = { ring: "", life: 0 };
   readonly #running = new Map<NodeId, Promise<void>>();
 
   constructor(deps: ExchangeDeps, options: { readonly timeoutMs: number }) {
@@ -61,7 +63,11 @@ export class Exchange {
   /** Where this node stands, for data messages. */
   view(): View {
     const { ring, ownRecord } = this.#deps.cluster;
-    return { ring: ring.fingerprint, life: ownRecord.life };
+    const { fingerprint } = ring;
+    if (this.#view.ring !== fingerprint || this.#view.life !== ownRecord.life) {
+      this.#view = { ring: fingerprint, life: ownRecord.life };
+    }
+    return this.#view;
   }
 
   /** Whether `meet` would do nothing, as it most often would. */

@@ -67,7 +67,7 @@ export interface Replicated {
 
 /** Resolves as soon as the outcome is decided or the deadline passed; stragglers go on, and become hints if they fail. */
 export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
-  const { cluster, clock } = deps;
+  const { cluster, clock, deadlines } = deps;
   const tally = new WriteTally(write.plan.view, write.needs);
   // Owners get the same bytes, a stand-in its own.
   const forOwners = encodeCall(methods.replicate, requestOf(deps, located, write.state));
@@ -81,7 +81,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     const settle = (outcome: WriteOutcome): void => {
       if (settled || outcome.kind === "pending") return;
       settled = true;
-      stopTimer();
+      stopDeadline();
       resolve({ outcome, durable: tally.durable, hinted: tally.hinted });
     };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
@@ -112,7 +112,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
         settle(tally.fail(node));
       }
     };
-    const stopTimer = clock.after(Math.max(0, write.deadlineMs - clock.now()), () => {
+    const stopDeadline = deadlines.add(write.deadlineMs, () => {
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);
