@@ -58,6 +58,8 @@ export interface NodeConfig {
   readonly backgroundLatencyThresholdMs: number;
   readonly backgroundWindowMs: number;
   readonly backgroundWaitMaxMs: number;
+  readonly hintBytesMax: number;
+  readonly hintAgeMaxMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
   readonly antiEntropyIntervalMs: number;
@@ -96,6 +98,8 @@ export const nodeDefaults: NodeConfig = {
   backgroundLatencyThresholdMs: 50, // the paper's 6.5: background work must not push the p99 of requests towards it
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
   backgroundWaitMaxMs: 1_000, // between two steps: even a host that is always busy converges
+  hintBytesMax: 268_435_456, // kept for one host that is away: a host must not fill up for another's outage
+  hintAgeMaxMs: 86_400_000, // after a day away comparing trees is cheaper than hint by hint
   fillPageBytes: 1_048_576,
   fillConcurrency: 4,
   antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal

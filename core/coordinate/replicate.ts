@@ -74,7 +74,11 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
   const bodyFor = (standsFor: NodeId | undefined): Uint8Array =>
     standsFor === undefined
       ? forOwners
-      : encodeCall(methods.replicate, { ...requestOf(deps, located, write.state), hintFor: standsFor });
+      : encodeCall(methods.replicate, {
+          ...requestOf(deps, located, write.state),
+          hintFor: standsFor,
+          spare: isSpare(write),
+        });
   const asked = new Set([cluster.self, ...write.plan.targets.map(({ node }) => node)]);
   return new Promise((resolve) => {
     let settled = false;
@@ -122,6 +126,11 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     }
     settle(tally.outcome());
   });
+}
+
+/** Whether the owners but one are copies enough for what this write promises. */
+function isSpare({ plan: { view }, needs }: Replication): boolean {
+  return needs.w < view.owners.length && view.owners.every((owner) => view.holders.get(owner) !== "filling");
 }
 
 /**

@@ -27,7 +27,7 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
   server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
   server.on(methods.scan, async (from, request) => {
     await deps.exchange.meet(from, request.view);
-    return scanPartition(deps.replica, request, deps.cluster.ring.partitions);
+    return scanPartition(deps, request);
   });
   server.on(methods.list, (_from, request) => listHere(deps, request));
   server.on(methods.changes, (_from, request) => answerChanges(deps, request));
@@ -65,7 +65,7 @@ async function answerReplicate(
   const located = locate(parseKey(request.key), cluster.ring.partitions);
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
-    await replica.keepHint(located, hintFor, request.state);
+    await replica.keepHint(located, hintFor, request.state, request.spare);
     return { role: "hint" };
   }
   const { heals = false, minted = false } = request;

@@ -5,7 +5,7 @@
  * is marked as hinted (`Holdings`) before the first state of it is on the disk, and until the last one is gone.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
-import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
+import { bool, bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -18,6 +18,8 @@ import type { Holdings } from "./holdings.ts";
 const HintRow = message("HintRow", {
   storedAtMs: field(1, varint),
   state: optional(2, bytes(67_108_864)),
+  /** Made up for by the other owners, once they all have it (`relieve-hints.ts`). */
+  spare: optional(4, bool),
   /** How often it was put: a row without a state must change too when there is more to deliver. */
   times: field(3, varint),
 });
@@ -41,6 +43,8 @@ export interface StoredHint {
   readonly storedAtMs: number;
   /** Absent: the keeper holds the key itself. */
   readonly state?: Uint8Array;
+  /** What its write was promised holds without this copy, once all other owners have it. */
+  readonly isSpare: boolean;
 }
 
 interface Tally {
@@ -83,6 +87,10 @@ export class HintStore {
     return [...this.#tallies].map(([target, tally]) => ({ target, ...tally }));
   }
 
+  bytesFor(target: NodeId): number {
+    return this.#tallies.get(target)?.bytes ?? 0;
+  }
+
   owes(target: NodeId): boolean {
     return (this.#tallies.get(target)?.count ?? 0) > 0;
   }
@@ -96,9 +104,12 @@ export class HintStore {
     const page = await this.#records.page("hints", { gte: after ?? gte, lt, limit, maxBytes: pageBytes });
     const hints = page.rows.flatMap((row): StoredHint[] => {
       const key = row.key.subarray(gte.length);
-      if ("corrupt" in row) return [{ row: key, value: unreadable, storedAtMs: Number.MAX_SAFE_INTEGER }];
-      const { state, storedAtMs } = HintRow.decode(row.value);
-      return [{ row: key, value: row.value, storedAtMs, ...(state === undefined ? {} : { state }) }];
+      if ("corrupt" in row)
+        return [{ row: key, value: unreadable, storedAtMs: Number.MAX_SAFE_INTEGER, isSpare: false }];
+      const { state, storedAtMs, spare } = HintRow.decode(row.value);
+      // A pointer is no copy.
+      const isSpare = spare === true || state === undefined;
+      return [{ row: key, value: row.value, storedAtMs, isSpare, ...(state === undefined ? {} : { state }) }];
     });
     return { hints, next: page.next };
   }
@@ -154,7 +165,7 @@ export class HintStore {
   async put(
     target: NodeId,
     located: LocatedKey,
-    hint: { readonly nowMs: number; readonly state?: Uint8Array },
+    hint: { readonly nowMs: number; readonly state?: Uint8Array; readonly isSpare: boolean },
   ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
     const before = await this.#stored(target, located);
     const isReadable = before !== undefined && before !== unreadable;
@@ -162,7 +173,13 @@ export class HintStore {
     const { storedAtMs } = former;
     // A state that was kept stays, also when this node holds the key itself by now.
     const state = hint.state ?? ("state" in former ? former.state : undefined);
-    const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...(state === undefined ? {} : { state }) });
+    const isSpare = hint.isSpare && (before === undefined || ("spare" in former && former.spare));
+    const value = HintRow.encode({
+      storedAtMs,
+      times: former.times + 1,
+      ...(state === undefined ? {} : { state }),
+      ...(isSpare ? { spare: true } : {}),
+    });
     // Now, and for good should the batch fail: then it may be on the disk or not, and the next start counts anew.
     this.#countState(located.partition, value, 1);
     return {

@@ -139,19 +139,22 @@ export class Replica {
     });
   }
 
-  /** Keeps a state for an owner that is away; durable when it resolves. */
-  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
+  /** Keeps a state for an owner that is away; durable when it resolves. `isSpare`: see `StoredHint`. */
+  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
     const state = decodeVersioned(encoded);
     await this.#queue.run(located.key, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
-      await this.#commitHints(located, [target], merged === state ? encoded : encodeVersioned(merged));
+      const kept = merged === state ? encoded : encodeVersioned(merged);
+      await this.#flush(located, await this.#hintBatch(located, [target], kept, isSpare), this.#config.durability);
     });
   }
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located.key, () => this.#commitHints(located, [target], undefined));
+    await this.#queue.run(located.key, async () => {
+      await this.#flush(located, await this.#hintBatch(located, [target], undefined), this.#config.durability);
+    });
   }
 
   /**
@@ -193,7 +196,7 @@ export class Replica {
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
       const after = cut === before.state ? before : encodedAnew(cut);
-      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded!) : pointers;
+      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
       await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
@@ -234,9 +237,24 @@ export class Replica {
     });
   }
 
-  /** Something else met a damaged record of this key. */
+  /** Something else met a damaged record of this key. Where memory still has what it held, it is written anew at once. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
-    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+    return this.#queue.run(located.key, async () => {
+      const known = this.#cache.get(located.key)?.encoded;
+      if (known === undefined || this.#damaged.has(located.key)) {
+        this.#cache.delete(located.key);
+        return this.#noteDamage(located, reason);
+      }
+      this.#deps.telemetry.event({ kind: "corrupt-record", where: `${reason}, mended from memory` });
+      const row: StorageOperation = { kind: "put", ns: "objects", key: located.row, value: known };
+      await this.#flush(located, { ...nothingMore, operations: [row] }, this.#config.durability);
+      this.index.distrust(located.partition);
+    });
+  }
+
+  /** What memory has of rows may differ from the disk: everything is read anew. */
+  forgetCached(): void {
+    this.#cache.clear();
   }
 
   completePartitions(): Uint8Array {
@@ -286,7 +304,11 @@ export class Replica {
   #merged(
     located: LocatedKey,
     before: CachedState,
-    { state, encoded, isMinted }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
+    {
+      state,
+      encoded,
+      isMinted,
+    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
   ): CachedState {
     const merged = merge(before.state, state);
     if (merged === before.state) return before;
@@ -342,13 +364,14 @@ export class Replica {
     return states.map(decodeVersioned);
   }
 
-  async #commitHints(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<void> {
-    await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
-  }
-
-  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
+  async #hintBatch(
+    located: LocatedKey,
+    targets: readonly NodeId[],
+    state: Uint8Array | undefined,
+    isSpare = false,
+  ): Promise<Batch> {
     if (targets.length === 0) return nothingMore;
-    const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
+    const hint = { nowMs: this.#deps.clock.wallTime(), isSpare, ...(state === undefined ? {} : { state }) };
     const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
     return {
       operations: puts.map((put) => put.operation),

@@ -68,6 +68,11 @@ export class StateCache {
     }
   }
 
+  clear(): void {
+    this.#entries.clear();
+    this.#bytes = 0;
+  }
+
   delete(key: Key): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;

@@ -112,7 +112,19 @@ function printFailure({ seed, violation, log }: Report): void {
 }
 
 function printTotals(totals: Totals, seconds: number): void {
-  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax, entriesCut } = totals;
+  const {
+    runs,
+    events,
+    operations,
+    acknowledged,
+    reads,
+    checks,
+    simulatedMs,
+    faults,
+    failures,
+    healMsMax,
+    entriesCut,
+  } = totals;
   const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
   console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
   console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);

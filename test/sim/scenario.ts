@@ -119,7 +119,9 @@ export function drawScenario(seed: string): Scenario {
     joinsAtOnce: chance.is(0.2),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
-    faults: drawFaults(chance.fork("faults"), safetyMs).filter(({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old")),
+    faults: drawFaults(chance.fork("faults"), safetyMs).filter(
+      ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
+    ),
   };
 }
 
@@ -149,6 +151,8 @@ function drawConfig(chance: Chance): Partial<NodeConfig> {
     clockEntriesMax: chance.is(0.9) ? 50 : chance.pick([0, 1, 3]),
     suspectAfterMs: chance.pick([300, 1_500]),
     fillPageBytes: chance.pick([1, 500, 1_048_576]),
+    hintBytesMax: chance.pick([0, 300, 268_435_456]),
+    hintAgeMaxMs: chance.pick([0, 5_000, 86_400_000]),
   };
 }
 
