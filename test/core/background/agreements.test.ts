@@ -69,7 +69,11 @@ describe("what was known before an agreement is forgettable", () => {
 
   test("not while an owner has not agreed", () => {
     const { agreements, owners, partition, ownTime, pass, ask, before } = scene();
-    agreements.note(owners.find((owner) => owner !== node("h1"))!, [partition], ownTime.nowMs());
+    agreements.note(
+      owners.find((owner) => owner !== node("h1"))!,
+      [partition],
+      ownTime.nowMs(),
+    );
     pass(inFlightMsMax + 1);
     ask(...hosts);
     assert.ok(before() <= 0);
