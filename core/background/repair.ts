@@ -81,11 +81,11 @@ class RepairRun {
     };
   }
 
-  /** What memory believes of the disk is set aside: rows may be gone that it still shows. */
+  /** Trees are built anew from the disk: they may have drifted. */
   async begin(partitions: readonly PartitionIndex[]): Promise<void> {
     const { replica } = this.#deps;
     this.#damagedFiles = await this.#deps.damagedFiles();
-    replica.forgetCached();
+    if (this.#damagedFiles.length > 0) replica.forgetCached();
     for (const partition of partitions) replica.index.distrust(partition);
   }
 
@@ -116,6 +116,7 @@ class RepairRun {
       }
       // Not even the keys of what is missing are known: the whole partition is copied from the others again.
       if (page.damaged) {
+        replica.forgetCached();
         cluster.refill(partition);
         this.#problems.push(`partition ${partition}: a part of it cannot be read: it is filled anew`);
       }

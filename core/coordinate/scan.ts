@@ -36,7 +36,10 @@ export async function scanPartition(
   const rows = page.rows.flatMap((row) => ("corrupt" in row ? [] : [{ key: keyOfRow(row.key), state: row.value }]));
   // What could not be read is missing from this copy, so it must not pass for a complete one; and is fetched again, once.
   const lacksRows = page.damaged && !cluster.wasRefilled(partition);
-  if (lacksRows) cluster.refill(partition);
+  if (lacksRows) {
+    replica.forgetCached();
+    cluster.refill(partition);
+  }
   const isWhole = !lacksRows && rows.length === page.rows.length;
   const state = isWhole && holding === "complete" ? "complete" : "filling";
   return { state, rows, ...(page.next === null ? {} : { next: page.next }) };

@@ -252,7 +252,7 @@ export class Replica {
     });
   }
 
-  /** What memory has of rows may differ from the disk: everything is read anew. */
+  /** Rows may be gone from the disk that memory still has: everything is read anew. */
   forgetCached(): void {
     this.#cache.clear();
   }

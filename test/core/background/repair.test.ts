@@ -145,6 +145,20 @@ describe("repair", () => {
       onlyRepair,
     ));
 
+  test("heals a damaged record from memory where nobody else has it", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"), { w: 1 });
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        const result = await repaired(cluster, "h1");
+        assert.deepEqual([result.damagedFound, result.damagedHealed, result.problems], [1, 1, []]);
+        assert.ok(!Object.values(await clocksOf(cluster, "h1")).includes("corrupt"));
+        assert.equal((await cluster.node("h1").getLocal("b", "k")).holding, "complete");
+      },
+      onlyRepair,
+    ));
+
   test("of a disk whose rows are gone, nobody knows which, copies them anew from the others", () =>
     withCluster(
       3,
@@ -185,8 +199,6 @@ test("a host that is asked for a part of its disk that it cannot read fills that
       const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
       for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
       await cluster.disk("h1").loseRows(keys.slice(0, 8).map(rowOf));
-      cluster.kill("h1"); // nor does its memory have them
-      await cluster.start("h1", { config: onlyRepair });
       cluster.kill("h3");
       cluster.wipe("h3");
       await cluster.start("h3", { config: onlyRepair, seeds: ["memory:h2"] });
