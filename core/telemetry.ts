@@ -50,7 +50,14 @@ export type StoreEvent =
   | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
   | { readonly kind: "hints-relieved"; readonly for: NodeId; readonly count: number }
-  | { readonly kind: "hints-delivered"; readonly to: NodeId; readonly count: number; readonly ms: number }
+  | {
+      readonly kind: "hints-delivered";
+      readonly to: NodeId;
+      readonly count: number;
+      /** Of the states. */
+      readonly bytes: number;
+      readonly ms: number;
+    }
   | { readonly kind: "value-large"; readonly key: string; readonly bytes: number }
   | { readonly kind: "siblings-many"; readonly key: string; readonly siblings: number }
   | {

@@ -54,6 +54,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const hintsDelivered = counter("hints_delivered_total", "Writes handed to the owners they were kept for");
   const hintsRelieved = counter("hints_relieved_total", "Hints over their bounds that went to the other owners");
+  const hintBytes = counter("hints_delivered_bytes_total", "Bytes of those writes");
   const largeValues = counter("values_large_total", "Values above the warning size");
   const manySiblings = counter("siblings_many_total", "Keys seen with more siblings than the warning level");
   const truncations = counter(
@@ -98,7 +99,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "hint-stored":
         return hints.inc();
       case "hints-delivered":
-        return hintsDelivered.inc(event.count);
+        hintsDelivered.inc(event.count);
+        return hintBytes.inc(event.bytes);
       case "hints-relieved":
         return hintsRelieved.inc(event.count);
       case "value-large":

@@ -55,18 +55,21 @@ async function relieve(deps: HintDeps, target: NodeId): Promise<void> {
 async function relieveOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
   const { cluster, replica } = deps;
   const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
-  const owners = cluster.ring.owners(located.partition);
+  const { ring } = cluster;
+  const owners = ring.owners(located.partition);
   const others = owners.filter((owner) => owner !== target);
   if (!owners.includes(target) || others.length === 0 || !hint.isSpare) return false;
   // Nothing is asked of those who cannot answer.
   if (!others.every((owner) => cluster.health.isUp(owner))) return false;
   const { state } = hint;
   if (state === undefined) {
-    // This node is an owner and holds it: the others have it from the write, or by anti-entropy.
-    if ((await replica.read(located)).role !== "complete") return false;
+    // A pointer of an owner that holds it itself: the others have it from the write, or by anti-entropy.
+    if (!others.includes(cluster.self) || (await replica.read(located)).role !== "complete") return false;
   } else {
     const roles = await Promise.allSettled(others.map((owner) => hand(deps, owner, { key: located.key, state })));
     if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete")) return false;
   }
+  // As in a delivery: owners that came meanwhile may lack it.
+  if (cluster.ring.fingerprint !== ring.fingerprint) return false;
   return replica.hintDelivered(located, target, hint);
 }

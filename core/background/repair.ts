@@ -111,8 +111,9 @@ class RepairRun {
       for (const row of page.rows) {
         if (!("corrupt" in row)) continue;
         this.#damaged.found += 1;
-        await replica.noteDamaged(locate(keyOfRow(row.key), partitions), `record of ${keyOfRow(row.key)}`);
-        if (!replica.isDamaged(keyOfRow(row.key))) this.#damaged.healed += 1; // memory had it
+        const located = locate(keyOfRow(row.key), partitions);
+        if (await replica.mendFromMemory(located)) this.#damaged.healed += 1;
+        else await replica.noteDamaged(located, `record of ${located.key}`);
       }
       // Not even the keys of what is missing are known: the whole partition is copied from the others again.
       if (page.damaged) {

@@ -9,7 +9,15 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
-import { isOnRing, mergeRoster, type Roster, type RosterPart, ringMembers } from "../membership/roster.ts";
+import {
+  type HoldingsRecord,
+  isOnRing,
+  mergeRoster,
+  newerHoldings,
+  type Roster,
+  type RosterPart,
+  ringMembers,
+} from "../membership/roster.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random } from "../ports.ts";
@@ -106,10 +114,20 @@ export class Cluster {
   merge(part: RosterPart): void {
     const foreign = foreignRecordOf(this.self, this.#roster, part);
     const holdings = new Map(part.holdings);
+    const said = holdings.get(this.self);
     holdings.delete(this.self);
     this.#replace(mergeRoster(this.#roster, { ...part, holdings }));
     // Someone remembers a run of this node that this directory does not: its data may be newer than ours.
     if (foreign) this.#disown(part.members!.get(this.self)!);
+    if (said !== undefined) this.#correct(said);
+  }
+
+  /** Another directory with this identity said what it holds: that must not stand for what is held here. */
+  #correct(said: HoldingsRecord): void {
+    const own = this.#roster.holdings.get(this.self);
+    if (own === undefined || newerHoldings(own, said) === own) return;
+    if (said.incarnation > this.ownRecord.incarnation) this.amend({ incarnation: said.incarnation });
+    this.publishHoldings(said.sequence);
   }
 
   /** Changes the own record, under the next incarnation. */
@@ -140,8 +158,8 @@ export class Cluster {
   }
 
   /** Publishes the bitmaps after a change of holdings. */
-  publishHoldings(): void {
-    this.#replace(this.#withOwnHoldings());
+  publishHoldings(above = 0): void {
+    this.#replace(this.#withOwnHoldings(above));
   }
 
   /**
@@ -156,9 +174,9 @@ export class Cluster {
     this.#dirty = true;
   }
 
-  #withOwnHoldings(): Roster {
+  #withOwnHoldings(above = 0): Roster {
     const { life, incarnation } = this.ownRecord;
-    const sequence = (this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
+    const sequence = Math.max(above, this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
     const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
     return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
   }

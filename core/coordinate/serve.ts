@@ -29,8 +29,14 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
     await deps.exchange.meet(from, request.view);
     return scanPartition(deps, request);
   });
-  server.on(methods.list, (_from, request) => listHere(deps, request));
-  server.on(methods.changes, (_from, request) => answerChanges(deps, request));
+  server.on(methods.list, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return listHere(deps, request);
+  });
+  server.on(methods.changes, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return answerChanges(deps, request);
+  });
 }
 
 /** A request over the wire passes the same checks as one over HTTP. */
@@ -65,6 +71,9 @@ async function answerReplicate(
   const located = locate(parseKey(request.key), cluster.ring.partitions);
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
+    if (!cluster.roster.members.has(hintFor)) {
+      throw new StoreError("bad-request", `a hint for ${hintFor}, which was never a member`);
+    }
     await replica.keepHint(located, hintFor, request.state, request.spare);
     return { role: "hint" };
   }

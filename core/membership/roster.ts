@@ -101,7 +101,8 @@ function canonical(record: MemberRecord): string {
   return JSON.stringify(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
+/** Two records of one sequence: as with members, a copied identity may write them. */
+export function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;
   if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
   if (a.sequence !== b.sequence) return a.sequence > b.sequence ? a : b;

@@ -10,8 +10,9 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { partitionOf } from "../placement/partition.ts";
-import type { StorageOperation } from "../ports.ts";
+import type { Clock, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import { type Batch, nothingMore } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
@@ -56,16 +57,24 @@ interface Tally {
 const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
 
+export interface HintStoreDeps {
+  readonly records: RecordStore;
+  readonly holdings: Holdings;
+  readonly clock: Clock;
+}
+
 export class HintStore {
   readonly #records: RecordStore;
   readonly #holdings: Holdings;
+  readonly #clock: Clock;
   readonly #tallies = new Map<NodeId, Tally>();
   /** Rows with states, stored or about to be. */
   readonly #statesIn = new Map<PartitionIndex, number>();
 
-  constructor(records: RecordStore, holdings: Holdings) {
+  constructor({ records, holdings, clock }: HintStoreDeps) {
     this.#records = records;
     this.#holdings = holdings;
+    this.#clock = clock;
   }
 
   /** Counts what an earlier run left on the disk (riak_core#154: never trust memory for what is owed). */
@@ -159,10 +168,20 @@ export class HintStore {
   }
 
   /**
-   * The operation that keeps a hint, and what to do once its batch is durable.
+   * What keeps a hint for each of these; without a state it points at the own object. `isSpare`: see `StoredHint`.
    * The oldest time stays when a hint grows: its age is how long the target has been missing something.
    */
-  async put(
+  async put(located: LocatedKey, targets: readonly NodeId[], state?: Uint8Array, isSpare = false): Promise<Batch> {
+    if (targets.length === 0) return nothingMore;
+    const hint = { nowMs: this.#clock.wallTime(), isSpare, ...(state === undefined ? {} : { state }) };
+    const puts = await Promise.all(targets.map((target) => this.#putOne(target, located, hint)));
+    return {
+      operations: puts.map((put) => put.operation),
+      committed: () => puts.forEach((put) => put.committed()),
+    };
+  }
+
+  async #putOne(
     target: NodeId,
     located: LocatedKey,
     hint: { readonly nowMs: number; readonly state?: Uint8Array; readonly isSpare: boolean },

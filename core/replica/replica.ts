@@ -92,7 +92,7 @@ export class Replica {
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
     this.#commits = new Commits(deps);
-    this.hints = new HintStore(deps.records, deps.holdings);
+    this.hints = new HintStore(deps);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
@@ -104,9 +104,7 @@ export class Replica {
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
-    const holding = this.#deps.holdings.get(located.partition);
-    const held =
-      holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
+    const held = await this.row(located);
     const role = this.#roleOf(located);
     if (role !== "none" && this.#deps.owns(located.partition)) return { role, held };
     // A stand-in: what it keeps for others belongs to its answer. Without a holding that counts, that is all it is worth.
@@ -114,6 +112,12 @@ export class Replica {
     const all = kept.length === 0 ? held : new CachedState(kept.reduce(merge, held.state), undefined);
     if (role !== "none") return { role, held: all };
     return { role: all === neverWritten ? "none" : "hint", held: all };
+  }
+
+  /** The object's row alone, without what is kept for others: what the Merkle trees are made of. */
+  async row(located: LocatedKey): Promise<CachedState> {
+    if (this.#deps.holdings.get(located.partition) === "none") return neverWritten;
+    return this.#cache.get(located.key) ?? this.#loadInTurn(located);
   }
 
   /**
@@ -131,10 +135,11 @@ export class Replica {
       const before = await this.#load(located);
       const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
-      if (after !== before || heals) {
-        const more = heals ? this.#mending(located, after) : nothingMore;
-        await this.#commit(located, { before, after, more }, this.#config.durability);
-      }
+      // Memory may still have what rotted on the disk, so a heal always writes the row.
+      const change = heals
+        ? { before: neverWritten, after, more: this.#mending(located, after) }
+        : { before, after, more: nothingMore };
+      if (after !== before || heals) await this.#commit(located, change, this.#config.durability);
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -146,14 +151,14 @@ export class Replica {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
       const kept = merged === state ? encoded : encodeVersioned(merged);
-      await this.#flush(located, await this.#hintBatch(located, [target], kept, isSpare), this.#config.durability);
+      await this.#flush(located, await this.hints.put(located, [target], kept, isSpare), this.#config.durability);
     });
   }
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
     await this.#queue.run(located.key, async () => {
-      await this.#flush(located, await this.#hintBatch(located, [target], undefined), this.#config.durability);
+      await this.#flush(located, await this.hints.put(located, [target]), this.#config.durability);
     });
   }
 
@@ -192,11 +197,11 @@ export class Replica {
       const role = this.#roleOf(located);
       invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
-      const pointers = role === "none" ? nothingMore : await this.#hintBatch(located, event.hintsFor, undefined);
+      const pointers = role === "none" ? nothingMore : await this.hints.put(located, event.hintsFor);
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
       const after = cut === before.state ? before : encodedAnew(cut);
-      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
+      const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
       await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
@@ -237,18 +242,20 @@ export class Replica {
     });
   }
 
-  /** Something else met a damaged record of this key. Where memory still has what it held, it is written anew at once. */
+  /** Something else met a damaged record of this key. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
+    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+  }
+
+  /** Writes a damaged record anew where memory still has what it held; false: it has not. */
+  mendFromMemory(located: LocatedKey): Promise<boolean> {
     return this.#queue.run(located.key, async () => {
-      const known = this.#cache.get(located.key)?.encoded;
-      if (known === undefined || this.#damaged.has(located.key)) {
-        this.#cache.delete(located.key);
-        return this.#noteDamage(located, reason);
-      }
-      this.#deps.telemetry.event({ kind: "corrupt-record", where: `${reason}, mended from memory` });
-      const row: StorageOperation = { kind: "put", ns: "objects", key: located.row, value: known };
-      await this.#flush(located, { ...nothingMore, operations: [row] }, this.#config.durability);
+      const value = this.#cache.get(located.key)?.encoded;
+      if (value === undefined || this.#damaged.has(located.key)) return false;
+      const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
+      await this.#flush(located, { ...nothingMore, operations }, this.#config.durability);
       this.index.distrust(located.partition);
+      return true;
     });
   }
 
@@ -310,6 +317,8 @@ export class Replica {
       isMinted,
     }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
   ): CachedState {
+    // A row of nothing would make the trees of two replicas differ that agree.
+    if (state.vector.length === 0) return before;
     const merged = merge(before.state, state);
     if (merged === before.state) return before;
     const timed = this.#truncator.timed(before.state, merged);
@@ -362,21 +371,6 @@ export class Replica {
       this.#deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${located.key}` });
     }
     return states.map(decodeVersioned);
-  }
-
-  async #hintBatch(
-    located: LocatedKey,
-    targets: readonly NodeId[],
-    state: Uint8Array | undefined,
-    isSpare = false,
-  ): Promise<Batch> {
-    if (targets.length === 0) return nothingMore;
-    const hint = { nowMs: this.#deps.clock.wallTime(), isSpare, ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {

@@ -1,4 +1,4 @@
-/** A replica by itself, which holds all of 8 partitions completely. */
+/** A replica by itself, which holds all of 8 partitions completely, as their owner or as a former one. */
 import { makeKey } from "../../core/bytes/key.ts";
 import { HybridClock } from "../../core/causality/hybrid-clock.ts";
 import { nothingSeen } from "../../core/causality/version-set.ts";
@@ -15,7 +15,10 @@ import { ManualClock } from "../support/manual-clock.ts";
 
 export const q = 8;
 
-export function open(storage: MemoryStorage): { replica: Replica; records: RecordStore } {
+export function open(
+  storage: MemoryStorage,
+  { owns = true } = {},
+): { readonly replica: Replica; readonly records: RecordStore } {
   const records = new RecordStore(storage, { flushOperationsMax: 2 });
   let seed = 0;
   const random = { next: () => 0.5, bytes: (count: number) => new Uint8Array(count).fill((seed += 1)) };
@@ -31,7 +34,7 @@ export function open(storage: MemoryStorage): { replica: Replica; records: Recor
     hybridClock,
     random,
     telemetry,
-    owns: () => true,
+    owns: () => owns,
     isConfirmed: () => true,
     ownTime: new OwnTime(clock),
     forgettableBeforeMs: () => 0,

@@ -71,8 +71,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "got: this.#durable.size },",
-    replace: "got: this.#durable.size + this.#hinted.length },",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
   },
   {
     name: "the read tally takes stand-ins for owners",
