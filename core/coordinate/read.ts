@@ -18,6 +18,7 @@ import type { Copy } from "../replica/replica.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
+import { Attempts } from "./attempts.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 export interface ReadRequest {
@@ -43,10 +44,11 @@ const triesMax = 3;
 export async function readState(deps: CoordinateDeps, located: LocatedKey, request: ReadRequest): Promise<ReadState> {
   const { cluster, clock } = deps;
   const r = resolveQuorum(request.r, cluster.replicas, "r");
-  const deadlineMs = clock.now() + request.timeoutMs;
+  const startedMs = clock.now();
+  const deadlineMs = startedMs + request.timeoutMs;
   for (let tries = 1; ; tries++) {
     const ring = cluster.ring.fingerprint;
-    const { outcome, state, replied, healsOwn } = await new Reading(deps, located, {
+    const { outcome, state, replied, healsOwn, attempts } = await new Reading(deps, located, {
       ...request,
       r,
       deadlineMs,
@@ -56,22 +58,13 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const isAnswer = state.values.length > 0 || request.all === true;
     if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
     const got = outcome.kind === "failed" ? outcome.got : replied.length;
-    throw new StoreError("quorum-not-met", unmetText(located, { r, got, outcome, timeoutMs: request.timeoutMs }), {
-      needed: r,
-      got,
-      from: replied,
-    });
+    const others = attempts.tell(clock.now() - startedMs);
+    const text =
+      outcome.kind === "degraded"
+        ? `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent${others}`
+        : `${r} of ${cluster.replicas} replicas needed for get, ${got} answered${others}`;
+    throw new StoreError("quorum-not-met", text, { needed: r, got, from: replied });
   }
-}
-
-function unmetText(
-  located: LocatedKey,
-  { r, got, outcome, timeoutMs }: { r: number; got: number; outcome: ReadOutcome; timeoutMs: number },
-): string {
-  if (outcome.kind === "degraded") {
-    return `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent`;
-  }
-  return `${r} replicas needed for get, ${got} answered within ${timeoutMs} ms`;
 }
 
 interface Reply {
@@ -84,6 +77,7 @@ interface Result {
   readonly state: Versioned;
   readonly replied: readonly NodeId[];
   readonly healsOwn: boolean;
+  readonly attempts: Attempts;
 }
 
 /** One round of asking. Lives on after the answer until all that were asked have answered, then repairs, once. */
@@ -97,6 +91,7 @@ class Reading {
   /** All owners are asked: to heal, or because this read was drawn to check them. */
   readonly #asksAll: boolean;
   readonly #replies = new Map<NodeId, Reply>();
+  readonly #attempts = new Attempts();
   #waiting = 0;
   #state: Versioned = nothing;
   #digest: Uint8Array | undefined;
@@ -156,6 +151,7 @@ class Reading {
       copy = await replica.read(this.#located);
     } catch (error: unknown) {
       // A disk that cannot be read is one replica fewer, not a failed request.
+      this.#attempts.failed(cluster.self, error);
       this.#deps.telemetry.event({ kind: "replica-failed", id: cluster.self, reason: reasonOf(error) });
       return;
     }
@@ -197,6 +193,7 @@ class Reading {
     const node = this.#candidates.shift();
     if (node === undefined) return false;
     this.#tally.ask(node);
+    this.#attempts.asked(node);
     this.#waiting += 1;
     this.#deps.tasks.run("read", () => this.#ask(node));
     return true;
@@ -213,6 +210,7 @@ class Reading {
     } catch (error: unknown) {
       this.#deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       this.#tally.fail(node);
+      this.#attempts.failed(node, error);
     }
     this.#waiting -= 1;
     this.#proceed();
@@ -236,6 +234,7 @@ class Reading {
 
   #take(from: NodeId, role: ReadRole, { state, digest }: { state: Versioned | undefined; digest: Uint8Array }): void {
     this.#replies.set(from, { role, digest });
+    this.#attempts.answered(from);
     this.#tally.reply(from, role);
     if (state === undefined) return;
     const merged = merge(this.#state, state);
@@ -260,7 +259,8 @@ class Reading {
     this.#answered = true;
     this.#stopTimers();
     const healsOwn = this.#heals(this.#deps.cluster.self);
-    this.#answer({ outcome, state: this.#state, replied: this.#tally.replied, healsOwn });
+    for (const owner of this.#view.owners) if (!this.#deps.cluster.health.isUp(owner)) this.#attempts.away(owner);
+    this.#answer({ attempts: this.#attempts, outcome, state: this.#state, replied: this.#tally.replied, healsOwn });
   }
 
   /** The merged state goes to every holder that answered with less (read repair, paper 5). */

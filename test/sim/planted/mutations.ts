@@ -209,7 +209,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a write that met no quorum is acknowledged",
     file: "coordinate/write.js",
-    find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(replicated, intent);',
+    find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(deps, replicated, { intent, deadlineMs });',
     replace: "",
   },
   {
