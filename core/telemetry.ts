@@ -33,6 +33,8 @@ export type StoreEvent =
       /** Limits ended the round: the next one goes on. */
       readonly cut: boolean;
     }
+  /** A round that the peer refused or did not answer to its end. */
+  | { readonly kind: "anti-entropy-failed"; readonly peer: NodeId; readonly reason: string }
   | { readonly kind: "partition-lost"; readonly partitions: number }
   | {
       readonly kind: "request";
@@ -48,6 +50,7 @@ export type StoreEvent =
   | { readonly kind: "speculative-read" }
   | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
+  | { readonly kind: "hints-relieved"; readonly for: NodeId; readonly count: number }
   | {
       readonly kind: "hints-delivered";
       readonly to: NodeId;

@@ -65,6 +65,7 @@ export class Cluster {
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
+  readonly #refilled = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
   #views: (PartitionView | undefined)[] = [];
   readonly #locator: Locator;
@@ -183,6 +184,20 @@ export class Cluster {
     const sequence = Math.max(above, this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
     const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
     return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
+  }
+
+  /** Rows of the partition are missing here, nobody knows which: it is copied from the others again. */
+  refill(partition: PartitionIndex): void {
+    this.#refilled.add(partition);
+    if (this.#deps.holdings.get(partition) !== "complete") return;
+    this.#deps.holdings.dropActor(partition);
+    this.#deps.holdings.set(partition, "filling");
+    this.publishHoldings();
+  }
+
+  /** Since the start: unreadable parts of the disk stay where they are, but what they held is there again. */
+  wasRefilled(partition: PartitionIndex): boolean {
+    return this.#refilled.has(partition);
   }
 
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */

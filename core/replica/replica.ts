@@ -77,7 +77,7 @@ export class Replica {
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
     this.#commits = new Commits(deps);
-    this.hints = new HintStore(deps.records, deps.holdings);
+    this.hints = new HintStore(deps);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
@@ -134,19 +134,22 @@ export class Replica {
     });
   }
 
-  /** Keeps a state for an owner that is away; durable when it resolves. */
-  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
+  /** Keeps a state for an owner that is away; durable when it resolves. `isSpare`: see `StoredHint`. */
+  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
     const state = decodeVersioned(encoded);
     await this.#queue.run(located.key, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
-      await this.#commitHints(located, [target], merged === state ? encoded : encodeVersioned(merged));
+      const kept = merged === state ? encoded : encodeVersioned(merged);
+      await this.#flush(located, await this.hints.put(located, [target], kept, isSpare), this.#config.durability);
     });
   }
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located.key, () => this.#commitHints(located, [target], undefined));
+    await this.#queue.run(located.key, async () => {
+      await this.#flush(located, await this.hints.put(located, [target]), this.#config.durability);
+    });
   }
 
   /**
@@ -188,12 +191,11 @@ export class Replica {
       if (role === "none" && event.hintsFor.length === 0) throw notHeld(located);
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
       const owes = event.hintsFor.length > 0;
-      const pointers =
-        owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
+      const pointers = owes && role !== "none" ? await this.hints.put(located, event.hintsFor) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(state, minted.state));
       const after = cut === state ? before : encodedAnew(cut);
-      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
+      const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
       await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
@@ -237,6 +239,23 @@ export class Replica {
   /** Something else met a damaged record of this key. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
     return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+  }
+
+  /** Writes a damaged record anew where memory still has what it held; false: it has not. */
+  mendFromMemory(located: LocatedKey): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const value = this.#cache.get(located.key)?.encoded;
+      if (value === undefined || this.#damaged.has(located.key)) return false;
+      const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
+      await this.#flush(located, { ...nothingMore, operations }, this.#config.durability);
+      this.index.distrust(located.partition);
+      return true;
+    });
+  }
+
+  /** Rows may be gone from the disk that memory still has: everything is read anew. */
+  forgetCached(): void {
+    this.#cache.clear();
   }
 
   completePartitions(): Uint8Array {
@@ -347,20 +366,6 @@ export class Replica {
       this.#deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${located.key}` });
     }
     return states.map(decodeVersioned);
-  }
-
-  async #commitHints(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<void> {
-    await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
-  }
-
-  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
-    if (targets.length === 0) return nothingMore;
-    const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
