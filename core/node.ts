@@ -22,6 +22,7 @@ import { deliverHints } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
+import { Reaper } from "./background/reap.ts";
 import { takeShare } from "./background/take-share.ts";
 import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
@@ -49,6 +50,7 @@ import { StoreError } from "./errors.ts";
 import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
+import { Consents } from "./replica/consents.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
@@ -90,6 +92,7 @@ interface Running {
   readonly deps: CoordinateDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
+  readonly reaper: Reaper;
   readonly stopListening: Stop;
 }
 
@@ -203,6 +206,7 @@ export class EverwriteNode implements NodeApi {
       setAside: this.#options.setAside ?? [],
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
+      tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
     };
     return nodeStatus(this.#running?.deps, {
       ...facts,
@@ -264,7 +268,8 @@ export class EverwriteNode implements NodeApi {
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
     const replica = new Replica(replicaDeps, config);
-    await replica.open();
+    const consents = new Consents(records);
+    await Promise.all([replica.open(), consents.open()]);
     const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
@@ -295,13 +300,15 @@ export class EverwriteNode implements NodeApi {
     const throttle = (): Promise<void> => admission.turn();
     const antiEntropy = new AntiEntropy({ ...deps, holdings, server: this.#server, throttle }, config);
     const stopAntiEntropy = antiEntropy.start();
+    const reaper = new Reaper({ ...deps, consents, server: this.#server, admission });
+    reaper.start();
     const stopListening = (): void => {
       stopAntiEntropy();
       stopMembership();
       stopHints();
       stopServing();
     };
-    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), stopListening };
+    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), reaper, stopListening };
   }
 }
 

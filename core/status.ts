@@ -17,6 +17,7 @@ export interface StatusFacts {
   readonly setAside: readonly string[];
   readonly uptimeMs: number;
   readonly waitingFor: string;
+  readonly tombstones: NodeStatus["tombstones"];
 }
 
 /** `deps` undefined: the node has no place in a cluster yet. */
@@ -29,6 +30,7 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
     w: config.w,
     storage: { state: deps?.replica.storageState ?? "ok", ...usage, corruptRecords, setAside },
     uptimeMs,
+    tombstones: facts.tombstones,
   };
   if (deps === undefined) {
     const partitions = { owned: 0, filling: 0, handingOff: 0 };

@@ -48,6 +48,10 @@ export type StoreEvent =
   | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
   | { readonly kind: "hints-delivered"; readonly to: NodeId; readonly count: number; readonly ms: number }
+  /** Deleted keys of a partition were forgotten here. */
+  | { readonly kind: "reaped"; readonly partition: number; readonly keys: number }
+  /** A member did not take part: nothing, or not everywhere, was forgotten, and it is tried again. */
+  | { readonly kind: "reap-refused"; readonly partition: number; readonly reason: string }
   | { readonly kind: "value-large"; readonly key: string; readonly bytes: number }
   | { readonly kind: "siblings-many"; readonly key: string; readonly siblings: number }
   | { readonly kind: "clock-truncated"; readonly key: string; readonly entries: number; readonly forced: boolean }

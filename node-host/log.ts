@@ -36,7 +36,10 @@ function levelOf(event: StoreEvent): Level {
     case "speculative-read":
     case "replica-failed":
     case "hint-stored":
+    case "reap-refused":
       return "debug";
+    case "reaped":
+      return event.keys > 0 ? "info" : "debug";
     case "anti-entropy":
       return event.keysPushed + event.keysPulled > 0 ? "info" : "debug";
     case "peer-problem":
@@ -110,6 +113,10 @@ export function describe(event: StoreEvent): string {
       return `delivered ${event.count} hints to ${event.to} in ${Math.round(event.ms)} ms`;
     case "hint-stored":
       return `${event.at} took a write for ${event.for}`;
+    case "reaped":
+      return `forgot ${event.keys} deleted keys of partition ${event.partition}`;
+    case "reap-refused":
+      return `no reap of partition ${event.partition} now: ${event.reason}`;
     case "value-large":
       return `${event.key} has a value of ${event.bytes} bytes`;
     case "siblings-many":

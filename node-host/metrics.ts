@@ -53,6 +53,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const replicaFailures = counter("replica_failures_total", "Requests to a replica that failed");
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const hintsDelivered = counter("hints_delivered_total", "Writes handed to the owners they were kept for");
+  const reaped = counter("reaped_total", "Deleted keys that were forgotten here with the consent of all members");
   const largeValues = counter("values_large_total", "Values above the warning size");
   const manySiblings = counter("siblings_many_total", "Keys seen with more siblings than the warning level");
   const truncations = counter("clock_truncations_total", "Clocks that lost entries", "forced");
@@ -94,6 +95,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return hints.inc();
       case "hints-delivered":
         return hintsDelivered.inc(event.count);
+      case "reaped":
+        return reaped.inc(event.keys);
       case "value-large":
         return largeValues.inc();
       case "siblings-many":
@@ -130,6 +133,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "member-changed":
       case "storage":
       case "trees-built":
+      case "reap-refused":
       case "old-data": // for the log; what they change shows in the gauges
     }
   };
@@ -144,6 +148,7 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
   const tokens = gauge("tokens", "Tokens of this node");
   const partitions = gauge("partitions", "Partitions here by state", "state");
   const keys = gauge("keys", "Keys held here, tombstones included");
+  const tombstones = gauge("tombstones_waiting", "Deleted and expiring keys held here until all may forget them");
   const hints = gauge("hints", "Undelivered hints held here");
   const oldestHint = gauge("hints_oldest_seconds", "Age of the oldest undelivered hint");
   const storageBytes = gauge("storage_bytes", "Bytes used by the data");
@@ -161,6 +166,7 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
     partitions.set({ state: "filling" }, status.partitions.filling);
     partitions.set({ state: "handing-off" }, status.partitions.handingOff);
     keys.set(status.keys);
+    tombstones.set(status.tombstones.waiting);
     hints.set(status.hints);
     oldestHint.set(status.oldestHintMs / 1_000);
     storageBytes.set(status.storage.bytes);

@@ -6,10 +6,11 @@
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId } from "../identity.ts";
+import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import type { Batch } from "./batch.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
 const HintRow = message("HintRow", {
@@ -45,10 +46,14 @@ interface Tally {
 
 const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
+/** Above it this process does not know any more which hints may come back, so any may. */
+const doubtfulMax = 10_000;
 
 export class HintStore {
   readonly #records: RecordStore;
   readonly #tallies = new Map<NodeId, Tally>();
+  /** Rows of batches that failed, by key: on the disk or not, and nobody was told that they are kept. */
+  readonly #doubtful = new Map<Key, Set<NodeId>>();
 
   constructor(records: RecordStore) {
     this.#records = records;
@@ -121,6 +126,27 @@ export class HintStore {
     return { states, damaged: found.filter((value) => value === "corrupt").length };
   }
 
+  /** Whether anything is kept of this key for anybody, readable or not. */
+  async isKept(located: LocatedKey): Promise<boolean> {
+    if (this.#doubtful.size > doubtfulMax) return true;
+    if (this.#tallies.size === 0) return false;
+    const found = await this.#records.getMany(
+      "hints",
+      [...this.#tallies.keys()].map((target) => hintRow(target, located)),
+    );
+    return found.some((value) => value !== undefined);
+  }
+
+  /** What makes sure that no hint of this key comes back from a batch that failed; undefined: none can. */
+  settling(located: LocatedKey): Batch | undefined {
+    const targets = this.#doubtful.get(located.key);
+    if (targets === undefined) return undefined;
+    const operations = [...targets].map(
+      (target): StorageOperation => ({ kind: "delete", ns: "hints", key: hintRow(target, located) }),
+    );
+    return { operations, committed: () => this.#doubtful.delete(located.key) };
+  }
+
   /** What is kept of this key for one target. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);
@@ -135,7 +161,7 @@ export class HintStore {
     target: NodeId,
     located: LocatedKey,
     hint: { readonly nowMs: number; readonly state?: Uint8Array },
-  ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
+  ): Promise<Batch> {
     const before = await this.#stored(target, located);
     const isReadable = before !== undefined && before !== unreadable;
     const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
@@ -144,10 +170,14 @@ export class HintStore {
     const state = hint.state ?? ("state" in former ? former.state : undefined);
     const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...(state === undefined ? {} : { state }) });
     return {
-      operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
+      operations: [{ kind: "put", ns: "hints", key: hintRow(target, located), value }],
       committed: () => {
         if (before !== undefined) this.#uncount(target, before);
+        this.#doubtful.get(located.key)?.delete(target);
         this.#count(target, value, storedAtMs);
+      },
+      failed: () => {
+        if (before === undefined) this.#doubt(target, located.key);
       },
     };
   }
@@ -156,6 +186,11 @@ export class HintStore {
     if (!this.#tallies.has(target)) return undefined;
     const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
     return value === "corrupt" ? unreadable : value;
+  }
+
+  #doubt(target: NodeId, key: Key): void {
+    const targets = this.#doubtful.get(key) ?? new Set();
+    this.#doubtful.set(key, targets.add(target));
   }
 
   #count(target: NodeId, value: Uint8Array, storedAtMs: number): void {

@@ -6,7 +6,7 @@
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
-import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { merge, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { invariant, StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
@@ -20,6 +20,7 @@ import {
   StorageError,
   type StorageOperation,
 } from "../ports.ts";
+import { type Batch, nothingMore, together } from "./batch.ts";
 import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -30,7 +31,11 @@ import type { Holding, Holdings } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { type Minted, Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
-import { CachedState, StateCache } from "./state-cache.ts";
+import { type Remains, verdictOfOwner } from "./remains.ts";
+import { CachedState, encodedAnew, mergedStates, neverWritten, StateCache } from "./state-cache.ts";
+import { StorageHealth, storeErrorOf } from "./storage-health.ts";
+import { Stillness } from "./stillness.ts";
+import { type Forgettable, loggedDigest, TombstoneLog } from "./tombstone-log.ts";
 
 export interface ReplicaDeps {
   readonly records: RecordStore;
@@ -56,41 +61,37 @@ export interface Copy {
 
 export type Written = Copy & Omit<Minted, "state">;
 
-/** Operations that go together, and what to do when they are durable. */
-interface Batch {
-  readonly operations: readonly StorageOperation[];
-  readonly committed: () => void;
-}
-
-const nothingMore: Batch = { operations: [], committed: () => {} };
-const neverWritten = new CachedState(nothing, undefined);
-
 export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
   readonly index: MerkleIndex;
+  readonly tombstones: TombstoneLog;
+  readonly stillness: Stillness;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
   readonly #minter: Minter;
-  #storageState: "ok" | "full" | "failed" = "ok";
+  readonly #health: StorageHealth;
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#cache = new StateCache(config.cacheBytesMax);
+    this.#health = new StorageHealth(deps.telemetry);
     this.#damaged = new DamagedKeys(deps.records);
     this.#minter = new Minter(deps, config);
     this.hints = new HintStore(deps.records);
+    this.tombstones = new TombstoneLog(deps.records);
+    this.stillness = new Stillness(deps.clock, config.graceMs / 6);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
 
   /** Reads from the disk what must be known before the first request. */
   async open(): Promise<void> {
-    await Promise.all([this.hints.open(), this.#damaged.open()]);
+    await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);
   }
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
@@ -121,7 +122,7 @@ export class Replica {
     }
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      const after = this.#merged(before, state, encoded);
+      const after = mergedStates(before, state, encoded);
       const heals = options.heals === true && this.#damaged.has(located.key);
       if (after !== before || heals) {
         const more = heals ? this.#mending(located, after) : nothingMore;
@@ -155,6 +156,7 @@ export class Replica {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
+      this.stillness.hintGone(located.partition);
       // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
       await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
       return true;
@@ -188,6 +190,39 @@ export class Replica {
     });
   }
 
+  /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
+  examine(located: LocatedKey): Promise<Remains> {
+    return this.#queue.run(located.key, async () => {
+      const doubtful = this.hints.settling(located);
+      if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
+      const remains = await this.#remains(located);
+      if (remains.logged !== undefined) await this.#age(remains.logged);
+      return remains;
+    });
+  }
+
+  /**
+   * Forgets a deleted key for good, durably when it resolves; false: what is here is not what all have agreed to forget.
+   * An actor of this node that the key's clock names ends: its next event on the key would claim those of before (PROTOCOL 3).
+   */
+  forget(located: LocatedKey, digest: Uint8Array): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const remains = await this.#remains(located);
+      const nowMs = this.#deps.clock.wallTime();
+      if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
+      const before = remains.held;
+      await this.#commit(located, { before, after: neverWritten, more: nothingMore }, "synced");
+      const actor = this.#deps.holdings.actorOf(located.partition);
+      if (before.state.vector.some((entry) => entry.actor === actor)) this.#deps.holdings.dropActor(located.partition);
+      return true;
+    });
+  }
+
+  /** A row of the log from the time to come, as a clock that was set back leaves it, ages from now on. */
+  age(logged: Forgettable): Promise<void> {
+    return this.#queue.run(logged.located.key, () => this.#age(logged));
+  }
+
   /** Own rows in order, for those who copy or list them. */
   page(request: PageRequest): Promise<RecordPage> {
     return this.#deps.records.page("objects", request);
@@ -201,7 +236,7 @@ export class Replica {
 
   /** How the last write to the disk went. */
   get storageState(): "ok" | "full" | "failed" {
-    return this.#storageState;
+    return this.#health.state;
   }
 
   isDamaged(key: Key): boolean {
@@ -216,7 +251,10 @@ export class Replica {
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located.key, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
+      const logged = (await this.tombstones.get(located))?.digest;
+      const mending = this.#mending(located, neverWritten);
+      const batch = together([mending, this.#replacing(located, logged, neverWritten)]);
+      await this.#flush(located, batch, this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });
@@ -270,13 +308,18 @@ export class Replica {
     }
   }
 
-  /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
-  #merged(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
-    if (before === neverWritten) return new CachedState(incoming, encoded);
-    const merged = merge(before.state, incoming);
-    if (merged === before.state) return before;
-    if (merge(incoming, before.state) === incoming) return new CachedState(incoming, encoded);
-    return encodedAnew(merged);
+  async #age(logged: Forgettable): Promise<void> {
+    const nowMs = this.#deps.clock.wallTime();
+    if (logged.sinceMs <= nowMs) return;
+    await this.#flush(logged.located, this.tombstones.aging(logged, nowMs), "buffered");
+  }
+
+  async #remains(located: LocatedKey): Promise<Remains> {
+    const isHeld = this.#deps.holdings.get(located.partition) !== "none";
+    const held = isHeld ? await this.#load(located) : neverWritten;
+    const isHinted = await this.hints.isKept(located);
+    const logged = isHeld ? await this.tombstones.get(located) : undefined;
+    return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
   /** The mark goes, and the damaged row with it where nothing replaces it. */
@@ -294,13 +337,13 @@ export class Replica {
     { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
     durability: Durability,
   ): Promise<void> {
-    const operations: StorageOperation[] = [...more.operations];
-    if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    if (operations.length === 0) return;
     const wasDamaged = this.#damaged.has(located.key);
+    const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
+    const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
+    if (batch.operations.length === 0) return;
     const pending = this.index.changing(located, before, after);
     try {
-      await this.#flush(located, { operations, committed: more.committed }, durability);
+      await this.#flush(located, batch, durability);
     } catch (error: unknown) {
       this.index.failed(pending);
       throw error;
@@ -311,6 +354,16 @@ export class Replica {
     if (after === before) return;
     this.#cache.set(located.key, after);
     this.changes.append(located.key);
+  }
+
+  /** The object's row becomes `after`, or goes, and the log of tombstones follows. */
+  #replacing(located: LocatedKey, logged: Uint8Array | undefined, after: CachedState): Batch {
+    const { encoded } = after;
+    const row = { ns: "objects", key: located.row } as const;
+    const object: StorageOperation =
+      encoded === undefined ? { kind: "delete", ...row } : { kind: "put", ...row, value: encoded };
+    const log = this.tombstones.changing(located, logged, after, this.#deps.clock.wallTime());
+    return { operations: [object, ...log.operations], committed: log.committed };
   }
 
   /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
@@ -330,11 +383,7 @@ export class Replica {
   async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
     if (targets.length === 0) return nothingMore;
     const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
+    return together(await Promise.all(targets.map((target) => this.hints.put(target, located, hint))));
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
@@ -344,18 +393,12 @@ export class Replica {
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
       this.#deps.holdings.dropActor(located.partition);
-      const isFull = error instanceof StorageError && error.kind === "full";
-      this.#storageIs(isFull ? "full" : "failed", reasonOf(error));
+      this.#health.failed(error);
+      batch.failed?.();
       throw storeErrorOf(error);
     }
-    this.#storageIs("ok", "writes succeed again");
+    this.#health.succeeded();
     batch.committed();
-  }
-
-  #storageIs(state: "ok" | "full" | "failed", reason: string): void {
-    if (this.#storageState === state) return;
-    this.#storageState = state;
-    this.#deps.telemetry.event({ kind: "storage", state, reason });
   }
 
   #roleOf(located: LocatedKey): CopyRole {
@@ -365,14 +408,3 @@ export class Replica {
   }
 }
 
-function encodedAnew(state: Versioned): CachedState {
-  return new CachedState(state, encodeVersioned(state));
-}
-
-function storeErrorOf(error: unknown): unknown {
-  if (!(error instanceof StorageError)) return error;
-  if (error.kind === "full") return new StoreError("storage-full", error.message, { cause: error });
-  if (error.kind === "corrupt") return new StoreError("corrupt", error.message, { cause: error });
-  if (error.kind === "closed") return new StoreError("closed", error.message, { cause: error });
-  return new StoreError("internal", `storage failed: ${error.message}`, { cause: error });
-}

@@ -58,10 +58,10 @@ export class Arrivals {
     const owners = ring.owners(this.#oracle.locate(key).partition);
     if (!owners.includes(host.id)) return;
     const whole = this.#wholeHosts(host).map(({ id }) => id);
-    for (const [{ name, dot }, holders] of arrival.known) {
+    for (const [{ name, dot, forgotten }, holders] of arrival.known) {
       if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
       this.#oracle.checks += 1;
-      if (covers(vector, dot)) continue;
+      if (covers(vector, dot) || forgotten) continue;
       const text = `${host.name} says so of ${key}, but lacks ${this.#oracle.tell(key, name)}, which ${holders.join()} had when it came`;
       return this.#oracle.broken("a complete holder has what the others have", text);
     }

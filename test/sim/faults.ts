@@ -98,8 +98,10 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
   },
   loss: (world, { amount }) => change(world, world.network.mood, { loss: amount * 0.3 }),
   duplicates: (world, { amount }) => change(world, world.network.mood, { duplicates: 0.1 + amount * 0.9 }),
-  "slow-net": (world, { amount }) => change(world, world.network.mood, { spikes: amount, spikeMs: 3_000 }),
-  late: (world, { amount }) => change(world, world.network.mood, { spikes: 0.02 + amount * 0.1, spikeMs: 120_000 }),
+  "slow-net": (world, { amount }) =>
+    change(world, world.network.mood, { spikes: amount, spikeMs: Math.min(3_000, world.scenario.inFlightMsMax) }),
+  late: (world, { amount }) =>
+    change(world, world.network.mood, { spikes: 0.02 + amount * 0.1, spikeMs: world.scenario.inFlightMsMax }),
   kill: (world, fault) => killFor(world, host(world, fault, 0), (victim) => victim.kill()),
   "kill-at-batch": (world, fault) => {
     const victim = host(world, fault, 0);

@@ -17,6 +17,10 @@ export interface Event {
   expiryVaries: boolean;
   /** Events whose writers had seen this one. */
   readonly supersededBy: Event[];
+  /** A host has forgotten a state that knew it: nobody has to know it any more. */
+  forgotten: boolean;
+  /** Such a state had dropped it: it must never be live again. */
+  gone: boolean;
 }
 
 export class KeyHistory {
@@ -33,6 +37,8 @@ export class KeyHistory {
       value,
       expiryVaries: false,
       supersededBy: [],
+      forgotten: false,
+      gone: false,
     };
     for (const other of this.events.values()) {
       if (covers(write.context, other.dot)) other.supersededBy.push(event);

@@ -112,12 +112,16 @@ function printFailure({ seed, violation, log }: Report): void {
 }
 
 function printTotals(totals: Totals, seconds: number): void {
-  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax } = totals;
+  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax, reaped } = totals;
+  const share = (some: number): string => `${((100 * some) / runs).toFixed(0)} %`;
   const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
   console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
   console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);
   console.log(`${operations} operations: ${acknowledged} writes acknowledged, ${reads} reads; ${checks} checks`);
   console.log(`${(faultCount / runs).toFixed(1)} faults a run; longest healing ${(healMsMax / 1000).toFixed(1)} s`);
+  console.log(
+    `${reaped.keys} deleted keys forgotten, in ${share(reaped.runs)} of runs; ${reaped.underFaults} amid faults, in ${share(reaped.runsUnderFaults)}`,
+  );
   for (const kind of faultKinds) {
     const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };
     console.log(

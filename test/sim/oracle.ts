@@ -19,8 +19,9 @@ import type { StorageOperation } from "../../core/ports.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
+import { checkForgotten } from "./forgetting.ts";
 import { KeyHistory, nameOf } from "./history.ts";
-import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
+import { membershipOn, objectOn, statesIn, statesOn, statesTakenBy } from "./rows.ts";
 import { idOfContentType, type Write } from "./write.ts";
 
 export interface Violation {
@@ -79,9 +80,14 @@ export class Oracle {
 
   // -- What nodes store ---------------------------------------------------------------------------------------------
 
-  stored(host: string, operations: readonly StorageOperation[]): void {
+  stored(
+    host: string,
+    operations: readonly StorageOperation[],
+    over: { readonly before: readonly (Uint8Array | undefined)[]; readonly wallMs: number },
+  ): void {
     try {
       this.#checkStored(host, operations);
+      for (const taken of statesTakenBy(operations, over.before)) checkForgotten(this, host, taken, over.wallMs);
     } catch (error: unknown) {
       this.broken("what is stored can be read", `${host}: ${String(error)}`);
     }
@@ -121,6 +127,10 @@ export class Oracle {
     }
     if ((write.ttlMs === undefined) !== (value.expiresAtMs === undefined)) {
       return this.broken("a value expires when it was asked to", `${where}: write ${write.id}`);
+    }
+    if (known?.gone && !value.tombstone && !this.truncated) {
+      const text = `${where}: write ${write.id} (${name}) was replaced, and that it was has been forgotten`;
+      return this.broken("nothing that was seen and dropped comes back", text);
     }
     if (known !== undefined) {
       known.expiryVaries ||= value.expiresAtMs !== known.value.expiresAtMs;
@@ -231,7 +241,7 @@ export class Oracle {
     if (new Set(durable).size < needed || new Set(durable).size !== durable.length) {
       return this.broken("an ack is W durable copies", `${where}: ${durable.join()} for W=${needed}`);
     }
-    if (this.truncated) return;
+    if (this.truncated || this.#isForgotten(write)) return;
     if (write.events.size === 0) {
       return this.broken("an ack is W durable copies", `${where}: write ${write.id} is on no disk`);
     }
@@ -293,7 +303,10 @@ export class Oracle {
     if (expected === undefined || ring !== expected.ring || lost || this.truncated) return;
     this.checks += expected.names.length;
     const { events } = this.history(key);
-    const missing = expected.names.filter((name) => !covers(context, events.get(name)!.dot));
+    const missing = expected.names.filter((name) => {
+      const event = events.get(name)!;
+      return !covers(context, event.dot) && !event.forgotten;
+    });
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
@@ -329,7 +342,7 @@ export class Oracle {
   }
 
   #checkLeft(write: Write, where: string): void {
-    if (this.truncated) return;
+    if (this.truncated || this.#isForgotten(write)) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
     const promised = write.ack?.durable.length ?? 0;
     if (write.copiesLost >= promised) write.lost = true;
@@ -337,6 +350,10 @@ export class Oracle {
       const text = `${where}: write ${write.id} is on no disk; acknowledged with ${promised} copies, ${write.copiesLost} lost with disks`;
       this.broken("no acknowledged write is lost", text);
     }
+  }
+
+  #isForgotten({ key, events }: Write): boolean {
+    return [...events].some((name) => this.history(key).events.get(name)?.forgotten);
   }
 
   #knownOn(image: DiskImage): Set<Write> {
@@ -385,7 +402,7 @@ export class Oracle {
       const state = objectOn(hosts.find(({ id }) => id === owner)!.disk.view, located);
       const { events } = this.history(key);
       for (const write of this.writes) {
-        if (write.key !== key || write.ack === undefined || write.lost) continue;
+        if (write.key !== key || write.ack === undefined || write.lost || this.#isForgotten(write)) continue;
         this.checks += 1;
         const isKnown = [...write.events].some(
           (name) => state !== undefined && covers(state.vector, events.get(name)!.dot),

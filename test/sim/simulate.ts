@@ -1,13 +1,15 @@
 /**
  * One run: start, safety phase under faults, heal, liveness phase within a bound of simulated time, last judgement.
  */
+import { nodeDefaults } from "../../core/config.ts";
 import { Clients, keyOf } from "./clients.ts";
+import { tombstoneLeft } from "./forgetting.ts";
 import { backUp, healAll, inject } from "./faults.ts";
 import { clientReadsHeal, hintsDrain } from "./not-yet.ts";
 import type { SimHost } from "./host.ts";
 import type { Violation } from "./oracle.ts";
 import { membershipOn } from "./rows.ts";
-import type { Scenario } from "./scenario.ts";
+import { plainOperation, type Scenario } from "./scenario.ts";
 import { World } from "./world.ts";
 
 export interface Report {
@@ -23,6 +25,8 @@ export interface Report {
   readonly reads: number;
   readonly checks: number;
   readonly healMs: number;
+  /** Deleted keys that hosts have forgotten, and those of them while there were faults. */
+  readonly reaped: { readonly keys: number; readonly underFaults: number };
   readonly faults: Readonly<Record<string, number>>;
 }
 
@@ -58,7 +62,7 @@ export async function simulate(
 }
 
 function reportOf(world: World, clients: Clients): Report {
-  const { scenario, schedule, oracle, network, healMs } = world;
+  const { scenario, schedule, oracle, network, healMs, reaped } = world;
   return {
     seed: scenario.seed,
     hash: schedule.hash,
@@ -72,6 +76,7 @@ function reportOf(world: World, clients: Clients): Report {
     reads: clients.counts.read,
     checks: oracle.checks,
     healMs,
+    reaped: { ...reaped },
     faults: Object.fromEntries(world.faults),
   };
 }
@@ -88,6 +93,7 @@ export async function healAndJudge(world: World, clients: Clients): Promise<void
   healAll(world);
   await converge(world, clients);
   world.healMs = world.schedule.nowMs - healedMs;
+  await forgotten(world, clients);
   await judge(world, clients);
 }
 
@@ -138,6 +144,37 @@ async function converge(world: World, clients: Clients): Promise<void> {
   await world.sleep(lateMs);
   await settle(world, healMsMax, "hints drain after the last late message", hintsDrain);
   await equal(world, clients);
+}
+
+/** Where the grace period is short, all that is deleted is forgotten in the end; and owners are equal again. */
+async function forgotten(world: World, clients: Clients): Promise<void> {
+  if (world.graceMs >= nodeDefaults.graceMs) return;
+  if (world.scenario.endsInDeletes) await onAllKeys(world, clients, "delete");
+  // What a reap interrupted brings back waits for a whole period again.
+  const deadlineMs = world.schedule.nowMs + 4 * world.graceMs + healMsMax;
+  let left = tombstoneLeft(world.oracle, world.hosts);
+  while (left !== undefined) {
+    if (world.schedule.nowMs > deadlineMs) {
+      const states = await Promise.all(world.hosts.map((host) => host.call((node) => node.status())));
+      const why = states.flatMap((status, i) =>
+        status === "died" ? [] : status.tombstones.why.map((text) => `${world.hosts[i]!.name}: ${text}`),
+      );
+      fail(world, "what is deleted is forgotten in the end", `${left} (${why.join("; ")})`);
+    }
+    await world.sleep(pollMs);
+    left = tombstoneLeft(world.oracle, world.hosts);
+  }
+  if (world.scenario.endsInDeletes) await onAllKeys(world, clients, "put");
+  await equal(world, clients);
+}
+
+async function onAllKeys(world: World, clients: Clients, verb: "put" | "delete"): Promise<void> {
+  for (const key of world.oracle.keys) {
+    const host = world.hosts[Math.floor(world.chance.next() * world.hosts.length)]!;
+    const operation = { ...plainOperation, client: 91, key: Number(nameOf(key).slice("key".length)) };
+    await clients.run(host, operation);
+    await clients.run(host, { ...operation, verb, context: "latest" });
+  }
 }
 
 async function equal(world: World, clients: Clients): Promise<void> {

@@ -27,6 +27,8 @@ export class World {
   readonly damagedKeys = new Set<string>();
   /** How long it took from the healing to equal owners. */
   healMs = 0;
+  /** Keys that hosts have forgotten, and how many of these while there were faults. */
+  readonly reaped = { keys: 0, underFaults: 0 };
   /** After healing nothing may be started that goes wrong. */
   healed = false;
 
@@ -61,7 +63,10 @@ export class World {
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
     const chance = this.chance.fork(name);
-    const host = new SimHost(name, deps, chance, { written: (operations) => this.oracle.stored(name, operations) });
+    const host: SimHost = new SimHost(name, deps, chance, {
+      written: (operations, before) =>
+        this.oracle.stored(name, operations, { before, wallMs: host.wallTime() }),
+    });
     host.machine.skewMs = chance.between(-scenario.skewMs, scenario.skewMs);
     this.hosts.push(host);
     return host;
@@ -73,6 +78,10 @@ export class World {
     host.start(seeds);
   }
 
+  get graceMs(): number {
+    return this.scenario.config.graceMs ?? nodeDefaults.graceMs;
+  }
+
   sleep(ms: number): Promise<void> {
     return new Promise((resolve) => {
       this.schedule.after(ms, "driver", resolve);
@@ -82,6 +91,10 @@ export class World {
   #told(host: SimHost, event: StoreEvent): void {
     const { kind } = event;
     if (kind === "clock-truncated") this.oracle.truncated = true;
+    if (kind === "reaped") {
+      this.reaped.keys += event.keys;
+      if (!this.healed) this.reaped.underFaults += event.keys;
+    }
     // What a node says of its own bugs.
     if (kind === "task-failed" && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
       this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${event.task}: ${event.reason}`);

@@ -41,8 +41,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an ack does not wait for the batch",
     file: "replica/replica.js",
-    find: "await this.#flush(located, { operations, committed: more.committed }, durability);",
-    replace: "void this.#flush(located, { operations, committed: more.committed }, durability).catch(() => {});",
+    find: "await this.#flush(located, batch, durability);",
+    replace: "void this.#flush(located, batch, durability).catch(() => {});",
   },
   {
     name: "the coordinator's copy is only buffered",
@@ -64,9 +64,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a repair writes an older state over a newer one",
-    file: "replica/replica.js",
-    find: "const merged = merge(before.state, incoming);\n        if (merged === before.state)\n            return before;",
-    replace: "return new CachedState(incoming, encoded);\n        const merged = before.state;",
+    file: "replica/state-cache.js",
+    find: "const merged = merge(before.state, incoming);\n    if (merged === before.state)\n        return before;",
+    replace: "return new CachedState(incoming, encoded);\n    const merged = before.state;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
@@ -155,8 +155,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "memory is changed before the disk",
     file: "replica/replica.js",
-    find: "const operations = [...more.operations];",
-    replace: "const operations = [...more.operations];\n        this.#cache.set(located.key, after);",
+    find: "const pending = this.index.changing(located, before, after);",
+    replace: "const pending = this.index.changing(located, before, after);\n        this.#cache.set(located.key, after);",
   },
   {
     name: "work on one key is not serial",
@@ -185,8 +185,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a full disk is taken for a success",
     file: "replica/replica.js",
-    find: "throw storeErrorOf(error);\n        }\n        this.#storageIs(",
-    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#storageIs(",
+    find: "throw storeErrorOf(error);\n        }\n        this.#health.succeeded();",
+    replace: 'if (error.kind !== "full") throw storeErrorOf(error);\n        }\n        this.#health.succeeded();',
   },
   {
     name: "the last reply of a read wins",

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
 import type { SimHost } from "../host.ts";
-import type { Operation, Scenario } from "../scenario.ts";
+import { type Operation, plainOperation, type Scenario } from "../scenario.ts";
 import { healAndJudge, type Report, settle, simulate, stand } from "../simulate.ts";
 import type { World } from "../world.ts";
 import { textOf, type Write } from "../write.ts";
@@ -22,6 +22,8 @@ const calmCluster: Scenario = {
   n: 3,
   partitions: 16,
   config: { readRepairShare: 0 },
+  endsInDeletes: false,
+  inFlightMsMax: 120_000,
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
@@ -30,22 +32,6 @@ const calmCluster: Scenario = {
   safetyMs: 0,
   operations: [],
   faults: [],
-};
-
-const plainOperation: Operation = {
-  atMs: 0,
-  verb: "get",
-  client: 0,
-  host: 0,
-  key: 0,
-  context: "none",
-  quorum: "quorum",
-  bytes: 20,
-  lww: false,
-  repeats: 0,
-  withId: false,
-  ifAbsent: false,
-  returnSiblings: false,
 };
 
 export function tell({ name, cluster, play }: Story, options: { readonly echo?: boolean } = {}): Promise<Report> {
