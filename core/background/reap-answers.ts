@@ -70,7 +70,8 @@ export class ReapAnswers {
 
   /**
    * A verdict for each key. Those agreed on are consented to, durably.
-   * @throws StoreError `not-ready` when this node is in another reap of the partition or sees other owners, `bad-request`
+   * @throws StoreError `not-ready` when this node is in another reap of the partition, or knows another leader or mark;
+   *   `bad-request`
    */
   async prepare(from: NodeId, request: PrepareReap): Promise<Verdict[]> {
     const { cluster, clock, consents, replica, config } = this.#deps;
@@ -119,21 +120,19 @@ export class ReapAnswers {
     return keys;
   }
 
-  /** Views meet, and stay apart only while a change of the ring spreads. */
+  /** Owners are those of the leader's ring, or nothing is done. */
   async #meet(from: NodeId, view: View): Promise<void> {
     const { cluster, exchange } = this.#deps;
     await exchange.meet(from, view);
     if (view.ring !== cluster.ring.fingerprint) throw new StoreError("not-ready", "the rings differ");
   }
 
-  #checked(from: NodeId, { partition: index, owners, markBefore, mark }: PrepareReap): PartitionIndex {
+  #checked(from: NodeId, { partition: index, markBefore, mark }: PrepareReap): PartitionIndex {
     const { cluster, clock } = this.#deps;
     if (index >= cluster.ring.partitions) throw new StoreError("bad-request", `there is no partition ${index}`);
     const partition = index as PartitionIndex;
-    const ours = cluster.ring.owners(partition);
-    if (ours[0] !== from || ours.length !== owners.length || ours.some((owner, i) => owner !== owners[i])) {
-      throw new StoreError("not-ready", `partition ${partition} has other owners here: ${ours.join(", ")}`);
-    }
+    const [leader] = cluster.ring.owners(partition);
+    if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
     if ((cluster.roster.reapMarks.get(partition) ?? 0) !== markBefore || mark <= markBefore || mark > reapMarkMax) {
       throw new StoreError("not-ready", `partition ${partition} has another reap mark here`);
     }

@@ -88,15 +88,19 @@ export class Reaper {
     }
   }
 
+  #members(): NodeId[] {
+    return this.#deps.cluster.ring.members.map(({ id }) => id);
+  }
+
   #away(): NodeId[] {
-    const { cluster } = this.#deps;
-    return cluster.ring.members.map(({ id }) => id).filter((id) => !cluster.health.isUp(id));
+    return this.#members().filter((id) => !this.#deps.cluster.health.isUp(id));
   }
 
   async #reapPartition(partition: PartitionIndex): Promise<Waiting> {
     const { admission, replica, clock, config, telemetry, tasks } = this.#deps;
     const why = new Map<Verdict, number>();
-    let untilMs = Infinity;
+    // What is deleted from now on is not old enough before.
+    let untilMs = clock.now() + config.graceMs;
     let after: Uint8Array | null | undefined;
     const limits = { limit: config.reapKeysMax, maxBytes: config.reapBytesMax };
     try {
@@ -136,9 +140,8 @@ export class Reaper {
     const markBefore = cluster.roster.reapMarks.get(partition) ?? 0;
     const mark = Math.min(markBefore + 1 + Math.floor(random.next() * marksPerAttempt), reapMarkMax);
     const keys = rows.map(({ located, digest }) => ({ key: located.key, digest }));
-    const request = { view: exchange.view(), partition, markBefore, mark, owners, keys };
-    const members = cluster.ring.members.map(({ id }) => id);
-    const answers = await Promise.all(members.map((member) => this.#prepareAt(member, request)));
+    const request = { view: exchange.view(), partition, markBefore, mark, keys };
+    const answers = await Promise.all(this.#members().map((member) => this.#prepareAt(member, request)));
     const found = rows.map((_row, i) => worst(answers.map((answer) => answer[i]!)));
     const agreed = found.flatMap((verdict, i) => (verdict === "agreed" ? [i] : []));
     if (agreed.length > 0) {

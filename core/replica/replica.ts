@@ -247,14 +247,14 @@ export class Replica {
     return this.#damaged.keys();
   }
 
-  /** A damaged record of a partition that this node does not hold any more is of no use to anybody. */
+  /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located.key, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
+      const held = await this.#load(located);
       const logged = (await this.tombstones.get(located))?.digest;
-      const mending = this.#mending(located, neverWritten);
-      const batch = together([mending, this.#replacing(located, logged, neverWritten)]);
-      await this.#flush(located, batch, this.#config.durability);
+      const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
+      await this.#flush(located, together([this.#mending(located, held), log]), this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });

@@ -48,7 +48,8 @@ export function encodedAnew(state: Versioned): CachedState {
 
 /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
 export function mergedStates(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
-  if (before === neverWritten) return new CachedState(incoming, encoded);
+  // Nothing is what owners have of a key that was damaged at all of them: not a state to keep.
+  if (before === neverWritten) return incoming.vector.length === 0 ? before : new CachedState(incoming, encoded);
   const merged = merge(before.state, incoming);
   if (merged === before.state) return before;
   if (merge(incoming, before.state) === incoming) return new CachedState(incoming, encoded);

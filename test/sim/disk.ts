@@ -37,6 +37,8 @@ const syncMs = [0.2, 2] as const;
 export interface DiskListener {
   /** These rows are in the engine now, over `before`; `synced` may follow. */
   written(operations: readonly StorageOperation[], before: readonly (Uint8Array | undefined)[]): void;
+  /** The batch was refused, and may come back when the disk is opened again. */
+  inDoubt(operations: readonly StorageOperation[]): void;
 }
 
 export class SimDisk {
@@ -117,6 +119,7 @@ export class SimDisk {
       if (this.#chance.is(0.5)) {
         const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
         this.#limbo.push(...kept);
+        this.#listener.inDoubt(operations);
       }
       throw new StorageError("io", "simulated write error");
     });

@@ -3,9 +3,9 @@
  */
 import { covers } from "../../core/causality/version-set.ts";
 import { nameOf } from "./history.ts";
-import type { SimHost } from "./host.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
+import type { World } from "./world.ts";
 
 /** Call when a host takes a state off its disk. Only deleted and expired values are forgotten. */
 export function checkForgotten(oracle: Oracle, host: string, { key, state }: StoredState, wallMs: number): void {
@@ -27,10 +27,12 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
  * The first deleted key that an owner still has, in words. But for those that another host than an owner has too, from
  * earlier: that host does not consent.
  */
-export function tombstoneLeft(oracle: Oracle, hosts: readonly SimHost[]): string | undefined {
+export function tombstoneLeft({ oracle, hosts, scenario, damagedKeys }: World): string | undefined {
   const ring = oracle.ring();
   if (ring === undefined) return "hosts differ about the ring";
   for (const key of oracle.keys) {
+    // A damaged record of which there is no other copy stays as it is.
+    if (scenario.n === 1 && damagedKeys.has(key)) continue;
     const located = oracle.locate(key);
     const owners = ring.owners(located.partition);
     const holders = hosts.flatMap((host) => {

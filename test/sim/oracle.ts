@@ -44,6 +44,8 @@ export class Oracle {
   readonly #hosts: () => Iterable<SimHost>;
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
+  /** Dots of batches that were refused. */
+  readonly #doubtful = new Set<string>();
   #first: Violation | undefined;
   /** Clocks were cut short: what a vector covers is no longer the whole history. */
   truncated = false;
@@ -91,6 +93,11 @@ export class Oracle {
     } catch (error: unknown) {
       this.broken("what is stored can be read", `${host}: ${String(error)}`);
     }
+  }
+
+  /** A write whose coordinator's disk failed goes to another owner; kept by the disk after all, it shows as a sibling. */
+  inDoubt(operations: readonly StorageOperation[]): void {
+    for (const { state } of statesIn(operations)) for (const { dot } of state.values) this.#doubtful.add(nameOf(dot));
   }
 
   #checkStored(host: string, operations: readonly StorageOperation[]): void {
@@ -146,7 +153,8 @@ export class Oracle {
     history.hasLww ||= value.kind === "lww";
     const isIgnored = history.hasLww || history.entriesMax >= this.#options.clockEntriesMax;
     const mayRepeat = write.writeId !== undefined && isIgnored;
-    if (write.events.size > 1 && !mayRepeat) {
+    const isDoubtful = [...write.events].some((each) => this.#doubtful.has(each));
+    if (write.events.size > 1 && !mayRepeat && !isDoubtful) {
       const text = `${where}: write ${write.id} became ${[...write.events].join(" and ")}`;
       this.broken("one write is one event", text);
     }

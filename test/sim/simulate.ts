@@ -152,7 +152,7 @@ async function forgotten(world: World, clients: Clients): Promise<void> {
   if (world.scenario.endsInDeletes) await onAllKeys(world, clients, "delete");
   // What a reap interrupted brings back waits for a whole period again.
   const deadlineMs = world.schedule.nowMs + 4 * world.graceMs + healMsMax;
-  let left = tombstoneLeft(world.oracle, world.hosts);
+  let left = tombstoneLeft(world);
   while (left !== undefined) {
     if (world.schedule.nowMs > deadlineMs) {
       const states = await Promise.all(world.hosts.map((host) => host.call((node) => node.status())));
@@ -162,7 +162,7 @@ async function forgotten(world: World, clients: Clients): Promise<void> {
       fail(world, "what is deleted is forgotten in the end", `${left} (${why.join("; ")})`);
     }
     await world.sleep(pollMs);
-    left = tombstoneLeft(world.oracle, world.hosts);
+    left = tombstoneLeft(world);
   }
   if (world.scenario.endsInDeletes) await onAllKeys(world, clients, "put");
   await equal(world, clients);

@@ -66,6 +66,7 @@ export class World {
     const host: SimHost = new SimHost(name, deps, chance, {
       written: (operations, before) =>
         this.oracle.stored(name, operations, { before, wallMs: host.wallTime() }),
+      inDoubt: (operations) => this.oracle.inDoubt(operations),
     });
     host.machine.skewMs = chance.between(-scenario.skewMs, scenario.skewMs);
     this.hosts.push(host);
