@@ -268,7 +268,7 @@ export class EverwriteNode implements NodeApi {
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
     const replica = new Replica(replicaDeps, config);
-    const consents = new Consents(records);
+    const consents = new Consents(records, roster.reapMarks);
     await Promise.all([replica.open(), consents.open()]);
     const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
@@ -302,6 +302,8 @@ export class EverwriteNode implements NodeApi {
     const stopAntiEntropy = antiEntropy.start();
     const reaper = new Reaper({ ...deps, consents, server: this.#server, admission });
     reaper.start();
+    // What a new member holds it gets from others: no reap can be news to it.
+    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
     const stopListening = (): void => {
       stopAntiEntropy();
       stopMembership();

@@ -172,6 +172,16 @@ export class Cluster {
     return retired;
   }
 
+  /** Partitions that were reaped without this node: what it holds there is older, so it fills them. */
+  doubt(partitions: readonly PartitionIndex[]): void {
+    const { holdings, telemetry } = this.#deps;
+    const held = partitions.filter((partition) => holdings.get(partition) !== "none");
+    if (held.length === 0) return;
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped without this host` });
+    for (const partition of held) if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    this.publishHoldings();
+  }
+
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */
   partitionView(partition: PartitionIndex): PartitionView {
     return (this.#views[partition] ??= this.#viewOf(partition));

@@ -98,6 +98,8 @@ export interface Scenario {
   readonly config: Partial<NodeConfig>;
   /** After healing everything is deleted, and what is forgotten then is written anew. */
   readonly endsInDeletes: boolean;
+  /** Some reaps meet a write to one of their keys. */
+  readonly racesReaps: boolean;
   /** Messages may be on their way for so long at most, beside the plain delay. */
   readonly inFlightMsMax: number;
   readonly delayMs: readonly [number, number];
@@ -132,6 +134,7 @@ export function drawScenario(seed: string): Scenario {
     config: drawConfig(chance.fork("config")),
     ...drawNetwork(chance.fork("network")),
     endsInDeletes: false,
+    racesReaps: false,
     inFlightMsMax: 120_000,
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
@@ -164,6 +167,7 @@ function withShortGrace(chance: Chance, scenario: Scenario): Scenario {
     ...scenario,
     config: { ...config, requestTimeoutMs, replicaTimeoutMs, graceMs },
     endsInDeletes: chance.is(0.7),
+    racesReaps: chance.is(0.5),
     inFlightMsMax,
     safetyMs,
     operations: [...later(operations), ...drawDoomed(chance.fork("doomed"), safetyMs)],

@@ -8,6 +8,7 @@ import { backUp, healAll, inject } from "./faults.ts";
 import { clientReadsHeal, hintsDrain } from "./not-yet.ts";
 import type { SimHost } from "./host.ts";
 import type { Violation } from "./oracle.ts";
+import { raceReaps } from "./reap-races.ts";
 import { membershipOn } from "./rows.ts";
 import { plainOperation, type Scenario } from "./scenario.ts";
 import { World } from "./world.ts";
@@ -83,6 +84,7 @@ function reportOf(world: World, clients: Clients): Report {
 
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
   await stand(world);
+  if (world.scenario.racesReaps) raceReaps(world, clients);
   await safety(world, clients);
   await healAndJudge(world, clients);
 }

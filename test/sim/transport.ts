@@ -55,6 +55,7 @@ export class SimTransport implements Transport {
 
   request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     this.onNextRequest?.(to, body);
+    if (to !== this.self) this.#network.onRequest?.(body);
     return new Promise((resolve, reject) => {
       if (!this.process.alive) return;
       const fail = (kind: "not-sent" | "lost", reason: string): void => reject(new TransportError(kind, reason));

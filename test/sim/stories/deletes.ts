@@ -181,6 +181,24 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
+    name: "a host that gets a copy of its disk from before a reap back brings no deleted value back (restored copy after the reap)",
+    cluster: reaping,
+    notYet: "it fills, and tells that it was reaped without; its old states are not set aside before (PROTOCOL 9, Return)",
+    play: async (stage) => {
+      const [a, , c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const copy = c!.disk.synced.copy();
+      await stage.delete(a!, { quorum: "all" });
+      await stage.reaped(3);
+      c!.kill("gets an old copy of its disk back");
+      c!.disk.restore(copy);
+      await stage.start(c!);
+      await stage.settled();
+      await stage.sleep(5_000);
+      for (const host of stage.walk()) assert.deepEqual(await stage.siblings(host), []);
+    },
+  },
+  {
     name: "a former owner that is away stops the reap, and brings nothing back when it returns",
     cluster: { ...reaping, n: 2 },
     play: async (stage) => {

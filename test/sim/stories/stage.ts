@@ -24,6 +24,7 @@ const calmCluster: Scenario = {
   partitions: 16,
   config: { readRepairShare: 0 },
   endsInDeletes: false,
+  racesReaps: false,
   inFlightMsMax: 120_000,
   delayMs: [0.2, 1],
   silentMs: 2_000,
