@@ -77,7 +77,10 @@ export class ReapAnswers {
     const { cluster, clock, consents, replica, config } = this.#deps;
     const { markBefore, mark } = request;
     const partition = this.#checked(from, request);
-    const keys = request.keys.map(({ key, digest }) => ({ located: locate(parseKey(key), cluster.ring.partitions), digest }));
+    const keys = request.keys.map(({ key, digest }) => ({
+      located: locate(parseKey(key), cluster.ring.partitions),
+      digest,
+    }));
     if (keys.some(({ located }) => located.partition !== partition)) {
       throw new StoreError("bad-request", `a key is not of partition ${partition}`);
     }

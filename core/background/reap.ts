@@ -123,13 +123,16 @@ export class Reaper {
   }
 
   /** Rows old enough here, and how long the youngest of the others has to wait at least. */
-  async #sorted(rows: readonly Forgettable[]): Promise<{ readonly old: readonly Forgettable[]; readonly dueInMs: number }> {
+  async #sorted(
+    rows: readonly Forgettable[],
+  ): Promise<{ readonly old: readonly Forgettable[]; readonly dueInMs: number }> {
     const { replica, clock, config } = this.#deps;
     const nowMs = clock.wallTime();
-    await Promise.all(rows.map((row) => replica.age(row)));
+    // Whom a clock that was set back would make wait longer begins anew.
+    await Promise.all(rows.flatMap(({ sinceMs, located }) => (sinceMs > nowMs ? [replica.examine(located)] : [])));
     const old = rows.filter((row) => forgettableAtMs(row, config.graceMs) <= nowMs);
     const young = rows.filter((row) => !old.includes(row));
-    const dueInMs = Math.min(...young.map((row) => forgettableAtMs({ ...row, sinceMs: Math.min(row.sinceMs, nowMs) }, config.graceMs) - nowMs));
+    const dueInMs = Math.min(...young.map((row) => forgettableAtMs(row, config.graceMs) - nowMs));
     return { old, dueInMs };
   }
 
@@ -146,7 +149,9 @@ export class Reaper {
     const agreed = found.flatMap((verdict, i) => (verdict === "agreed" ? [i] : []));
     if (agreed.length > 0) {
       const chosen = bitmapOf(rows.length, agreed);
-      await Promise.all(owners.map((owner) => this.#commitAt(owner, { view: exchange.view(), partition, mark, chosen })));
+      await Promise.all(
+        owners.map((owner) => this.#commitAt(owner, { view: exchange.view(), partition, mark, chosen })),
+      );
     }
     return found;
   }

@@ -141,9 +141,11 @@ export class HintStore {
   settling(located: LocatedKey): Batch | undefined {
     const targets = this.#doubtful.get(located.key);
     if (targets === undefined) return undefined;
-    const operations = [...targets].map(
-      (target): StorageOperation => ({ kind: "delete", ns: "hints", key: hintRow(target, located) }),
-    );
+    const operations = [...targets].map((target): StorageOperation => ({
+      kind: "delete",
+      ns: "hints",
+      key: hintRow(target, located),
+    }));
     return { operations, committed: () => this.#doubtful.delete(located.key) };
   }
 

@@ -3,7 +3,7 @@
  * Invariant: a key is forgotten only where nobody can have anything older than what is forgotten.
  */
 import { equalBytes } from "../bytes/compare.ts";
-import type { CopyRole } from "./replica.ts";
+import type { CopyRole } from "./copy.ts";
 import type { CachedState } from "./state-cache.ts";
 import type { Forgettable } from "./tombstone-log.ts";
 

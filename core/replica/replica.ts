@@ -24,6 +24,7 @@ import { type Batch, nothingMore, together } from "./batch.ts";
 import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { Copy, CopyRole } from "./copy.ts";
 import { ChangeLog } from "./change-log.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
@@ -35,7 +36,7 @@ import { type Remains, verdictOfOwner } from "./remains.ts";
 import { CachedState, encodedAnew, mergedStates, neverWritten, StateCache } from "./state-cache.ts";
 import { StorageHealth, storeErrorOf } from "./storage-health.ts";
 import { Stillness } from "./stillness.ts";
-import { type Forgettable, loggedDigest, TombstoneLog } from "./tombstone-log.ts";
+import { loggedDigest, TombstoneLog } from "./tombstone-log.ts";
 
 export interface ReplicaDeps {
   readonly records: RecordStore;
@@ -48,15 +49,6 @@ export interface ReplicaDeps {
   readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
   readonly isConfirmed: (partition: PartitionIndex) => boolean;
-}
-
-/** `none`: this node neither holds the partition nor keeps a hint for the key. */
-export type CopyRole = "complete" | "filling" | "hint" | "none";
-
-/** What this node holds of a key, and what that is worth. */
-export interface Copy {
-  readonly role: CopyRole;
-  readonly held: CachedState;
 }
 
 export type Written = Copy & Omit<Minted, "state">;
@@ -196,7 +188,8 @@ export class Replica {
       const doubtful = this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
       const remains = await this.#remains(located);
-      if (remains.logged !== undefined) await this.#age(remains.logged);
+      const aging = remains.logged && this.tombstones.aging(remains.logged, this.#deps.clock.wallTime());
+      if (aging !== undefined) await this.#flush(located, aging, "buffered");
       return remains;
     });
   }
@@ -216,11 +209,6 @@ export class Replica {
       if (before.state.vector.some((entry) => entry.actor === actor)) this.#deps.holdings.dropActor(located.partition);
       return true;
     });
-  }
-
-  /** A row of the log from the time to come, as a clock that was set back leaves it, ages from now on. */
-  age(logged: Forgettable): Promise<void> {
-    return this.#queue.run(logged.located.key, () => this.#age(logged));
   }
 
   /** Own rows in order, for those who copy or list them. */
@@ -306,12 +294,6 @@ export class Replica {
       // A full disk does not stop reads: until a restart memory knows, and then the record is found damaged again.
       this.#deps.telemetry.event({ kind: "task-failed", task: "note a damaged record", reason: reasonOf(cause) });
     }
-  }
-
-  async #age(logged: Forgettable): Promise<void> {
-    const nowMs = this.#deps.clock.wallTime();
-    if (logged.sinceMs <= nowMs) return;
-    await this.#flush(logged.located, this.tombstones.aging(logged, nowMs), "buffered");
   }
 
   async #remains(located: LocatedKey): Promise<Remains> {
@@ -407,4 +389,3 @@ export class Replica {
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
 }
-

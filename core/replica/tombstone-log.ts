@@ -74,15 +74,19 @@ export class TombstoneLog {
     return this.#putting(located, { digest, sinceMs: nowMs, expiresAtMs }, logged === undefined ? 1 : 0);
   }
 
-  /** The row with another age. */
-  aging(forgettable: Forgettable, nowMs: number): Batch {
+  /** For a row from the time to come, as a clock that was set back leaves it: it ages from now on. */
+  aging(forgettable: Forgettable, nowMs: number): Batch | undefined {
+    if (forgettable.sinceMs <= nowMs) return undefined;
     return this.#putting(forgettable.located, { ...forgettable, sinceMs: nowMs }, 0);
   }
 
   /** Some rows of a partition, in ring order. */
   async page(
     partition: PartitionIndex,
-    { after, ...limits }: { readonly after?: Uint8Array | undefined; readonly limit: number; readonly maxBytes?: number },
+    {
+      after,
+      ...limits
+    }: { readonly after?: Uint8Array | undefined; readonly limit: number; readonly maxBytes?: number },
   ): Promise<{ readonly rows: readonly Forgettable[]; readonly next: Uint8Array | null }> {
     const range = { gte: after ?? prefixOf(partition), lt: prefixOf((partition + 1) as PartitionIndex) };
     const page = await this.#records.page("meta", { ...range, ...limits });
@@ -121,7 +125,8 @@ export class TombstoneLog {
 /** The clock in the row of a key with this state; undefined: it has none, for something in it may be read for ever. */
 export function loggedDigest(held: CachedState): Uint8Array | undefined {
   const { values } = held.state;
-  const isForgettable = values.length > 0 && values.every((value) => value.tombstone || value.expiresAtMs !== undefined);
+  const isForgettable =
+    values.length > 0 && values.every((value) => value.tombstone || value.expiresAtMs !== undefined);
   return isForgettable ? held.digest : undefined;
 }
 

@@ -40,7 +40,8 @@ export function tombstoneLeft({ oracle, hosts, scenario, damagedKeys }: World): 
       return state === undefined ? [] : [{ host, state }];
     });
     const left = holders.find(({ state }) => state.values.every(({ tombstone }) => tombstone));
-    if (left !== undefined && holders.every(({ host }) => owners.includes(host.id))) return `${left.host.name} has ${key}`;
+    if (left !== undefined && holders.every(({ host }) => owners.includes(host.id)))
+      return `${left.host.name} has ${key}`;
   }
   return undefined;
 }

@@ -112,7 +112,8 @@ function printFailure({ seed, violation, log }: Report): void {
 }
 
 function printTotals(totals: Totals, seconds: number): void {
-  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax, reaped } = totals;
+  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax, reaped } =
+    totals;
   const share = (some: number): string => `${((100 * some) / runs).toFixed(0)} %`;
   const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
   console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);

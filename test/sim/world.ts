@@ -64,8 +64,7 @@ export class World {
     };
     const chance = this.chance.fork(name);
     const host: SimHost = new SimHost(name, deps, chance, {
-      written: (operations, before) =>
-        this.oracle.stored(name, operations, { before, wallMs: host.wallTime() }),
+      written: (operations, before) => this.oracle.stored(name, operations, { before, wallMs: host.wallTime() }),
       inDoubt: (operations) => this.oracle.inDoubt(operations),
     });
     host.machine.skewMs = chance.between(-scenario.skewMs, scenario.skewMs);

@@ -156,7 +156,8 @@ export const mutations: readonly Mutation[] = [
     name: "memory is changed before the disk",
     file: "replica/replica.js",
     find: "const pending = this.index.changing(located, before, after);",
-    replace: "const pending = this.index.changing(located, before, after);\n        this.#cache.set(located.key, after);",
+    replace:
+      "const pending = this.index.changing(located, before, after);\n        this.#cache.set(located.key, after);",
   },
   {
     name: "work on one key is not serial",
@@ -234,7 +235,8 @@ export const mutations: readonly Mutation[] = [
     name: "a reap goes on without the members that are away",
     file: "background/reap.js",
     find: "return this.#deps.cluster.ring.members.map(({ id }) => id);",
-    replace: "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
+    replace:
+      "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
   },
   {
     name: "a reap does not compare clocks",

@@ -157,11 +157,21 @@ export const deleteStories: readonly Story[] = [
       await stage.put(a!, { quorum: "all" });
       const { network } = stage.world;
       const cuts = [a!, b!].flatMap((left) => [c!, d!, e!].map((right) => [left.id, right.id] as const));
-      for (const [left, right] of cuts) for (const pair of [[left, right], [right, left]] as const) network.cut(...pair);
+      for (const [left, right] of cuts)
+        for (const pair of [
+          [left, right],
+          [right, left],
+        ] as const)
+          network.cut(...pair);
       await stage.sleep(5_000);
       await stage.delete(a!, { quorum: 2 });
       await stage.notReaped();
-      for (const [left, right] of cuts) for (const pair of [[left, right], [right, left]] as const) network.heal(...pair);
+      for (const [left, right] of cuts)
+        for (const pair of [
+          [left, right],
+          [right, left],
+        ] as const)
+          network.heal(...pair);
       await stage.reaped(3);
       for (const host of [a!, b!, c!]) assert.deepEqual(await stage.siblings(host), []);
     },
@@ -183,7 +193,8 @@ export const deleteStories: readonly Story[] = [
   {
     name: "a host that gets a copy of its disk from before a reap back brings no deleted value back (restored copy after the reap)",
     cluster: reaping,
-    notYet: "it fills, and tells that it was reaped without; its old states are not set aside before (PROTOCOL 9, Return)",
+    notYet:
+      "it fills, and tells that it was reaped without; its old states are not set aside before (PROTOCOL 9, Return)",
     play: async (stage) => {
       const [a, , c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -210,7 +221,12 @@ export const deleteStories: readonly Story[] = [
       await stage.start(joiner);
       await stage.settled();
       await stage.sleep(2_000);
-      const key = keys.find((each) => stage.walk(each).slice(0, 2).every((host) => host !== before[each]![1]))!;
+      const key = keys.find((each) =>
+        stage
+          .walk(each)
+          .slice(0, 2)
+          .every((host) => host !== before[each]![1]),
+      )!;
       assert.ok(key !== undefined, "the join moved no key");
       const former = before[key]![1]!;
       former.kill();
