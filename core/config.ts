@@ -37,6 +37,7 @@ export interface NodeConfig {
   readonly siblingBytesMax: number;
   readonly clockEntriesMax: number;
   readonly clockDriftMaxMs: number;
+  readonly inFlightMsMax: number;
 
   // -- requests
   readonly requestTimeoutMs: number;
@@ -84,6 +85,7 @@ export const nodeDefaults: NodeConfig = {
   siblingBytesMax: 16_777_216, // one state must travel and be merged whole: keep it far below the 64 MiB message limit
   clockEntriesMax: 50, // the paper says "say 10"; entries are 20 bytes, and dropping one early can bring a value back
   clockDriftMaxMs: 60_000, // a stamp further ahead than this does not drag the clock along
+  inFlightMsMax: 600_000, // no state read longer ago is still on its way: twice the longest request
 
   requestTimeoutMs: 5_000,
   requestTimeoutMaxMs: 300_000,
@@ -98,16 +100,15 @@ export const nodeDefaults: NodeConfig = {
 
   reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)
   suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
-  backgroundLatencyThresholdMs: 50, // the paper's 6.5: background work must not push the p99 of requests towards it
+  backgroundLatencyThresholdMs: 50, // the paper's 6.5: near it, background work may add nothing to the p99 of requests
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
-  backgroundWaitMaxMs: 1_000, // between two steps: even a host that is always busy converges
-  fillPageBytes: 1_048_576,
+  backgroundWaitMaxMs: 100, // between two steps of about 64 keys: a host that is always busy moves 600 keys a second
+  fillPageBytes: 262_144, // one step: its group commit is what requests beside it wait for
   fillConcurrency: 4,
   antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal
 
-  // A tombstone outlives everything that may still be on its way: a third of this bounds that, pauses of machines
-  // included, and half of it is how long a client may repeat a write under its id. A day is longer than any of these, and
-  // lets whoever deleted by mistake find out in time to ask a backup.
+  // A tombstone outlives whatever may still be on its way, for which there is a third of this, and the repeats of a write
+  // under its id, for which there is a half. A day is far longer than either.
   graceMs: 86_400_000,
   reapIntervalMs: 10_000, // a small part of the grace period; a pass that finds nothing old reads nothing
   reapKeysMax: 1_000, // consented to one by one: so many are a read of some 10 ms on each member

@@ -95,7 +95,7 @@ export class ReapAnswers {
       }),
     );
     // Asked last: a hint that was found gone may have left a moment ago.
-    if (replica.stillness.forMs(partition) < config.graceMs / 3) return found.map(() => "too-young");
+    if (!replica.stillness.isStill(partition)) return found.map(() => "too-young");
     if (found.includes("agreed")) await consents.consent(partition, markBefore, mark);
     return found;
   }

@@ -112,7 +112,10 @@ export class Reaper {
         if (old.length < page.rows.length) add(why, "too-young", page.rows.length - old.length);
         const found = old.length === 0 ? [] : await this.#reap(partition, old);
         for (const verdict of found) if (verdict !== "agreed") add(why, verdict, 1);
-        if (found.some((verdict) => verdict !== "agreed")) untilMs = Math.min(untilMs, clock.now() + this.#intervalMs);
+        // What a former owner holds it holds for long; other reasons go sooner.
+        if (found.some((verdict) => verdict !== "agreed" && verdict !== "held")) {
+          untilMs = Math.min(untilMs, clock.now() + config.graceMs / 10);
+        }
         after = page.next;
       }
     } catch (error: unknown) {

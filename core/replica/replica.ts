@@ -20,23 +20,24 @@ import {
   StorageError,
   type StorageOperation,
 } from "../ports.ts";
-import { type Batch, nothingMore, together } from "./batch.ts";
 import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
-import type { Copy, CopyRole } from "./copy.ts";
 import { ChangeLog } from "./change-log.ts";
+import { type Batch, Commits, nothingMore, storeErrorOf, together } from "./commits.ts";
+import type { ApplyOptions, Copy, CopyRole, Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
-import { type Minted, Minter, type WriteEvent } from "./minter.ts";
+import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
+import type { OwnTime } from "./own-time.ts";
 import { type Remains, verdictOfOwner } from "./remains.ts";
-import { CachedState, encodedAnew, mergedStates, neverWritten, StateCache } from "./state-cache.ts";
-import { StorageHealth, storeErrorOf } from "./storage-health.ts";
-import { Stillness } from "./stillness.ts";
+import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
+import { inFlightMs, Stillness } from "./stillness.ts";
 import { loggedDigest, TombstoneLog } from "./tombstone-log.ts";
+import { Truncator } from "./truncator.ts";
 
 export interface ReplicaDeps {
   readonly records: RecordStore;
@@ -45,13 +46,14 @@ export interface ReplicaDeps {
   readonly hybridClock: HybridClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  readonly ownTime: OwnTime;
+  /** Own time before which what was known here of the partition is forgettable (`causality/truncation.ts`). */
+  readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
   /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
   readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
   readonly isConfirmed: (partition: PartitionIndex) => boolean;
 }
-
-export type Written = Copy & Omit<Minted, "state">;
 
 export class Replica {
   readonly hints: HintStore;
@@ -65,18 +67,20 @@ export class Replica {
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
   readonly #minter: Minter;
-  readonly #health: StorageHealth;
+  readonly #truncator: Truncator;
+  readonly #commits: Commits;
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
     this.#deps = deps;
     this.#config = config;
     this.#cache = new StateCache(config.cacheBytesMax);
-    this.#health = new StorageHealth(deps.telemetry);
     this.#damaged = new DamagedKeys(deps.records);
     this.#minter = new Minter(deps, config);
-    this.hints = new HintStore(deps.records);
+    this.#truncator = new Truncator(deps, config);
+    this.#commits = new Commits(deps);
+    this.hints = new HintStore(deps.records, deps.holdings);
     this.tombstones = new TombstoneLog(deps.records);
-    this.stillness = new Stillness(deps.clock, config.graceMs / 6);
+    this.stillness = new Stillness(deps.clock, inFlightMs(config));
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
@@ -88,9 +92,7 @@ export class Replica {
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
-    const holding = this.#deps.holdings.get(located.partition);
-    const held =
-      holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
+    const held = await this.row(located);
     const role = this.#roleOf(located);
     if (role !== "none" && this.#deps.owns(located.partition)) return { role, held };
     // A stand-in: what it keeps for others belongs to its answer. Without a holding that counts, that is all it is worth.
@@ -100,26 +102,32 @@ export class Replica {
     return { role: all === neverWritten ? "none" : "hint", held: all };
   }
 
+  /** The object's row alone, without what is kept for others: what the Merkle trees are made of. */
+  async row(located: LocatedKey): Promise<CachedState> {
+    if (this.#deps.holdings.get(located.partition) === "none") return neverWritten;
+    return this.#cache.get(located.key) ?? this.#loadInTurn(located);
+  }
+
   /**
    * Merges a state that another node sent into the copy held here; durable when it resolves.
-   * `encoded` is kept: it must not be a view of something larger, nor change. With `heals` the state is a merge of enough
-   * complete copies: a damaged record is whole again with it.
+   * `encoded` is kept: it must not be a view of something larger, nor change.
    * @throws StoreError `not-ready` when this node holds nothing of the partition, `storage-full`, `corrupt`
    * @throws DecodeError when `encoded` is no state; nothing has changed then
    */
-  async apply(located: LocatedKey, encoded: Uint8Array, options: { readonly heals?: boolean } = {}): Promise<Copy> {
+  async apply(located: LocatedKey, encoded: Uint8Array, options: ApplyOptions = {}): Promise<Copy> {
     const state = decodeVersioned(encoded);
     if (this.#roleOf(located) === "none") {
       throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
     }
     return this.#queue.run(located.key, async () => {
       const before = await this.#load(located);
-      const after = mergedStates(before, state, encoded);
+      const after = this.#truncator.merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
-      if (after !== before || heals) {
-        const more = heals ? this.#mending(located, after) : nothingMore;
-        await this.#commit(located, { before, after, more }, this.#config.durability);
-      }
+      // Memory may still have what rotted on the disk, so a heal always writes the row.
+      const change = heals
+        ? { before: neverWritten, after, more: this.#mending(located, after) }
+        : { before, after, more: nothingMore };
+      if (after !== before || heals) await this.#commit(located, change, this.#config.durability);
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -149,8 +157,9 @@ export class Replica {
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
       this.stillness.hintGone(located.partition);
-      // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
-      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
+      // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
+      const { durability } = this.#config;
+      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
       return true;
     });
   }
@@ -171,13 +180,16 @@ export class Replica {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
       const held = (await this.#keptOf(located)).reduce(merge, before.state);
-      const minted = this.#minter.mint(located, held, event);
-      const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
       invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
-      const hints = await this.#hintBatch(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
+      // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
+      const pointers = role === "none" ? nothingMore : await this.#hintBatch(located, event.hintsFor, undefined);
+      const minted = this.#minter.mint(located, held, event);
+      const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
+      const after = cut === before.state ? before : encodedAnew(cut);
+      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
-      await this.#commit(located, { before, after: role === "none" ? before : after, more: hints }, "synced");
+      await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
     });
   }
@@ -224,7 +236,7 @@ export class Replica {
 
   /** How the last write to the disk went. */
   get storageState(): "ok" | "full" | "failed" {
-    return this.#health.state;
+    return this.#commits.state;
   }
 
   isDamaged(key: Key): boolean {
@@ -319,12 +331,12 @@ export class Replica {
     { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
     durability: Durability,
   ): Promise<void> {
+    if (after === before && more.operations.length === 0) return;
     const wasDamaged = this.#damaged.has(located.key);
-    const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
-    const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
-    if (batch.operations.length === 0) return;
     const pending = this.index.changing(located, before, after);
     try {
+      const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
+      const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
       await this.#flush(located, batch, durability);
     } catch (error: unknown) {
       this.index.failed(pending);
@@ -370,17 +382,13 @@ export class Replica {
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
     try {
-      await this.#deps.records.commit(batch.operations, durability);
+      await this.#commits.flush(batch, durability);
     } catch (error: unknown) {
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
       this.#deps.holdings.dropActor(located.partition);
-      this.#health.failed(error);
-      batch.failed?.();
-      throw storeErrorOf(error);
+      throw error;
     }
-    this.#health.succeeded();
-    batch.committed();
   }
 
   #roleOf(located: LocatedKey): CopyRole {

@@ -5,7 +5,7 @@
 import type { Key } from "../identity.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { encodeVersioned } from "../causality/encoding.ts";
-import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { nothing, type Versioned } from "../causality/version-set.ts";
 import { clockHash, type Hash64 } from "../merkle/hash.ts";
 
 /** Key, map entry and decoded objects: a rough figure. Bodies may be held twice, encoded and decoded. */
@@ -44,16 +44,6 @@ export const neverWritten: CachedState = new CachedState(nothing, undefined);
 
 export function encodedAnew(state: Versioned): CachedState {
   return new CachedState(state, encodeVersioned(state));
-}
-
-/** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
-export function mergedStates(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
-  // Nothing is what owners have of a key that was damaged at all of them: not a state to keep.
-  if (before === neverWritten) return incoming.vector.length === 0 ? before : new CachedState(incoming, encoded);
-  const merged = merge(before.state, incoming);
-  if (merged === before.state) return before;
-  if (merge(incoming, before.state) === incoming) return new CachedState(incoming, encoded);
-  return encodedAnew(merged);
 }
 
 export class StateCache {

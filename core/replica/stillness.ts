@@ -9,30 +9,35 @@
  * by that clock are not to be believed for as long.
  */
 import type { PartitionIndex } from "../identity.ts";
+import type { NodeConfig } from "../config.ts";
 import type { Clock } from "../ports.ts";
+
+/** How old whatever is on its way may be (PROTOCOL 9). */
+export function inFlightMs(config: Pick<NodeConfig, "inFlightMsMax" | "graceMs">): number {
+  return Math.min(config.inFlightMsMax, config.graceMs / 3);
+}
 
 export class Stillness {
   readonly #clock: Clock;
-  readonly #pauseMs: number;
+  readonly #inFlightMs: number;
   readonly #hintsGone = new Map<PartitionIndex, number>();
   #sinceMs: number;
   #seen: { readonly nowMs: number; readonly wallMs: number };
 
-  /** A pause of `pauseMs` counts as one. */
-  constructor(clock: Clock, pauseMs: number) {
+  constructor(clock: Clock, inFlightMsMax: number) {
     this.#clock = clock;
-    this.#pauseMs = pauseMs;
+    this.#inFlightMs = inFlightMsMax;
     this.#sinceMs = clock.now();
     this.#seen = { nowMs: clock.now(), wallMs: clock.wallTime() };
   }
 
-  /** Call it several times within each `pauseMs`. */
+  /** Call it several times within each half of the time in flight: shorter pauses are part of that time. */
   sweep(): void {
     const nowMs = this.#clock.now();
     const wallMs = this.#clock.wallTime();
     const passedMs = nowMs - this.#seen.nowMs;
     const jumpedMs = Math.abs(wallMs - this.#seen.wallMs - passedMs);
-    if (Math.max(passedMs, jumpedMs) >= this.#pauseMs) this.#sinceMs = nowMs;
+    if (Math.max(passedMs, jumpedMs) >= this.#inFlightMs / 2) this.#sinceMs = nowMs;
     this.#seen = { nowMs, wallMs };
   }
 
@@ -41,8 +46,13 @@ export class Stillness {
     this.#hintsGone.set(partition, this.#clock.now());
   }
 
-  forMs(partition: PartitionIndex): number {
+  /** Nothing that this process sent of the partition is on its way any more, but for what it holds. */
+  isStill(partition: PartitionIndex): boolean {
     this.sweep();
+    return this.#forMs(partition) >= this.#inFlightMs;
+  }
+
+  #forMs(partition: PartitionIndex): number {
     return this.#clock.now() - Math.max(this.#sinceMs, this.#hintsGone.get(partition) ?? -Infinity);
   }
 }

@@ -11,7 +11,7 @@ import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, type LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
-import { type Batch, nothingMore } from "./batch.ts";
+import { type Batch, nothingMore } from "./commits.ts";
 import type { CachedState } from "./state-cache.ts";
 
 const TombstoneRow = message("TombstoneRow", {

@@ -18,7 +18,7 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   const live = new Set(state.values.map(({ dot }) => nameOf(dot)));
   for (const event of oracle.history(key).events.values()) {
     if (!covers(state.vector, event.dot)) continue;
-    event.forgotten = true;
+    event.reaped = true;
     event.gone ||= !live.has(event.name);
   }
 }

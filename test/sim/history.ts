@@ -1,7 +1,8 @@
 /**
  * What a key's states must be, computed without vectors being joined or values merged: an event is live in a state that
  * knows it unless the state knows an event whose writer had seen it. So a state's vector and the list of all events ever
- * made determine its live values exactly; whatever else a node stores or answers is wrong.
+ * made determine its live values exactly; whatever else a node stores or answers is wrong. Where vectors are cut with
+ * everyone's agreement, the events of what was cut count as known to all from then on.
  */
 import { compareDots, covers, type Dot, type LiveValue } from "../../core/causality/version-set.ts";
 import type { Write } from "./write.ts";
@@ -17,8 +18,8 @@ export interface Event {
   expiryVaries: boolean;
   /** Events whose writers had seen this one. */
   readonly supersededBy: Event[];
-  /** A host has forgotten a state that knew it: nobody has to know it any more. */
-  forgotten: boolean;
+  /** A host has reaped a state that knew it: nobody has to know it any more. */
+  reaped: boolean;
   /** Such a state had dropped it: it must never be live again. */
   gone: boolean;
 }
@@ -28,6 +29,8 @@ export class KeyHistory {
   /** Of the longest vector seen. */
   entriesMax = 0;
   hasLww = false;
+  /** Events that vectors cover no more, because everybody knows them: their entries were cut with everyone's agreement. */
+  readonly forgotten = new Set<string>();
 
   add(write: Write, value: LiveValue): Event {
     const event: Event = {
@@ -37,7 +40,7 @@ export class KeyHistory {
       value,
       expiryVaries: false,
       supersededBy: [],
-      forgotten: false,
+      reaped: false,
       gone: false,
     };
     for (const other of this.events.values()) {
@@ -48,6 +51,22 @@ export class KeyHistory {
     return event;
   }
 
+  /** An entry was cut: all its events are known for ever. */
+  forget({ actor, counter }: Dot): void {
+    for (const { name, dot } of this.events.values()) {
+      if (dot.actor === actor && dot.counter <= counter) this.forgotten.add(name);
+    }
+  }
+
+  isReaped({ events }: Write): boolean {
+    return [...events].some((name) => this.events.get(name)?.reaped);
+  }
+
+  /** Whether whoever has this vector knows the event. */
+  knows(vector: readonly Dot[], { name, dot }: Event): boolean {
+    return this.forgotten.has(name) || covers(vector, dot);
+  }
+
   /** Names of the events that a state with this vector must hold as live values. */
   liveOf(vector: readonly Dot[]): ReadonlySet<string> {
     const live = new Set<string>();
@@ -56,7 +75,7 @@ export class KeyHistory {
       if (!covers(vector, event.dot)) continue;
       if (event.value.kind === "lww") {
         if (lww === undefined || isLater(event, lww)) lww = event;
-      } else if (!event.supersededBy.some((other) => covers(vector, other.dot))) live.add(event.name);
+      } else if (!event.supersededBy.some((other) => this.knows(vector, other))) live.add(event.name);
     }
     if (lww !== undefined) live.add(lww.name);
     return live;

@@ -4,11 +4,9 @@
  * At each batch: the state is exactly what its history says (I1, I2, I5 locally); a dot names one value for ever (I6);
  * only written values, intact (I3). At each answer: values and context belong together, so a context covers what was
  * returned and no more; an ack is W durable copies (I7); what R owners must know is in the answer; a 4xx changed nothing.
- * At each loss of a disk: what else is lost is a fault of the store. At the end: owners are equal (I4) and know every
- * acknowledged write that had a copy left (I1, I2).
+ * At each loss of a disk: what else is lost is a fault of the store. What must hold at the end: `owners.ts`, `rest.ts`.
  */
 import type { Sibling } from "../../core/api.ts";
-import { clockDigest } from "../../core/causality/clock.ts";
 import { covers, type Dot, type LiveValue, type Versioned } from "../../core/causality/version-set.ts";
 import type { QuorumSpec } from "../../core/config.ts";
 import type { Key, NodeId } from "../../core/identity.ts";
@@ -19,9 +17,8 @@ import type { StorageOperation } from "../../core/ports.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
-import { checkForgotten } from "./forgetting.ts";
 import { KeyHistory, nameOf } from "./history.ts";
-import { membershipOn, objectOn, statesIn, statesOn, statesTakenBy } from "./rows.ts";
+import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
 import { idOfContentType, type Write } from "./write.ts";
 
 export interface Violation {
@@ -33,7 +30,6 @@ export interface OracleOptions {
   readonly partitions: number;
   readonly durability: "synced" | "buffered";
   readonly clockEntriesMax: number;
-  readonly standInsCountTwice: boolean;
 }
 
 export class Oracle {
@@ -44,10 +40,8 @@ export class Oracle {
   readonly #hosts: () => Iterable<SimHost>;
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
-  /** Dots of batches that were refused. */
-  readonly #doubtful = new Set<string>();
   #first: Violation | undefined;
-  /** Clocks were cut short: what a vector covers is no longer the whole history. */
+  /** Clocks were cut by force: what a vector covers is no longer the whole history, and things may come back. */
   truncated = false;
   checks = 0;
 
@@ -82,28 +76,20 @@ export class Oracle {
 
   // -- What nodes store ---------------------------------------------------------------------------------------------
 
-  stored(
-    host: string,
-    operations: readonly StorageOperation[],
-    over: { readonly before: readonly (Uint8Array | undefined)[]; readonly wallMs: number },
-  ): void {
+  stored(host: string, operations: readonly StorageOperation[], revived: boolean): void {
     try {
-      this.#checkStored(host, operations);
-      for (const taken of statesTakenBy(operations, over.before)) checkForgotten(this, host, taken, over.wallMs);
+      this.#checkStored(host, operations, revived);
     } catch (error: unknown) {
       this.broken("what is stored can be read", `${host}: ${String(error)}`);
     }
   }
 
-  /** A write whose coordinator's disk failed goes to another owner; kept by the disk after all, it shows as a sibling. */
-  inDoubt(operations: readonly StorageOperation[]): void {
-    for (const { state } of statesIn(operations)) for (const { dot } of state.values) this.#doubtful.add(nameOf(dot));
-  }
-
-  #checkStored(host: string, operations: readonly StorageOperation[]): void {
+  #checkStored(host: string, operations: readonly StorageOperation[], revived: boolean): void {
     for (const { key, state, hintFor } of statesIn(operations)) {
       const where = hintFor === undefined ? `${host} stores ${key}` : `${host} stores a hint of ${key} for ${hintFor}`;
-      for (const value of state.values) this.#checkValue(key, { value, where, clockEntries: state.vector.length });
+      for (const value of state.values) {
+        this.#checkValue(key, { value, where, clockEntries: state.vector.length, revived });
+      }
       this.#checkExact(key, state, where);
     }
   }
@@ -114,7 +100,13 @@ export class Oracle {
       value,
       where,
       clockEntries,
-    }: { readonly value: LiveValue; readonly where: string; readonly clockEntries: number },
+      revived,
+    }: {
+      readonly value: LiveValue;
+      readonly where: string;
+      readonly clockEntries: number;
+      readonly revived: boolean;
+    },
   ): void {
     this.checks += 1;
     const name = nameOf(value.dot);
@@ -148,13 +140,14 @@ export class Oracle {
     if (value.kind === "lww") this.#checkStamp(key, write, value);
     history.add(write, value);
     write.events.add(name);
+    // A write whose disk rejected it is tried elsewhere; should the disk have kept it after all, it shows as a sibling.
+    write.revived ||= revived;
     // A write id is ignored by lww values and by full clocks.
     history.entriesMax = Math.max(history.entriesMax, clockEntries);
     history.hasLww ||= value.kind === "lww";
     const isIgnored = history.hasLww || history.entriesMax >= this.#options.clockEntriesMax;
     const mayRepeat = write.writeId !== undefined && isIgnored;
-    const isDoubtful = [...write.events].some((each) => this.#doubtful.has(each));
-    if (write.events.size > 1 && !mayRepeat && !isDoubtful) {
+    if (write.events.size > 1 && !mayRepeat && !write.revived) {
       const text = `${where}: write ${write.id} became ${[...write.events].join(" and ")}`;
       this.broken("one write is one event", text);
     }
@@ -249,7 +242,7 @@ export class Oracle {
     if (new Set(durable).size < needed || new Set(durable).size !== durable.length) {
       return this.broken("an ack is W durable copies", `${where}: ${durable.join()} for W=${needed}`);
     }
-    if (this.truncated || this.#isForgotten(write)) return;
+    if (this.truncated || this.history(write.key).isReaped(write)) return;
     if (write.events.size === 0) {
       return this.broken("an ack is W durable copies", `${where}: write ${write.id} is on no disk`);
     }
@@ -259,9 +252,7 @@ export class Oracle {
     const copies = [...this.#hosts()].filter(
       ({ id, disk }) => isStored(disk) || (this.#lossesMs.get(id) ?? -1) >= write.startedMs,
     );
-    // Not yet: a stand-in and the owner that it stands for count as two, and become one when the hint is delivered.
-    const handedOn = write.ack!.hintedAt.filter((id) => !copies.some((host) => host.id === id)).length;
-    if (copies.length + (this.#options.standInsCountTwice ? handedOn : 0) < needed) {
+    if (copies.length < needed) {
       const on = copies.map(({ name }) => name).join() || "no disk";
       this.broken("an ack is W durable copies", `${where}: write ${write.id} is on ${on}, not on ${durable.join()}`);
     }
@@ -282,14 +273,16 @@ export class Oracle {
   mustBeRead(key: string, spec: QuorumSpec): { readonly names: readonly string[]; readonly ring: string } | undefined {
     const located = this.locate(key);
     const ring = this.ring();
-    if (ring === undefined) return undefined;
+    if (ring === undefined || this.#hasTwins()) return undefined;
     const owners = ring.owners(located.partition);
     if (typeof spec === "number" && spec > owners.length) return undefined;
     const r = resolveQuorum(spec, owners.length, "r");
     const states = [...this.#hosts()].flatMap((host) =>
       owners.includes(host.id) ? [objectOn(host.disk.synced, located)] : [],
     );
-    const names = [...this.history(key).events.values()].flatMap(({ name, dot }) => {
+    const history = this.history(key);
+    const names = [...history.events.values()].flatMap(({ name, dot }) => {
+      if (history.forgotten.has(name)) return [];
       const holders = states.filter((state) => state !== undefined && covers(state.vector, dot)).length;
       return holders > owners.length - r ? [name] : [];
     });
@@ -308,16 +301,22 @@ export class Oracle {
   ): void {
     const ring = this.ring()?.fingerprint;
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
-    if (expected === undefined || ring !== expected.ring || lost || this.truncated) return;
+    if (expected === undefined || ring !== expected.ring || lost || this.truncated || this.#hasTwins()) return;
     this.checks += expected.names.length;
-    const { events } = this.history(key);
+    const history = this.history(key);
     const missing = expected.names.filter((name) => {
-      const event = events.get(name)!;
-      return !covers(context, event.dot) && !event.forgotten;
+      const event = history.events.get(name)!;
+      return !history.knows(context, event) && !event.reaped;
     });
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
+  }
+
+  /** Two answer under one name: what "R owners" know depends on whom one meets. */
+  #hasTwins(): boolean {
+    const ids = [...this.#hosts()].map(({ id }) => id);
+    return new Set(ids).size < ids.length;
   }
 
   /** The ring of all hosts, by their disks; undefined while they differ. */
@@ -336,9 +335,12 @@ export class Oracle {
     const before = this.#knownOn(host.disk.view);
     lose();
     const after = this.#knownOn(host.disk.view);
+    const twins = [...this.#hosts()].filter((other) => other !== host && other.id === host.id);
     for (const write of before) {
       if (after.has(write)) continue;
       this.#lossesMs.set(host.id, nowMs);
+      // An ack that names this host was of one of the two.
+      if (twins.some(({ disk }) => this.#knows(disk.view, write))) continue;
       write.copiesLost += 1;
       this.#checkLeft(write, `after the loss on ${host.name}`);
     }
@@ -350,7 +352,7 @@ export class Oracle {
   }
 
   #checkLeft(write: Write, where: string): void {
-    if (this.truncated || this.#isForgotten(write)) return;
+    if (this.truncated || this.history(write.key).isReaped(write)) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
     const promised = write.ack?.durable.length ?? 0;
     if (write.copiesLost >= promised) write.lost = true;
@@ -360,65 +362,22 @@ export class Oracle {
     }
   }
 
-  #isForgotten({ key, events }: Write): boolean {
-    return [...events].some((name) => this.history(key).events.get(name)?.forgotten);
-  }
-
   #knownOn(image: DiskImage): Set<Write> {
     const known = new Set<Write>();
     for (const { key, state } of statesOn(image)) {
-      for (const { dot, write } of this.history(key).events.values()) {
-        if (covers(state.vector, dot)) known.add(write);
+      const history = this.history(key);
+      for (const event of history.events.values()) {
+        if (history.knows(state.vector, event)) known.add(event.write);
       }
     }
     return known;
   }
 
   #knows(image: DiskImage, write: Write): boolean {
-    const { events } = this.history(write.key);
+    const history = this.history(write.key);
     const states = statesOn(image).filter(({ key }) => key === write.key);
-    return [...write.events].some((name) => states.some(({ state }) => covers(state.vector, events.get(name)!.dot)));
-  }
-
-  /** The first key on which owners differ, in words; undefined when all are equal. */
-  difference(): string | undefined {
-    const ring = this.ring();
-    if (ring === undefined) return "hosts differ about the ring";
-    const hosts = new Map([...this.#hosts()].map((host) => [host.id, host]));
-    for (const key of this.keys) {
-      const located = this.locate(key);
-      const owners = ring.owners(located.partition);
-      const digests = owners.map((id) => {
-        const state = objectOn(hosts.get(id)!.disk.view, located);
-        return state === undefined ? "nothing" : Buffer.from(clockDigest(state)).toString("hex").slice(0, 8);
-      });
-      if (new Set(digests).size > 1) {
-        return `owners of ${key} differ: ${owners.map((id, i) => `${id} ${digests[i]}`).join(", ")}`;
-      }
-    }
-    return undefined;
-  }
-
-  /** After healing: every acknowledged write with a copy left is known to the owners, which are equal. */
-  checkEnd(): void {
-    if (this.truncated) return;
-    const ring = this.ring()!;
-    const hosts = [...this.#hosts()];
-    for (const key of this.keys) {
-      const located = this.locate(key);
-      const [owner] = ring.owners(located.partition);
-      const state = objectOn(hosts.find(({ id }) => id === owner)!.disk.view, located);
-      const { events } = this.history(key);
-      for (const write of this.writes) {
-        if (write.key !== key || write.ack === undefined || write.lost || this.#isForgotten(write)) continue;
-        this.checks += 1;
-        const isKnown = [...write.events].some(
-          (name) => state !== undefined && covers(state.vector, events.get(name)!.dot),
-        );
-        if (isKnown) continue;
-        const text = `write ${write.id} of ${key}, acknowledged by ${write.ack.durable.join()}, is unknown to the owners`;
-        this.broken("no acknowledged write is lost", text);
-      }
-    }
+    return [...write.events].some((name) =>
+      states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
+    );
   }
 }

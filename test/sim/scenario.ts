@@ -14,13 +14,16 @@ const faultWeights = [
   ["isolate", 2],
   ["halves", 2],
   ["bridge", 1],
+  ["swizzle", 1],
   ["flap", 2],
   ["reset", 3],
   ["loss", 2],
   ["duplicates", 3],
   ["slow-net", 2],
   ["late", 2],
+  ["bad-frames", 2],
   ["kill", 5],
+  ["kill-at-step", 4],
   ["kill-at-batch", 5],
   ["kill-at-request", 4],
   ["power-cut", 3],
@@ -35,7 +38,9 @@ const faultWeights = [
   ["read-errors", 2],
   ["slow-disk", 2],
   ["damage", 2],
+  ["missing", 1],
   ["clock-jump", 2],
+  ["twin", 1],
   ["join", 1],
 ] as const;
 
@@ -74,6 +79,7 @@ export interface Operation {
   readonly returnSiblings: boolean;
 }
 
+/** Of the simulator's own clients. */
 export const plainOperation: Operation = {
   atMs: 0,
   verb: "get",
@@ -96,17 +102,19 @@ export interface Scenario {
   readonly n: number;
   readonly partitions: number;
   readonly config: Partial<NodeConfig>;
+  readonly delayMs: readonly [number, number];
+  readonly silentMs: number;
+  readonly redialMsMax: number;
   /** After healing everything is deleted, and what is forgotten then is written anew. */
   readonly endsInDeletes: boolean;
   /** Some reaps meet a write to one of their keys. */
   readonly racesReaps: boolean;
-  /** Messages may be on their way for so long at most, beside the plain delay. */
-  readonly inFlightMsMax: number;
-  readonly delayMs: readonly [number, number];
-  readonly silentMs: number;
-  readonly redialMsMax: number;
+  /** The longest that a message may be late. */
+  readonly lateMsMax: number;
   readonly skewMs: number;
   readonly joinsAtOnce: boolean;
+  /** After healing the cluster is cut once more, between these hosts and the others: both sides must go on. */
+  readonly apart: readonly number[];
   readonly safetyMs: number;
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
@@ -125,27 +133,31 @@ export function drawScenario(seed: string): Scenario {
       [5, 2],
     ]),
   );
-  const safetyMs = chance.pick([10_000, 20_000, 30_000]);
+  const cuts = chance.fork("cuts clocks").is(0.2);
+  const safetyMs = cuts ? 120_000 : chance.pick([10_000, 20_000, 30_000]);
   const scenario = {
     seed,
     hosts,
     n,
     partitions: chance.pick([16, 16, 32]),
-    config: drawConfig(chance.fork("config")),
+    config: { ...drawConfig(chance.fork("config")), ...(cuts ? drawShortClocks(chance.fork("clocks")) : {}) },
     ...drawNetwork(chance.fork("network")),
     endsInDeletes: false,
     racesReaps: false,
-    inFlightMsMax: 120_000,
+    lateMsMax: cuts ? 500 : 120_000,
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
+    apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
-    faults: drawFaults(chance.fork("faults"), safetyMs),
+    faults: drawFaults(chance.fork("faults"), safetyMs).filter(
+      ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
+    ),
   };
-  // Not yet: what a restored copy brings back of before a reap is not told from what is new.
-  const isRestored = scenario.faults.some(({ kind }) => kind === "restore-old");
+  // Not yet: what an old copy of a disk brings back of before a reap is not told from what is new.
+  const isCopied = scenario.faults.some(({ kind }) => kind === "restore-old" || kind === "twin");
   const reaping = chance.fork("reaping");
-  return isRestored || reaping.is(0.2) ? scenario : withShortGrace(reaping, scenario);
+  return isCopied || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
 }
 
 /**
@@ -153,24 +165,35 @@ export function drawScenario(seed: string): Scenario {
  * message at its slowest, after a request that asked one host after the other (PROTOCOL 9, end). Some keys are deleted
  * early, and some of those written again late; some runs take so long that a reap may come amid the faults.
  */
-function withShortGrace(chance: Chance, scenario: Scenario): Scenario {
+function withShortGrace(chance: Chance, scenario: Scenario, cuts: boolean): Scenario {
   const { hosts, delayMs, config, operations, faults } = scenario;
-  const inFlightMsMax = Math.max(delayMs[1], chance.pick([100, 1_000, 5_000]));
+  const common = { endsInDeletes: chance.is(0.7), racesReaps: chance.is(0.5) };
+  const doomed = chance.fork("doomed");
+  if (cuts) {
+    const short = { ...config, graceMs: 3 * config.inFlightMsMax! };
+    return {
+      ...scenario,
+      ...common,
+      config: short,
+      operations: [...operations, ...drawDoomed(doomed, scenario.safetyMs)],
+    };
+  }
+  const lateMsMax = Math.max(delayMs[1], chance.pick([100, 1_000, 5_000]));
   const replicaTimeoutMs = Math.max(chance.pick([100, 400]), 5 * delayMs[1]);
   const requestTimeoutMs = 2 * replicaTimeoutMs;
-  const graceMs = 3 * 2 * (inFlightMsMax + requestTimeoutMs + hosts * replicaTimeoutMs);
+  const inFlightMsMax = 2 * (lateMsMax + requestTimeoutMs + hosts * replicaTimeoutMs);
+  const graceMs = 3 * inFlightMsMax;
   const stretch = chance.is(0.5) ? Math.max(1, (3 * graceMs) / scenario.safetyMs) : 1;
   const later = <T extends { readonly atMs: number }>(list: readonly T[]): T[] =>
     list.map((each) => ({ ...each, atMs: each.atMs * stretch }));
   const safetyMs = scenario.safetyMs * stretch;
   return {
     ...scenario,
-    config: { ...config, requestTimeoutMs, replicaTimeoutMs, graceMs },
-    endsInDeletes: chance.is(0.7),
-    racesReaps: chance.is(0.5),
-    inFlightMsMax,
+    ...common,
+    config: { ...config, requestTimeoutMs, replicaTimeoutMs, inFlightMsMax, graceMs },
+    lateMsMax,
     safetyMs,
-    operations: [...later(operations), ...drawDoomed(chance.fork("doomed"), safetyMs)],
+    operations: [...later(operations), ...drawDoomed(doomed, safetyMs)],
     faults: later(faults),
   };
 }
@@ -190,6 +213,26 @@ function drawDoomed(chance: Chance, safetyMs: number): Operation[] {
     const anew = next("put", 0.5, 1, chance.pick(["none", "latest", "stale"] as const));
     return [...early, anew, ...(chance.is(0.5) ? [next("get", 0.5, 1), next("delete", 0.5, 1)] : [])];
   }).flat();
+}
+
+/**
+ * Clocks that are cut with everyone's agreement within the run. That counts on what the core may count on: messages are
+ * not late for ever, and what was agreed is not taken back by a disk (an old copy, or writes that were never synced).
+ */
+function drawShortClocks(chance: Chance): Partial<NodeConfig> {
+  return {
+    durability: "synced",
+    requestTimeoutMs: 1_000,
+    replicaTimeoutMs: 200,
+    clockEntriesMax: chance.pick([2, 3, 5]),
+    inFlightMsMax: 5_000,
+  };
+}
+
+/** In half of the runs. */
+function drawApart(chance: Chance, hosts: number): number[] {
+  const indices = Array.from({ length: hosts }, (_, i) => i);
+  return chance.is(0.5) ? [] : chance.shuffled(indices).slice(0, chance.whole(1, hosts - 1));
 }
 
 function drawConfig(chance: Chance): Partial<NodeConfig> {

@@ -71,6 +71,7 @@ export class Totals {
   checks = 0;
   simulatedMs = 0;
   healMsMax = 0;
+  entriesCut = 0;
   /** Keys that hosts have forgotten, and in how many runs; the same of those under faults. */
   readonly reaped = { keys: 0, runs: 0, underFaults: 0, runsUnderFaults: 0 };
   readonly failures: Report[] = [];
@@ -85,6 +86,7 @@ export class Totals {
     this.reads += report.reads;
     this.checks += report.checks;
     this.simulatedMs += report.simulatedMs;
+    this.entriesCut += report.entriesCut;
     this.healMsMax = Math.max(this.healMsMax, report.healMs);
     this.reaped.keys += report.reaped.keys;
     this.reaped.underFaults += report.reaped.underFaults;

@@ -146,26 +146,33 @@ describe("stillness", () => {
 
   test("begins anew with the process, with a hint that left its partition, and with a pause", () => {
     const clock = new ManualClock(1_000);
-    const still = new Stillness(clock, 100);
-    for (let i = 0; i < 10; i++) {
-      clock.skip(50);
-      still.sweep();
-    }
-    assert.equal(still.forMs(partition), 500);
+    const still = new Stillness(clock, 1_000);
+    const after = (ms: number): boolean => {
+      for (let passed = 0; passed < ms; passed += 100) {
+        clock.skip(100);
+        still.sweep();
+      }
+      return still.isStill(partition);
+    };
+    assert.deepEqual([after(900), after(100)], [false, true]);
     still.hintGone(partition);
-    clock.skip(50);
-    assert.deepEqual([still.forMs(partition), still.forMs(4 as PartitionIndex)], [50, 550]);
-    clock.skip(100);
-    assert.equal(still.forMs(4 as PartitionIndex), 0, "nothing ran for so long");
+    assert.equal(still.isStill(4 as PartitionIndex), true, "it was of another partition");
+    assert.deepEqual([after(900), after(100)], [false, true]);
+    clock.skip(500);
+    assert.equal(still.isStill(4 as PartitionIndex), false, "nothing ran for so long");
   });
 
   test("begins anew when the wall clock jumps, either way", () => {
-    for (const jumpMs of [-200, 200]) {
+    for (const jumpMs of [-2_000, 2_000]) {
       const clock = new ManualClock(1_000_000);
-      const still = new Stillness(clock, 100);
-      clock.skip(50);
+      const still = new Stillness(clock, 1_000);
+      for (let i = 0; i < 10; i++) {
+        clock.skip(100);
+        still.sweep();
+      }
+      assert.equal(still.isStill(partition), true);
       clock.wallMs += jumpMs;
-      assert.equal(still.forMs(partition), 0);
+      assert.equal(still.isStill(partition), false);
     }
   });
 });

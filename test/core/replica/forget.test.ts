@@ -56,7 +56,7 @@ describe("a deleted key", () => {
     assert.equal(holdings.actorOf(key.partition), actor);
   });
 
-  test("is not forgotten while a hint of it is kept, nor for a third of the grace period after that", async () => {
+  test("is not forgotten while a hint of it is kept", async () => {
     const here = world();
     const { replica } = await here.start();
     const key = at("k");
@@ -69,7 +69,7 @@ describe("a deleted key", () => {
     const { hints } = await replica.hints.page(host("h2"), { after: undefined, limit: 1 });
     here.clock.skip(1);
     assert.equal(await replica.hintDelivered(key, host("h2"), hints[0]!), true);
-    assert.equal(replica.stillness.forMs(key.partition), 0);
+    assert.equal(replica.stillness.isStill(key.partition), false);
     assert.equal(await replica.forget(key, held.digest), true);
   });
 

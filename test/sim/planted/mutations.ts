@@ -64,15 +64,15 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a repair writes an older state over a newer one",
-    file: "replica/state-cache.js",
-    find: "const merged = merge(before.state, incoming);\n    if (merged === before.state)\n        return before;",
-    replace: "return new CachedState(incoming, encoded);\n    const merged = before.state;",
+    file: "replica/truncator.js",
+    find: "const merged = merge(before.state, state);\n        if (merged === before.state)\n            return before;",
+    replace: "return new CachedState(state, encoded);\n        const merged = before.state;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "got: this.#durable.size },",
-    replace: "got: this.#durable.size + this.#hinted.length },",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
   },
   {
     name: "the read tally takes stand-ins for owners",
@@ -147,6 +147,36 @@ export const mutations: readonly Mutation[] = [
     replace: "entry.actor !== ownActor",
   },
   {
+    name: "truncation does not wait for agreement",
+    file: "replica/truncator.js",
+    find: "entry.timeMs < beforeMs && mayGo(entry)",
+    replace: "mayGo(entry)",
+  },
+  {
+    name: "truncation takes an agreement for older than what it knows",
+    file: "replica/truncator.js",
+    find: "return touch(known, after, this.#deps.ownTime.nowMs());",
+    replace: "return after;",
+  },
+  {
+    name: "truncation does not ask who keeps hints",
+    file: "background/agreements.js",
+    find: "return !beyond.some((bits) => hasBit(bits, partition));",
+    replace: "return true;",
+  },
+  {
+    name: "truncation forgets what is in flight",
+    file: "background/agreements.js",
+    find: "const limitMs = askedMs - inFlightMsMax;",
+    replace: "const limitMs = askedMs;",
+  },
+  {
+    name: "truncation takes the own actor",
+    file: "causality/truncation.js",
+    find: "entry.actor !== ownActor && !live.has(entry.actor)",
+    replace: "!live.has(entry.actor)",
+  },
+  {
     name: "a forged context is believed",
     file: "causality/context.js",
     find: "if (!named.some((secret) => equalSecrets(sealed.seal, sealOf(sealed.coverage, keyDigest, secret)))) {",
@@ -186,8 +216,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a full disk is taken for a success",
     file: "replica/replica.js",
-    find: "throw storeErrorOf(error);\n        }\n        this.#health.succeeded();",
-    replace: 'if (error.kind !== "full") throw storeErrorOf(error);\n        }\n        this.#health.succeeded();',
+    find: "throw storeErrorOf(error);\n        }\n        this.#storageIs(",
+    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#storageIs(",
   },
   {
     name: "the last reply of a read wins",
@@ -245,15 +275,9 @@ export const mutations: readonly Mutation[] = [
     replace: 'if (logged === undefined) return "agreed";',
   },
   {
-    name: "a reap ignores hints (scylladb#23712)",
-    file: "replica/replica.js",
-    find: "const isHinted = await this.hints.isKept(located);",
-    replace: "const isHinted = false;",
-  },
-  {
     name: "a reap does not wait until what is on its way has arrived",
     file: "background/reap-answers.js",
-    find: "if (replica.stillness.forMs(partition) < config.graceMs / 3)",
+    find: "if (!replica.stillness.isStill(partition))",
     replace: "if (false)",
   },
   {

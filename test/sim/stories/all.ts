@@ -1,8 +1,15 @@
 /** Every story there is. */
 import { actorStories } from "./actors.ts";
+import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
 import { siblingStories } from "./siblings.ts";
 import type { Story } from "./stage.ts";
 
-export const stories: readonly Story[] = [...actorStories, ...siblingStories, ...damageStories, ...deleteStories];
+export const stories: readonly Story[] = [
+  ...actorStories,
+  ...siblingStories,
+  ...damageStories,
+  ...clockStories,
+  ...deleteStories,
+];

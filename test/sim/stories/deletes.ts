@@ -4,7 +4,7 @@ import { methods } from "../../../core/rpc/rpc.ts";
 import type { Story } from "./stage.ts";
 
 /** Wires are calm here, so that little time suffices for whatever is on its way. */
-const reaping = { config: { readRepairShare: 0, graceMs: 6_000 }, inFlightMsMax: 1 } as const;
+const reaping = { config: { readRepairShare: 0, graceMs: 6_000 }, lateMsMax: 1 } as const;
 
 export const deleteStories: readonly Story[] = [
   {
@@ -65,7 +65,7 @@ export const deleteStories: readonly Story[] = [
   },
   {
     name: "a hint that is delivered twice, late the second time, finds the delete still there",
-    cluster: { ...reaping, hosts: 5, inFlightMsMax: 1_000 },
+    cluster: { ...reaping, hosts: 5, lateMsMax: 1_000 },
     play: async (stage) => {
       const [a, b, c, standIn] = stage.walk();
       c!.kill();

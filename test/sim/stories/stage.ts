@@ -4,7 +4,9 @@ import type { Clients } from "../clients.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { SimHost } from "../host.ts";
 import { type Operation, plainOperation, type Scenario } from "../scenario.ts";
-import { healAndJudge, type Report, settle, simulate, stand } from "../simulate.ts";
+import { settle, stand } from "../cluster.ts";
+import { healAndJudge } from "../liveness.ts";
+import { type Report, simulate } from "../simulate.ts";
 import type { World } from "../world.ts";
 import { textOf, type Write } from "../write.ts";
 
@@ -23,14 +25,15 @@ const calmCluster: Scenario = {
   n: 3,
   partitions: 16,
   config: { readRepairShare: 0 },
-  endsInDeletes: false,
-  racesReaps: false,
-  inFlightMsMax: 120_000,
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
+  endsInDeletes: false,
+  racesReaps: false,
+  lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
+  apart: [],
   safetyMs: 0,
   operations: [],
   faults: [],
@@ -74,11 +77,8 @@ export class Stage {
   }
 
   /** The write, acknowledged or not. */
-  async put(at: SimHost, how: Partial<Operation> = {}): Promise<Write> {
-    const { writes } = this.world.oracle;
-    const id = writes.length;
-    await this.#clients.run(at, { ...plainOperation, verb: "put", ...how });
-    return writes[id]!;
+  put(at: SimHost, how: Partial<Operation> = {}): Promise<Write> {
+    return this.#clients.put(at, { ...plainOperation, verb: "put", ...how });
   }
 
   async get(at: SimHost, how: Partial<Operation> = {}): Promise<void> {
