@@ -8,7 +8,7 @@
  * committed lapses by itself. Two leaders, which rings that differ may give, hold each other up and do no harm.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { reapMarkMax } from "../membership/reap-marks-encoding.ts";
 import type { Random, Transport } from "../ports.ts";
 import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
@@ -41,6 +41,9 @@ export class Reaper {
   readonly #answers: ReapAnswers;
   readonly #intervalMs: number;
   readonly #waiting = new Map<PartitionIndex, Waiting>();
+  /** Keys that a host holds although it owns them no more. It says so in the roster, so until that changes it still does. */
+  readonly #held = new Set<Key>();
+  #heldUnder: Uint8Array | undefined;
 
   constructor(deps: ReapDeps) {
     this.#deps = deps;
@@ -107,12 +110,16 @@ export class Reaper {
       while (after !== null && !tasks.stopped) {
         await admission.turn();
         const page = await replica.tombstones.page(partition, { ...limits, after });
-        const { old, dueInMs } = await this.#sorted(page.rows);
+        const { old, young, dueInMs } = await this.#sorted(page.rows);
         untilMs = Math.min(untilMs, clock.now() + dueInMs);
-        if (old.length < page.rows.length) add(why, "too-young", page.rows.length - old.length);
+        if (young > 0) add(why, "too-young", young);
+        const held = page.rows.length - old.length - young;
+        if (held > 0) add(why, "held", held);
         const found = old.length === 0 ? [] : await this.#reap(partition, old);
-        for (const verdict of found) if (verdict !== "agreed") add(why, verdict, 1);
-        // What a former owner holds it holds for long; other reasons go sooner.
+        found.forEach((verdict, i) => {
+          if (verdict !== "agreed") add(why, verdict, 1);
+          if (verdict === "held") this.#held.add(old[i]!.located.key);
+        });
         if (found.some((verdict) => verdict !== "agreed" && verdict !== "held")) {
           untilMs = Math.min(untilMs, clock.now() + config.graceMs / 10);
         }
@@ -128,15 +135,18 @@ export class Reaper {
   /** Rows old enough here, and how long the youngest of the others has to wait at least. */
   async #sorted(
     rows: readonly Forgettable[],
-  ): Promise<{ readonly old: readonly Forgettable[]; readonly dueInMs: number }> {
-    const { replica, clock, config } = this.#deps;
+  ): Promise<{ readonly old: readonly Forgettable[]; readonly young: number; readonly dueInMs: number }> {
+    const { cluster, replica, clock, config } = this.#deps;
     const nowMs = clock.wallTime();
     // Whom a clock that was set back would make wait longer begins anew.
     await Promise.all(rows.flatMap(({ sinceMs, located }) => (sinceMs > nowMs ? [replica.examine(located)] : [])));
-    const old = rows.filter((row) => forgettableAtMs(row, config.graceMs) <= nowMs);
-    const young = rows.filter((row) => !old.includes(row));
+    if (this.#heldUnder !== cluster.digest) this.#held.clear();
+    this.#heldUnder = cluster.digest;
+    const isOld = (row: Forgettable): boolean => forgettableAtMs(row, config.graceMs) <= nowMs;
+    const old = rows.filter((row) => isOld(row) && !this.#held.has(row.located.key));
+    const young = rows.filter((row) => !isOld(row));
     const dueInMs = Math.min(...young.map((row) => forgettableAtMs(row, config.graceMs) - nowMs));
-    return { old, dueInMs };
+    return { old, young: young.length, dueInMs };
   }
 
   /** The verdict of all members on each key; those agreed on are forgotten. */

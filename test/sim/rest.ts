@@ -57,7 +57,8 @@ async function watched(world: World, work: () => Promise<void>): Promise<Watch> 
       } else if (!quiet.includes(body[0])) watch.unrest.push(`${from} asks ${to} for method ${body[0]}`);
     },
     answered: (from, to, method, body) => {
-      if (!isAgreement(method, body)) watch.unrest.push(`${from} and ${to} differ (method ${method})`);
+      if (!quiet.includes(method) && !isAgreement(method, body))
+        watch.unrest.push(`${from} and ${to} differ (method ${method})`);
     },
   };
   await work();
