@@ -13,6 +13,7 @@ import { allPartitions, partitionOf } from "../placement/partition.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { storeErrorOf } from "./commits.ts";
+import { type Batch, nothingMore } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
@@ -157,11 +158,25 @@ export class HintStore {
     return value === undefined || value === unreadable ? undefined : HintRow.decode(value);
   }
 
+  /** Keeps a hint of one key for each of some targets. */
+  async putAll(
+    targets: readonly NodeId[],
+    located: LocatedKey,
+    hint: { readonly nowMs: number; readonly state?: Uint8Array },
+  ): Promise<Batch> {
+    if (targets.length === 0) return nothingMore;
+    const puts = await Promise.all(targets.map((target) => this.#put(target, located, hint)));
+    return {
+      operations: puts.map((put) => put.operation),
+      committed: () => puts.forEach((put) => put.committed()),
+    };
+  }
+
   /**
    * The operation that keeps a hint, and what to do once its batch is durable.
    * The oldest time stays when a hint grows: its age is how long the target has been missing something.
    */
-  async put(
+  async #put(
     target: NodeId,
     located: LocatedKey,
     hint: { readonly nowMs: number; readonly state?: Uint8Array },

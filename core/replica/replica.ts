@@ -145,7 +145,8 @@ export class Replica {
       const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      if (heals) await this.#commit(located, { before: neverWritten, after, more: this.#mending(located, after) });
+      if (heals)
+        await this.#commit(located, { before: neverWritten, after, more: this.#damaged.mending(located, after) });
       else if (after !== before) await this.#commit(located, { before, after, more: nothingMore });
       return { role: this.#roleOf(located), held: after };
     });
@@ -245,7 +246,7 @@ export class Replica {
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located.key, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
+      await this.#flush(located, this.#damaged.mending(located, neverWritten), this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });
@@ -322,15 +323,6 @@ export class Replica {
     return encodedAnew(cut);
   }
 
-  /** The mark goes, and the damaged row with it where nothing replaces it. */
-  #mending(located: LocatedKey, after: CachedState): Batch {
-    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
-    return {
-      operations: [this.#damaged.mended(located), ...(after.encoded === undefined ? [row] : [])],
-      committed: () => this.#damaged.forget(located.key),
-    };
-  }
-
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
@@ -370,14 +362,9 @@ export class Replica {
     await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
   }
 
-  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
-    if (targets.length === 0) return nothingMore;
-    const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
+  #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
+    const nowMs = this.#deps.clock.wallTime();
+    return this.hints.putAll(targets, located, { nowMs, ...(state === undefined ? {} : { state }) });
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
