@@ -42,11 +42,12 @@ export class Truncator {
   ): CachedState {
     // A row of nothing would make the trees of two replicas differ that agree.
     if (state.vector.length === 0) return before;
-    const merged = merge(before.state, state);
-    if (merged === before.state) return before;
-    const timed = this.timed(before.state, merged);
+    const held = before.state;
+    const merged = merge(held, state);
+    if (merged === held) return before;
+    const timed = this.timed(held, merged);
     const cut = isMinted ? this.arrived(located, timed, state) : timed;
-    if (cut === merged && (merged === state || merge(state, before.state) === state)) {
+    if (cut === merged && (merged === state || merge(state, held) === state)) {
       return new CachedState(state, encoded);
     }
     return encodedAnew(cut);

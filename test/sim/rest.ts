@@ -19,8 +19,6 @@ import type { World } from "./world.ts";
 /** Long enough for a round of every host with every other one. */
 const restMs = 12_000;
 const restMsMax = 120_000;
-/** Membership; and reaps, which are tried again and again while a former owner holds a deleted key. */
-const quiet: readonly (number | undefined)[] = [methods.exchange.number, methods.prepareReap.number];
 
 /** What one stretch of time saw that does not happen at rest, in words. */
 interface Watch {
@@ -54,11 +52,10 @@ async function watched(world: World, work: () => Promise<void>): Promise<Watch> 
       if (body[0] === methods.compare.number) {
         const { digest } = methods.compare.request.decode(body.subarray(1));
         watch.digests.set(`${from} ${to}`, toHex(digest));
-      } else if (!quiet.includes(body[0])) watch.unrest.push(`${from} asks ${to} for method ${body[0]}`);
+      } else if (body[0] !== methods.exchange.number) watch.unrest.push(`${from} asks ${to} for method ${body[0]}`);
     },
     answered: (from, to, method, body) => {
-      if (!quiet.includes(method) && !isAgreement(method, body))
-        watch.unrest.push(`${from} and ${to} differ (method ${method})`);
+      if (!isAgreement(method, body)) watch.unrest.push(`${from} and ${to} differ (method ${method})`);
     },
   };
   await work();

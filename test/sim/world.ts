@@ -131,9 +131,9 @@ export class World {
       this.reaped.keys += event.keys;
       if (!this.healed) this.reaped.underFaults += event.keys;
     }
-    // What a node says of its own bugs.
-    if (kind === "task-failed" && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
-      this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${event.task}: ${event.reason}`);
+    // What a node says of its own bugs: expected failures have no stack.
+    if ("reason" in event && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
+      this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${kind}: ${event.reason}`);
     }
     if (kind === "request") return;
     this.schedule.log(`${host.name} ${textOf(event)}`);

@@ -3,13 +3,15 @@ import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
+import { raceStories } from "./races.ts";
 import { siblingStories } from "./siblings.ts";
 import type { Story } from "./stage.ts";
 
 export const stories: readonly Story[] = [
   ...actorStories,
   ...siblingStories,
+  ...deleteStories,
+  ...raceStories,
   ...damageStories,
   ...clockStories,
-  ...deleteStories,
 ];
