@@ -287,18 +287,6 @@ export const mutations: readonly Mutation[] = [
     replace: 'if (logged === undefined) return "agreed";',
   },
   {
-    name: "a reap does not wait until what is on its way has arrived",
-    file: "background/reap-answers.js",
-    find: "if (!replica.stillness.isStill(partition))",
-    replace: "if (false)",
-  },
-  {
-    name: "a reap ignores age",
-    file: "replica/remains.js",
-    find: "return Math.max(sinceMs, expiresAtMs) + graceMs;",
-    replace: "return expiresAtMs;",
-  },
-  {
     name: "a reap is carried out whatever has changed since (riak_kv#1777)",
     file: "replica/replica.js",
     find: 'if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed")\n                return false;',
@@ -311,27 +299,9 @@ export const mutations: readonly Mutation[] = [
     replace: 'return "agreed";',
   },
   {
-    name: "rings are not compared before a reap",
-    file: "background/reap-answers.js",
-    find: "if (view.ring !== cluster.ring.fingerprint)",
-    replace: "if (false)",
-  },
-  {
     name: "an actor outlives the clock that named it (riak_kv#1094)",
     file: "replica/replica.js",
     find: "if (before.state.vector.some((entry) => entry.actor === actor))",
-    replace: "if (false)",
-  },
-  {
-    name: "a consent is only buffered",
-    file: "replica/consents.js",
-    find: '"synced");',
-    replace: '"buffered");',
-  },
-  {
-    name: "a hint of a batch that failed comes back after a reap",
-    file: "replica/replica.js",
-    find: "if (doubtful !== undefined)",
     replace: "if (false)",
   },
   {
@@ -368,8 +338,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "hints are counted in memory only (riak_core#154)",
     file: "replica/replica.js",
-    find: "await Promise.all([this.hints.open(), this.#damaged.open()]);",
-    replace: "await this.#damaged.open();",
+    find: "await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);",
+    replace: "await Promise.all([this.#damaged.open(), this.tombstones.open()]);",
   },
   {
     name: "a hint that grew is deleted with what was delivered",
