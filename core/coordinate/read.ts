@@ -31,7 +31,7 @@ export interface ReadRequest {
 export interface ReadState {
   readonly state: Versioned;
   readonly degraded: boolean;
-  /** Enough other copies went into it to mend a damaged one of this node. */
+  /** Enough other copies went into it to mend a damaged one of this node; only where all were asked. */
   readonly healsOwn: boolean;
 }
 
@@ -50,12 +50,12 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const ring = cluster.ring.fingerprint;
     const reading = new Reading(deps, located, { ...request, r, deadlineMs });
     const outcome = await reading.run();
-    const { state } = reading;
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    if (outcome.kind === "met") return { state, degraded: false, healsOwn: reading.heals(cluster.self) };
+    const { state } = reading;
+    const healsOwn = request.all === true && reading.heals(cluster.self);
+    if (outcome.kind === "met") return { state, degraded: false, healsOwn };
     const isAnswer = state.values.length > 0 || request.all === true;
-    if (outcome.kind === "degraded" && isAnswer)
-      return { state, degraded: true, healsOwn: reading.heals(cluster.self) };
+    if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
     const from = reading.replied;
     const got = outcome.kind === "failed" ? outcome.got : from.length;
     const others = reading.tellOthers(clock.now() - startedMs);

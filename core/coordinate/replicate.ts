@@ -69,7 +69,7 @@ export interface Replicated {
 
 /** Resolves as soon as the outcome is decided or the deadline passed; stragglers go on, and become hints if they fail. */
 export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
-  const { cluster, clock } = deps;
+  const { cluster, clock, deadlines } = deps;
   const tally = new WriteTally(write.plan.view, write.needs);
   const attempts = new Attempts();
   for (const owner of write.plan.view.owners) if (!cluster.health.isUp(owner)) attempts.away(owner);
@@ -89,7 +89,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     const settle = (outcome: WriteOutcome): void => {
       if (settled || outcome.kind === "pending") return;
       settled = true;
-      stopTimer();
+      stopDeadline();
       resolve({ outcome, durable: tally.durable, hinted: tally.hinted, attempts });
     };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
@@ -124,7 +124,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
         settle(tally.fail(node));
       }
     };
-    const stopTimer = clock.after(Math.max(0, write.deadlineMs - clock.now()), () => {
+    const stopDeadline = deadlines.add(write.deadlineMs, () => {
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);

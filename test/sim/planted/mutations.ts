@@ -71,20 +71,20 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
-    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, ack.for);\n",
   },
   {
     name: "the read tally takes stand-ins for owners",
     file: "quorum/read-tally.js",
-    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
-    replace: "this.#met ||= this.#replied.size >= this.#r &&",
+    find: "this.#met ||= this.#ownersReplied.length >= this.#r &&",
+    replace: "this.#met ||= this.#replied.length >= this.#r &&",
   },
   {
     name: "one reply less is enough for a read",
     file: "quorum/read-tally.js",
-    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
-    replace: "this.#met ||= this.#ownersReplied.size >= Math.max(1, this.#r - 1) &&",
+    find: "this.#met ||= this.#ownersReplied.length >= this.#r &&",
+    replace: "this.#met ||= this.#ownersReplied.length >= Math.max(1, this.#r - 1) &&",
   },
   {
     name: "a filling host says that it is complete",
@@ -270,8 +270,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "if (!agrees())",
-    replace: "if (false)",
+    find: "return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;",
+    replace: "return true;",
   },
   {
     name: "a reap goes on without the members that are away",
