@@ -41,7 +41,7 @@ export interface AntiEntropyDeps {
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
   /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). */
-  readonly throttle: () => Promise<void>;
+  readonly throttle: (deadlineMs?: number) => Promise<boolean>;
 }
 
 type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
@@ -64,6 +64,10 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
       throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
     }
   };
+  const takeTurn = async (deadlineMs: number): Promise<void> => {
+    if (!(await throttle(deadlineMs)))
+      throw new StoreError("not-ready", "not begun by its deadline: this host is busy");
+  };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
     const shared = sharedWith(deps, from);
@@ -71,9 +75,9 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
     agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
     return {};
   });
-  server.on(methods.compareLeaves, async (from, { view, groups }) => {
+  server.on(methods.compareLeaves, async (from, { view, groups }, deadlineMs) => {
     await meet(from, view);
-    await throttle();
+    await takeTurn(deadlineMs);
     const partitions = groups.reduce((sum, { hashes }) => sum + hashes.length / hashBytes, 0);
     if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
     return { partitions: sharedWith(deps, from).answerGroups(groups) };
@@ -82,9 +86,9 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
     await meet(from, request.view);
     return answerKeys(deps, request, deadlineMs);
   });
-  server.on(methods.swap, async (from, request) => {
+  server.on(methods.swap, async (from, request, deadlineMs) => {
     await meet(from, request.view);
-    await throttle();
+    await takeTurn(deadlineMs);
     return answerSwap(deps, from, request);
   });
 }
@@ -133,8 +137,10 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
   return results.length - failures.length;
 }
 
-/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what is
- * not reached before the peer gives up waiting, a later round finds. */
+/**
+ * Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what
+ * is not reached in half of the time that the peer waits, a later round finds: some of it in time is better than all too late.
+ */
 async function answerKeys(
   { replica, clock: time, throttle }: AntiEntropyDeps,
   { leaves }: Request<"compareKeys">,
@@ -143,10 +149,11 @@ async function answerKeys(
   const leafCount = replica.index.trees.leafCount;
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
+  const endMs = (time.now() + deadlineMs) / 2;
   let bytes = 0;
   for (const [i, { index, hashes }] of leaves.entries()) {
-    if (bytes >= answerBytesMax || time.now() > deadlineMs) break;
-    if (i % leavesPerStep === 0) await throttle();
+    if (bytes >= answerBytesMax || time.now() > endMs) break;
+    if (i % leavesPerStep === 0 && !(await throttle(endMs))) break;
     if (index >= leafCount) continue;
     const theirs = splitHashes(hashes);
     for (const entry of await replica.index.entriesOf(index)) {

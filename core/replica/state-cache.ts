@@ -1,10 +1,11 @@
 /**
- * States read or written lately, least recently used first to go. Saves the disk read of each read-modify-write.
+ * States read or written lately. Saves the disk read of each read-modify-write.
  * Kept as bytes and decoded at each use, which takes less than a microsecond: the objects of a decoded state are six times
  * its size, live long enough to be moved by every collection of young garbage, and die old.
  * Invariant: an entry is what the storage holds durably; absent keys are remembered too.
  */
 import type { Key } from "../identity.ts";
+import { Recent } from "../bytes/recent.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { Versioned } from "../causality/version-set.ts";
@@ -52,40 +53,14 @@ export class CachedState {
   }
 }
 
-export class StateCache {
-  readonly #bytesMax: number;
-  readonly #entries = new Map<Key, CachedState>();
-  #bytes = 0;
-
+export class StateCache extends Recent<Key, CachedState> {
   constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+    super(bytesMax, costOf);
   }
 
-  get(key: Key): CachedState | undefined {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    // A Map iterates in order of insertion, so this moves the entry to the young end.
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-    return entry;
-  }
-
-  set(key: Key, entry: CachedState): void {
-    this.delete(key);
+  override set(key: Key, entry: CachedState): void {
     entry.shrink();
-    this.#entries.set(key, entry);
-    this.#bytes += costOf(key, entry);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#bytes <= this.#bytesMax) break;
-      this.delete(oldest);
-    }
-  }
-
-  delete(key: Key): void {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return;
-    this.#entries.delete(key);
-    this.#bytes -= costOf(key, entry);
+    super.set(key, entry);
   }
 }
 

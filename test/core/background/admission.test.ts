@@ -53,6 +53,27 @@ test("without clients no step waits, and clients that have gone are waited for n
   assert.equal(clock.now(), 1_001);
 });
 
+test("who waits for a turn no more takes none, and holds up nobody", async () => {
+  const clock = new ManualClock();
+  const admission = new Admission(clock, options);
+  admission.observe(3);
+  await admission.turn();
+  const ended: [number, boolean, number][] = [];
+  for (const [i, deadlineMs] of [150, 150, 150, 50, 1_000, 260].entries()) {
+    void admission.turn(deadlineMs).then((isTurn) => ended.push([i, isTurn, clock.now()]));
+  }
+  await clock.advance(900);
+  assert.deepEqual(ended, [
+    [0, true, 100],
+    [1, false, 200],
+    [2, false, 200],
+    [3, false, 200],
+    [4, true, 200],
+    [5, false, 300],
+  ]);
+  assert.equal(await admission.turn(), true);
+});
+
 test("beside clients turns come in the order asked for, first at the longest interval, and always", async () => {
   const clock = new ManualClock();
   const admission = new Admission(clock, options);
