@@ -14,7 +14,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
-import type { Copy } from "../replica/replica.ts";
+import type { Copy } from "../replica/copy.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";

@@ -10,7 +10,7 @@ import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
-import type { Written } from "../replica/replica.ts";
+import type { Written } from "../replica/copy.ts";
 import { siblingOf } from "./answers.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";

@@ -22,6 +22,7 @@ import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
 import type { Assignment } from "../placement/assignment.ts";
 import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
+import { decodeReapMarks, encodeReapMarks } from "./reap-marks-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
 
 const membersMax = 10_000;
@@ -76,6 +77,7 @@ export const RosterMessage = message("Roster", {
   holdings: repeated(4, Holdings, membersMax),
   secrets: repeated(5, hex(32), 1_000),
   changes: repeated(6, Change, 1_000),
+  reapMarks: optional(7, bytes(2_097_152)),
 });
 export type RosterMessage = Infer<typeof RosterMessage>;
 
@@ -96,6 +98,7 @@ export const RosterSummary = message("RosterSummary", {
   assignment: field(2, fixedBytes(16)),
   secrets: field(3, fixedBytes(16)),
   changes: field(4, fixedBytes(16)),
+  reapMarks: optional(5, fixedBytes(16)),
 });
 export type RosterSummary = Infer<typeof RosterSummary>;
 
@@ -109,6 +112,10 @@ export function rosterMessage(roster: Roster, part: RosterPart = roster): Roster
     holdings: [...(part.holdings?.values() ?? [])].toSorted(byId),
     secrets: part.secrets ?? [],
     changes: part.changes ?? [],
+    // None as in rosters of versions that know none, so that digests agree with theirs.
+    ...(part.reapMarks === undefined || part.reapMarks.size === 0
+      ? {}
+      : { reapMarks: encodeReapMarks(part.reapMarks) }),
   };
 }
 
@@ -133,6 +140,7 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
       subject: change.subject as NodeId,
     })),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
+    ...(incoming.reapMarks ? { reapMarks: decodeReapMarks(incoming.reapMarks, incoming.cluster.partitions) } : {}),
   };
 }
 
@@ -164,6 +172,7 @@ export function summarize(roster: Roster): RosterSummary {
     assignment: assignmentDigest(roster.assignment),
     secrets: digestOf(roster, { secrets: roster.secrets }),
     changes: digestOf(roster, { changes: roster.changes }),
+    reapMarks: digestOf(roster, { reapMarks: roster.reapMarks }),
   };
 }
 
@@ -190,6 +199,7 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
     ...(same(summary.assignment, ours.assignment) ? {} : { assignment: roster.assignment }),
     ...(same(summary.secrets, ours.secrets) ? {} : { secrets: roster.secrets }),
     ...(same(summary.changes, ours.changes) ? {} : { changes: roster.changes }),
+    ...(summary.reapMarks && same(summary.reapMarks, ours.reapMarks!) ? {} : { reapMarks: roster.reapMarks }),
   };
 }
 
