@@ -46,6 +46,8 @@ describe("hints for a host that is back", () => {
         for (const key of keys) {
           assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), key === first ? [] : [key]);
         }
+        const told = eventsOf(cluster, "hints-delivered", "h1");
+        assert.ok(told.length > 0 && told.every(({ count, bytes }) => bytes > count));
         isBlocked = false;
         await eventually(async () => (await owed()) === 0, "the last one");
         assert.deepEqual(texts((await h3.getLocal("b", first!)).siblings), [first]);
