@@ -58,6 +58,7 @@ import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
+import { Deadlines } from "./deadlines.ts";
 import { nodeStatus, ringView, type StatusDeps } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
@@ -169,6 +170,7 @@ export class EverwriteNode implements NodeApi {
   async stop(): Promise<void> {
     await this.#tasks.stop(stopGraceMs);
     this.#running?.stopListening();
+    this.#running?.deps.deadlines.stop();
     await this.#running?.deps.cluster.save().catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });
     });
@@ -296,6 +298,7 @@ export class EverwriteNode implements NodeApi {
       replica,
       transport,
       clock,
+      deadlines: new Deadlines(clock),
       hybridClock,
       random,
       telemetry,
@@ -315,7 +318,7 @@ export class EverwriteNode implements NodeApi {
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
     relieveHints({ ...deps, admission });
-    const throttle = (): Promise<void> => admission.turn();
+    const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
     const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server: this.#server, throttle };
     const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
     const repairDeps = {

@@ -162,9 +162,11 @@ export class AntiEntropy {
 
   async #build(): Promise<void> {
     const { replica, tasks, clock, telemetry, throttle } = this.#deps;
-    if (replica.index.isBuilt) return;
+    // While the disk refuses writes, each one that fails spoils a tree again, and what it left behind may not show yet.
+    const isStopped = (): boolean => tasks.stopped || replica.storageState !== "ok";
+    if (replica.index.isBuilt || isStopped()) return;
     const startedMs = clock.now();
-    const partitions = await replica.index.build({ isStopped: () => tasks.stopped, throttle });
+    const partitions = await replica.index.build({ isStopped, throttle });
     telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
   }
 

@@ -30,7 +30,9 @@ export interface HintDeps {
 
 /** Recovery is noticed at once; this is for what slipped through. */
 const intervalMs = 1_000;
-const rowsPerPage = 64;
+/** In one step. Beside clients it is to take a few milliseconds, here and at the target; see `admission.ts`. */
+const rowsBesideClients = 16;
+const rowsAlone = 128;
 
 export function deliverHints(deps: HintDeps): Stop {
   const { tasks, transport } = deps;
@@ -65,7 +67,8 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   try {
     while (after !== null && !tasks.stopped) {
       await admission.turn();
-      const page = await replica.hints.page(target, { after, limit: rowsPerPage });
+      const limit = admission.waitMs === 0 ? rowsAlone : rowsBesideClients;
+      const page = await replica.hints.page(target, { after, limit });
       const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
       for (const [i, result] of results.entries()) {
         if (result.status === "rejected") failures.push(reasonOf(result.reason));

@@ -6,7 +6,7 @@
 import { toHex } from "../bytes/hex.ts";
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
 import {
@@ -18,6 +18,7 @@ import {
   type RosterPart,
   ringMembers,
 } from "../membership/roster.ts";
+import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random } from "../ports.ts";
@@ -38,6 +39,8 @@ export interface ClusterDeps {
   readonly telemetry: Telemetry;
 }
 
+/** Keys in use whose places are remembered: about 300 bytes each. */
+const locatedKeysMax = 65_536;
 /** After this long whoever can be reached at all has been dialled. */
 const firstDialsMs = 1_000;
 const rosterRow = encodeUtf8("roster");
@@ -65,6 +68,7 @@ export class Cluster {
   readonly #refilled = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
   #views: (PartitionView | undefined)[] = [];
+  readonly #locator: Locator;
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
@@ -76,6 +80,7 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
+    this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
   get roster(): Roster {
@@ -222,6 +227,10 @@ export class Cluster {
     }
     if (retired) this.publishHoldings();
     return retired;
+  }
+
+  locate(key: Key): LocatedKey {
+    return this.#locator.locate(key);
   }
 
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */

@@ -52,7 +52,7 @@ export async function coordinateWrite(
   const needs = needsOf(deps, intent);
   if (mustForward(deps, located, intent)) return forwardWrite(deps, located, intent);
 
-  await checkPreconditions(deps, located, intent);
+  if (intent.ifAbsent || intent.ifContext !== undefined) await checkPreconditions(deps, located, intent);
   const plan = planWrite(deps, located);
   const written = await mintHere(deps, located, { intent, coverage, plan });
   if (written === "cannot") return forwardWrite(deps, located, intent);
@@ -76,7 +76,6 @@ function mustForward(deps: CoordinateDeps, located: LocatedKey, intent: WriteInt
 }
 
 async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<void> {
-  if (!intent.ifAbsent && intent.ifContext === undefined) return;
   const { state } = await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs });
   if (intent.ifAbsent) {
     const live = siblings(state, deps.clock.wallTime());
@@ -178,7 +177,7 @@ function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
 
 function notMet(
   { cluster, clock }: CoordinateDeps,
-  { outcome, durable, attempts }: Replicated,
+  { outcome, durable, others }: Replicated,
   { intent, deadlineMs }: { readonly intent: WriteIntent; readonly deadlineMs: number },
 ): StoreError {
   const ms = clock.now() - (deadlineMs - intent.timeoutMs);
@@ -186,7 +185,7 @@ function notMet(
   const what = intent.body === undefined ? "delete" : "put";
   return new StoreError(
     "quorum-not-met",
-    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${attempts.tell(ms)}; the write may survive`,
+    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${others} after ${Math.round(ms)} ms; the write may survive`,
     { needed, got, from: durable },
   );
 }

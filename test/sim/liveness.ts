@@ -84,6 +84,7 @@ async function answerApart(world: World, clients: Clients): Promise<void> {
   const sides = [true, false].map((side) => hosts.filter((_, i) => scenario.apart.includes(i) === side));
   if (sides.some((side) => side.length === 0)) return;
   const [left, right] = sides as [SimHost[], SimHost[]];
+  const ring = world.oracle.ring()!;
   schedule.log(`apart: ${left.map(({ name }) => name).join()} and ${right.map(({ name }) => name).join()}`);
   const heal = network.cutPairs(
     left.flatMap((a) => right.map((b) => [a.id, b.id] as const)),
@@ -97,7 +98,6 @@ async function answerApart(world: World, clients: Clients): Promise<void> {
       });
     }
   }
-  const ring = world.oracle.ring()!;
   const majority = Math.floor(Math.min(scenario.n, hosts.length) / 2) + 1;
   for (const side of sides) {
     // Some hold no tokens, after joining at once with others: no write is theirs.

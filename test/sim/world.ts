@@ -113,9 +113,9 @@ export class World {
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }
-    // What a node says of its own bugs.
-    if (kind === "task-failed" && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
-      this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${event.task}: ${event.reason}`);
+    // What a node says of its own bugs: expected failures have no stack.
+    if ("reason" in event && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
+      this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${kind}: ${event.reason}`);
     }
     if (kind === "request") return;
     this.schedule.log(`${host.name} ${textOf(event)}`);

@@ -47,8 +47,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the coordinator's copy is only buffered",
     file: "replica/replica.js",
-    find: 'after: role === "none" ? before : after, more: hints }, "synced");',
-    replace: 'after: role === "none" ? before : after, more: hints }, "buffered");',
+    find: 'after: role === "none" ? before : after, more }, "synced");',
+    replace: 'after: role === "none" ? before : after, more }, "buffered");',
   },
   {
     name: "a group of commits is as durable as its least",
@@ -65,8 +65,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a repair writes an older state over a newer one",
     file: "replica/replica.js",
-    find: "const merged = merge(before.state, incoming);\n        if (merged === before.state)\n            return before;",
-    replace: "return new CachedState(incoming, encoded);\n        const merged = before.state;",
+    find: "const merged = merge(held, state);\n        if (merged === held)\n            return before;",
+    replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
@@ -226,9 +226,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a full disk is taken for a success",
-    file: "replica/replica.js",
-    find: "throw storeErrorOf(error);\n        }\n        this.#storageIs(",
-    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#storageIs(",
+    file: "replica/commits.js",
+    find: "throw storeErrorOf(error);\n        }\n        this.#turn(",
+    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#turn(",
   },
   {
     name: "the last reply of a read wins",
@@ -239,8 +239,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: "degraded: true, completeOthers",
-    replace: "degraded: false, completeOthers",
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true, healsOwn };',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false, healsOwn };',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -271,5 +271,84 @@ export const mutations: readonly Mutation[] = [
     file: "cluster/exchange.js",
     find: "if (!agrees())",
     replace: "if (false)",
+  },
+  {
+    name: "an actor outlives the hint that was handed on (riak_kv#679, hand-off)",
+    file: "replica/replica.js",
+    find: "if (delivered.state !== undefined)\n                this.#deps.holdings.dropActor(located.partition);",
+    replace: "",
+  },
+  {
+    name: "a write does not reach the hash tree (riak_kv#473)",
+    file: "replica/replica.js",
+    find: "this.index.committed(pending);",
+    replace: "",
+  },
+  {
+    name: "the hash tree is changed before the disk",
+    file: "replica/replica.js",
+    find: "this.index.failed(pending);",
+    replace: "this.index.committed(pending);",
+  },
+  {
+    name: "comparing two clocks finds no difference",
+    file: "causality/clock.js",
+    find: "if (aAddsNothing)",
+    replace: "if (aAddsNothing || bAddsNothing)",
+  },
+  {
+    name: "a hint is forgotten before its owner has it",
+    file: "background/deliver-hints.js",
+    find: "await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));",
+    replace:
+      "void Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state }))).catch(() => {});",
+  },
+  {
+    name: "hints are counted in memory only (riak_core#154)",
+    file: "replica/replica.js",
+    find: "await Promise.all([this.hints.open(), this.#damaged.open()]);",
+    replace: "await this.#damaged.open();",
+  },
+  {
+    name: "a hint that grew is deleted with what was delivered",
+    file: "replica/hint-store.js",
+    find: "if (stored === undefined || !isSame)",
+    replace: "if (stored === undefined)",
+  },
+  {
+    name: "nobody stands in for an owner that is away",
+    file: "placement/preference-list.js",
+    find: "const chosen = candidates.slice(0, count);",
+    replace: "const chosen = [];",
+  },
+  {
+    name: "the lower incarnation of a member wins (memberlist#311)",
+    file: "membership/roster.js",
+    find: "        return a.incarnation > b.incarnation ? a : b;\n    // One node never",
+    replace: "        return a.incarnation < b.incarnation ? a : b;\n    // One node never",
+  },
+  {
+    name: "what another directory says of the own holdings stands",
+    file: "cluster/cluster.js",
+    find: "if (said !== undefined)",
+    replace: "if (false)",
+  },
+  {
+    name: "a frame that cannot be read counts as a bug of who receives it",
+    file: "rpc/rpc.js",
+    find: "if (error instanceof DecodeError) {",
+    replace: "if (false) {",
+  },
+  {
+    name: "membership is exchanged with each peer once only",
+    file: "cluster/exchange.js",
+    find: "this.#running.delete(peer);",
+    replace: "",
+  },
+  {
+    name: "anti-entropy is never run",
+    file: "background/anti-entropy.js",
+    find: 'tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());',
+    replace: "",
   },
 ];
