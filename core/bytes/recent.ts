@@ -51,9 +51,9 @@ export class Recent<Key, Value> {
   }
 
   clear(): void {
-    this.#young.clear();
-    this.#old.clear();
+    this.#young = new Map();
     this.#youngSize = 0;
+    this.#old = new Map();
     this.#oldSize = 0;
   }
 
