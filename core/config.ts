@@ -58,6 +58,8 @@ export interface NodeConfig {
   readonly backgroundLatencyThresholdMs: number;
   readonly backgroundWindowMs: number;
   readonly backgroundWaitMaxMs: number;
+  readonly hintBytesMax: number;
+  readonly hintAgeMaxMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
   readonly antiEntropyIntervalMs: number;
@@ -95,7 +97,9 @@ export const nodeDefaults: NodeConfig = {
   suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
   backgroundLatencyThresholdMs: 50, // the paper's 6.5: near it, background work may add nothing to the p99 of requests
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
-  backgroundWaitMaxMs: 100, // between two steps of about 64 keys: a host that is always busy moves 600 keys a second
+  backgroundWaitMaxMs: 25, // between two steps of about 16 keys: a host that is always busy moves 600 keys a second
+  hintBytesMax: 268_435_456, // kept for one host that is away: a host must not fill up for another's outage
+  hintAgeMaxMs: 86_400_000, // after a day away comparing trees is cheaper than hint by hint
   fillPageBytes: 262_144, // one step: its group commit is what requests beside it wait for
   fillConcurrency: 4,
   antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal

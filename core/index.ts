@@ -3,8 +3,10 @@
  */
 export type {
   DeleteOptions,
+  AntiEntropyView,
   Explanation,
   GetOptions,
+  HintsView,
   HoldingState,
   ListAnswer,
   ListOptions,
@@ -16,6 +18,8 @@ export type {
   PutOptions,
   ReadAnswer,
   Receipt,
+  RepairOptions,
+  RepairProgress,
   RingView,
   Sibling,
   ValueKind,

@@ -13,14 +13,18 @@ import type {
   PeerExplanation,
   PutOptions,
   ReadAnswer,
+  RepairOptions,
+  RepairProgress,
   RingView,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
 import { Admission } from "./background/admission.ts";
-import { Agreements, forgettableBeforeMs } from "./background/agreements.ts";
+import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { deliverHints } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
+import { relieveHints } from "./background/relieve-hints.ts";
+import { repair, type RepairDeps } from "./background/repair.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
 import { takeShare } from "./background/take-share.ts";
@@ -40,21 +44,22 @@ import {
 import { nodeDefaults, type NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
 import { Contexts } from "./coordinate/contexts.ts";
-import type { CoordinateDeps } from "./coordinate/deps.ts";
 import { explain, explainPeer } from "./coordinate/explain.ts";
-import { healDamaged } from "./coordinate/heal.ts";
+import { healDamaged, healKey } from "./coordinate/heal.ts";
 import { Requests } from "./coordinate/requests.ts";
 import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
 import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
+import type { LocatedKey } from "./placement/locate.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
-import { nodeStatus, ringView } from "./status.ts";
+import { Deadlines } from "./deadlines.ts";
+import { nodeStatus, ringView, type StatusDeps } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
 import type { Telemetry } from "./telemetry.ts";
@@ -80,6 +85,8 @@ export interface NodeOptions {
   readonly setAside?: readonly string[];
   /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
   readonly recordsMissing?: boolean;
+  /** Names files of the storage that are damaged, for `repair`. */
+  readonly damagedFiles?: () => Promise<readonly string[]>;
 }
 
 /** Damage is rare, and reads mend what they meet. */
@@ -89,7 +96,8 @@ const stopGraceMs = 2_000;
 
 /** What exists once the node has a place in the cluster. */
 interface Running {
-  readonly deps: CoordinateDeps;
+  readonly deps: StatusDeps;
+  readonly repairDeps: RepairDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
   readonly stopListening: Stop;
@@ -162,6 +170,7 @@ export class EverwriteNode implements NodeApi {
   async stop(): Promise<void> {
     await this.#tasks.stop(stopGraceMs);
     this.#running?.stopListening();
+    this.#running?.deps.deadlines.stop();
     await this.#running?.deps.cluster.save().catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });
     });
@@ -185,6 +194,11 @@ export class EverwriteNode implements NodeApi {
 
   async list(bucket: string, options?: ListOptions): Promise<ListAnswer> {
     return this.#ready().requests.list(bucket, options);
+  }
+
+  repair(options: RepairOptions): AsyncIterable<RepairProgress> {
+    const { repairDeps } = this.#ready();
+    return repair(repairDeps, options);
   }
 
   watch(
@@ -214,11 +228,13 @@ export class EverwriteNode implements NodeApi {
   }
 
   ring(): RingView {
-    return ringView(this.#ready().deps.cluster);
+    const { cluster, agreementAges } = this.#ready().deps;
+    return ringView(cluster, agreementAges);
   }
 
   async explain(bucket: string, name: string): Promise<Explanation> {
-    return explain(this.#ready().deps, makeKey(bucket, name));
+    const { deps } = this.#ready();
+    return explain(deps, deps.agreementAges, makeKey(bucket, name));
   }
 
   explainPeer(id: string): PeerExplanation {
@@ -258,6 +274,7 @@ export class EverwriteNode implements NodeApi {
     const ownTime = new OwnTime(clock);
     const agreements = new Agreements(roster.cluster.partitions);
     tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
+    const forgetting = { cluster, holdings, ownTime, agreements };
     const replicaDeps = {
       records,
       holdings,
@@ -266,8 +283,7 @@ export class EverwriteNode implements NodeApi {
       random,
       telemetry,
       ownTime,
-      forgettableBeforeMs: (partition: PartitionIndex) =>
-        forgettableBeforeMs({ cluster, holdings, ownTime, agreements }, { partition, ...config }),
+      forgettableBeforeMs: (partition: PartitionIndex) => forgettableBeforeMs(forgetting, { partition, ...config }),
       owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
@@ -282,6 +298,7 @@ export class EverwriteNode implements NodeApi {
       replica,
       transport,
       clock,
+      deadlines: new Deadlines(clock),
       hybridClock,
       random,
       telemetry,
@@ -300,11 +317,16 @@ export class EverwriteNode implements NodeApi {
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
-    const throttle = (): Promise<void> => admission.turn();
-    const antiEntropy = new AntiEntropy(
-      { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
-      config,
-    );
+    relieveHints({ ...deps, admission });
+    const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
+    const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server: this.#server, throttle };
+    const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
+    const repairDeps = {
+      ...antiEntropyDeps,
+      antiEntropy,
+      heal: (located: LocatedKey) => healKey(deps, located, config.requestTimeoutMs),
+      damagedFiles: this.#options.damagedFiles ?? (async () => []),
+    };
     const stopAntiEntropy = antiEntropy.start();
     const stopListening = (): void => {
       stopAntiEntropy();
@@ -312,7 +334,14 @@ export class EverwriteNode implements NodeApi {
       stopHints();
       stopServing();
     };
-    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), stopListening };
+    const agreementAges = new AgreementAges(forgetting);
+    this.#running = {
+      deps: { ...deps, antiEntropy, agreementAges },
+      repairDeps,
+      requests,
+      feeds: new ChangeFeeds(deps),
+      stopListening,
+    };
   }
 }
 

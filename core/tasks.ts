@@ -26,16 +26,14 @@ export class Tasks {
   /** Starts `work` and looks after it. After `stop` nothing starts. */
   run(name: string, work: () => Promise<unknown>): void {
     if (this.#stopped) return;
-    const done = work().then(
-      () => {},
-      (error: unknown) => {
-        if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task: name, reason: reasonOf(error) });
-      },
-    );
-    const owned = done.then(() => {
-      this.#running.delete(owned);
+    const end = (): void => {
+      this.#running.delete(running);
+    };
+    const running = work().then(end, (error: unknown) => {
+      end();
+      if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task: name, reason: reasonOf(error) });
     });
-    this.#running.add(owned);
+    this.#running.add(running);
   }
 
   /** Runs `work` again and again, `intervalMs` after it ended, until stopped. */

@@ -33,6 +33,8 @@ export type StoreEvent =
       /** Limits ended the round: the next one goes on. */
       readonly cut: boolean;
     }
+  /** A round that the peer refused or did not answer to its end. */
+  | { readonly kind: "anti-entropy-failed"; readonly peer: NodeId; readonly reason: string }
   | { readonly kind: "partition-lost"; readonly partitions: number }
   | {
       readonly kind: "request";
@@ -40,13 +42,15 @@ export type StoreEvent =
       readonly ms: number;
       /** `ok`, `degraded` or the error's code. */
       readonly outcome: string;
-      readonly siblings?: number;
-      readonly bytes?: number;
+      /** Live values in the answer, and bytes of values read or written; undefined where there are none. */
+      readonly siblings?: number | undefined;
+      readonly bytes?: number | undefined;
     }
   | { readonly kind: "read-repair"; readonly replicas: number }
   | { readonly kind: "speculative-read" }
   | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
+  | { readonly kind: "hints-relieved"; readonly for: NodeId; readonly count: number }
   | {
       readonly kind: "hints-delivered";
       readonly to: NodeId;

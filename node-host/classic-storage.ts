@@ -16,6 +16,7 @@ import { readPage } from "./classic-page.ts";
 import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
+import { SpareLinks } from "./spare-links.ts";
 
 export interface ClassicStorageOptions {
   /** Used by LevelDB alone, and renamed when it is damaged: so neither a mount point nor a home for other files. */
@@ -32,6 +33,7 @@ const clearStepRows = 1_000;
 interface Opening {
   readonly setAsideAs?: string;
   readonly droppedLogBytes: number;
+  readonly links: SpareLinks;
 }
 
 /**
@@ -44,7 +46,9 @@ export async function openClassicStorage(options: ClassicStorageOptions): Promis
   const headroomBytes = options.headroomBytes ?? (await defaultHeadroom(directory, askDisk));
   const { database, ...found } = await openDirectory(directory, headroomBytes);
   try {
-    const opening = { ...found, droppedLogBytes: await droppedLogBytes(directory) };
+    const links = new SpareLinks(directory);
+    const opening = { ...found, links, droppedLogBytes: await droppedLogBytes(directory) };
+    await links.open();
     return new ClassicStorage(database, new FreeSpace(directory, headroomBytes, askDisk), opening);
   } catch (error: unknown) {
     await closeDatabase(database);
@@ -69,6 +73,7 @@ export class ClassicStorage implements Storage {
   /** Above 0: LevelDB skipped this much of its log as damaged when it opened; acknowledged writes may be missing. */
   readonly droppedLogBytes: number;
   readonly #space: FreeSpace;
+  readonly #links: SpareLinks;
   #database: Database;
   /** The first failed write of this instance; set until it is reopened. */
   #poison: StorageError | undefined;
@@ -81,6 +86,7 @@ export class ClassicStorage implements Storage {
   constructor(database: Database, space: FreeSpace, opening: Opening) {
     this.#database = database;
     this.#space = space;
+    this.#links = opening.links;
     this.directory = database.location;
     this.setAsideAs = opening.setAsideAs;
     this.droppedLogBytes = opening.droppedLogBytes;
@@ -140,6 +146,7 @@ export class ClassicStorage implements Storage {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#lastWrite;
+    await this.#links.close();
     const reopened = () => this.#closeDatabase();
     await (this.#reopening?.then(reopened, reopened) ?? reopened());
   }

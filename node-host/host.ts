@@ -93,6 +93,7 @@ async function start(
     mayFound: storage.setAsideAs === undefined && !(await membership.isMemberOf(name)),
     config: { r, w, durability },
     setAside: storage.setAsideAs === undefined ? [] : [storage.setAsideAs],
+    damagedFiles: () => storage.damagedTables(),
     recordsMissing: storage.droppedLogBytes > 0,
   });
   stops.push(() => node.stop());

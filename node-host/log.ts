@@ -20,10 +20,11 @@ export function createLog({ format, level }: LogOptions): Logger {
 
 export function logTelemetry(log: Logger): Telemetry {
   return {
-    event({ kind, ...fields }) {
-      const event = { kind, ...fields } as StoreEvent;
+    event(event) {
       const level = levelOf(event);
-      if (log.isLevelEnabled(level)) log[level]({ event: kind, ...fields }, describe(event));
+      if (!log.isLevelEnabled(level)) return;
+      const { kind, ...fields } = event;
+      log[level]({ event: kind, ...fields }, describe(event));
     },
   };
 }
@@ -35,6 +36,7 @@ function levelOf(event: StoreEvent): Level {
     case "read-repair":
     case "speculative-read":
     case "replica-failed":
+    case "anti-entropy-failed":
     case "hint-stored":
       return "debug";
     case "anti-entropy":
@@ -63,6 +65,7 @@ function levelOf(event: StoreEvent): Level {
     case "ring-changed":
     case "peer":
     case "filled":
+    case "hints-relieved":
     case "hints-delivered":
     case "trees-built":
       return "info";
@@ -105,10 +108,14 @@ export function describe(event: StoreEvent): string {
       return "asked one more owner, as another was slow";
     case "peer-problem":
       return `${event.problem} peer ${event.id}: ${event.reason}`;
+    case "anti-entropy-failed":
+      return `anti-entropy with ${event.peer} failed: ${event.reason}`;
     case "replica-failed":
       return `${event.id} did not answer as a replica: ${event.reason}`;
     case "hints-delivered":
       return `delivered ${event.count} hints to ${event.to} in ${Math.round(event.ms)} ms`;
+    case "hints-relieved":
+      return `${event.count} hints for ${event.for} were over their bounds: the other owners have them`;
     case "hint-stored":
       return `${event.at} took a write for ${event.for}`;
     case "value-large":

@@ -6,7 +6,7 @@
  * grows, else it shrinks; so background work gets what costs clients nothing. An absolute threshold alone would let it
  * raise a p99 of 5 ms to 50, and would stop it on a host that is slow for another reason, which helps nobody.
  * What is not known is assumed to hurt: work begins at the longest interval. A host without clients does not wait.
- * Invariants: a turn always comes, in the order asked for; with clients, at most one step begins per interval.
+ * Invariants: a turn always comes, in the order asked for, to all but those who wait for it no more; with clients, at most one step begins per interval.
  */
 import type { Clock } from "../ports.ts";
 import { Latencies } from "./latencies.ts";
@@ -22,8 +22,8 @@ export interface AdmissionOptions {
 
 /** Changes of the interval within one window. */
 const adaptationsPerWindow = 20;
-/** A request that begins this long after a step has waited for its disk write or its answers. */
-const shadowMs = 10;
+/** About what a step takes: a request that begins within it has waited for the step. */
+const shadowMs = 4;
 /** What may be added to the tail. Below the 1.25 times that clients are promised, as it is noticed late. */
 const harmlessShare = 1.15;
 const nearShare = 0.75;
@@ -47,7 +47,7 @@ export class Admission {
   /** When the last steps began; a ring buffer. */
   readonly #steps = new Float64Array(stepsKept).fill(-Infinity);
   #stepCount = 0;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: { readonly grant: (isTurn: boolean) => void; readonly deadlineMs: number }[] = [];
   #intervalMs: number;
   #adaptedMs: number;
   #requestMs = -Infinity;
@@ -73,21 +73,36 @@ export class Admission {
     return this.#clock.now() - this.#requestMs > quietMs ? 0 : this.#intervalMs;
   }
 
-  /** Resolves when the next step of background work may begin. */
-  async turn(): Promise<void> {
+  /** True when the next step of background work may begin; false: it could not by `deadlineMs`, and took no turn. */
+  async turn(deadlineMs = Infinity): Promise<boolean> {
     this.#adapt(this.#clock.now());
-    if (this.#waiting.length === 0 && this.#untilNextMs() <= 0) return this.#begin();
-    const granted = new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#waiting.length === 0 && this.#untilNextMs() <= 0) {
+      this.#begin();
+      return true;
+    }
+    const granted = new Promise<boolean>((grant) => this.#waiting.push({ grant, deadlineMs }));
     if (this.#waiting.length === 1) this.#wait();
-    await granted;
+    return granted;
   }
 
   #wait(): void {
     this.#clock.after(Math.max(0, this.#untilNextMs()), () => {
-      this.#begin();
-      this.#waiting.shift()!();
+      this.#refuseLate();
+      const next = this.#waiting.shift();
+      if (next !== undefined) {
+        this.#begin();
+        next.grant(true);
+      }
       if (this.#waiting.length > 0) this.#wait();
     });
+  }
+
+  /** Those in front whose time has passed: if they took turns, many askers at once would all be answered too late. */
+  #refuseLate(): void {
+    const now = this.#clock.now();
+    const inTime = this.#waiting.findIndex(({ deadlineMs }) => deadlineMs >= now);
+    const late = this.#waiting.splice(0, inTime < 0 ? this.#waiting.length : inTime);
+    for (const { grant } of late) grant(false);
   }
 
   #begin(): void {

@@ -6,7 +6,7 @@
 import { toHex } from "../bytes/hex.ts";
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
 import {
@@ -18,6 +18,7 @@ import {
   type RosterPart,
   ringMembers,
 } from "../membership/roster.ts";
+import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random } from "../ports.ts";
@@ -38,6 +39,8 @@ export interface ClusterDeps {
   readonly telemetry: Telemetry;
 }
 
+/** Keys in use whose places are remembered: about 300 bytes each. */
+const locatedKeysMax = 65_536;
 /** After this long whoever can be reached at all has been dialled. */
 const firstDialsMs = 1_000;
 const rosterRow = encodeUtf8("roster");
@@ -62,8 +65,10 @@ export class Cluster {
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
+  readonly #refilled = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
   #views: (PartitionView | undefined)[] = [];
+  readonly #locator: Locator;
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
@@ -75,6 +80,7 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
+    this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
   get roster(): Roster {
@@ -180,6 +186,20 @@ export class Cluster {
     return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
   }
 
+  /** Rows of the partition are missing here, nobody knows which: it is copied from the others again. */
+  refill(partition: PartitionIndex): void {
+    this.#refilled.add(partition);
+    if (this.#deps.holdings.get(partition) !== "complete") return;
+    this.#deps.holdings.dropActor(partition);
+    this.#deps.holdings.set(partition, "filling");
+    this.publishHoldings();
+  }
+
+  /** Since the start: unreadable parts of the disk stay where they are, but what they held is there again. */
+  wasRefilled(partition: PartitionIndex): boolean {
+    return this.#refilled.has(partition);
+  }
+
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
   claimOwned(as: "filling" | "complete"): void {
     const { holdings } = this.#deps;
@@ -207,6 +227,10 @@ export class Cluster {
     }
     if (retired) this.publishHoldings();
     return retired;
+  }
+
+  locate(key: Key): LocatedKey {
+    return this.#locator.locate(key);
   }
 
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */

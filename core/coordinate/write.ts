@@ -52,12 +52,12 @@ export async function coordinateWrite(
   const needs = needsOf(deps, intent);
   if (mustForward(deps, located, intent)) return forwardWrite(deps, located, intent);
 
-  await checkPreconditions(deps, located, intent);
+  if (intent.ifAbsent || intent.ifContext !== undefined) await checkPreconditions(deps, located, intent);
   const plan = planWrite(deps, located);
   const written = await mintHere(deps, located, { intent, coverage, plan });
   if (written === "cannot") return forwardWrite(deps, located, intent);
   const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
-  if (replicated.outcome.kind === "failed") throw notMet(replicated, intent);
+  if (replicated.outcome.kind === "failed") throw notMet(deps, replicated, { intent, deadlineMs });
   return answerOf(deps, located.key, { intent, written, needs, replicated, self: cluster.self });
 }
 
@@ -76,7 +76,6 @@ function mustForward(deps: CoordinateDeps, located: LocatedKey, intent: WriteInt
 }
 
 async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<void> {
-  if (!intent.ifAbsent && intent.ifContext === undefined) return;
   const { state } = await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs });
   if (intent.ifAbsent) {
     const live = siblings(state, deps.clock.wallTime());
@@ -176,12 +175,17 @@ function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
   return hints;
 }
 
-function notMet({ outcome, durable }: Replicated, intent: WriteIntent): StoreError {
+function notMet(
+  { cluster, clock }: CoordinateDeps,
+  { outcome, durable, attempts }: Replicated,
+  { intent, deadlineMs }: { readonly intent: WriteIntent; readonly deadlineMs: number },
+): StoreError {
+  const ms = clock.now() - (deadlineMs - intent.timeoutMs);
   const { needed, got } = outcome.kind === "failed" ? outcome : { needed: 0, got: 0 };
   const what = intent.body === undefined ? "delete" : "put";
   return new StoreError(
     "quorum-not-met",
-    `${needed} durable copies needed for ${what}, ${got} made within ${intent.timeoutMs} ms; the write may survive`,
+    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${attempts.tell(ms)}; the write may survive`,
     { needed, got, from: durable },
   );
 }

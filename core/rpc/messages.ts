@@ -40,6 +40,8 @@ export const ReplicateRequest = message("ReplicateRequest", {
   heals: optional(5, bool),
   /** From its coordinator, at once: the receiver may cut its clock as well (PROTOCOL 3, *Truncation*). */
   minted: optional(6, bool),
+  /** With `hintFor`: W holds without this copy once all other owners have the state. */
+  spare: optional(7, bool),
 });
 export const ReplicateResponse = message("ReplicateResponse", {
   role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),

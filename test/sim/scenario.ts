@@ -165,6 +165,8 @@ function drawConfig(chance: Chance): Partial<NodeConfig> {
     clockEntriesMax: chance.is(0.9) ? 50 : chance.pick([0, 1, 3]),
     suspectAfterMs: chance.pick([300, 1_500]),
     fillPageBytes: chance.pick([1, 500, 1_048_576]),
+    hintBytesMax: chance.pick([0, 300, 268_435_456]),
+    hintAgeMaxMs: chance.pick([0, 5_000, 86_400_000]),
   };
 }
 

@@ -14,6 +14,8 @@ export interface HostSpec {
   /** Further flags of `everwrite host`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Hears what a module that `env` loads into it sends. */
+  readonly onMessage?: (message: unknown) => void;
   /** Its data directory, if it is to be on another disk than the rest. */
   readonly data?: string;
 }
@@ -28,6 +30,7 @@ interface Host {
   readonly p2pPort: number;
   readonly flags: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  readonly onMessage: (message: unknown) => void;
   process: ChildProcess | undefined;
 }
 
@@ -80,7 +83,7 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host, which joins through the first one; resolves when it is ready. */
-  async add({ flags = [], env = {}, data }: HostSpec = {}): Promise<number> {
+  async add({ flags = [], env = {}, onMessage = () => {}, data }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });
@@ -93,6 +96,7 @@ export class HostProcesses implements AsyncDisposable {
       p2pPort: await freePort(),
       flags,
       env,
+      onMessage,
       process: undefined,
     });
     this.start(index);
@@ -112,15 +116,19 @@ export class HostProcesses implements AsyncDisposable {
       stdio: ["ignore", out, out, "ipc"], // over the channel it notices when this process was killed, and ends too
       env: { ...process.env, ...host.env },
     });
+    host.process.on("message", host.onMessage);
   }
 
   /** Sends a signal; after SIGKILL and SIGTERM it resolves when the process is gone. */
   async signal(index: number, signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<number | null> {
     const child = this.#host(index).process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const gone = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+    const gone = new Promise<number | null>((resolve) => {
+      if (signal === "SIGKILL" || signal === "SIGTERM") child.once("exit", resolve);
+      else resolve(null);
+    });
     child.kill(signal);
-    return signal === "SIGKILL" || signal === "SIGTERM" ? gone : null;
+    return gone;
   }
 
   /** The disk is lost, the identity is not. */

@@ -15,10 +15,10 @@ async function serve(
   const clock = new ManualClock();
   const admission = new Admission(clock, options);
   const stepsMs: number[] = [];
-  let isOver = false;
+  const over = new AbortController();
   admission.observe(1); // from now on there are clients
   const work = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       await admission.turn();
       stepsMs.push(clock.now());
       // A step takes time; in no time at all it would be taken for ever on a host without clients.
@@ -32,7 +32,7 @@ async function serve(
     const taken = latencyMs(clock.now() - (stepsMs.at(-1) ?? -Infinity), seed / 2_147_483_647);
     clock.after(taken, () => admission.observe(taken));
   }
-  isOver = true;
+  over.abort();
   await clock.advance(1_000);
   await work;
   return { admission, stepsMs };
@@ -51,6 +51,27 @@ test("without clients no step waits, and clients that have gone are waited for n
   await clock.advance(1_001);
   for (let i = 0; i < 1_000; i++) await admission.turn();
   assert.equal(clock.now(), 1_001);
+});
+
+test("who waits for a turn no more takes none, and holds up nobody", async () => {
+  const clock = new ManualClock();
+  const admission = new Admission(clock, options);
+  admission.observe(3);
+  await admission.turn();
+  const ended: [number, boolean, number][] = [];
+  for (const [i, deadlineMs] of [150, 150, 150, 50, 1_000, 260].entries()) {
+    void admission.turn(deadlineMs).then((isTurn) => ended.push([i, isTurn, clock.now()]));
+  }
+  await clock.advance(900);
+  assert.deepEqual(ended, [
+    [0, true, 100],
+    [1, false, 200],
+    [2, false, 200],
+    [3, false, 200],
+    [4, true, 200],
+    [5, false, 300],
+  ]);
+  assert.equal(await admission.turn(), true);
 });
 
 test("beside clients turns come in the order asked for, first at the longest interval, and always", async () => {
@@ -74,7 +95,7 @@ test("steps that cost clients nothing come more and more often", async () => {
 });
 
 test("steps that slow clients down stay at the longest interval, long before the threshold is near", async () => {
-  const { admission, stepsMs } = await serve(20, (since, random) => (since < 10 ? 8 : 2) + random);
+  const { admission, stepsMs } = await serve(20, (since, random) => (since < 4 ? 8 : 2) + random);
   assert.equal(admission.waitMs, options.waitMaxMs);
   assert.ok(lastSecond(stepsMs) <= 11, `${lastSecond(stepsMs)} steps in the last second`);
 });
@@ -86,7 +107,7 @@ test("clients that are slow whatever background work does are no reason to wait"
 
 test("near the threshold steps may add nothing at all", async () => {
   const cost = (baseMs: number) =>
-    serve(20, (since, random) => baseMs * (since < 10 ? 1.12 : 1) + random * 0.01 * baseMs);
+    serve(20, (since, random) => baseMs * (since < 4 ? 1.12 : 1) + random * 0.01 * baseMs);
   const [far, near] = [await cost(10), await cost(45)];
   assert.ok(lastSecond(far.stepsMs) > 50, `${lastSecond(far.stepsMs)} steps in the last second far below it`);
   assert.ok(lastSecond(near.stepsMs) <= 11, `${lastSecond(near.stepsMs)} steps in the last second near it`);

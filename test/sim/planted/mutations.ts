@@ -65,8 +65,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a repair writes an older state over a newer one",
     file: "replica/replica.js",
-    find: "const merged = merge(before.state, state);\n        if (merged === before.state)\n            return before;",
-    replace: "return new CachedState(state, encoded);\n        const merged = before.state;",
+    find: "const merged = merge(held, state);\n        if (merged === held)\n            return before;",
+    replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
@@ -147,6 +147,18 @@ export const mutations: readonly Mutation[] = [
     replace: "entry.actor !== ownActor",
   },
   {
+    name: "a hint over its bounds is dropped whether or not the other owners have it",
+    file: "background/relieve-hints.js",
+    find: 'if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete"))',
+    replace: "if (false)",
+  },
+  {
+    name: "a hint that W counts on is dropped over its bounds",
+    file: "background/relieve-hints.js",
+    find: "others.length === 0 || !hint.isSpare",
+    replace: "others.length === 0",
+  },
+  {
     name: "truncation does not wait for agreement",
     file: "replica/truncator.js",
     find: "entry.timeMs < beforeMs && mayGo(entry)",
@@ -209,7 +221,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a write that met no quorum is acknowledged",
     file: "coordinate/write.js",
-    find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(replicated, intent);',
+    find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(deps, replicated, { intent, deadlineMs });',
     replace: "",
   },
   {
