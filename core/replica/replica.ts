@@ -145,7 +145,8 @@ export class Replica {
       const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      if (heals) await this.#commit(located, { before: neverWritten, after, more: this.#mending(located, after) });
+      if (heals)
+        await this.#commit(located, { before: neverWritten, after, more: this.#damaged.mending(located, after) });
       else if (after !== before) await this.#commit(located, { before, after, more: nothingMore });
       return { role: this.#roleOf(located), held: after };
     });
@@ -247,7 +248,7 @@ export class Replica {
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located.key, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
+      await this.#flush(located, this.#damaged.mending(located, neverWritten), this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });
@@ -339,15 +340,6 @@ export class Replica {
       return new CachedState(state, encoded);
     }
     return encodedAnew(cut);
-  }
-
-  /** The mark goes, and the damaged row with it where nothing replaces it. */
-  #mending(located: LocatedKey, after: CachedState): Batch {
-    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
-    return {
-      operations: [this.#damaged.mended(located), ...(after.encoded === undefined ? [row] : [])],
-      committed: () => this.#damaged.forget(located.key),
-    };
   }
 
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
