@@ -20,8 +20,8 @@ import {
 } from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
-import type { Assignment } from "../placement/assignment.ts";
 import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
+import { decodeReapMarks, encodeReapMarks } from "./reap-marks-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
 
 const membersMax = 10_000;
@@ -76,6 +76,7 @@ export const RosterMessage = message("Roster", {
   holdings: repeated(4, Holdings, membersMax),
   secrets: repeated(5, hex(32), 1_000),
   changes: repeated(6, Change, 1_000),
+  reapMarks: optional(7, bytes(2_097_152)),
 });
 export type RosterMessage = Infer<typeof RosterMessage>;
 
@@ -96,6 +97,7 @@ export const RosterSummary = message("RosterSummary", {
   assignment: field(2, fixedBytes(16)),
   secrets: field(3, fixedBytes(16)),
   changes: field(4, fixedBytes(16)),
+  reapMarks: optional(5, fixedBytes(16)),
 });
 export type RosterSummary = Infer<typeof RosterSummary>;
 
@@ -109,6 +111,10 @@ export function rosterMessage(roster: Roster, part: RosterPart = roster): Roster
     holdings: [...(part.holdings?.values() ?? [])].toSorted(byId),
     secrets: part.secrets ?? [],
     changes: part.changes ?? [],
+    // None as in rosters of versions that know none, so that digests agree with theirs.
+    ...(part.reapMarks === undefined || part.reapMarks.size === 0
+      ? {}
+      : { reapMarks: encodeReapMarks(part.reapMarks) }),
   };
 }
 
@@ -133,6 +139,7 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
       subject: change.subject as NodeId,
     })),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
+    ...(incoming.reapMarks ? { reapMarks: decodeReapMarks(incoming.reapMarks, incoming.cluster.partitions) } : {}),
   };
 }
 
@@ -159,11 +166,12 @@ export function summarize(roster: Roster): RosterSummary {
       incarnation: member.incarnation,
       status: statusNumbers[member.status],
       mark: member.mark,
-      holdings: holdingsDigest(roster, member.id),
+      holdings: holdingsDigest(roster.holdings.get(member.id)),
     })),
-    assignment: assignmentDigest(roster.assignment),
-    secrets: digestOf(roster, { secrets: roster.secrets }),
-    changes: digestOf(roster, { changes: roster.changes }),
+    assignment: digestOnce(roster.assignment, () => encodeAssignment(roster.assignment)),
+    secrets: digestOnce(roster.secrets, () => partBytes(roster, { secrets: roster.secrets })),
+    changes: digestOnce(roster.changes, () => partBytes(roster, { changes: roster.changes })),
+    reapMarks: digestOnce(roster.reapMarks, () => partBytes(roster, { reapMarks: roster.reapMarks })),
   };
 }
 
@@ -190,6 +198,7 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
     ...(same(summary.assignment, ours.assignment) ? {} : { assignment: roster.assignment }),
     ...(same(summary.secrets, ours.secrets) ? {} : { secrets: roster.secrets }),
     ...(same(summary.changes, ours.changes) ? {} : { changes: roster.changes }),
+    ...(summary.reapMarks && same(summary.reapMarks, ours.reapMarks!) ? {} : { reapMarks: roster.reapMarks }),
   };
 }
 
@@ -204,18 +213,22 @@ export function foreignRecordOf(self: NodeId, roster: Roster, part: RosterPart):
 const byId = (a: { readonly id: string }, b: { readonly id: string }): number =>
   a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 
-function assignmentDigest(assignment: Assignment): Uint8Array {
-  return sha256(encodeAssignment(assignment)).subarray(0, 16);
+/** Parts of a roster are immutable, and each exchange that finds a difference asks for all their digests. */
+const digests = new WeakMap<object, Uint8Array>();
+
+function digestOnce(part: object, bytes: () => Uint8Array): Uint8Array {
+  let digest = digests.get(part);
+  if (digest === undefined) digests.set(part, (digest = sha256(bytes()).slice(0, 16)));
+  return digest;
 }
 
-function holdingsDigest(roster: Roster, id: NodeId): Uint8Array {
-  const record = roster.holdings.get(id);
+function partBytes(roster: Roster, part: RosterPart): Uint8Array {
+  return RosterMessage.encode(rosterMessage(roster, part));
+}
+
+function holdingsDigest(record: HoldingsRecord | undefined): Uint8Array {
   if (record === undefined) return new Uint8Array(8);
-  return digestOf(roster, { holdings: new Map([[id, record]]) }).subarray(0, 8);
-}
-
-function digestOf(roster: Roster, part: RosterPart): Uint8Array {
-  return sha256(RosterMessage.encode(rosterMessage(roster, part))).subarray(0, 16);
+  return digestOnce(record, () => Holdings.encode(record)).subarray(0, 8);
 }
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => toHex(a) === toHex(b);

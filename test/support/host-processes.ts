@@ -212,6 +212,7 @@ export interface HostStatus {
   readonly ring: string;
   readonly hints: number;
   readonly keys: number;
+  readonly tombstones: { readonly waiting: number; readonly why: readonly string[] };
   readonly notices: readonly string[];
   readonly members: readonly { readonly id: string; readonly alive: boolean; readonly tokens: number }[];
   readonly partitions: { readonly owned: number; readonly filling: number };
