@@ -383,35 +383,4 @@ export const mutations: readonly Mutation[] = [
     find: 'tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());',
     replace: "",
   },
-  {
-    name: "a reap goes on without the members that are away",
-    file: "background/reap.js",
-    find: "return this.#deps.cluster.ring.members.map(({ id }) => id);",
-    replace:
-      "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
-  },
-  {
-    name: "a reap does not compare clocks",
-    file: "replica/remains.js",
-    find: 'if (!equalBytes(held.digest, digest))\n        return "other-clock";\n    if (logged === undefined || !equalBytes(logged.digest, digest))\n        return "other-clock";',
-    replace: 'if (logged === undefined) return "agreed";',
-  },
-  {
-    name: "a reap is carried out whatever has changed since (riak_kv#1777)",
-    file: "replica/replica.js",
-    find: 'if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed")\n                return false;',
-    replace: "",
-  },
-  {
-    name: "owners are reaped without asking who else holds the key",
-    file: "replica/remains.js",
-    find: 'return held.encoded !== undefined || isDamaged ? "held" : "agreed";',
-    replace: 'return "agreed";',
-  },
-  {
-    name: "an actor outlives the clock that named it (riak_kv#1094)",
-    file: "replica/replica.js",
-    find: "if (before.state.vector.some((entry) => entry.actor === actor))",
-    replace: "if (false)",
-  },
 ];
