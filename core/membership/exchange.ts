@@ -20,7 +20,6 @@ import {
 } from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
-import type { Assignment } from "../placement/assignment.ts";
 import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
 import { decodeReapMarks, encodeReapMarks } from "./reap-marks-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
@@ -167,12 +166,12 @@ export function summarize(roster: Roster): RosterSummary {
       incarnation: member.incarnation,
       status: statusNumbers[member.status],
       mark: member.mark,
-      holdings: holdingsDigest(roster, member.id),
+      holdings: holdingsDigest(roster.holdings.get(member.id)),
     })),
-    assignment: assignmentDigest(roster.assignment),
-    secrets: digestOf(roster, { secrets: roster.secrets }),
-    changes: digestOf(roster, { changes: roster.changes }),
-    reapMarks: digestOf(roster, { reapMarks: roster.reapMarks }),
+    assignment: digestOnce(roster.assignment, () => encodeAssignment(roster.assignment)),
+    secrets: digestOnce(roster.secrets, () => partBytes(roster, { secrets: roster.secrets })),
+    changes: digestOnce(roster.changes, () => partBytes(roster, { changes: roster.changes })),
+    reapMarks: digestOnce(roster.reapMarks, () => partBytes(roster, { reapMarks: roster.reapMarks })),
   };
 }
 
@@ -214,18 +213,22 @@ export function foreignRecordOf(self: NodeId, roster: Roster, part: RosterPart):
 const byId = (a: { readonly id: string }, b: { readonly id: string }): number =>
   a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
 
-function assignmentDigest(assignment: Assignment): Uint8Array {
-  return sha256(encodeAssignment(assignment)).subarray(0, 16);
+/** Parts of a roster are immutable, and each exchange that finds a difference asks for all their digests. */
+const digests = new WeakMap<object, Uint8Array>();
+
+function digestOnce(part: object, bytes: () => Uint8Array): Uint8Array {
+  let digest = digests.get(part);
+  if (digest === undefined) digests.set(part, (digest = sha256(bytes()).slice(0, 16)));
+  return digest;
 }
 
-function holdingsDigest(roster: Roster, id: NodeId): Uint8Array {
-  const record = roster.holdings.get(id);
+function partBytes(roster: Roster, part: RosterPart): Uint8Array {
+  return RosterMessage.encode(rosterMessage(roster, part));
+}
+
+function holdingsDigest(record: HoldingsRecord | undefined): Uint8Array {
   if (record === undefined) return new Uint8Array(8);
-  return digestOf(roster, { holdings: new Map([[id, record]]) }).subarray(0, 8);
-}
-
-function digestOf(roster: Roster, part: RosterPart): Uint8Array {
-  return sha256(RosterMessage.encode(rosterMessage(roster, part))).subarray(0, 16);
+  return digestOnce(record, () => Holdings.encode(record)).subarray(0, 8);
 }
 
 const same = (a: Uint8Array, b: Uint8Array): boolean => toHex(a) === toHex(b);

@@ -1,10 +1,13 @@
-/** What a node holds of a key, and what that is worth. */
+/**
+ * What a node has of one key, and what that is worth to whoever asks.
+ */
 import type { Minted } from "./minter.ts";
 import type { CachedState } from "./state-cache.ts";
 
 /** `none`: this node neither holds the partition nor keeps a hint for the key. */
 export type CopyRole = "complete" | "filling" | "hint" | "none";
 
+/** What this node holds of a key, and what that is worth. */
 export interface Copy {
   readonly role: CopyRole;
   readonly held: CachedState;

@@ -72,6 +72,20 @@ describe("an exchange", () => {
     assert.deepEqual(encodeRoster(after), encodeRoster(ahead));
   });
 
+  test("carries holdings that differ under one sequence, as two directories with one identity write them", () => {
+    const id = "h1" as NodeId;
+    const none = new Uint8Array(2);
+    const version = { id, life: 1, incarnation: 1, sequence: 1, filling: none, former: none, hints: none };
+    const [one, other] = [1, 2].map((bits) =>
+      mergeRoster(emptyRoster(cluster), {
+        members: new Map([[id, memberRecord({ id })]]),
+        holdings: new Map([[id, { ...version, complete: Uint8Array.of(bits, 0) }]]),
+      }),
+    );
+    assert.equal(lackingIn(overWire(one!), other!).holdings?.size, 1);
+    assert.equal(lackingIn(overWire(one!), one!).holdings?.size, 0);
+  });
+
   test("a roster survives the disk", () => {
     fc.assert(
       fc.property(roster, (own) => {

@@ -59,7 +59,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a hint is acknowledged and not stored",
     file: "coordinate/serve.js",
-    find: "await replica.keepHint(located, hintFor, request.state);",
+    find: "await replica.keepHint(located, hintFor, request.state, request.spare);",
     replace: "",
   },
   {
@@ -71,20 +71,20 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
-    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, from);",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.push(from, ack.for);",
   },
   {
     name: "the read tally takes stand-ins for owners",
     file: "quorum/read-tally.js",
-    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
-    replace: "this.#met ||= this.#replied.size >= this.#r &&",
+    find: "this.#met ||= this.#ownersReplied.length >= this.#r &&",
+    replace: "this.#met ||= this.#replied.length >= this.#r &&",
   },
   {
     name: "one reply less is enough for a read",
     file: "quorum/read-tally.js",
-    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
-    replace: "this.#met ||= this.#ownersReplied.size >= Math.max(1, this.#r - 1) &&",
+    find: "this.#met ||= this.#ownersReplied.length >= this.#r &&",
+    replace: "this.#met ||= this.#ownersReplied.length >= Math.max(1, this.#r - 1) &&",
   },
   {
     name: "a filling host says that it is complete",
@@ -240,8 +240,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true, healsOwn };',
-    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false, healsOwn };',
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true,',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false,',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -270,8 +270,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "if (!agrees())",
-    replace: "if (false)",
+    find: "if (this.hasMet(from, view))",
+    replace: "if (true)",
   },
   {
     name: "a reap goes on without the members that are away",
