@@ -188,6 +188,8 @@ export interface NodeStatus {
   readonly partitions: { readonly owned: number; readonly filling: number; readonly handingOff: number };
   /** Keys held here, tombstones included. */
   readonly keys: number;
+  /** Deleted and expiring keys held here until every member may forget them, and what those led from here wait for. */
+  readonly tombstones: { readonly waiting: number; readonly why: readonly string[] };
   readonly storage: {
     readonly state: "ok" | "full" | "failed";
     readonly bytes: number;
@@ -277,6 +279,7 @@ export interface RepairProgress {
   readonly msLeft: number | null;
 }
 
+/** What to repair, and until when. */
 export interface RepairOptions {
   /** Absent: all that the node owns. */
   readonly partition?: number;

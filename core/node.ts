@@ -27,6 +27,7 @@ import { relieveHints } from "./background/relieve-hints.ts";
 import { repair, type RepairDeps } from "./background/repair.ts";
 import { keepFilled } from "./background/fill.ts";
 import { keepMembership } from "./background/members.ts";
+import { Reaper } from "./background/reap.ts";
 import { takeShare } from "./background/take-share.ts";
 import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
@@ -54,6 +55,7 @@ import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { LocatedKey } from "./placement/locate.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
+import { Consents } from "./replica/consents.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
@@ -100,6 +102,7 @@ interface Running {
   readonly repairDeps: RepairDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
+  readonly reaper: Reaper;
   readonly stopListening: Stop;
 }
 
@@ -219,6 +222,7 @@ export class EverwriteNode implements NodeApi {
       setAside: this.#options.setAside ?? [],
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
+      tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
     };
     return nodeStatus(this.#running?.deps, {
       ...facts,
@@ -288,7 +292,8 @@ export class EverwriteNode implements NodeApi {
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
     const replica = new Replica(replicaDeps, config);
-    await replica.open();
+    const consents = new Consents(records, roster.reapMarks);
+    await Promise.all([replica.open(), consents.open()]);
     const exchange = new Exchange({ transport, cluster, clock }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
@@ -328,6 +333,10 @@ export class EverwriteNode implements NodeApi {
       damagedFiles: this.#options.damagedFiles ?? (async () => []),
     };
     const stopAntiEntropy = antiEntropy.start();
+    const reaper = new Reaper({ ...deps, consents, server: this.#server, admission });
+    reaper.start();
+    // What a new member holds it gets from others: no reap can be news to it.
+    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
     const stopListening = (): void => {
       stopAntiEntropy();
       stopMembership();
@@ -340,6 +349,7 @@ export class EverwriteNode implements NodeApi {
       repairDeps,
       requests,
       feeds: new ChangeFeeds(deps),
+      reaper,
       stopListening,
     };
   }

@@ -26,6 +26,7 @@ export interface StatusFacts {
   readonly setAside: readonly string[];
   readonly uptimeMs: number;
   readonly waitingFor: string;
+  readonly tombstones: NodeStatus["tombstones"];
 }
 
 /** `deps` undefined: the node has no place in a cluster yet. */
@@ -38,6 +39,7 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
     w: config.w,
     storage: { state: deps?.replica.storageState ?? "ok", ...usage, corruptRecords, setAside },
     uptimeMs,
+    tombstones: facts.tombstones,
   };
   if (deps === undefined) {
     const partitions = { owned: 0, filling: 0, handingOff: 0 };

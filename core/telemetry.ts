@@ -50,6 +50,10 @@ export type StoreEvent =
   | { readonly kind: "speculative-read" }
   | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
+  /** Deleted keys of a partition were forgotten here. */
+  | { readonly kind: "reaped"; readonly partition: number; readonly keys: number }
+  /** A member did not take part: nothing, or not everywhere, was forgotten, and it is tried again. */
+  | { readonly kind: "reap-refused"; readonly partition: number; readonly reason: string }
   | { readonly kind: "hints-relieved"; readonly for: NodeId; readonly count: number }
   | {
       readonly kind: "hints-delivered";

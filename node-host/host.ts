@@ -85,13 +85,13 @@ async function start(
   await transport.start();
   stops.push(() => transport.stop());
 
-  const { cluster: name, partitions, n, admission, r, w, durability, seed: seeds } = options;
+  const { cluster: name, partitions, n, admission, r, w, durability, graceMs, seed: seeds } = options;
   const ports = { clock: systemClock, random: systemRandom, storage, transport, telemetry };
   const node = new EverwriteNode(ports, {
     cluster: { name, admission, ...(partitions === null ? {} : { partitions }), ...(n === null ? {} : { n }) },
     seeds,
     mayFound: storage.setAsideAs === undefined && !(await membership.isMemberOf(name)),
-    config: { r, w, durability },
+    config: { r, w, durability, graceMs },
     setAside: storage.setAsideAs === undefined ? [] : [storage.setAsideAs],
     damagedFiles: () => storage.damagedTables(),
     recordsMissing: storage.droppedLogBytes > 0,

@@ -38,7 +38,10 @@ function levelOf(event: StoreEvent): Level {
     case "replica-failed":
     case "anti-entropy-failed":
     case "hint-stored":
+    case "reap-refused":
       return "debug";
+    case "reaped":
+      return event.keys > 0 ? "info" : "debug";
     case "anti-entropy":
       return event.keysPushed + event.keysPulled > 0 ? "info" : "debug";
     case "peer-problem":
@@ -118,6 +121,10 @@ export function describe(event: StoreEvent): string {
       return `${event.count} hints for ${event.for} were over their bounds: the other owners have them`;
     case "hint-stored":
       return `${event.at} took a write for ${event.for}`;
+    case "reaped":
+      return `forgot ${event.keys} deleted keys of partition ${event.partition}`;
+    case "reap-refused":
+      return `no reap of partition ${event.partition} now: ${event.reason}`;
     case "value-large":
       return `${event.key} has a value of ${event.bytes} bytes`;
     case "siblings-many":

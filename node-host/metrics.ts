@@ -53,6 +53,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const replicaFailures = counter("replica_failures_total", "Requests to a replica that failed");
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const hintsDelivered = counter("hints_delivered_total", "Writes handed to the owners they were kept for");
+  const reaped = counter("reaped_total", "Deleted keys that were forgotten here with the consent of all members");
   const hintsRelieved = counter("hints_relieved_total", "Hints over their bounds that went to the other owners");
   const hintBytes = counter("hints_delivered_bytes_total", "Bytes of those writes");
   const largeValues = counter("values_large_total", "Values above the warning size");
@@ -101,6 +102,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "hints-delivered":
         hintsDelivered.inc(event.count);
         return hintBytes.inc(event.bytes);
+      case "reaped":
+        return reaped.inc(event.keys);
       case "hints-relieved":
         return hintsRelieved.inc(event.count);
       case "value-large":
@@ -142,6 +145,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "member-changed":
       case "storage":
       case "trees-built":
+      case "reap-refused":
       case "old-data": // for the log; what they change shows in the gauges
     }
   };
@@ -156,6 +160,7 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
   const tokens = gauge("tokens", "Tokens of this node");
   const partitions = gauge("partitions", "Partitions here by state", "state");
   const keys = gauge("keys", "Keys held here, tombstones included");
+  const tombstones = gauge("tombstones_waiting", "Deleted and expiring keys held here until all may forget them");
   const hints = gauge("hints", "Undelivered hints held here");
   const oldestHint = gauge("hints_oldest_seconds", "Age of the oldest undelivered hint");
   const hintsFor = gauge("hints_for", "Undelivered hints held here, by the host they are for", "host");
@@ -180,6 +185,7 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
     partitions.set({ state: "filling" }, status.partitions.filling);
     partitions.set({ state: "handing-off" }, status.partitions.handingOff);
     keys.set(status.keys);
+    tombstones.set(status.tombstones.waiting);
     hints.set(status.hints);
     oldestHint.set(status.oldestHintMs / 1_000);
     hintsFor.reset(); // hosts whose hints are gone

@@ -229,6 +229,16 @@ export class Cluster {
     return retired;
   }
 
+  /** Partitions that were reaped without this node: what it holds there is older, so it fills them. */
+  doubt(partitions: readonly PartitionIndex[]): void {
+    const { holdings, telemetry } = this.#deps;
+    const held = partitions.filter((partition) => holdings.get(partition) !== "none");
+    if (held.length === 0) return;
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped without this host` });
+    for (const partition of held) if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    this.publishHoldings();
+  }
+
   locate(key: Key): LocatedKey {
     return this.#locator.locate(key);
   }

@@ -35,6 +35,8 @@ const nothingKnown: RosterSummary = {
 export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #timeoutMs: number;
+  /** The last one that was asked for: it seldom changes. */
+  #view: View = { ring: "", life: 0 };
   readonly #running = new Map<NodeId, Promise<void>>();
 
   constructor(deps: ExchangeDeps, options: { readonly timeoutMs: number }) {
@@ -61,14 +63,16 @@ export class Exchange {
   /** Where this node stands, for data messages. */
   view(): View {
     const { ring, ownRecord } = this.#deps.cluster;
-    return { ring: ring.fingerprint, life: ownRecord.life };
+    const { fingerprint } = ring;
+    if (this.#view.ring !== fingerprint || this.#view.life !== ownRecord.life) {
+      this.#view = { ring: fingerprint, life: ownRecord.life };
+    }
+    return this.#view;
   }
 
   /** Whether `meet` would do nothing, as it most often would. */
   hasMet(from: NodeId, view: View): boolean {
-    const { cluster } = this.#deps;
-    const agrees = view.ring === cluster.ring.fingerprint && view.life === cluster.roster.members.get(from)?.life;
-    return agrees && cluster.isMember(from);
+    return this.#agrees(from, view) && this.#deps.cluster.isMember(from);
   }
 
   /**
@@ -77,11 +81,15 @@ export class Exchange {
    */
   async meet(from: NodeId, view: View): Promise<void> {
     const { cluster } = this.#deps;
-    if (this.hasMet(from, view)) return;
-    await this.with(from);
+    if (!this.#agrees(from, view)) await this.with(from);
     if (!cluster.isMember(from)) {
       throw new StoreError("not-member", `${from} is no member of the cluster ${cluster.roster.cluster.name}`);
     }
+  }
+
+  #agrees(from: NodeId, view: View): boolean {
+    const { ring, roster } = this.#deps.cluster;
+    return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;
   }
 
   async #ask(peer: NodeId): Promise<void> {

@@ -14,12 +14,12 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
-import type { Copy } from "../replica/replica.ts";
+import type { Copy } from "../replica/copy.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
-import { Attempts } from "./attempts.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { type Failure, othersText } from "./others.ts";
 
 export interface ReadRequest {
   readonly r: QuorumSpec;
@@ -31,7 +31,7 @@ export interface ReadRequest {
 export interface ReadState {
   readonly state: Versioned;
   readonly degraded: boolean;
-  /** Enough other copies went into it to mend a damaged one of this node. */
+  /** Enough other copies went into it to mend a damaged one of this node; only where all were asked. */
   readonly healsOwn: boolean;
 }
 
@@ -50,15 +50,15 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const ring = cluster.ring.fingerprint;
     const reading = new Reading(deps, located, { ...request, r, deadlineMs });
     const outcome = await reading.run();
-    const { state } = reading;
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    if (outcome.kind === "met") return { state, degraded: false, healsOwn: reading.heals(cluster.self) };
+    const { state } = reading;
+    const healsOwn = request.all === true && reading.heals(cluster.self);
+    if (outcome.kind === "met") return { state, degraded: false, healsOwn };
     const isAnswer = state.values.length > 0 || request.all === true;
-    if (outcome.kind === "degraded" && isAnswer)
-      return { state, degraded: true, healsOwn: reading.heals(cluster.self) };
+    if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
     const from = reading.replied;
     const got = outcome.kind === "failed" ? outcome.got : from.length;
-    const others = reading.tellOthers(clock.now() - startedMs);
+    const others = `${reading.others} after ${Math.round(clock.now() - startedMs)} ms`;
     const text =
       outcome.kind === "degraded"
         ? `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent${others}`
@@ -84,7 +84,7 @@ class Reading {
   readonly #asksAll: boolean;
   readonly #asked: NodeId[] = [];
   readonly #replies: Reply[] = [];
-  readonly #failures: { readonly node: NodeId; readonly error: unknown }[] = [];
+  readonly #failures: Failure[] = [];
   #waiting = 0;
   #state: Versioned = nothing;
   #digest: Uint8Array | undefined;
@@ -115,6 +115,13 @@ class Reading {
     return this.#tally.replied;
   }
 
+  /** What became of those that did not reply. */
+  get others(): string {
+    const { health } = this.#deps.cluster;
+    const away = this.#view.owners.filter((owner) => !this.#asked.includes(owner) && !health.isUp(owner));
+    return othersText(this.#failures, { away, silent: this.#waiting });
+  }
+
   async run(): Promise<ReadOutcome> {
     const { cluster, replica } = this.#deps;
     const own = replica.readInMemory(this.#located) ?? (await this.#readHere());
@@ -126,17 +133,6 @@ class Reading {
     return new Promise((resolve) => {
       this.#answer = resolve;
     });
-  }
-
-  /** What became of those that did not answer, for the message of a quorum that was missed. */
-  tellOthers(ms: number): string {
-    const { health } = this.#deps.cluster;
-    const attempts = new Attempts();
-    for (const owner of this.#view.owners) if (!health.isUp(owner)) attempts.away(owner);
-    for (const node of this.#asked) attempts.asked(node);
-    for (const { from } of this.#replies) attempts.answered(from);
-    for (const { node, error } of this.#failures) attempts.failed(node, error);
-    return attempts.tell(ms);
   }
 
   #ownerFilling(): boolean {

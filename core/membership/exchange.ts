@@ -21,6 +21,7 @@ import {
 import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
 import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
+import { decodeReapMarks, encodeReapMarks } from "./reap-marks-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
 
 const membersMax = 10_000;
@@ -75,6 +76,7 @@ export const RosterMessage = message("Roster", {
   holdings: repeated(4, Holdings, membersMax),
   secrets: repeated(5, hex(32), 1_000),
   changes: repeated(6, Change, 1_000),
+  reapMarks: optional(7, bytes(2_097_152)),
 });
 export type RosterMessage = Infer<typeof RosterMessage>;
 
@@ -95,6 +97,7 @@ export const RosterSummary = message("RosterSummary", {
   assignment: field(2, fixedBytes(16)),
   secrets: field(3, fixedBytes(16)),
   changes: field(4, fixedBytes(16)),
+  reapMarks: optional(5, fixedBytes(16)),
 });
 export type RosterSummary = Infer<typeof RosterSummary>;
 
@@ -108,6 +111,10 @@ export function rosterMessage(roster: Roster, part: RosterPart = roster): Roster
     holdings: [...(part.holdings?.values() ?? [])].toSorted(byId),
     secrets: part.secrets ?? [],
     changes: part.changes ?? [],
+    // None as in rosters of versions that know none, so that digests agree with theirs.
+    ...(part.reapMarks === undefined || part.reapMarks.size === 0
+      ? {}
+      : { reapMarks: encodeReapMarks(part.reapMarks) }),
   };
 }
 
@@ -132,6 +139,7 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
       subject: change.subject as NodeId,
     })),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
+    ...(incoming.reapMarks ? { reapMarks: decodeReapMarks(incoming.reapMarks, incoming.cluster.partitions) } : {}),
   };
 }
 
@@ -163,6 +171,7 @@ export function summarize(roster: Roster): RosterSummary {
     assignment: digestOnce(roster.assignment, () => encodeAssignment(roster.assignment)),
     secrets: digestOnce(roster.secrets, () => partBytes(roster, { secrets: roster.secrets })),
     changes: digestOnce(roster.changes, () => partBytes(roster, { changes: roster.changes })),
+    reapMarks: digestOnce(roster.reapMarks, () => partBytes(roster, { reapMarks: roster.reapMarks })),
   };
 }
 
@@ -189,6 +198,7 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
     ...(same(summary.assignment, ours.assignment) ? {} : { assignment: roster.assignment }),
     ...(same(summary.secrets, ours.secrets) ? {} : { secrets: roster.secrets }),
     ...(same(summary.changes, ours.changes) ? {} : { changes: roster.changes }),
+    ...(summary.reapMarks && same(summary.reapMarks, ours.reapMarks!) ? {} : { reapMarks: roster.reapMarks }),
   };
 }
 

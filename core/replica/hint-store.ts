@@ -7,12 +7,12 @@
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { bool, bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
 import type { Clock, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
-import { type Batch, nothingMore, storeErrorOf } from "./commits.ts";
+import { type Batch, nothingMore, storeErrorOf, together } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
@@ -56,6 +56,8 @@ interface Tally {
 
 const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
+/** Above it this process does not know any more which hints may come back, so any may. */
+const doubtfulMax = 10_000;
 
 export interface HintStoreDeps {
   readonly records: RecordStore;
@@ -70,6 +72,8 @@ export class HintStore {
   readonly #tallies = new Map<NodeId, Tally>();
   /** Rows with states, stored or about to be. */
   readonly #statesIn = new Map<PartitionIndex, number>();
+  /** Rows of batches that failed, by key: on the disk or not, and nobody was told that they are kept. */
+  readonly #doubtful = new Map<Key, Set<NodeId>>();
 
   constructor({ records, holdings, clock }: HintStoreDeps) {
     this.#records = records;
@@ -170,6 +174,26 @@ export class HintStore {
     return { states, damaged: found.filter((value) => value === "corrupt").length };
   }
 
+  /** Whether anything is kept of this key for anybody, readable or not. */
+  async isKept(located: LocatedKey): Promise<boolean> {
+    if (this.#doubtful.size > doubtfulMax) return true;
+    if (this.#tallies.size === 0) return false;
+    const found = await this.#read([...this.#tallies.keys()].map((target) => hintRow(target, located)));
+    return found.some((value) => value !== undefined);
+  }
+
+  /** What makes sure that no hint of this key comes back from a batch that failed; undefined: none can. */
+  settling(located: LocatedKey): Batch | undefined {
+    const targets = this.#doubtful.get(located.key);
+    if (targets === undefined) return undefined;
+    const operations = [...targets].map((target): StorageOperation => ({
+      kind: "delete",
+      ns: "hints",
+      key: hintRow(target, located),
+    }));
+    return { operations, committed: () => this.#doubtful.delete(located.key) };
+  }
+
   /** What is kept of this key for one target. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);
@@ -183,18 +207,14 @@ export class HintStore {
   async put(located: LocatedKey, targets: readonly NodeId[], state?: Uint8Array, isSpare = false): Promise<Batch> {
     if (targets.length === 0) return nothingMore;
     const hint = { nowMs: this.#clock.wallTime(), isSpare, ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.#putOne(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
+    return together(await Promise.all(targets.map((target) => this.#putOne(target, located, hint))));
   }
 
   async #putOne(
     target: NodeId,
     located: LocatedKey,
     hint: { readonly nowMs: number; readonly state?: Uint8Array; readonly isSpare: boolean },
-  ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
+  ): Promise<Batch> {
     const before = await this.#stored(target, located);
     const isReadable = before !== undefined && before !== unreadable;
     const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
@@ -211,13 +231,17 @@ export class HintStore {
     // Now, and for good should the batch fail: then it may be on the disk or not, and the next start counts anew.
     this.#countState(located.partition, value, 1);
     return {
-      operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
+      operations: [{ kind: "put", ns: "hints", key: hintRow(target, located), value }],
       committed: () => {
         if (before !== undefined) {
           this.#uncount(target, before);
           this.#countState(located.partition, before, -1);
         }
+        this.#doubtful.get(located.key)?.delete(target);
         this.#count(target, value);
+      },
+      failed: () => {
+        if (before === undefined) this.#doubt(target, located.key);
       },
     };
   }
@@ -235,6 +259,11 @@ export class HintStore {
     } catch (error: unknown) {
       throw storeErrorOf(error);
     }
+  }
+
+  #doubt(target: NodeId, key: Key): void {
+    const targets = this.#doubtful.get(key) ?? new Set();
+    this.#doubtful.set(key, targets.add(target));
   }
 
   /** A damaged row counts as one with a state: nobody can tell. */

@@ -5,76 +5,37 @@
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
-import type { HybridClock } from "../causality/hybrid-clock.ts";
-import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { merge, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
-import {
-  type Clock,
-  type Durability,
-  type PageRequest,
-  type Random,
-  StorageError,
-  type StorageOperation,
-} from "../ports.ts";
-import type { RecordPage, RecordStore } from "../storage/record-store.ts";
+import { type Durability, type PageRequest, StorageError, type StorageOperation } from "../ports.ts";
+import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
-import type { Telemetry } from "../telemetry.ts";
 import { ChangeLog } from "./change-log.ts";
-import { type Batch, Commits, nothingMore, storeErrorOf } from "./commits.ts";
+import { type Batch, Commits, nothingMore, storeErrorOf, together } from "./commits.ts";
+import type { ApplyOptions, Copy, CopyRole, Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
+import type { ReplicaDeps } from "./deps.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
-import type { Holding, Holdings } from "./holdings.ts";
+import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
-import { type Minted, Minter, type WriteEvent } from "./minter.ts";
+import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
-import type { OwnTime } from "./own-time.ts";
-import { CachedState, StateCache } from "./state-cache.ts";
+import { type Remains, verdictOfOwner } from "./remains.ts";
+import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
+import { inFlightMs, Stillness } from "./stillness.ts";
+import { loggedDigest, TombstoneLog } from "./tombstone-log.ts";
 import { Truncator } from "./truncator.ts";
-
-export interface ReplicaDeps {
-  readonly records: RecordStore;
-  readonly holdings: Holdings;
-  readonly clock: Clock;
-  readonly hybridClock: HybridClock;
-  readonly random: Random;
-  readonly telemetry: Telemetry;
-  readonly ownTime: OwnTime;
-  /** Own time before which what was known here of the partition is forgettable (`causality/truncation.ts`). */
-  readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
-  /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
-  readonly owns: (partition: PartitionIndex) => boolean;
-  /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
-  readonly isConfirmed: (partition: PartitionIndex) => boolean;
-}
-
-/** `none`: this node neither holds the partition nor keeps a hint for the key. */
-export type CopyRole = "complete" | "filling" | "hint" | "none";
-
-/** What this node holds of a key, and what that is worth. */
-export interface Copy {
-  readonly role: CopyRole;
-  readonly held: CachedState;
-}
-
-export type Written = Copy & Omit<Minted, "state">;
-
-export interface ApplyOptions {
-  /** The state is a merge of enough complete copies: a damaged record is whole again with it. */
-  readonly heals?: boolean;
-  /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
-  readonly minted?: boolean;
-}
-
-const neverWritten = new CachedState(nothing, undefined);
 
 export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
   readonly index: MerkleIndex;
+  readonly tombstones: TombstoneLog;
+  readonly stillness: Stillness;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
@@ -95,13 +56,15 @@ export class Replica {
     this.#truncator = new Truncator(deps, config);
     this.#commits = new Commits(deps);
     this.hints = new HintStore(deps);
+    this.tombstones = new TombstoneLog(deps.records);
+    this.stillness = new Stillness(deps.clock, inFlightMs(config));
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
 
   /** Reads from the disk what must be known before the first request. */
   async open(): Promise<void> {
-    await Promise.all([this.hints.open(), this.#damaged.open()]);
+    await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);
   }
 
   /** What `read` would answer, where that is known without the disk. */
@@ -142,7 +105,7 @@ export class Replica {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
       // Only here: while it waited for its turn or the disk, the partition may have gone to others.
       if (this.#roleOf(located) === "none") throw notHeld(located);
-      const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
+      const after = this.#truncator.merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
       if (heals)
@@ -179,6 +142,7 @@ export class Replica {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
+      this.stillness.hintGone(located.partition);
       // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
       const { durability } = this.#config;
       await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
@@ -220,6 +184,35 @@ export class Replica {
     });
   }
 
+  /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
+  examine(located: LocatedKey): Promise<Remains> {
+    return this.#queue.run(located.key, async () => {
+      const doubtful = this.hints.settling(located);
+      if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
+      const remains = await this.#remains(located);
+      const aging = remains.logged && this.tombstones.aging(remains.logged, this.#deps.clock.wallTime());
+      if (aging !== undefined) await this.#flush(located, aging, "buffered");
+      return remains;
+    });
+  }
+
+  /**
+   * Forgets a deleted key for good, durably when it resolves; false: what is here is not what all have agreed to forget.
+   * An actor of this node that the key's clock names ends: its next event on the key would claim those of before (PROTOCOL 3).
+   */
+  forget(located: LocatedKey, digest: Uint8Array): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const remains = await this.#remains(located);
+      const nowMs = this.#deps.clock.wallTime();
+      if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
+      const before = remains.held;
+      await this.#commit(located, { before, after: neverWritten, more: nothingMore }, "synced");
+      const actor = this.#deps.holdings.actorOf(located.partition);
+      if (before.state.vector.some((entry) => entry.actor === actor)) this.#deps.holdings.dropActor(located.partition);
+      return true;
+    });
+  }
+
   /** Own rows in order, for those who copy or list them. */
   page(request: PageRequest): Promise<RecordPage> {
     return this.#deps.records.page("objects", request);
@@ -244,11 +237,14 @@ export class Replica {
     return this.#damaged.keys();
   }
 
-  /** A damaged record of a partition that this node does not hold any more is of no use to anybody. */
+  /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located.key, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      await this.#flush(located, this.#damaged.mending(located, neverWritten), this.#config.durability);
+      const held = await this.#load(located);
+      const logged = (await this.tombstones.get(located))?.digest;
+      const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
+      await this.#flush(located, together([this.#damaged.mending(located, held), log]), this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });
@@ -319,27 +315,12 @@ export class Replica {
     }
   }
 
-  /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
-  #merged(
-    located: LocatedKey,
-    before: CachedState,
-    {
-      state,
-      encoded,
-      isMinted,
-    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
-  ): CachedState {
-    // A row of nothing would make the trees of two replicas differ that agree.
-    if (state.vector.length === 0) return before;
-    const held = before.state;
-    const merged = merge(held, state);
-    if (merged === held) return before;
-    const timed = this.#truncator.timed(held, merged);
-    const cut = isMinted ? this.#truncator.arrived(located, timed, state) : timed;
-    if (cut === merged && (merged === state || merge(state, held) === state)) {
-      return new CachedState(state, encoded);
-    }
-    return encodedAnew(cut);
+  async #remains(located: LocatedKey): Promise<Remains> {
+    const isHeld = this.#deps.holdings.get(located.partition) !== "none";
+    const held = isHeld ? await this.#load(located) : neverWritten;
+    const isHinted = await this.hints.isKept(located);
+    const logged = isHeld ? await this.tombstones.get(located) : undefined;
+    return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
@@ -348,13 +329,13 @@ export class Replica {
     { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
     durability: Durability = this.#config.durability,
   ): Promise<void> {
-    const operations: StorageOperation[] = [...more.operations];
-    if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    if (operations.length === 0) return;
+    if (after === before && more.operations.length === 0) return;
     const wasDamaged = this.#damaged.has(located.key);
     const pending = this.index.changing(located, before, after);
     try {
-      await this.#flush(located, { operations, committed: more.committed }, durability);
+      const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
+      const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
+      await this.#flush(located, batch, durability);
     } catch (error: unknown) {
       this.index.failed(pending);
       throw error;
@@ -365,6 +346,16 @@ export class Replica {
     if (after === before) return;
     this.#cache.set(located.key, after);
     this.changes.append(located.key);
+  }
+
+  /** The object's row becomes `after`, or goes, and the log of tombstones follows. */
+  #replacing(located: LocatedKey, logged: Uint8Array | undefined, after: CachedState): Batch {
+    const { encoded } = after;
+    const row = { ns: "objects", key: located.row } as const;
+    const object: StorageOperation =
+      encoded === undefined ? { kind: "delete", ...row } : { kind: "put", ...row, value: encoded };
+    const log = this.tombstones.changing(located, logged, after, this.#deps.clock.wallTime());
+    return { operations: [object, ...log.operations], committed: log.committed };
   }
 
   /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
@@ -401,8 +392,4 @@ export class Replica {
 
 function notHeld({ partition }: LocatedKey): StoreError {
   return new StoreError("not-ready", `this host does not hold partition ${partition}`);
-}
-
-function encodedAnew(state: Versioned): CachedState {
-  return new CachedState(state, encodeVersioned(state));
 }

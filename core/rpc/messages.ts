@@ -135,6 +135,30 @@ export const SwapResponse = message("SwapResponse", {
   applied: field(3, varint),
 });
 
+/** Phase 1 of a reap: may these keys be forgotten, with these clocks? The view's ring tells the owners. */
+export const PrepareReapRequest = message("PrepareReapRequest", {
+  view: field(1, View),
+  partition: field(2, varint),
+  /** The partition's reap mark as the leader knows it, and the one that this reap would raise it to. */
+  markBefore: field(3, varint),
+  mark: field(4, varint),
+  keys: repeated(5, message("ReapKey", { key: field(1, keyText), digest: field(2, fixedBytes(16)) }), 10_000),
+});
+export const PrepareReapResponse = message("PrepareReapResponse", {
+  /** For each key, in order: the number of a verdict (replica/remains.ts). */
+  verdicts: field(1, bytes(10_000)),
+});
+
+/** Phase 2: every member agreed on these. */
+export const CommitReapRequest = message("CommitReapRequest", {
+  view: field(1, View),
+  partition: field(2, varint),
+  mark: field(3, varint),
+  /** Which of the keys that were prepared: a bit for each, in order. */
+  chosen: field(4, bytes(1_250)),
+});
+export const CommitReapResponse = message("CommitReapResponse", { forgotten: field(1, varint) });
+
 const kind = choice({ opaque: 0, lww: 1, yjs: 2 }, "opaque");
 
 const SiblingMessage = message("Sibling", {

@@ -46,6 +46,8 @@ export class SimNetwork {
   /** Directed, with how many faults cut it. */
   readonly #cuts = new Map<string, number>();
   tap: Tap | undefined;
+  /** Hears of each request to another host as it leaves. */
+  onRequest: ((body: Uint8Array) => void) | undefined;
   messages = 0;
   /** When the last message that is on its way arrives. */
   lastArrivalMs = 0;

@@ -124,6 +124,7 @@ export class FakeNode implements NodeApi {
       cluster: "fake",
       ready: this.ready,
       notices: this.ready ? [] : ["waiting for the seed /ip4/127.0.0.1/tcp/1"],
+      tombstones: { waiting: 0, why: [] },
       n: 3,
       r: "quorum",
       w: "quorum",

@@ -11,7 +11,7 @@ import { encodeRoster } from "../../core/membership/exchange.ts";
 import { ringMembers } from "../../core/membership/roster.ts";
 import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
 import { Ring } from "../../core/placement/ring.ts";
-import type { Random } from "../../core/ports.ts";
+import { type Random, type Storage, StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
@@ -41,6 +41,8 @@ export class MemoryCluster {
   readonly nodes = new Map<string, EverwriteNode>();
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
   readonly #disks = new Map<string, FaultyStorage>();
+  /** Aborted when the process is killed. */
+  readonly #runs = new Map<string, AbortController>();
   readonly #transports = new Map<string, MemoryTransport>();
 
   /** Hosts h1..hN, each started after the one before; all know the ring and hold their partitions when it resolves. */
@@ -71,7 +73,15 @@ export class MemoryCluster {
     const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
     const transport = this.network.node(name);
     this.#transports.set(name, transport);
-    const ports = { clock: realClock, random: realRandom, storage, transport, telemetry };
+    const run = new AbortController();
+    this.#runs.set(name, run);
+    const ports = {
+      clock: realClock,
+      random: realRandom,
+      storage: duringRun(storage, run.signal),
+      transport,
+      telemetry,
+    };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
@@ -92,6 +102,7 @@ export class MemoryCluster {
 
   /** The process is gone, the disk stays. */
   kill(name: string): void {
+    this.#runs.get(name)!.abort();
     void this.node(name).stop();
     this.#transports.get(name)!.die();
     this.nodes.delete(name);
@@ -185,4 +196,26 @@ export class MemoryCluster {
     for (const transport of this.#transports.values()) transport.die();
     this.nodes.clear();
   }
+}
+
+/** The disk as one run of a process has it: once it was killed it writes no more, whatever it was about to. */
+function duringRun(disk: Storage, killed: AbortSignal): Storage {
+  const alive = (): void => {
+    if (killed.aborted) throw new StorageError("closed", "this process was killed");
+  };
+  return {
+    get: (ns, key) => disk.get(ns, key),
+    getMany: (ns, keys) => disk.getMany(ns, keys),
+    page: (ns, request) => disk.page(ns, request),
+    usage: () => disk.usage(),
+    close: () => disk.close(),
+    async batch(operations, durability) {
+      alive();
+      await disk.batch(operations, durability);
+    },
+    async clear(ns, range) {
+      alive();
+      await disk.clear(ns, range);
+    },
+  };
 }

@@ -5,7 +5,7 @@ import { HybridClock } from "../../../core/causality/hybrid-clock.ts";
 import { Cluster } from "../../../core/cluster/cluster.ts";
 import { Exchange } from "../../../core/cluster/exchange.ts";
 import { Health } from "../../../core/cluster/health.ts";
-import { nodeDefaults as config } from "../../../core/config.ts";
+import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
@@ -49,7 +49,13 @@ export function rosterOf(hosts: readonly string[], { partitions = 16, n = 3, hol
 export type OneNode = ReturnType<typeof oneNode>;
 
 /** `peers` are connected and have exchanged membership; what they answer is up to the test. */
-export function oneNode(name: string, roster: Roster, peers: readonly string[] = []) {
+export function oneNode(
+  name: string,
+  roster: Roster,
+  peers: readonly string[] = [],
+  changed: Partial<NodeConfig> = {},
+) {
+  const config = { ...nodeDefaults, ...changed };
   const clock = new ManualClock(1_000_000);
   const network = new MemoryNetwork({ clock, random: realRandom });
   const events: StoreEvent[] = [];
@@ -91,6 +97,6 @@ export function oneNode(name: string, roster: Roster, peers: readonly string[] =
   const admission = new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 1_000 });
   const exchange = new Exchange({ transport, cluster, clock }, { timeoutMs: config.requestTimeoutMs });
   const tasks = new Tasks({ clock, telemetry });
-  const deps = { admission, cluster, exchange, holdings, replica, transport, clock, tasks, telemetry, config };
+  const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
   return { ...deps, servers, events };
 }
