@@ -27,6 +27,7 @@ import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
 import { Cluster, loadRoster } from "./cluster/cluster.ts";
 import { Exchange } from "./cluster/exchange.ts";
+import { Marks } from "./cluster/marks.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
 import { Health } from "./cluster/health.ts";
 import {
@@ -34,6 +35,7 @@ import {
   joinCluster,
   type OwnDescription,
   returnToCluster,
+  type StartMeans,
   type WantedParameters,
 } from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
@@ -48,7 +50,7 @@ import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
 import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
-import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
+import type { CancelSignal, Clock, Gossip, Identity, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
@@ -62,7 +64,12 @@ export interface NodePorts {
   readonly clock: Clock;
   readonly random: Random;
   readonly storage: Storage;
+  /** Closes the storage, keeps what is in it, and opens an empty one: what was in it turned out to be an old copy. */
+  readonly setAside: () => Promise<{ readonly storage: Storage; readonly as: string }>;
   readonly transport: Transport;
+  readonly identity: Identity;
+  /** Without it membership spreads more slowly. */
+  readonly gossip?: Gossip;
   readonly telemetry: Telemetry;
 }
 
@@ -82,6 +89,8 @@ export interface NodeOptions {
 
 /** Damage is rare, and reads mend what they meet. */
 const healIntervalMs = 5_000;
+/** A new member is told the secrets in its first exchanges, which its connections bring about. */
+const secretPollMs = 5;
 /** Replicas that are still being told of a write get this long. */
 const stopGraceMs = 2_000;
 
@@ -104,11 +113,16 @@ export class EverwriteNode implements NodeApi {
   readonly #ports: NodePorts;
   readonly #options: NodeOptions;
   readonly #config: NodeConfig;
-  readonly #records: RecordStore;
-  readonly #tasks: Tasks;
   readonly #server: RpcServer;
   readonly #startedMs: number;
+  readonly #setAside: string[];
+  #records: RecordStore;
+  #tasks: Tasks;
   #running: Running | undefined;
+  #stopServing: Stop = () => {};
+  #renewing: Promise<void> | undefined;
+  #stopped = false;
+  #own: OwnDescription | undefined;
   #waitingFor = "the start";
 
   constructor(ports: NodePorts, options: NodeOptions) {
@@ -119,6 +133,7 @@ export class EverwriteNode implements NodeApi {
     this.#tasks = new Tasks(ports);
     this.#server = new RpcServer(ports.telemetry);
     this.#startedMs = ports.clock.now();
+    this.#setAside = [...(options.setAside ?? [])];
   }
 
   /**
@@ -127,42 +142,78 @@ export class EverwriteNode implements NodeApi {
    * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
-    const { transport, random, telemetry } = this.#ports;
-    const own = { ...description, id: transport.self };
+    const { transport, telemetry } = this.#ports;
+    this.#own = { ...description, id: transport.self };
+    const own = this.#own;
     const wanted = this.#options.cluster;
+    const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
-    const stopServing = this.#server.listen(transport);
+    this.#stopServing = this.#server.listen(transport);
     if (stored !== undefined) {
-      await this.#run(returnToCluster(own, stored, wanted, random), "returned", stopServing);
+      await this.#run(await returnToCluster(own, stored, wanted, means), "returned", means.marks);
     } else if (this.#options.seeds.length === 0 && this.#options.mayFound !== false) {
-      await this.#run(foundCluster(own, wanted, this.#ports), "founded", stopServing);
+      await this.#run(await foundCluster(own, wanted, means), "founded", means.marks);
       telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
-      const { peer, roster } = await this.#findCluster();
-      await this.#run(joinCluster(own, roster, wanted, random), "joined", stopServing);
-      // Not needed for anything but speed: members exchange in the background anyway.
-      this.#tasks.run("exchange membership", () => this.#ready().deps.exchange.with(peer));
+      const { roster } = await this.#findCluster();
+      await this.#run(await joinCluster(own, roster, wanted, means), "joined", means.marks);
     }
     telemetry.event({ kind: "ready", id: transport.self });
   }
 
+  async #startMeans(): Promise<StartMeans> {
+    const marks = await Marks.load({ records: this.#records, random: this.#ports.random });
+    return { ...this.#ports, marks };
+  }
+
+  /** What is stored here is an old copy: the node goes on as one whose disk was lost, with the membership that it has heard. */
+  #renew(): void {
+    this.#renewing ??= this.#startAnew().catch((error: unknown) => {
+      this.#ports.telemetry.event({ kind: "task-failed", task: "set old data aside", reason: reasonOf(error) });
+    });
+  }
+
+  async #startAnew(): Promise<void> {
+    const { roster } = this.#running!.deps.cluster;
+    this.#waitingFor = "its old data to be set aside";
+    await this.#letGo();
+    this.#running = undefined;
+    this.#server.clear();
+    const { storage, as } = await this.#ports.setAside();
+    this.#setAside.push(as);
+    if (this.#stopped) return;
+    this.#records = new RecordStore(storage);
+    this.#tasks = new Tasks(this.#ports);
+    const means = await this.#startMeans();
+    await this.#run(await joinCluster(this.#own!, roster, this.#options.cluster, means), "joined", means.marks);
+    this.#renewing = undefined;
+  }
+
   #findCluster(): Promise<{ readonly peer: NodeId; readonly roster: Roster }> {
-    const { transport, telemetry } = this.#ports;
+    const { transport, identity, telemetry } = this.#ports;
     const waitFor = (what: string): void => {
       this.#waitingFor = what;
       telemetry.event({ kind: "waiting", for: what });
     };
-    const deps = { transport, tasks: this.#tasks, config: this.#config, waitFor };
+    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor };
     return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
   }
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
   async stop(): Promise<void> {
-    await this.#tasks.stop(stopGraceMs);
-    this.#running?.stopListening();
-    await this.#running?.deps.cluster.save().catch((error: unknown) => {
+    this.#stopped = true;
+    const running = this.#running;
+    await this.#letGo();
+    this.#stopServing();
+    await this.#renewing;
+    await running?.deps.cluster.save().catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });
     });
+  }
+
+  async #letGo(): Promise<void> {
+    await this.#tasks.stop(stopGraceMs);
+    this.#running?.stopListening();
   }
 
   async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {
@@ -200,7 +251,7 @@ export class EverwriteNode implements NodeApi {
       config: this.#config,
       usage,
       corruptRecords: this.#records.corruptReads,
-      setAside: this.#options.setAside ?? [],
+      setAside: this.#setAside,
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
     };
@@ -225,7 +276,7 @@ export class EverwriteNode implements NodeApi {
 
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
-      const text = this.#tasks.stopped
+      const text = this.#stopped
         ? "this host is stopping"
         : `this host is not ready: it waits for ${this.#waitingFor}`;
       throw new StoreError("not-ready", text);
@@ -233,8 +284,8 @@ export class EverwriteNode implements NodeApi {
     return this.#running;
   }
 
-  async #run(roster: Roster, origin: "founded" | "returned" | "joined", stopServing: Stop): Promise<void> {
-    const { clock, random, transport } = this.#ports;
+  async #run(roster: Roster, origin: "founded" | "returned" | "joined", marks: Marks): Promise<void> {
+    const { clock, random, transport, identity, gossip } = this.#ports;
     const config = this.#config;
     const admission = new Admission(clock, {
       latencyThresholdMs: config.backgroundLatencyThresholdMs,
@@ -247,7 +298,9 @@ export class EverwriteNode implements NodeApi {
     const health = new Health({ transport, clock, telemetry }, config);
     const holdings = new Holdings(roster.cluster.partitions, random);
     const ownHoldings = roster.holdings.get(transport.self);
-    const clusterDeps = { self: transport.self, records, holdings, health, clock, random, telemetry };
+    const onOldCopy = (): void => this.#renew();
+    const self = transport.self;
+    const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
     const cluster = new Cluster(clusterDeps, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
     if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
@@ -265,7 +318,7 @@ export class EverwriteNode implements NodeApi {
     };
     const replica = new Replica(replicaDeps, config);
     await replica.open();
-    const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
+    const exchange = new Exchange({ transport, identity, telemetry, cluster }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
       cluster,
@@ -285,9 +338,11 @@ export class EverwriteNode implements NodeApi {
     await cluster.save();
 
     exchange.serve(this.#server);
+    const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
+    // Only members are told the secrets: a new one has to be known first.
+    if (!(await this.#hasSecret(cluster))) return stopMembership();
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
-    const stopMembership = keepMembership({ ...deps }, config);
     if (cluster.ring.host(transport.self) === undefined || origin === "joined") takeShare(deps);
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
@@ -299,9 +354,15 @@ export class EverwriteNode implements NodeApi {
       stopAntiEntropy();
       stopMembership();
       stopHints();
-      stopServing();
     };
     this.#running = { deps, requests, feeds: new ChangeFeeds(deps), stopListening };
+  }
+
+  /** False: the node was stopped before it heard of any. */
+  async #hasSecret(cluster: Cluster): Promise<boolean> {
+    this.#waitingFor = "the others to take it in as a member";
+    while (cluster.roster.secrets.length === 0 && !this.#tasks.stopped) await this.#tasks.sleep(secretPollMs);
+    return !this.#tasks.stopped;
   }
 }
 

@@ -1,22 +1,25 @@
 /**
  * This node's live view of the cluster: the roster it keeps durably, the ring computed from it, and who answers.
- * Invariants: the roster only ever grows by merging; the own record changes only here, each time under a higher
- * incarnation; what a peer says about our holdings is ignored, for only our own disk knows (PROTOCOL 9).
+ * Invariants: the roster only ever grows by merging; the own record changes only here (and in `own-record.ts`), each time
+ * under a higher incarnation; what a peer says about our holdings is ignored, for only our own disk knows (PROTOCOL 9).
  */
-import { toHex } from "../bytes/hex.ts";
 import { hasBit } from "../bytes/bitmap.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
-import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
-import type { MemberRecord } from "../membership/member.ts";
+import { rosterDigest } from "../membership/comparison.ts";
+import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
+import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import { isOnRing, mergeRoster, type Roster, type RosterPart, ringMembers } from "../membership/roster.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
-import type { Clock, Random } from "../ports.ts";
+import type { Clock, Identity } from "../ports.ts";
 import type { Completeness, PartitionView } from "../quorum/holders.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Health } from "./health.ts";
+import type { Marks } from "./marks.ts";
+import { OwnRecord } from "./own-record.ts";
 import { encodeUtf8 } from "lib0/string";
 
 export interface ClusterDeps {
@@ -25,9 +28,16 @@ export interface ClusterDeps {
   readonly holdings: Holdings;
   readonly health: Health;
   readonly clock: Clock;
-  readonly random: Random;
+  readonly identity: Identity;
+  readonly marks: Marks;
+  readonly tasks: Pick<Tasks, "run">;
   readonly telemetry: Telemetry;
+  /** The data directory turned out to be an old copy: nothing in it is to be served any more. */
+  readonly onOldCopy: () => void;
 }
+
+/** How the roster changed: by this node itself, or by what another told it. */
+export type ChangeOrigin = "own" | "exchange" | "gossip";
 
 /** After this long whoever can be reached at all has been dialled. */
 const firstDialsMs = 1_000;
@@ -43,7 +53,8 @@ export class Cluster {
   readonly self: NodeId;
   readonly health: Health;
   readonly #deps: ClusterDeps;
-  readonly #listeners = new Set<() => void>();
+  readonly #own: OwnRecord;
+  readonly #listeners = new Set<(origin: ChangeOrigin) => void>();
   #roster: Roster;
   #ring: Ring;
   #digest: Uint8Array | undefined;
@@ -64,6 +75,7 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
+    this.#own = new OwnRecord({ ...deps, cluster: this });
   }
 
   get roster(): Roster {
@@ -94,34 +106,42 @@ export class Cluster {
   }
 
   /** Called after each change of the roster. */
-  onChange(listener: () => void): void {
+  onChange(listener: (origin: ChangeOrigin) => void): void {
     this.#listeners.add(listener);
   }
 
-  /** Merges what a peer sent. */
-  merge(part: RosterPart): void {
-    const foreign = foreignRecordOf(this.self, this.#roster, part);
+  /** Merges what another node sent and `admit` let through; or, as `own`, what this node says of itself. */
+  merge(part: RosterPart, origin: ChangeOrigin = "exchange"): void {
     const holdings = new Map(part.holdings);
     holdings.delete(this.self);
-    this.#replace(mergeRoster(this.#roster, { ...part, holdings }));
-    // Someone remembers a run of this node that this directory does not: its data may be newer than ours.
-    if (foreign) this.#disown(part.members!.get(this.self)!);
+    this.#replace(mergeRoster(this.#roster, { ...part, holdings }), origin);
+    const said = part.members?.get(this.self);
+    this.#own.heard(said === undefined ? [] : [said]);
   }
 
-  /** Changes the own record, under the next incarnation. */
-  amend(change: Partial<MemberRecord>): void {
-    const own = this.ownRecord;
-    const next: MemberRecord = {
-      ...own,
-      ...change,
-      incarnation: Math.max(own.incarnation, change.incarnation ?? 0) + 1,
-    };
-    this.#replace(mergeRoster(this.#roster, { members: new Map([[this.self, next]]) }));
+  /** Changes the own record, under the next incarnation; durable before others hear of it, see `exchange.ts`. */
+  amend(change: Partial<MemberStatement>): Promise<void> {
+    return this.#own.amend(change);
+  }
+
+  /** States `removed` or `lapsed` of another member, signed by this node. */
+  retire(id: NodeId, status: "removed" | "lapsed"): Promise<void> {
+    return this.#own.retire(id, status);
+  }
+
+  /** Publishes a new mark: whoever starts from a copy that was made before can find out. */
+  drawMark(): Promise<void> {
+    return this.#own.drawMark();
+  }
+
+  /** Another process was heard of that runs with this node's key; `clock.now()`. */
+  get rivalAtMs(): number | undefined {
+    return this.#own.rivalAtMs;
   }
 
   /** Adds what this node itself decided: a plan, a secret, a line of history. */
   commit(part: RosterPart): Promise<void> {
-    this.#replace(mergeRoster(this.#roster, part));
+    this.#replace(mergeRoster(this.#roster, part), "own");
     return this.save();
   }
 
@@ -140,7 +160,7 @@ export class Cluster {
     const { life, incarnation } = this.ownRecord;
     const sequence = (this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
     const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
-    this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) });
+    this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) }, "own");
   }
 
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
@@ -222,17 +242,13 @@ export class Cluster {
     return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
-  #disown(remembered: MemberRecord): void {
-    this.#deps.telemetry.event({
-      kind: "old-data",
-      reason: `a peer knows incarnation ${remembered.incarnation} of this host, its data directory does not: refilling every partition`,
-    });
+  /** What is here may lack something, or should not be here: it counts for nothing until it was copied again. */
+  refillAll(): void {
     this.#deps.holdings.refillAll();
-    this.amend({ mark: toHex(this.#deps.random.bytes(16)), status: "up" });
     this.publishHoldings();
   }
 
-  #replace(roster: Roster): void {
+  #replace(roster: Roster, origin: ChangeOrigin): void {
     if (roster === this.#roster) return;
     const before = this.#roster;
     this.#roster = roster;
@@ -241,7 +257,7 @@ export class Cluster {
     this.#dirty = true;
     const moved = roster.members !== before.members || roster.assignment !== before.assignment;
     if (moved) this.#turnTo(ringOf(roster));
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(origin);
   }
 
   /** What this node owns newly it fills from this moment on, whatever it still holds from earlier: it missed writes. */

@@ -1,15 +1,12 @@
 /**
- * How two nodes find out what each other lacks, and the bytes in which it travels and is stored.
- * Digest first: agreeing nodes exchange 16 bytes a second. Else a summary, then only what differs (PROTOCOL 9).
+ * The bytes in which a roster travels and is stored.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
 import { checkPartitions } from "../placement/partition.ts";
 import {
   bytes,
   choice,
   DecodeError,
   field,
-  fixedBytes,
   hex,
   type Infer,
   message,
@@ -18,35 +15,18 @@ import {
   text,
   varint,
 } from "../bytes/codec.ts";
-import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
-import type { Assignment } from "../placement/assignment.ts";
 import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
+import { recordOf, SignedMember, versionMax } from "./signed-member.ts";
 
-const membersMax = 10_000;
-/** A host that starts every second for 30,000 years. Above it a number could not be raised any more. */
-const versionMax = 2 ** 40;
+export const membersMax = 10_000;
 
 const Cluster = message("Cluster", {
   name: field(1, text(128)),
   partitions: field(2, varint),
   n: field(3, varint),
   admission: field(4, choice({ open: 0 })),
-});
-
-const Member = message("Member", {
-  id: field(1, text(128)),
-  life: field(2, varint),
-  incarnation: field(3, varint),
-  status: field(4, choice({ up: 0, leaving: 1, left: 2, removed: 3, lapsed: 4 })),
-  kind: field(5, choice({ host: 0, "browser-host": 1 })),
-  capacity: field(6, varint),
-  zone: field(7, text(128)),
-  deviceGroup: field(8, text(128)),
-  addresses: repeated(9, text(512), 64),
-  http: field(10, text(512)),
-  mark: field(11, hex(16)),
 });
 
 const Holdings = message("Holdings", {
@@ -67,61 +47,43 @@ const Change = message("RingChange", {
   tokens: field(5, varint),
 });
 
-/** A roster, or a part of one. */
+/** A roster, or a part of one. Number 2 was members without signatures. */
 export const RosterMessage = message("Roster", {
   cluster: field(1, Cluster),
-  members: repeated(2, Member, membersMax),
   assignment: optional(3, bytes(4_194_304)),
   holdings: repeated(4, Holdings, membersMax),
   secrets: repeated(5, hex(32), 1_000),
   changes: repeated(6, Change, 1_000),
+  members: repeated(20, SignedMember, membersMax),
+  questions: repeated(21, SignedMember, membersMax),
 });
 export type RosterMessage = Infer<typeof RosterMessage>;
-
-const MemberVersion = message("MemberVersion", {
-  id: field(1, text(128)),
-  life: field(2, varint),
-  incarnation: field(3, varint),
-  status: field(4, varint),
-  holdingsIncarnation: field(5, varint),
-  holdingsSequence: field(6, varint),
-  holdingsLife: field(7, varint),
-  /** Two records of one incarnation may differ: one of two directories with the same identity wrote each. */
-  mark: field(8, hex(16)),
-});
-
-/** What a node has, without the contents. */
-export const RosterSummary = message("RosterSummary", {
-  members: repeated(1, MemberVersion, membersMax),
-  assignment: field(2, fixedBytes(16)),
-  secrets: field(3, fixedBytes(16)),
-  changes: field(4, fixedBytes(16)),
-});
-export type RosterSummary = Infer<typeof RosterSummary>;
-
-const statusNumbers = { up: 0, leaving: 1, left: 2, removed: 3, lapsed: 4 } as const;
 
 export function rosterMessage(roster: Roster, part: RosterPart = roster): RosterMessage {
   return {
     cluster: roster.cluster,
-    members: [...(part.members?.values() ?? [])].toSorted(byId),
+    members: [...(part.members?.values() ?? [])].toSorted(byId).map(({ proof }) => proof),
     ...(part.assignment ? { assignment: encodeAssignment(part.assignment) } : {}),
     holdings: [...(part.holdings?.values() ?? [])].toSorted(byId),
     secrets: part.secrets ?? [],
     changes: part.changes ?? [],
+    questions: (part.questions ?? []).map(({ proof }) => proof),
   };
 }
 
-/** @throws DecodeError when the assignment is damaged or of another Q, or a number is beyond all reason. */
+/**
+ * Signatures are not verified here.
+ * @throws DecodeError when the assignment is damaged or of another Q, or a number is beyond all reason
+ */
 export function rosterPartOf(incoming: RosterMessage): RosterPart {
-  for (const { id, life, incarnation } of [...incoming.members, ...incoming.holdings]) {
+  for (const { id, life, incarnation } of incoming.holdings) {
     if (life > versionMax || incarnation > versionMax) {
       throw new DecodeError(
         `Roster: life ${life} and incarnation ${incarnation} of ${id} cannot be: at most ${versionMax}`,
       );
     }
   }
-  const members = incoming.members.map((member) => ({ ...member, id: member.id as NodeId }));
+  const members = incoming.members.map(recordOf);
   const holdings = incoming.holdings.map((record) => ({ ...record, id: record.id as NodeId }));
   return {
     members: new Map(members.map((member) => [member.id, member])),
@@ -132,6 +94,7 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
       by: change.by as NodeId,
       subject: change.subject as NodeId,
     })),
+    questions: incoming.questions.map(recordOf),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
   };
 }
@@ -146,76 +109,9 @@ export function encodeRoster(roster: Roster): Uint8Array {
   return RosterMessage.encode(rosterMessage(roster));
 }
 
-/** Equal on two nodes exactly when their rosters are. */
-export function rosterDigest(roster: Roster): Uint8Array {
-  return sha256(encodeRoster(roster)).subarray(0, 16);
-}
-
-export function summarize(roster: Roster): RosterSummary {
-  return {
-    members: [...roster.members.values()].toSorted(byId).map((member) => ({
-      id: member.id,
-      life: member.life,
-      incarnation: member.incarnation,
-      status: statusNumbers[member.status],
-      holdingsIncarnation: roster.holdings.get(member.id)?.incarnation ?? 0,
-      holdingsSequence: roster.holdings.get(member.id)?.sequence ?? 0,
-      holdingsLife: roster.holdings.get(member.id)?.life ?? 0,
-      mark: member.mark,
-    })),
-    assignment: assignmentDigest(roster.assignment),
-    secrets: digestOf(roster, { secrets: roster.secrets }),
-    changes: digestOf(roster, { changes: roster.changes }),
-  };
-}
-
-/** What the node with this summary may lack. A superset is fine, merging sorts it out; a subset is not. */
-export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
-  const theirs = new Map(summary.members.map((version) => [version.id as NodeId, version]));
-  const ours = summarize(roster);
-  const members = new Map(roster.members);
-  const holdings = new Map<NodeId, HoldingsRecord>(roster.holdings);
-  for (const own of ours.members) {
-    const their = theirs.get(own.id as NodeId);
-    if (!their) continue;
-    const sameRecord =
-      their.life === own.life &&
-      their.incarnation === own.incarnation &&
-      their.status === own.status &&
-      their.mark === own.mark;
-    if (sameRecord) members.delete(own.id as NodeId);
-    const sameHoldings =
-      their.holdingsLife === own.holdingsLife &&
-      their.holdingsIncarnation === own.holdingsIncarnation &&
-      their.holdingsSequence === own.holdingsSequence;
-    if (sameHoldings) holdings.delete(own.id as NodeId);
-  }
-  return {
-    members,
-    holdings,
-    ...(same(summary.assignment, ours.assignment) ? {} : { assignment: roster.assignment }),
-    ...(same(summary.secrets, ours.secrets) ? {} : { secrets: roster.secrets }),
-    ...(same(summary.changes, ours.changes) ? {} : { changes: roster.changes }),
-  };
-}
-
-/** A record of oneself that one did not write: another directory was used with this identity (PROTOCOL 9, *Data gone*). */
-export function foreignRecordOf(self: NodeId, roster: Roster, part: RosterPart): boolean {
-  const theirs = part.members?.get(self);
-  const ours = roster.members.get(self);
-  if (theirs === undefined || ours === undefined || theirs.mark === ours.mark) return false;
-  return theirs.life > ours.life || (theirs.life === ours.life && theirs.incarnation >= ours.incarnation);
+export function encodeHoldings(record: HoldingsRecord): Uint8Array {
+  return Holdings.encode(record);
 }
 
 const byId = (a: { readonly id: string }, b: { readonly id: string }): number =>
   a.id < b.id ? -1 : a.id > b.id ? 1 : 0;
-
-function assignmentDigest(assignment: Assignment): Uint8Array {
-  return sha256(encodeAssignment(assignment)).subarray(0, 16);
-}
-
-function digestOf(roster: Roster, part: RosterPart): Uint8Array {
-  return sha256(RosterMessage.encode(rosterMessage(roster, part))).subarray(0, 16);
-}
-
-const same = (a: Uint8Array, b: Uint8Array): boolean => toHex(a) === toHex(b);

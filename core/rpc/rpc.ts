@@ -146,6 +146,11 @@ export class RpcServer {
     );
   }
 
+  /** From now on it answers nothing but `not-ready`. */
+  clear(): void {
+    this.#handlers.clear();
+  }
+
   listen(transport: Transport): Stop {
     return transport.serve((from, body, deadlineMs) => this.#answer(from, body, deadlineMs));
   }

@@ -46,6 +46,7 @@ export class SimDisk {
   view = new DiskImage();
   /** As a power cut leaves it at worst. */
   synced = new DiskImage();
+  #opened: object | undefined;
   #unsynced: (readonly StorageOperation[])[] = [];
   /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
   #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
@@ -59,14 +60,17 @@ export class SimDisk {
     this.#listener = listener;
   }
 
-  /** The port of one process. */
+  /** The port of one process; a second one of it replaces the first. */
   open(process: Process): Storage {
     this.#replay();
+    const opened = {};
+    this.#opened = opened;
     const later = <T>([min, max]: readonly [number, number], label: string, work: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         const ms = this.#chance.between(min, max) * this.mood.slowness;
         process.after(ms, label, () => {
           try {
+            if (this.#opened !== opened) throw new StorageError("closed", "simulated: opened anew");
             resolve(work());
           } catch (error: unknown) {
             reject(error);

@@ -1,7 +1,6 @@
 /** Carries faults out, and takes them back when their time is over or everything heals. */
 import { keyOfRow } from "../../core/placement/locate.ts";
 import type { SimHost } from "./host.ts";
-import { restoredCopiesAreNoticed } from "./not-yet.ts";
 import type { Fault, FaultKind } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -172,7 +171,7 @@ const carries: Readonly<Record<FaultKind, Carry>> = {
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // Peers remember a later start of this host than its disk does, so it could know.
-    const isNoticed = restoredCopiesAreNoticed && victim.starts > startsThen;
+    const isNoticed = victim.starts > startsThen;
     if (isNoticed) world.arrivals.arrives(victim, world.schedule.nowMs);
     else world.arrivals.forgetArrival(victim);
     return end ?? (() => world.start(victim));

@@ -5,6 +5,7 @@ import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
+import { testIdentity } from "../support/test-identity.ts";
 import type { Chance } from "./chance.ts";
 import { type DiskListener, SimDisk } from "./disk.ts";
 import type { SimNetwork } from "./network.ts";
@@ -18,6 +19,8 @@ export interface HostDeps {
   readonly network: SimNetwork;
   readonly cluster: NodeOptions["cluster"];
   readonly config: Partial<NodeConfig>;
+  /** The host found out that its disk is an old copy: call what takes the data away. */
+  readonly onSetAside: (host: SimHost, wipe: () => void) => void;
   readonly onEvent: (host: SimHost, event: StoreEvent) => void;
 }
 
@@ -86,7 +89,18 @@ export class SimHost {
     const process = new Process(this.name, schedule, this.machine, chance.between(0, 1e6));
     const transport = new SimTransport(this.id, network, process);
     const telemetry = { event: (event: StoreEvent) => onEvent(this, event) };
-    const ports = { clock: process.clock, random: chance, storage: this.disk.open(process), transport, telemetry };
+    const ports = {
+      clock: process.clock,
+      random: chance,
+      storage: this.disk.open(process),
+      setAside: async () => {
+        this.#setAside();
+        return { storage: this.disk.open(process), as: `${this.name}.old` };
+      },
+      transport,
+      identity: testIdentity(this.id),
+      telemetry,
+    };
     const node = new EverwriteNode(ports, { cluster, seeds, config });
     const life: Life = { process, transport, node, ready: false };
     this.#life = life;
@@ -123,6 +137,11 @@ export class SimHost {
   powerCut(): void {
     this.kill("loses power", true);
     this.disk.powerCut();
+  }
+
+  #setAside(): void {
+    this.#deps.schedule.log(`${this.name} sets its data aside`);
+    this.#deps.onSetAside(this, () => this.disk.wipe());
   }
 
   /** A client's call of this process. `died` when the process ends before it answers. */

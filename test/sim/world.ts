@@ -58,6 +58,10 @@ export class World {
       network,
       cluster: { name: "sim", partitions: scenario.partitions, n: scenario.n },
       config: scenario.config,
+      onSetAside: (host: SimHost, wipe: () => void) => {
+        this.oracle.losing(host, schedule.nowMs, wipe);
+        this.arrivals.arrives(host, schedule.nowMs);
+      },
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
     const chance = this.chance.fork(name);

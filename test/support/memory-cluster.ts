@@ -18,6 +18,7 @@ import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
 import { FaultyStorage } from "./faulty-storage.ts";
+import { testIdentity } from "./test-identity.ts";
 import { realClock } from "./real-clock.ts";
 
 export const realRandom: Random = {
@@ -71,7 +72,14 @@ export class MemoryCluster {
     const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
     const transport = this.network.node(name);
     this.#transports.set(name, transport);
-    const ports = { clock: realClock, random: realRandom, storage, transport, telemetry };
+    const setAside = async () => {
+      await storage.close();
+      const empty = new FaultyStorage(new MemoryStorage());
+      this.#disks.set(name, empty);
+      return { storage: empty, as: `${name}.old` };
+    };
+    const identity = testIdentity(name as NodeId);
+    const ports = { clock: realClock, random: realRandom, storage, transport, telemetry, setAside, identity };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { Cluster, loadRoster } from "../../../core/cluster/cluster.ts";
+import { Marks } from "../../../core/cluster/marks.ts";
 import { Exchange } from "../../../core/cluster/exchange.ts";
 import type { Health } from "../../../core/cluster/health.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
@@ -11,6 +12,8 @@ import { type Transport, TransportError } from "../../../core/ports.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
+import { Tasks } from "../../../core/tasks.ts";
+import { testIdentity } from "../../support/test-identity.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
@@ -37,8 +40,24 @@ function viewOf(count: number, down: readonly NodeId[] = []) {
   const health = { isUp: (node: NodeId) => !down.includes(node) } as Health;
   const telemetry = { event: () => {} };
   const clock = new ManualClock();
-  const cluster = new Cluster({ self, records, holdings, health, clock, random: realRandom, telemetry }, roster);
-  return { cluster, holdings, disk, records, clock };
+  const marks = new Marks({ records, random: realRandom });
+  const found = { oldCopies: 0 };
+  const cluster = new Cluster(
+    {
+      self,
+      records,
+      holdings,
+      health,
+      clock,
+      identity: testIdentity(self),
+      marks,
+      tasks: new Tasks({ clock, telemetry }),
+      telemetry,
+      onOldCopy: () => void (found.oldCopies += 1),
+    },
+    roster,
+  );
+  return { cluster, holdings, disk, records, clock, marks, found };
 }
 
 /** Whether h1 is sure of a partition after it has exchanged membership with these. */
@@ -151,9 +170,10 @@ describe("a host's view", () => {
     assert.equal(cluster.retireFormerHoldings(), false);
   });
 
-  test("changes its own record only under the next incarnation", () => {
-    const { cluster } = viewOf(2);
-    cluster.amend({ status: "leaving" });
+  test("changes its own record only under the next incarnation", async () => {
+    const { cluster, marks } = viewOf(2);
+    await marks.note(["0a".repeat(16)]);
+    await cluster.amend({ status: "leaving" });
     assert.deepEqual([cluster.ownRecord.incarnation, cluster.ownRecord.status], [2, "leaving"]);
     cluster.merge({ members: new Map([[self, memberRecord({ id: self, incarnation: 1, mark: "0a".repeat(16) })]]) });
     assert.equal(cluster.ownRecord.status, "leaving");
@@ -184,12 +204,12 @@ describe("the roster on the disk", () => {
     const { cluster, disk, records } = viewOf(3);
     const release = disk.hold("writes");
     const saving = cluster.save();
-    cluster.amend({ zone: "z" });
+    await cluster.amend({ zone: "z" });
     release();
     await saving;
     assert.equal((await loadRoster(records))!.members.get(self)!.zone, "z");
     disk.refusesWrites = "io";
-    cluster.amend({ zone: "y" });
+    await cluster.amend({ zone: "y" });
     await assert.rejects(cluster.save());
     disk.refusesWrites = undefined;
     await cluster.save();
@@ -204,7 +224,8 @@ describe("the roster on the disk", () => {
       return Promise.reject(new TransportError("not-sent", "only a test"));
     };
     const transport = { self, request } as unknown as Transport;
-    const exchange = new Exchange({ transport, cluster }, { timeoutMs: 1_000 });
+    const deps = { transport, cluster, identity: testIdentity(self), telemetry: { event: () => {} } };
+    const exchange = new Exchange(deps, { timeoutMs: 1_000 });
     const release = disk.hold("writes");
     const exchanging = exchange.with(h2);
     await microtasks();

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { encodeRoster, rosterDigest } from "../../../core/membership/exchange.ts";
+import { rosterDigest } from "../../../core/membership/comparison.ts";
+import { encodeRoster } from "../../../core/membership/exchange.ts";
 import type { MemberStatus } from "../../../core/membership/member.ts";
 import { emptyRoster, mergeRoster, newerMember, type Roster, ringMembers } from "../../../core/membership/roster.ts";
 import { cluster, holdings, memberRecord, nodes, part, roster, sent, twin } from "./samples.ts";
