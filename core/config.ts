@@ -37,6 +37,7 @@ export interface NodeConfig {
   readonly siblingBytesMax: number;
   readonly clockEntriesMax: number;
   readonly clockDriftMaxMs: number;
+  readonly inFlightMsMax: number;
 
   // -- requests
   readonly requestTimeoutMs: number;
@@ -77,6 +78,7 @@ export const nodeDefaults: NodeConfig = {
   siblingBytesMax: 16_777_216, // one state must travel and be merged whole: keep it far below the 64 MiB message limit
   clockEntriesMax: 50, // the paper says "say 10"; entries are 20 bytes, and dropping one early can bring a value back
   clockDriftMaxMs: 60_000, // a stamp further ahead than this does not drag the clock along
+  inFlightMsMax: 600_000, // no state read longer ago is still on its way: twice the longest request
 
   requestTimeoutMs: 5_000,
   requestTimeoutMaxMs: 300_000,

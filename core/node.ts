@@ -18,6 +18,7 @@ import type {
   WriteAnswer,
 } from "./api.ts";
 import { Admission } from "./background/admission.ts";
+import { Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { deliverHints } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { keepFilled } from "./background/fill.ts";
@@ -52,6 +53,7 @@ import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { CancelSignal, Clock, Gossip, Identity, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
+import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { nodeStatus, ringView } from "./status.ts";
@@ -306,6 +308,9 @@ export class EverwriteNode implements NodeApi {
     if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
+    const ownTime = new OwnTime(clock);
+    const agreements = new Agreements(roster.cluster.partitions, config);
+    tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
     const replicaDeps = {
       records,
       holdings,
@@ -313,12 +318,16 @@ export class EverwriteNode implements NodeApi {
       hybridClock,
       random,
       telemetry,
+      ownTime,
+      forgettableBeforeMs: (partition: PartitionIndex) =>
+        forgettableBeforeMs({ cluster, holdings, ownTime, agreements }, { partition, ...config }),
       owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
     const replica = new Replica(replicaDeps, config);
     await replica.open();
-    const exchange = new Exchange({ transport, identity, telemetry, cluster }, { timeoutMs: config.requestTimeoutMs });
+    const exchangeDeps = { transport, identity, telemetry, cluster, clock };
+    const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
       cluster,
@@ -348,7 +357,10 @@ export class EverwriteNode implements NodeApi {
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
     const throttle = (): Promise<void> => admission.turn();
-    const antiEntropy = new AntiEntropy({ ...deps, holdings, server: this.#server, throttle }, config);
+    const antiEntropy = new AntiEntropy(
+      { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
+      config,
+    );
     const stopAntiEntropy = antiEntropy.start();
     const stopListening = (): void => {
       stopAntiEntropy();

@@ -12,13 +12,14 @@ import { encodeClock } from "../causality/encoding.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { hashBytes, packHashes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import type { OwnTime } from "../replica/own-time.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { View } from "../rpc/messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
@@ -34,6 +35,8 @@ export interface AntiEntropyDeps {
   readonly replica: Replica;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly ownTime: OwnTime;
+  readonly agreements: Agreements;
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
@@ -47,11 +50,11 @@ type KeyState = Response<"swap">["states"][number];
 
 /** Partitions in one request, shared or not; the answer has up to 512 bytes for each. */
 const partitionsMax = 4_096;
-/** An answer ends after the leaf, or the state, that reaches it. */
+/** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
 
-export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
-  const { server, cluster, exchange, throttle } = deps;
+export function serveAntiEntropy(deps: AntiEntropyDeps): void {
+  const { server, cluster, exchange, agreements, throttle } = deps;
   const meet = async (from: NodeId, view: View): Promise<void> => {
     await exchange.meet(from, view);
     if (view.ring !== cluster.ring.fingerprint) {
@@ -63,7 +66,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements):
     await meet(from, view);
     const shared = sharedWith(deps, from);
     if (!equalBytes(shared.digest(), digest)) return { groups: shared.groups() };
-    agreements.note(from, shared.partitions, deps.clock.wallTime());
+    agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
     return {};
   });
   server.on(methods.compareLeaves, async (from, { view, groups }) => {
@@ -72,9 +75,9 @@ export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements):
     if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
     return { partitions: sharedWith(deps, from).answerGroups(groups) };
   });
-  server.on(methods.compareKeys, async (from, request) => {
+  server.on(methods.compareKeys, async (from, request, deadlineMs) => {
     await meet(from, request.view);
-    return answerKeys(deps, request);
+    return answerKeys(deps, request, deadlineMs);
   });
   server.on(methods.swap, async (from, request) => {
     await meet(from, request.view);
@@ -97,6 +100,12 @@ export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer
   return new SharedTrees(replica.index.trees, partitions);
 }
 
+/** Those whose trees show all that is known here: a change that is on its way to the disk is known already. */
+export function atRest({ replica }: AntiEntropyDeps, partitions: readonly PartitionIndex[]): PartitionIndex[] {
+  const changing = replica.index.changingPartitions();
+  return partitions.filter((partition) => !changing.has(partition));
+}
+
 /**
  * Merges states of a peer into what is held here. One that cannot be taken in does not hold up the others.
  * @returns how many were taken in
@@ -104,7 +113,8 @@ export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer
 export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
   const { replica, cluster, telemetry } = deps;
   const results = await Promise.allSettled(
-    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
+    // Copied, for a row that is kept in memory must not keep the whole message there.
+    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
   );
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
   if (failures.length > 0) {
@@ -114,27 +124,30 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
   return results.length - failures.length;
 }
 
-/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. */
+/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what is
+ * not reached before the peer gives up waiting, a later round finds. */
 async function answerKeys(
-  { replica }: AntiEntropyDeps,
+  { replica, clock: time }: AntiEntropyDeps,
   { leaves }: Request<"compareKeys">,
+  deadlineMs: number,
 ): Promise<Response<"compareKeys">> {
   const leafCount = replica.index.trees.leafCount;
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
   let bytes = 0;
   for (const { index, hashes } of leaves) {
-    if (bytes >= answerBytesMax) break;
+    if (bytes >= answerBytesMax || time.now() > deadlineMs) break;
     if (index >= leafCount) continue;
     const theirs = splitHashes(hashes);
     for (const entry of await replica.index.entriesOf(index)) {
-      if (theirs.delete(toHex(packHashes([entry.hash])))) continue;
+      if (theirs.delete(toHex(packHashes([entry.hash]))) || bytes >= answerBytesMax) continue;
       const key = keyOfRow(entry.row);
-      const clock = encodeClock(entry.state);
+      const clock = encodeClock(entry.clock);
       keys.push({ key, clock });
       bytes += key.length + clock.length;
     }
-    lacking.push(...theirs.values());
+    for (const hash of theirs.values()) lacking.push(hash);
+    bytes += theirs.size * hashBytes;
   }
   return { keys, lacking: joined(lacking) };
 }
@@ -152,10 +165,10 @@ async function answerSwap(
   for (const key of wanted) {
     if (bytes >= Math.min(bytesMax, answerBytesMax)) break;
     done += 1;
-    const { role, held } = await replica.read(locate(parseKey(key), cluster.ring.partitions));
-    if (role === "none" || role === "hint" || held.encoded === undefined) continue;
-    states.push({ key, state: held.encoded });
-    bytes += held.encoded.length;
+    const { encoded } = await replica.row(locate(parseKey(key), cluster.ring.partitions));
+    if (encoded === undefined) continue;
+    states.push({ key, state: encoded });
+    bytes += encoded.length;
   }
   return { states, done, applied };
 }

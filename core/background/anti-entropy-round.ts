@@ -8,7 +8,7 @@ import { parseKey } from "../bytes/key.ts";
 import { compare } from "../causality/clock.ts";
 import { decodeClock } from "../causality/encoding.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { packHashes } from "../merkle/hash.ts";
+import { hashBytes, packHashes } from "../merkle/hash.ts";
 import type { Section } from "../merkle/shared-trees.ts";
 import type { RemoteTrees } from "../merkle/tree-diff.ts";
 import type { LeafIndex } from "../merkle/trees.ts";
@@ -19,6 +19,8 @@ import { type AntiEntropyDeps, applyAll, splitHashes } from "./anti-entropy-answ
 const limits = {
   /** What is found in these is swapped before more is looked for. */
   leavesPerRequest: 256,
+  /** No further leaf goes into a request that has so many bytes of hashes: 32,768 keys. */
+  hashBytesMax: 262_144,
   keysMax: 10_000,
   stateBytesMax: 16_777_216,
   /** States in one message, each way. */
@@ -66,19 +68,21 @@ export class PeerRound implements RemoteTrees {
 
   /** Makes the keys of these leaves equal; true: a limit was reached before the end. */
   async mend(leaves: readonly LeafIndex[]): Promise<boolean> {
-    for (let at = 0; at < leaves.length; at += limits.leavesPerRequest) {
-      const differences = await this.#compareKeys(leaves.slice(at, at + limits.leavesPerRequest));
-      if (await this.#swap(differences)) return true;
+    const rest = [...leaves];
+    while (rest.length > 0) {
+      if (await this.#swap(await this.#compareKeys(rest))) return true;
     }
     return false;
   }
 
-  async #compareKeys(leaves: readonly LeafIndex[]): Promise<Differences> {
+  /** Takes as many leaves from `rest` as go into one request. */
+  async #compareKeys(rest: LeafIndex[]): Promise<Differences> {
     const { exchange, replica, cluster } = this.#deps;
     const { index } = replica;
     const own = new Map<string, Uint8Array>();
     const sections: Section[] = [];
-    for (const leaf of leaves) {
+    while (rest.length > 0 && sections.length < limits.leavesPerRequest && own.size * hashBytes < limits.hashBytesMax) {
+      const leaf = rest.pop()!;
       const entries = await index.entriesOf(leaf);
       sections.push({ index: leaf, hashes: packHashes(entries.map(({ hash }) => hash)) });
       for (const { hash, row } of entries) own.set(toHex(packHashes([hash])), row);
@@ -87,13 +91,13 @@ export class PeerRound implements RemoteTrees {
 
     const { partitions } = cluster.ring;
     const differences: Differences = { push: [], wanted: [] };
-    const asked = new Set(leaves);
+    const asked = new Set(sections.map((section) => section.index));
     const heldThere = new Set<string>();
     for (const { key, clock } of answer.keys) {
       const located = locate(parseKey(key), partitions);
       if (heldThere.has(key) || !asked.has(index.trees.leafOf(located.row))) continue;
       heldThere.add(key);
-      const relation = compare((await replica.read(located)).held.state, decodeClock(clock));
+      const relation = compare((await replica.row(located)).state, decodeClock(clock));
       if (relation !== "before" && relation !== "equal") differences.push.push(located);
       if (relation !== "after" && relation !== "equal") differences.wanted.push(located.key);
     }
@@ -119,8 +123,12 @@ export class PeerRound implements RemoteTrees {
         wanted: asked,
         bytesMax: limits.swapBytesMax,
       });
-      this.#counts.keysPushed += Math.min(answer.applied, states.length);
-      await this.#takeIn(new Set(asked), answer.states);
+      const pushed = Math.min(answer.applied, states.length);
+      const pulled = await this.#takeIn(new Set(asked), answer.states);
+      this.#counts.keysPushed += pushed;
+      this.#counts.keysPulled += pulled;
+      // A disk that takes nothing, here or there, must not be offered all that differs, again and again.
+      if (states.length + answer.states.length > 0 && pushed + pulled === 0) return true;
       // A peer that does nothing must not be asked for ever.
       if (asked.length > 0 && answer.done === 0) return false;
       wanted.splice(0, Math.min(answer.done, asked.length));
@@ -134,7 +142,7 @@ export class PeerRound implements RemoteTrees {
     let bytes = 0;
     while (push.length > 0 && bytes < limits.swapBytesMax && states.length < limits.keysPerSwap) {
       const located = push.pop()!;
-      const { encoded } = (await this.#deps.replica.read(located)).held;
+      const { encoded } = await this.#deps.replica.row(located);
       if (encoded === undefined) continue;
       states.push({ key: located.key, state: encoded });
       bytes += encoded.length;
@@ -143,10 +151,10 @@ export class PeerRound implements RemoteTrees {
     return states;
   }
 
-  async #takeIn(asked: ReadonlySet<string>, answered: Infer<typeof methods.swap.response>["states"]): Promise<void> {
+  async #takeIn(asked: ReadonlySet<string>, answered: Infer<typeof methods.swap.response>["states"]): Promise<number> {
     const states = answered.filter(({ key }) => asked.has(key));
     for (const { state } of states) this.#stateBytes += state.length;
-    this.#counts.keysPulled += await applyAll(this.#deps, this.#peer, states);
+    return applyAll(this.#deps, this.#peer, states);
   }
 
   async #ask<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {

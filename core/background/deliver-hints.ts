@@ -61,15 +61,21 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   const { admission, replica, telemetry, clock, tasks } = deps;
   const startedMs = clock.now();
   const failures: string[] = [];
-  let delivered = 0;
+  let count = 0;
+  let bytes = 0;
   let after: Uint8Array | null | undefined;
   try {
     while (after !== null && !tasks.stopped) {
       await admission.turn();
       const page = await replica.hints.page(target, { after, limit: rowsPerPage });
       const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
-      delivered += results.filter((result) => result.status === "fulfilled" && result.value).length;
-      for (const result of results) if (result.status === "rejected") failures.push(reasonOf(result.reason));
+      for (const result of results) {
+        if (result.status === "rejected") failures.push(reasonOf(result.reason));
+        else if (result.value !== undefined) {
+          count += 1;
+          bytes += result.value;
+        }
+      }
       // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
       if (page.hints.length > 0 && results.every((result) => result.status === "rejected")) break;
       after = page.next;
@@ -85,26 +91,25 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       reason: `${failures.length} hints not delivered: ${reason}`,
     });
   }
-  if (delivered > 0)
-    telemetry.event({ kind: "hints-delivered", to: target, count: delivered, ms: clock.now() - startedMs });
+  if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - startedMs });
 }
 
-/** True when it was delivered and is gone; a hint that grew meanwhile stays for the next round. */
-async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
+/** The bytes delivered, when it is gone; undefined for a hint that grew meanwhile: it stays for the next round. */
+async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
   const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
   if (hint.value === unreadable) {
     // What it held is lost here; the partition's other copies have it, or nobody.
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
-    return replica.hintDelivered(located, target, hint);
+    return (await replica.hintDelivered(located, target, hint)) ? 0 : undefined;
   }
   const owners = cluster.ring.owners(located.partition);
   const state = hint.state ?? (await ownState(replica, located));
-  if (state === undefined) return false;
+  if (state === undefined) return undefined;
   // A target that owns the key no more: its current owners get it instead.
   const receivers = owners.includes(target) ? [target] : owners;
   await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
-  return replica.hintDelivered(located, target, hint);
+  return (await replica.hintDelivered(located, target, hint)) ? receivers.length * state.length : undefined;
 }
 
 /** What a hint without a state stands for: the own copy, whatever that counts by now; but not one that is damaged. */

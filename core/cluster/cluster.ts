@@ -4,11 +4,20 @@
  * under a higher incarnation; what a peer says about our holdings is ignored, for only our own disk knows (PROTOCOL 9).
  */
 import { hasBit } from "../bytes/bitmap.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
-import { isOnRing, mergeRoster, type Roster, type RosterPart, ringMembers } from "../membership/roster.ts";
+import {
+  type HoldingsRecord,
+  isOnRing,
+  mergeRoster,
+  newerHoldings,
+  type Roster,
+  type RosterPart,
+  ringMembers,
+} from "../membership/roster.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Identity } from "../ports.ts";
@@ -60,6 +69,8 @@ export class Cluster {
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
+  /** When the last exchange that this node began with each peer began: by then the peer said what we have of it. */
+  readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
@@ -113,10 +124,23 @@ export class Cluster {
   /** Merges what another node sent and `admit` let through; or, as `own`, what this node says of itself. */
   merge(part: RosterPart, origin: ChangeOrigin = "exchange"): void {
     const holdings = new Map(part.holdings);
+    const said = holdings.get(this.self);
     holdings.delete(this.self);
     this.#replace(mergeRoster(this.#roster, { ...part, holdings }), origin);
-    const said = part.members?.get(this.self);
-    this.#own.heard(said === undefined ? [] : [said]);
+    const record = part.members?.get(this.self);
+    this.#own.heard(record === undefined ? [] : [record]);
+    if (said !== undefined) this.#correct(said);
+  }
+
+  /** Another directory with this identity said what it holds: that must not stand for what is held here. */
+  #correct(said: HoldingsRecord): void {
+    const own = this.#roster.holdings.get(this.self);
+    if (own === undefined || newerHoldings(own, said) === own) return;
+    if (said.incarnation <= this.ownRecord.incarnation) return this.publishHoldings(said.sequence);
+    this.#deps.tasks.run("correct what is said to be held here", async () => {
+      await this.amend({ incarnation: said.incarnation });
+      this.publishHoldings(said.sequence);
+    });
   }
 
   /** Changes the own record, under the next incarnation; durable before others hear of it, see `exchange.ts`. */
@@ -155,12 +179,28 @@ export class Cluster {
     }
   }
 
-  /** Publishes the two bitmaps after a change of holdings. */
-  publishHoldings(): void {
+  /** Publishes the bitmaps after a change of holdings. */
+  publishHoldings(above = 0): void {
+    this.#replace(this.#withOwnHoldings(above), "own");
+  }
+
+  /**
+   * Call before each exchange: hints come and go with every write that misses an owner, so that they are told only to
+   * whom membership is exchanged with anyway, and nobody is called for them.
+   */
+  noteHints(): void {
+    const published = this.#roster.holdings.get(this.self)?.hints;
+    if (published !== undefined && equalBytes(published, this.#deps.holdings.hintsBitmap())) return;
+    this.#roster = this.#withOwnHoldings();
+    this.#digest = undefined;
+    this.#dirty = true;
+  }
+
+  #withOwnHoldings(above = 0): Roster {
     const { life, incarnation } = this.ownRecord;
-    const sequence = (this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
+    const sequence = Math.max(above, this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
     const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
-    this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) }, "own");
+    return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
   }
 
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
@@ -207,8 +247,15 @@ export class Cluster {
     return { owners: this.#ring.owners(partition), holders };
   }
 
-  exchangedWith(peer: NodeId): void {
+  /** `askedMs`: when this node began the exchange, if it did. */
+  exchangedWith(peer: NodeId, askedMs?: number): void {
     this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint });
+    if (askedMs !== undefined) this.#asked.set(peer, askedMs);
+  }
+
+  /** `clock.now()` from after which is what this node has of the peer's own records. */
+  lastAskedMs(peer: NodeId): number | undefined {
+    return this.#asked.get(peer);
   }
 
   /** When membership was last exchanged with a peer since the start, and the ring's fingerprint after that. */

@@ -18,7 +18,7 @@ import {
 import { rosterMessage, rosterPartOf, type RosterMessage } from "../membership/exchange.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
-import type { Identity, Transport } from "../ports.ts";
+import type { Clock, Identity, Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/messages.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -30,6 +30,7 @@ export interface ExchangeDeps {
   readonly identity: Identity;
   readonly telemetry: Telemetry;
   readonly cluster: Cluster;
+  readonly clock: Clock;
 }
 
 export class Exchange {
@@ -93,13 +94,15 @@ export class Exchange {
   }
 
   async #ask(peer: NodeId): Promise<void> {
-    const { cluster, transport } = this.#deps;
+    const { cluster, transport, clock } = this.#deps;
+    cluster.noteHints();
     await cluster.save();
+    const askedMs = clock.now();
     const name = cluster.roster.cluster.name;
     const digest = cluster.digest;
     const first = await call(transport, peer, methods.exchange, { cluster: name, digest }, this.#timeoutMs);
     if (!first.same && first.summary !== undefined) await this.#compare(peer, first.summary);
-    cluster.exchangedWith(peer);
+    cluster.exchangedWith(peer, askedMs);
   }
 
   async #compare(peer: NodeId, summary: RosterSummary): Promise<void> {
@@ -131,6 +134,7 @@ export class Exchange {
       await this.take(from, request.part, "exchange");
       cluster.exchangedWith(from);
     }
+    cluster.noteHints();
     await cluster.save();
     if (request.compare) {
       const { part, lacking } = differenceTo(request.compare, cluster.roster);

@@ -47,7 +47,7 @@ export class OwnRecord {
       let said: MemberRecord;
       do {
         const { life, incarnation, status } = cluster.ownRecord;
-        const raised = { answers: this.#answers(), incarnation: incarnation + 1 };
+        const raised = { answers: this.#answers(), incarnation: Math.max(incarnation, change.incarnation ?? 0) + 1 };
         const next = { ...this.#stated, life, status, ...change, ...raised };
         said = await signMember(next, self, (input) => identity.sign(input));
         cluster.merge({ members: new Map([[self, said]]) }, "own");

@@ -144,7 +144,7 @@ function requestOf(
   { key }: LocatedKey,
   state: Uint8Array,
 ): Parameters<typeof methods.replicate.request.encode>[0] {
-  return { view: deps.exchange.view(), key, state };
+  return { view: deps.exchange.view(), key, state, minted: true };
 }
 
 async function sendState(

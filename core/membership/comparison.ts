@@ -53,7 +53,7 @@ export type RosterComparison = Infer<typeof RosterComparison>;
 export interface Difference {
   /** Its records that differ from the asker's, losers too: a mark in one may be news to its host. */
   readonly part: RosterPart;
-  /** Members of whom the asker has something, and it nothing. */
+  /** Members of whom the asker has a record or holdings, and it none. */
   readonly lacking: readonly NodeId[];
 }
 
@@ -97,10 +97,13 @@ export function differenceTo(comparison: RosterComparison, roster: Roster): Diff
   const wanted = new Set(comparison.groups);
   const theirs = new Map(comparison.versions.map((version) => [version.id, version]));
   const ours = versionsOf(roster).filter(({ id }) => wanted.has(groupOf(id, comparison.groupCount)));
-  const known = new Set(ours.map(({ id }) => id));
+  const known = new Map(ours.map((version) => [version.id, version]));
+  const lacks = ({ id, ...their }: MemberVersion, of: "record" | "holdings"): boolean =>
+    equalBytes(known.get(id)?.[of] ?? none, none) && !equalBytes(their[of], none);
+  const lacking = comparison.versions.filter((version) => lacks(version, "record") || lacks(version, "holdings"));
   return {
     part: { ...recordsThatDiffer(roster, ours, theirs), ...sectionsThatDiffer(comparison.sections, roster) },
-    lacking: comparison.versions.flatMap(({ id }) => (known.has(id) ? [] : [id as NodeId])),
+    lacking: lacking.map(({ id }) => id as NodeId),
   };
 }
 
@@ -109,12 +112,13 @@ export function differenceTo(comparison: RosterComparison, roster: Roster): Diff
  * of its summary: if they changed since, too much is sent, which merging sorts out.
  */
 export function owedTo(their: RosterSummary["sections"], { part, lacking }: Difference, roster: Roster): RosterPart {
-  const asked = new Set([...lacking, ...(part.members?.keys() ?? []), ...(part.holdings?.keys() ?? [])]);
-  const told = new Map(
-    [...(part.members?.keys() ?? []), ...(part.holdings?.keys() ?? [])].map((id) => [id as string, versionOf(part, id)]),
-  );
-  const ours = [...asked].map((id) => versionOf(roster, id));
-  return { ...recordsThatDiffer(roster, ours, told), ...sectionsThatDiffer(their, roster) };
+  const differing = (of: "members" | "holdings"): MemberVersion[] =>
+    [...new Set([...lacking, ...(part[of]?.keys() ?? [])])].map((id) => versionOf(roster, id));
+  const told = (of: "members" | "holdings"): Map<string, MemberVersion> =>
+    new Map([...(part[of]?.keys() ?? [])].map((id) => [id, versionOf(part, id)]));
+  const { members } = recordsThatDiffer(roster, differing("members"), told("members"));
+  const { holdings } = recordsThatDiffer(roster, differing("holdings"), told("holdings"));
+  return { members, holdings, ...sectionsThatDiffer(their, roster) };
 }
 
 function recordsThatDiffer(

@@ -37,6 +37,7 @@ const Holdings = message("Holdings", {
   complete: field(5, bytes(8_192)),
   filling: field(6, bytes(8_192)),
   former: field(7, bytes(8_192)),
+  hints: field(8, bytes(8_192)),
 });
 
 const Change = message("RingChange", {

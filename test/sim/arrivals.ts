@@ -41,6 +41,12 @@ export class Arrivals {
     this.#arrived.add(host.id);
   }
 
+  /** Somebody else answers under its name too: neither has everything that was given to it. */
+  copied(host: SimHost): void {
+    this.forgetArrival(host);
+    this.#arrived.add(host.id);
+  }
+
   /** It has data again that it need not know to be old. */
   forgetArrival(host: SimHost): void {
     for (const key of this.#oracle.keys) this.#arrivals.delete(`${host.id} ${key}`);

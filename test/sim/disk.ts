@@ -50,6 +50,7 @@ export class SimDisk {
   #unsynced: (readonly StorageOperation[])[] = [];
   /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
   #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
+  batches = 0;
   /** A record was damaged since the last wipe. */
   damaged = false;
   /** Called before the next batch is written, after it is written, or after it is synced: for crashes at these points. */
@@ -130,6 +131,7 @@ export class SimDisk {
   }
 
   #write(operations: readonly StorageOperation[]): void {
+    this.batches += 1;
     this.view.apply(operations);
     this.#unsynced.push(operations);
     this.#listener.written(operations);
@@ -172,6 +174,16 @@ export class SimDisk {
     this.damaged = false;
     this.view = image.copy();
     this.synced = image.copy();
+  }
+
+  /** One record is gone, as if it had never been written. */
+  lose(ns: Namespace): void {
+    const rows = [...this.view.rows(ns)];
+    if (rows.length === 0) return;
+    const { key } = this.#chance.pick(rows);
+    this.#unsynced.push([{ kind: "delete", ns, key }]);
+    this.view.apply(this.#unsynced.at(-1)!);
+    this.#sync();
   }
 
   /** Flips one bit of a record. Returns its key, which stays readable; undefined when there is no record. */

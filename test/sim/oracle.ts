@@ -32,7 +32,6 @@ export interface OracleOptions {
   readonly partitions: number;
   readonly durability: "synced" | "buffered";
   readonly clockEntriesMax: number;
-  readonly standInsCountTwice: boolean;
 }
 
 export class Oracle {
@@ -241,9 +240,7 @@ export class Oracle {
     const copies = [...this.#hosts()].filter(
       ({ id, disk }) => isStored(disk) || (this.#lossesMs.get(id) ?? -1) >= write.startedMs,
     );
-    // Not yet: a stand-in and the owner that it stands for count as two, and become one when the hint is delivered.
-    const handedOn = write.ack!.hintedAt.filter((id) => !copies.some((host) => host.id === id)).length;
-    if (copies.length + (this.#options.standInsCountTwice ? handedOn : 0) < needed) {
+    if (copies.length < needed) {
       const on = copies.map(({ name }) => name).join() || "no disk";
       this.broken("an ack is W durable copies", `${where}: write ${write.id} is on ${on}, not on ${durable.join()}`);
     }
@@ -264,7 +261,7 @@ export class Oracle {
   mustBeRead(key: string, spec: QuorumSpec): { readonly names: readonly string[]; readonly ring: string } | undefined {
     const located = this.locate(key);
     const ring = this.ring();
-    if (ring === undefined) return undefined;
+    if (ring === undefined || this.#hasTwins()) return undefined;
     const owners = ring.owners(located.partition);
     if (typeof spec === "number" && spec > owners.length) return undefined;
     const r = resolveQuorum(spec, owners.length, "r");
@@ -290,13 +287,19 @@ export class Oracle {
   ): void {
     const ring = this.ring()?.fingerprint;
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
-    if (expected === undefined || ring !== expected.ring || lost || this.truncated) return;
+    if (expected === undefined || ring !== expected.ring || lost || this.truncated || this.#hasTwins()) return;
     this.checks += expected.names.length;
     const { events } = this.history(key);
     const missing = expected.names.filter((name) => !covers(context, events.get(name)!.dot));
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
+  }
+
+  /** Two answer under one name: what "R owners" know depends on whom one meets. */
+  #hasTwins(): boolean {
+    const ids = [...this.#hosts()].map(({ id }) => id);
+    return new Set(ids).size < ids.length;
   }
 
   /** The ring of all hosts, by their disks; undefined while they differ. */
@@ -315,9 +318,12 @@ export class Oracle {
     const before = this.#knownOn(host.disk.view);
     lose();
     const after = this.#knownOn(host.disk.view);
+    const twins = [...this.#hosts()].filter((other) => other !== host && other.id === host.id);
     for (const write of before) {
       if (after.has(write)) continue;
       this.#lossesMs.set(host.id, nowMs);
+      // An ack that names this host was of one of the two.
+      if (twins.some(({ disk }) => this.#knows(disk.view, write))) continue;
       write.copiesLost += 1;
       this.#checkLeft(write, `after the loss on ${host.name}`);
     }

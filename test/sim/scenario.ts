@@ -14,13 +14,16 @@ const faultWeights = [
   ["isolate", 2],
   ["halves", 2],
   ["bridge", 1],
+  ["swizzle", 1],
   ["flap", 2],
   ["reset", 3],
   ["loss", 2],
   ["duplicates", 3],
   ["slow-net", 2],
   ["late", 2],
+  ["bad-frames", 2],
   ["kill", 5],
+  ["kill-at-step", 4],
   ["kill-at-batch", 5],
   ["kill-at-request", 4],
   ["power-cut", 3],
@@ -35,7 +38,9 @@ const faultWeights = [
   ["read-errors", 2],
   ["slow-disk", 2],
   ["damage", 2],
+  ["missing", 1],
   ["clock-jump", 2],
+  ["twin", 1],
   ["join", 1],
 ] as const;
 
@@ -85,6 +90,8 @@ export interface Scenario {
   readonly redialMsMax: number;
   readonly skewMs: number;
   readonly joinsAtOnce: boolean;
+  /** After healing the cluster is cut once more, between these hosts and the others: both sides must go on. */
+  readonly apart: readonly number[];
   readonly safetyMs: number;
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
@@ -113,10 +120,17 @@ export function drawScenario(seed: string): Scenario {
     ...drawNetwork(chance.fork("network")),
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
+    apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
     faults: drawFaults(chance.fork("faults"), safetyMs),
   };
+}
+
+/** In half of the runs. */
+function drawApart(chance: Chance, hosts: number): number[] {
+  const indices = Array.from({ length: hosts }, (_, i) => i);
+  return chance.is(0.5) ? [] : chance.shuffled(indices).slice(0, chance.whole(1, hosts - 1));
 }
 
 function drawConfig(chance: Chance): Partial<NodeConfig> {

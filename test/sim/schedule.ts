@@ -52,6 +52,11 @@ export class Schedule {
     return this.#tail.slice(-tailLines);
   }
 
+  /** Events that are still to come. */
+  get waiting(): number {
+    return this.#heap.filter(({ run }) => run !== undefined).length;
+  }
+
   /** Of every event and every line so far. */
   get hash(): string {
     return this.#hash.toString(16).padStart(8, "0");

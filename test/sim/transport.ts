@@ -241,16 +241,21 @@ export class SimTransport implements Transport {
     const stopTimer = this.process.after(request.timeoutMs, "timeout", () => waiting.fail("lost", late));
     const method = request.body[0] ?? 0;
     const sentTrueMs = this.#network.schedule.nowMs;
+    this.#network.tap?.asked(this.self, to, request.body);
+    const sent = { ...request, body: this.#network.maybeSpoiled(this.self, to, request.body, undefined) };
     this.#network.carry(this.self, to, `asks ${method}`, method !== writeMethod, () => {
       // What was on its way when the connection ended may still arrive.
       if (isOver(link) && (sentTrueMs > link.overSinceMs || this.#network.chance.is(0.5))) return;
-      otherEnd(link, this).#arrive(this.self, request, (response) => {
+      otherEnd(link, this).#arrive(this.self, sent, (response) => {
+        const answered =
+          response instanceof TransportError ? response : this.#network.maybeSpoiled(to, this.self, response, method);
+        if (!(response instanceof TransportError)) this.#network.tap?.answered(to, this.self, method, response);
         this.#network.carry(to, this.self, `answers ${method}`, false, () => {
           this.process.enter(() =>
             settle(() => {
               this.#heard(peer, sentMs);
-              if (response instanceof TransportError) answer.fail(response.kind, response.message);
-              else answer.resolve(response);
+              if (answered instanceof TransportError) answer.fail(answered.kind, answered.message);
+              else answer.resolve(answered);
             }),
           );
         });

@@ -29,7 +29,6 @@ export interface Write {
 export interface Ack {
   readonly atMs: number;
   readonly durable: readonly NodeId[];
-  readonly hintedAt: readonly NodeId[];
 }
 
 /** Puts and deletes name themselves by their content type, so that a value found anywhere tells who wrote it. */

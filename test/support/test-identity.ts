@@ -4,7 +4,7 @@ import { encodeUtf8 } from "lib0/string";
 import { equalBytes } from "../../core/bytes/compare.ts";
 import type { NodeId } from "../../core/identity.ts";
 import type { MemberRecord, MemberStatement } from "../../core/membership/member.ts";
-import { encodeStatement, recordOf, signingInput } from "../../core/membership/signed-member.ts";
+import { encodeStatement, signingInput } from "../../core/membership/signed-member.ts";
 import type { Identity } from "../../core/ports.ts";
 
 export function testIdentity(self: NodeId): Identity {
@@ -14,10 +14,10 @@ export function testIdentity(self: NodeId): Identity {
   };
 }
 
-/** The record as its signer would make it, at once. */
+/** The record as its signer would make it, at once; also one that nobody could have made. */
 export function signedRecord(statement: MemberStatement, by: NodeId = statement.id): MemberRecord {
   const payload = encodeStatement(statement);
-  return recordOf({ payload, by, signature: signatureOf(by, signingInput(payload)) });
+  return { ...statement, proof: { payload, by, signature: signatureOf(by, signingInput(payload)) } };
 }
 
 function signatureOf(who: NodeId, input: Uint8Array): Uint8Array {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Health } from "../../../core/cluster/health.ts";
+import { Health, sweepIntervalMs } from "../../../core/cluster/health.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { PeerState, Transport } from "../../../core/ports.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
@@ -22,11 +22,13 @@ class Scene {
     this.health = new Health(deps, { suspectAfterMs: 1_000 });
   }
 
-  /** Sweeps after `ms`, while the peers are as given. */
+  /** Sweeps during `ms`, while the peers are as given. */
   async after(ms: number, ...peers: Partial<PeerState>[]): Promise<Health> {
-    await this.clock.advance(ms);
     this.peers = peers;
-    this.health.sweep();
+    for (let left = ms; left > 0; left -= sweepIntervalMs) {
+      await this.clock.advance(Math.min(left, sweepIntervalMs));
+      this.health.sweep();
+    }
     return this.health;
   }
 }
