@@ -92,7 +92,7 @@ export const nodeDefaults: NodeConfig = {
   changeLogEntriesMax: 16_384, // watchers that fall further behind list anew
 
   reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)
-  suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
+  suspectAfterMs: 1_000, // of a peer that else answers at once; one that is often slow gets more (membership/phi.ts)
   backgroundLatencyThresholdMs: 50, // the paper's 6.5: background work must not push the p99 of requests towards it
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
   backgroundWaitMaxMs: 1_000, // between two steps: even a host that is always busy converges

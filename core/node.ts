@@ -170,17 +170,17 @@ export class EverwriteNode implements NodeApi {
 
   /** What is stored here is an old copy: the node goes on as one whose disk was lost, with the membership that it has heard. */
   #renew(): void {
-    this.#renewing ??= this.#startAnew().catch((error: unknown) => {
+    if (this.#running === undefined) return;
+    const { roster } = this.#running.deps.cluster;
+    this.#waitingFor = "its old data to be set aside";
+    this.#server.clear();
+    this.#renewing = this.#startAnew(roster).catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "set old data aside", reason: reasonOf(error) });
     });
   }
 
-  async #startAnew(): Promise<void> {
-    const { roster } = this.#running!.deps.cluster;
-    this.#waitingFor = "its old data to be set aside";
+  async #startAnew(roster: Roster): Promise<void> {
     await this.#letGo();
-    this.#running = undefined;
-    this.#server.clear();
     const { storage, as } = await this.#ports.setAside();
     this.#setAside.push(as);
     if (this.#stopped) return;
@@ -214,8 +214,10 @@ export class EverwriteNode implements NodeApi {
   }
 
   async #letGo(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
     await this.#tasks.stop(stopGraceMs);
-    this.#running?.stopListening();
+    running?.stopListening();
   }
 
   async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {

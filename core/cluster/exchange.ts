@@ -71,9 +71,10 @@ export class Exchange {
    */
   async meet(from: NodeId, view: View): Promise<void> {
     const { cluster } = this.#deps;
-    const agrees = (): boolean =>
+    const agrees =
       view.ring === cluster.ring.fingerprint && view.life === cluster.roster.members.get(from)?.life;
-    if (!agrees()) await this.with(from);
+    // Once since the start in any case: what it knows of us may tell that our data is an old copy, which can promise nothing.
+    if (!agrees || cluster.lastExchange(from) === undefined) await this.with(from);
     if (!cluster.isMember(from)) {
       throw new StoreError("not-member", `${from} is no member of the cluster ${cluster.roster.cluster.name}`);
     }

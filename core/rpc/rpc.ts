@@ -130,7 +130,7 @@ type Handler = (from: NodeId, body: Uint8Array, deadlineMs: number) => Promise<U
 
 /** Answers requests by method. */
 export class RpcServer {
-  readonly #handlers = new Map<number, Handler>();
+  #handlers = new Map<number, Handler>();
   readonly #telemetry: Telemetry;
 
   constructor(telemetry: Telemetry) {
@@ -146,9 +146,9 @@ export class RpcServer {
     );
   }
 
-  /** From now on it answers nothing but `not-ready`. */
+  /** From now on it answers nothing but `not-ready`, also to what is under way: what stood behind the answers is gone. */
   clear(): void {
-    this.#handlers.clear();
+    this.#handlers = new Map();
   }
 
   listen(transport: Transport): Stop {
@@ -157,9 +157,12 @@ export class RpcServer {
 
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     try {
-      const handler = this.#handlers.get(body[0] ?? 0);
+      const handlers = this.#handlers;
+      const handler = handlers.get(body[0] ?? 0);
       if (!handler) throw noHandler(body[0]);
-      return await handler(from, body.subarray(1), deadlineMs);
+      const answer = await handler(from, body.subarray(1), deadlineMs);
+      if (this.#handlers !== handlers) throw noHandler(body[0]);
+      return answer;
     } catch (error: unknown) {
       return prefixed(failed, this.#encodeError(from, error));
     }

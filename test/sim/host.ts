@@ -8,6 +8,7 @@ import type { StoreEvent } from "../../core/telemetry.ts";
 import { testIdentity } from "../support/test-identity.ts";
 import type { Chance } from "./chance.ts";
 import { type DiskListener, SimDisk } from "./disk.ts";
+import { SimGossip } from "./gossip.ts";
 import type { SimNetwork } from "./network.ts";
 import { type MachineClock, Process, wallTime } from "./process.ts";
 import type { Schedule } from "./schedule.ts";
@@ -19,6 +20,8 @@ export interface HostDeps {
   readonly network: SimNetwork;
   readonly cluster: NodeOptions["cluster"];
   readonly config: Partial<NodeConfig>;
+  /** Whether membership is gossiped. */
+  readonly gossips: boolean;
   /** The host found out that its disk is an old copy: call what takes the data away. */
   readonly onSetAside: (host: SimHost, wipe: () => void) => void;
   readonly onEvent: (host: SimHost, event: StoreEvent) => void;
@@ -90,7 +93,7 @@ export class SimHost {
   /** No-op while a process runs. */
   start(seeds: readonly string[]): void {
     if (this.#life !== undefined || this.gone) return;
-    const { schedule, network, cluster, config, onEvent } = this.#deps;
+    const { schedule, network, cluster, config, gossips, onEvent } = this.#deps;
     this.starts += 1;
     const chance = this.#chance.fork(`life ${this.starts}`);
     const process = new Process(this.name, schedule, this.machine, chance.between(0, 1e6));
@@ -106,6 +109,7 @@ export class SimHost {
       },
       transport,
       identity: testIdentity(this.id),
+      ...(gossips ? { gossip: new SimGossip(this.id, network, process) } : {}),
       telemetry,
     };
     const node = new EverwriteNode(ports, { cluster, seeds, config });

@@ -82,3 +82,39 @@ describe("a peer", () => {
     assert.deepEqual(health.byRoundTrip([h2, h3, unknown]), [unknown, h3, h2]);
   });
 });
+
+describe("phi-accrual", () => {
+  const askedAt = (ms: number, lastHeardMs: number): Partial<PeerState> => ({ id: h2, waitingSinceMs: ms, lastHeardMs });
+
+  test("a peer that is often silent for long is given longer than one that never was", async () => {
+    const scene = new Scene();
+    scene.health.connectionChanged(h2, true);
+    for (let i = 0; i < 20; i++) {
+      const now = scene.clock.now();
+      await scene.after(800, askedAt(now, now - 1));
+      await scene.after(100, { id: h2, lastHeardMs: scene.clock.now() + 50 });
+    }
+    const now = scene.clock.now();
+    assert.equal((await scene.after(1_400, askedAt(now, now - 1))).isUp(h2), true);
+    assert.equal((await scene.after(2_000, askedAt(now, now - 1))).isUp(h2), false);
+    assert.ok(scene.health.phi(h2) > 8);
+  });
+
+  test("a process that was itself stopped suspects nobody for it", async () => {
+    const scene = new Scene();
+    scene.health.connectionChanged(h2, true);
+    await scene.after(300, askedAt(0, 0));
+    await scene.clock.advance(60_000); // no sweep: the whole process stood still
+    scene.health.sweep();
+    assert.equal(scene.health.isUp(h2), true);
+    assert.equal((await scene.after(1_000, askedAt(0, 0))).isUp(h2), false);
+  });
+
+  test("a suspect whose last request gave up stays one until it is heard", async () => {
+    const scene = new Scene();
+    scene.health.connectionChanged(h2, true);
+    await scene.after(1_200, askedAt(0, 0));
+    assert.equal((await scene.after(5_000, { id: h2, lastHeardMs: 0 })).isUp(h2), false);
+    assert.equal((await scene.after(100, { id: h2, lastHeardMs: scene.clock.now() })).isUp(h2), true);
+  });
+});

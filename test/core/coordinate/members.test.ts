@@ -46,7 +46,7 @@ describe("data from a host that is no member", () => {
       const server = new RpcServer({ event: () => {} });
       server.on(methods.exchange, async (_from, { digest }) => {
         digests.push(digest);
-        return { same: true };
+        return { same: true, lacking: [] };
       });
       server.listen(transport);
       await transport.meet("memory:h1");

@@ -29,6 +29,7 @@ const calmCluster: Scenario = {
   redialMsMax: 200,
   skewMs: 0,
   joinsAtOnce: false,
+  gossips: true,
   apart: [],
   safetyMs: 0,
   operations: [],
