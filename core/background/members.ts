@@ -28,8 +28,8 @@ export interface MembersDeps {
 
 /** Peers that are told of a change at once, each of which tells as many: 1,000 hosts in 6 steps. */
 const fanOut = 3;
-/** Heartbeats in one round: more peers than these take turns, and real traffic tells of most. */
-const heartbeatsMax = 16;
+/** One heartbeat at most so often: ten peers a second; more take turns, and real traffic tells of most. */
+const heartbeatIntervalMs = 100;
 /** A copy of a data directory that is older than this can find out that it is one (PROTOCOL 9). */
 const markIntervalMs = 3_600_000;
 
@@ -59,19 +59,22 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   transport.keep(addressesOf(cluster));
 
   let drawnMs = clock.now();
+  const beaten = new Map<NodeId, number>();
   tasks.every("sweep peers", sweepIntervalMs, async () => health.sweep());
+  tasks.every("heartbeat", heartbeatIntervalMs, async () => {
+    const id = longestUnheard(cluster, beaten, clock.now() - options.reconcileIntervalMs);
+    if (id === undefined) return;
+    beaten.set(id, clock.now());
+    reconcile(id);
+  });
   tasks.every("reconcile membership", options.reconcileIntervalMs, async () => {
     for (const suspect of health.suspects) reconcile(suspect);
-    for (const id of unheard(cluster, clock.now() - options.reconcileIntervalMs)) reconcile(id);
     if (clock.now() - drawnMs >= markIntervalMs) {
       drawnMs = clock.now();
       tasks.run("draw a mark", () => cluster.drawMark());
     }
-    const [peer] = someOf(
-      others().filter((id) => health.isUp(id)),
-      1,
-      deps.random,
-    );
+    const candidates = others().filter((id) => health.isUp(id));
+    const [peer] = someOf(candidates, 1, deps.random);
     if (peer !== undefined) await deps.exchange.with(peer);
   });
   return () => {
@@ -80,11 +83,16 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   };
 }
 
-/** Who was not heard of since then, the longest silent first. */
-function unheard(cluster: Cluster, sinceMs: number): NodeId[] {
+/** A member that was neither heard of nor asked since then; of several the one that was silent for longest. */
+function longestUnheard(cluster: Cluster, asked: ReadonlyMap<NodeId, number>, sinceMs: number): NodeId | undefined {
+  const { connected } = cluster.health;
   const heardMs = (id: NodeId): number => cluster.health.state(id)?.lastHeardMs ?? -Infinity;
-  const silent = [...cluster.health.connected].filter((id) => cluster.isMember(id) && heardMs(id) <= sinceMs);
-  return silent.toSorted((a, b) => heardMs(a) - heardMs(b)).slice(0, heartbeatsMax);
+  let longest: NodeId | undefined;
+  for (const id of connected) {
+    if (heardMs(id) > sinceMs || (asked.get(id) ?? -Infinity) > sinceMs || !cluster.isMember(id)) continue;
+    if (longest === undefined || heardMs(id) < heardMs(longest)) longest = id;
+  }
+  return longest;
 }
 
 function someOf(ids: readonly NodeId[], count: number, random: Random): NodeId[] {

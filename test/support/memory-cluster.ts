@@ -18,6 +18,7 @@ import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
 import { FaultyStorage } from "./faulty-storage.ts";
+import type { MemoryGossip } from "./memory-gossip.ts";
 import { testIdentity } from "./test-identity.ts";
 import { realClock } from "./real-clock.ts";
 
@@ -40,6 +41,8 @@ const testCluster = { name: "test", partitions: 16, n: 3 };
 export class MemoryCluster {
   readonly network = new MemoryNetwork({ clock: realClock, random: realRandom });
   readonly nodes = new Map<string, EverwriteNode>();
+  /** Membership goes by exchanges alone where a test sets none. */
+  gossip: MemoryGossip | undefined;
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
   readonly #disks = new Map<string, FaultyStorage>();
   readonly #transports = new Map<string, MemoryTransport>();
@@ -79,7 +82,9 @@ export class MemoryCluster {
       return { storage: empty, as: `${name}.old` };
     };
     const identity = testIdentity(name as NodeId);
-    const ports = { clock: realClock, random: realRandom, storage, transport, telemetry, setAside, identity };
+    const gossip = this.gossip?.of(name as NodeId);
+    const platform = { clock: realClock, random: realRandom, telemetry };
+    const ports = { ...platform, storage, transport, setAside, identity, ...(gossip && { gossip }) };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
