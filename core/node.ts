@@ -354,7 +354,7 @@ export class EverwriteNode implements NodeApi {
     if (!(await this.#hasSecret(cluster))) return stopMembership();
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
-    if (cluster.ring.host(transport.self) === undefined || origin === "joined") takeShare(deps);
+    takeShare(deps, { joins: origin === "joined" });
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });

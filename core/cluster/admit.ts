@@ -7,7 +7,7 @@
 import type { ClusterParameters } from "../config.ts";
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord } from "../membership/member.ts";
-import { isOnRing, newerMember, type Roster, type RosterPart } from "../membership/roster.ts";
+import { type HoldingsRecord, isOnRing, newerMember, type Roster, type RosterPart } from "../membership/roster.ts";
 import { compareProofs, isSaidByOthers, signingInput } from "../membership/signed-member.ts";
 import type { Identity } from "../ports.ts";
 
@@ -20,7 +20,7 @@ export async function admit(identity: Identity, roster: Roster, from: NodeId, pa
   const members = new Map<NodeId, MemberRecord>();
   const questions: MemberRecord[] = [];
   const refused: { about: NodeId; reason: string }[] = [];
-  const known = (id: NodeId): MemberRecord | undefined => members.get(id) ?? roster.members.get(id);
+  const known = (id: NodeId): MemberRecord | undefined => newest(members.get(id), roster.members.get(id));
   const check = async (record: MemberRecord, accept: () => void): Promise<void> => {
     const reason = await problemOf(identity, roster.cluster, record, known(record.proof.by) !== undefined);
     if (reason === undefined) accept();
@@ -37,8 +37,9 @@ export async function admit(identity: Identity, roster: Roster, from: NodeId, pa
     if (roster.questions.some((each) => compareProofs(each, record) === 0)) questions.push(record);
     else await check(record, () => void questions.push(record));
   }
-  const isFromMember = isTrusted(roster.members.get(from), members.get(from));
-  return { part: isFromMember ? { ...part, members, questions } : { members, questions }, refused };
+  if (!isTrusted(known(from))) return { part: { members, questions }, refused };
+  const holdings = new Map([...(part.holdings ?? [])].filter(([id, held]) => isOfARun(held, known(id))));
+  return { part: { ...part, members, questions, holdings }, refused };
 }
 
 /** Secrets go to hosts alone: to those that are on the ring, and so were admitted. */
@@ -72,7 +73,16 @@ function isAdmitted({ admission }: ClusterParameters, _id: NodeId): boolean {
 }
 
 /** One that left may still have news of the time before; one that was removed need not be believed. */
-function isTrusted(before: MemberRecord | undefined, now: MemberRecord | undefined): boolean {
-  const record = before !== undefined && now !== undefined ? newerMember(before, now) : (now ?? before);
+function isTrusted(record: MemberRecord | undefined): boolean {
   return record !== undefined && (isOnRing(record.status) || record.status === "left");
+}
+
+/** Nobody holds anything in a run that its own record does not tell of: so a wrong number cannot hide what it holds. */
+function isOfARun({ life, incarnation }: HoldingsRecord, record: MemberRecord | undefined): boolean {
+  if (record === undefined || life > record.life) return false;
+  return life < record.life || incarnation <= record.incarnation;
+}
+
+function newest(a: MemberRecord | undefined, b: MemberRecord | undefined): MemberRecord | undefined {
+  return a !== undefined && b !== undefined ? newerMember(a, b) : (a ?? b);
 }
