@@ -17,7 +17,7 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { Admission } from "./background/admission.ts";
+import { Admission, observed } from "./background/admission.ts";
 import { Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { deliverHints } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
@@ -91,6 +91,8 @@ export interface NodeOptions {
 
 /** Damage is rare, and reads mend what they meet. */
 const healIntervalMs = 5_000;
+/** A disk that failed while the node started on it gets this long. */
+const startAnewPauseMs = 1_000;
 /** A new member is told the secrets in its first exchanges, which its connections bring about. */
 const secretPollMs = 5;
 /** Replicas that are still being told of a write get this long. */
@@ -180,14 +182,23 @@ export class EverwriteNode implements NodeApi {
   }
 
   async #startAnew(roster: Roster): Promise<void> {
+    const { clock, telemetry } = this.#ports;
     await this.#letGo();
     const { storage, as } = await this.#ports.setAside();
     this.#setAside.push(as);
-    if (this.#stopped) return;
     this.#records = new RecordStore(storage);
-    this.#tasks = new Tasks(this.#ports);
-    const means = await this.#startMeans();
-    await this.#run(await joinCluster(this.#own!, roster, this.#options.cluster, means), "joined", means.marks);
+    while (!this.#stopped && this.#running === undefined) {
+      this.#tasks = new Tasks(this.#ports);
+      try {
+        const means = await this.#startMeans();
+        await this.#run(await joinCluster(this.#own!, roster, this.#options.cluster, means), "joined", means.marks);
+      } catch (error: unknown) {
+        // Nothing was said to anybody yet, so it can begin again.
+        telemetry.event({ kind: "task-failed", task: "start on an empty storage", reason: reasonOf(error) });
+        await this.#letGo();
+        await new Promise<void>((resolve) => clock.after(startAnewPauseMs, resolve));
+      }
+    }
     this.#renewing = undefined;
   }
 
@@ -250,7 +261,11 @@ export class EverwriteNode implements NodeApi {
   }
 
   async status(): Promise<NodeStatus> {
-    const usage = await this.#records.usage();
+    const usage = await this.#records.usage().catch((error: unknown) => {
+      // Between the storage that is set aside and the new one there is none.
+      if (this.#renewing === undefined) throw error;
+      return { bytes: 0 };
+    });
     const facts = {
       config: this.#config,
       usage,
@@ -378,14 +393,4 @@ export class EverwriteNode implements NodeApi {
     while (cluster.roster.secrets.length === 0 && !this.#tasks.stopped) await this.#tasks.sleep(secretPollMs);
     return !this.#tasks.stopped;
   }
-}
-
-/** Background work yields to what clients wait for. */
-function observed(telemetry: Telemetry, admission: Admission): Telemetry {
-  return {
-    event(event) {
-      if (event.kind === "request") admission.observe(event.ms);
-      telemetry.event(event);
-    },
-  };
 }

@@ -6,6 +6,7 @@
  * gets done. Invariant: a turn always comes.
  */
 import type { Clock } from "../ports.ts";
+import type { Telemetry } from "../telemetry.ts";
 
 export interface AdmissionOptions {
   /** The p99 of requests that background work must not endanger, ms. */
@@ -98,4 +99,14 @@ export class Admission {
 
 function emptySlice(): number[] {
   return Array.from({ length: classes.length + 1 }, () => 0);
+}
+
+/** Telemetry that tells the admission how long clients wait: background work yields to that. */
+export function observed(telemetry: Telemetry, admission: Admission): Telemetry {
+  return {
+    event(event) {
+      if (event.kind === "request") admission.observe(event.ms);
+      telemetry.event(event);
+    },
+  };
 }
