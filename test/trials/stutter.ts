@@ -26,9 +26,10 @@ export const trial: Trial = {
     const watching = watch.run();
     const loading = load({ ...spec, targets: hosts.urls.slice(0, -1), ms }, signal);
     for (const endMs = Date.now() + ms; Date.now() < endMs && !signal.aborted;) {
-      await hosts.signal(hostCount - 1, "SIGSTOP");
+      const pid = hosts.pid(hostCount - 1)!;
+      process.kill(pid, "SIGSTOP");
       await pause(stopMs);
-      await hosts.signal(hostCount - 1, "SIGCONT");
+      process.kill(pid, "SIGCONT");
       await pause(periodMs - stopMs);
     }
     const result = await loading;
