@@ -56,6 +56,7 @@ import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
+import { Deadlines } from "./deadlines.ts";
 import { nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
@@ -229,6 +230,7 @@ export class EverwriteNode implements NodeApi {
     this.#running = undefined;
     await this.#tasks.stop(stopGraceMs);
     running?.stopListening();
+    running?.deps.deadlines.stop();
   }
 
   async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {
@@ -326,7 +328,7 @@ export class EverwriteNode implements NodeApi {
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
     const ownTime = new OwnTime(clock);
-    const agreements = new Agreements(roster.cluster.partitions, config);
+    const agreements = new Agreements(roster.cluster.partitions);
     tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
     const replicaDeps = {
       records,
@@ -353,6 +355,7 @@ export class EverwriteNode implements NodeApi {
       replica,
       transport,
       clock,
+      deadlines: new Deadlines(clock),
       hybridClock,
       random,
       telemetry,
@@ -373,7 +376,7 @@ export class EverwriteNode implements NodeApi {
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
-    const throttle = (): Promise<void> => admission.turn();
+    const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
     const antiEntropy = new AntiEntropy(
       { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
       config,

@@ -47,7 +47,6 @@ export interface KeyRange {
 }
 
 /** Which rows, and how many. */
-/** Some rows in order, and where to go on. */
 export interface PageRequest extends KeyRange {
   readonly reverse?: boolean;
   /** Rows at most. */

@@ -2,6 +2,7 @@
  * Owner of work that nobody awaits: its failures reach telemetry, and a stopping node waits for it.
  */
 import { type Clock, StorageError, type Stop, TransportError } from "./ports.ts";
+import { DecodeError } from "./bytes/codec.ts";
 import { StoreError } from "./errors.ts";
 import type { Telemetry } from "./telemetry.ts";
 
@@ -25,16 +26,14 @@ export class Tasks {
   /** Starts `work` and looks after it. After `stop` nothing starts. */
   run(name: string, work: () => Promise<unknown>): void {
     if (this.#stopped) return;
-    const done = work().then(
-      () => {},
-      (error: unknown) => {
-        if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task: name, reason: reasonOf(error) });
-      },
-    );
-    const owned = done.then(() => {
-      this.#running.delete(owned);
+    const end = (): void => {
+      this.#running.delete(running);
+    };
+    const running = work().then(end, (error: unknown) => {
+      end();
+      if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task: name, reason: reasonOf(error) });
     });
-    this.#running.add(owned);
+    this.#running.add(running);
   }
 
   /** Runs `work` again and again, `intervalMs` after it ended, until stopped. */
@@ -100,8 +99,7 @@ export class Tasks {
 
 /** Expected failures in one line, bugs with their stack. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof StoreError || error instanceof TransportError || error instanceof StorageError) {
-    return error.message;
-  }
+  const expected = [StoreError, TransportError, StorageError, DecodeError];
+  if (expected.some((kind) => error instanceof kind)) return (error as Error).message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -40,8 +40,9 @@ export type StoreEvent =
       readonly ms: number;
       /** `ok`, `degraded` or the error's code. */
       readonly outcome: string;
-      readonly siblings?: number;
-      readonly bytes?: number;
+      /** Live values in the answer, and bytes of values read or written; undefined where there are none. */
+      readonly siblings?: number | undefined;
+      readonly bytes?: number | undefined;
     }
   | { readonly kind: "read-repair"; readonly replicas: number }
   | { readonly kind: "speculative-read" }

@@ -106,19 +106,25 @@ export async function openDatabase(
   return database;
 }
 
-export async function closeDatabase(database: Database): Promise<void> {
+/** After damage was met the next opening verifies all tables, however well this run ends. */
+export async function closeDatabase(database: Database, { damaged = false } = {}): Promise<void> {
   await database.close();
-  await rm(join(database.location, unfinishedFile), { force: true });
+  if (damaged) await writeUnfinished(database.location, { openings: 0, runs: unfinishedRunsBeforeCheck });
+  else await rm(join(database.location, unfinishedFile), { force: true });
 }
 
 /**
  * Bytes of the write-ahead log that LevelDB skipped as damaged when it opened: it only says so in its own log file.
- * They may have held acknowledged writes, so the host has to refill from its replicas.
+ * They may have held acknowledged writes, so the host has to refill from its replicas. What was skipped when the run
+ * before opened counts too if that run did not end well: it may have ended before the host had taken note.
  */
 export async function droppedLogBytes(directory: string): Promise<number> {
-  const log = await readFile(join(directory, "LOG"), "utf8");
+  const { runs } = await readUnfinished(directory);
+  const logs = await Promise.all(
+    (runs > 1 ? ["LOG", "LOG.old"] : ["LOG"]).map((name) => readIfThere(join(directory, name))),
+  );
   let bytes = 0;
-  for (const match of log.matchAll(/: dropping (\d+) bytes;/g)) bytes += Number(match[1]);
+  for (const match of logs.join("\n").matchAll(/: dropping (\d+) bytes;/g)) bytes += Number(match[1]);
   return bytes;
 }
 
@@ -183,11 +189,16 @@ async function refuseIfLocked(directory: string): Promise<void> {
 }
 
 async function readUnfinished(directory: string): Promise<Unfinished> {
+  const [openings, runs] = (await readIfThere(join(directory, unfinishedFile))).split(" ");
+  return { openings: Number(openings) || 0, runs: Number(runs) || 0 };
+}
+
+/** Empty when there is no such file. */
+async function readIfThere(path: string): Promise<string> {
   try {
-    const [openings, runs] = (await readFile(join(directory, unfinishedFile), "utf8")).split(" ");
-    return { openings: Number(openings) || 0, runs: Number(runs) || 0 };
+    return await readFile(path, "utf8");
   } catch (error: unknown) {
-    if (codeOf(error) === "ENOENT") return { openings: 0, runs: 0 };
+    if (codeOf(error) === "ENOENT") return "";
     throw error;
   }
 }

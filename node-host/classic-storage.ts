@@ -16,6 +16,7 @@ import { readPage } from "./classic-page.ts";
 import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
+import { SpareLinks } from "./spare-links.ts";
 
 export interface ClassicStorageOptions {
   /** Used by LevelDB alone, and renamed when it is damaged: so neither a mount point nor a home for other files. */
@@ -32,6 +33,7 @@ const clearStepRows = 1_000;
 interface Opening {
   readonly setAsideAs?: string;
   readonly droppedLogBytes: number;
+  readonly links: SpareLinks;
 }
 
 /**
@@ -44,7 +46,9 @@ export async function openClassicStorage(options: ClassicStorageOptions): Promis
   const headroomBytes = options.headroomBytes ?? (await defaultHeadroom(directory, askDisk));
   const { database, ...found } = await openDirectory(directory, headroomBytes);
   try {
-    const opening = { ...found, droppedLogBytes: await droppedLogBytes(directory) };
+    const links = new SpareLinks(directory);
+    const opening = { ...found, links, droppedLogBytes: await droppedLogBytes(directory) };
+    await links.open();
     return new ClassicStorage(database, new FreeSpace(directory, headroomBytes, askDisk), opening);
   } catch (error: unknown) {
     await closeDatabase(database);
@@ -69,16 +73,20 @@ export class ClassicStorage implements Storage {
   /** Above 0: LevelDB skipped this much of its log as damaged when it opened; acknowledged writes may be missing. */
   readonly droppedLogBytes: number;
   readonly #space: FreeSpace;
+  readonly #links: SpareLinks;
   #database: Database;
   /** The first failed write of this instance; set until it is reopened. */
   #poison: StorageError | undefined;
   #reopening: Promise<void> | undefined;
+  /** LevelDB cannot compact a table with a damaged block, and fails writes for it again and again. */
+  #damaged = false;
   #lastWrite: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(database: Database, space: FreeSpace, opening: Opening) {
     this.#database = database;
     this.#space = space;
+    this.#links = opening.links;
     this.directory = database.location;
     this.setAsideAs = opening.setAsideAs;
     this.droppedLogBytes = opening.droppedLogBytes;
@@ -138,7 +146,8 @@ export class ClassicStorage implements Storage {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#lastWrite;
-    const reopened = () => closeDatabase(this.#database);
+    await this.#links.close();
+    const reopened = () => this.#closeDatabase();
     await (this.#reopening?.then(reopened, reopened) ?? reopened());
   }
 
@@ -173,9 +182,21 @@ export class ClassicStorage implements Storage {
       await batch.write({ sync: durability === "synced" });
     } catch (error: unknown) {
       this.#space.doubt();
-      this.#poison = storageError(error, "write", this.directory);
+      this.#poison = this.#writeError(error);
       throw this.#poison;
     }
+  }
+
+  #writeError(error: unknown): StorageError {
+    const poison = storageError(error, "write", this.directory);
+    if (poison.kind !== "corrupt") return poison;
+    this.#damaged = true;
+    const advice = "a restart looks for damaged tables, and sets the directory aside if there are any";
+    return new StorageError("corrupt", `${poison.message}; ${advice}`, { cause: error });
+  }
+
+  #closeDatabase(): Promise<void> {
+    return closeDatabase(this.#database, { damaged: this.#damaged });
   }
 
   /** The instance that reads may use; one that could not be reopened is tried again. */
@@ -195,7 +216,7 @@ export class ClassicStorage implements Storage {
 
   async #exchange(): Promise<void> {
     try {
-      await closeDatabase(this.#database);
+      await this.#closeDatabase();
       this.#refuseIfClosed();
       this.#database = await openDatabase(this.directory, this.#space.headroomBytes, { createIfMissing: false });
     } catch (error: unknown) {

@@ -20,10 +20,11 @@ export function createLog({ format, level }: LogOptions): Logger {
 
 export function logTelemetry(log: Logger): Telemetry {
   return {
-    event({ kind, ...fields }) {
-      const event = { kind, ...fields } as StoreEvent;
+    event(event) {
       const level = levelOf(event);
-      if (log.isLevelEnabled(level)) log[level]({ event: kind, ...fields }, describe(event));
+      if (!log.isLevelEnabled(level)) return;
+      const { kind, ...fields } = event;
+      log[level]({ event: kind, ...fields }, describe(event));
     },
   };
 }

@@ -56,7 +56,11 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const hintBytes = counter("hints_delivered_bytes_total", "Bytes of those writes");
   const largeValues = counter("values_large_total", "Values above the warning size");
   const manySiblings = counter("siblings_many_total", "Keys seen with more siblings than the warning level");
-  const truncations = counter("clock_truncations_total", "Entries that clocks lost; forced: without agreement", "forced");
+  const truncations = counter(
+    "clock_truncations_total",
+    "Entries that clocks lost; forced: without agreement",
+    "forced",
+  );
   const conflicts = counter("conflicts_discarded_total", "Values that a conflict rule threw away");
   const corrupt = counter("corrupt_records_total", "Damaged records found on the disk");
   const badFrames = counter("bad_frames_total", "Messages of peers that could not be decoded");

@@ -10,31 +10,27 @@ import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { OwnTime } from "../replica/own-time.ts";
 
-/** Of one peer, by partition; 0: never. 16 KiB at Q = 1024. */
+/** Of one peer, by partition; 0: never. 24 KiB at Q = 1024. */
 interface Times {
   readonly last: Float64Array;
-  /** The newest that is old enough, and the oldest of those that will be next: agreements are renewed all the time. */
+  /** The one that was old enough when last asked for, and the first since then, which will be. */
   readonly settled: Float64Array;
   readonly settling: Float64Array;
 }
 
 export class Agreements {
   readonly #partitions: number;
-  readonly #inFlightMsMax: number;
   readonly #times = new Map<NodeId, Times>();
 
-  /** `inFlightMsMax`: no state that was read longer ago is still on its way to anybody. */
-  constructor(partitions: number, { inFlightMsMax }: { readonly inFlightMsMax: number }) {
+  constructor(partitions: number) {
     this.#partitions = partitions;
-    this.#inFlightMsMax = inFlightMsMax;
   }
 
   note(peer: NodeId, partitions: Iterable<PartitionIndex>, atMs: number): void {
-    const times = this.#of(peer);
+    const { last, settling } = this.#of(peer);
     for (const partition of partitions) {
-      times.last[partition] = Math.max(times.last[partition]!, atMs);
-      this.#settle(times, partition, atMs);
-      times.settling[partition] ||= atMs;
+      last[partition] = Math.max(last[partition]!, atMs);
+      settling[partition] ||= atMs;
     }
   }
 
@@ -50,30 +46,24 @@ export class Agreements {
     return Number.isFinite(oldest) ? oldest : undefined;
   }
 
-  /** Of all these peers the latest agreements from before which no message is in flight at `nowMs`: oldest and newest. */
-  settledOfAllMs(
-    partition: PartitionIndex,
-    peers: readonly NodeId[],
-    nowMs: number,
-  ): { readonly oldestMs: number; readonly newestMs: number } | undefined {
-    let [oldestMs, newestMs] = [Infinity, 0];
-    for (const peer of peers) {
-      const times = this.#times.get(peer);
-      if (times === undefined) return undefined;
-      this.#settle(times, partition, nowMs);
-      const settledMs = times.settled[partition]!;
-      if (settledMs === 0) return undefined;
-      oldestMs = Math.min(oldestMs, settledMs);
-      newestMs = Math.max(newestMs, settledMs);
-    }
-    return { oldestMs, newestMs };
+  /**
+   * A time before `limitMs` since which all of these peers have agreed; undefined: there is none. Not the latest such time,
+   * for agreements are renewed all the time and not all are kept; but one that follows the limit as it moves.
+   */
+  settledOfAllMs(partition: PartitionIndex, peers: readonly NodeId[], limitMs: number): number | undefined {
+    let oldest = Infinity;
+    for (const peer of peers) oldest = Math.min(oldest, this.#settledMs(partition, peer, limitMs));
+    return oldest > 0 ? oldest : undefined;
   }
 
-  #settle({ settled, settling }: Times, partition: PartitionIndex, nowMs: number): void {
+  #settledMs(partition: PartitionIndex, peer: NodeId, limitMs: number): number {
+    const { settled, settling } = this.#of(peer);
     const nextMs = settling[partition]!;
-    if (nextMs === 0 || nowMs - nextMs <= this.#inFlightMsMax) return;
-    settled[partition] = nextMs;
-    settling[partition] = 0;
+    if (nextMs > 0 && nextMs < limitMs) {
+      settled[partition] = nextMs;
+      settling[partition] = 0;
+    }
+    return settled[partition]! < limitMs ? settled[partition]! : 0;
   }
 
   #of(peer: NodeId): Times {
@@ -95,9 +85,9 @@ export interface ForgettingDeps {
 }
 
 /**
- * Own time before which whatever this node knew of the partition everybody knows, so that nobody can bring back what it
- * had superseded by then: every owner has agreed with it since, whatever was in flight then has arrived, and every
- * other member, asked after that, holds nothing there: no hint, no former holding. 0: nothing may be forgotten.
+ * Own time before which whatever this node knew of the partition everybody knows, so that nobody can bring back what was
+ * superseded by then; 0: none. Every owner has agreed with this node since; whatever was in flight then has arrived
+ * (`inFlightMsMax`); and every other member, asked after that, holds nothing there: no hint, no former holding.
  */
 export function forgettableBeforeMs(
   { cluster, holdings, ownTime, agreements }: ForgettingDeps,
@@ -106,19 +96,15 @@ export function forgettableBeforeMs(
   const owners = cluster.ring.owners(partition);
   const isComplete = owners.includes(cluster.self) && holdings.get(partition) === "complete";
   if (!isComplete || !ownTime.isSettled || holdings.isHinted(partition)) return 0;
-  const others = owners.filter((owner) => owner !== cluster.self);
-  const nowMs = ownTime.nowMs();
-  const agreed = agreements.settledOfAllMs(partition, others, nowMs);
-  if (agreed === undefined) return 0;
-  let askedMs = nowMs;
+  let askedMs = ownTime.nowMs();
   for (const { id } of cluster.ring.members) {
     if (id === cluster.self) continue;
     if (!saysThatItHoldsNothing(cluster, id, { partition, isOwner: owners.includes(id) })) return 0;
     askedMs = Math.min(askedMs, ownTime.at(cluster.lastAskedMs(id) ?? -Infinity));
   }
-  // The answers must be younger than whatever was in flight at the agreements: else it may have become a hint since.
-  if (askedMs <= agreed.newestMs + inFlightMsMax) return 0;
-  return Math.min(agreed.oldestMs, askedMs - inFlightMsMax);
+  const limitMs = askedMs - inFlightMsMax;
+  const others = owners.filter((owner) => owner !== cluster.self);
+  return Math.min(limitMs, agreements.settledOfAllMs(partition, others, limitMs) ?? 0);
 }
 
 /** Beyond what it owns, by what it last said. */

@@ -40,8 +40,8 @@ export interface AntiEntropyDeps {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
-  /** Awaited before each step, so that requests go first (PROTOCOL 13). */
-  readonly throttle: () => Promise<void>;
+  /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). */
+  readonly throttle: (deadlineMs?: number) => Promise<boolean>;
 }
 
 type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
@@ -52,6 +52,9 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
+/** Steps of a few milliseconds; see `admission.ts`. */
+export const leavesPerStep = 32;
+const statesPerStep = 32;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   const { server, cluster, exchange, agreements, throttle } = deps;
@@ -60,7 +63,10 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
     if (view.ring !== cluster.ring.fingerprint) {
       throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
     }
-    await throttle();
+  };
+  const takeTurn = async (deadlineMs: number): Promise<void> => {
+    if (!(await throttle(deadlineMs)))
+      throw new StoreError("not-ready", "not begun by its deadline: this host is busy");
   };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
@@ -69,8 +75,9 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
     agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
     return {};
   });
-  server.on(methods.compareLeaves, async (from, { view, groups }) => {
+  server.on(methods.compareLeaves, async (from, { view, groups }, deadlineMs) => {
     await meet(from, view);
+    await takeTurn(deadlineMs);
     const partitions = groups.reduce((sum, { hashes }) => sum + hashes.length / hashBytes, 0);
     if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
     return { partitions: sharedWith(deps, from).answerGroups(groups) };
@@ -79,8 +86,9 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
     await meet(from, request.view);
     return answerKeys(deps, request, deadlineMs);
   });
-  server.on(methods.swap, async (from, request) => {
+  server.on(methods.swap, async (from, request, deadlineMs) => {
     await meet(from, request.view);
+    await takeTurn(deadlineMs);
     return answerSwap(deps, from, request);
   });
 }
@@ -111,11 +119,16 @@ export function atRest({ replica }: AntiEntropyDeps, partitions: readonly Partit
  * @returns how many were taken in
  */
 export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
-  const { replica, cluster, telemetry } = deps;
-  const results = await Promise.allSettled(
-    // Copied, for a row that is kept in memory must not keep the whole message there.
-    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
-  );
+  const { replica, cluster, telemetry, throttle } = deps;
+  const results: PromiseSettledResult<unknown>[] = [];
+  for (let at = 0; at < states.length; at += statesPerStep) {
+    await throttle();
+    const step = states.slice(at, at + statesPerStep).map(async ({ key, state }) => {
+      // Copied, for a row that is kept in memory must not keep the whole message there.
+      await replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice());
+    });
+    results.push(...(await Promise.allSettled(step)));
+  }
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
   if (failures.length > 0) {
     const reason = `${failures.length} states of anti-entropy were not taken in: ${reasonOf(failures[0])}`;
@@ -124,19 +137,23 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
   return results.length - failures.length;
 }
 
-/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what is
- * not reached before the peer gives up waiting, a later round finds. */
+/**
+ * Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what
+ * is not reached in half of the time that the peer waits, a later round finds: some of it in time is better than all too late.
+ */
 async function answerKeys(
-  { replica, clock: time }: AntiEntropyDeps,
+  { replica, clock: time, throttle }: AntiEntropyDeps,
   { leaves }: Request<"compareKeys">,
   deadlineMs: number,
 ): Promise<Response<"compareKeys">> {
   const leafCount = replica.index.trees.leafCount;
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
+  const endMs = (time.now() + deadlineMs) / 2;
   let bytes = 0;
-  for (const { index, hashes } of leaves) {
-    if (bytes >= answerBytesMax || time.now() > deadlineMs) break;
+  for (const [i, { index, hashes }] of leaves.entries()) {
+    if (bytes >= answerBytesMax || time.now() > endMs) break;
+    if (i % leavesPerStep === 0 && !(await throttle(endMs))) break;
     if (index >= leafCount) continue;
     const theirs = splitHashes(hashes);
     for (const entry of await replica.index.entriesOf(index)) {

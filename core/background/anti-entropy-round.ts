@@ -14,7 +14,7 @@ import type { RemoteTrees } from "../merkle/tree-diff.ts";
 import type { LeafIndex } from "../merkle/trees.ts";
 import { keyOfRow, type LocatedKey, locate } from "../placement/locate.ts";
 import { call, type Method, methods } from "../rpc/rpc.ts";
-import { type AntiEntropyDeps, applyAll, splitHashes } from "./anti-entropy-answers.ts";
+import { type AntiEntropyDeps, applyAll, leavesPerStep, splitHashes } from "./anti-entropy-answers.ts";
 
 const limits = {
   /** What is found in these is swapped before more is looked for. */
@@ -23,9 +23,9 @@ const limits = {
   hashBytesMax: 262_144,
   keysMax: 10_000,
   stateBytesMax: 16_777_216,
-  /** States in one message, each way. */
-  swapBytesMax: 1_048_576,
-  keysPerSwap: 1_000,
+  /** States in one message, each way: one group commit, which requests beside it wait for. */
+  swapBytesMax: 262_144,
+  keysPerSwap: 128,
   /** Longer than a busy disk takes; what is not answered by then is found again in the next round. */
   timeoutMs: 10_000,
 };
@@ -63,6 +63,7 @@ export class PeerRound implements RemoteTrees {
 
   async leaves(groups: readonly Section[]): Promise<readonly Section[]> {
     const view = this.#deps.exchange.view();
+    await this.#deps.throttle();
     return (await this.#ask(methods.compareLeaves, { view, groups })).partitions;
   }
 
@@ -77,11 +78,12 @@ export class PeerRound implements RemoteTrees {
 
   /** Takes as many leaves from `rest` as go into one request. */
   async #compareKeys(rest: LeafIndex[]): Promise<Differences> {
-    const { exchange, replica, cluster } = this.#deps;
+    const { exchange, replica, cluster, throttle } = this.#deps;
     const { index } = replica;
     const own = new Map<string, Uint8Array>();
     const sections: Section[] = [];
     while (rest.length > 0 && sections.length < limits.leavesPerRequest && own.size * hashBytes < limits.hashBytesMax) {
+      if (sections.length % leavesPerStep === 0) await throttle();
       const leaf = rest.pop()!;
       const entries = await index.entriesOf(leaf);
       sections.push({ index: leaf, hashes: packHashes(entries.map(({ hash }) => hash)) });
@@ -115,6 +117,7 @@ export class PeerRound implements RemoteTrees {
     while (push.length > 0 || wanted.length > 0) {
       const moved = this.#counts.keysPushed + this.#counts.keysPulled;
       if (moved >= limits.keysMax || this.#stateBytes >= limits.stateBytesMax) return true;
+      await this.#deps.throttle();
       const states = await this.#takeStates(push);
       const asked = wanted.slice(0, limits.keysPerSwap);
       const answer = await this.#ask(methods.swap, {
@@ -158,8 +161,7 @@ export class PeerRound implements RemoteTrees {
   }
 
   async #ask<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
-    const { transport, throttle } = this.#deps;
-    await throttle();
+    const { transport } = this.#deps;
     const counted = {
       request: async (to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> => {
         this.#counts.roundTrips += 1;

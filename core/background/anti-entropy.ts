@@ -66,7 +66,6 @@ export class AntiEntropy {
     });
   }
 
-
   /** Compares with one peer and mends the differences, as far as one round goes. */
   async round(peer: NodeId): Promise<Round> {
     const { clock, ownTime, agreements, cluster, telemetry } = this.#deps;
@@ -97,9 +96,11 @@ export class AntiEntropy {
 
   async #build(): Promise<void> {
     const { replica, tasks, clock, telemetry, throttle } = this.#deps;
-    if (replica.index.isBuilt) return;
+    // While the disk refuses writes, each one that fails spoils a tree again, and what it left behind may not show yet.
+    const isStopped = (): boolean => tasks.stopped || replica.storageState !== "ok";
+    if (replica.index.isBuilt || isStopped()) return;
     const startedMs = clock.now();
-    const partitions = await replica.index.build({ isStopped: () => tasks.stopped, throttle });
+    const partitions = await replica.index.build({ isStopped, throttle });
     telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
   }
 

@@ -30,23 +30,22 @@ export interface HintDeps {
 
 /** Recovery is noticed at once; this is for what slipped through. */
 const intervalMs = 1_000;
-const rowsPerPage = 64;
+/** In one step. Beside clients it is to take a few milliseconds, here and at the target; see `admission.ts`. */
+const rowsBesideClients = 16;
+const rowsAlone = 128;
 
 export function deliverHints(deps: HintDeps): Stop {
   const { tasks, transport } = deps;
-  const running = new Map<NodeId, Promise<void>>();
-  const deliver = (target: NodeId): Promise<void> => {
-    const before = running.get(target);
-    if (before !== undefined) return before;
-    const now = deliverTo(deps, target).finally(() => running.delete(target));
-    running.set(target, now);
-    return now;
+  const running = new Set<NodeId>();
+  const deliver = (target: NodeId): void => {
+    if (running.has(target)) return;
+    running.add(target);
+    tasks.run("deliver hints", () => deliverTo(deps, target).finally(() => running.delete(target)));
   };
-  tasks.every("deliver hints", intervalMs, async () => {
-    await Promise.all(targetsNow(deps).map(deliver));
-  });
+  // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
+  tasks.every("look for hints", intervalMs, async () => targetsNow(deps).forEach(deliver));
   return transport.onPeerChange((id, connected) => {
-    if (connected && deps.replica.hints.owes(id)) tasks.run("deliver hints", () => deliver(id));
+    if (connected && deps.replica.hints.owes(id)) deliver(id);
   });
 }
 
@@ -67,7 +66,8 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   try {
     while (after !== null && !tasks.stopped) {
       await admission.turn();
-      const page = await replica.hints.page(target, { after, limit: rowsPerPage });
+      const limit = admission.waitMs === 0 ? rowsAlone : rowsBesideClients;
+      const page = await replica.hints.page(target, { after, limit });
       const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
       for (const result of results) {
         if (result.status === "rejected") failures.push(reasonOf(result.reason));
@@ -103,19 +103,22 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
     return (await replica.hintDelivered(located, target, hint)) ? 0 : undefined;
   }
-  const owners = cluster.ring.owners(located.partition);
+  const { ring } = cluster;
+  const owners = ring.owners(located.partition);
   const state = hint.state ?? (await ownState(replica, located));
   if (state === undefined) return undefined;
   // A target that owns the key no more: its current owners get it instead.
   const receivers = owners.includes(target) ? [target] : owners;
   await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
+  // As an ack of a write: a ring that changed meanwhile has owners who may have copied from the receivers before that.
+  if (cluster.ring.fingerprint !== ring.fingerprint) return undefined;
   return (await replica.hintDelivered(located, target, hint)) ? receivers.length * state.length : undefined;
 }
 
 /** What a hint without a state stands for: the own copy, whatever that counts by now; but not one that is damaged. */
 async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Array | undefined> {
   if (replica.isDamaged(located.key)) return undefined;
-  return (await replica.read(located)).held.toBytes();
+  return (await replica.row(located)).toBytes();
 }
 
 async function hand(

@@ -55,13 +55,17 @@ type MessageOf<F extends Fields> = Flat<
 /** A message is also a type, so that messages nest. */
 export interface Message<T> extends Type<T> {
   readonly name: string;
-  /** @throws RangeError when a value does not fit its definition, which is the caller's bug. */
-  encode(value: T): Uint8Array;
   /**
-   * Fields of bytes are views of `bytes`, not copies: who keeps one keeps the whole input alive, and must not reuse it.
+   * With `first`, behind one byte that tells a reader which message this is.
+   * @throws RangeError when a value does not fit its definition, which is the caller's bug.
+   */
+  encode(value: T, first?: number): Uint8Array;
+  /**
+   * From offset `start` to the end. Fields of bytes are views of `bytes`, not copies: who keeps one keeps the whole input
+   * alive, and must not reuse it.
    * @throws DecodeError
    */
-  decode(bytes: Uint8Array): T;
+  decode(bytes: Uint8Array, start?: number): T;
 }
 
 /** The type that a message definition describes. */
@@ -133,6 +137,22 @@ export const text = (maxBytes: number): Type<string> => ({
     return reader.asciiOf(length) ?? readUtf8(reader, length);
   },
 });
+
+/**
+ * Text that is the same most of the time, such as a content type: the last one that was read is kept, for comparing bytes
+ * costs less than making a string of them.
+ */
+export const word = (maxBytes: number): Type<string> => {
+  const type = text(maxBytes);
+  let last = "";
+  return {
+    ...type,
+    read: (reader) => {
+      if (!reader.skipIfAscii(last)) last = type.read(reader);
+      return last;
+    },
+  };
+};
 
 function readUtf8(reader: Reader, length: number): string {
   try {
@@ -244,13 +264,15 @@ export function message<F extends Fields>(name: string, fields: F): Message<Mess
       reader.leave(outer);
       return found;
     },
-    encode(value) {
+    encode(value, first) {
       shared.reset();
       for (let i = plans.length - 1; i >= 0; i--) writeField(shared, plans[i]!, value);
+      if (first !== undefined) shared.byte(first);
       return shared.finish();
     },
-    decode(input) {
+    decode(input, start = 0) {
       const reader = new Reader(input, name);
+      reader.position = start;
       return readUntil(reader, input.length);
     },
   };
@@ -264,7 +286,11 @@ export function verified<T>(type: Message<T>, problemOf: (value: T) => string | 
     if (problem !== undefined) throw new DecodeError(`${type.name}: ${problem}`);
     return value;
   };
-  return { ...type, read: (reader) => check(type.read(reader)), decode: (input) => check(type.decode(input)) };
+  return {
+    ...type,
+    read: (reader) => check(type.read(reader)),
+    decode: (input, start) => check(type.decode(input, start)),
+  };
 }
 
 /** Encoding is synchronous and never re-entered, so one buffer serves all of it. */

@@ -3,6 +3,8 @@
  * Invariant: a reader never leaves its input, and what it fails with says where.
  */
 
+import { asciiText } from "./ascii.ts";
+
 /** 0 = varint, 2 = length-delimited; the format's other types are only ever skipped. */
 export type WireType = 0 | 2;
 
@@ -75,14 +77,20 @@ export class Reader {
   /** The next `count` bytes when they are short and ASCII, as most names are: several times faster than a text decoder. */
   asciiOf(count: number): string | undefined {
     if (count > ASCII_BYTES_MAX) return undefined;
-    let found = "";
-    for (let i = this.position; i < this.position + count; i++) {
-      const byte = this.buffer[i]!;
-      if (byte >= 0x80) return undefined;
-      found += String.fromCharCode(byte);
-    }
-    this.position += count;
-    return found;
+    const start = this.position;
+    let bits = 0;
+    for (let i = start; i < start + count; i++) bits |= this.buffer[i]!;
+    if (bits >= 0x80) return undefined;
+    return asciiText(this.buffer, this.skip(count), start + count);
+  }
+
+  /** Steps over a length and that many bytes where they are just this ASCII text; tells whether they were. */
+  skipIfAscii(text: string): boolean {
+    const start = this.position + 1;
+    if (this.end - start < text.length || text.length >= 0x80 || this.buffer[start - 1] !== text.length) return false;
+    for (let i = 0; i < text.length; i++) if (this.buffer[start + i] !== text.charCodeAt(i)) return false;
+    this.position = start + text.length;
+    return true;
   }
 
   /** Limits reading to the next `count` bytes; returns the outer end, to give back to `leave`. */

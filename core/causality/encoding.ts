@@ -8,13 +8,14 @@ import {
   choice,
   field,
   hex,
+  type Infer,
   message,
   type Message,
   optional,
   repeated,
-  text,
   varint,
   verified,
+  word,
 } from "../bytes/codec.ts";
 import type { ActorId } from "../identity.ts";
 import {
@@ -53,7 +54,7 @@ const valueClockFields = {
 const ValueClock = message("ValueClock", valueClockFields);
 const LiveValue: Message<LiveValue> = message("LiveValue", {
   ...valueClockFields,
-  contentType: field(5, text(CONTENT_TYPE_BYTES_MAX)),
+  contentType: field(5, word(CONTENT_TYPE_BYTES_MAX)),
   body: field(8, bytes(BODY_BYTES_MAX)),
 });
 
@@ -110,8 +111,19 @@ export function decodeVersioned(input: Uint8Array): Versioned {
 }
 
 /** The part of a state that replicas compare: no timestamps of the vector, no content types, no bodies. */
-export function encodeClock(state: Versioned): Uint8Array {
+export type StateClock = Infer<typeof Clock>;
+
+export function encodeClock(state: StateClock): Uint8Array {
   return Clock.encode(state);
+}
+
+/**
+ * The clock in an encoded state, in two thirds of the time that the whole takes: an encoded state is an encoded clock
+ * with more fields, which are skipped.
+ * @throws DecodeError
+ */
+export function readClock(input: Uint8Array): StateClock {
+  return Clock.decode(input);
 }
 
 /**

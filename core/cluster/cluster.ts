@@ -5,7 +5,7 @@
  */
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
@@ -18,6 +18,7 @@ import {
   type RosterPart,
   ringMembers,
 } from "../membership/roster.ts";
+import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Identity } from "../ports.ts";
@@ -48,6 +49,8 @@ export interface ClusterDeps {
 /** How the roster changed: by this node itself, or by what another told it. */
 export type ChangeOrigin = "own" | "exchange" | "gossip";
 
+/** Keys in use whose places are remembered: about 300 bytes each. */
+const locatedKeysMax = 65_536;
 /** After this long whoever can be reached at all has been dialled. */
 const firstDialsMs = 1_000;
 const rosterRow = encodeUtf8("roster");
@@ -75,6 +78,7 @@ export class Cluster {
   readonly #confirmed = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
   #views: (PartitionView | undefined)[] = [];
+  readonly #locator: Locator;
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
@@ -87,6 +91,7 @@ export class Cluster {
     this.#roster = roster;
     this.#ring = ringOf(roster);
     this.#own = new OwnRecord({ ...deps, cluster: this });
+    this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
   get roster(): Roster {
@@ -230,6 +235,10 @@ export class Cluster {
     }
     if (retired) this.publishHoldings();
     return retired;
+  }
+
+  locate(key: Key): LocatedKey {
+    return this.#locator.locate(key);
   }
 
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */

@@ -65,16 +65,22 @@ export class Exchange {
     return { ring: ring.fingerprint, life: ownRecord.life };
   }
 
+  /** Whether `meet` would do nothing, as it most often would. */
+  hasMet(from: NodeId, view: View): boolean {
+    const { cluster } = this.#deps;
+    const agrees = view.ring === cluster.ring.fingerprint && view.life === cluster.roster.members.get(from)?.life;
+    // Once since the start in any case: what it knows of us may tell that our data is an old copy, which can promise nothing.
+    return agrees && cluster.isMember(from) && cluster.lastExchange(from) !== undefined;
+  }
+
   /**
    * Views meet before data counts: call it with the view of each data message.
    * @throws StoreError `not-member` when the sender is not on the ring, also after merging.
    */
   async meet(from: NodeId, view: View): Promise<void> {
     const { cluster } = this.#deps;
-    const agrees =
-      view.ring === cluster.ring.fingerprint && view.life === cluster.roster.members.get(from)?.life;
-    // Once since the start in any case: what it knows of us may tell that our data is an old copy, which can promise nothing.
-    if (!agrees || cluster.lastExchange(from) === undefined) await this.with(from);
+    if (this.hasMet(from, view)) return;
+    await this.with(from);
     if (!cluster.isMember(from)) {
       throw new StoreError("not-member", `${from} is no member of the cluster ${cluster.roster.cluster.name}`);
     }

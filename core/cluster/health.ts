@@ -135,4 +135,17 @@ export class Health {
   byRoundTrip(nodes: readonly NodeId[]): NodeId[] {
     return nodes.toSorted((a, b) => (this.state(a)?.rttMs ?? 0) - (this.state(b)?.rttMs ?? 0));
   }
+
+  /** The first of these in that order, of those that are `isWanted`. */
+  fastest(nodes: readonly NodeId[], isWanted: (node: NodeId) => boolean): NodeId | undefined {
+    let fastest: NodeId | undefined;
+    let fastestMs = Infinity;
+    for (const node of nodes) {
+      const rttMs = this.state(node)?.rttMs ?? 0;
+      if (rttMs >= fastestMs || !isWanted(node)) continue;
+      fastest = node;
+      fastestMs = rttMs;
+    }
+    return fastest;
+  }
 }

@@ -5,6 +5,7 @@ import type { HybridClock } from "../causality/hybrid-clock.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
+import type { Deadlines } from "../deadlines.ts";
 import type { Clock, Random, Transport } from "../ports.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { Tasks } from "../tasks.ts";
@@ -18,6 +19,7 @@ export interface CoordinateDeps {
   readonly replica: Replica;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly deadlines: Deadlines;
   readonly hybridClock: HybridClock;
   readonly random: Random;
   readonly telemetry: Telemetry;

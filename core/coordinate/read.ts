@@ -46,21 +46,18 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
   const deadlineMs = clock.now() + request.timeoutMs;
   for (let tries = 1; ; tries++) {
     const ring = cluster.ring.fingerprint;
-    const { outcome, state, replied, healsOwn } = await new Reading(deps, located, {
-      ...request,
-      r,
-      deadlineMs,
-    }).run();
+    const reading = new Reading(deps, located, { ...request, r, deadlineMs });
+    const outcome = await reading.run();
+    const { state } = reading;
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    if (outcome.kind === "met") return { state, degraded: false, healsOwn };
+    if (outcome.kind === "met") return { state, degraded: false, healsOwn: reading.heals(cluster.self) };
     const isAnswer = state.values.length > 0 || request.all === true;
-    if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
-    const got = outcome.kind === "failed" ? outcome.got : replied.length;
-    throw new StoreError("quorum-not-met", unmetText(located, { r, got, outcome, timeoutMs: request.timeoutMs }), {
-      needed: r,
-      got,
-      from: replied,
-    });
+    if (outcome.kind === "degraded" && isAnswer)
+      return { state, degraded: true, healsOwn: reading.heals(cluster.self) };
+    const from = reading.replied;
+    const got = outcome.kind === "failed" ? outcome.got : from.length;
+    const text = unmetText(located, { r, got, outcome, timeoutMs: request.timeoutMs });
+    throw new StoreError("quorum-not-met", text, { needed: r, got, from });
   }
 }
 
@@ -75,15 +72,9 @@ function unmetText(
 }
 
 interface Reply {
+  readonly from: NodeId;
   readonly role: ReadRole;
   readonly digest: Uint8Array;
-}
-
-interface Result {
-  readonly outcome: ReadOutcome;
-  readonly state: Versioned;
-  readonly replied: readonly NodeId[];
-  readonly healsOwn: boolean;
 }
 
 /** One round of asking. Lives on after the answer until all that were asked have answered, then repairs, once. */
@@ -93,15 +84,15 @@ class Reading {
   readonly #request: ReadRequest & { readonly r: number; readonly deadlineMs: number };
   readonly #view: PartitionView;
   readonly #tally: ReadTally;
-  readonly #candidates: NodeId[];
   /** All owners are asked: to heal, or because this read was drawn to check them. */
   readonly #asksAll: boolean;
-  readonly #replies = new Map<NodeId, Reply>();
+  readonly #asked: NodeId[] = [];
+  readonly #replies: Reply[] = [];
   #waiting = 0;
   #state: Versioned = nothing;
   #digest: Uint8Array | undefined;
-  #answer: (result: Result) => void = () => {};
-  #answered = false;
+  #outcome: ReadOutcome | undefined;
+  #answer: (outcome: ReadOutcome) => void = () => {};
   #repaired = false;
   #stopTimers: Stop = () => {};
 
@@ -115,64 +106,56 @@ class Reading {
     this.#request = request;
     this.#view = deps.cluster.partitionView(located.partition);
     this.#tally = new ReadTally(this.#view, request.r);
-    this.#candidates = this.#candidatesInOrder();
     this.#asksAll = request.all === true || deps.random.next() < deps.config.readRepairShare;
   }
 
-  async run(): Promise<Result> {
-    const done = new Promise<Result>((resolve) => {
-      this.#answer = resolve;
-    });
-    await this.#readHere();
-    this.#askAtOnce();
-    this.#proceed();
-    if (!this.#answered) this.#startTimers();
-    return done;
+  /** The merge of what was found, once `run` has an outcome. */
+  get state(): Versioned {
+    return this.#state;
   }
 
-  /** Own copy first, then the owners that answer fastest, then other complete holders, then stand-ins. */
-  #candidatesInOrder(): NodeId[] {
-    const { ring, self, health } = this.#deps.cluster;
-    const { owners } = this.#view;
-    const isOther = (node: NodeId): boolean => node !== self && health.isUp(node);
-    const ownersUp = health.byRoundTrip(owners.filter(isOther));
-    const former = this.#ownerFilling()
-      ? [...this.#view.holders.keys()].filter((node) => isOther(node) && !owners.includes(node))
-      : [];
-    const missing = owners.length - ownersUp.length - (owners.includes(self) ? 1 : 0);
-    if (missing === 0) return [...ownersUp, ...former];
-    const standIns = ring.walk(this.#located.partition).slice(owners.length);
-    return [...ownersUp, ...former, ...standIns.filter((node) => isOther(node) && !former.includes(node))];
+  get replied(): readonly NodeId[] {
+    return this.#tally.replied;
+  }
+
+  async run(): Promise<ReadOutcome> {
+    const { cluster, replica } = this.#deps;
+    const own = replica.readInMemory(this.#located) ?? (await this.#readHere());
+    if (own !== undefined && own.role !== "none") this.#take(cluster.self, own.role, own.held);
+    this.#askAtOnce();
+    this.#proceed();
+    if (this.#outcome !== undefined) return this.#outcome;
+    this.#startTimers();
+    return new Promise((resolve) => {
+      this.#answer = resolve;
+    });
   }
 
   #ownerFilling(): boolean {
     return this.#view.owners.some((owner) => this.#view.holders.get(owner) === "filling");
   }
 
-  async #readHere(): Promise<void> {
-    const { cluster, replica } = this.#deps;
-    let copy: Copy;
+  async #readHere(): Promise<Copy | undefined> {
+    const { cluster, replica, telemetry } = this.#deps;
     try {
-      copy = await replica.read(this.#located);
+      return await replica.read(this.#located);
     } catch (error: unknown) {
       // A disk that cannot be read is one replica fewer, not a failed request.
-      this.#deps.telemetry.event({ kind: "replica-failed", id: cluster.self, reason: reasonOf(error) });
-      return;
+      telemetry.event({ kind: "replica-failed", id: cluster.self, reason: reasonOf(error) });
+      return undefined;
     }
-    if (copy.role === "none") return;
-    this.#take(cluster.self, copy.role, { state: copy.held.state, digest: copy.held.digest });
   }
 
   /** As few as can suffice; all of them for a share of the reads, so that rarely read replicas are mended too. */
   #askAtOnce(): void {
     const isWide = this.#asksAll || this.#ownerFilling();
-    const count = isWide ? this.#candidates.length : this.#request.r - this.#replies.size;
-    for (let i = 0; i < count; i++) this.#askNext();
+    const count = isWide ? Infinity : this.#request.r - this.#replies.length;
+    for (let i = 0; i < count; i++) if (!this.#askNext()) return;
   }
 
   /** Goes as far as what is known allows: waits, asks one more, answers, repairs. Called after every change. */
   #proceed(): void {
-    while (!this.#answered) {
+    while (this.#outcome === undefined) {
       const outcome = this.#tally.outcome();
       if (outcome.kind === "pending") return;
       if (outcome.kind !== "met" && this.#askNext()) continue;
@@ -183,23 +166,40 @@ class Reading {
   }
 
   #startTimers(): void {
-    const { clock, config, cluster } = this.#deps;
-    const [first] = this.#view.owners.filter((owner) => owner !== cluster.self);
+    const { clock, config, cluster, deadlines } = this.#deps;
+    const first = this.#view.owners.find((owner) => owner !== cluster.self);
     const p95 = first === undefined ? 0 : (cluster.health.state(first)?.rttP95Ms ?? 0);
-    const stops = [
-      clock.after(Math.max(p95, config.speculativeDelayMinMs), () => this.#speculate()),
-      clock.after(Math.max(0, this.#request.deadlineMs - clock.now()), () => this.#expire()),
-    ];
-    this.#stopTimers = () => stops.forEach((stop) => stop());
+    const stopSpeculation = clock.after(Math.max(p95, config.speculativeDelayMinMs), () => this.#speculate());
+    const stopDeadline = deadlines.add(this.#request.deadlineMs, () => this.#expire());
+    this.#stopTimers = () => {
+      stopSpeculation();
+      stopDeadline();
+    };
   }
 
   #askNext(): boolean {
-    const node = this.#candidates.shift();
+    const node = this.#nextToAsk();
     if (node === undefined) return false;
+    this.#asked.push(node);
     this.#tally.ask(node);
     this.#waiting += 1;
     this.#deps.tasks.run("read", () => this.#ask(node));
     return true;
+  }
+
+  /** The owners that answer fastest, then other complete holders, then stand-ins for owners that are away. */
+  #nextToAsk(): NodeId | undefined {
+    const { ring, self, health } = this.#deps.cluster;
+    const { owners, holders } = this.#view;
+    const mayAsk = (node: NodeId): boolean => node !== self && health.isUp(node) && !this.#asked.includes(node);
+    const owner = health.fastest(owners, mayAsk);
+    if (owner !== undefined) return owner;
+    const isFurther = (node: NodeId): boolean => !owners.includes(node) && mayAsk(node);
+    if (this.#ownerFilling()) {
+      for (const node of holders.keys()) if (isFurther(node)) return node;
+    }
+    const isAway = (node: NodeId): boolean => node !== self && !health.isUp(node);
+    return owners.some(isAway) ? ring.walk(this.#located.partition).find(isFurther) : undefined;
   }
 
   async #ask(node: NodeId): Promise<void> {
@@ -231,11 +231,11 @@ class Reading {
 
   #knows(digest: Uint8Array): boolean {
     if (this.#digest !== undefined && equalBytes(this.#digest, digest)) return true;
-    return [...this.#replies.values()].some((reply) => equalBytes(reply.digest, digest));
+    return this.#replies.some((reply) => equalBytes(reply.digest, digest));
   }
 
   #take(from: NodeId, role: ReadRole, { state, digest }: { state: Versioned | undefined; digest: Uint8Array }): void {
-    this.#replies.set(from, { role, digest });
+    this.#replies.push({ from, role, digest });
     this.#tally.reply(from, role);
     if (state === undefined) return;
     const merged = merge(this.#state, state);
@@ -245,22 +245,21 @@ class Reading {
   }
 
   #speculate(): void {
-    if (this.#answered || !this.#askNext()) return;
+    if (this.#outcome !== undefined || !this.#askNext()) return;
     this.#deps.telemetry.event({ kind: "speculative-read" });
   }
 
   #expire(): void {
-    if (this.#answered) return;
+    if (this.#outcome !== undefined) return;
     const { replied } = this.#tally;
     const { r } = this.#request;
     this.#finish(replied.length >= r ? { kind: "degraded" } : { kind: "failed", needed: r, got: replied.length });
   }
 
   #finish(outcome: ReadOutcome): void {
-    this.#answered = true;
+    this.#outcome = outcome;
     this.#stopTimers();
-    const healsOwn = this.#heals(this.#deps.cluster.self);
-    this.#answer({ outcome, state: this.#state, replied: this.#tally.replied, healsOwn });
+    this.#answer(outcome);
   }
 
   /** The merged state goes to every holder that answered with less (read repair, paper 5). */
@@ -271,13 +270,13 @@ class Reading {
     const { clock, config } = this.#deps;
     if (clock.now() > this.#request.deadlineMs + config.inFlightMsMax / 2) return;
     const target = this.#digest;
-    const behind = [...this.#replies].filter(([, { role, digest }]) => role !== "hint" && !equalBytes(digest, target));
+    const behind = this.#replies.filter(({ role, digest }) => role !== "hint" && !equalBytes(digest, target));
     if (behind.length === 0) return;
     this.#deps.telemetry.event({ kind: "read-repair", replicas: behind.length });
     const state = encodeVersioned(this.#state);
-    for (const [node] of behind) {
-      const heals = this.#heals(node);
-      this.#deps.tasks.run("read repair", () => this.#mend(node, state, heals));
+    for (const { from } of behind) {
+      const heals = this.heals(from);
+      this.#deps.tasks.run("read repair", () => this.#mend(from, state, heals));
     }
   }
 
@@ -296,10 +295,11 @@ class Reading {
    * owners, for fewer may have missed what only the damaged record had together with one that did not answer. Where all
    * other owners have answered and some are damaged or filling themselves, nobody has more, and waiting would be for ever.
    */
-  #heals(node: NodeId): boolean {
+  heals(node: NodeId): boolean {
     const others = this.#view.owners.filter((owner) => owner !== node);
-    const complete = [...this.#replies].filter(([from, { role }]) => role === "complete" && from !== node).length;
-    const isEveryoneHeard = others.length > 0 && others.every((owner) => this.#replies.has(owner));
+    const complete = this.#replies.filter(({ from, role }) => role === "complete" && from !== node).length;
+    const hasReplied = (owner: NodeId): boolean => this.#replies.some(({ from }) => from === owner);
+    const isEveryoneHeard = others.length > 0 && others.every(hasReplied);
     return isEveryoneHeard || complete >= Math.max(1, this.#view.owners.length - 1);
   }
 }

@@ -10,12 +10,13 @@ import type {
   LocalAnswer,
   PutOptions,
   ReadAnswer,
+  Sibling,
   WriteAnswer,
 } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
-import { locate, type LocatedKey } from "../placement/locate.ts";
+import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -118,72 +119,68 @@ export class Requests {
   }
 
   #locate(key: Key): LocatedKey {
-    return locate(key, this.#deps.cluster.ring.partitions);
+    return this.#deps.cluster.locate(key);
   }
 
-  /** Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. */
-  async #admit<T extends ReadAnswer | WriteAnswer | ListAnswer>(
+  /**
+   * Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. The caller may
+   * stop waiting, or has waited long enough (a hung disk, say); what is under way goes on, and holds its place until it ends.
+   */
+  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer>(
     verb: "get" | "put" | "delete" | "list",
     limits: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number; readonly valueBytes?: number },
     work: () => Promise<T>,
   ): Promise<T> {
-    const { clock, config, telemetry } = this.#deps;
+    const { clock, deadlines, config, telemetry } = this.#deps;
+    const { signal, timeoutMs, valueBytes } = limits;
     const startedMs = clock.now();
     if (this.#running >= config.requestsMax) {
       throw new StoreError("overloaded", `this host has ${this.#running} requests under way already; try again later`);
     }
     this.#running += 1;
-    const running = work();
-    // Whoever stops waiting does not stop the work: its place is free when that has ended.
-    const free = (): void => {
-      this.#running -= 1;
-    };
-    running.then(free, free);
-    let outcome = "internal";
-    let siblings: number | undefined;
-    let bytes = limits.valueBytes;
-    try {
-      const answer = await this.#within(running, limits);
-      outcome = "degraded" in answer && answer.degraded ? "degraded" : "ok";
-      if ("siblings" in answer && answer.siblings !== undefined) {
-        siblings = answer.siblings.length;
-        bytes ??= answer.siblings.reduce((sum, { body }) => sum + body.length, 0);
-      }
-      return answer;
-    } catch (error: unknown) {
-      if (error instanceof StoreError) outcome = error.code;
-      throw error;
-    } finally {
-      const ms = clock.now() - startedMs;
-      telemetry.event({
-        kind: "request",
-        verb,
-        ms,
-        outcome,
-        ...(siblings === undefined ? {} : { siblings }),
-        ...(bytes === undefined ? {} : { bytes }),
-      });
-    }
-  }
-
-  /** The caller stops waiting, or has waited long enough (a hung disk, say); what is under way goes on. */
-  #within<T>(
-    work: Promise<T>,
-    { signal, timeoutMs }: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number },
-  ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const cancel = (): void => reject(new StoreError("closed", "cancelled by the caller; a write may still happen"));
-      const stopTimer = this.#deps.clock.after(timeoutMs + ownAnswerMarginMs, () => {
-        const text = `no answer within ${timeoutMs} ms: this host itself is too slow; a write may still happen`;
-        reject(new StoreError("quorum-not-met", text, { needed: 1, got: 0 }));
-      });
-      if (signal?.aborted) cancel();
-      signal?.addEventListener("abort", cancel, { once: true });
-      const end = (): void => {
-        stopTimer();
+      let isWaiting = true;
+      const end = (outcome: string, found?: readonly Sibling[]): void => {
+        isWaiting = false;
+        stopDeadline();
         signal?.removeEventListener("abort", cancel);
+        const bytes = valueBytes ?? found?.reduce((sum, { body }) => sum + body.length, 0);
+        telemetry.event({
+          kind: "request",
+          verb,
+          ms: clock.now() - startedMs,
+          outcome,
+          siblings: found?.length,
+          bytes,
+        });
       };
-      work.then(resolve, reject).finally(end);
+      const fail = (error: unknown): void => {
+        if (!isWaiting) return;
+        end(error instanceof StoreError ? error.code : "internal");
+        reject(error);
+      };
+      const cancel = (): void => fail(new StoreError("closed", "cancelled by the caller; a write may still happen"));
+      const stopDeadline = deadlines.add(startedMs + timeoutMs + ownAnswerMarginMs, () => {
+        const text = `no answer within ${timeoutMs} ms: this host itself is too slow; a write may still happen`;
+        fail(new StoreError("quorum-not-met", text, { needed: 1, got: 0 }));
+      });
+      signal?.addEventListener("abort", cancel, { once: true });
+      if (signal?.aborted) cancel();
+      work().then(
+        (answer) => {
+          this.#running -= 1;
+          if (!isWaiting) return;
+          end(
+            "degraded" in answer && answer.degraded ? "degraded" : "ok",
+            "siblings" in answer ? answer.siblings : undefined,
+          );
+          resolve(answer);
+        },
+        (error: unknown) => {
+          this.#running -= 1;
+          fail(error);
+        },
+      );
     });
   }
 }

@@ -7,7 +7,6 @@ import { equalBytes } from "../bytes/compare.ts";
 import { StoreError } from "../errors.ts";
 import { parseKey } from "../bytes/key.ts";
 import type { NodeId } from "../identity.ts";
-import { locate } from "../placement/locate.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { readResponseOf, writeResponseOf } from "./answers.ts";
@@ -65,10 +64,10 @@ async function answerReplicate(
   from: NodeId,
   { request, deadlineMs }: { readonly request: Request<"replicate">; readonly deadlineMs: number },
 ): Promise<Response<"replicate">> {
-  await exchange.meet(from, request.view);
+  if (!exchange.hasMet(from, request.view)) await exchange.meet(from, request.view);
   // Truncation and reaping count on it that no state is in flight for ever.
   if (clock.now() > deadlineMs) throw new StoreError("not-ready", "the sender does not wait for this any more");
-  const located = locate(parseKey(request.key), cluster.ring.partitions);
+  const located = cluster.locate(parseKey(request.key));
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
     if (!cluster.roster.members.has(hintFor)) {
@@ -87,8 +86,9 @@ async function answerFetch(
   from: NodeId,
   request: Request<"fetch">,
 ): Promise<Response<"fetch">> {
-  await exchange.meet(from, request.view);
-  const { role, held } = await replica.read(locate(parseKey(request.key), cluster.ring.partitions));
+  if (!exchange.hasMet(from, request.view)) await exchange.meet(from, request.view);
+  const located = cluster.locate(parseKey(request.key));
+  const { role, held } = replica.readInMemory(located) ?? (await replica.read(located));
   const { digest } = held;
   if (request.have !== undefined && equalBytes(request.have, digest)) return { role, digest };
   const state = held.toBytes();

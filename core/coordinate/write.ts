@@ -52,7 +52,7 @@ export async function coordinateWrite(
   const needs = needsOf(deps, intent);
   if (mustForward(deps, located, intent)) return forwardWrite(deps, located, intent);
 
-  await checkPreconditions(deps, located, intent);
+  if (intent.ifAbsent || intent.ifContext !== undefined) await checkPreconditions(deps, located, intent);
   const plan = planWrite(deps, located);
   const written = await mintHere(deps, located, { intent, coverage, plan });
   if (written === "cannot") return forwardWrite(deps, located, intent);
@@ -76,7 +76,6 @@ function mustForward(deps: CoordinateDeps, located: LocatedKey, intent: WriteInt
 }
 
 async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<void> {
-  if (!intent.ifAbsent && intent.ifContext === undefined) return;
   const { state } = await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs });
   if (intent.ifAbsent) {
     const live = siblings(state, deps.clock.wallTime());

@@ -10,7 +10,7 @@ import { TransportError, type Clock, type Stop } from "../ports.ts";
 import { Fifo } from "../rpc/fifo.ts";
 import type { FrameQueue, Outgoing } from "../rpc/frame-queue.ts";
 import { FrameError, type Message } from "../rpc/frames.ts";
-import type { Deadlines } from "./deadlines.ts";
+import type { Deadlines } from "../deadlines.ts";
 import type { TransportLimits } from "./limits.ts";
 
 /** What a request costs beside its body, about. */

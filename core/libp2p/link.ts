@@ -10,7 +10,7 @@ import { TransportError, type Clock } from "../ports.ts";
 import { FrameQueue, type Outgoing } from "../rpc/frame-queue.ts";
 import { FrameError, FrameReader, type Message } from "../rpc/frames.ts";
 import { Asking } from "./asking.ts";
-import type { Deadlines } from "./deadlines.ts";
+import type { Deadlines } from "../deadlines.ts";
 import { endOfTurn } from "./end-of-turn.ts";
 import type { Answerable, Inbox } from "./inbox.ts";
 import type { TransportLimits } from "./limits.ts";

@@ -17,7 +17,7 @@ import {
   type Transport,
 } from "../ports.ts";
 import { requestProtocol } from "../rpc/frames.ts";
-import { Deadlines } from "./deadlines.ts";
+import { Deadlines } from "../deadlines.ts";
 import { Inbox } from "./inbox.ts";
 import { defaultTransportLimits, type TransportLimits } from "./limits.ts";
 import { Link } from "./link.ts";
@@ -84,18 +84,16 @@ class TransportOverLibp2p implements Libp2pTransport {
 
   // -- Requests -----------------------------------------------------------------------------------------------------
 
-  async request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-    if (this.#state !== "running") throw new TransportError("not-sent", "this node is not running");
+  request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
+    if (this.#state !== "running") return refused("this node is not running");
     if (to === this.self) return this.#requestSelf(body, timeoutMs);
     const link = this.#peers.get(to)?.current;
-    if (link === undefined) throw new TransportError("not-sent", `not connected to ${to}`);
-    return link.request(body, timeoutMs);
+    return link === undefined ? refused(`not connected to ${to}`) : link.request(body, timeoutMs);
   }
 
   #requestSelf(body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const handler = this.#handler;
-    if (handler === undefined)
-      return Promise.reject(new TransportError("not-sent", "this node serves no requests now"));
+    if (handler === undefined) return refused("this node serves no requests now");
     const deadlineMs = this.#clock.now() + timeoutMs;
     return new Promise((resolve, reject) => {
       const expire = (): void => reject(new TransportError("lost", `no answer from this node in ${timeoutMs} ms`));
@@ -300,6 +298,10 @@ class TransportOverLibp2p implements Libp2pTransport {
       if (this.#state !== "stopped") this.#tickLater();
     });
   }
+}
+
+function refused(reason: string): Promise<never> {
+  return Promise.reject(new TransportError("not-sent", reason));
 }
 
 /** The one place that mints a NodeId: from an identity that libp2p has authenticated, or its own. */

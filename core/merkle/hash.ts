@@ -6,7 +6,8 @@
  * the key, and gains that a divergence of it goes unrepaired until the next write or read. Nothing is authenticated by it.
  * Invariant: equal for clocks that `sameClock` calls equal, whatever the timestamps of the vector and the bodies.
  */
-import type { Dot, LiveValue, ValueKind, Versioned } from "../causality/version-set.ts";
+import type { StateClock } from "../causality/encoding.ts";
+import type { Dot, ValueKind } from "../causality/version-set.ts";
 
 /** Two lanes of 32 bits, unsigned. */
 export interface Hash64 {
@@ -23,7 +24,7 @@ let high = 0;
 let low = 0;
 
 /** The clock alone: what is the same for one state under any key. */
-export function clockHash({ vector, values }: Versioned): Hash64 {
+export function clockHash({ vector, values }: StateClock): Hash64 {
   begin(vector.length, values.length);
   for (const entry of vector) absorbDot(entry);
   for (const value of values) absorbValue(value);
@@ -84,7 +85,7 @@ function absorbDot({ actor, counter }: Dot): void {
   absorbNumber(counter);
 }
 
-function absorbValue(value: LiveValue): void {
+function absorbValue(value: StateClock["values"][number]): void {
   const { expiresAtMs, generation } = value;
   absorbDot(value.dot);
   absorbNumber(value.stamp);

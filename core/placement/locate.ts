@@ -3,6 +3,7 @@
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { positionOf } from "../bytes/hash.ts";
+import { Recent } from "../bytes/recent.ts";
 import type { Key, PartitionIndex } from "../identity.ts";
 import { partitionOf, partitionsMax } from "./partition.ts";
 
@@ -25,6 +26,26 @@ export function locate(key: Key, partitions: number): LocatedKey {
   row.set(position);
   row.set(keyBytes, positionBytes);
   return { key, partition: partitionOf(position, partitions), row };
+}
+
+/** Remembers where the keys in use live: hashing a key costs more than the rest of the way to its cached state. */
+export class Locator {
+  readonly #partitions: number;
+  readonly #known: Recent<Key, LocatedKey>;
+
+  constructor(partitions: number, keysMax: number) {
+    this.#partitions = partitions;
+    this.#known = new Recent(keysMax, () => 1);
+  }
+
+  locate(key: Key): LocatedKey {
+    let located = this.#known.get(key);
+    if (located === undefined) {
+      located = locate(key, this.#partitions);
+      this.#known.set(key, located);
+    }
+    return located;
+  }
 }
 
 export function keyOfRow(row: Uint8Array): Key {

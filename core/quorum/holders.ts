@@ -37,7 +37,8 @@ export class Holders {
 
   /** While an owner is filling, quorums are met twice: among the N, and among the complete holders. */
   anyOwnerFilling(): boolean {
-    return this.#view.owners.some((owner) => this.#stateOf(owner) === "filling");
+    for (const owner of this.#view.owners) if (this.#stateOf(owner) === "filling") return true;
+    return false;
   }
 
   /** c: the complete holders, former owners included. */
@@ -50,4 +51,9 @@ export class Holders {
     const known = this.#learned?.get(node) ?? this.#view.holders.get(node);
     return known ?? (this.isOwner(node) ? "complete" : undefined);
   }
+}
+
+/** Adds to a list of a few hosts, in which each stands once. */
+export function addOnce(list: NodeId[], node: NodeId): void {
+  if (!list.includes(node)) list.push(node);
 }

@@ -4,7 +4,7 @@
  */
 import type { NodeId } from "../identity.ts";
 import { invariant } from "../errors.ts";
-import { Holders, type Completeness, type PartitionView } from "./holders.ts";
+import { addOnce, Holders, type Completeness, type PartitionView } from "./holders.ts";
 
 /** What a replica says of itself: it holds the partition, or it answers from hints kept for an owner that is away. */
 export type ReadRole = Completeness | "hint";
@@ -20,10 +20,11 @@ export class ReadTally {
   readonly #holders: Holders;
   readonly #r: number;
   readonly #n: number;
-  readonly #replied = new Set<NodeId>();
-  readonly #ownersReplied = new Set<NodeId>();
-  readonly #completeReplied = new Set<NodeId>();
-  readonly #asked = new Set<NodeId>();
+  /** A few hosts at most: lists are smaller than sets, and one tally is made per read. */
+  readonly #replied: NodeId[] = [];
+  readonly #ownersReplied: NodeId[] = [];
+  readonly #completeReplied: NodeId[] = [];
+  readonly #asked: NodeId[] = [];
   #met = false;
 
   constructor(view: PartitionView, r: number) {
@@ -34,31 +35,36 @@ export class ReadTally {
   }
 
   ask(node: NodeId): void {
-    this.#asked.add(node);
+    addOnce(this.#asked, node);
   }
 
   reply(from: NodeId, role: ReadRole): ReadOutcome {
-    this.#asked.delete(from);
-    this.#replied.add(from);
+    this.#answered(from);
+    addOnce(this.#replied, from);
     if (role === "hint") return this.outcome();
     this.#holders.learn(from, role);
-    if (this.#holders.isOwner(from)) this.#ownersReplied.add(from);
-    if (role === "complete") this.#completeReplied.add(from);
+    if (this.#holders.isOwner(from)) addOnce(this.#ownersReplied, from);
+    if (role === "complete") addOnce(this.#completeReplied, from);
     return this.outcome();
   }
 
   fail(from: NodeId): ReadOutcome {
-    this.#asked.delete(from);
+    this.#answered(from);
     return this.outcome();
+  }
+
+  #answered(from: NodeId): void {
+    const at = this.#asked.indexOf(from);
+    if (at >= 0) this.#asked.splice(at, 1);
   }
 
   /** With nobody left to answer the outcome is final; ask further hosts before that. */
   outcome(): ReadOutcome {
-    this.#met ||= this.#ownersReplied.size >= this.#r && this.#completeReplied.size >= this.#completeNeeded();
+    this.#met ||= this.#ownersReplied.length >= this.#r && this.#completeReplied.length >= this.#completeNeeded();
     if (this.#met) return { kind: "met" };
-    if (this.#asked.size > 0) return { kind: "pending" };
-    if (this.#replied.size >= this.#r) return { kind: "degraded" };
-    return { kind: "failed", needed: this.#r, got: this.#replied.size };
+    if (this.#asked.length > 0) return { kind: "pending" };
+    if (this.#replied.length >= this.#r) return { kind: "degraded" };
+    return { kind: "failed", needed: this.#r, got: this.#replied.length };
   }
 
   get replied(): readonly NodeId[] {

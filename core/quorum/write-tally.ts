@@ -4,7 +4,7 @@
  */
 import type { NodeId } from "../identity.ts";
 import { invariant } from "../errors.ts";
-import { Holders, type Completeness, type PartitionView } from "./holders.ts";
+import { addOnce, Holders, type Completeness, type PartitionView } from "./holders.ts";
 
 /** What a replica says when it has stored a write: as a holder, or as a stand-in that keeps a hint. */
 export type WriteAck =
@@ -26,15 +26,15 @@ export interface WriteNeeds {
 export class WriteTally {
   readonly #holders: Holders;
   readonly #needs: WriteNeeds;
-  /** Hosts that have it on their disk. */
-  readonly #durable = new Set<NodeId>();
+  /** Hosts that have it on their disk. (Each list holds a few hosts at most, each once: smaller than sets.) */
+  readonly #durable: NodeId[] = [];
   /** Owners that have it or are stood for: a hint is gone once its owner has it, so the two are one copy. */
-  readonly #covered = new Set<NodeId>();
-  readonly #ownersDurable = new Set<NodeId>();
-  readonly #completeCovered = new Set<NodeId>();
+  readonly #covered: NodeId[] = [];
+  readonly #ownersDurable: NodeId[] = [];
+  readonly #completeCovered: NodeId[] = [];
   readonly #hinted: { for: NodeId; at: NodeId }[] = [];
-  /** Answers still to come, by host: one host may be asked to hold it and to stand in for another. */
-  readonly #asked = new Map<NodeId, number>();
+  /** Whose answers are still to come; twice a host that was asked to hold it and to stand in for another. */
+  readonly #asked: NodeId[] = [];
   #decided: WriteOutcome | undefined;
 
   constructor(view: PartitionView, needs: WriteNeeds) {
@@ -45,7 +45,7 @@ export class WriteTally {
 
   /** The write is on its way to this host: until it answers, success may still come from there. */
   ask(node: NodeId): void {
-    this.#asked.set(node, (this.#asked.get(node) ?? 0) + 1);
+    this.#asked.push(node);
   }
 
   ack(from: NodeId, ack: WriteAck): WriteOutcome {
@@ -66,26 +66,25 @@ export class WriteTally {
   }
 
   #answered(from: NodeId): void {
-    const left = (this.#asked.get(from) ?? 0) - 1;
-    if (left > 0) this.#asked.set(from, left);
-    else this.#asked.delete(from);
+    const at = this.#asked.indexOf(from);
+    if (at >= 0) this.#asked.splice(at, 1);
   }
 
   #count(from: NodeId, ack: WriteAck): void {
     if (ack.kind === "hint") {
       this.#hinted.push({ for: ack.for, at: from });
-      this.#durable.add(from);
-      if (this.#holders.isOwner(ack.for)) this.#covered.add(ack.for);
-      if (this.#holders.isComplete(ack.for)) this.#completeCovered.add(ack.for);
+      addOnce(this.#durable, from);
+      if (this.#holders.isOwner(ack.for)) addOnce(this.#covered, ack.for);
+      if (this.#holders.isComplete(ack.for)) addOnce(this.#completeCovered, ack.for);
       return;
     }
     this.#holders.learn(from, ack.state);
     if (this.#holders.isOwner(from)) {
-      this.#durable.add(from);
-      this.#covered.add(from);
-      this.#ownersDurable.add(from);
+      addOnce(this.#durable, from);
+      addOnce(this.#covered, from);
+      addOnce(this.#ownersDurable, from);
     }
-    if (ack.state === "complete") this.#completeCovered.add(from);
+    if (ack.state === "complete") addOnce(this.#completeCovered, from);
   }
 
   outcome(): WriteOutcome {
@@ -103,17 +102,18 @@ export class WriteTally {
 
   #decide(): WriteOutcome | undefined {
     const { w, pw } = this.#needs;
-    const quotas = [
-      { needed: w, got: Math.min(this.#durable.size, this.#covered.size) },
-      { needed: pw, got: this.#ownersDurable.size },
-      { needed: this.#completeNeeded(), got: this.#completeCovered.size },
-    ];
-    const short = quotas.filter(({ needed, got }) => got < needed);
-    if (short.length === 0) return { kind: "met" };
+    const copies = Math.min(this.#durable.length, this.#covered.length);
+    const complete = this.#completeNeeded();
+    const missing = Math.max(w - copies, pw - this.#ownersDurable.length, complete - this.#completeCovered.length);
+    if (missing <= 0) return { kind: "met" };
     // Fail as soon as success is out of reach: the client should not wait for a timeout.
-    const toCome = [...this.#asked.values()].reduce((sum, count) => sum + count, 0);
-    const lost = short.find(({ needed, got }) => got + toCome < needed);
-    return lost && { kind: "failed", ...lost };
+    if (missing <= this.#asked.length) return undefined;
+    const quotas = [
+      { needed: w, got: copies },
+      { needed: pw, got: this.#ownersDurable.length },
+      { needed: complete, got: this.#completeCovered.length },
+    ];
+    return { kind: "failed", ...quotas.find(({ needed, got }) => needed - got > this.#asked.length)! };
   }
 
   #completeNeeded(): number {

@@ -51,11 +51,10 @@ export class Commits {
   }
 }
 
-/** A storage's error as clients see it; anything else as it is. */
+/** A storage's error as clients see it; anything else as it is. (`corrupt` is said of one record, which reads find out.) */
 export function storeErrorOf(error: unknown): unknown {
   if (!(error instanceof StorageError)) return error;
   if (error.kind === "full") return new StoreError("storage-full", error.message, { cause: error });
-  if (error.kind === "corrupt") return new StoreError("corrupt", error.message, { cause: error });
   if (error.kind === "closed") return new StoreError("closed", error.message, { cause: error });
   return new StoreError("internal", `storage failed: ${error.message}`, { cause: error });
 }

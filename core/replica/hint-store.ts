@@ -9,9 +9,10 @@ import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import { partitionOf } from "../placement/partition.ts";
+import { allPartitions, partitionOf } from "../placement/partition.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import { storeErrorOf } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
@@ -75,12 +76,21 @@ export class HintStore {
         this.#count(targetOf(row.key), stored);
         this.#countState(this.#partitionOf(row.key.subarray(1 + row.key[0]!)), stored, 1);
       }
+      // Rows that could not be read, not even their keys, may be of any partition.
+      if (page.damaged)
+        for (const partition of allPartitions(this.#holdings.partitions)) {
+          this.#countState(partition, unreadable, 1);
+        }
       gte = page.next;
     }
   }
 
   summaries(): HintSummary[] {
     return [...this.#tallies].map(([target, tally]) => ({ target, ...tally }));
+  }
+
+  get isEmpty(): boolean {
+    return this.#tallies.size === 0;
   }
 
   owes(target: NodeId): boolean {
@@ -130,9 +140,9 @@ export class HintStore {
 
   /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
   async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
-    if (this.#tallies.size === 0) return noStates;
+    if (this.isEmpty) return noStates;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
-    const found = await this.#records.getMany("hints", rows);
+    const found = await this.#read(rows);
     const states = found.flatMap((value) => {
       if (value === undefined || value === "corrupt") return [];
       const { state } = HintRow.decode(value);
@@ -179,8 +189,17 @@ export class HintStore {
 
   async #stored(target: NodeId, located: LocatedKey): Promise<Uint8Array | undefined> {
     if (!this.#tallies.has(target)) return undefined;
-    const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
+    const [value] = await this.#read([hintRow(target, located)]);
     return value === "corrupt" ? unreadable : value;
+  }
+
+  /** @throws StoreError: clients wait for this, when the key is written */
+  async #read(rows: readonly Uint8Array[]): Promise<(Uint8Array | "corrupt" | undefined)[]> {
+    try {
+      return await this.#records.getMany("hints", rows);
+    } catch (error: unknown) {
+      throw storeErrorOf(error);
+    }
   }
 
   /** A damaged row counts as one with a state: nobody can tell. */

@@ -14,8 +14,7 @@
  */
 import { compareBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
-import { decodeVersioned } from "../causality/encoding.ts";
-import type { Versioned } from "../causality/version-set.ts";
+import { readClock, type StateClock } from "../causality/encoding.ts";
 import { DecodeError } from "../bytes/codec.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { clockHash, entryHash, type Hash64, sameHash, sumOf } from "../merkle/hash.ts";
@@ -33,17 +32,17 @@ export interface PendingChange {
   readonly after: Hash64 | undefined;
 }
 
-/** A key of a leaf, as it is on the disk; of its values without the bodies, for a leaf may hold many. */
+/** A key of a leaf, as it is on the disk; no bodies, for a leaf may hold many. */
 export interface LeafEntry {
   readonly row: Uint8Array;
   readonly hash: Hash64;
-  readonly clock: Versioned;
+  readonly clock: StateClock;
 }
 
 export interface BuildOptions {
   readonly isStopped: () => boolean;
   /** Awaited before each page. */
-  readonly throttle: () => Promise<void>;
+  readonly throttle: () => Promise<unknown>;
 }
 
 /** A page is decoded and hashed in one go, which takes about 3 ms; two of them are in memory at once. */
@@ -151,9 +150,8 @@ export class MerkleIndex {
     for (let next: Uint8Array | null = gte; next !== null;) {
       const page: RecordPage = await this.#records.page("objects", { gte: next, ...(lt && { lt }), ...pageLimits });
       for (const row of page.rows) {
-        const state = stateOf(row);
-        if (state === undefined) continue;
-        entries.push({ row: row.key, hash: entryHash(row.key, clockHash(state)), clock: withoutBodies(state) });
+        const clock = clockOf(row);
+        if (clock !== undefined) entries.push({ row: row.key, hash: entryHash(row.key, clockHash(clock)), clock });
       }
       next = page.next;
     }
@@ -220,9 +218,9 @@ export class MerkleIndex {
     const known = this.#knownFrom(scan);
     for (const row of page.rows) {
       if (known.size > 0 && known.has(toHex(row.key))) continue;
-      const state = stateOf(row);
-      if (state === undefined) this.#countDamaged(this.#partitionOf(row.key));
-      else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(state)));
+      const clock = clockOf(row);
+      if (clock === undefined) this.#countDamaged(this.#partitionOf(row.key));
+      else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(clock)));
     }
     const isReached = (row: Uint8Array): boolean => page.next === null || compareBytes(row, page.next) < 0;
     for (const { row, hash } of known.values()) {
@@ -260,20 +258,14 @@ export class MerkleIndex {
 }
 
 /** Undefined: the row is damaged. */
-function stateOf(row: RecordRow): Versioned | undefined {
+function clockOf(row: RecordRow): StateClock | undefined {
   if ("corrupt" in row) return undefined;
   try {
-    return decodeVersioned(row.value);
+    return readClock(row.value);
   } catch (error: unknown) {
     if (error instanceof DecodeError) return undefined;
     throw error;
   }
-}
-
-const noBytes = new Uint8Array(0);
-
-function withoutBodies({ vector, values }: Versioned): Versioned {
-  return { vector, values: values.map((value) => ({ ...value, body: noBytes })) };
 }
 
 /** Nothing is stored of a key that was never written, so nothing of it is in a tree. */

@@ -8,7 +8,7 @@ import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
-import { invariant, StoreError } from "../errors.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
@@ -83,6 +83,8 @@ export class Replica {
   readonly #minter: Minter;
   readonly #truncator: Truncator;
   readonly #commits: Commits;
+  /** Where writes have failed since the last that succeeded: these may be on the disk, and not show yet. */
+  readonly #doubtful = new Set<PartitionIndex>();
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
     this.#deps = deps;
@@ -100,6 +102,14 @@ export class Replica {
   /** Reads from the disk what must be known before the first request. */
   async open(): Promise<void> {
     await Promise.all([this.hints.open(), this.#damaged.open()]);
+  }
+
+  /** What `read` would answer, where that is known without the disk. */
+  readInMemory(located: LocatedKey): Copy | undefined {
+    if (!this.#deps.owns(located.partition)) return undefined;
+    const role = this.#roleOf(located);
+    const held = this.#cache.get(located.key);
+    return role === "none" || held === undefined ? undefined : { role, held };
   }
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
@@ -128,18 +138,15 @@ export class Replica {
    */
   async apply(located: LocatedKey, encoded: Uint8Array, options: ApplyOptions = {}): Promise<Copy> {
     const state = decodeVersioned(encoded);
-    if (this.#roleOf(located) === "none") {
-      throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
-    }
     return this.#queue.run(located.key, async () => {
-      const before = await this.#load(located);
+      const before = this.#cache.get(located.key) ?? (await this.#load(located));
+      // Only here: while it waited for its turn or the disk, the partition may have gone to others.
+      if (this.#roleOf(located) === "none") throw notHeld(located);
       const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      const change = heals
-        ? { before: neverWritten, after, more: this.#mending(located, after) }
-        : { before, after, more: nothingMore };
-      if (after !== before || heals) await this.#commit(located, change, this.#config.durability);
+      if (heals) await this.#commit(located, { before: neverWritten, after, more: this.#mending(located, after) });
+      else if (after !== before) await this.#commit(located, { before, after, more: nothingMore });
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -168,16 +175,18 @@ export class Replica {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
-      // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
-      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
+      // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
+      const { durability } = this.#config;
+      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
       return true;
     });
   }
 
   /**
    * Mints a write on everything this node holds of the key, hints included; durable when it resolves.
-   * @throws StoreError `too-many-siblings`, `storage-full`, `corrupt` (the own record is damaged: heal it first; a write
-   *   despite it is safe, for what it lacks stays marked)
+   * @throws StoreError `too-many-siblings`, `storage-full`, `not-ready` (nothing is held, nobody to keep it for: nothing
+   *   was minted), `corrupt` (the own record is damaged: heal it first; a write despite it is safe, for what it lacks
+   *   stays marked)
    */
   async write(
     located: LocatedKey,
@@ -185,19 +194,23 @@ export class Replica {
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
     return this.#queue.run(located.key, async () => {
-      const before = await this.#load(located);
+      const before = this.#cache.get(located.key) ?? (await this.#load(located));
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
-      const held = (await this.#keptOf(located)).reduce(merge, before.state);
+      const { state } = before;
+      const held = this.hints.isEmpty ? state : (await this.#keptOf(located)).reduce(merge, state);
       const role = this.#roleOf(located);
-      invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
+      // It was to be kept here when it was planned, but the partition has gone to others since.
+      if (role === "none" && event.hintsFor.length === 0) throw notHeld(located);
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
-      const pointers = role === "none" ? nothingMore : await this.#hintBatch(located, event.hintsFor, undefined);
+      const owes = event.hintsFor.length > 0;
+      const pointers =
+        owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
-      const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
-      const after = cut === before.state ? before : encodedAnew(cut);
-      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded!) : pointers;
+      const cut = this.#truncator.minted(located, this.#truncator.timed(state, minted.state));
+      const after = cut === state ? before : encodedAnew(cut);
+      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
       await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
@@ -267,7 +280,7 @@ export class Replica {
       if (!(error instanceof StorageError) || error.kind !== "corrupt") throw storeErrorOf(error);
       await this.#noteDamage(located, error.message);
     }
-    this.#cache.set(located.key, loaded);
+    if (!this.#doubtful.has(located.partition)) this.#cache.set(located.key, loaded);
     return loaded;
   }
 
@@ -290,15 +303,20 @@ export class Replica {
   #merged(
     located: LocatedKey,
     before: CachedState,
-    { state, encoded, isMinted }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
+    {
+      state,
+      encoded,
+      isMinted,
+    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
   ): CachedState {
     // A row of nothing would make the trees of two replicas differ that agree.
     if (state.vector.length === 0) return before;
-    const merged = merge(before.state, state);
-    if (merged === before.state) return before;
-    const timed = this.#truncator.timed(before.state, merged);
+    const held = before.state;
+    const merged = merge(held, state);
+    if (merged === held) return before;
+    const timed = this.#truncator.timed(held, merged);
     const cut = isMinted ? this.#truncator.arrived(located, timed, state) : timed;
-    if (cut === merged && (merged === state || merge(state, before.state) === state)) {
+    if (cut === merged && (merged === state || merge(state, held) === state)) {
       return new CachedState(state, encoded);
     }
     return encodedAnew(cut);
@@ -317,7 +335,7 @@ export class Replica {
   async #commit(
     located: LocatedKey,
     { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
-    durability: Durability,
+    durability: Durability = this.#config.durability,
   ): Promise<void> {
     const operations: StorageOperation[] = [...more.operations];
     if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
@@ -369,8 +387,12 @@ export class Replica {
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
       this.#deps.holdings.dropActor(located.partition);
+      this.#doubtful.add(located.partition);
       throw error;
     }
+    // The storage was opened anew in between, if need be: what failed shows by now, or never will.
+    for (const partition of this.#doubtful) this.index.distrust(partition);
+    this.#doubtful.clear();
   }
 
   #roleOf(located: LocatedKey): CopyRole {
@@ -378,6 +400,10 @@ export class Replica {
     if (holding === "former") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
+}
+
+function notHeld({ partition }: LocatedKey): StoreError {
+  return new StoreError("not-ready", `this host does not hold partition ${partition}`);
 }
 
 function encodedAnew(state: Versioned): CachedState {

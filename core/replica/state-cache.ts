@@ -1,26 +1,39 @@
 /**
- * States read or written lately, decoded, least recently used first to go. Saves the disk read of each read-modify-write.
+ * States read or written lately. Saves the disk read of each read-modify-write.
+ * Kept as bytes and decoded at each use, which takes less than a microsecond: the objects of a decoded state are six times
+ * its size, live long enough to be moved by every collection of young garbage, and die old.
  * Invariant: an entry is what the storage holds durably; absent keys are remembered too.
  */
 import type { Key } from "../identity.ts";
+import { Recent } from "../bytes/recent.ts";
 import { clockDigest } from "../causality/clock.ts";
-import { encodeVersioned } from "../causality/encoding.ts";
+import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import type { Versioned } from "../causality/version-set.ts";
 import { clockHash, type Hash64 } from "../merkle/hash.ts";
 
-/** Key, map entry and decoded objects: a rough figure. Bodies may be held twice, encoded and decoded. */
-const entryOverheadBytes = 400;
+/** Key, map entry, the array of the bytes, hash and digest, as measured. */
+const entryOverheadBytes = 700;
 
 export class CachedState {
-  readonly state: Versioned;
   /** As stored; undefined when nothing is. */
   readonly encoded: Uint8Array | undefined;
+  #state: Versioned | undefined;
   #digest: Uint8Array | undefined;
   #hash: Hash64 | undefined;
 
   constructor(state: Versioned, encoded: Uint8Array | undefined) {
-    this.state = state;
+    this.#state = state;
     this.encoded = encoded;
+  }
+
+  /** Of an entry of the cache a new object each time. */
+  get state(): Versioned {
+    return this.#state ?? decodeVersioned(this.encoded!);
+  }
+
+  /** It stays for long: of what is there twice the bytes remain. */
+  shrink(): void {
+    if (this.encoded !== undefined) this.#state = undefined;
   }
 
   /** Computed at the first need: most writes never do. */
@@ -40,42 +53,17 @@ export class CachedState {
   }
 }
 
-export class StateCache {
-  readonly #bytesMax: number;
-  readonly #entries = new Map<Key, CachedState>();
-  #bytes = 0;
-
+export class StateCache extends Recent<Key, CachedState> {
   constructor(bytesMax: number) {
-    this.#bytesMax = bytesMax;
+    super(bytesMax, costOf);
   }
 
-  get(key: Key): CachedState | undefined {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    // A Map iterates in order of insertion, so this moves the entry to the young end.
-    this.#entries.delete(key);
-    this.#entries.set(key, entry);
-    return entry;
-  }
-
-  set(key: Key, entry: CachedState): void {
-    this.delete(key);
-    this.#entries.set(key, entry);
-    this.#bytes += costOf(key, entry);
-    for (const oldest of this.#entries.keys()) {
-      if (this.#bytes <= this.#bytesMax) break;
-      this.delete(oldest);
-    }
-  }
-
-  delete(key: Key): void {
-    const entry = this.#entries.get(key);
-    if (entry === undefined) return;
-    this.#entries.delete(key);
-    this.#bytes -= costOf(key, entry);
+  override set(key: Key, entry: CachedState): void {
+    entry.shrink();
+    super.set(key, entry);
   }
 }
 
 function costOf(key: Key, entry: CachedState): number {
-  return entryOverheadBytes + key.length + 2 * (entry.encoded?.length ?? 0);
+  return entryOverheadBytes + key.length + (entry.encoded?.length ?? 0);
 }

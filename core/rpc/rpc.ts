@@ -77,7 +77,7 @@ const failed = 1;
  * @throws TransportError when there is no answer; its kind tells whether the peer may have acted.
  * @throws StoreError when the peer refused.
  */
-export async function call<Request, Response>(
+export function call<Request, Response>(
   transport: Pick<Transport, "request">,
   to: NodeId,
   method: Method<Request, Response>,
@@ -89,7 +89,7 @@ export async function call<Request, Response>(
 
 /** A request's bytes, for a request that goes to several peers. */
 export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
-  return prefixed(method.number, method.request.encode(request));
+  return method.request.encode(request, method.number);
 }
 
 /** As `call`, with a body of `encodeCall`. */
@@ -102,8 +102,8 @@ export async function callEncoded<Response>(
 ): Promise<Response> {
   const answer = await transport.request(to, body, timeoutMs);
   try {
-    if (answer[0] === ok) return method.response.decode(answer.subarray(1));
-    if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer.subarray(1)));
+    if (answer[0] === ok) return method.response.decode(answer, 1);
+    if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer, 1));
   } catch (error: unknown) {
     if (!(error instanceof DecodeError)) throw error;
     throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: ${error.message}`, {
@@ -126,11 +126,16 @@ function storeErrorOf(error: ReturnType<typeof ErrorMessage.decode>): StoreError
   });
 }
 
-type Handler = (from: NodeId, body: Uint8Array, deadlineMs: number) => Promise<Uint8Array>;
+interface Served {
+  // oxlint-disable-next-line typescript/no-explicit-any -- methods of all types stand side by side
+  readonly method: Method<any, any>;
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly answer: (from: NodeId, request: any, deadlineMs: number) => Promise<unknown>;
+}
 
 /** Answers requests by method. */
 export class RpcServer {
-  #handlers = new Map<number, Handler>();
+  #served = new Map<number, Served>();
   readonly #telemetry: Telemetry;
 
   constructor(telemetry: Telemetry) {
@@ -141,14 +146,12 @@ export class RpcServer {
     method: Method<Request, Response>,
     answer: (from: NodeId, request: Request, deadlineMs: number) => Promise<Response>,
   ): void {
-    this.#handlers.set(method.number, async (from, body, deadlineMs) =>
-      prefixed(ok, method.response.encode(await answer(from, method.request.decode(body), deadlineMs))),
-    );
+    this.#served.set(method.number, { method, answer });
   }
 
   /** From now on it answers nothing but `not-ready`, also to what is under way: what stood behind the answers is gone. */
   clear(): void {
-    this.#handlers = new Map();
+    this.#served = new Map();
   }
 
   listen(transport: Transport): Stop {
@@ -157,39 +160,38 @@ export class RpcServer {
 
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     try {
-      const handlers = this.#handlers;
-      const handler = handlers.get(body[0] ?? 0);
-      if (!handler) throw noHandler(body[0]);
-      const answer = await handler(from, body.subarray(1), deadlineMs);
-      if (this.#handlers !== handlers) throw noHandler(body[0]);
-      return answer;
+      const all = this.#served;
+      const served = all.get(body[0] ?? 0);
+      if (served === undefined) throw notServed(body[0]);
+      const { method, answer } = served;
+      const response = await answer(from, method.request.decode(body, 1), deadlineMs);
+      if (this.#served !== all) throw notServed(body[0]);
+      return method.response.encode(response, ok);
     } catch (error: unknown) {
-      return prefixed(failed, this.#encodeError(from, error));
+      return this.#encodeError(from, error);
     }
   }
 
   #encodeError(from: NodeId, error: unknown): Uint8Array {
     if (error instanceof DecodeError) {
       this.#telemetry.event({ kind: "bad-frame", from, reason: error.message });
-      return ErrorMessage.encode({ code: "bad-request", message: shortened(error.message), from: [] });
+      return ErrorMessage.encode({ code: "bad-request", message: shortened(error.message), from: [] }, failed);
     }
     if (error instanceof StoreError) {
       const { needed, got, from: who } = error.detail;
-      return ErrorMessage.encode({
-        code: error.code,
-        message: shortened(error.message),
-        ...(needed === undefined ? {} : { needed }),
-        ...(got === undefined ? {} : { got }),
-        from: who ?? [],
-      });
+      const counts = { ...(needed === undefined ? {} : { needed }), ...(got === undefined ? {} : { got }) };
+      return ErrorMessage.encode(
+        { code: error.code, message: shortened(error.message), ...counts, from: who ?? [] },
+        failed,
+      );
     }
     if (error instanceof TransportError) {
       // Another node was needed for the answer and could not be asked; nothing was done.
-      return ErrorMessage.encode({ code: "not-ready", message: shortened(error.message), from: [] });
+      return ErrorMessage.encode({ code: "not-ready", message: shortened(error.message), from: [] }, failed);
     }
     const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
     this.#telemetry.event({ kind: "task-failed", task: "answer a request", reason: `from ${from}: ${reason}` });
-    return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] });
+    return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] }, failed);
   }
 }
 
@@ -199,15 +201,8 @@ function shortened(text: string): string {
 }
 
 /** Known methods have handlers once the node has its place in the cluster. */
-function noHandler(number: number | undefined): StoreError {
+function notServed(number: number | undefined): StoreError {
   const isKnown = Object.values(methods).some((each) => each.number === number);
   if (isKnown) return new StoreError("not-ready", "this host is still starting");
   return new StoreError("bad-request", `this node has no method ${number ?? "(none)"}`);
-}
-
-function prefixed(first: number, message: Uint8Array): Uint8Array {
-  const body = new Uint8Array(message.length + 1);
-  body[0] = first;
-  body.set(message, 1);
-  return body;
 }

@@ -84,18 +84,26 @@ export class CommitQueue {
       await Promise.resolve();
       const group = this.#takeGroup();
       if (group.length === 0) break;
-      // One batch has one durability: the strictest caller decides, the others only wait a little longer.
-      const durability = group.some((commit) => commit.durability === "synced") ? "synced" : "buffered";
-      try {
-        await this.#storage.batch(operationsOf(group), durability);
-        for (const commit of group) commit.resolve();
-      } catch (error: unknown) {
-        for (const commit of group) commit.reject(error);
-      }
+      await this.#write(group);
       for (const commit of group) this.#waitingBytes -= commit.bytes;
       this.#admit();
     }
     this.#flushing = undefined;
+  }
+
+  async #write(group: readonly Commit[]): Promise<void> {
+    // One batch has one durability: the strictest caller decides, the others only wait a little longer.
+    const durability = group.some((commit) => commit.durability === "synced") ? "synced" : "buffered";
+    try {
+      await this.#storage.batch(operationsOf(group), durability);
+      for (const commit of group) commit.resolve();
+    } catch (error: unknown) {
+      // A full disk still takes deletes: they must not fail for the puts that they share a flush with.
+      const deletes = error instanceof StorageError && error.kind === "full" ? group.filter(onlyDeletes) : [];
+      const again = deletes.length < group.length ? deletes : [];
+      for (const commit of group) if (!again.includes(commit)) commit.reject(error);
+      if (again.length > 0) await this.#write(again);
+    }
   }
 
   #takeGroup(): Commit[] {
@@ -115,6 +123,10 @@ export class CommitQueue {
 
 function operationsOf(group: readonly Commit[]): readonly StorageOperation[] {
   return group.length === 1 ? group[0]!.operations : group.flatMap((commit) => commit.operations);
+}
+
+function onlyDeletes({ operations }: Commit): boolean {
+  return operations.every(({ kind }) => kind === "delete");
 }
 
 function bytesOf(operations: readonly StorageOperation[]): number {

@@ -159,6 +159,25 @@ test("what is damaged on the disk of one host is brought back by another without
     assert.equal((await cluster.node("h2").status()).keys, 30);
   }));
 
+test("trees are not built again and again while the disk refuses writes, but once it takes them", () =>
+  withCluster(1, async (cluster) => {
+    const node = cluster.node("h1");
+    await node.put("carts", "k", bytes("1"));
+    const builds = (): number => cluster.events.filter(({ event }) => event.kind === "trees-built").length;
+    await eventually(() => builds() > 0, "the first trees");
+    const before = builds();
+    cluster.disk("h1").refusesWrites = "full";
+    for (let i = 0; i < 10; i++) {
+      await assert.rejects(node.put("carts", `refused${i}`, bytes("2")), StoreError);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    assert.equal(builds(), before);
+    cluster.disk("h1").refusesWrites = undefined;
+    await node.put("carts", "k", bytes("3"));
+    await eventually(() => builds() > before, "trees after the failures");
+    assert.equal((await node.status()).keys, 1);
+  }));
+
 test("who is no member, or sees another ring, is not compared with", () =>
   withCluster(1, async (cluster) => {
     const stranger = cluster.network.node("stranger");

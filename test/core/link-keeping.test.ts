@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "fast-check";
 import type { NodeId } from "../../core/identity.ts";
-import { Deadlines } from "../../core/libp2p/deadlines.ts";
+import { Deadlines } from "../../core/deadlines.ts";
 import { defaultTransportLimits } from "../../core/libp2p/limits.ts";
 import type { TransportProblem } from "../../core/libp2p/problem.ts";
 import { Reconnect } from "../../core/libp2p/reconnect.ts";

@@ -90,6 +90,25 @@ test("a failing batch rejects its own callers and no others", async () => {
   assert.deepEqual(answered, ["a", "b failed", "c failed", "d"]);
 });
 
+test("a full disk takes the deletes of a flush, though it refuses the puts in it", async () => {
+  const { storage, store, answered, commit } = slowStore();
+  const deleting = store.commit([del(text("b")), del(text("c"))]).then(() => void answered.push("deleted"));
+  const done = [commit("a"), deleting, commit("d")];
+  await microtasks();
+  await storage.flushes[0]!.end(new StorageError("full", "planned"));
+  assert.deepEqual(answered, ["a failed", "d failed"]);
+  await storage.flushes[1]!.end();
+  await Promise.all(done);
+  assert.deepEqual(
+    storage.flushes.map(({ keys }) => keys),
+    [
+      ["b", "c", "a", "d"],
+      ["b", "c"],
+    ],
+  );
+  assert.equal(store.waitingBytes, 0);
+});
+
 test("a flush takes at most its bytes and operations, and one larger caller goes alone", async () => {
   const { storage, store, commit } = slowStore({ flushBytesMax: 100, flushOperationsMax: 3 });
   void commit("a", 200);

@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -182,6 +183,23 @@ describe("damaged files", { timeout: 60_000 }, () => {
     await store.close();
   });
 
+  test("a block that cannot be compacted fails writes: told, and set aside at the next start", async () => {
+    const directory = damaged(isTable, (content) => {
+      const bytes = firstBlockBytes(content);
+      return content.fill(0xff, bytes - 4, bytes);
+    });
+    const storage = await openClassicStorage({ directory });
+    const filling = async (): Promise<void> => {
+      const values = Array.from({ length: 50 }, (_, at) => put(recordKey(at * 6), randomBytes(20_000)));
+      for (let batch = 0; batch < 400; batch++) await storage.batch(values, "buffered");
+    };
+    await assert.rejects(filling(), (error) => isKind("corrupt")(error) && /restart/.test((error as Error).message));
+    await storage.close();
+    const again = await openClassicStorage({ directory });
+    assert.ok(again.setAsideAs !== undefined);
+    await again.close();
+  });
+
   test("a flipped byte in the log is reported, since acknowledged writes may be gone", async () => {
     const directory = temporaryDirectory();
     const store = new RecordStore(await openClassicStorage({ directory }));
@@ -192,8 +210,16 @@ describe("damaged files", { timeout: 60_000 }, () => {
       readdirSync(directory).find((name) => name.endsWith(".log"))!,
     );
     writeFileSync(log, flip(20_000 * 8)(readFileSync(log)));
-    const found = await check(directory, batches * 3);
-    assert.ok(found.droppedLogBytes > 0);
+    // As a crash right after the opening leaves it, and one in the middle of the next.
+    const first = await openClassicStorage({ directory });
+    const crashed = temporaryDirectory();
+    cpSync(directory, crashed, { recursive: true });
+    await first.close();
+    const second = await openClassicStorage({ directory: crashed });
+    assert.deepEqual([first.droppedLogBytes > 0, second.droppedLogBytes], [true, first.droppedLogBytes]);
+    await second.close();
+    const found = await check(crashed, batches * 3);
+    assert.equal(found.droppedLogBytes, 0, "it ended well, so the host knows");
     assert.ok(found.missing > 0);
     assert.equal(found.wrong + found.scan.wrong, 0);
   });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { Socket } from "node:net";
 import { after, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { Stream } from "@libp2p/interface";
@@ -59,6 +60,19 @@ function ask(from: TestNode, to: TestNode, n: number): Promise<Uint8Array> {
 describe("libp2p transport", () => {
   const nodes = new Libp2pNodes();
   after(() => nodes.close());
+
+  it("writes to the socket once for a request and once for its answer", async (t) => {
+    const [a, b] = [await nodes.start("whole-a"), await nodes.start("whole-b")];
+    b.transport.serve(async (_from, body) => body);
+    await a.transport.meet(b.address);
+    await ask(a, b, 0);
+    const { mock } = t.mock.method(Socket.prototype, "write");
+    const requests = 100;
+    for (let n = 1; n <= requests; n += 1) await ask(a, b, n);
+    // Beside them there may be a ping, or a window that opens.
+    const writes = mock.callCount();
+    assert.ok(writes >= 2 * requests && writes <= 2 * requests + 10, `${writes} writes for ${requests} requests`);
+  });
 
   it("ends a simultaneous open with one stream, and loses no request over it", async () => {
     const [a, b] = await Promise.all([nodes.start("open-a"), nodes.start("open-b")]);

@@ -83,6 +83,7 @@ export class Clients {
     );
     if (answer.kind !== "answered") {
       this.counts.failed += 1;
+      if (answer.code === untyped) oracle.broken("every failure is a typed error", `${where}: ${answer.text}`);
       return false;
     }
     const { siblings, context, degraded } = answer.value;
@@ -113,6 +114,7 @@ export class Clients {
       writeId: operation.withId ? id.toString(16).padStart(16, "0") : undefined,
       startedMs: schedule.nowMs,
       events: new Set(),
+      revived: false,
       outcomes: [],
       copiesLost: 0,
       ack: undefined,
@@ -156,10 +158,10 @@ export class Clients {
       write.verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
     );
     const outcome = answer.kind === "answered" ? "ok" : answer.code;
-    schedule.log(
-      `client ${operation.client} ${where}: write ${write.id} ${outcome} ${answer.kind === "answered" ? answer.value.receipt.durable.join() : ""}`,
-    );
+    const detail = answer.kind === "answered" ? answer.value.receipt.durable.join() : answer.text;
+    schedule.log(`client ${operation.client} ${where}: write ${write.id} ${outcome} ${detail}`);
     write.outcomes.push(outcome);
+    if (outcome === untyped) oracle.broken("every failure is a typed error", `${where}: ${detail}`);
     if (answer.kind !== "answered") {
       this.counts.failed += 1;
       return;
@@ -224,6 +226,9 @@ export function keyOf(name: string): string {
   return `${bucket}/${name}`;
 }
 
+/** Whoever calls gets a `StoreError`, or the store is at fault. */
+const untyped = "untyped error";
+
 type Answer<T> =
   | { readonly kind: "answered"; readonly value: T }
   | { readonly kind: "failed"; readonly code: string; readonly text?: string };
@@ -234,7 +239,7 @@ async function attempt<T>(host: SimHost, work: (node: EverwriteNode) => Promise<
     return value === "died" ? { kind: "failed", code: "died" } : { kind: "answered", value };
   } catch (error: unknown) {
     if (error instanceof StoreError) return { kind: "failed", code: error.code, text: error.message };
-    return { kind: "failed", code: `not a StoreError: ${String(error)}` };
+    return { kind: "failed", code: untyped, text: String(error) };
   }
 }
 

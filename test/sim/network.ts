@@ -1,6 +1,7 @@
 /**
  * The wires: how long a message takes, whether it arrives, how often, and who can reach whom.
- * Requests and answers take their own times, so they overtake each other. Nothing arrives changed.
+ * Requests and answers take their own times, so they overtake each other. What arrives is what was sent, or
+ * nothing that could be taken for a message.
  */
 import type { NodeId } from "../../core/identity.ts";
 import { spoiledAnswer, spoiledRequest } from "./bad-frames.ts";
@@ -49,7 +50,6 @@ export class SimNetwork {
   /** Who takes part in gossip; those of processes that ended hear nothing. */
   readonly listeners = new Set<SimGossip>();
   messages = 0;
-  badFrames = 0;
   /** When the last message that is on its way arrives. */
   lastArrivalMs = 0;
 
@@ -128,7 +128,6 @@ export class SimNetwork {
   /** `answers`: the method that it answers; undefined: it is a request. */
   maybeSpoiled(from: NodeId, to: NodeId, body: Uint8Array, answers: number | undefined): Uint8Array {
     if (from === to || !this.chance.is(this.mood.badFrames)) return body;
-    this.badFrames += 1;
     return answers === undefined ? spoiledRequest(this.chance, body) : spoiledAnswer(this.chance, answers, body);
   }
 

@@ -25,7 +25,6 @@ interface Watch {
   readonly unrest: string[];
   /** Digests sent, by sender and receiver. */
   readonly digests: Map<string, string>;
-  batches: number;
 }
 
 export async function comeToRest(world: World): Promise<void> {
@@ -46,7 +45,7 @@ export async function comeToRest(world: World): Promise<void> {
 }
 
 async function watched(world: World, work: () => Promise<void>): Promise<Watch> {
-  const watch: Watch = { unrest: [], digests: new Map(), batches: 0 };
+  const watch: Watch = { unrest: [], digests: new Map() };
   const batchesBefore = world.hosts.map(({ disk }) => disk.batches);
   world.network.tap = {
     asked: (from, to, body) => {

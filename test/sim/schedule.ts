@@ -92,7 +92,7 @@ export class Schedule {
     }
     if (event === undefined || event.atMs > untilMs) return false;
     this.#pop();
-    this.nowMs = event.atMs;
+    this.nowMs = Math.max(this.nowMs, event.atMs);
     this.eventsRun += 1;
     this.#hash = hash(event.label, this.#hash ^ Math.imul(event.sequence, 0x9e3779b1) ^ Math.floor(event.atMs * 1000));
     if (this.#echo && !event.label.endsWith(" timer")) this.log(`. ${event.label}`);

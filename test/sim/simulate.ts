@@ -20,6 +20,7 @@ export interface Report {
   readonly reads: number;
   readonly checks: number;
   readonly healMs: number;
+  readonly entriesCut: number;
   readonly faults: Readonly<Record<string, number>>;
 }
 
@@ -46,7 +47,7 @@ export async function simulate(
 }
 
 function reportOf(world: World, clients: Clients): Report {
-  const { scenario, schedule, oracle, network, healMs } = world;
+  const { scenario, schedule, oracle, network, healMs, entriesCut } = world;
   return {
     seed: scenario.seed,
     hash: schedule.hash,
@@ -60,6 +61,7 @@ function reportOf(world: World, clients: Clients): Report {
     reads: clients.counts.read,
     checks: oracle.checks,
     healMs,
+    entriesCut,
     faults: Object.fromEntries(world.faults),
   };
 }

@@ -3,6 +3,7 @@ import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
+import type { Dot } from "../../core/causality/version-set.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
@@ -27,6 +28,8 @@ export class World {
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
   readonly damagedKeys = new Set<string>();
+  /** Entries of clocks that went with everyone's agreement. */
+  entriesCut = 0;
   /** How long it took from the healing to equal owners. */
   healMs = 0;
   /** After healing nothing may be started that goes wrong. */
@@ -92,7 +95,7 @@ export class World {
     };
     const { name } = names;
     return new SimHost(names, deps, this.chance.fork(name), {
-      written: (operations) => this.oracle.stored(name, operations),
+      written: (operations, revived) => this.oracle.stored(name, operations, revived),
     });
   }
 
@@ -110,10 +113,14 @@ export class World {
 
   #told(host: SimHost, event: StoreEvent): void {
     const { kind } = event;
-    if (kind === "clock-truncated") this.oracle.truncated = true;
-    // What a node says of its own bugs.
-    if (kind === "task-failed" && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
-      this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${event.task}: ${event.reason}`);
+    if (kind === "clock-truncated") {
+      if (event.forced > 0) this.oracle.truncated = true;
+      else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
+      this.entriesCut += event.dropped.length - event.forced;
+    }
+    // What a node says of its own bugs: expected failures have no stack.
+    if ("reason" in event && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
+      this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${kind}: ${event.reason}`);
     }
     if (kind === "request") return;
     this.schedule.log(`${host.name} ${textOf(event)}`);

@@ -17,6 +17,8 @@ export interface Write {
   readonly startedMs: number;
   /** Names of its events: one, unless a repeat could not use its write id. */
   readonly events: Set<string>;
+  /** A disk rejected it and kept it. */
+  revived: boolean;
   /** How each try ended. */
   readonly outcomes: string[];
   /** Copies lost with disks since it was minted. */

@@ -54,7 +54,8 @@ async function lastDifferenceAt(hosts: HostProcesses): Promise<number> {
     async () => {
       for (const host of seen) {
         const now = await roundsOf(host.url);
-        if (now.withDifferences > host.from.withDifferences) Object.assign(host, { atMs: performance.now(), from: now });
+        if (now.withDifferences > host.from.withDifferences)
+          Object.assign(host, { atMs: performance.now(), from: now });
         host.isCalm = now.idle - host.from.idle >= hosts.size - 1;
       }
       return seen.every(({ isCalm }) => isCalm);

@@ -39,7 +39,10 @@ export async function ownersOf(hosts: HostProcesses, keys: readonly string[]): P
     const { preferenceList } = await getJson<{ preferenceList: { id: string; role: string }[] }>(
       `${hosts.url(i % hosts.size)}/explain/${key}`,
     );
-    owners.set(key, preferenceList.filter(({ role }) => role === "owner").map(({ id }) => ids.indexOf(id)));
+    owners.set(
+      key,
+      preferenceList.filter(({ role }) => role === "owner").map(({ id }) => ids.indexOf(id)),
+    );
   });
   return owners;
 }
@@ -85,7 +88,9 @@ export async function rootComplaints(hosts: HostProcesses, n: number): Promise<s
     const held = trees.filter((tree) => tree.keysIn(p) > 0);
     const [first] = held;
     if (first === undefined) continue;
-    const isEqual = held.every((tree) => sameHash(tree.rootOf(p), first.rootOf(p)) && tree.keysIn(p) === first.keysIn(p));
+    const isEqual = held.every(
+      (tree) => sameHash(tree.rootOf(p), first.rootOf(p)) && tree.keysIn(p) === first.keysIn(p),
+    );
     if (held.length !== n || !isEqual)
       complaints.push(`partition ${p}: keys ${trees.map((tree) => tree.keysIn(p)).join(", ")}, equal: ${isEqual}`);
   }

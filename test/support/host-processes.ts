@@ -14,6 +14,8 @@ export interface HostSpec {
   /** Further flags of `everwrite host`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Hears what a module that `env` loads into it sends. */
+  readonly onMessage?: (message: unknown) => void;
   /** Its data directory, if it is to be on another disk than the rest. */
   readonly data?: string;
   /** Its key file, if it is to run under the name of another. */
@@ -30,6 +32,7 @@ interface Host {
   readonly p2pPort: number;
   readonly flags: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  readonly onMessage: (message: unknown) => void;
   process: ChildProcess | undefined;
 }
 
@@ -82,7 +85,7 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host, which joins through the first one; resolves when it is ready. */
-  async add({ flags = [], env = {}, data, identity }: HostSpec = {}): Promise<number> {
+  async add({ flags = [], env = {}, onMessage = () => {}, data, identity }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });
@@ -95,6 +98,7 @@ export class HostProcesses implements AsyncDisposable {
       p2pPort: await freePort(),
       flags,
       env,
+      onMessage,
       process: undefined,
     });
     this.start(index);
@@ -114,15 +118,19 @@ export class HostProcesses implements AsyncDisposable {
       stdio: ["ignore", out, out, "ipc"], // over the channel it notices when this process was killed, and ends too
       env: { ...process.env, ...host.env },
     });
+    host.process.on("message", host.onMessage);
   }
 
   /** Sends a signal; after SIGKILL and SIGTERM it resolves when the process is gone. */
   async signal(index: number, signal: "SIGKILL" | "SIGTERM" | "SIGSTOP" | "SIGCONT"): Promise<number | null> {
     const child = this.#host(index).process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return child?.exitCode ?? null;
-    const gone = new Promise<number | null>((resolve) => child.once("exit", (code) => resolve(code)));
+    const gone = new Promise<number | null>((resolve) => {
+      if (signal === "SIGKILL" || signal === "SIGTERM") child.once("exit", resolve);
+      else resolve(null);
+    });
     child.kill(signal);
-    return signal === "SIGKILL" || signal === "SIGTERM" ? gone : null;
+    return gone;
   }
 
   /** The disk is lost, the identity is not. */
@@ -208,7 +216,12 @@ export interface HostStatus {
   readonly notices: readonly string[];
   readonly members: readonly { readonly id: string; readonly alive: boolean; readonly tokens: number }[];
   readonly partitions: { readonly owned: number; readonly filling: number };
-  readonly storage: { readonly state: string; readonly bytes: number; readonly corruptRecords: number; readonly setAside: readonly string[] };
+  readonly storage: {
+    readonly state: string;
+    readonly bytes: number;
+    readonly corruptRecords: number;
+    readonly setAside: readonly string[];
+  };
 }
 
 /** Free a moment ago: good enough on a machine of our own, and the host says so if it was taken meanwhile. */

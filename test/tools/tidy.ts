@@ -37,6 +37,7 @@ const rings: readonly { readonly ring: number; readonly places: readonly string[
       "node.ts",
       "status.ts",
       "tasks.ts",
+      "deadlines.ts",
       "index.ts",
     ],
   },

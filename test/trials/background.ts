@@ -45,7 +45,12 @@ export const trial: Trial = {
   },
 };
 
-async function turn({ short, signal }: Context, hosts: HostProcesses, bucket: string, isBehind: boolean): Promise<Turn> {
+async function turn(
+  { short, signal }: Context,
+  hosts: HostProcesses,
+  bucket: string,
+  isBehind: boolean,
+): Promise<Turn> {
   const targets = hosts.addresses.filter((_address, i) => i !== behind);
   const base = { protocol: "native", targets, valueBytes: 200 } as const;
   const fill = { ...base, operation: "fill", inFlight: 64, keys: short ? 4_000 : 50_000, bucket, ms: 0 } as const;
@@ -58,7 +63,11 @@ async function turn({ short, signal }: Context, hosts: HostProcesses, bucket: st
     bucket: "front",
     ms: short ? 3_000 : 12_000,
   };
-  if (isBehind) await hosts.signal(behind, "SIGSTOP");
+  if (isBehind) {
+    await hosts.signal(behind, "SIGSTOP");
+    // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
+    await eventually(() => isLeftOut(hosts), "the others to notice the pause");
+  }
   await load(fill, signal);
   const bytesBefore = await backgroundBytes(hosts);
   const hintsBefore = await hintsOf(hosts);
@@ -73,18 +82,24 @@ async function turn({ short, signal }: Context, hosts: HostProcesses, bucket: st
   return { result, hints, seconds, bytes: (await backgroundBytes(hosts)) - bytesBefore };
 }
 
-/** The host that is behind is asked too, once it answers again: until then nobody owes it to anybody. */
+async function isLeftOut(hosts: HostProcesses): Promise<boolean> {
+  const views = await Promise.all([...hosts.urls.keys()].filter((i) => i !== behind).map((i) => hosts.status(i)));
+  return views.every(({ members }) => members.some(({ alive }) => !alive));
+}
+
+/** Those of the hosts that were up all the time. */
 async function hintsOf(hosts: HostProcesses): Promise<number> {
   const others = hosts.urls.filter((_url, i) => i !== behind);
   const hints = await Promise.all(others.map((url) => metric(url, "everwrite_hints")));
   return hints.reduce((sum, count) => sum + count, 0);
 }
 
-/** Those of the hosts that were up all the time. */
 async function backgroundBytes(hosts: HostProcesses): Promise<number> {
   const others = hosts.urls.filter((_url, i) => i !== behind);
   const each = await Promise.all(
-    others.map(async (url) => (await roundsOf(url)).bytes + (await metric(url, "everwrite_hints_delivered_bytes_total"))),
+    others.map(
+      async (url) => (await roundsOf(url)).bytes + (await metric(url, "everwrite_hints_delivered_bytes_total")),
+    ),
   );
   return each.reduce((sum, bytes) => sum + bytes, 0);
 }
@@ -98,10 +113,20 @@ function figuresOf(quiet: readonly Turn[], busy: readonly Turn[]): Figure[] {
   return [
     { name: "p99 with background work", value: median(busy.map(p99)), unit: "ms", reference: without },
     { name: "p99 with, times without", value: times, unit: "x", bar: { atMost: 1.25 } },
-    { name: "background bytes of a turn", value: moved(busy), unit: "MB", reference: { ...without, value: moved(quiet) } },
+    {
+      name: "background bytes of a turn",
+      value: moved(busy),
+      unit: "MB",
+      reference: { ...without, value: moved(quiet) },
+    },
     { name: "hints owed when the load began", value: median(busy.map(({ hints }) => hints[0])), unit: "" },
     { name: "share of them delivered under load", value: share, unit: "" },
-    { name: "all delivered after", value: Math.max(...busy.map(({ seconds }) => seconds)), unit: "s", bar: { atMost: 60 } },
+    {
+      name: "all delivered after",
+      value: Math.max(...busy.map(({ seconds }) => seconds)),
+      unit: "s",
+      bar: { atMost: 60 },
+    },
     loadAverage(),
   ];
 }

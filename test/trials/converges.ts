@@ -19,7 +19,8 @@ const idleRoundBytesMax = 100;
 
 export const trial: Trial = {
   name: "converges",
-  summary: "owners are equal 10 s after a pause, a kill -9 and 60 s after a lost disk, with no client read; then digests",
+  summary:
+    "owners are equal 10 s after a pause, a kill -9 and 60 s after a lost disk, with no client read; then digests",
   async run(context) {
     const { short, folder, signal } = context;
     await using hosts = await HostProcesses.of(5, folder);

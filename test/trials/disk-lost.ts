@@ -60,11 +60,11 @@ async function loadsUntil(
   done: Promise<unknown>,
   least: number,
 ): Promise<LoadResult[]> {
-  let isDone = false;
-  const note = (): boolean => (isDone = true);
+  const ended = new AbortController();
+  const note = (): void => ended.abort();
   done.then(note, note);
   const results: LoadResult[] = [];
-  while ((!isDone || results.length < least) && !signal.aborted) {
+  while ((!ended.signal.aborted || results.length < least) && !signal.aborted) {
     const result = await load({ ...spec, ms: short ? 2_000 : 5_000 }, signal);
     log(`clients: p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms`);
     results.push(result);

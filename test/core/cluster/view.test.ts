@@ -87,7 +87,10 @@ async function met(count: number, down: readonly NodeId[], ...exchanged: NodeId[
 function holdingsOf(id: NodeId, rest: Partial<HoldingsRecord>): Map<NodeId, HoldingsRecord> {
   const none = bitmapOf(parameters.partitions, []);
   return new Map([
-    [id, { id, life: 1, incarnation: 1, sequence: 9, complete: none, filling: none, former: none, hints: none, ...rest }],
+    [
+      id,
+      { id, life: 1, incarnation: 1, sequence: 9, complete: none, filling: none, former: none, hints: none, ...rest },
+    ],
   ]);
 }
 

@@ -103,7 +103,12 @@ describe("a roster from a hostile or newer peer", () => {
 
   test("with a life or an incarnation that its host could not raise any more is refused", () => {
     const absurd = 2 ** 40 + 1;
-    const bitmaps = { complete: Uint8Array.of(0), filling: Uint8Array.of(0), former: Uint8Array.of(0), hints: Uint8Array.of(0) };
+    const bitmaps = {
+      complete: Uint8Array.of(0),
+      filling: Uint8Array.of(0),
+      former: Uint8Array.of(0),
+      hints: Uint8Array.of(0),
+    };
     const { id } = memberRecord();
     for (const version of [
       { life: absurd, incarnation: 1 },

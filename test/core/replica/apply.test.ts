@@ -87,6 +87,22 @@ describe("apply", () => {
     await assert.rejects(replica.apply(key, state), failsWith("not-ready"));
   });
 
+  test("and a write for which it was planned, are refused when the partition goes to others while they wait", async () => {
+    const encoded = (await (await new World().start()).replica.write(key, put("a"))).held.encoded!;
+    for (const work of ["apply", "write"] as const) {
+      const world = new World();
+      const { replica, holdings } = await world.start();
+      const release = world.disk.hold("reads");
+      const waiting = work === "apply" ? replica.apply(key, encoded) : replica.write(key, put("b"));
+      const refused = assert.rejects(waiting, failsWith("not-ready"), work);
+      await microtasks();
+      holdings.set(key.partition, "former");
+      release();
+      await refused;
+      assert.deepEqual((await replica.page({ limit: 10 })).rows, []);
+    }
+  });
+
   test("answers with its role: complete, filling while it fills or is not sure of the ring", async () => {
     const state = (await (await new World().start()).replica.write(key, put("a"))).held.encoded!;
     assert.equal((await (await new World().start("complete")).replica.apply(key, state)).role, "complete");

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { decodeVersioned, encodeVersioned } from "../../../core/causality/encoding.ts";
 import { merge } from "../../../core/causality/version-set.ts";
+import { allPartitions } from "../../../core/placement/partition.ts";
 import { failsWith, microtasks, texts } from "../../support/values.ts";
 import { at, host, put, type Run, World } from "./world.ts";
 
@@ -118,6 +119,15 @@ describe("a hint", () => {
     assert.equal(await run.replica.hintDelivered(key, away, hints[0]!), true);
     assert.deepEqual(tallies(run), [["h3", 1]]);
     assert.deepEqual(tallies(await world.start("none")), [["h3", 1]]);
+  });
+
+  test("that cannot be read, not even its key, may be of any partition", async () => {
+    const world = new World();
+    const page = world.disk.page.bind(world.disk);
+    assert.equal((await world.start()).holdings.isHinted(key.partition), false);
+    world.disk.page = async (ns, request) => ({ ...(await page(ns, request)), damaged: ns === "hints" });
+    const { holdings } = await world.start();
+    assert.ok(allPartitions(holdings.partitions).every((partition) => holdings.isHinted(partition)));
   });
 
   test("that is damaged never lets the next mint cover what it held", async () => {

@@ -1,11 +1,15 @@
 /** Faults of disks. */
 import { keyOfRow } from "../../../core/placement/locate.ts";
+import { membershipOn } from "../rows.ts";
 import type { FaultKind } from "../scenario.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
 export const diskFaults = {
   wipe: (world, fault) => {
     const victim = host(world, fault, 0);
+    // The last disk that knows of the cluster: without it the others would wait for ever, as they should.
+    if (!world.hosts.some((other) => other !== victim && membershipOn(other.disk.synced) !== undefined))
+      return undefined;
     const end = killFor(world, victim, (each) => each.kill("loses its disk"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
     world.arrivals.arrives(victim, world.schedule.nowMs);

@@ -66,8 +66,10 @@ export const networkFaults = {
   },
   loss: (world, { amount }) => change(world, world.network.mood, { loss: amount * 0.3 }),
   duplicates: (world, { amount }) => change(world, world.network.mood, { duplicates: 0.1 + amount * 0.9 }),
-  "slow-net": (world, { amount }) => change(world, world.network.mood, { spikes: amount, spikeMs: 3_000 }),
-  late: (world, { amount }) => change(world, world.network.mood, { spikes: 0.02 + amount * 0.1, spikeMs: 120_000 }),
+  "slow-net": (world, { amount }) =>
+    change(world, world.network.mood, { spikes: amount, spikeMs: Math.min(3_000, world.scenario.lateMsMax) }),
+  late: (world, { amount }) =>
+    change(world, world.network.mood, { spikes: 0.02 + amount * 0.1, spikeMs: world.scenario.lateMsMax }),
   "bad-frames": (world, { amount }) => change(world, world.network.mood, { badFrames: amount * 0.3 }),
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
 

@@ -47,8 +47,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the coordinator's copy is only buffered",
     file: "replica/replica.js",
-    find: 'after: role === "none" ? before : after, more: hints }, "synced");',
-    replace: 'after: role === "none" ? before : after, more: hints }, "buffered");',
+    find: 'after: role === "none" ? before : after, more }, "synced");',
+    replace: 'after: role === "none" ? before : after, more }, "buffered");',
   },
   {
     name: "a group of commits is as durable as its least",
@@ -65,14 +65,14 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a repair writes an older state over a newer one",
     file: "replica/replica.js",
-    find: "const merged = merge(before.state, incoming);\n        if (merged === before.state)\n            return before;",
-    replace: "return new CachedState(incoming, encoded);\n        const merged = before.state;",
+    find: "const merged = merge(held, state);\n        if (merged === held)\n            return before;",
+    replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "got: this.#durable.size },",
-    replace: "got: this.#durable.size + this.#hinted.length },",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
   },
   {
     name: "the read tally takes stand-ins for owners",
@@ -147,6 +147,36 @@ export const mutations: readonly Mutation[] = [
     replace: "entry.actor !== ownActor",
   },
   {
+    name: "truncation does not wait for agreement",
+    file: "replica/truncator.js",
+    find: "entry.timeMs < beforeMs && mayGo(entry)",
+    replace: "mayGo(entry)",
+  },
+  {
+    name: "truncation takes an agreement for older than what it knows",
+    file: "replica/truncator.js",
+    find: "return touch(known, after, this.#deps.ownTime.nowMs());",
+    replace: "return after;",
+  },
+  {
+    name: "truncation does not ask who keeps hints",
+    file: "background/agreements.js",
+    find: "return !beyond.some((bits) => hasBit(bits, partition));",
+    replace: "return true;",
+  },
+  {
+    name: "truncation forgets what is in flight",
+    file: "background/agreements.js",
+    find: "const limitMs = askedMs - inFlightMsMax;",
+    replace: "const limitMs = askedMs;",
+  },
+  {
+    name: "truncation takes the own actor",
+    file: "causality/truncation.js",
+    find: "entry.actor !== ownActor && !live.has(entry.actor)",
+    replace: "!live.has(entry.actor)",
+  },
+  {
     name: "a forged context is believed",
     file: "causality/context.js",
     find: "if (!named.some((secret) => equalSecrets(sealed.seal, sealOf(sealed.coverage, keyDigest, secret)))) {",
@@ -184,9 +214,9 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a full disk is taken for a success",
-    file: "replica/replica.js",
-    find: "throw storeErrorOf(error);\n        }\n        this.#storageIs(",
-    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#storageIs(",
+    file: "replica/commits.js",
+    find: "throw storeErrorOf(error);\n        }\n        this.#turn(",
+    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#turn(",
   },
   {
     name: "the last reply of a read wins",
@@ -197,8 +227,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: "degraded: true, completeOthers",
-    replace: "degraded: false, completeOthers",
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true, healsOwn };',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false, healsOwn };',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -220,14 +250,93 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "an old copy of the disk is not noticed",
-    file: "cluster/cluster.js",
-    find: "if (foreign)",
+    file: "cluster/own-record.js",
+    find: "if (strange.length > 0)",
     replace: "if (false)",
   },
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "if (!agrees())",
+    find: "if (this.hasMet(from, view))",
+    replace: "if (cluster.isMember(from))",
+  },
+  {
+    name: "an actor outlives the hint that was handed on (riak_kv#679, hand-off)",
+    file: "replica/replica.js",
+    find: "if (delivered.state !== undefined)\n                this.#deps.holdings.dropActor(located.partition);",
+    replace: "",
+  },
+  {
+    name: "a write does not reach the hash tree (riak_kv#473)",
+    file: "replica/replica.js",
+    find: "this.index.committed(pending);",
+    replace: "",
+  },
+  {
+    name: "the hash tree is changed before the disk",
+    file: "replica/replica.js",
+    find: "this.index.failed(pending);",
+    replace: "this.index.committed(pending);",
+  },
+  {
+    name: "comparing two clocks finds no difference",
+    file: "causality/clock.js",
+    find: "if (aAddsNothing)",
+    replace: "if (aAddsNothing || bAddsNothing)",
+  },
+  {
+    name: "a hint is forgotten before its owner has it",
+    file: "background/deliver-hints.js",
+    find: "await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));",
+    replace:
+      "void Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state }))).catch(() => {});",
+  },
+  {
+    name: "hints are counted in memory only (riak_core#154)",
+    file: "replica/replica.js",
+    find: "await Promise.all([this.hints.open(), this.#damaged.open()]);",
+    replace: "await this.#damaged.open();",
+  },
+  {
+    name: "a hint that grew is deleted with what was delivered",
+    file: "replica/hint-store.js",
+    find: "if (stored === undefined || !isSame)",
+    replace: "if (stored === undefined)",
+  },
+  {
+    name: "nobody stands in for an owner that is away",
+    file: "placement/preference-list.js",
+    find: "const chosen = candidates.slice(0, count);",
+    replace: "const chosen = [];",
+  },
+  {
+    name: "the lower incarnation of a member wins (memberlist#311)",
+    file: "membership/roster.js",
+    find: "        return a.incarnation > b.incarnation ? a : b;\n    // One node never",
+    replace: "        return a.incarnation < b.incarnation ? a : b;\n    // One node never",
+  },
+  {
+    name: "what another directory says of the own holdings stands",
+    file: "cluster/cluster.js",
+    find: "if (said !== undefined)",
     replace: "if (false)",
+  },
+  {
+    name: "a frame that cannot be read counts as a bug of who receives it",
+    file: "rpc/rpc.js",
+    find: "if (error instanceof DecodeError) {",
+    replace: "if (false) {",
+  },
+  {
+    name: "membership is exchanged with each peer once only",
+    file: "cluster/exchange.js",
+    find: "this.#running.delete(peer);",
+    replace: "",
+  },
+  {
+    name: "anti-entropy is never run",
+    file: "background/anti-entropy.js",
+    find: 'tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());',
+    replace: "",
   },
 ];

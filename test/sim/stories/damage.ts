@@ -6,6 +6,7 @@ import type { Story } from "./stage.ts";
 export const damageStories: readonly Story[] = [
   {
     name: "one damaged record is mended by a read of the others",
+    brokenBy: "checksums are not compared",
     play: async (stage) => {
       const [a, b] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -17,6 +18,7 @@ export const damageStories: readonly Story[] = [
   },
   {
     name: "a damaged record is mended only by all that other owners know, whatever R a reader asked for",
+    brokenBy: "checksums are not compared",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -39,6 +41,7 @@ export const damageStories: readonly Story[] = [
   },
   {
     name: "a key whose record is damaged at every owner can be read and written again",
+    brokenBy: "checksums are not compared",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -50,6 +53,7 @@ export const damageStories: readonly Story[] = [
   },
   {
     name: "owners that lost their disks fill although the last whole owner has a damaged record",
+    brokenBy: "an actor is used again after a restart (riak_kv#679)",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -65,6 +69,7 @@ export const damageStories: readonly Story[] = [
   },
   {
     name: "a host that gets a copy of its disk from before its last start back says that it fills",
+    brokenBy: "an old copy of the disk is not noticed",
     play: async (stage) => {
       const [a, b] = stage.walk();
       const copy = a!.disk.synced.copy();

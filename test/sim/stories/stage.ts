@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
 import type { SimHost } from "../host.ts";
+import { membershipOn } from "../rows.ts";
 import type { Operation, Scenario } from "../scenario.ts";
 import { settle, stand } from "../cluster.ts";
 import { healAndJudge, plainOperation } from "../liveness.ts";
@@ -13,6 +14,8 @@ export interface Story {
   /** A sentence of the specification, with the bug behind it. */
   readonly name: string;
   readonly cluster?: Partial<Scenario>;
+  /** The planted bug that shows that it can fail. */
+  readonly brokenBy?: string;
   /** Not true yet, and why. The test fails when it becomes true. */
   readonly notYet?: string;
   readonly play: (stage: Stage) => Promise<void>;
@@ -27,6 +30,7 @@ const calmCluster: Scenario = {
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
+  lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
   gossips: true,
@@ -89,6 +93,11 @@ export class Stage {
     return answer.siblings.map(({ body }) => textOf(body)).toSorted();
   }
 
+  /** Of a host, as another one has it on its disk. */
+  incarnation(of: SimHost, at: SimHost): number {
+    return membershipOn(at.disk.view)?.roster.members.get(of.id)?.incarnation ?? 0;
+  }
+
   sleep(ms: number): Promise<void> {
     return this.world.sleep(ms);
   }
@@ -104,17 +113,35 @@ export class Stage {
   }
 
   /** Kills it, takes its disk, and starts it at once. */
-  async wipe(host: SimHost): Promise<void> {
+  async wipe(host: SimHost, { awaitReady = true } = {}): Promise<void> {
     host.kill("loses its disk");
     const { arrivals, oracle, schedule } = this.world;
     oracle.losing(host, schedule.nowMs, () => host.disk.wipe());
     arrivals.arrives(host, schedule.nowMs);
-    await this.start(host);
+    if (awaitReady) await this.start(host);
+    else this.world.start(host);
+  }
+
+  /** Kills it, and one record of it is gone. */
+  lose(host: SimHost): void {
+    host.kill("finds a record missing");
+    const { oracle, schedule } = this.world;
+    oracle.losing(host, schedule.nowMs, () => host.disk.lose("objects"));
+  }
+
+  cutPower(host: SimHost): void {
+    const { oracle, schedule } = this.world;
+    oracle.losing(host, schedule.nowMs, () => host.powerCut());
   }
 
   /** Until all run, agree and hold everything. */
   settled(): Promise<void> {
     return settle(this.world, 60_000, "the cluster settles");
+  }
+
+  /** Until nothing is kept for anybody. */
+  drained(): Promise<void> {
+    return settle(this.world, 60_000, "hints are delivered", true);
   }
 
   /** Flips a bit of the host's record of a key, and lets it find out. */

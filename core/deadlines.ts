@@ -2,7 +2,7 @@
  * Calls many deadlines with one timer. Deadlines are rounded up to a grid, so thousands of requests per second share
  * a few buckets, and one that is met in time costs two set operations and no timer.
  */
-import type { Clock, Stop } from "../ports.ts";
+import type { Clock, Stop } from "./ports.ts";
 
 /** The grid: a request times out up to this much late, ms. */
 const gridMs = 10;
