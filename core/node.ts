@@ -19,9 +19,10 @@ import type {
 } from "./api.ts";
 import { Admission, observed } from "./background/admission.ts";
 import { Agreements, forgettableBeforeMs } from "./background/agreements.ts";
-import { deliverHints } from "./background/deliver-hints.ts";
+import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { keepFilled } from "./background/fill.ts";
+import { type Imported, importOld } from "./background/import-old.ts";
 import { keepMembership } from "./background/members.ts";
 import { takeShare } from "./background/take-share.ts";
 import { makeKey } from "./bytes/key.ts";
@@ -37,6 +38,7 @@ import {
   type OwnDescription,
   returnToCluster,
   type StartMeans,
+  untilToldSecrets,
   type WantedParameters,
 } from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
@@ -94,14 +96,13 @@ export interface NodeOptions {
 const healIntervalMs = 5_000;
 /** A disk that failed while the node started on it gets this long. */
 const startAnewPauseMs = 1_000;
-/** A new member is told the secrets in its first exchanges, which its connections bring about. */
-const secretPollMs = 5;
 /** Replicas that are still being told of a write get this long. */
 const stopGraceMs = 2_000;
 
 /** What exists once the node has a place in the cluster. */
 interface Running {
   readonly deps: CoordinateDeps;
+  readonly hintDeps: HintDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
   readonly stopListening: Stop;
@@ -283,6 +284,11 @@ export class EverwriteNode implements NodeApi {
     });
   }
 
+  /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */
+  async importOld(storage: Storage): Promise<Imported> {
+    return importOld(this.#ready().hintDeps, storage);
+  }
+
   ring(): RingView {
     return ringView(this.#ready().deps.cluster);
   }
@@ -369,13 +375,15 @@ export class EverwriteNode implements NodeApi {
     exchange.serve(this.#server);
     const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
     // Only members are told the secrets: a new one has to be known first.
-    if (!(await this.#hasSecret(cluster))) return stopMembership();
+    this.#waitingFor = "the others to take it in as a member";
+    if (!(await untilToldSecrets(cluster, tasks))) return stopMembership();
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
     takeShare(deps, { joins: origin === "joined" });
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-    const stopHints = deliverHints({ ...deps, admission });
+    const hintDeps = { ...deps, admission };
+    const stopHints = deliverHints(hintDeps);
     const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
     const antiEntropy = new AntiEntropy(
       { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
@@ -387,13 +395,6 @@ export class EverwriteNode implements NodeApi {
       stopMembership();
       stopHints();
     };
-    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), stopListening };
-  }
-
-  /** False: the node was stopped before it heard of any. */
-  async #hasSecret(cluster: Cluster): Promise<boolean> {
-    this.#waitingFor = "the others to take it in as a member";
-    while (cluster.roster.secrets.length === 0 && !this.#tasks.stopped) await this.#tasks.sleep(secretPollMs);
-    return !this.#tasks.stopped;
+    this.#running = { deps, hintDeps, requests, feeds: new ChangeFeeds(deps), stopListening };
   }
 }

@@ -4,9 +4,10 @@
  */
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { NodeApi } from "../core/api.ts";
 import { nodeDefaults } from "../core/config.ts";
+import { StoreError } from "../core/errors.ts";
 import { EverwriteNode } from "../core/index.ts";
 import { gossipService, libp2pGossip } from "../core/libp2p/gossip.ts";
 import { libp2pIdentity } from "../core/libp2p/identity.ts";
@@ -120,6 +121,12 @@ async function start(
   const http = createHttpServer({
     node,
     metrics,
+    importOld: async (name) => {
+      const old = (await setAsideOf(directory)).find((path) => basename(path) === name);
+      if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
+      const aside = await openClassicStorage({ directory: old });
+      return node.importOld(aside).finally(() => aside.close());
+    },
     config: { ...nodeDefaults, names: [options.http.host, ...options.httpName], watchPingMs: 15_000 },
     log,
   });

@@ -121,7 +121,7 @@ async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Arr
   return (await replica.row(located)).toBytes();
 }
 
-async function hand(
+export async function hand(
   deps: HintDeps,
   node: NodeId,
   { key, state }: { readonly key: string; readonly state: Uint8Array },

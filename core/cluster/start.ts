@@ -11,6 +11,8 @@ import { signMember } from "../membership/signed-member.ts";
 import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
 import type { Clock, Identity, Random } from "../ports.ts";
+import type { Tasks } from "../tasks.ts";
+import type { Cluster } from "./cluster.ts";
 import { checkSameParameters } from "./exchange.ts";
 import type { Marks } from "./marks.ts";
 
@@ -94,6 +96,15 @@ export async function joinCluster(
   // What was before this directory is none of its business, so it answers for it.
   const record = await ownRecord(own, version, means, former === undefined ? [] : [former.mark]);
   return mergeRoster(known, { members: new Map([[own.id, record]]) });
+}
+
+/** A new member hears of them in its first exchanges, which its connections bring about. */
+const secretPollMs = 5;
+
+/** False: the node was stopped before it was told. */
+export async function untilToldSecrets(cluster: Pick<Cluster, "roster">, tasks: Tasks): Promise<boolean> {
+  while (cluster.roster.secrets.length === 0 && !tasks.stopped) await tasks.sleep(secretPollMs);
+  return !tasks.stopped;
 }
 
 async function ownRecord(

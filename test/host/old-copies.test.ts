@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { cpSync, existsSync, rmSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { HostProcesses } from "../support/host-processes.ts";
@@ -40,6 +40,13 @@ describe("a data directory that is an old copy", () => {
       const local = await third.get(key, "local=1");
       assert.deepEqual([local.values, local.json.holding], [[value], "complete"], key);
     }
+    // By hand, and only on purpose, what was set aside comes back in: merged, so that what was overwritten stays so.
+    const url = `${hosts.url(2)}/admin/import-old/${basename(aside!)}`;
+    assert.equal((await fetch(url, { method: "POST" })).status, 400);
+    assert.equal((await fetch(`${url}x?deletedMayReturn=1`, { method: "POST" })).status, 404);
+    const imported = (await (await fetch(`${url}?deletedMayReturn=1`, { method: "POST" })).json()) as object;
+    assert.deepEqual(imported, { keys: 1, failed: 0 });
+    assert.deepEqual((await third.get("copies/before")).values, ["2"]);
     // It is no old copy any more: the next start keeps the data, and still shows what was set aside.
     await hosts.signal(2, "SIGTERM");
     hosts.start(2);
