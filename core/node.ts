@@ -303,9 +303,7 @@ export class EverwriteNode implements NodeApi {
 
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
-      const text = this.#stopped
-        ? "this host is stopping"
-        : `this host is not ready: it waits for ${this.#waitingFor}`;
+      const text = this.#stopped ? "this host is stopping" : `this host is not ready: it waits for ${this.#waitingFor}`;
       throw new StoreError("not-ready", text);
     }
     return this.#running;

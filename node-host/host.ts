@@ -125,7 +125,11 @@ async function start(
       const old = (await setAsideOf(directory)).find((path) => basename(path) === name);
       if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
       const aside = await openClassicStorage({ directory: old });
-      return node.importOld(aside).finally(() => aside.close());
+      try {
+        return await node.importOld(aside);
+      } finally {
+        await aside.close();
+      }
     },
     config: { ...nodeDefaults, names: [options.http.host, ...options.httpName], watchPingMs: 15_000 },
     log,

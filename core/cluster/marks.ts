@@ -90,8 +90,7 @@ export class Marks {
 
   /** Whether a record of this host was written by a run that this directory can know nothing of. */
   isStrange({ life, incarnation, mark }: MemberStatement): boolean {
-    const isBefore =
-      life < this.#birth.life || (life === this.#birth.life && incarnation < this.#birth.incarnation);
+    const isBefore = life < this.#birth.life || (life === this.#birth.life && incarnation < this.#birth.incarnation);
     return !isBefore && !this.#known.includes(mark);
   }
 

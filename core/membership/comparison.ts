@@ -170,9 +170,7 @@ function groupDigests(roster: Roster, count: number): Uint8Array {
 
 function sectionDigests(roster: Roster): RosterSummary["sections"] {
   const of = (section: (typeof sections)[number]): Uint8Array =>
-    remembered(roster[section], (value) =>
-      digestOf(RosterMessage.encode(rosterMessage(roster, { [section]: value }))),
-    );
+    remembered(roster[section], (value) => digestOf(RosterMessage.encode(rosterMessage(roster, { [section]: value }))));
   return { assignment: of("assignment"), secrets: of("secrets"), changes: of("changes"), questions: of("questions") };
 }
 

@@ -126,7 +126,15 @@ class Pair {
     this.#storages.push(storage);
     const telemetry = { event: (event: StoreEvent) => void this.#events.push(event) };
     const setAside = () => Promise.reject(new Error("no data here is an old copy"));
-    const ports = { clock: realClock, random, storage, transport: this.network.node(id), telemetry, identity: testIdentity(id), setAside };
+    const ports = {
+      clock: realClock,
+      random,
+      storage,
+      transport: this.network.node(id),
+      telemetry,
+      identity: testIdentity(id),
+      setAside,
+    };
     // Only one of the two asks, so that no two rounds find the same difference.
     const config = { antiEntropyIntervalMs: id === h1 ? 50 : 2_000_000_000 };
     const cluster = { name: "bench", partitions, n: 3 };

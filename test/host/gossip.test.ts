@@ -51,35 +51,35 @@ async function reaches(from: Gossiper, first: number, all: readonly Gossiper[]):
 describe("gossip over libp2p", () => {
   test("reaches who is not connected with the publisher, under the publisher's authenticated name", async () => {
     const [a, b, c] = await Promise.all([gossiper("one"), gossiper("one"), gossiper("one")]);
-    await meet(a!, b!);
-    await meet(b!, c!);
-    await reaches(a!, 7, [b!, c!]);
-    assert.ok(c!.heard.every(({ from }) => from === idOf(a!)));
+    await meet(a, b);
+    await meet(b, c);
+    await reaches(a, 7, [b, c]);
+    assert.ok(c.heard.every(({ from }) => from === idOf(a)));
   });
 
   test("passes on nothing that was refused, and nothing of another cluster", async () => {
     const [a, b, c, other] = await Promise.all([gossiper("two"), gossiper("two"), gossiper("two"), gossiper("three")]);
-    await meet(a!, b!);
-    await meet(b!, c!);
-    await meet(other!, b!);
-    await a!.gossip.publish(Uint8Array.of(0));
-    await other!.gossip.publish(Uint8Array.of(9));
-    await reaches(a!, 7, [b!, c!]);
+    await meet(a, b);
+    await meet(b, c);
+    await meet(other, b);
+    await a.gossip.publish(Uint8Array.of(0));
+    await other.gossip.publish(Uint8Array.of(9));
+    await reaches(a, 7, [b, c]);
     assert.deepEqual(
-      c!.heard.filter(({ first }) => first !== 7),
+      c.heard.filter(({ first }) => first !== 7),
       [],
     );
-    assert.ok(b!.heard.every(({ first }) => first !== 9));
+    assert.ok(b.heard.every(({ first }) => first !== 9));
   });
 
   test("of a lone host, or too large to travel, costs its publisher nothing", async () => {
     const [a, b] = await Promise.all([gossiper("four"), gossiper("four")]);
-    await a!.gossip.publish(Uint8Array.of(1));
-    await meet(a!, b!);
-    await reaches(a!, 2, [b!]);
-    await a!.gossip.publish(new Uint8Array(gossipBytesMax).fill(3));
-    await eventually(() => b!.heard.some(({ first }) => first === 3), "the largest body");
-    await reaches(a!, 4, [b!]);
+    await a.gossip.publish(Uint8Array.of(1));
+    await meet(a, b);
+    await reaches(a, 2, [b]);
+    await a.gossip.publish(new Uint8Array(gossipBytesMax).fill(3));
+    await eventually(() => b.heard.some(({ first }) => first === 3), "the largest body");
+    await reaches(a, 4, [b]);
   });
 
   test("works among more than ten peers behind one address", async () => {

@@ -80,11 +80,9 @@ describe("a data directory that is an old copy", () => {
       if (put.status === 200) taken.push(`${i}`);
     }
     await hosts.signal(twin, "SIGKILL");
-    await hosts.settled();
-    const { values } = await kv(hosts.url(0)).get("twins/key");
-    assert.deepEqual(
-      taken.filter((value) => !values.includes(value)),
-      [],
-    );
+    await eventually(async () => {
+      const { status, values } = await kv(hosts.url(0)).get("twins/key");
+      return status === 200 && taken.every((value) => values.includes(value));
+    }, `all of ${taken.join()} to be read`);
   });
 });

@@ -68,9 +68,7 @@ export class SimDisk {
     this.#opened = opened;
     let closed = false;
     const whenOpen = <T>(work: () => Promise<T>): Promise<T> =>
-      closed || this.#opened !== opened
-        ? Promise.reject(new StorageError("closed", "simulated: closed"))
-        : work();
+      closed || this.#opened !== opened ? Promise.reject(new StorageError("closed", "simulated: closed")) : work();
     const later = <T>([min, max]: readonly [number, number], label: string, work: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         const ms = this.#chance.between(min, max) * this.mood.slowness;

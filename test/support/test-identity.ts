@@ -21,5 +21,9 @@ export function signedRecord(statement: MemberStatement, by: NodeId = statement.
 }
 
 function signatureOf(who: NodeId, input: Uint8Array): Uint8Array {
-  return sha256.create().update(encodeUtf8(`key of ${who}:`)).update(input).digest();
+  return sha256
+    .create()
+    .update(encodeUtf8(`key of ${who}:`))
+    .update(input)
+    .digest();
 }

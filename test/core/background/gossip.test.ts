@@ -51,7 +51,10 @@ describe("gossip", () => {
       const verdicts = await gossip.tell(h4, body);
       assert.deepEqual([...verdicts.values()], [true, true, true]);
       for (const name of ["h1", "h2", "h3"]) {
-        assert.ok((await membersOf(cluster, name)).some(({ id }) => id === h4), name);
+        assert.ok(
+          (await membersOf(cluster, name)).some(({ id }) => id === h4),
+          name,
+        );
       }
     }));
 

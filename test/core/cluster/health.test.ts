@@ -84,7 +84,11 @@ describe("a peer", () => {
 });
 
 describe("phi-accrual", () => {
-  const askedAt = (ms: number, lastHeardMs: number): Partial<PeerState> => ({ id: h2, waitingSinceMs: ms, lastHeardMs });
+  const askedAt = (ms: number, lastHeardMs: number): Partial<PeerState> => ({
+    id: h2,
+    waitingSinceMs: ms,
+    lastHeardMs,
+  });
 
   test("a peer that is often silent for long is given longer than one that never was", async () => {
     const scene = new Scene();
