@@ -136,6 +136,36 @@ export interface MemberView {
   readonly http: string;
 }
 
+/** What is kept here for one host that was away. */
+export interface HintsView {
+  readonly for: NodeId;
+  readonly count: number;
+  readonly bytes: number;
+  /** Since when it misses something. */
+  readonly oldestMs: number;
+}
+
+/** Rounds of anti-entropy that this node began since its start, and how equal its partitions are to those of their other owners. */
+export interface AntiEntropyView {
+  readonly rounds: number;
+  /** Rounds that a peer did not answer to the end, or refused. */
+  readonly failed: number;
+  readonly keysPushed: number;
+  readonly keysPulled: number;
+  /** Of requests and answers, both ways. */
+  readonly bytes: number;
+  readonly lastRound?: {
+    readonly peer: NodeId;
+    readonly agoMs: number;
+    /** `repaired`: it found differences and mended them; `cut`: there is more to mend than one round may. */
+    readonly outcome: "equal" | "repaired" | "cut" | "failed";
+  };
+  /** Owned partitions of which all other owners have agreed with this node since its start. */
+  readonly partitionsAgreed: number;
+  /** Age of the oldest last full agreement of the owned partitions; null: some have none since the start. */
+  readonly fullAgreementAgoMs: number | null;
+}
+
 /** What a node tells of itself. */
 export interface NodeStatus {
   readonly id: NodeId;
@@ -153,9 +183,13 @@ export interface NodeStatus {
   /** Undelivered hints held here for others. */
   readonly hints: number;
   readonly oldestHintMs: number;
+  readonly hintsFor: readonly HintsView[];
+  readonly antiEntropy: AntiEntropyView;
   readonly partitions: { readonly owned: number; readonly filling: number; readonly handingOff: number };
   /** Keys held here, tombstones included. */
   readonly keys: number;
+  /** Deleted and expiring keys held here until every member may forget them, and what those led from here wait for. */
+  readonly tombstones: { readonly waiting: number; readonly why: readonly string[] };
   readonly storage: {
     readonly state: "ok" | "full" | "failed";
     readonly bytes: number;
@@ -174,6 +208,8 @@ export interface RingView {
   readonly n: number;
   /** Token -> host, by partition index; null: never assigned. */
   readonly tokens: readonly (NodeId | null)[];
+  /** By partition: how long ago all other owners were last known to equal this node; null: not its own, or not since the start. */
+  readonly agreedAgoMs: readonly (number | null)[];
   /** mean / max of tokens and of partitions owned, per capacity (paper 6.2). */
   readonly efficiency: { readonly primary: number; readonly replica: number };
 }
@@ -184,6 +220,10 @@ export interface Explanation {
   /** MD5 of the key, 32 hex digits. */
   readonly position: string;
   readonly partition: number;
+  /** How long ago all other owners were last known to equal this node in the partition; null: not its own, or not since the start. */
+  readonly agreedAgoMs: number | null;
+  /** Every live value that answered, and the hosts that hold it. */
+  readonly siblings: readonly { readonly dot: string; readonly deleted: boolean; readonly at: readonly NodeId[] }[];
   /** The walk: owners first, then fallbacks, with what each holds of the key. */
   readonly preferenceList: readonly {
     readonly id: NodeId;
@@ -197,6 +237,8 @@ export interface Explanation {
     readonly clock?: readonly { readonly actor: string; readonly counter: number; readonly timeMs: number }[];
     /** Its state equals the merge of all that answered. */
     readonly upToDate?: boolean;
+    /** How long ago it was last known to equal this node in the partition. */
+    readonly agreedAgoMs?: number;
   }[];
 }
 
@@ -217,6 +259,32 @@ export interface PeerExplanation {
   readonly verdict: string;
 }
 
+/** How far a repair is. */
+export interface RepairProgress {
+  /** Partitions done, of so many. */
+  readonly done: number;
+  readonly total: number;
+  readonly keysPushed: number;
+  readonly keysPulled: number;
+  readonly bytes: number;
+  readonly damagedFound: number;
+  readonly damagedHealed: number;
+  /** Files of the storage with wrong checksums: what they held is checked and mended row by row. */
+  readonly damagedFiles: readonly string[];
+  /** Partitions that could not be made equal with all other owners; `problems` says why. */
+  readonly unequal: number;
+  readonly problems: readonly string[];
+  readonly ms: number;
+  /** Null before the first partition. */
+  readonly msLeft: number | null;
+}
+
+export interface RepairOptions {
+  /** Absent: all that the node owns. */
+  readonly partition?: number;
+  readonly signal: CancelSignal;
+}
+
 /** A running node. `bucket` and `name` are checked (`bad-request`); limits are in `config.ts`. */
 export interface NodeApi {
   get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer>;
@@ -225,6 +293,8 @@ export interface NodeApi {
   put(bucket: string, name: string, body: Uint8Array, options?: PutOptions): Promise<WriteAnswer>;
   delete(bucket: string, name: string, options?: DeleteOptions): Promise<WriteAnswer>;
   list(bucket: string, options?: ListOptions): Promise<ListAnswer>;
+  /** Makes the own partitions equal to those of their other owners, and mends damaged records; after each partition it tells how far it is. */
+  repair(options: RepairOptions): AsyncIterable<RepairProgress>;
   /** The current state first, then each change; ends when `signal` aborts. With `name`: that key, else all under `prefix`. */
   watch(
     bucket: string,

@@ -58,9 +58,18 @@ export interface NodeConfig {
   readonly backgroundLatencyThresholdMs: number;
   readonly backgroundWindowMs: number;
   readonly backgroundWaitMaxMs: number;
+  readonly hintBytesMax: number;
+  readonly hintAgeMaxMs: number;
   readonly fillPageBytes: number;
   readonly fillConcurrency: number;
   readonly antiEntropyIntervalMs: number;
+
+  // -- deletes
+  readonly graceMs: number;
+  readonly reapIntervalMs: number;
+  readonly reapKeysMax: number;
+  readonly reapBytesMax: number;
+  readonly reapTimeoutMs: number;
 }
 
 /** The defaults, each with its reason where it is not plain. */
@@ -96,7 +105,17 @@ export const nodeDefaults: NodeConfig = {
   backgroundLatencyThresholdMs: 50, // the paper's 6.5: near it, background work may add nothing to the p99 of requests
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
   backgroundWaitMaxMs: 25, // between two steps of about 16 keys: a host that is always busy moves 600 keys a second
+  hintBytesMax: 268_435_456, // kept for one host that is away: a host must not fill up for another's outage
+  hintAgeMaxMs: 86_400_000, // after a day away comparing trees is cheaper than hint by hint
   fillPageBytes: 262_144, // one step: its group commit is what requests beside it wait for
   fillConcurrency: 4,
   antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal
+
+  // A tombstone outlives whatever may still be on its way, for which there is a third of this, and the repeats of a write
+  // under its id, for which there is a half. A day is far longer than either.
+  graceMs: 86_400_000,
+  reapIntervalMs: 10_000, // a small part of the grace period; a pass that finds nothing old reads nothing
+  reapKeysMax: 1_000, // consented to one by one: so many are a read of some 10 ms on each member
+  reapBytesMax: 262_144, // of keys and clocks in one message to every member
+  reapTimeoutMs: 10_000, // as anti-entropy: longer than a busy disk takes; a consent counts for twice as long
 };

@@ -3,8 +3,10 @@
  */
 export type {
   DeleteOptions,
+  AntiEntropyView,
   Explanation,
   GetOptions,
+  HintsView,
   HoldingState,
   ListAnswer,
   ListOptions,
@@ -16,6 +18,8 @@ export type {
   PutOptions,
   ReadAnswer,
   Receipt,
+  RepairOptions,
+  RepairProgress,
   RingView,
   Sibling,
   ValueKind,
@@ -25,7 +29,8 @@ export type {
 export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export type { NodeId } from "./identity.ts";
-export { EverwriteNode, type NodeOptions, type NodePorts } from "./node.ts";
+export { EverwriteNode } from "./node.ts";
+export type { NodeOptions, NodePorts } from "./node-options.ts";
 export {
   type CancelSignal,
   type Clock,

@@ -13,17 +13,22 @@ import type {
   PeerExplanation,
   PutOptions,
   ReadAnswer,
+  RepairOptions,
+  RepairProgress,
   RingView,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
 import { Admission, observed } from "./background/admission.ts";
-import { Agreements, forgettableBeforeMs } from "./background/agreements.ts";
+import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
+import { relieveHints } from "./background/relieve-hints.ts";
+import { repair, type RepairDeps } from "./background/repair.ts";
 import { keepFilled } from "./background/fill.ts";
 import { type Imported, importOld } from "./background/import-old.ts";
 import { keepMembership } from "./background/members.ts";
+import { Reaper } from "./background/reap.ts";
 import { takeShare } from "./background/take-share.ts";
 import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
@@ -39,58 +44,30 @@ import {
   returnToCluster,
   type StartMeans,
   untilToldSecrets,
-  type WantedParameters,
 } from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
 import { Contexts } from "./coordinate/contexts.ts";
-import type { CoordinateDeps } from "./coordinate/deps.ts";
 import { explain, explainPeer } from "./coordinate/explain.ts";
-import { healDamaged } from "./coordinate/heal.ts";
+import { healDamaged, healKey } from "./coordinate/heal.ts";
 import { Requests } from "./coordinate/requests.ts";
 import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
 import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
-import type { CancelSignal, Clock, Gossip, Identity, Random, Stop, Storage, Transport } from "./ports.ts";
+import type { LocatedKey } from "./placement/locate.ts";
+import type { CancelSignal, Stop, Storage } from "./ports.ts";
+import { Consents } from "./replica/consents.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { Deadlines } from "./deadlines.ts";
-import { nodeStatus, ringView } from "./status.ts";
+import type { NodeOptions, NodePorts } from "./node-options.ts";
+import { nodeStatus, ringView, type StatusDeps } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
-import type { Telemetry } from "./telemetry.ts";
-
-/** The outside world of one node. The caller made them, and closes them after `stop`. */
-export interface NodePorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly storage: Storage;
-  /** Closes the storage, keeps what is in it, and opens an empty one: what was in it turned out to be an old copy. */
-  readonly setAside: () => Promise<{ readonly storage: Storage; readonly as: string }>;
-  readonly transport: Transport;
-  readonly identity: Identity;
-  /** Without it membership spreads more slowly. */
-  readonly gossip?: Gossip;
-  readonly telemetry: Telemetry;
-}
-
-/** Which cluster, and how. */
-export interface NodeOptions {
-  readonly cluster: WantedParameters;
-  /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster, if it may. */
-  readonly seeds: readonly string[];
-  /** False: this identity was a member once and has lost its data; it waits for the others instead. */
-  readonly mayFound?: boolean;
-  readonly config?: Partial<NodeConfig>;
-  /** What opening the storage found, for `status`. */
-  readonly setAside?: readonly string[];
-  /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
-  readonly recordsMissing?: boolean;
-}
 
 /** Damage is rare, and reads mend what they meet. */
 const healIntervalMs = 5_000;
@@ -101,10 +78,11 @@ const stopGraceMs = 2_000;
 
 /** What exists once the node has a place in the cluster. */
 interface Running {
-  readonly deps: CoordinateDeps;
-  readonly hintDeps: HintDeps;
+  readonly deps: StatusDeps;
+  readonly repairDeps: RepairDeps & HintDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
+  readonly reaper: Reaper;
   readonly stopListening: Stop;
 }
 
@@ -149,8 +127,7 @@ export class EverwriteNode implements NodeApi {
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
     const { transport, telemetry } = this.#ports;
-    this.#own = { ...description, id: transport.self };
-    const own = this.#own;
+    const own = (this.#own = { ...description, id: transport.self });
     const wanted = this.#options.cluster;
     const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
@@ -254,6 +231,11 @@ export class EverwriteNode implements NodeApi {
     return this.#ready().requests.list(bucket, options);
   }
 
+  repair(options: RepairOptions): AsyncIterable<RepairProgress> {
+    const { repairDeps } = this.#ready();
+    return repair(repairDeps, options);
+  }
+
   watch(
     bucket: string,
     what: { readonly name: string } | { readonly prefix: string },
@@ -276,6 +258,7 @@ export class EverwriteNode implements NodeApi {
       setAside: this.#setAside,
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
+      tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
     };
     return nodeStatus(this.#running?.deps, {
       ...facts,
@@ -286,15 +269,17 @@ export class EverwriteNode implements NodeApi {
 
   /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */
   async importOld(storage: Storage): Promise<Imported> {
-    return importOld(this.#ready().hintDeps, storage);
+    return importOld(this.#ready().repairDeps, storage);
   }
 
   ring(): RingView {
-    return ringView(this.#ready().deps.cluster);
+    const { cluster, agreementAges } = this.#ready().deps;
+    return ringView(cluster, agreementAges);
   }
 
   async explain(bucket: string, name: string): Promise<Explanation> {
-    return explain(this.#ready().deps, makeKey(bucket, name));
+    const { deps } = this.#ready();
+    return explain(deps, deps.agreementAges, makeKey(bucket, name));
   }
 
   explainPeer(id: string): PeerExplanation {
@@ -324,7 +309,7 @@ export class EverwriteNode implements NodeApi {
     const holdings = new Holdings(roster.cluster.partitions, random);
     const ownHoldings = roster.holdings.get(transport.self);
     const onOldCopy = (): void => this.#renew();
-    const self = transport.self;
+    const { self } = transport;
     const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
     const cluster = new Cluster(clusterDeps, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
@@ -334,6 +319,7 @@ export class EverwriteNode implements NodeApi {
     const ownTime = new OwnTime(clock);
     const agreements = new Agreements(roster.cluster.partitions);
     tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
+    const forgetting = { cluster, holdings, ownTime, agreements };
     const replicaDeps = {
       records,
       holdings,
@@ -342,13 +328,13 @@ export class EverwriteNode implements NodeApi {
       random,
       telemetry,
       ownTime,
-      forgettableBeforeMs: (partition: PartitionIndex) =>
-        forgettableBeforeMs({ cluster, holdings, ownTime, agreements }, { partition, ...config }),
+      forgettableBeforeMs: (partition: PartitionIndex) => forgettableBeforeMs(forgetting, { partition, ...config }),
       owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
     const replica = new Replica(replicaDeps, config);
-    await replica.open();
+    const consents = new Consents(records, roster.reapMarks);
+    await Promise.all([replica.open(), consents.open()]);
     const exchangeDeps = { transport, identity, telemetry, cluster, clock };
     const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
@@ -380,19 +366,35 @@ export class EverwriteNode implements NodeApi {
     takeShare(deps, { joins: origin === "joined" });
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-    const hintDeps = { ...deps, admission };
-    const stopHints = deliverHints(hintDeps);
+    const stopHints = deliverHints({ ...deps, admission });
+    relieveHints({ ...deps, admission });
     const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
-    const antiEntropy = new AntiEntropy(
-      { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
-      config,
-    );
+    const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server: this.#server, throttle };
+    const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
+    const repairDeps = {
+      ...antiEntropyDeps,
+      antiEntropy,
+      heal: (located: LocatedKey) => healKey(deps, located, config.requestTimeoutMs),
+      damagedFiles: this.#options.damagedFiles ?? (async () => []),
+    };
     const stopAntiEntropy = antiEntropy.start();
+    const reaper = new Reaper({ ...deps, consents, server: this.#server, admission });
+    reaper.start();
+    // What a new member holds it gets from others: no reap can be news to it.
+    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
     const stopListening = (): void => {
       stopAntiEntropy();
       stopMembership();
       stopHints();
     };
-    this.#running = { deps, hintDeps, requests, feeds: new ChangeFeeds(deps), stopListening };
+    const agreementAges = new AgreementAges(forgetting);
+    this.#running = {
+      deps: { ...deps, antiEntropy, agreementAges },
+      repairDeps: { ...repairDeps, admission },
+      requests,
+      feeds: new ChangeFeeds(deps),
+      reaper,
+      stopListening,
+    };
   }
 }

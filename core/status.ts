@@ -1,12 +1,21 @@
 /**
  * What a node tells of itself and of the ring as it sees it (PROTOCOL 15).
  */
-import type { MemberView, NodeStatus, RingView } from "./api.ts";
+import type { AntiEntropyView, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
+import type { AgreementAges } from "./background/agreements.ts";
+import type { AntiEntropy } from "./background/anti-entropy.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
 import { efficiencyOf } from "./placement/efficiency.ts";
+import { allPartitions } from "./placement/partition.ts";
+
+/** What a running node is asked of. */
+export interface StatusDeps extends CoordinateDeps {
+  readonly antiEntropy: AntiEntropy;
+  readonly agreementAges: AgreementAges;
+}
 
 export interface StatusFacts {
   readonly id: NodeId;
@@ -17,12 +26,13 @@ export interface StatusFacts {
   readonly setAside: readonly string[];
   readonly uptimeMs: number;
   readonly waitingFor: string;
+  readonly tombstones: NodeStatus["tombstones"];
 }
 
 const rivalShownMs = 300_000;
 
 /** `deps` undefined: the node has no place in a cluster yet. */
-export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts): NodeStatus {
+export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): NodeStatus {
   const { id, name, config, usage, corruptRecords, setAside, uptimeMs } = facts;
   const own = {
     id,
@@ -31,6 +41,7 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
     w: config.w,
     storage: { state: deps?.replica.storageState ?? "ok", ...usage, corruptRecords, setAside },
     uptimeMs,
+    tombstones: facts.tombstones,
   };
   if (deps === undefined) {
     const partitions = { owned: 0, filling: 0, handingOff: 0 };
@@ -44,23 +55,26 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
       ring: "",
       hints: 0,
       oldestHintMs: 0,
+      hintsFor: [],
+      antiEntropy: nothingCompared,
       partitions,
       keys: 0,
     };
   }
-  const { cluster, replica, clock } = deps;
-  const hints = replica.hints.summaries();
+  const { cluster, replica } = deps;
+  const hintsFor = hintViews(deps);
   const owned = cluster.ring.ownedBy(id);
-  const oldestAtMs = Math.min(...hints.filter(({ count }) => count > 0).map((hint) => hint.oldestAtMs));
   return {
     ...own,
     ready: cluster.inContact && cluster.ring.host(id) !== undefined,
-    notices: noticesOf(cluster, own.storage, clock.now()),
+    notices: noticesOf(cluster, own.storage, deps.clock.now()),
     n: cluster.roster.cluster.n,
     members: memberViews(cluster),
     ring: cluster.ring.fingerprint,
-    hints: hints.reduce((sum, { count }) => sum + count, 0),
-    oldestHintMs: Number.isFinite(oldestAtMs) ? Math.max(0, clock.wallTime() - oldestAtMs) : 0,
+    hints: hintsFor.reduce((sum, { count }) => sum + count, 0),
+    oldestHintMs: Math.max(0, ...hintsFor.map(({ oldestMs }) => oldestMs)),
+    hintsFor,
+    antiEntropy: antiEntropyView(deps),
     partitions: {
       owned: owned.length,
       filling: owned.filter((partition) => replica.holdingOf(partition) !== "complete").length,
@@ -70,8 +84,43 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
   };
 }
 
-export function ringView({ ring, roster }: Cluster): RingView {
+const nothingCompared: AntiEntropyView = {
+  rounds: 0,
+  failed: 0,
+  keysPushed: 0,
+  keysPulled: 0,
+  bytes: 0,
+  partitionsAgreed: 0,
+  fullAgreementAgoMs: null,
+};
+
+function hintViews({ replica, clock }: StatusDeps): HintsView[] {
+  const nowMs = clock.wallTime();
+  return replica.hints.summaries().map(({ target, count, bytes, oldestAtMs }) => ({
+    for: target,
+    count,
+    bytes,
+    oldestMs: Math.max(0, nowMs - oldestAtMs),
+  }));
+}
+
+function antiEntropyView({ antiEntropy, agreementAges, cluster, clock }: StatusDeps): AntiEntropyView {
+  const { last, ...totals } = antiEntropy.totals;
+  const owned = cluster.ring.ownedBy(cluster.self);
+  const ages = owned.flatMap((partition) => agreementAges.withAll(partition) ?? []);
   return {
+    ...totals,
+    ...(last === undefined
+      ? {}
+      : { lastRound: { peer: last.peer, agoMs: clock.now() - last.atMs, outcome: last.outcome } }),
+    partitionsAgreed: ages.length,
+    fullAgreementAgoMs: ages.length === owned.length && owned.length > 0 ? Math.max(...ages) : null,
+  };
+}
+
+export function ringView({ ring, roster }: Cluster, agreementAges: AgreementAges): RingView {
+  return {
+    agreedAgoMs: allPartitions(ring.partitions).map((partition) => agreementAges.withAll(partition) ?? null),
     fingerprint: ring.fingerprint,
     partitions: ring.partitions,
     n: ring.n,

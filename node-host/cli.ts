@@ -9,6 +9,7 @@ import { addHostVerb } from "./cli/host-verb.ts";
 import { addInfoVerbs } from "./cli/info-verbs.ts";
 import { addKeyVerb } from "./cli/key-verb.ts";
 import { addKvVerbs } from "./cli/kv-verbs.ts";
+import { addRepairVerb } from "./cli/repair-verb.ts";
 import { CliError, type Io } from "./cli/terminal.ts";
 import { addWatchVerb } from "./cli/watch-verb.ts";
 
@@ -42,6 +43,7 @@ function program(io: Io): Command {
   addKvVerbs(command, io);
   addWatchVerb(command, io);
   addInfoVerbs(command, io);
+  addRepairVerb(command, io);
   addBenchVerb(command, io);
   addKeyVerb(command, io);
   return command;

@@ -77,7 +77,7 @@ async function start(
   if (storage.droppedLogBytes > 0) {
     log.error(`the storage lost ${storage.droppedLogBytes} damaged bytes of its log: every partition is filled anew`);
   }
-  const { cluster: name, partitions, n, admission, r, w, durability, seed: seeds } = options;
+  const { cluster: name, partitions, n, admission, r, w, durability, graceMs, seed: seeds } = options;
   const services = options.gossip === "on" ? { pubsub: gossipService(name) } : {};
   const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce, services });
   stops.push(async () => libp2p.stop());
@@ -113,8 +113,9 @@ async function start(
     cluster: { name, admission, ...(partitions === null ? {} : { partitions }), ...(n === null ? {} : { n }) },
     seeds,
     mayFound: storage.setAsideAs === undefined && !(await membership.isMemberOf(name)),
-    config: { r, w, durability },
+    config: { r, w, durability, graceMs },
     setAside: await setAsideOf(directory),
+    damagedFiles: () => stores.at(-1)!.damagedTables(),
     recordsMissing: storage.droppedLogBytes > 0,
   });
   stops.push(() => node.stop());

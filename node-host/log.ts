@@ -36,8 +36,12 @@ function levelOf(event: StoreEvent): Level {
     case "read-repair":
     case "speculative-read":
     case "replica-failed":
+    case "anti-entropy-failed":
     case "hint-stored":
+    case "reap-refused":
       return "debug";
+    case "reaped":
+      return event.keys > 0 ? "info" : "debug";
     case "anti-entropy":
       return event.keysPushed + event.keysPulled > 0 ? "info" : "debug";
     case "peer-problem":
@@ -65,6 +69,7 @@ function levelOf(event: StoreEvent): Level {
     case "ring-changed":
     case "peer":
     case "filled":
+    case "hints-relieved":
     case "hints-delivered":
     case "trees-built":
       return "info";
@@ -107,12 +112,20 @@ export function describe(event: StoreEvent): string {
       return "asked one more owner, as another was slow";
     case "peer-problem":
       return `${event.problem} peer ${event.id}: ${event.reason}`;
+    case "anti-entropy-failed":
+      return `anti-entropy with ${event.peer} failed: ${event.reason}`;
     case "replica-failed":
       return `${event.id} did not answer as a replica: ${event.reason}`;
     case "hints-delivered":
       return `delivered ${event.count} hints to ${event.to} in ${Math.round(event.ms)} ms`;
+    case "hints-relieved":
+      return `${event.count} hints for ${event.for} were over their bounds: the other owners have them`;
     case "hint-stored":
       return `${event.at} took a write for ${event.for}`;
+    case "reaped":
+      return `forgot ${event.keys} deleted keys of partition ${event.partition}`;
+    case "reap-refused":
+      return `no reap of partition ${event.partition} now: ${event.reason}`;
     case "value-large":
       return `${event.key} has a value of ${event.bytes} bytes`;
     case "siblings-many":

@@ -53,6 +53,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const replicaFailures = counter("replica_failures_total", "Requests to a replica that failed");
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const hintsDelivered = counter("hints_delivered_total", "Writes handed to the owners they were kept for");
+  const reaped = counter("reaped_total", "Deleted keys that were forgotten here with the consent of all members");
+  const hintsRelieved = counter("hints_relieved_total", "Hints over their bounds that went to the other owners");
   const hintBytes = counter("hints_delivered_bytes_total", "Bytes of those writes");
   const largeValues = counter("values_large_total", "Values above the warning size");
   const manySiblings = counter("siblings_many_total", "Keys seen with more siblings than the warning level");
@@ -101,6 +103,10 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "hints-delivered":
         hintsDelivered.inc(event.count);
         return hintBytes.inc(event.bytes);
+      case "reaped":
+        return reaped.inc(event.keys);
+      case "hints-relieved":
+        return hintsRelieved.inc(event.count);
       case "value-large":
         return largeValues.inc();
       case "siblings-many":
@@ -133,6 +139,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         repaired.inc({ direction: "pushed" }, event.keysPushed);
         repaired.inc({ direction: "pulled" }, event.keysPulled);
         return antiEntropyBytes.inc(event.bytes);
+      case "anti-entropy-failed":
+        return rounds.inc({ found: "failed" });
       case "ready":
       case "cluster-created":
       case "waiting":
@@ -140,6 +148,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "member-changed":
       case "storage":
       case "trees-built":
+      case "reap-refused":
       case "old-data": // for the log; what they change shows in the gauges
     }
   };
@@ -154,8 +163,16 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
   const tokens = gauge("tokens", "Tokens of this node");
   const partitions = gauge("partitions", "Partitions here by state", "state");
   const keys = gauge("keys", "Keys held here, tombstones included");
+  const tombstones = gauge("tombstones_waiting", "Deleted and expiring keys held here until all may forget them");
   const hints = gauge("hints", "Undelivered hints held here");
   const oldestHint = gauge("hints_oldest_seconds", "Age of the oldest undelivered hint");
+  const hintsFor = gauge("hints_for", "Undelivered hints held here, by the host they are for", "host");
+  const hintBytes = gauge("hints_for_bytes", "Bytes of those hints", "host");
+  const agreed = gauge("partitions_agreed", "Owned partitions that all owners were known to agree on since the start");
+  const agreementAge = gauge(
+    "full_agreement_seconds",
+    "Age of the oldest last full agreement; NaN: some have none yet",
+  );
   const storageBytes = gauge("storage_bytes", "Bytes used by the data");
   const freeBytes = gauge("storage_free_bytes", "Bytes free on the disk");
   const storageOk = gauge("storage_ok", "0 when the disk is full or failed");
@@ -171,8 +188,18 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
     partitions.set({ state: "filling" }, status.partitions.filling);
     partitions.set({ state: "handing-off" }, status.partitions.handingOff);
     keys.set(status.keys);
+    tombstones.set(status.tombstones.waiting);
     hints.set(status.hints);
     oldestHint.set(status.oldestHintMs / 1_000);
+    hintsFor.reset(); // hosts whose hints are gone
+    hintBytes.reset();
+    for (const { for: host, count, bytes } of status.hintsFor) {
+      hintsFor.set({ host }, count);
+      hintBytes.set({ host }, bytes);
+    }
+    const { partitionsAgreed, fullAgreementAgoMs } = status.antiEntropy;
+    agreed.set(partitionsAgreed);
+    agreementAge.set(fullAgreementAgoMs === null ? Number.NaN : fullAgreementAgoMs / 1_000);
     storageBytes.set(status.storage.bytes);
     if (status.storage.freeBytes !== undefined) freeBytes.set(status.storage.freeBytes);
     storageOk.set(Number(status.storage.state === "ok"));

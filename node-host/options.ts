@@ -9,7 +9,7 @@ import { StoreError } from "../core/errors.ts";
 import { logFormats, logLevels } from "./log-options.ts";
 import { anyText, integerUpTo, oneOf, quorumSpec, someText, type TextValue } from "./text-values.ts";
 
-export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability"> {
+export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" | "graceMs"> {
   /** Fixed by the cluster's first host, like `partitions`, `n` and `admission`; null: whatever the cluster has. */
   readonly cluster: string;
   readonly partitions: number | null;
@@ -94,6 +94,12 @@ export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostO
   admission: one("POLICY", oneOf("open"), clusterDefaults.admission, "who may join: open = whoever can connect"),
   durability: one("MODE", oneOf("synced", "buffered"), nodeDefaults.durability, "synced, or buffered: one copy synced"),
   gossip: one("on|off", oneOf("on", "off"), "on", "off: membership spreads by exchanges of pairs alone, more slowly"),
+  graceMs: one(
+    "MS",
+    integerUpTo(31_536_000_000),
+    nodeDefaults.graceMs,
+    "how long a delete is kept at least; the same on all hosts",
+  ),
   logLevel: one("LEVEL", oneOf(...logLevels), "info", logLevels.join(", ")),
   logFormat: one("FORMAT", oneOf(...logFormats), "pretty", logFormats.join(" or ")),
 };

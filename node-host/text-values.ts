@@ -39,6 +39,11 @@ export function oneOf<const Names extends readonly string[]>(...names: Names): T
   return { expects: `one of ${names.join(", ")}`, parse: (text) => names.find((name) => name === text) };
 }
 
+export const wholeNumber: TextValue<number> = {
+  expects: "a whole number",
+  parse: (text) => (text === "0" ? 0 : positive(text)),
+};
+
 /** Plain decimal digits only: `Number()` would also take "1e3", "0x2", " 2" and "". */
 function positive(text: string): number | undefined {
   if (!/^[1-9][0-9]{0,15}$/.test(text)) return undefined;

@@ -77,6 +77,32 @@ export class Agreements {
   }
 }
 
+/** How long ago partitions of this node were last known to be equal elsewhere. */
+export class AgreementAges {
+  readonly #deps: ForgettingDeps;
+
+  constructor(deps: ForgettingDeps) {
+    this.#deps = deps;
+  }
+
+  with(partition: PartitionIndex, peer: NodeId): number | undefined {
+    return this.#ageOf(this.#deps.agreements.lastMs(partition, peer));
+  }
+
+  /** With all other owners: the last full agreement. Undefined: it is no own partition, or there was none since the start. */
+  withAll(partition: PartitionIndex): number | undefined {
+    const { cluster, agreements, ownTime } = this.#deps;
+    const owners = cluster.ring.owners(partition);
+    if (!owners.includes(cluster.self)) return undefined;
+    const others = owners.filter((owner) => owner !== cluster.self);
+    return this.#ageOf(others.length === 0 ? ownTime.nowMs() : agreements.lastOfAllMs(partition, others));
+  }
+
+  #ageOf(atMs: number | undefined): number | undefined {
+    return atMs === undefined ? undefined : this.#deps.ownTime.nowMs() - atMs;
+  }
+}
+
 export interface ForgettingDeps {
   readonly cluster: Cluster;
   readonly holdings: Holdings;

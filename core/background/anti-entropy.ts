@@ -10,8 +10,10 @@
  * the one door, so a round that is cut off anywhere, or that races with writes, has done no harm.
  * Invariants: nothing is compared with a peer that sees another ring; a round moves at most so many keys and bytes.
  */
-import type { NodeId } from "../identity.ts";
-import { treeDiff } from "../merkle/tree-diff.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { StoreError } from "../errors.ts";
+import { SharedTrees } from "../merkle/shared-trees.ts";
+import { partitionDiff, treeDiff } from "../merkle/tree-diff.ts";
 import type { Stop } from "../ports.ts";
 import { reasonOf } from "../tasks.ts";
 import { type AntiEntropyDeps, atRest, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
@@ -43,7 +45,21 @@ const roundsInARow = 16;
 /** How soon a partition that has to be scanned anew is. */
 const buildIntervalMs = 250;
 
+type Outcome = "equal" | "repaired" | "cut" | "failed";
+
+/** Since the start. */
+export interface Totals {
+  readonly rounds: number;
+  readonly failed: number;
+  readonly keysPushed: number;
+  readonly keysPulled: number;
+  readonly bytes: number;
+  /** `atMs` by `clock.now()`. */
+  readonly last: { readonly peer: NodeId; readonly atMs: number; readonly outcome: Outcome } | undefined;
+}
+
 export class AntiEntropy {
+  #totals: Totals = { rounds: 0, failed: 0, keysPushed: 0, keysPulled: 0, bytes: 0, last: undefined };
   readonly #deps: AntiEntropyDeps;
   readonly #intervalMs: number;
   /** `clock.now()` of the last round with each peer. */
@@ -66,13 +82,63 @@ export class AntiEntropy {
     });
   }
 
+  get totals(): Totals {
+    return this.#totals;
+  }
+
   /** Compares with one peer and mends the differences, as far as one round goes. */
   async round(peer: NodeId): Promise<Round> {
+    const exchange = new PeerRound(this.#deps, peer);
+    try {
+      const round = await this.#hold(exchange, peer);
+      const moved = round.keysPushed + round.keysPulled > 0;
+      this.#count(exchange, peer, round.cut ? "cut" : moved || round.partitionsDifferent > 0 ? "repaired" : "equal");
+      return round;
+    } catch (error: unknown) {
+      this.#count(exchange, peer, "failed");
+      throw error;
+    }
+  }
+
+  /** Compares one partition, and mends what differs in it. `isEqual`: it was equal before. */
+  async repairWith(
+    peer: NodeId,
+    partition: PartitionIndex,
+  ): Promise<{
+    readonly isEqual: boolean;
+    readonly keysPushed: number;
+    readonly keysPulled: number;
+    readonly bytes: number;
+  }> {
+    const { replica, ownTime, agreements } = this.#deps;
+    const exchange = new PeerRound(this.#deps, peer);
+    const atMs = ownTime.nowMs();
+    const [quiet] = atRest(this.#deps, [partition]);
+    const leaves = await partitionDiff(new SharedTrees(replica.index.trees, [partition]), partition, exchange);
+    if (leaves === "not-shared") throw new StoreError("not-ready", "the peer does not hold it completely now");
+    if (leaves.length === 0 && quiet !== undefined) agreements.note(peer, [quiet], atMs);
+    await exchange.mend(leaves);
+    this.#count(exchange, peer, leaves.length === 0 ? "equal" : "repaired");
+    return { isEqual: leaves.length === 0, ...exchange.counts };
+  }
+
+  #count({ counts }: PeerRound, peer: NodeId, outcome: Outcome): void {
+    const { rounds, failed, keysPushed, keysPulled, bytes } = this.#totals;
+    this.#totals = {
+      rounds: rounds + 1,
+      failed: failed + Number(outcome === "failed"),
+      keysPushed: keysPushed + counts.keysPushed,
+      keysPulled: keysPulled + counts.keysPulled,
+      bytes: bytes + counts.bytes,
+      last: { peer, atMs: this.#deps.clock.now(), outcome },
+    };
+  }
+
+  async #hold(exchange: PeerRound, peer: NodeId): Promise<Round> {
     const { clock, ownTime, agreements, cluster, telemetry } = this.#deps;
     const startedMs = clock.now();
     const atMs = ownTime.nowMs();
     this.#asked.set(peer, startedMs);
-    const exchange = new PeerRound(this.#deps, peer);
     const shared = sharedWith(this.#deps, peer);
     const ring = cluster.ring.fingerprint;
     const quiet = new Set(atRest(this.#deps, shared.partitions));
@@ -114,7 +180,7 @@ export class AntiEntropy {
         if (!cut || keysPushed + keysPulled === 0) break;
       }
     } catch (error: unknown) {
-      telemetry.event({ kind: "replica-failed", id: peer, reason: `anti-entropy: ${reasonOf(error)}` });
+      telemetry.event({ kind: "anti-entropy-failed", peer, reason: reasonOf(error) });
     }
   }
 

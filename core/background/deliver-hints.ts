@@ -6,10 +6,11 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
-import type { NodeId } from "../identity.ts";
+import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
 import type { Clock, Stop, Transport } from "../ports.ts";
 import { type StoredHint, unreadable } from "../replica/hint-store.ts";
+import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -62,6 +63,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   const failures: string[] = [];
   let count = 0;
   let bytes = 0;
+  let oldestAtMs = Infinity;
   let after: Uint8Array | null | undefined;
   try {
     while (after !== null && !tasks.stopped) {
@@ -69,12 +71,12 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       const limit = admission.waitMs === 0 ? rowsAlone : rowsBesideClients;
       const page = await replica.hints.page(target, { after, limit });
       const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
-      for (const result of results) {
+      for (const [i, result] of results.entries()) {
         if (result.status === "rejected") failures.push(reasonOf(result.reason));
-        else if (result.value !== undefined) {
+        if (result.status === "fulfilled" && result.value !== undefined) {
           count += 1;
           bytes += result.value;
-        }
+        } else oldestAtMs = Math.min(oldestAtMs, page.hints[i]!.storedAtMs);
       }
       // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
       if (page.hints.length > 0 && results.every((result) => result.status === "rejected")) break;
@@ -83,6 +85,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   } catch (error: unknown) {
     failures.push(reasonOf(error));
   }
+  if (after === null && oldestAtMs < Infinity) replica.hints.oldestIs(target, oldestAtMs);
   const [reason] = failures;
   if (reason !== undefined) {
     telemetry.event({
@@ -121,16 +124,14 @@ async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Arr
   return (await replica.row(located)).toBytes();
 }
 
+/** Resolves when it is durable there, with what that host's copy is worth. */
 export async function hand(
   deps: HintDeps,
   node: NodeId,
-  { key, state }: { readonly key: string; readonly state: Uint8Array },
-): Promise<void> {
+  { key, state }: { readonly key: Key; readonly state: Uint8Array },
+): Promise<CopyRole> {
   const { cluster, exchange, replica, transport, config } = deps;
-  if (node === cluster.self) {
-    await replica.apply(locate(key as Parameters<typeof locate>[0], cluster.ring.partitions), state);
-    return;
-  }
+  if (node === cluster.self) return (await replica.apply(locate(key, cluster.ring.partitions), state)).role;
   const request = { view: exchange.view(), key, state };
-  await call(transport, node, methods.replicate, request, config.replicaTimeoutMs);
+  return (await call(transport, node, methods.replicate, request, config.replicaTimeoutMs)).role;
 }

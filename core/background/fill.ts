@@ -35,6 +35,8 @@ export interface FillDeps {
 
 const pauseMs = 250;
 const scanTimeoutMs = 10_000;
+/** Of a step of background work: what asking for a page costs that turns out to be empty. */
+const pageShareMin = 1 / 16;
 
 /** Fills whatever needs it, again and again: members come and go while it runs. */
 export function keepFilled(deps: FillDeps): void {
@@ -140,7 +142,6 @@ async function copyFrom(
   let isComplete = true;
   let after: Uint8Array | undefined;
   do {
-    await admission.turn();
     const request = {
       view: exchange.view(),
       partition,
@@ -153,6 +154,8 @@ async function copyFrom(
       page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
     );
     keys += page.rows.length;
+    const bytes = page.rows.reduce((sum, { state }) => sum + state.length, 0);
+    await admission.done(Math.max(pageShareMin, bytes / config.fillPageBytes));
     isComplete &&= page.state === "complete";
     after = page.next;
   } while (after !== undefined);

@@ -50,6 +50,13 @@ export class Recent<Key, Value> {
     this.#oldSize -= this.#remove(this.#old, key);
   }
 
+  clear(): void {
+    this.#young = new Map();
+    this.#youngSize = 0;
+    this.#old = new Map();
+    this.#oldSize = 0;
+  }
+
   /** The size of what was there. */
   #remove(generation: Map<Key, Value>, key: Key): number {
     const value = generation.get(key);

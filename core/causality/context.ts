@@ -9,6 +9,7 @@ import { encodeUtf8 } from "lib0/string";
 import { fromBase64url, toBase64url } from "../bytes/base64url.ts";
 import { bytes, DecodeError, field, fixedBytes, message, type Message } from "../bytes/codec.ts";
 import { equalBytes, equalSecrets } from "../bytes/compare.ts";
+import { Recent } from "../bytes/recent.ts";
 import { invariant, StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
 import { coverage as coverageMessage } from "./encoding.ts";
@@ -53,7 +54,7 @@ interface SealedContext {
 
 /** A coverage of `contextOf` always fits. */
 export function sealContext(coverage: Coverage, key: Key, secret: ContextSecret): string {
-  const keyDigest = sha256(encodeUtf8(key));
+  const keyDigest = digestOf(key);
   const encoded = coverageMessage.encode(coverage);
   const sealed = Sealed.encode({
     secretName: secret.name,
@@ -71,7 +72,7 @@ export function openContext(text: string, key: Key, secrets: readonly ContextSec
   if (text.length > CONTEXT_CHARS_MAX) refuse(`is longer than ${CONTEXT_CHARS_MAX} characters`);
   const decoded = fromBase64url(text) ?? refuse("is not base64url, or was cut short");
   const sealed = decodeOrRefuse(Sealed, decoded, "is truncated or damaged");
-  const keyDigest = sha256(encodeUtf8(key));
+  const keyDigest = digestOf(key);
   if (!equalBytes(sealed.keyName, keyDigest.subarray(0, NAME_BYTES))) refuse("was given for another key");
   const named = secrets.filter((secret) => equalBytes(secret.name, sealed.secretName));
   if (named.length === 0) refuse("was sealed under a secret that this cluster does not know");
@@ -79,6 +80,18 @@ export function openContext(text: string, key: Key, secrets: readonly ContextSec
     refuse("has a wrong seal: it was changed, or not given by this cluster");
   }
   return decodeOrRefuse(coverageMessage, sealed.coverage, "is of a version that this host does not read");
+}
+
+/** Of keys in use: a write opens a context of its key and seals another. About 150 bytes each. */
+const keyDigests = new Recent<Key, Uint8Array>(32_768, () => 1);
+
+function digestOf(key: Key): Uint8Array {
+  let digest = keyDigests.get(key);
+  if (digest === undefined) {
+    digest = sha256(encodeUtf8(key));
+    keyDigests.set(key, digest);
+  }
+  return digest;
 }
 
 /** The key's digest has a fixed length, so key and coverage cannot trade bytes. */

@@ -171,7 +171,8 @@ export function deleted(state: Versioned, nowMs: number): boolean {
   return state.values.some((value) => readsAsTombstone(value, nowMs));
 }
 
-function readsAsTombstone(value: LiveValue, nowMs: number): boolean {
+/** A delete, or a value that has expired. */
+export function readsAsTombstone(value: LiveValue, nowMs: number): boolean {
   return value.tombstone || (value.expiresAtMs !== undefined && value.expiresAtMs <= nowMs);
 }
 

@@ -76,6 +76,7 @@ export class Cluster {
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
+  readonly #refilled = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
   #views: (PartitionView | undefined)[] = [];
   readonly #locator: Locator;
@@ -208,6 +209,20 @@ export class Cluster {
     return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
   }
 
+  /** Rows of the partition are missing here, nobody knows which: it is copied from the others again. */
+  refill(partition: PartitionIndex): void {
+    this.#refilled.add(partition);
+    if (this.#deps.holdings.get(partition) !== "complete") return;
+    this.#deps.holdings.dropActor(partition);
+    this.#deps.holdings.set(partition, "filling");
+    this.publishHoldings();
+  }
+
+  /** Since the start: unreadable parts of the disk stay where they are, but what they held is there again. */
+  wasRefilled(partition: PartitionIndex): boolean {
+    return this.#refilled.has(partition);
+  }
+
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
   claimOwned(as: "filling" | "complete"): void {
     const { holdings } = this.#deps;
@@ -235,6 +250,16 @@ export class Cluster {
     }
     if (retired) this.publishHoldings();
     return retired;
+  }
+
+  /** Partitions that were reaped without this node: what it holds there is older, so it fills them. */
+  doubt(partitions: readonly PartitionIndex[]): void {
+    const { holdings, telemetry } = this.#deps;
+    const held = partitions.filter((partition) => holdings.get(partition) !== "none");
+    if (held.length === 0) return;
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped without this host` });
+    for (const partition of held) if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    this.publishHoldings();
   }
 
   locate(key: Key): LocatedKey {

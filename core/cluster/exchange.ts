@@ -36,6 +36,8 @@ export interface ExchangeDeps {
 export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #timeoutMs: number;
+  /** The last one that was asked for: it seldom changes. */
+  #view: View = { ring: "", life: 0 };
   readonly #running = new Map<NodeId, Promise<void>>();
 
   constructor(deps: ExchangeDeps, options: { readonly timeoutMs: number }) {
@@ -62,15 +64,18 @@ export class Exchange {
   /** Where this node stands, for data messages. */
   view(): View {
     const { ring, ownRecord } = this.#deps.cluster;
-    return { ring: ring.fingerprint, life: ownRecord.life };
+    const { fingerprint } = ring;
+    if (this.#view.ring !== fingerprint || this.#view.life !== ownRecord.life) {
+      this.#view = { ring: fingerprint, life: ownRecord.life };
+    }
+    return this.#view;
   }
 
   /** Whether `meet` would do nothing, as it most often would. */
   hasMet(from: NodeId, view: View): boolean {
-    const { cluster } = this.#deps;
-    const agrees = view.ring === cluster.ring.fingerprint && view.life === cluster.roster.members.get(from)?.life;
     // Once since the start in any case: what it knows of us may tell that our data is an old copy, which can promise nothing.
-    return agrees && cluster.isMember(from) && cluster.lastExchange(from) !== undefined;
+    const { cluster } = this.#deps;
+    return this.#agrees(from, view) && cluster.isMember(from) && cluster.lastExchange(from) !== undefined;
   }
 
   /**
@@ -79,11 +84,15 @@ export class Exchange {
    */
   async meet(from: NodeId, view: View): Promise<void> {
     const { cluster } = this.#deps;
-    if (this.hasMet(from, view)) return;
-    await this.with(from);
+    if (!this.#agrees(from, view)) await this.with(from);
     if (!cluster.isMember(from)) {
       throw new StoreError("not-member", `${from} is no member of the cluster ${cluster.roster.cluster.name}`);
     }
+  }
+
+  #agrees(from: NodeId, view: View): boolean {
+    const { ring, roster } = this.#deps.cluster;
+    return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;
   }
 
   /**

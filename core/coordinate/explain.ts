@@ -6,9 +6,9 @@ import { toHex } from "../bytes/hex.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
-import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { merge, nothing, readsAsTombstone, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
-import type { Key, NodeId } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { locate, type LocatedKey, positionBytes } from "../placement/locate.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { dotText } from "./answers.ts";
@@ -23,7 +23,13 @@ interface Found {
   readonly state?: Versioned;
 }
 
-export async function explain(deps: CoordinateDeps, key: Key): Promise<Explanation> {
+/** How long ago this node's partitions were last known to be equal elsewhere, ms. */
+interface Ages {
+  with(partition: PartitionIndex, peer: NodeId): number | undefined;
+  withAll(partition: PartitionIndex): number | undefined;
+}
+
+export async function explain(deps: CoordinateDeps, ages: Ages, key: Key): Promise<Explanation> {
   const { ring, health } = deps.cluster;
   const located = locate(key, ring.partitions);
   const owners = ring.owners(located.partition);
@@ -36,6 +42,8 @@ export async function explain(deps: CoordinateDeps, key: Key): Promise<Explanati
     key,
     position: toHex(located.row.subarray(0, positionBytes)),
     partition: located.partition,
+    agreedAgoMs: ages.withAll(located.partition) ?? null,
+    siblings: siblingsOf(found, deps.clock.wallTime()),
     preferenceList: found.map(({ id, holding, state }) => ({
       id,
       role: owners.includes(id) ? "owner" : "fallback",
@@ -49,8 +57,27 @@ export async function explain(deps: CoordinateDeps, key: Key): Promise<Explanati
             clock: state.vector.map(({ actor, counter, timeMs }) => ({ actor, counter, timeMs })),
             upToDate: equalBytes(clockDigest(state), digest),
           }),
+      ...ageOf(ages.with(located.partition, id)),
     })),
   };
+}
+
+function ageOf(agreedAgoMs: number | undefined): { readonly agreedAgoMs?: number } {
+  return agreedAgoMs === undefined ? {} : { agreedAgoMs };
+}
+
+/** Where each live value is; a value that another host has seen superseded is listed with those who have not. */
+function siblingsOf(found: readonly Found[], nowMs: number): Explanation["siblings"] {
+  const byDot = new Map<string, { readonly dot: string; readonly deleted: boolean; readonly at: NodeId[] }>();
+  for (const { id, state } of found) {
+    for (const value of state?.values ?? []) {
+      const dot = dotText(value.dot);
+      const known = byDot.get(dot) ?? { dot, deleted: readsAsTombstone(value, nowMs), at: [] };
+      known.at.push(id);
+      byDot.set(dot, known);
+    }
+  }
+  return [...byDot.values()];
 }
 
 async function look(deps: CoordinateDeps, id: NodeId, located: LocatedKey): Promise<Found> {

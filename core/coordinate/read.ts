@@ -14,10 +14,11 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
-import type { Copy } from "../replica/replica.ts";
+import type { Copy } from "../replica/copy.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
+import { Attempts } from "./attempts.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 export interface ReadRequest {
@@ -30,7 +31,7 @@ export interface ReadRequest {
 export interface ReadState {
   readonly state: Versioned;
   readonly degraded: boolean;
-  /** Enough other copies went into it to mend a damaged one of this node. */
+  /** Enough other copies went into it to mend a damaged one of this node; only where all were asked. */
   readonly healsOwn: boolean;
 }
 
@@ -43,32 +44,27 @@ const triesMax = 3;
 export async function readState(deps: CoordinateDeps, located: LocatedKey, request: ReadRequest): Promise<ReadState> {
   const { cluster, clock } = deps;
   const r = resolveQuorum(request.r, cluster.replicas, "r");
-  const deadlineMs = clock.now() + request.timeoutMs;
+  const startedMs = clock.now();
+  const deadlineMs = startedMs + request.timeoutMs;
   for (let tries = 1; ; tries++) {
     const ring = cluster.ring.fingerprint;
     const reading = new Reading(deps, located, { ...request, r, deadlineMs });
     const outcome = await reading.run();
-    const { state } = reading;
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    if (outcome.kind === "met") return { state, degraded: false, healsOwn: reading.heals(cluster.self) };
+    const { state } = reading;
+    const healsOwn = request.all === true && reading.heals(cluster.self);
+    if (outcome.kind === "met") return { state, degraded: false, healsOwn };
     const isAnswer = state.values.length > 0 || request.all === true;
-    if (outcome.kind === "degraded" && isAnswer)
-      return { state, degraded: true, healsOwn: reading.heals(cluster.self) };
+    if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
     const from = reading.replied;
     const got = outcome.kind === "failed" ? outcome.got : from.length;
-    const text = unmetText(located, { r, got, outcome, timeoutMs: request.timeoutMs });
+    const others = reading.tellOthers(clock.now() - startedMs);
+    const text =
+      outcome.kind === "degraded"
+        ? `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent${others}`
+        : `${r} of ${cluster.replicas} replicas needed for get, ${got} answered${others}`;
     throw new StoreError("quorum-not-met", text, { needed: r, got, from });
   }
-}
-
-function unmetText(
-  located: LocatedKey,
-  { r, got, outcome, timeoutMs }: { r: number; got: number; outcome: ReadOutcome; timeoutMs: number },
-): string {
-  if (outcome.kind === "degraded") {
-    return `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent`;
-  }
-  return `${r} replicas needed for get, ${got} answered within ${timeoutMs} ms`;
 }
 
 interface Reply {
@@ -88,6 +84,7 @@ class Reading {
   readonly #asksAll: boolean;
   readonly #asked: NodeId[] = [];
   readonly #replies: Reply[] = [];
+  readonly #failures: { readonly node: NodeId; readonly error: unknown }[] = [];
   #waiting = 0;
   #state: Versioned = nothing;
   #digest: Uint8Array | undefined;
@@ -131,6 +128,17 @@ class Reading {
     });
   }
 
+  /** What became of those that did not answer, for the message of a quorum that was missed. */
+  tellOthers(ms: number): string {
+    const { health } = this.#deps.cluster;
+    const attempts = new Attempts();
+    for (const owner of this.#view.owners) if (!health.isUp(owner)) attempts.away(owner);
+    for (const node of this.#asked) attempts.asked(node);
+    for (const { from } of this.#replies) attempts.answered(from);
+    for (const { node, error } of this.#failures) attempts.failed(node, error);
+    return attempts.tell(ms);
+  }
+
   #ownerFilling(): boolean {
     return this.#view.owners.some((owner) => this.#view.holders.get(owner) === "filling");
   }
@@ -141,6 +149,7 @@ class Reading {
       return await replica.read(this.#located);
     } catch (error: unknown) {
       // A disk that cannot be read is one replica fewer, not a failed request.
+      this.#failures.push({ node: cluster.self, error });
       telemetry.event({ kind: "replica-failed", id: cluster.self, reason: reasonOf(error) });
       return undefined;
     }
@@ -213,6 +222,7 @@ class Reading {
     } catch (error: unknown) {
       this.#deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       this.#tally.fail(node);
+      this.#failures.push({ node, error });
     }
     this.#waiting -= 1;
     this.#proceed();

@@ -10,6 +10,7 @@ import { healthyTargets } from "../placement/preference-list.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type WriteAck, type WriteNeeds, type WriteOutcome, WriteTally } from "../quorum/write-tally.ts";
 import { callEncoded, encodeCall, methods } from "../rpc/rpc.ts";
+import { Attempts } from "./attempts.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 /** Whom a write goes to, decided before it is minted so that the own hints are in the batch of the mint. */
@@ -63,31 +64,42 @@ export interface Replicated {
   readonly outcome: Exclude<WriteOutcome, { readonly kind: "pending" }>;
   readonly durable: readonly NodeId[];
   readonly hinted: readonly { readonly for: NodeId; readonly at: NodeId }[];
+  readonly attempts: Attempts;
 }
 
 /** Resolves as soon as the outcome is decided or the deadline passed; stragglers go on, and become hints if they fail. */
 export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
-  const { cluster, clock } = deps;
+  const { cluster, clock, deadlines } = deps;
   const tally = new WriteTally(write.plan.view, write.needs);
+  const attempts = new Attempts();
+  for (const owner of write.plan.view.owners) if (!cluster.health.isUp(owner)) attempts.away(owner);
   // Owners get the same bytes, a stand-in its own.
   const forOwners = encodeCall(methods.replicate, requestOf(deps, located, write.state));
   const bodyFor = (standsFor: NodeId | undefined): Uint8Array =>
     standsFor === undefined
       ? forOwners
-      : encodeCall(methods.replicate, { ...requestOf(deps, located, write.state), hintFor: standsFor });
+      : encodeCall(methods.replicate, {
+          ...requestOf(deps, located, write.state),
+          hintFor: standsFor,
+          spare: isSpare(write),
+        });
   const asked = new Set([cluster.self, ...write.plan.targets.map(({ node }) => node)]);
   return new Promise((resolve) => {
     let settled = false;
     const settle = (outcome: WriteOutcome): void => {
       if (settled || outcome.kind === "pending") return;
       settled = true;
-      stopTimer();
-      resolve({ outcome, durable: tally.durable, hinted: tally.hinted });
+      stopDeadline();
+      resolve({ outcome, durable: tally.durable, hinted: tally.hinted, attempts });
     };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
+      attempts.asked(node);
       try {
-        settle(tally.ack(node, await sendState(deps, node, { standsFor, body: bodyFor(standsFor) })));
+        const ack = await sendState(deps, node, { standsFor, body: bodyFor(standsFor) });
+        attempts.answered(node);
+        settle(tally.ack(node, ack));
       } catch (error: unknown) {
+        attempts.failed(node, error);
         await passOn(node, standsFor ?? node, error);
       }
     };
@@ -112,7 +124,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
         settle(tally.fail(node));
       }
     };
-    const stopTimer = clock.after(Math.max(0, write.deadlineMs - clock.now()), () => {
+    const stopDeadline = deadlines.add(write.deadlineMs, () => {
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);
@@ -122,6 +134,11 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     }
     settle(tally.outcome());
   });
+}
+
+/** Whether the owners but one are copies enough for what this write promises. */
+function isSpare({ plan: { view }, needs }: Replication): boolean {
+  return needs.w < view.owners.length && view.owners.every((owner) => view.holders.get(owner) !== "filling");
 }
 
 /**

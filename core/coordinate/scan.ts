@@ -6,6 +6,7 @@ import { toHex } from "../bytes/hex.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, rangeOfPartition } from "../placement/locate.ts";
 import type { Replica } from "../replica/replica.ts";
+import type { CoordinateDeps } from "./deps.ts";
 import type { methods } from "../rpc/rpc.ts";
 
 type ScanRequest = Infer<typeof methods.scan.request>;
@@ -14,7 +15,11 @@ type ScanResponse = Infer<typeof methods.scan.response>;
 const rowsMax = 10_000;
 const bytesMax = 4_194_304;
 
-export async function scanPartition(replica: Replica, request: ScanRequest, partitions: number): Promise<ScanResponse> {
+export async function scanPartition(
+  { replica, cluster }: Pick<CoordinateDeps, "replica" | "cluster">,
+  request: ScanRequest,
+): Promise<ScanResponse> {
+  const { partitions } = cluster.ring;
   const partition = request.partition as PartitionIndex;
   const holding = replica.holdingOf(partition);
   if (holding === "none") return { state: "none", rows: [] };
@@ -29,8 +34,13 @@ export async function scanPartition(replica: Replica, request: ScanRequest, part
     if ("corrupt" in row) await noteDamaged(replica, row.key, partitions);
   }
   const rows = page.rows.flatMap((row) => ("corrupt" in row ? [] : [{ key: keyOfRow(row.key), state: row.value }]));
-  // What could not be read is missing from this copy, so it must not pass for a complete one.
-  const isWhole = !page.damaged && rows.length === page.rows.length;
+  // What could not be read is missing from this copy, so it must not pass for a complete one; and is fetched again, once.
+  const lacksRows = page.damaged && !cluster.wasRefilled(partition);
+  if (lacksRows) {
+    replica.forgetCached();
+    cluster.refill(partition);
+  }
+  const isWhole = !lacksRows && rows.length === page.rows.length;
   const state = isWhole && holding === "complete" ? "complete" : "filling";
   return { state, rows, ...(page.next === null ? {} : { next: page.next }) };
 }

@@ -26,7 +26,7 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
   server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
   server.on(methods.scan, async (from, request) => {
     await deps.exchange.meet(from, request.view);
-    return scanPartition(deps.replica, request, deps.cluster.ring.partitions);
+    return scanPartition(deps, request);
   });
   server.on(methods.list, async (from, request) => {
     await deps.exchange.meet(from, request.view);
@@ -73,7 +73,7 @@ async function answerReplicate(
     if (!cluster.roster.members.has(hintFor)) {
       throw new StoreError("bad-request", `a hint for ${hintFor}, which was never a member`);
     }
-    await replica.keepHint(located, hintFor, request.state);
+    await replica.keepHint(located, hintFor, request.state, request.spare);
     return { role: "hint" };
   }
   const { heals = false, minted = false } = request;

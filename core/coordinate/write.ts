@@ -10,7 +10,7 @@ import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
-import type { Written } from "../replica/replica.ts";
+import type { Written } from "../replica/copy.ts";
 import { siblingOf } from "./answers.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -57,7 +57,7 @@ export async function coordinateWrite(
   const written = await mintHere(deps, located, { intent, coverage, plan });
   if (written === "cannot") return forwardWrite(deps, located, intent);
   const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
-  if (replicated.outcome.kind === "failed") throw notMet(replicated, intent);
+  if (replicated.outcome.kind === "failed") throw notMet(deps, replicated, { intent, deadlineMs });
   return answerOf(deps, located.key, { intent, written, needs, replicated, self: cluster.self });
 }
 
@@ -175,12 +175,17 @@ function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
   return hints;
 }
 
-function notMet({ outcome, durable }: Replicated, intent: WriteIntent): StoreError {
+function notMet(
+  { cluster, clock }: CoordinateDeps,
+  { outcome, durable, attempts }: Replicated,
+  { intent, deadlineMs }: { readonly intent: WriteIntent; readonly deadlineMs: number },
+): StoreError {
+  const ms = clock.now() - (deadlineMs - intent.timeoutMs);
   const { needed, got } = outcome.kind === "failed" ? outcome : { needed: 0, got: 0 };
   const what = intent.body === undefined ? "delete" : "put";
   return new StoreError(
     "quorum-not-met",
-    `${needed} durable copies needed for ${what}, ${got} made within ${intent.timeoutMs} ms; the write may survive`,
+    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${attempts.tell(ms)}; the write may survive`,
     { needed, got, from: durable },
   );
 }

@@ -75,8 +75,16 @@ export class Asking {
     if (refusal !== undefined) return Promise.reject(new TransportError("not-sent", refusal));
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.now() + timeoutMs;
-      const rest = { stopDeadline: noStop, sentMs: 0, outgoing: undefined, settled: false };
-      const asked: Asked = { body, deadlineMs, resolve, reject, ...rest };
+      const asked: Asked = {
+        body,
+        deadlineMs,
+        resolve,
+        reject,
+        stopDeadline: noStop,
+        sentMs: 0,
+        outgoing: undefined,
+        settled: false,
+      };
       asked.stopDeadline = deadlines.add(deadlineMs, () => this.#expire(asked, timeoutMs));
       this.#backlog.push(asked);
       this.#backlogBytes += costOf(asked);

@@ -105,7 +105,8 @@ export class Inbox {
     this.#release(request);
   }
 
-  async #run(handler: RequestHandler, { source, id, body, deadlineMs }: Accepted): Promise<void> {
+  async #run(handler: RequestHandler, request: Accepted): Promise<void> {
+    const { source, id, body, deadlineMs } = request;
     try {
       const response = await handler(this.#peer, body, deadlineMs);
       if (response.length > this.#limits.messageBytesMax)
@@ -116,7 +117,7 @@ export class Inbox {
       this.#onProblem({ kind: "handler-failed", peer: this.#peer, message: describe(error) });
     }
     this.#running -= 1;
-    this.#release({ source, id, body, deadlineMs });
+    this.#release(request);
     this.begin();
   }
 

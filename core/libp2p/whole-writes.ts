@@ -10,9 +10,10 @@ export function inWholeWrites<Components>(
 ): (components: Components) => ConnectionEncrypter {
   return (components) => {
     const encrypter = create(components);
-    const { secureInbound, secureOutbound } = encrypter;
-    encrypter.secureInbound = (stream, options) => secureInbound.call(encrypter, joining(stream), options);
-    encrypter.secureOutbound = (stream, options) => secureOutbound.call(encrypter, joining(stream), options);
+    const secureInbound = encrypter.secureInbound.bind(encrypter);
+    const secureOutbound = encrypter.secureOutbound.bind(encrypter);
+    encrypter.secureInbound = (stream, options) => secureInbound(joining(stream), options);
+    encrypter.secureOutbound = (stream, options) => secureOutbound(joining(stream), options);
     return encrypter;
   };
 }

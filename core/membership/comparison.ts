@@ -16,12 +16,13 @@ const groupsMax = 1_024;
 const digestBytes = 8;
 
 /** Everything of a roster that is not by member. */
-const sections = ["assignment", "secrets", "changes", "questions"] as const;
+const sections = ["assignment", "secrets", "changes", "questions", "reapMarks"] as const;
 const Sections = message("RosterSections", {
   assignment: field(1, fixedBytes(digestBytes)),
   secrets: field(2, fixedBytes(digestBytes)),
   changes: field(3, fixedBytes(digestBytes)),
   questions: field(4, fixedBytes(digestBytes)),
+  reapMarks: field(5, fixedBytes(digestBytes)),
 });
 
 /** What a node has, in digests. */
@@ -64,7 +65,7 @@ export const nothingKnown: RosterComparison = {
   groupCount: 1,
   groups: [0],
   versions: [],
-  sections: { assignment: none, secrets: none, changes: none, questions: none },
+  sections: { assignment: none, secrets: none, changes: none, questions: none, reapMarks: none },
 };
 
 /** 16 bytes, equal on two nodes exactly when their rosters are. */
@@ -171,7 +172,13 @@ function groupDigests(roster: Roster, count: number): Uint8Array {
 function sectionDigests(roster: Roster): RosterSummary["sections"] {
   const of = (section: (typeof sections)[number]): Uint8Array =>
     remembered(roster[section], (value) => digestOf(RosterMessage.encode(rosterMessage(roster, { [section]: value }))));
-  return { assignment: of("assignment"), secrets: of("secrets"), changes: of("changes"), questions: of("questions") };
+  return {
+    assignment: of("assignment"),
+    secrets: of("secrets"),
+    changes: of("changes"),
+    questions: of("questions"),
+    reapMarks: of("reapMarks"),
+  };
 }
 
 /** FNV-1a: spreads ids; who chooses ids to meet in one group makes only its own exchanges longer. */

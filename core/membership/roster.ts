@@ -3,7 +3,7 @@
  * Invariant: merging is commutative, associative and idempotent, so exchanges may be lost, repeated and reordered (PROTOCOL 9).
  */
 import type { ClusterParameters } from "../config.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { type Assignment, emptyAssignment, mergeAssignments } from "../placement/assignment.ts";
 import type { MemberRecord, MemberStatus } from "./member.ts";
 import { compareProofs } from "./signed-member.ts";
@@ -47,7 +47,11 @@ export interface Roster {
    * that runs on an old copy of its data hears of the runs that it does not know (PROTOCOL 9, *Restored old copy*).
    */
   readonly questions: readonly MemberRecord[];
+  /** Of each partition that was ever reaped the reap mark: it grows with each reap (PROTOCOL 9, *Return*; 10). */
+  readonly reapMarks: ReapMarks;
 }
+
+export type ReapMarks = ReadonlyMap<PartitionIndex, number>;
 
 /** Some of a roster: what one side has and the other lacks. */
 export type RosterPart = Partial<Omit<Roster, "cluster">>;
@@ -66,6 +70,7 @@ export function emptyRoster(cluster: ClusterParameters): Roster {
     secrets: [],
     changes: [],
     questions: [],
+    reapMarks: new Map(),
   };
 }
 
@@ -74,17 +79,20 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   const members = mergeMap(roster.members, part.members, newerMember);
   const holdings = mergeMap(roster.holdings, part.holdings, newerHoldings);
   const assignment = part.assignment ? mergeAssignments(roster.assignment, part.assignment) : roster.assignment;
+  const reapMarks = mergeMap(roster.reapMarks, part.reapMarks, Math.max);
   const secrets = union(roster.secrets, part.secrets, (secret) => secret);
   const changes = union(roster.changes, part.changes, changeOrder).slice(-changesMax);
   const questions = mergedQuestions(roster, part, members);
   const unchanged =
     members === roster.members &&
     holdings === roster.holdings &&
+    reapMarks === roster.reapMarks &&
     secrets.length === roster.secrets.length &&
     sameChanges(changes, roster.changes) &&
     questions === roster.questions &&
     assignment === roster.assignment;
-  return unchanged ? roster : { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions };
+  if (unchanged) return roster;
+  return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions, reapMarks };
 }
 
 /** Hosts on the ring: they count for N and hold tokens. */
@@ -158,12 +166,12 @@ function bitsOf({ complete, filling, former, hints }: HoldingsRecord): string {
   return [complete, filling, former, hints].map((bits) => bits.join()).join(";");
 }
 
-function mergeMap<V>(
-  ours: ReadonlyMap<NodeId, V>,
-  theirs: ReadonlyMap<NodeId, V> | undefined,
+function mergeMap<K, V>(
+  ours: ReadonlyMap<K, V>,
+  theirs: ReadonlyMap<K, V> | undefined,
   newer: (ours: V, theirs: V) => V,
-): ReadonlyMap<NodeId, V> {
-  let merged: Map<NodeId, V> | undefined;
+): ReadonlyMap<K, V> {
+  let merged: Map<K, V> | undefined;
   for (const [id, value] of theirs ?? []) {
     const own = ours.get(id);
     const winner = own === undefined ? value : newer(own, value);

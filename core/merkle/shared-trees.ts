@@ -60,6 +60,11 @@ export class SharedTrees {
     return { index, hashes };
   }
 
+  /** The group of a partition. */
+  groupOf(partition: PartitionIndex): Section {
+    return this.group(Math.floor(partition / this.#groupSize))!;
+  }
+
   /** To whoever sent the hashes of some groups' partitions: the leaves of the partitions that differ. */
   answerGroups(groups: readonly Section[]): Section[] {
     return groups.flatMap(({ index, hashes }) => {

@@ -60,6 +60,18 @@ export async function treeDiff(
   };
 }
 
+/** The leaves of one partition that differ; the tree of nothing but this partition asks for them. One round trip. */
+export async function partitionDiff(
+  local: SharedTrees,
+  partition: PartitionIndex,
+  remote: Pick<RemoteTrees, "leaves">,
+): Promise<readonly LeafIndex[] | "not-shared"> {
+  const group = local.groupOf(partition);
+  const [answer] = onlyAsked(local, [group], await remote.leaves([group])).values();
+  if (answer === undefined) return [];
+  return answer.hashes.length === 0 ? "not-shared" : local.leavesDiffering(answer);
+}
+
 /** Of at least one group, then of as many as the limit allows. */
 function takeSections(local: SharedTrees, groups: readonly number[], partitionsMax: number): Section[] {
   const taken: Section[] = [];

@@ -12,9 +12,19 @@ import type { Telemetry } from "../telemetry.ts";
 export interface Batch {
   readonly operations: readonly StorageOperation[];
   readonly committed: () => void;
+  /** The outcome is open: the batch may be on the disk, or come back after a restart. */
+  readonly failed?: () => void;
 }
 
 export const nothingMore: Batch = { operations: [], committed: () => {} };
+
+export function together(batches: readonly Batch[]): Batch {
+  return {
+    operations: batches.flatMap(({ operations }) => operations),
+    committed: () => batches.forEach(({ committed }) => committed()),
+    failed: () => batches.forEach(({ failed }) => failed?.()),
+  };
+}
 
 export class Commits {
   readonly #records: RecordStore;
@@ -32,12 +42,13 @@ export class Commits {
   }
 
   /** @throws StoreError; then the batch may be on the disk or not */
-  async flush({ operations, committed }: Batch, durability: Durability): Promise<void> {
+  async flush({ operations, committed, failed }: Batch, durability: Durability): Promise<void> {
     try {
       await this.#records.commit(operations, durability);
     } catch (error: unknown) {
       const isFull = error instanceof StorageError && error.kind === "full";
       this.#turn(isFull ? "full" : "failed", reasonOf(error));
+      failed?.();
       throw storeErrorOf(error);
     }
     this.#turn("ok", "writes succeed again");

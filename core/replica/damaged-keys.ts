@@ -6,6 +6,7 @@ import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import type { Key } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
+import type { Batch } from "./commits.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
 const prefix = "damaged/";
@@ -41,15 +42,17 @@ export class DamagedKeys {
     this.#keys.add(key);
   }
 
-  forget(key: Key): void {
-    this.#keys.delete(key);
-  }
-
   noted(located: LocatedKey): StorageOperation {
     return { kind: "put", ns: "meta", key: encodeUtf8(prefix + located.key), value: new Uint8Array(0) };
   }
 
-  mended(located: LocatedKey): StorageOperation {
-    return { kind: "delete", ns: "meta", key: encodeUtf8(prefix + located.key) };
+  /** The mark goes, and the damaged row with it where nothing replaces it. */
+  mending(located: LocatedKey, { encoded }: { readonly encoded: Uint8Array | undefined }): Batch {
+    const mark: StorageOperation = { kind: "delete", ns: "meta", key: encodeUtf8(prefix + located.key) };
+    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
+    return {
+      operations: encoded === undefined ? [mark, row] : [mark],
+      committed: () => void this.#keys.delete(located.key),
+    };
   }
 }

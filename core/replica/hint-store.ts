@@ -5,20 +5,22 @@
  * is marked as hinted (`Holdings`) before the first state of it is on the disk, and until the last one is gone.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
-import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
+import { bool, bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
-import type { StorageOperation } from "../ports.ts";
+import type { Clock, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
-import { storeErrorOf } from "./commits.ts";
+import { type Batch, nothingMore, storeErrorOf, together } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
 const HintRow = message("HintRow", {
   storedAtMs: field(1, varint),
   state: optional(2, bytes(67_108_864)),
+  /** Made up for by the other owners, once they all have it (`relieve-hints.ts`). */
+  spare: optional(4, bool),
   /** How often it was put: a row without a state must change too when there is more to deliver. */
   times: field(3, varint),
 });
@@ -42,6 +44,8 @@ export interface StoredHint {
   readonly storedAtMs: number;
   /** Absent: the keeper holds the key itself. */
   readonly state?: Uint8Array;
+  /** What its write was promised holds without this copy, once all other owners have it. */
+  readonly isSpare: boolean;
 }
 
 interface Tally {
@@ -52,17 +56,29 @@ interface Tally {
 
 const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
+/** Above it this process does not know any more which hints may come back, so any may. */
+const doubtfulMax = 10_000;
+
+export interface HintStoreDeps {
+  readonly records: RecordStore;
+  readonly holdings: Holdings;
+  readonly clock: Clock;
+}
 
 export class HintStore {
   readonly #records: RecordStore;
   readonly #holdings: Holdings;
+  readonly #clock: Clock;
   readonly #tallies = new Map<NodeId, Tally>();
   /** Rows with states, stored or about to be. */
   readonly #statesIn = new Map<PartitionIndex, number>();
+  /** Rows of batches that failed, by key: on the disk or not, and nobody was told that they are kept. */
+  readonly #doubtful = new Map<Key, Set<NodeId>>();
 
-  constructor(records: RecordStore, holdings: Holdings) {
+  constructor({ records, holdings, clock }: HintStoreDeps) {
     this.#records = records;
     this.#holdings = holdings;
+    this.#clock = clock;
   }
 
   /** Counts what an earlier run left on the disk (riak_core#154: never trust memory for what is owed). */
@@ -93,6 +109,10 @@ export class HintStore {
     return this.#tallies.size === 0;
   }
 
+  bytesFor(target: NodeId): number {
+    return this.#tallies.get(target)?.bytes ?? 0;
+  }
+
   owes(target: NodeId): boolean {
     return (this.#tallies.get(target)?.count ?? 0) > 0;
   }
@@ -106,9 +126,12 @@ export class HintStore {
     const page = await this.#records.page("hints", { gte: after ?? gte, lt, limit, maxBytes: pageBytes });
     const hints = page.rows.flatMap((row): StoredHint[] => {
       const key = row.key.subarray(gte.length);
-      if ("corrupt" in row) return [{ row: key, value: unreadable, storedAtMs: Number.MAX_SAFE_INTEGER }];
-      const { state, storedAtMs } = HintRow.decode(row.value);
-      return [{ row: key, value: row.value, storedAtMs, ...(state === undefined ? {} : { state }) }];
+      if ("corrupt" in row)
+        return [{ row: key, value: unreadable, storedAtMs: Number.MAX_SAFE_INTEGER, isSpare: false }];
+      const { state, storedAtMs, spare } = HintRow.decode(row.value);
+      // A pointer is no copy.
+      const isSpare = spare === true || state === undefined;
+      return [{ row: key, value: row.value, storedAtMs, isSpare, ...(state === undefined ? {} : { state }) }];
     });
     return { hints, next: page.next };
   }
@@ -151,6 +174,26 @@ export class HintStore {
     return { states, damaged: found.filter((value) => value === "corrupt").length };
   }
 
+  /** Whether anything is kept of this key for anybody, readable or not. */
+  async isKept(located: LocatedKey): Promise<boolean> {
+    if (this.#doubtful.size > doubtfulMax) return true;
+    if (this.#tallies.size === 0) return false;
+    const found = await this.#read([...this.#tallies.keys()].map((target) => hintRow(target, located)));
+    return found.some((value) => value !== undefined);
+  }
+
+  /** What makes sure that no hint of this key comes back from a batch that failed; undefined: none can. */
+  settling(located: LocatedKey): Batch | undefined {
+    const targets = this.#doubtful.get(located.key);
+    if (targets === undefined) return undefined;
+    const operations = [...targets].map((target): StorageOperation => ({
+      kind: "delete",
+      ns: "hints",
+      key: hintRow(target, located),
+    }));
+    return { operations, committed: () => this.#doubtful.delete(located.key) };
+  }
+
   /** What is kept of this key for one target. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);
@@ -158,31 +201,47 @@ export class HintStore {
   }
 
   /**
-   * The operation that keeps a hint, and what to do once its batch is durable.
+   * What keeps a hint for each of these; without a state it points at the own object. `isSpare`: see `StoredHint`.
    * The oldest time stays when a hint grows: its age is how long the target has been missing something.
    */
-  async put(
+  async put(located: LocatedKey, targets: readonly NodeId[], state?: Uint8Array, isSpare = false): Promise<Batch> {
+    if (targets.length === 0) return nothingMore;
+    const hint = { nowMs: this.#clock.wallTime(), isSpare, ...(state === undefined ? {} : { state }) };
+    return together(await Promise.all(targets.map((target) => this.#putOne(target, located, hint))));
+  }
+
+  async #putOne(
     target: NodeId,
     located: LocatedKey,
-    hint: { readonly nowMs: number; readonly state?: Uint8Array },
-  ): Promise<{ readonly operation: StorageOperation; readonly committed: () => void }> {
+    hint: { readonly nowMs: number; readonly state?: Uint8Array; readonly isSpare: boolean },
+  ): Promise<Batch> {
     const before = await this.#stored(target, located);
     const isReadable = before !== undefined && before !== unreadable;
     const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
     const { storedAtMs } = former;
     // A state that was kept stays, also when this node holds the key itself by now.
     const state = hint.state ?? ("state" in former ? former.state : undefined);
-    const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...(state === undefined ? {} : { state }) });
+    const isSpare = hint.isSpare && (before === undefined || ("spare" in former && former.spare));
+    const value = HintRow.encode({
+      storedAtMs,
+      times: former.times + 1,
+      ...(state === undefined ? {} : { state }),
+      ...(isSpare ? { spare: true } : {}),
+    });
     // Now, and for good should the batch fail: then it may be on the disk or not, and the next start counts anew.
     this.#countState(located.partition, value, 1);
     return {
-      operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
+      operations: [{ kind: "put", ns: "hints", key: hintRow(target, located), value }],
       committed: () => {
         if (before !== undefined) {
           this.#uncount(target, before);
           this.#countState(located.partition, before, -1);
         }
+        this.#doubtful.get(located.key)?.delete(target);
         this.#count(target, value);
+      },
+      failed: () => {
+        if (before === undefined) this.#doubt(target, located.key);
       },
     };
   }
@@ -200,6 +259,11 @@ export class HintStore {
     } catch (error: unknown) {
       throw storeErrorOf(error);
     }
+  }
+
+  #doubt(target: NodeId, key: Key): void {
+    const targets = this.#doubtful.get(key) ?? new Set();
+    this.#doubtful.set(key, targets.add(target));
   }
 
   /** A damaged row counts as one with a state: nobody can tell. */

@@ -5,76 +5,37 @@
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
-import type { HybridClock } from "../causality/hybrid-clock.ts";
-import { merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { merge, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
-import {
-  type Clock,
-  type Durability,
-  type PageRequest,
-  type Random,
-  StorageError,
-  type StorageOperation,
-} from "../ports.ts";
-import type { RecordPage, RecordStore } from "../storage/record-store.ts";
+import { type Durability, type PageRequest, StorageError, type StorageOperation } from "../ports.ts";
+import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
-import type { Telemetry } from "../telemetry.ts";
 import { ChangeLog } from "./change-log.ts";
-import { type Batch, Commits, nothingMore, storeErrorOf } from "./commits.ts";
+import { type Batch, Commits, nothingMore, storeErrorOf, together } from "./commits.ts";
+import type { ApplyOptions, Copy, CopyRole, Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
+import type { ReplicaDeps } from "./deps.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
-import type { Holding, Holdings } from "./holdings.ts";
+import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
-import { type Minted, Minter, type WriteEvent } from "./minter.ts";
+import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
-import type { OwnTime } from "./own-time.ts";
-import { CachedState, StateCache } from "./state-cache.ts";
+import { type Remains, verdictOfOwner } from "./remains.ts";
+import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
+import { inFlightMs, Stillness } from "./stillness.ts";
+import { loggedDigest, TombstoneLog } from "./tombstone-log.ts";
 import { Truncator } from "./truncator.ts";
-
-export interface ReplicaDeps {
-  readonly records: RecordStore;
-  readonly holdings: Holdings;
-  readonly clock: Clock;
-  readonly hybridClock: HybridClock;
-  readonly random: Random;
-  readonly telemetry: Telemetry;
-  readonly ownTime: OwnTime;
-  /** Own time before which what was known here of the partition is forgettable (`causality/truncation.ts`). */
-  readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
-  /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
-  readonly owns: (partition: PartitionIndex) => boolean;
-  /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
-  readonly isConfirmed: (partition: PartitionIndex) => boolean;
-}
-
-/** `none`: this node neither holds the partition nor keeps a hint for the key. */
-export type CopyRole = "complete" | "filling" | "hint" | "none";
-
-/** What this node holds of a key, and what that is worth. */
-export interface Copy {
-  readonly role: CopyRole;
-  readonly held: CachedState;
-}
-
-export type Written = Copy & Omit<Minted, "state">;
-
-export interface ApplyOptions {
-  /** The state is a merge of enough complete copies: a damaged record is whole again with it. */
-  readonly heals?: boolean;
-  /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
-  readonly minted?: boolean;
-}
-
-const neverWritten = new CachedState(nothing, undefined);
 
 export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
   readonly index: MerkleIndex;
+  readonly tombstones: TombstoneLog;
+  readonly stillness: Stillness;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
@@ -94,14 +55,16 @@ export class Replica {
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
     this.#commits = new Commits(deps);
-    this.hints = new HintStore(deps.records, deps.holdings);
+    this.hints = new HintStore(deps);
+    this.tombstones = new TombstoneLog(deps.records);
+    this.stillness = new Stillness(deps.clock, inFlightMs(config));
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
   }
 
   /** Reads from the disk what must be known before the first request. */
   async open(): Promise<void> {
-    await Promise.all([this.hints.open(), this.#damaged.open()]);
+    await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);
   }
 
   /** What `read` would answer, where that is known without the disk. */
@@ -142,28 +105,32 @@ export class Replica {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
       // Only here: while it waited for its turn or the disk, the partition may have gone to others.
       if (this.#roleOf(located) === "none") throw notHeld(located);
-      const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
+      const after = this.#truncator.merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      if (heals) await this.#commit(located, { before: neverWritten, after, more: this.#mending(located, after) });
+      if (heals)
+        await this.#commit(located, { before: neverWritten, after, more: this.#damaged.mending(located, after) });
       else if (after !== before) await this.#commit(located, { before, after, more: nothingMore });
       return { role: this.#roleOf(located), held: after };
     });
   }
 
-  /** Keeps a state for an owner that is away; durable when it resolves. */
-  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
+  /** Keeps a state for an owner that is away; durable when it resolves. `isSpare`: see `StoredHint`. */
+  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
     const state = decodeVersioned(encoded);
     await this.#queue.run(located.key, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
-      await this.#commitHints(located, [target], merged === state ? encoded : encodeVersioned(merged));
+      const kept = merged === state ? encoded : encodeVersioned(merged);
+      await this.#flush(located, await this.hints.put(located, [target], kept, isSpare), this.#config.durability);
     });
   }
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located.key, () => this.#commitHints(located, [target], undefined));
+    await this.#queue.run(located.key, async () => {
+      await this.#flush(located, await this.hints.put(located, [target]), this.#config.durability);
+    });
   }
 
   /**
@@ -175,6 +142,7 @@ export class Replica {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
+      this.stillness.hintGone(located.partition);
       // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
       const { durability } = this.#config;
       await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
@@ -205,15 +173,43 @@ export class Replica {
       if (role === "none" && event.hintsFor.length === 0) throw notHeld(located);
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
       const owes = event.hintsFor.length > 0;
-      const pointers =
-        owes && role !== "none" ? await this.#hintBatch(located, event.hintsFor, undefined) : nothingMore;
+      const pointers = owes && role !== "none" ? await this.hints.put(located, event.hintsFor) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
       const cut = this.#truncator.minted(located, this.#truncator.timed(state, minted.state));
       const after = cut === state ? before : encodedAnew(cut);
-      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
+      const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
       await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
+    });
+  }
+
+  /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
+  examine(located: LocatedKey): Promise<Remains> {
+    return this.#queue.run(located.key, async () => {
+      const doubtful = this.hints.settling(located);
+      if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
+      const remains = await this.#remains(located);
+      const aging = remains.logged && this.tombstones.aging(remains.logged, this.#deps.clock.wallTime());
+      if (aging !== undefined) await this.#flush(located, aging, "buffered");
+      return remains;
+    });
+  }
+
+  /**
+   * Forgets a deleted key for good, durably when it resolves; false: what is here is not what all have agreed to forget.
+   * An actor of this node that the key's clock names ends: its next event on the key would claim those of before (PROTOCOL 3).
+   */
+  forget(located: LocatedKey, digest: Uint8Array): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const remains = await this.#remains(located);
+      const nowMs = this.#deps.clock.wallTime();
+      if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
+      const before = remains.held;
+      await this.#commit(located, { before, after: neverWritten, more: nothingMore }, "synced");
+      const actor = this.#deps.holdings.actorOf(located.partition);
+      if (before.state.vector.some((entry) => entry.actor === actor)) this.#deps.holdings.dropActor(located.partition);
+      return true;
     });
   }
 
@@ -241,11 +237,14 @@ export class Replica {
     return this.#damaged.keys();
   }
 
-  /** A damaged record of a partition that this node does not hold any more is of no use to anybody. */
+  /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located.key, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
+      const held = await this.#load(located);
+      const logged = (await this.tombstones.get(located))?.digest;
+      const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
+      await this.#flush(located, together([this.#damaged.mending(located, held), log]), this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });
@@ -254,6 +253,23 @@ export class Replica {
   /** Something else met a damaged record of this key. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
     return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+  }
+
+  /** Writes a damaged record anew where memory still has what it held; false: it has not. */
+  mendFromMemory(located: LocatedKey): Promise<boolean> {
+    return this.#queue.run(located.key, async () => {
+      const value = this.#cache.get(located.key)?.encoded;
+      if (value === undefined || this.#damaged.has(located.key)) return false;
+      const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
+      await this.#flush(located, { ...nothingMore, operations }, this.#config.durability);
+      this.index.distrust(located.partition);
+      return true;
+    });
+  }
+
+  /** Rows may be gone from the disk that memory still has: everything is read anew. */
+  forgetCached(): void {
+    this.#cache.clear();
   }
 
   completePartitions(): Uint8Array {
@@ -299,36 +315,12 @@ export class Replica {
     }
   }
 
-  /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
-  #merged(
-    located: LocatedKey,
-    before: CachedState,
-    {
-      state,
-      encoded,
-      isMinted,
-    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
-  ): CachedState {
-    // A row of nothing would make the trees of two replicas differ that agree.
-    if (state.vector.length === 0) return before;
-    const held = before.state;
-    const merged = merge(held, state);
-    if (merged === held) return before;
-    const timed = this.#truncator.timed(held, merged);
-    const cut = isMinted ? this.#truncator.arrived(located, timed, state) : timed;
-    if (cut === merged && (merged === state || merge(state, held) === state)) {
-      return new CachedState(state, encoded);
-    }
-    return encodedAnew(cut);
-  }
-
-  /** The mark goes, and the damaged row with it where nothing replaces it. */
-  #mending(located: LocatedKey, after: CachedState): Batch {
-    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
-    return {
-      operations: [this.#damaged.mended(located), ...(after.encoded === undefined ? [row] : [])],
-      committed: () => this.#damaged.forget(located.key),
-    };
+  async #remains(located: LocatedKey): Promise<Remains> {
+    const isHeld = this.#deps.holdings.get(located.partition) !== "none";
+    const held = isHeld ? await this.#load(located) : neverWritten;
+    const isHinted = await this.hints.isKept(located);
+    const logged = isHeld ? await this.tombstones.get(located) : undefined;
+    return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
@@ -337,13 +329,13 @@ export class Replica {
     { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
     durability: Durability = this.#config.durability,
   ): Promise<void> {
-    const operations: StorageOperation[] = [...more.operations];
-    if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
-    if (operations.length === 0) return;
+    if (after === before && more.operations.length === 0) return;
     const wasDamaged = this.#damaged.has(located.key);
     const pending = this.index.changing(located, before, after);
     try {
-      await this.#flush(located, { operations, committed: more.committed }, durability);
+      const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
+      const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
+      await this.#flush(located, batch, durability);
     } catch (error: unknown) {
       this.index.failed(pending);
       throw error;
@@ -356,6 +348,16 @@ export class Replica {
     this.changes.append(located.key);
   }
 
+  /** The object's row becomes `after`, or goes, and the log of tombstones follows. */
+  #replacing(located: LocatedKey, logged: Uint8Array | undefined, after: CachedState): Batch {
+    const { encoded } = after;
+    const row = { ns: "objects", key: located.row } as const;
+    const object: StorageOperation =
+      encoded === undefined ? { kind: "delete", ...row } : { kind: "put", ...row, value: encoded };
+    const log = this.tombstones.changing(located, logged, after, this.#deps.clock.wallTime());
+    return { operations: [object, ...log.operations], committed: log.committed };
+  }
+
   /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
   async #keptOf(located: LocatedKey): Promise<Versioned[]> {
     const { states, damaged } = await this.hints.statesOf(located);
@@ -364,20 +366,6 @@ export class Replica {
       this.#deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${located.key}` });
     }
     return states.map(decodeVersioned);
-  }
-
-  async #commitHints(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<void> {
-    await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
-  }
-
-  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
-    if (targets.length === 0) return nothingMore;
-    const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
@@ -404,8 +392,4 @@ export class Replica {
 
 function notHeld({ partition }: LocatedKey): StoreError {
   return new StoreError("not-ready", `this host does not hold partition ${partition}`);
-}
-
-function encodedAnew(state: Versioned): CachedState {
-  return new CachedState(state, encodeVersioned(state));
 }

@@ -8,7 +8,7 @@ import type { Key } from "../identity.ts";
 import { Recent } from "../bytes/recent.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
-import type { Versioned } from "../causality/version-set.ts";
+import { nothing, type Versioned } from "../causality/version-set.ts";
 import { clockHash, type Hash64 } from "../merkle/hash.ts";
 
 /** Key, map entry, the array of the bytes, hash and digest, as measured. */
@@ -51,6 +51,12 @@ export class CachedState {
   toBytes(): Uint8Array {
     return this.encoded ?? encodeVersioned(this.state);
   }
+}
+
+export const neverWritten: CachedState = new CachedState(nothing, undefined);
+
+export function encodedAnew(state: Versioned): CachedState {
+  return new CachedState(state, encodeVersioned(state));
 }
 
 export class StateCache extends Recent<Key, CachedState> {

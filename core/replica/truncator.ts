@@ -5,12 +5,13 @@
  * a peer sent is stored as it came; all of theirs are set when the vector first grows beyond the limit.
  */
 import { truncate } from "../causality/truncation.ts";
-import { covers, nothing, touch, type VectorEntry, type Versioned } from "../causality/version-set.ts";
+import { covers, merge, nothing, touch, type VectorEntry, type Versioned } from "../causality/version-set.ts";
 import type { Key, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Holdings } from "./holdings.ts";
 import type { OwnTime } from "./own-time.ts";
+import { CachedState, encodedAnew } from "./state-cache.ts";
 
 export interface TruncatorDeps {
   readonly holdings: Holdings;
@@ -27,6 +28,29 @@ export class Truncator {
   constructor(deps: TruncatorDeps, { clockEntriesMax }: { readonly clockEntriesMax: number }) {
     this.#deps = deps;
     this.#entriesMax = clockEntriesMax;
+  }
+
+  /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
+  merged(
+    located: LocatedKey,
+    before: CachedState,
+    {
+      state,
+      encoded,
+      isMinted,
+    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
+  ): CachedState {
+    // A row of nothing would make the trees of two replicas differ that agree.
+    if (state.vector.length === 0) return before;
+    const held = before.state;
+    const merged = merge(held, state);
+    if (merged === held) return before;
+    const timed = this.timed(held, merged);
+    const cut = isMinted ? this.arrived(located, timed, state) : timed;
+    if (cut === merged && (merged === state || merge(state, held) === state)) {
+      return new CachedState(state, encoded);
+    }
+    return encodedAnew(cut);
   }
 
   /** `after` with own times. Call it at every change of a copy, right before its batch. */

@@ -41,6 +41,8 @@ export const ReplicateRequest = message("ReplicateRequest", {
   heals: optional(5, bool),
   /** From its coordinator, at once: the receiver may cut its clock as well (PROTOCOL 3, *Truncation*). */
   minted: optional(6, bool),
+  /** With `hintFor`: W holds without this copy once all other owners have the state. */
+  spare: optional(7, bool),
 });
 export const ReplicateResponse = message("ReplicateResponse", {
   role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),
@@ -136,6 +138,30 @@ export const SwapResponse = message("SwapResponse", {
   /** How many of the pushed were taken in. */
   applied: field(3, varint),
 });
+
+/** Phase 1 of a reap: may these keys be forgotten, with these clocks? The view's ring tells the owners. */
+export const PrepareReapRequest = message("PrepareReapRequest", {
+  view: field(1, View),
+  partition: field(2, varint),
+  /** The partition's reap mark as the leader knows it, and the one that this reap would raise it to. */
+  markBefore: field(3, varint),
+  mark: field(4, varint),
+  keys: repeated(5, message("ReapKey", { key: field(1, keyText), digest: field(2, fixedBytes(16)) }), 10_000),
+});
+export const PrepareReapResponse = message("PrepareReapResponse", {
+  /** For each key, in order: the number of a verdict (replica/remains.ts). */
+  verdicts: field(1, bytes(10_000)),
+});
+
+/** Phase 2: every member agreed on these. */
+export const CommitReapRequest = message("CommitReapRequest", {
+  view: field(1, View),
+  partition: field(2, varint),
+  mark: field(3, varint),
+  /** Which of the keys that were prepared: a bit for each, in order. */
+  chosen: field(4, bytes(1_250)),
+});
+export const CommitReapResponse = message("CommitReapResponse", { forgotten: field(1, varint) });
 
 const kind = choice({ opaque: 0, lww: 1, yjs: 2 }, "opaque");
 

@@ -11,6 +11,8 @@ import type { Telemetry } from "../telemetry.ts";
 import {
   ChangesRequest,
   ChangesResponse,
+  CommitReapRequest,
+  CommitReapResponse,
   CompareKeysRequest,
   CompareKeysResponse,
   CompareLeavesRequest,
@@ -24,6 +26,8 @@ import {
   FetchResponse,
   ListRequest,
   ListResponse,
+  PrepareReapRequest,
+  PrepareReapResponse,
   ReadRequest,
   ReadResponse,
   ReplicateRequest,
@@ -53,7 +57,7 @@ function define<Request, Response>(
   return { number, name, request, response };
 }
 
-/** Among hosts: exchange to swap. For clients, and among hosts on their behalf: the rest. */
+/** Among hosts: exchange to commitReap. For clients, and among hosts on their behalf: the rest. */
 export const methods = {
   exchange: define(1, "exchange", ExchangeRequest, ExchangeResponse),
   replicate: define(2, "replicate", ReplicateRequest, ReplicateResponse),
@@ -63,6 +67,8 @@ export const methods = {
   compareLeaves: define(6, "compareLeaves", CompareLeavesRequest, CompareLeavesResponse),
   compareKeys: define(7, "compareKeys", CompareKeysRequest, CompareKeysResponse),
   swap: define(8, "swap", SwapRequest, SwapResponse),
+  prepareReap: define(14, "prepareReap", PrepareReapRequest, PrepareReapResponse),
+  commitReap: define(15, "commitReap", CommitReapRequest, CommitReapResponse),
   write: define(16, "write", WriteRequest, WriteResponse),
   read: define(17, "read", ReadRequest, ReadResponse),
   list: define(18, "list", ListRequest, ListResponse),

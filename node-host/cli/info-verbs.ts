@@ -54,12 +54,12 @@ function statusText(io: Io, status: NodeStatus): string {
   const { partitions, storage } = status;
   const state = status.ready ? styled(io, "green", "ready") : styled(io, "yellow", "not ready");
   const free = storage.freeBytes === undefined ? "" : `, ${bytesText(storage.freeBytes)} free`;
-  const hints = status.hints === 0 ? "none" : `${status.hints}, the oldest ${durationText(status.oldestHintMs)} old`;
   const facts: [string, string][] = [
     ["host", `${status.id}, ${state}, up ${durationText(status.uptimeMs)}`],
     ["cluster", `${status.cluster}, N=${status.n} R=${status.r} W=${status.w}, ring ${status.ring}`],
     ["partitions", `${partitions.owned} owned, ${partitions.filling} filling, ${partitions.handingOff} handing off`],
-    ["hints", hints],
+    ...hintFacts(status),
+    ["compared", comparedText(status)],
     ["storage", `${storage.state}, ${status.keys} keys, ${bytesText(storage.bytes)}${free}`],
   ];
   if (storage.corruptRecords > 0) facts.push(["damaged", `${storage.corruptRecords} records`]);
@@ -68,6 +68,29 @@ function statusText(io: Io, status: NodeStatus): string {
   const width = Math.max(...facts.map(([name]) => name.length));
   const lines = facts.map(([name, value]) => `${styled(io, "dim", name.padEnd(width))}  ${value}`);
   return [...lines, "", membersTable(status.members, shortId)].join("\n");
+}
+
+function hintFacts({ hintsFor }: NodeStatus): [string, string][] {
+  if (hintsFor.length === 0) return [["hints", "none"]];
+  return hintsFor.map(({ for: id, count, bytes, oldestMs }) => [
+    "hints",
+    `${count} for ${shortId(id)} (${bytesText(bytes)}), the oldest ${durationText(oldestMs)} old`,
+  ]);
+}
+
+/** How equal the copies here are to the others', and what it took. */
+function comparedText({ antiEntropy, partitions }: NodeStatus): string {
+  const { rounds, failed, keysPushed, keysPulled, bytes, lastRound, partitionsAgreed, fullAgreementAgoMs } =
+    antiEntropy;
+  if (partitions.owned === 0) return "nothing: no partition is owned";
+  const agreed =
+    fullAgreementAgoMs === null
+      ? `${partitionsAgreed} of ${partitions.owned} partitions equal to all other owners since the start`
+      : `all equal to all other owners ${durationText(fullAgreementAgoMs)} ago or later`;
+  if (lastRound === undefined) return agreed;
+  const last = `the last with ${shortId(lastRound.peer)} ${ago(lastRound.agoMs)}: ${lastRound.outcome}`;
+  const repaired = `${keysPulled} keys repaired here, ${keysPushed} elsewhere, ${bytesText(bytes)}`;
+  return `${agreed}; ${rounds} rounds (${failed} failed), ${last}; ${repaired}`;
 }
 
 function membersTable(members: NodeStatus["members"], nameOf: (id: string) => string): string {
@@ -97,20 +120,29 @@ function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView):
   ].join("\n");
 }
 
-function explanationText(io: Io, { key, position, partition, preferenceList }: Explanation): string {
-  const rows = preferenceList.map(({ id, role, alive, zone, holding, dots, upToDate }) => [
+function explanationText(io: Io, explanation: Explanation): string {
+  const { key, position, partition, agreedAgoMs, siblings, preferenceList } = explanation;
+  const rows = preferenceList.map(({ id, role, alive, zone, holding, dots, upToDate, agreedAgoMs: agreed }) => [
     shortId(id),
     role,
     alive ? "yes" : "no",
     zone || "-",
     holding ?? "(no answer)",
     upToDate === undefined ? "-" : upToDate ? "yes" : "no",
+    agreed === undefined ? "-" : ago(agreed),
     dots?.join(" ") || "-",
   ]);
+  const values = siblings.map(
+    ({ dot, deleted, at }) => `${deleted ? "deleted" : "value"} ${dot} is at ${at.map(shortId).join(", ")}`,
+  );
   return [
     `${styled(io, "bold", key)} has position ${position} in partition ${partition}`,
+    ...(agreedAgoMs === null
+      ? []
+      : [`all owners of the partition were equal to the host that was asked ${ago(agreedAgoMs)}`]),
+    ...(values.length === 0 ? ["no value"] : values),
     "",
-    table([["HOST", "ROLE", "REACHED", "ZONE", "HOLDS", "NEWEST", "VALUES"], ...rows]),
+    table([["HOST", "ROLE", "REACHED", "ZONE", "HOLDS", "NEWEST", "EQUAL", "VALUES"], ...rows]),
   ].join("\n");
 }
 

@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { hostNodeFlags } from "../node-flags.ts";
 import type { HostPlace } from "./layout.ts";
 
 /** The built `everwrite` command. */
@@ -34,6 +35,7 @@ export function startHostProcess(
   const child = spawn(
     process.execPath,
     [
+      ...hostNodeFlags,
       mainFile,
       "host",
       ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),

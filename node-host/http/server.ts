@@ -11,6 +11,7 @@ import { refuseForeign } from "./guard.ts";
 import { infoHandlers } from "./info.ts";
 import { kvHandlers } from "./kv.ts";
 import { importHandler } from "./import-old.ts";
+import { repairHandler } from "./repair.ts";
 import { promptShutdown } from "./shutdown.ts";
 import { watches } from "./watch.ts";
 
@@ -70,7 +71,7 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
   });
   app.setErrorHandler(sendError);
   app.setNotFoundHandler(async (_request, reply) => {
-    const paths = "/kv /watch /status /members /ring /explain /explain-peer /metrics /healthz /readyz";
+    const paths = "/kv /watch /status /members /ring /explain /explain-peer /metrics /healthz /readyz /admin/repair";
     return reply.code(404).send({ error: { code: "not-found", message: `no such path; there are ${paths}` } });
   });
 
@@ -88,6 +89,7 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
   for (const [path, handler] of Object.entries(infoHandlers(node, metrics, config))) {
     route(app, path, { GET: handler, HEAD: handler });
   }
+  route(app, "/admin/repair", { POST: repairHandler(node) });
   return app;
 
   function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {

@@ -21,7 +21,7 @@ interface Gossiper {
 }
 
 const running: Libp2p[] = [];
-after(() => Promise.all(running.map((libp2p) => libp2p.stop())));
+after(() => Promise.all(running.map(async (libp2p) => libp2p.stop())));
 
 /** Refuses bodies that begin with 0. */
 async function gossiper(cluster: string): Promise<Gossiper> {

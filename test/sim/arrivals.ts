@@ -68,7 +68,7 @@ export class Arrivals {
     for (const [event, holders] of arrival.known) {
       if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
       this.#oracle.checks += 1;
-      if (history.knows(vector, event)) continue;
+      if (history.knows(vector, event) || event.reaped) continue;
       const text = `${host.name} says so of ${key}, but lacks ${this.#oracle.tell(key, event.name)}, which ${holders.join()} had when it came`;
       return this.#oracle.broken("a complete holder has what the others have", text);
     }

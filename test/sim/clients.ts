@@ -125,6 +125,8 @@ export class Clients {
     for (let tries = 0; tries <= operation.repeats && write.ack === undefined; tries++) {
       if (tries > 0) {
         await this.#world.sleep(this.#chance.logarithmic(1, 5_000));
+        // An id holds for half the grace period.
+        if (schedule.nowMs - write.startedMs > this.#world.graceMs / 2) break;
         at = this.#hostFor(this.#chance.whole(0, 99));
       }
       if (at !== undefined) await this.#try(at, name, { write, operation, context: context?.text });

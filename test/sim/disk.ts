@@ -3,6 +3,7 @@
  * survives a power cut, with as much of the unsynced rest, in order, as chance leaves.
  * Invariant: a batch is on the disk whole or not at all, and after those that were called before it.
  */
+import { equalBytes } from "../../core/bytes/compare.ts";
 import {
   type Durability,
   type KeyRange,
@@ -34,8 +35,8 @@ const writeMs = [0.02, 0.2] as const;
 const syncMs = [0.2, 2] as const;
 
 export interface DiskListener {
-  /** These rows are in the engine now; `synced` may follow. `revived`: their batch was rejected before. */
-  written(operations: readonly StorageOperation[], revived: boolean): void;
+  /** These rows are in the engine now; `synced` may follow. over `before`. `revived`: their batch was rejected. */
+  written(operations: readonly StorageOperation[], revived: boolean, before: readonly (Uint8Array | undefined)[]): void;
 }
 
 export class SimDisk {
@@ -141,9 +142,12 @@ export class SimDisk {
 
   #write(operations: readonly StorageOperation[], revived = false): void {
     this.batches += 1;
+    const before = operations.map(({ ns, key }) => this.view.get(ns, key));
     this.view.apply(operations);
     this.#unsynced.push(operations);
-    this.#listener.written(operations, revived);
+    // In a log what was written later is replayed later, deletions too.
+    this.#limbo = this.#limbo.filter(({ operation }) => !operations.some((later) => isSameRow(operation, later)));
+    this.#listener.written(operations, revived, before);
   }
 
   #sync(): void {
@@ -208,6 +212,10 @@ export class SimDisk {
     this.#sync();
     return key;
   }
+}
+
+function isSameRow(a: StorageOperation, b: StorageOperation): boolean {
+  return a.ns === b.ns && equalBytes(a.key, b.key);
 }
 
 function copyOf(operation: StorageOperation): StorageOperation {

@@ -18,6 +18,10 @@ export interface Event {
   expiryVaries: boolean;
   /** Events whose writers had seen this one. */
   readonly supersededBy: Event[];
+  /** A host has reaped a state that knew it: nobody has to know it any more. */
+  reaped: boolean;
+  /** Such a state had dropped it: it must never be live again. */
+  gone: boolean;
 }
 
 export class KeyHistory {
@@ -36,6 +40,8 @@ export class KeyHistory {
       value,
       expiryVaries: false,
       supersededBy: [],
+      reaped: false,
+      gone: false,
     };
     for (const other of this.events.values()) {
       if (covers(write.context, other.dot)) other.supersededBy.push(event);
@@ -50,6 +56,10 @@ export class KeyHistory {
     for (const { name, dot } of this.events.values()) {
       if (dot.actor === actor && dot.counter <= counter) this.forgotten.add(name);
     }
+  }
+
+  isReaped({ events }: Write): boolean {
+    return [...events].some((name) => this.events.get(name)?.reaped);
   }
 
   /** Whether whoever has this vector knows the event. */

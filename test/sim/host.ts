@@ -3,7 +3,8 @@
  */
 import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { EverwriteNode } from "../../core/node.ts";
+import type { NodeOptions } from "../../core/node-options.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { testIdentity } from "../support/test-identity.ts";
 import type { Chance } from "./chance.ts";

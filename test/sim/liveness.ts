@@ -2,13 +2,15 @@
  * After the faults: all must converge within a bound, answer on either side of a cut, come to rest, and keep what they
  * promised (I1, I4, I5, I8-I12).
  */
+import { nodeDefaults } from "../../core/config.ts";
 import { type Clients, keyOf } from "./clients.ts";
 import { fail, pollMs, settle, until } from "./cluster.ts";
 import { healAll } from "./faults/faults.ts";
+import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
 import { checkNothingLost, differenceOfOwners, ownersState } from "./owners.ts";
 import { comeToRest } from "./rest.ts";
-import type { Operation } from "./scenario.ts";
+import { plainOperation } from "./scenario.ts";
 import type { World } from "./world.ts";
 
 /** All converges in this time after healing. */
@@ -22,23 +24,6 @@ const triesMax = 20;
 /** Of those that are read and written on both sides of a cut. */
 const keysApartMax = 2;
 
-/** Of the simulator's own clients. */
-export const plainOperation: Operation = {
-  atMs: 0,
-  verb: "get",
-  client: 0,
-  host: 0,
-  key: 0,
-  context: "none",
-  quorum: "quorum",
-  bytes: 20,
-  lww: false,
-  repeats: 0,
-  withId: false,
-  ifAbsent: false,
-  returnSiblings: false,
-};
-
 export async function healAndJudge(world: World, clients: Clients): Promise<void> {
   const healedMs = world.schedule.nowMs;
   healAll(world);
@@ -46,6 +31,7 @@ export async function healAndJudge(world: World, clients: Clients): Promise<void
   await converge(world, clients);
   world.healMs = world.schedule.nowMs - healedMs;
   await answerApart(world, clients);
+  await forgetDeleted(world, clients);
   await comeToRest(world);
   checkNothingLost(world);
   await resolveAll(world, clients);
@@ -118,6 +104,38 @@ async function answerApart(world: World, clients: Clients): Promise<void> {
   }
   heal();
   await converge(world, clients);
+}
+
+/** Where the grace period is short, all that is deleted is forgotten in the end (I12). */
+async function forgetDeleted(world: World, clients: Clients): Promise<void> {
+  const { scenario, graceMs, schedule, hosts } = world;
+  if (graceMs >= nodeDefaults.graceMs) return;
+  if (scenario.endsInDeletes) await writeAll(world, clients, "delete");
+  // What a reap that was interrupted brings back waits for a whole period again.
+  const deadlineMs = schedule.nowMs + 4 * graceMs + healMsMax;
+  let left = tombstoneLeft(world);
+  while (left !== undefined) {
+    if (schedule.nowMs > deadlineMs) {
+      const states = await Promise.all(hosts.map((host) => host.call((node) => node.status())));
+      const why = states.map((status) =>
+        status === "died" ? "died" : `${status.id}: ${status.tombstones.why.join()}`,
+      );
+      fail(world, "what is deleted is forgotten in the end", `${left} (${why.join("; ")})`);
+    }
+    await world.sleep(pollMs);
+    left = tombstoneLeft(world);
+  }
+  if (scenario.endsInDeletes) await writeAll(world, clients, "put");
+  await converge(world, clients);
+}
+
+async function writeAll(world: World, clients: Clients, verb: "put" | "delete"): Promise<void> {
+  for (const key of keysOf(world)) {
+    const host = world.chance.pick(world.hosts);
+    const operation = { ...plainOperation, client: 91, key };
+    await clients.run(host, operation);
+    await clients.run(host, { ...operation, verb, context: "latest" });
+  }
 }
 
 /** Who has read a key and writes it leaves one value, everywhere (I5). */

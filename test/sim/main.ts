@@ -129,12 +129,18 @@ function printTotals(totals: Totals, seconds: number): void {
     failures,
     healMsMax,
     entriesCut,
+    reaped,
   } = totals;
+  const share = (some: number): string => `${((100 * some) / runs).toFixed(0)} %`;
   const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
   console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
   console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);
   console.log(`${operations} operations: ${acknowledged} writes acknowledged, ${reads} reads; ${checks} checks`);
   console.log(`${(faultCount / runs).toFixed(1)} faults a run; longest healing ${(healMsMax / 1000).toFixed(1)} s`);
+  console.log(
+    `${reaped.keys} deleted keys forgotten, in ${share(reaped.runs)} of runs; ` +
+      `${reaped.underFaults} amid faults, in ${share(reaped.runsUnderFaults)}`,
+  );
   console.log(`${entriesCut} entries of clocks cut with agreement`);
   for (const kind of faultKinds) {
     const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };

@@ -49,6 +49,8 @@ export class SimNetwork {
   tap: Tap | undefined;
   /** Who takes part in gossip; those of processes that ended hear nothing. */
   readonly listeners = new Set<SimGossip>();
+  /** Hears of each request to another host as it leaves. */
+  onRequest: ((body: Uint8Array) => void) | undefined;
   messages = 0;
   /** When the last message that is on its way arrives. */
   lastArrivalMs = 0;

@@ -127,6 +127,10 @@ export class Oracle {
     if ((write.ttlMs === undefined) !== (value.expiresAtMs === undefined)) {
       return this.broken("a value expires when it was asked to", `${where}: write ${write.id}`);
     }
+    if (known?.gone && !value.tombstone && !this.truncated) {
+      const text = `${where}: write ${write.id} (${name}) was replaced, and that it was has been forgotten`;
+      return this.broken("nothing that was seen and dropped comes back", text);
+    }
     if (known !== undefined) {
       known.expiryVaries ||= value.expiresAtMs !== known.value.expiresAtMs;
       if (value.stamp > known.value.stamp) known.value = value;
@@ -238,7 +242,7 @@ export class Oracle {
     if (new Set(durable).size < needed || new Set(durable).size !== durable.length) {
       return this.broken("an ack is W durable copies", `${where}: ${durable.join()} for W=${needed}`);
     }
-    if (this.truncated) return;
+    if (this.truncated || this.history(write.key).isReaped(write)) return;
     if (write.events.size === 0) {
       return this.broken("an ack is W durable copies", `${where}: write ${write.id} is on no disk`);
     }
@@ -300,7 +304,10 @@ export class Oracle {
     if (expected === undefined || ring !== expected.ring || lost || this.truncated || this.#hasTwins()) return;
     this.checks += expected.names.length;
     const history = this.history(key);
-    const missing = expected.names.filter((name) => !history.knows(context, history.events.get(name)!));
+    const missing = expected.names.filter((name) => {
+      const event = history.events.get(name)!;
+      return !history.knows(context, event) && !event.reaped;
+    });
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
@@ -345,7 +352,7 @@ export class Oracle {
   }
 
   #checkLeft(write: Write, where: string): void {
-    if (this.truncated) return;
+    if (this.truncated || this.history(write.key).isReaped(write)) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
     const promised = write.ack?.durable.length ?? 0;
     if (write.copiesLost >= promised) write.lost = true;

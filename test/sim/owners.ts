@@ -36,7 +36,7 @@ export function checkNothingLost(world: World): void {
     const state = ownersState(world, key);
     const history = oracle.history(key);
     for (const write of oracle.writes) {
-      if (write.key !== key || write.ack === undefined || write.lost) continue;
+      if (write.key !== key || write.ack === undefined || write.lost || history.isReaped(write)) continue;
       oracle.checks += 1;
       const isKnown = (name: string): boolean =>
         state !== undefined && history.knows(state.vector, history.events.get(name)!);

@@ -42,6 +42,18 @@ export function statesIn(operations: readonly StorageOperation[]): StoredState[]
   });
 }
 
+/** States that a batch takes away: `before` are the rows under its operations. */
+export function statesTakenBy(
+  operations: readonly StorageOperation[],
+  before: readonly (Uint8Array | undefined)[],
+): StoredState[] {
+  return operations.flatMap(({ kind, ns, key }, i) => {
+    const record = before[i];
+    if (kind !== "delete" || ns !== "objects" || record === undefined) return [];
+    return readable(() => stateOf(ns, key, record)) ?? [];
+  });
+}
+
 /** All states on a disk that can be read. */
 export function statesOn(image: DiskImage): StoredState[] {
   const namespaces: readonly Namespace[] = ["objects", "hints"];

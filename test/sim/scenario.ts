@@ -79,6 +79,23 @@ export interface Operation {
   readonly returnSiblings: boolean;
 }
 
+/** Of the simulator's own clients. */
+export const plainOperation: Operation = {
+  atMs: 0,
+  verb: "get",
+  client: 0,
+  host: 0,
+  key: 0,
+  context: "none",
+  quorum: "quorum",
+  bytes: 20,
+  lww: false,
+  repeats: 0,
+  withId: false,
+  ifAbsent: false,
+  returnSiblings: false,
+};
+
 export interface Scenario {
   readonly seed: string;
   readonly hosts: number;
@@ -88,6 +105,10 @@ export interface Scenario {
   readonly delayMs: readonly [number, number];
   readonly silentMs: number;
   readonly redialMsMax: number;
+  /** After healing everything is deleted, and what is forgotten then is written anew. */
+  readonly endsInDeletes: boolean;
+  /** Some reaps meet a write to one of their keys. */
+  readonly racesReaps: boolean;
   /** The longest that a message may be late. */
   readonly lateMsMax: number;
   readonly skewMs: number;
@@ -115,13 +136,15 @@ export function drawScenario(seed: string): Scenario {
   );
   const cuts = chance.fork("cuts clocks").is(0.2);
   const safetyMs = cuts ? 120_000 : chance.pick([10_000, 20_000, 30_000]);
-  return {
+  const scenario = {
     seed,
     hosts,
     n,
     partitions: chance.pick([16, 16, 32]),
     config: { ...drawConfig(chance.fork("config")), ...(cuts ? drawShortClocks(chance.fork("clocks")) : {}) },
     ...drawNetwork(chance.fork("network")),
+    endsInDeletes: false,
+    racesReaps: false,
     lateMsMax: cuts ? 500 : 120_000,
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
@@ -133,6 +156,65 @@ export function drawScenario(seed: string): Scenario {
       ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
     ),
   };
+  // Not yet: what an old copy of a disk brings back of before a reap is not told from what is new.
+  const isCopied = scenario.faults.some(({ kind }) => kind === "restore-old" || kind === "twin");
+  const reaping = chance.fork("reaping");
+  return isCopied || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+}
+
+/**
+ * In most runs the grace period is short enough to end. A third of it outlasts, twice, whatever may be on its way: a
+ * message at its slowest, after a request that asked one host after the other (PROTOCOL 9, end). Some keys are deleted
+ * early, and some of those written again late; some runs take so long that a reap may come amid the faults.
+ */
+function withShortGrace(chance: Chance, scenario: Scenario, cuts: boolean): Scenario {
+  const { hosts, delayMs, config, operations, faults } = scenario;
+  const common = { endsInDeletes: chance.is(0.7), racesReaps: chance.is(0.5) };
+  const doomed = chance.fork("doomed");
+  if (cuts) {
+    const short = { ...config, graceMs: 3 * config.inFlightMsMax! };
+    return {
+      ...scenario,
+      ...common,
+      config: short,
+      operations: [...operations, ...drawDoomed(doomed, scenario.safetyMs)],
+    };
+  }
+  const lateMsMax = Math.max(delayMs[1], chance.pick([100, 1_000, 5_000]));
+  const replicaTimeoutMs = Math.max(chance.pick([100, 400]), 5 * delayMs[1]);
+  const requestTimeoutMs = 2 * replicaTimeoutMs;
+  const inFlightMsMax = 2 * (lateMsMax + requestTimeoutMs + hosts * replicaTimeoutMs);
+  const graceMs = 3 * inFlightMsMax;
+  const stretch = chance.is(0.5) ? Math.max(1, (3 * graceMs) / scenario.safetyMs) : 1;
+  const later = <T extends { readonly atMs: number }>(list: readonly T[]): T[] =>
+    list.map((each) => ({ ...each, atMs: each.atMs * stretch }));
+  const safetyMs = scenario.safetyMs * stretch;
+  return {
+    ...scenario,
+    ...common,
+    config: { ...config, requestTimeoutMs, replicaTimeoutMs, inFlightMsMax, graceMs },
+    lateMsMax,
+    safetyMs,
+    operations: [...later(operations), ...drawDoomed(doomed, safetyMs)],
+    faults: later(faults),
+  };
+}
+
+function drawDoomed(chance: Chance, safetyMs: number): Operation[] {
+  return Array.from({ length: chance.whole(1, 6) }, (_, i) => {
+    const common = { ...plainOperation, client: 90, key: 90 + i, host: chance.whole(0, 99) };
+    const next = (verb: Operation["verb"], from: number, to: number, context: ContextChoice = "latest"): Operation => ({
+      ...common,
+      verb,
+      atMs: safetyMs * chance.between(from, to),
+      context,
+      quorum: chance.pick(["one", "quorum"] as const),
+    });
+    const early = [next("put", 0, 0.1), next("get", 0.1, 0.15), next("delete", 0.15, 0.2)];
+    if (chance.is(0.5)) return early;
+    const anew = next("put", 0.5, 1, chance.pick(["none", "latest", "stale"] as const));
+    return [...early, anew, ...(chance.is(0.5) ? [next("get", 0.5, 1), next("delete", 0.5, 1)] : [])];
+  }).flat();
 }
 
 /**
@@ -167,6 +249,8 @@ function drawConfig(chance: Chance): Partial<NodeConfig> {
     clockEntriesMax: chance.is(0.9) ? 50 : chance.pick([0, 1, 3]),
     suspectAfterMs: chance.pick([300, 1_500]),
     fillPageBytes: chance.pick([1, 500, 1_048_576]),
+    hintBytesMax: chance.pick([0, 300, 268_435_456]),
+    hintAgeMaxMs: chance.pick([0, 5_000, 86_400_000]),
   };
 }
 

@@ -4,6 +4,7 @@ import { backUp, inject } from "./faults/faults.ts";
 import { stand, stopped } from "./cluster.ts";
 import { healAndJudge } from "./liveness.ts";
 import type { Violation } from "./oracle.ts";
+import { raceReaps } from "./reap-races.ts";
 import type { Scenario } from "./scenario.ts";
 import { World } from "./world.ts";
 
@@ -21,6 +22,8 @@ export interface Report {
   readonly checks: number;
   readonly healMs: number;
   readonly entriesCut: number;
+  /** Deleted keys that hosts have forgotten, and those of them while there were faults. */
+  readonly reaped: { readonly keys: number; readonly underFaults: number };
   readonly faults: Readonly<Record<string, number>>;
 }
 
@@ -47,7 +50,7 @@ export async function simulate(
 }
 
 function reportOf(world: World, clients: Clients): Report {
-  const { scenario, schedule, oracle, network, healMs, entriesCut } = world;
+  const { scenario, schedule, oracle, network, healMs, entriesCut, reaped } = world;
   return {
     seed: scenario.seed,
     hash: schedule.hash,
@@ -62,12 +65,14 @@ function reportOf(world: World, clients: Clients): Report {
     checks: oracle.checks,
     healMs,
     entriesCut,
+    reaped: { ...reaped },
     faults: Object.fromEntries(world.faults),
   };
 }
 
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
   await stand(world);
+  if (world.scenario.racesReaps) raceReaps(world, clients);
   await safety(world, clients);
   await healAndJudge(world, clients);
 }

@@ -72,6 +72,8 @@ export class Totals {
   simulatedMs = 0;
   healMsMax = 0;
   entriesCut = 0;
+  /** Keys that hosts have forgotten, and in how many runs; the same of those under faults. */
+  readonly reaped = { keys: 0, runs: 0, underFaults: 0, runsUnderFaults: 0 };
   readonly failures: Report[] = [];
   /** By kind: how often, and in how many runs. */
   readonly faults = new Map<string, { count: number; runs: number }>();
@@ -86,6 +88,10 @@ export class Totals {
     this.simulatedMs += report.simulatedMs;
     this.entriesCut += report.entriesCut;
     this.healMsMax = Math.max(this.healMsMax, report.healMs);
+    this.reaped.keys += report.reaped.keys;
+    this.reaped.underFaults += report.reaped.underFaults;
+    if (report.reaped.keys > 0) this.reaped.runs += 1;
+    if (report.reaped.underFaults > 0) this.reaped.runsUnderFaults += 1;
     if (report.violation !== undefined) this.failures.push(report);
     for (const [kind, count] of Object.entries(report.faults)) {
       const sum = this.faults.get(kind) ?? { count: 0, runs: 0 };

@@ -44,8 +44,8 @@ export class SimTransport implements Transport {
   readonly #links = new Set<Link>();
   #kept: ReadonlySet<NodeId> = new Set();
   #handler: RequestHandler | undefined;
-  /** Called before the next request leaves: for crashes at this point. */
-  onNextRequest: (() => void) | undefined;
+  /** Called before each request leaves: for crashes and cuts at this point. */
+  onNextRequest: ((to: NodeId, body: Uint8Array) => void) | undefined;
 
   constructor(self: NodeId, network: SimNetwork, process: Process) {
     this.self = self;
@@ -57,7 +57,8 @@ export class SimTransport implements Transport {
   // -- Transport ----------------------------------------------------------------------------------------------------
 
   request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
-    this.onNextRequest?.();
+    this.onNextRequest?.(to, body);
+    if (to !== this.self) this.#network.onRequest?.(body);
     return new Promise((resolve, reject) => {
       if (!this.process.alive) return;
       const fail = (kind: "not-sent" | "lost", reason: string): void => reject(new TransportError(kind, reason));

@@ -8,7 +8,9 @@ import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
+import { checkForgotten } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
+import { statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -28,6 +30,8 @@ export class World {
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
   readonly damagedKeys = new Set<string>();
+  /** Keys that hosts have forgotten, and how many of these while there were faults. */
+  readonly reaped = { keys: 0, underFaults: 0 };
   /** Entries of clocks that went with everyone's agreement. */
   entriesCut = 0;
   /** How long it took from the healing to equal owners. */
@@ -94,15 +98,25 @@ export class World {
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
     const { name } = names;
-    return new SimHost(names, deps, this.chance.fork(name), {
-      written: (operations, revived) => this.oracle.stored(name, operations, revived),
+    const host: SimHost = new SimHost(names, deps, this.chance.fork(name), {
+      written: (operations, revived, before) => {
+        this.oracle.stored(name, operations, revived);
+        for (const taken of statesTakenBy(operations, before)) {
+          checkForgotten(this.oracle, name, taken, host.wallTime());
+        }
+      },
     });
+    return host;
   }
 
   /** The first start of the first host founds the cluster. */
   start(host: SimHost, founds = false): void {
     const seeds = founds ? [] : this.hosts.filter(({ id }) => id !== host.id).map(({ id }) => `sim:${id}`);
     host.start(seeds);
+  }
+
+  get graceMs(): number {
+    return this.scenario.config.graceMs ?? nodeDefaults.graceMs;
   }
 
   sleep(ms: number): Promise<void> {
@@ -117,6 +131,10 @@ export class World {
       if (event.forced > 0) this.oracle.truncated = true;
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
+    }
+    if (kind === "reaped") {
+      this.reaped.keys += event.keys;
+      if (!this.healed) this.reaped.underFaults += event.keys;
     }
     // What a node says of its own bugs: expected failures have no stack.
     if ("reason" in event && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {

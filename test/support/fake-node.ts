@@ -14,6 +14,8 @@ import type {
   PeerExplanation,
   PutOptions,
   ReadAnswer,
+  RepairOptions,
+  RepairProgress,
   RingView,
   Sibling,
   WatchEvent,
@@ -107,12 +109,22 @@ export class FakeNode implements NodeApi {
     }
   }
 
+  async *repair({ partition }: RepairOptions): AsyncGenerator<RepairProgress> {
+    this.#called("repair", { partition });
+    const counts = { keysPushed: 1, keysPulled: 2, bytes: 3_000, damagedFound: 1, damagedHealed: 1 };
+    const rest = { damagedFiles: [], unequal: 0, problems: [], ms: 10 };
+    yield { done: 0, total: 2, ...counts, ...rest, msLeft: null };
+    yield { done: 1, total: 2, ...counts, ...rest, msLeft: 10 };
+    yield { done: 2, total: 2, ...counts, ...rest, msLeft: 0 };
+  }
+
   async status(): Promise<NodeStatus> {
     return {
       id: fakeId,
       cluster: "fake",
       ready: this.ready,
       notices: this.ready ? [] : ["waiting for the seed /ip4/127.0.0.1/tcp/1"],
+      tombstones: { waiting: 0, why: [] },
       n: 3,
       r: "quorum",
       w: "quorum",
@@ -135,6 +147,16 @@ export class FakeNode implements NodeApi {
       ring: "f1f2",
       hints: 0,
       oldestHintMs: 0,
+      hintsFor: [],
+      antiEntropy: {
+        rounds: 0,
+        failed: 0,
+        keysPushed: 0,
+        keysPulled: 0,
+        bytes: 0,
+        partitionsAgreed: 0,
+        fullAgreementAgoMs: null,
+      },
       partitions: { owned: 4, filling: 0, handingOff: 0 },
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },
@@ -144,7 +166,8 @@ export class FakeNode implements NodeApi {
 
   ring(): RingView {
     const tokens = [fakeId, fakeId, fakeId, null];
-    return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, efficiency: { primary: 1, replica: 1 } };
+    const agreedAgoMs = [null, null, null, null];
+    return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, agreedAgoMs, efficiency: { primary: 1, replica: 1 } };
   }
 
   async explain(bucket: string, name: string): Promise<Explanation> {
@@ -159,7 +182,14 @@ export class FakeNode implements NodeApi {
       dots,
       upToDate: true,
     } as const;
-    return { key: `${bucket}/${name}`, position: "0".repeat(32), partition: 0, preferenceList: [owner] };
+    return {
+      key: `${bucket}/${name}`,
+      position: "0".repeat(32),
+      partition: 0,
+      agreedAgoMs: null,
+      siblings: dots.map((dot) => ({ dot, deleted: false, at: [fakeId] })),
+      preferenceList: [owner],
+    };
   }
 
   explainPeer(id: string): PeerExplanation {

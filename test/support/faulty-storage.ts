@@ -22,6 +22,8 @@ export class FaultyStorage implements Storage {
   writesWhatItRefuses = false;
   /** Every read is refused like this. */
   refusesReads: StorageErrorKind | undefined;
+  /** Part of the disk is unreadable for good: scans of objects say so. */
+  hasUnreadablePart = false;
   /** Flushes asked for since the start. */
   batches = 0;
   #heldReads: Gate | undefined;
@@ -53,6 +55,15 @@ export class FaultyStorage implements Storage {
     await this.#inner.batch([{ kind: "put", ns, key, value }], "synced");
   }
 
+  /** The engine cannot read these rows any more, nor tell which they were. */
+  async loseRows(keys: readonly Uint8Array[]): Promise<void> {
+    this.hasUnreadablePart = true;
+    await this.#inner.batch(
+      keys.map((key) => ({ kind: "delete", ns: "objects", key })),
+      "synced",
+    );
+  }
+
   /** What was only buffered is gone. */
   async powerCut(): Promise<void> {
     for (const undo of this.#unsynced.splice(0).toReversed()) await this.#inner.batch(undo, "synced");
@@ -78,7 +89,8 @@ export class FaultyStorage implements Storage {
 
   async page(ns: Namespace, request: PageRequest): Promise<Page> {
     await this.#readable();
-    return this.#inner.page(ns, request);
+    const page = await this.#inner.page(ns, request);
+    return this.hasUnreadablePart && ns === "objects" ? { ...page, damaged: true } : page;
   }
 
   clear(ns: Namespace, range: KeyRange): Promise<void> {

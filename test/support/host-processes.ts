@@ -6,6 +6,7 @@ import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { hostNodeFlags } from "../../node-host/node-flags.ts";
 import { eventually } from "./eventually.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
@@ -114,7 +115,7 @@ export class HostProcesses implements AsyncDisposable {
     args.push("--p2p", `/ip4/127.0.0.1/tcp/${host.p2pPort}`, "--log-format", "json");
     for (const seed of seeds) args.push("--seed", `/ip4/127.0.0.1/tcp/${seed.p2pPort}`);
     const out = openSync(host.log, "a");
-    host.process = spawn(process.execPath, [main, ...args, ...host.flags], {
+    host.process = spawn(process.execPath, [...hostNodeFlags, main, ...args, ...host.flags], {
       stdio: ["ignore", out, out, "ipc"], // over the channel it notices when this process was killed, and ends too
       env: { ...process.env, ...host.env },
     });
@@ -213,6 +214,7 @@ export interface HostStatus {
   readonly ring: string;
   readonly hints: number;
   readonly keys: number;
+  readonly tombstones: { readonly waiting: number; readonly why: readonly string[] };
   readonly notices: readonly string[];
   readonly members: readonly { readonly id: string; readonly alive: boolean; readonly tokens: number }[];
   readonly partitions: { readonly owned: number; readonly filling: number };

@@ -9,9 +9,10 @@ import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster } from "../../core/membership/exchange.ts";
 import { ringMembers } from "../../core/membership/roster.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { EverwriteNode } from "../../core/node.ts";
+import type { NodeOptions } from "../../core/node-options.ts";
 import { Ring } from "../../core/placement/ring.ts";
-import type { Random } from "../../core/ports.ts";
+import { type Random, type Storage, StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
@@ -45,6 +46,8 @@ export class MemoryCluster {
   gossip: MemoryGossip | undefined;
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
   readonly #disks = new Map<string, FaultyStorage>();
+  /** Aborted when the process is killed. */
+  readonly #runs = new Map<string, AbortController>();
   readonly #transports = new Map<string, MemoryTransport>();
 
   /** Hosts h1..hN, each started after the one before; all know the ring and hold their partitions when it resolves. */
@@ -75,16 +78,18 @@ export class MemoryCluster {
     const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
     const transport = this.network.node(name);
     this.#transports.set(name, transport);
+    const run = new AbortController();
+    this.#runs.set(name, run);
     const setAside = async () => {
       await storage.close();
       const empty = new FaultyStorage(new MemoryStorage());
       this.#disks.set(name, empty);
-      return { storage: empty, as: `${name}.old` };
+      return { storage: duringRun(empty, run.signal), as: `${name}.old` };
     };
     const identity = testIdentity(name as NodeId);
     const gossip = this.gossip?.of(name as NodeId);
-    const platform = { clock: realClock, random: realRandom, telemetry };
-    const ports = { ...platform, storage, transport, setAside, identity, ...(gossip && { gossip }) };
+    const platform = { clock: realClock, random: realRandom, telemetry, storage: duringRun(storage, run.signal) };
+    const ports = { ...platform, transport, setAside, identity, ...(gossip && { gossip }) };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
@@ -105,6 +110,7 @@ export class MemoryCluster {
 
   /** The process is gone, the disk stays. */
   kill(name: string): void {
+    this.#runs.get(name)!.abort();
     void this.node(name).stop();
     this.#transports.get(name)!.die();
     this.nodes.delete(name);
@@ -198,4 +204,26 @@ export class MemoryCluster {
     for (const transport of this.#transports.values()) transport.die();
     this.nodes.clear();
   }
+}
+
+/** The disk as one run of a process has it: once it was killed it writes no more, whatever it was about to. */
+function duringRun(disk: Storage, killed: AbortSignal): Storage {
+  const alive = (): void => {
+    if (killed.aborted) throw new StorageError("closed", "this process was killed");
+  };
+  return {
+    get: (ns, key) => disk.get(ns, key),
+    getMany: (ns, keys) => disk.getMany(ns, keys),
+    page: (ns, request) => disk.page(ns, request),
+    usage: () => disk.usage(),
+    close: () => disk.close(),
+    async batch(operations, durability) {
+      alive();
+      await disk.batch(operations, durability);
+    },
+    async clear(ns, range) {
+      alive();
+      await disk.clear(ns, range);
+    },
+  };
 }

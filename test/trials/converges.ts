@@ -40,7 +40,7 @@ export const trial: Trial = {
     const { result, wipedAtMs } = await suffer(context, hosts, { ...fill, keys: watched.length / 2 });
     const healedAtMs = performance.now();
     const convergence = await convergedAfter(hosts, owners, wiped);
-    const idle = await idleTraffic(hosts, short ? 5_000 : 15_000);
+    const idle = await idleTraffic(hosts, short ? 3_000 : 15_000);
 
     for (const i of hosts.urls.keys()) await hosts.signal(i, "SIGTERM");
     const complaints = await rootComplaints(hosts, n);

@@ -89,6 +89,19 @@ test("beside clients turns come in the order asked for, first at the longest int
   assert.equal(granted.length, 5);
 });
 
+test("small pieces of work go together as one step, and wait no more than what they are", async () => {
+  const clock = new ManualClock();
+  const admission = new Admission(clock, options);
+  admission.observe(3);
+  await admission.turn();
+  const work = (async () => {
+    for (let i = 0; i < 32; i++) await admission.done(1 / 16);
+    return clock.now();
+  })();
+  await clock.advance(10_000);
+  assert.equal(await work, 200);
+});
+
 test("steps that cost clients nothing come more and more often", async () => {
   const { stepsMs } = await serve(20, (_since, random) => 2 + random * 8);
   assert.ok(lastSecond(stepsMs) > 50, `${lastSecond(stepsMs)} steps in the last second`);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { keepFilled } from "../../../core/background/fill.ts";
+import type { Cluster } from "../../../core/cluster/cluster.ts";
 import { scanPartition } from "../../../core/coordinate/scan.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
@@ -93,5 +94,6 @@ test("a scan that met a damaged record does not pass for one of a complete copy"
   await replica.write(key, put("v"));
   await world.disk.rot("objects", key.row);
   const request = { view: { ring: "", life: 1 }, partition: key.partition, bytesMax: 1_000_000 };
-  assert.deepEqual(await scanPartition(replica, request, 4), { state: "filling", rows: [] });
+  const cluster = { ring: { partitions: 4 } } as unknown as Cluster;
+  assert.deepEqual(await scanPartition({ replica, cluster }, request), { state: "filling", rows: [] });
 });

@@ -9,7 +9,7 @@ import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { microtasks, texts, utf8 } from "../../support/values.ts";
-import { eventsOf, intercept, rowOf, seen, withCluster } from "../coordinate/scene.ts";
+import { eventsOf, intercept, placed, rowOf, seen, withCluster } from "../coordinate/scene.ts";
 import { at, host, put, World } from "../replica/world.ts";
 
 /** More than travel in one page, in the order of delivery. */
@@ -46,6 +46,8 @@ describe("hints for a host that is back", () => {
         for (const key of keys) {
           assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), key === first ? [] : [key]);
         }
+        const told = eventsOf(cluster, "hints-delivered", "h1");
+        assert.ok(told.length > 0 && told.every(({ count, bytes }) => bytes > count));
         isBlocked = false;
         await eventually(async () => (await owed()) === 0, "the last one");
         assert.deepEqual(texts((await h3.getLocal("b", first!)).siblings), [first]);
@@ -69,6 +71,89 @@ describe("hints for a host that is back", () => {
         for (const key of keys.slice(1)) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
       },
       onlyHints,
+    ));
+});
+
+/** Everything that is kept for one host is too much. */
+const noRoom = { hintBytesMax: 0, readRepairShare: 0 };
+
+/** Whoever keeps something for `target`. */
+async function keepersFor(cluster: MemoryCluster, target: string): Promise<string[]> {
+  const keepers = await Promise.all(
+    [...cluster.nodes].map(async ([name, node]) => {
+      const { hintsFor } = await node.status();
+      return hintsFor.some((hints) => hints.for === target) ? [name] : [];
+    }),
+  );
+  return keepers.flat();
+}
+
+const localTexts = async (cluster: MemoryCluster, host: string, key: string): Promise<string[]> =>
+  texts((await cluster.node(host).getLocal("b", key)).siblings);
+
+describe("hints over their bounds", () => {
+  test("go to the other owners and are forgotten while their host stays away, and it gets all when it is back", () =>
+    withCluster(
+      5,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const [a, b, c] = walk as [string, string, string];
+        cluster.kill(c);
+        for (const node of cluster.nodes.values()) await seen(node, c, false);
+        const { receipt } = await cluster.node(a).put("b", name, utf8("v"), { w: 2 });
+        assert.equal(receipt.got, 2);
+        await eventually(() => eventsOf(cluster, "hints-relieved").length > 0, "hints to be relieved");
+        await eventually(async () => (await keepersFor(cluster, c)).length === 0, `nothing to be kept for ${c}`);
+        for (const owner of [a, b]) assert.deepEqual(await localTexts(cluster, owner, name), ["v"]);
+        await cluster.start(c, { config: noRoom });
+        await eventually(async () => (await localTexts(cluster, c, name))[0] === "v", `${c} to have it`);
+        assert.deepEqual(eventsOf(cluster, "hints-delivered"), []);
+      },
+      noRoom,
+    ));
+
+  test("stay where they are the only copies, also over a restart and on a full disk, until another owner has them", () =>
+    withCluster(
+      5,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const owners = walk.slice(0, 3);
+        const [standIn] = walk.slice(3) as [string];
+        for (const owner of owners) cluster.kill(owner);
+        for (const owner of owners) await seen(cluster.node(standIn), owner, false);
+        await cluster.node(standIn).put("b", name, utf8("v"), { w: 1 });
+        await cluster.node(standIn).put("b", name, utf8("w"), { w: 1 });
+        cluster.kill(standIn);
+        await cluster.start(standIn, { config: noRoom });
+        cluster.disk(standIn).refusesWrites = "full";
+        await new Promise((resolve) => setTimeout(resolve, 2_500)); // two chances to relieve
+        assert.deepEqual(await localTexts(cluster, standIn, name), ["v", "w"]);
+        assert.equal((await keepersFor(cluster, owners[0]!)).includes(standIn), true);
+        cluster.disk(standIn).refusesWrites = undefined;
+        for (const owner of owners) await cluster.start(owner, { config: noRoom });
+        await eventually(async () => {
+          const each = await Promise.all(owners.map((owner) => localTexts(cluster, owner, name)));
+          return each.every((values) => values.length === 2);
+        }, "the owners to have it");
+      },
+      noRoom,
+    ));
+
+  test("stay where they count for a write that every replica was asked for", () =>
+    withCluster(
+      5,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const [a, , c, standIn] = walk as [string, string, string, string];
+        cluster.kill(c);
+        for (const node of cluster.nodes.values()) await seen(node, c, false);
+        const { receipt } = await cluster.node(a).put("b", name, utf8("v"), { w: "all" });
+        assert.deepEqual(receipt.hinted, [{ for: c, at: standIn }]);
+        await new Promise((resolve) => setTimeout(resolve, 2_500));
+        assert.deepEqual(await keepersFor(cluster, c), [standIn]);
+        assert.deepEqual(await localTexts(cluster, standIn, name), ["v"]);
+      },
+      noRoom,
     ));
 });
 

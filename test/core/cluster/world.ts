@@ -6,7 +6,7 @@ import { Cluster } from "../../../core/cluster/cluster.ts";
 import { Exchange } from "../../../core/cluster/exchange.ts";
 import { Health } from "../../../core/cluster/health.ts";
 import { Marks } from "../../../core/cluster/marks.ts";
-import { nodeDefaults as config } from "../../../core/config.ts";
+import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
@@ -51,7 +51,13 @@ export function rosterOf(hosts: readonly string[], { partitions = 16, n = 3, hol
 export type OneNode = ReturnType<typeof oneNode>;
 
 /** `peers` are connected and have exchanged membership; what they answer is up to the test. */
-export function oneNode(name: string, roster: Roster, peers: readonly string[] = []) {
+export function oneNode(
+  name: string,
+  roster: Roster,
+  peers: readonly string[] = [],
+  changed: Partial<NodeConfig> = {},
+) {
+  const config = { ...nodeDefaults, ...changed };
   const clock = new ManualClock(1_000_000);
   const network = new MemoryNetwork({ clock, random: realRandom });
   const events: StoreEvent[] = [];
@@ -99,6 +105,6 @@ export function oneNode(name: string, roster: Roster, peers: readonly string[] =
   const admission = new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 1_000 });
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
-  const deps = { admission, cluster, exchange, holdings, replica, transport, clock, tasks, telemetry, config };
+  const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
   return { ...deps, servers, events };
 }

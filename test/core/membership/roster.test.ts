@@ -4,7 +4,15 @@ import fc from "fast-check";
 import { rosterDigest } from "../../../core/membership/comparison.ts";
 import { encodeRoster } from "../../../core/membership/exchange.ts";
 import type { MemberStatus } from "../../../core/membership/member.ts";
-import { emptyRoster, mergeRoster, newerMember, type Roster, ringMembers } from "../../../core/membership/roster.ts";
+import type { PartitionIndex } from "../../../core/identity.ts";
+import {
+  emptyRoster,
+  mergeRoster,
+  newerMember,
+  type Roster,
+  type RosterPart,
+  ringMembers,
+} from "../../../core/membership/roster.ts";
 import { cluster, holdings, memberRecord, nodes, part, roster, sent, twin } from "./samples.ts";
 
 const finalStatuses: readonly MemberStatus[] = ["left", "removed", "lapsed"];
@@ -59,6 +67,22 @@ describe("the newer of two member records", () => {
 });
 
 describe("merging rosters", () => {
+  test("keeps of each partition the highest reap mark, and changes nothing for lower ones", () => {
+    const marks = (...pairs: [number, number][]): RosterPart => ({
+      reapMarks: new Map(pairs.map(([partition, mark]) => [partition as PartitionIndex, mark])),
+    });
+    const own = mergeRoster(emptyRoster(cluster), marks([1, 5], [2, 7]));
+    assert.equal(mergeRoster(own, marks([1, 5], [2, 6])), own);
+    assert.deepEqual(
+      [...mergeRoster(own, marks([1, 9], [3, 1])).reapMarks],
+      [
+        [1, 9],
+        [2, 7],
+        [3, 1],
+      ],
+    );
+  });
+
   test("is commutative, associative and idempotent", () => {
     fc.assert(
       fc.property(roster, roster, roster, (a, b, c) => {

@@ -1,6 +1,6 @@
 /** Random rosters of one small cluster: hosts that left, holdings of any run, concurrent assignments. */
 import fc from "fast-check";
-import type { NodeId } from "../../../core/identity.ts";
+import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { RosterMessage, rosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
 import type { MemberRecord, MemberStatement, MemberStatus } from "../../../core/membership/member.ts";
 import {
@@ -85,10 +85,12 @@ export const part: fc.Arbitrary<RosterPart> = fc
     assignment: fc.option(assignment, { nil: undefined }),
     secrets: fc.array(fc.constantFrom("aa".repeat(32), "bb".repeat(32), "cc".repeat(32))),
     changes: fc.array(change, { maxLength: 4 }),
+    reapMarks: fc.array(fc.tuple(fc.constantFrom(0, 3, 7), few), { maxLength: 3 }),
   })
-  .map(({ members, holdings: held, assignment: tokens, ...lists }) => ({
+  .map(({ members, holdings: held, assignment: tokens, reapMarks: marks, ...lists }) => ({
     members: new Map(members.map((each) => [each.id, each])),
     holdings: new Map(held.map((each) => [each.id, each])),
+    reapMarks: new Map(marks.map(([partition, mark]) => [partition as PartitionIndex, mark])),
     ...(tokens === undefined ? {} : { assignment: tokens }),
     ...lists,
   }));

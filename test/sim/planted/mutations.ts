@@ -41,8 +41,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an ack does not wait for the batch",
     file: "replica/replica.js",
-    find: "await this.#flush(located, { operations, committed: more.committed }, durability);",
-    replace: "void this.#flush(located, { operations, committed: more.committed }, durability).catch(() => {});",
+    find: "await this.#flush(located, batch, durability);",
+    replace: "void this.#flush(located, batch, durability).catch(() => {});",
   },
   {
     name: "the coordinator's copy is only buffered",
@@ -64,27 +64,27 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "a repair writes an older state over a newer one",
-    file: "replica/replica.js",
+    file: "replica/truncator.js",
     find: "const merged = merge(held, state);\n        if (merged === held)\n            return before;",
     replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
-    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, ack.for);\n",
   },
   {
     name: "the read tally takes stand-ins for owners",
     file: "quorum/read-tally.js",
-    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
-    replace: "this.#met ||= this.#replied.size >= this.#r &&",
+    find: "this.#met ||= this.#ownersReplied.length >= this.#r &&",
+    replace: "this.#met ||= this.#replied.length >= this.#r &&",
   },
   {
     name: "one reply less is enough for a read",
     file: "quorum/read-tally.js",
-    find: "this.#met ||= this.#ownersReplied.size >= this.#r &&",
-    replace: "this.#met ||= this.#ownersReplied.size >= Math.max(1, this.#r - 1) &&",
+    find: "this.#met ||= this.#ownersReplied.length >= this.#r &&",
+    replace: "this.#met ||= this.#ownersReplied.length >= Math.max(1, this.#r - 1) &&",
   },
   {
     name: "a filling host says that it is complete",
@@ -147,6 +147,18 @@ export const mutations: readonly Mutation[] = [
     replace: "entry.actor !== ownActor",
   },
   {
+    name: "a hint over its bounds is dropped whether or not the other owners have it",
+    file: "background/relieve-hints.js",
+    find: 'if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete"))',
+    replace: "if (false)",
+  },
+  {
+    name: "a hint that W counts on is dropped over its bounds",
+    file: "background/relieve-hints.js",
+    find: "others.length === 0 || !hint.isSpare",
+    replace: "others.length === 0",
+  },
+  {
     name: "truncation does not wait for agreement",
     file: "replica/truncator.js",
     find: "entry.timeMs < beforeMs && mayGo(entry)",
@@ -185,8 +197,9 @@ export const mutations: readonly Mutation[] = [
   {
     name: "memory is changed before the disk",
     file: "replica/replica.js",
-    find: "const operations = [...more.operations];",
-    replace: "const operations = [...more.operations];\n        this.#cache.set(located.key, after);",
+    find: "const pending = this.index.changing(located, before, after);",
+    replace:
+      "const pending = this.index.changing(located, before, after);\n        this.#cache.set(located.key, after);",
   },
   {
     name: "work on one key is not serial",
@@ -209,7 +222,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a write that met no quorum is acknowledged",
     file: "coordinate/write.js",
-    find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(replicated, intent);',
+    find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(deps, replicated, { intent, deadlineMs });',
     replace: "",
   },
   {
@@ -257,8 +270,39 @@ export const mutations: readonly Mutation[] = [
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "if (this.hasMet(from, view))",
-    replace: "if (cluster.isMember(from))",
+    find: "return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;",
+    replace: "return true;",
+  },
+  {
+    name: "a reap goes on without the members that are away",
+    file: "background/reap.js",
+    find: "return this.#deps.cluster.ring.members.map(({ id }) => id);",
+    replace:
+      "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
+  },
+  {
+    name: "a reap does not compare clocks",
+    file: "replica/remains.js",
+    find: 'if (!equalBytes(held.digest, digest))\n        return "other-clock";\n    if (logged === undefined || !equalBytes(logged.digest, digest))\n        return "other-clock";',
+    replace: 'if (logged === undefined) return "agreed";',
+  },
+  {
+    name: "a reap is carried out whatever has changed since (riak_kv#1777)",
+    file: "replica/replica.js",
+    find: 'if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed")\n                return false;',
+    replace: "",
+  },
+  {
+    name: "owners are reaped without asking who else holds the key",
+    file: "replica/remains.js",
+    find: 'return held.encoded !== undefined || isDamaged ? "held" : "agreed";',
+    replace: 'return "agreed";',
+  },
+  {
+    name: "an actor outlives the clock that named it (riak_kv#1094)",
+    file: "replica/replica.js",
+    find: "if (before.state.vector.some((entry) => entry.actor === actor))",
+    replace: "if (false)",
   },
   {
     name: "an actor outlives the hint that was handed on (riak_kv#679, hand-off)",
@@ -294,8 +338,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "hints are counted in memory only (riak_core#154)",
     file: "replica/replica.js",
-    find: "await Promise.all([this.hints.open(), this.#damaged.open()]);",
-    replace: "await this.#damaged.open();",
+    find: "await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);",
+    replace: "await Promise.all([this.#damaged.open(), this.tombstones.open()]);",
   },
   {
     name: "a hint that grew is deleted with what was delivered",

@@ -2,6 +2,7 @@
 import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
+import { deleteStories } from "./deletes.ts";
 import { raceStories } from "./races.ts";
 import { siblingStories } from "./siblings.ts";
 import type { Story } from "./stage.ts";
@@ -9,6 +10,7 @@ import type { Story } from "./stage.ts";
 export const stories: readonly Story[] = [
   ...actorStories,
   ...siblingStories,
+  ...deleteStories,
   ...raceStories,
   ...damageStories,
   ...clockStories,

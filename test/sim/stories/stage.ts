@@ -1,11 +1,12 @@
 /** Where stories play: a cluster of hosts on calm wires, one key, and clients who remember what they have read. */
 import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
+import type { NodeId } from "../../../core/identity.ts";
 import type { SimHost } from "../host.ts";
+import { type Operation, plainOperation, type Scenario } from "../scenario.ts";
 import { membershipOn } from "../rows.ts";
-import type { Operation, Scenario } from "../scenario.ts";
 import { settle, stand } from "../cluster.ts";
-import { healAndJudge, plainOperation } from "../liveness.ts";
+import { healAndJudge } from "../liveness.ts";
 import { type Report, simulate } from "../simulate.ts";
 import type { World } from "../world.ts";
 import { textOf, type Write } from "../write.ts";
@@ -30,6 +31,8 @@ const calmCluster: Scenario = {
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
+  endsInDeletes: false,
+  racesReaps: false,
   lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
@@ -100,6 +103,38 @@ export class Stage {
 
   sleep(ms: number): Promise<void> {
     return this.world.sleep(ms);
+  }
+
+  /** Deletes what a read there finds. */
+  async delete(at: SimHost, how: Partial<Operation> = {}): Promise<Write> {
+    await this.get(at, how);
+    return this.put(at, { verb: "delete", context: "latest", ...how });
+  }
+
+  /** Runs `act` once, just before the host sends its first request of this method to one of the others. */
+  beforeRequest(host: SimHost, method: { readonly number: number }, act: (to: NodeId) => void): void {
+    const { transport } = host;
+    assert.ok(transport, `${host.name} does not run`);
+    transport.onNextRequest = (to, body) => {
+      if (body[0] !== method.number || to === host.id) return;
+      transport.onNextRequest = undefined;
+      act(to);
+    };
+  }
+
+  /** Until hosts have forgotten so many copies of deleted keys. */
+  async reaped(copies: number): Promise<void> {
+    const deadlineMs = this.world.schedule.nowMs + 10 * this.world.graceMs;
+    while (this.world.reaped.keys < copies) {
+      assert.ok(this.world.schedule.nowMs < deadlineMs, `${this.world.reaped.keys} copies were forgotten`);
+      await this.sleep(10);
+    }
+  }
+
+  /** So long that a reap would have come, and that none has. */
+  async notReaped(): Promise<void> {
+    await this.sleep(4 * this.world.graceMs);
+    assert.equal(this.world.reaped.keys, 0);
   }
 
   async restart(host: SimHost): Promise<void> {

@@ -1,0 +1,148 @@
+/**
+ * The answering side of reaping: a member consents, an owner forgets (PROTOCOL 10). See `reap.ts` for the steps.
+ *
+ * Invariants:
+ * - A member is in one reap of a partition at a time, and not longer than `2 * reapTimeoutMs`.
+ * - What an owner forgets is, at that moment, still what all have consented to.
+ *
+ * A commit that comes too late is refused, and the owner keeps its tombstone. Those that did forget get it back from it
+ * through anti-entropy: that hides nothing and brings no value back, and ends with the next reap, a grace period later.
+ * (A late commit would be harmless too, for nothing older can have appeared since; the bound keeps attempts apart.)
+ */
+import { hasBit } from "../bytes/bitmap.ts";
+import type { Infer } from "../bytes/codec.ts";
+import { parseKey } from "../bytes/key.ts";
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Exchange } from "../cluster/exchange.ts";
+import type { NodeConfig } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { reapMarkMax } from "../membership/reap-marks-encoding.ts";
+import { type LocatedKey, locate } from "../placement/locate.ts";
+import type { Clock } from "../ports.ts";
+import type { Consents } from "../replica/consents.ts";
+import { type Verdict, verdictOfOther, verdictOfOwner, verdicts } from "../replica/remains.ts";
+import type { Replica } from "../replica/replica.ts";
+import type { View } from "../rpc/messages.ts";
+import { methods, type RpcServer } from "../rpc/rpc.ts";
+import type { Telemetry } from "../telemetry.ts";
+
+export interface ReapAnswerDeps {
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly replica: Replica;
+  readonly consents: Consents;
+  readonly clock: Clock;
+  readonly telemetry: Telemetry;
+  readonly config: NodeConfig;
+}
+
+export type PrepareReap = Infer<typeof methods.prepareReap.request>;
+export type CommitReap = Infer<typeof methods.commitReap.request>;
+
+interface Prepared {
+  readonly leader: NodeId;
+  readonly mark: number;
+  readonly ring: string;
+  readonly keys: readonly { readonly located: LocatedKey; readonly digest: Uint8Array }[];
+  readonly untilMs: number;
+}
+
+export class ReapAnswers {
+  readonly #deps: ReapAnswerDeps;
+  readonly #prepared = new Map<PartitionIndex, Prepared>();
+
+  constructor(deps: ReapAnswerDeps) {
+    this.#deps = deps;
+  }
+
+  serve(server: RpcServer): void {
+    server.on(methods.prepareReap, async (from, request) => {
+      await this.#meet(from, request.view);
+      const found = await this.prepare(from, request);
+      return { verdicts: Uint8Array.from(found, (verdict) => verdicts.indexOf(verdict)) };
+    });
+    server.on(methods.commitReap, async (from, request) => {
+      await this.#meet(from, request.view);
+      return { forgotten: await this.commit(from, request) };
+    });
+  }
+
+  /**
+   * A verdict for each key. Those agreed on are consented to, durably.
+   * @throws StoreError `not-ready` when this node is in another reap of the partition, or knows another leader or mark;
+   *   `bad-request`
+   */
+  async prepare(from: NodeId, request: PrepareReap): Promise<Verdict[]> {
+    const { cluster, clock, consents, replica, config } = this.#deps;
+    const { markBefore, mark } = request;
+    const partition = this.#checked(from, request);
+    const keys = request.keys.map(({ key, digest }) => ({
+      located: locate(parseKey(key), cluster.ring.partitions),
+      digest,
+    }));
+    if (keys.some(({ located }) => located.partition !== partition)) {
+      throw new StoreError("bad-request", `a key is not of partition ${partition}`);
+    }
+    const ring = cluster.ring.fingerprint;
+    this.#prepared.set(partition, { leader: from, mark, ring, keys, untilMs: clock.now() + 2 * config.reapTimeoutMs });
+    const isOwner = cluster.ring.owners(partition).includes(cluster.self);
+    const found = await Promise.all(
+      keys.map(async ({ located, digest }): Promise<Verdict> => {
+        const remains = await replica.examine(located);
+        const time = { nowMs: clock.wallTime(), graceMs: config.graceMs };
+        return isOwner ? verdictOfOwner(remains, digest, time) : verdictOfOther(remains);
+      }),
+    );
+    // Asked last: a hint that was found gone may have left a moment ago.
+    if (!replica.stillness.isStill(partition)) return found.map(() => "too-young");
+    if (found.includes("agreed")) await consents.consent(partition, markBefore, mark);
+    return found;
+  }
+
+  /**
+   * Forgets what all agreed on, and raises the partition's mark before that: so no copy that lacks the mark can pass for
+   * one that was there.
+   * @returns how many keys were forgotten: one that changed since is kept
+   * @throws StoreError `not-ready` when this node has not consented, or too long ago, or owners have changed
+   */
+  async commit(from: NodeId, { partition: index, mark, chosen }: CommitReap): Promise<number> {
+    const { cluster, clock, replica, telemetry } = this.#deps;
+    const partition = index as PartitionIndex;
+    const prepared = this.#prepared.get(partition);
+    const isValid = prepared?.leader === from && prepared.mark === mark && clock.now() <= prepared.untilMs;
+    if (!isValid || prepared.ring !== cluster.ring.fingerprint) {
+      throw new StoreError("not-ready", `no consent to this reap of partition ${partition} is left here`);
+    }
+    this.#prepared.delete(partition);
+    await cluster.commit({ reapMarks: new Map([[partition, mark]]) });
+    const agreed = prepared.keys.filter((_key, i) => hasBit(chosen, i));
+    const done = await Promise.all(agreed.map(({ located, digest }) => replica.forget(located, digest)));
+    const keys = done.filter(Boolean).length;
+    telemetry.event({ kind: "reaped", partition, keys });
+    return keys;
+  }
+
+  /** Owners are those of the leader's ring, or nothing is done. */
+  async #meet(from: NodeId, view: View): Promise<void> {
+    const { cluster, exchange } = this.#deps;
+    await exchange.meet(from, view);
+    if (view.ring !== cluster.ring.fingerprint) throw new StoreError("not-ready", "the rings differ");
+  }
+
+  #checked(from: NodeId, { partition: index, markBefore, mark }: PrepareReap): PartitionIndex {
+    const { cluster, clock } = this.#deps;
+    if (index >= cluster.ring.partitions) throw new StoreError("bad-request", `there is no partition ${index}`);
+    const partition = index as PartitionIndex;
+    const [leader] = cluster.ring.owners(partition);
+    if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
+    if ((cluster.roster.reapMarks.get(partition) ?? 0) !== markBefore || mark <= markBefore || mark > reapMarkMax) {
+      throw new StoreError("not-ready", `partition ${partition} has another reap mark here`);
+    }
+    const running = this.#prepared.get(partition);
+    if (running !== undefined && running.leader !== from && clock.now() <= running.untilMs) {
+      throw new StoreError("not-ready", `${running.leader} is reaping partition ${partition}`);
+    }
+    return partition;
+  }
+}

@@ -1,0 +1,207 @@
+/**
+ * Forgets deleted keys, with the consent of every member (PROTOCOL 10). The first owner of a partition leads:
+ *
+ *   1  its keys that are deleted long enough, with their clocks, to every member    <- a verdict on each, durably
+ *   2  those on which all agreed, to every owner                                    <- how many were forgotten
+ *
+ * Whoever is away has not agreed, so nothing is forgotten meanwhile. Nothing is undone either: what was prepared and not
+ * committed lapses by itself. Two leaders, which rings that differ may give, hold each other up and do no harm.
+ */
+import { bitmapOf } from "../bytes/bitmap.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
+import { reapMarkMax } from "../membership/reap-marks-encoding.ts";
+import type { Random, Transport } from "../ports.ts";
+import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
+import type { Forgettable } from "../replica/tombstone-log.ts";
+import { call, methods, type RpcServer } from "../rpc/rpc.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Admission } from "./admission.ts";
+import { type PrepareReap, type ReapAnswerDeps, ReapAnswers } from "./reap-answers.ts";
+
+export interface ReapDeps extends ReapAnswerDeps {
+  readonly admission: Admission;
+  readonly server: RpcServer;
+  readonly transport: Transport;
+  readonly random: Random;
+  readonly tasks: Tasks;
+}
+
+/** Attempts that begin with the same mark draw their own from so many: a consent to one is not one to another. */
+const marksPerAttempt = 2 ** 20;
+
+/** What a pass over a partition found in the way. */
+interface Waiting {
+  /** By `clock.now()`: before this there is nothing to do. */
+  readonly untilMs: number;
+  readonly why: ReadonlyMap<Verdict, number>;
+}
+
+export class Reaper {
+  readonly #deps: ReapDeps;
+  readonly #answers: ReapAnswers;
+  readonly #intervalMs: number;
+  readonly #waiting = new Map<PartitionIndex, Waiting>();
+  /** Keys that a host holds although it owns them no more. It says so in the roster, so until that changes it still does. */
+  readonly #held = new Set<Key>();
+  #heldUnder: Uint8Array | undefined;
+
+  constructor(deps: ReapDeps) {
+    this.#deps = deps;
+    this.#answers = new ReapAnswers(deps);
+    this.#answers.serve(deps.server);
+    // Grace periods of seconds, as in tests, want passes of less.
+    this.#intervalMs = Math.min(deps.config.reapIntervalMs, deps.config.graceMs / 20);
+  }
+
+  start(): void {
+    const { tasks, replica } = this.#deps;
+    tasks.every("notice pauses", this.#intervalMs, async () => replica.stillness.sweep());
+    tasks.every("reap", this.#intervalMs, () => this.#pass());
+  }
+
+  /** Tombstones and expiring values held here, and in words what those led from here wait for. */
+  status(): { readonly waiting: number; readonly why: readonly string[] } {
+    const waiting = this.#deps.replica.tombstones.size;
+    if (waiting === 0) return { waiting, why: [] };
+    const away = this.#away();
+    const sums = new Map<Verdict, number>();
+    for (const { why } of this.#waiting.values()) {
+      for (const [verdict, count] of why) sums.set(verdict, (sums.get(verdict) ?? 0) + count);
+    }
+    return {
+      waiting,
+      why: [
+        ...(away.length === 0 ? [] : [`a member is away, and all must agree: ${away.join(", ")}`]),
+        ...[...sums].map(([verdict, count]) => `${count} ${reasons[verdict]}`),
+      ],
+    };
+  }
+
+  async #pass(): Promise<void> {
+    const { admission, cluster, replica, clock, tasks } = this.#deps;
+    for (const partition of cluster.ring.ownedBy(cluster.self)) {
+      if (cluster.ring.owners(partition)[0] !== cluster.self || replica.tombstones.countIn(partition) === 0) {
+        this.#waiting.delete(partition);
+        continue;
+      }
+      if ((this.#waiting.get(partition)?.untilMs ?? 0) > clock.now()) continue;
+      if (tasks.stopped || this.#away().length > 0) return;
+      await admission.turn();
+      this.#waiting.set(partition, await this.#reapPartition(partition));
+    }
+  }
+
+  #members(): NodeId[] {
+    return this.#deps.cluster.ring.members.map(({ id }) => id);
+  }
+
+  #away(): NodeId[] {
+    return this.#members().filter((id) => !this.#deps.cluster.health.isUp(id));
+  }
+
+  async #reapPartition(partition: PartitionIndex): Promise<Waiting> {
+    const { admission, replica, clock, config, telemetry, tasks } = this.#deps;
+    const why = new Map<Verdict, number>();
+    // What is deleted from now on is not old enough before.
+    let untilMs = clock.now() + config.graceMs;
+    let after: Uint8Array | null | undefined;
+    const limits = { limit: config.reapKeysMax, maxBytes: config.reapBytesMax };
+    try {
+      while (after !== null && !tasks.stopped) {
+        await admission.turn();
+        const page = await replica.tombstones.page(partition, { ...limits, after });
+        const { old, young, dueInMs } = await this.#sorted(page.rows);
+        untilMs = Math.min(untilMs, clock.now() + dueInMs);
+        if (young > 0) add(why, "too-young", young);
+        const held = page.rows.length - old.length - young;
+        if (held > 0) add(why, "held", held);
+        const found = old.length === 0 ? [] : await this.#reap(partition, old);
+        found.forEach((verdict, i) => {
+          if (verdict !== "agreed") add(why, verdict, 1);
+          if (verdict === "held") this.#held.add(old[i]!.located.key);
+        });
+        if (found.some((verdict) => verdict !== "agreed" && verdict !== "held")) {
+          untilMs = Math.min(untilMs, clock.now() + config.graceMs / 10);
+        }
+        after = page.next;
+      }
+    } catch (error: unknown) {
+      telemetry.event({ kind: "reap-refused", partition, reason: reasonOf(error) });
+      untilMs = clock.now() + this.#intervalMs;
+    }
+    return { untilMs, why };
+  }
+
+  /** Rows old enough here, and how long the youngest of the others has to wait at least. */
+  async #sorted(
+    rows: readonly Forgettable[],
+  ): Promise<{ readonly old: readonly Forgettable[]; readonly young: number; readonly dueInMs: number }> {
+    const { cluster, replica, clock, config } = this.#deps;
+    const nowMs = clock.wallTime();
+    // Whom a clock that was set back would make wait longer begins anew.
+    await Promise.all(rows.flatMap(({ sinceMs, located }) => (sinceMs > nowMs ? [replica.examine(located)] : [])));
+    if (this.#heldUnder !== cluster.digest) this.#held.clear();
+    this.#heldUnder = cluster.digest;
+    const isOld = (row: Forgettable): boolean => forgettableAtMs(row, config.graceMs) <= nowMs;
+    const old = rows.filter((row) => isOld(row) && !this.#held.has(row.located.key));
+    const young = rows.filter((row) => !isOld(row));
+    const dueInMs = Math.min(...young.map((row) => forgettableAtMs(row, config.graceMs) - nowMs));
+    return { old, young: young.length, dueInMs };
+  }
+
+  /** The verdict of all members on each key; those agreed on are forgotten. */
+  async #reap(partition: PartitionIndex, rows: readonly Forgettable[]): Promise<Verdict[]> {
+    const { cluster, exchange, random } = this.#deps;
+    const owners = cluster.ring.owners(partition);
+    const markBefore = cluster.roster.reapMarks.get(partition) ?? 0;
+    const mark = Math.min(markBefore + 1 + Math.floor(random.next() * marksPerAttempt), reapMarkMax);
+    const keys = rows.map(({ located, digest }) => ({ key: located.key, digest }));
+    const request = { view: exchange.view(), partition, markBefore, mark, keys };
+    const answers = await Promise.all(this.#members().map((member) => this.#prepareAt(member, request)));
+    const found = rows.map((_row, i) => worst(answers.map((answer) => answer[i]!)));
+    const agreed = found.flatMap((verdict, i) => (verdict === "agreed" ? [i] : []));
+    if (agreed.length > 0) {
+      const chosen = bitmapOf(rows.length, agreed);
+      await Promise.all(
+        owners.map((owner) => this.#commitAt(owner, { view: exchange.view(), partition, mark, chosen })),
+      );
+    }
+    return found;
+  }
+
+  async #prepareAt(member: NodeId, request: PrepareReap): Promise<readonly Verdict[]> {
+    const { cluster, transport, config } = this.#deps;
+    if (member === cluster.self) return this.#answers.prepare(member, request);
+    const answer = await call(transport, member, methods.prepareReap, request, config.reapTimeoutMs);
+    // A verdict of a newer version, or none at all, is no consent.
+    return request.keys.map((_key, i) => verdicts[answer.verdicts[i] ?? -1] ?? "held");
+  }
+
+  /** An owner that cannot be reached now keeps the tombstones, and gives them back to the others: see `reap-answers.ts`. */
+  async #commitAt(owner: NodeId, request: Parameters<ReapAnswers["commit"]>[1]): Promise<void> {
+    const { cluster, transport, config, telemetry } = this.#deps;
+    try {
+      if (owner === cluster.self) await this.#answers.commit(owner, request);
+      else await call(transport, owner, methods.commitReap, request, config.reapTimeoutMs);
+    } catch (error: unknown) {
+      telemetry.event({ kind: "reap-refused", partition: request.partition, reason: `${owner}: ${reasonOf(error)}` });
+    }
+  }
+}
+
+const reasons: Readonly<Record<Verdict, string>> = {
+  agreed: "are agreed on",
+  "too-young": "are younger than the grace period at an owner, or a member was stopped or has sent hints lately",
+  hinted: "are kept as hints for a host",
+  "other-clock": "are not the same at all owners",
+  incomplete: "have an owner that is filling",
+  held: "are still held by a host that owns them no more",
+};
+
+function worst(found: readonly Verdict[]): Verdict {
+  return found.find((verdict) => verdict !== "agreed") ?? "agreed";
+}
+
+function add(counts: Map<Verdict, number>, verdict: Verdict, count: number): void {
+  counts.set(verdict, (counts.get(verdict) ?? 0) + count);
+}

@@ -1,0 +1,75 @@
+/**
+ * Keeps what is owed to a host that stays away within bounds (PROTOCOL 7): `hintBytesMax` and `hintAgeMaxMs` per target.
+ *
+ * A hint over them goes to the owners that are there, and is forgotten when every owner but its target holds it,
+ * complete and durably: these owe it to the target then, and anti-entropy pays, for it compares everything with whoever
+ * comes back, who has missed the most, first. So no range has to be marked, and no host fills up for another's outage.
+ * Invariant: acknowledged data is never dropped, nor left with fewer copies than W: a hint whose copy the other owners
+ * cannot make up for (W = N, or an owner that was filling) is none that may be spared, and stays whatever its size or age.
+ */
+import type { NodeId } from "../identity.ts";
+import { keyOfRow, locate } from "../placement/locate.ts";
+import type { HintSummary, StoredHint } from "../replica/hint-store.ts";
+import { hand, type HintDeps } from "./deliver-hints.ts";
+
+const intervalMs = 1_000;
+const rowsPerPage = 64;
+
+export function relieveHints(deps: HintDeps): void {
+  deps.tasks.every("relieve hints", intervalMs, async () => {
+    for (const summary of deps.replica.hints.summaries()) {
+      const { cluster } = deps;
+      const isAway = cluster.isMember(summary.target) && !cluster.health.isUp(summary.target);
+      if (isAway && isOver(deps, summary)) await relieve(deps, summary.target);
+    }
+  });
+}
+
+function isOver({ clock, config }: HintDeps, { bytes, oldestAtMs }: HintSummary): boolean {
+  return bytes > config.hintBytesMax || clock.wallTime() - oldestAtMs > config.hintAgeMaxMs;
+}
+
+/** Looks at everything that is kept for the target, once. */
+async function relieve(deps: HintDeps, target: NodeId): Promise<void> {
+  const { admission, replica, clock, config, tasks, telemetry } = deps;
+  const { hints } = replica;
+  const isOverBytes = (): boolean => hints.bytesFor(target) > config.hintBytesMax;
+  let relieved = 0;
+  let oldestAtMs = Infinity;
+  let after: Uint8Array | null | undefined;
+  while (after !== null && !tasks.stopped) {
+    await admission.turn();
+    const page = await hints.page(target, { after, limit: rowsPerPage });
+    for (const hint of page.hints) {
+      const isTooOld = clock.wallTime() - hint.storedAtMs > config.hintAgeMaxMs;
+      if ((isTooOld || isOverBytes()) && (await relieveOne(deps, target, hint))) relieved += 1;
+      else oldestAtMs = Math.min(oldestAtMs, hint.storedAtMs);
+    }
+    after = page.next;
+  }
+  if (after === null && oldestAtMs < Infinity) hints.oldestIs(target, oldestAtMs);
+  if (relieved > 0) telemetry.event({ kind: "hints-relieved", for: target, count: relieved });
+}
+
+/** True when every owner but the target holds it, and it is gone. */
+async function relieveOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
+  const { cluster, replica } = deps;
+  const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
+  const { ring } = cluster;
+  const owners = ring.owners(located.partition);
+  const others = owners.filter((owner) => owner !== target);
+  if (!owners.includes(target) || others.length === 0 || !hint.isSpare) return false;
+  // Nothing is asked of those who cannot answer.
+  if (!others.every((owner) => cluster.health.isUp(owner))) return false;
+  const { state } = hint;
+  if (state === undefined) {
+    // A pointer of an owner that holds it itself: the others have it from the write, or by anti-entropy.
+    if (!others.includes(cluster.self) || (await replica.read(located)).role !== "complete") return false;
+  } else {
+    const roles = await Promise.allSettled(others.map((owner) => hand(deps, owner, { key: located.key, state })));
+    if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete")) return false;
+  }
+  // As in a delivery: owners that came meanwhile may lack it.
+  if (cluster.ring.fingerprint !== ring.fingerprint) return false;
+  return replica.hintDelivered(located, target, hint);
+}

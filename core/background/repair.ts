@@ -1,0 +1,170 @@
+/**
+ * `repair`: makes the partitions of this node equal to those of their other owners now, and checks what lies on the disk
+ * on the way (PROTOCOL 12). One partition after the other: look at every record, mend the damaged ones from the others,
+ * then compare and exchange with each co-owner until both are equal.
+ * Invariant: everything goes through the one door, so it may run twice at once, beside requests, or end anywhere.
+ */
+import type { RepairOptions, RepairProgress } from "../api.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
+import { reasonOf } from "../tasks.ts";
+import { type AntiEntropyDeps, sharedWith } from "./anti-entropy-answers.ts";
+import type { AntiEntropy } from "./anti-entropy.ts";
+
+export interface RepairDeps extends AntiEntropyDeps {
+  readonly antiEntropy: AntiEntropy;
+  /** Mends a damaged record from the copies of the other owners. */
+  readonly heal: (located: LocatedKey) => Promise<unknown>;
+  /** Names files of the storage that are damaged, where it can tell. */
+  readonly damagedFiles: () => Promise<readonly string[]>;
+}
+
+/** Writes go on meanwhile, so two copies may differ again as soon as they were equal. */
+const triesMax = 20;
+const pauseMs = 50;
+/** Until a partition's tree was built anew: 1 M keys take 5 s. */
+const buildMsMax = 60_000;
+const pageLimits = { limit: 1_000, maxBytes: 1_048_576 };
+
+/** @throws StoreError `bad-request` for a partition that this node does not own */
+export async function* repair(deps: RepairDeps, { partition, signal }: RepairOptions): AsyncGenerator<RepairProgress> {
+  const partitions = partitionsOf(deps, partition);
+  const run = new RepairRun(deps, partitions.length);
+  await run.begin(partitions);
+  yield run.progress;
+  for (const each of partitions) {
+    if (signal.aborted || deps.tasks.stopped) return;
+    await run.repair(each);
+    yield run.progress;
+  }
+}
+
+function partitionsOf({ cluster }: RepairDeps, partition: number | undefined): readonly PartitionIndex[] {
+  const owned = cluster.ring.ownedBy(cluster.self);
+  if (partition === undefined) return owned;
+  const found = owned.filter((each) => each === partition);
+  if (found.length > 0) return found;
+  throw new StoreError("bad-request", `this host does not own partition ${partition}: ask one of its owners`);
+}
+
+class RepairRun {
+  readonly #deps: RepairDeps;
+  readonly #total: number;
+  readonly #startedMs: number;
+  readonly #problems: string[] = [];
+  #damagedFiles: readonly string[] = [];
+  #done = 0;
+  #unequal = 0;
+  #moved = { keysPushed: 0, keysPulled: 0, bytes: 0 };
+  #damaged = { found: 0, healed: 0 };
+
+  constructor(deps: RepairDeps, total: number) {
+    this.#deps = deps;
+    this.#total = total;
+    this.#startedMs = deps.clock.now();
+  }
+
+  get progress(): RepairProgress {
+    const ms = this.#deps.clock.now() - this.#startedMs;
+    return {
+      done: this.#done,
+      total: this.#total,
+      ...this.#moved,
+      damagedFound: this.#damaged.found,
+      damagedHealed: this.#damaged.healed,
+      damagedFiles: this.#damagedFiles,
+      unequal: this.#unequal,
+      problems: [...this.#problems],
+      ms,
+      msLeft: this.#done === 0 ? null : Math.round((ms / this.#done) * (this.#total - this.#done)),
+    };
+  }
+
+  /** Trees are built anew from the disk: they may have drifted. */
+  async begin(partitions: readonly PartitionIndex[]): Promise<void> {
+    const { replica } = this.#deps;
+    this.#damagedFiles = await this.#deps.damagedFiles();
+    if (this.#damagedFiles.length > 0) replica.forgetCached();
+    for (const partition of partitions) replica.index.distrust(partition);
+  }
+
+  async repair(partition: PartitionIndex): Promise<void> {
+    const problemsBefore = this.#problems.length;
+    await this.#checkRecords(partition);
+    const others = this.#deps.cluster.ring.owners(partition).filter((owner) => owner !== this.#deps.cluster.self);
+    for (const peer of others) {
+      const problem = await this.#makeEqual(partition, peer);
+      if (problem !== undefined) this.#problems.push(`partition ${partition}: ${problem}`);
+    }
+    if (this.#problems.length > problemsBefore) this.#unequal += 1;
+    this.#done += 1;
+  }
+
+  async #checkRecords(partition: PartitionIndex): Promise<void> {
+    const { cluster, replica, throttle } = this.#deps;
+    const { partitions } = cluster.ring;
+    const range = rangeOfPartition(partition, partitions);
+    for (let gte: Uint8Array | null = range.gte; gte !== null;) {
+      await throttle();
+      const page = await replica.page({ ...range, gte, ...pageLimits });
+      for (const row of page.rows) {
+        if (!("corrupt" in row)) continue;
+        this.#damaged.found += 1;
+        const located = locate(keyOfRow(row.key), partitions);
+        if (await replica.mendFromMemory(located)) this.#damaged.healed += 1;
+        else await replica.noteDamaged(located, `record of ${located.key}`);
+      }
+      // Not even the keys of what is missing are known: the whole partition is copied from the others again.
+      if (page.damaged) {
+        replica.forgetCached();
+        cluster.refill(partition);
+        this.#problems.push(`partition ${partition}: a part of it cannot be read: it is filled anew`);
+      }
+      gte = page.next;
+    }
+    const damaged = replica.damagedKeys().map((key) => locate(key, partitions));
+    for (const located of damaged.filter((each) => each.partition === partition)) {
+      await throttle();
+      await this.#deps.heal(located);
+      if (!replica.isDamaged(located.key)) this.#damaged.healed += 1;
+      else this.#problems.push(`partition ${partition}: too few owners have ${located.key} whole: it stays damaged`);
+    }
+  }
+
+  /** Undefined: it is. */
+  async #makeEqual(partition: PartitionIndex, peer: NodeId): Promise<string | undefined> {
+    const { antiEntropy, tasks, cluster } = this.#deps;
+    if (!cluster.health.isUp(peer)) return `${peer} does not answer`;
+    if (!(await this.#isBuilt(partition))) return "its tree could not be built in time";
+    if (!sharedWith(this.#deps, peer).partitions.includes(partition)) {
+      return `it is being filled, here or at ${peer}, and copied from the other owners thereby`;
+    }
+    try {
+      for (let tries = 1; tries <= triesMax && !tasks.stopped; tries++) {
+        const { isEqual, keysPushed, keysPulled, bytes } = await antiEntropy.repairWith(peer, partition);
+        const moved = this.#moved;
+        this.#moved = {
+          keysPushed: moved.keysPushed + keysPushed,
+          keysPulled: moved.keysPulled + keysPulled,
+          bytes: moved.bytes + bytes,
+        };
+        if (isEqual) return undefined;
+        if (keysPushed + keysPulled === 0) await tasks.sleep(pauseMs);
+      }
+      return `it still differs from that of ${peer}: it is being written, or states were refused`;
+    } catch (error: unknown) {
+      return `${peer}: ${reasonOf(error)}`;
+    }
+  }
+
+  async #isBuilt(partition: PartitionIndex): Promise<boolean> {
+    const { replica, tasks, clock } = this.#deps;
+    const deadlineMs = clock.now() + buildMsMax;
+    while (!replica.index.isSound(partition)) {
+      if (tasks.stopped || clock.now() > deadlineMs) return false;
+      await tasks.sleep(pauseMs);
+    }
+    return true;
+  }
+}

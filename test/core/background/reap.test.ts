@@ -1,0 +1,178 @@
+/** What a member answers to those who want to reap, and what it does not. */
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { ReapAnswers } from "../../../core/background/reap-answers.ts";
+import { bitmapOf } from "../../../core/bytes/bitmap.ts";
+import { StoreError } from "../../../core/errors.ts";
+import type { Key, PartitionIndex } from "../../../core/identity.ts";
+import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
+import { Consents } from "../../../core/replica/consents.ts";
+import { Stillness } from "../../../core/replica/stillness.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { node, oneNode, rosterOf } from "../cluster/world.ts";
+import { remove } from "../replica/world.ts";
+
+const partitions = 16;
+const hosts = ["h1", "h2", "h3", "h4"];
+const all = bitmapOf(8, [0, 1, 2, 3, 4, 5, 6, 7]);
+
+/** h2 of four hosts, with a deleted key that h1 leads and h2 owns, old enough to be forgotten. */
+async function scene(graceMs = 60_000) {
+  const spec = { partitions, holdings: Object.fromEntries(hosts.map((name) => [name, "complete" as const])) };
+  const here = oneNode(
+    "h2",
+    rosterOf(hosts, spec),
+    hosts.filter((name) => name !== "h2"),
+    { graceMs },
+  );
+  const located = keyOf((key) => here.cluster.ring.owners(key.partition).slice(0, 2).join() === "h1,h2");
+  here.holdings.set(located.partition, "complete");
+  const { held } = await here.replica.write(located, remove());
+  const pass = (ms: number): void => {
+    for (let passed = 0; passed < ms; passed += 1_000) {
+      here.clock.skip(1_000);
+      here.replica.stillness.sweep();
+    }
+  };
+  pass(graceMs);
+  const consents = new Consents(here.records, here.cluster.roster.reapMarks);
+  const answers = new ReapAnswers({ ...here, consents });
+  const request = {
+    view: here.exchange.view(),
+    partition: located.partition,
+    markBefore: 0,
+    mark: 5,
+    keys: [{ key: located.key, digest: held.digest }],
+  };
+  const commit = { view: request.view, partition: located.partition, mark: 5, chosen: all };
+  return { ...here, located, pass, answers, consents, request, commit };
+}
+
+function keyOf(fits: (key: LocatedKey) => boolean): LocatedKey {
+  for (let i = 0; ; i++) {
+    const located = locate(`b/${i}` as Key, partitions);
+    if (fits(located)) return located;
+  }
+}
+
+const refused = (code: string) => (error: unknown) => error instanceof StoreError && error.code === code;
+
+describe("an owner", () => {
+  test("consents to what it has with that clock, then forgets it and raises the reap mark durably", async () => {
+    const { answers, request, commit, replica, located, cluster, records } = await scene();
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
+    assert.equal(await answers.commit(node("h1"), commit), 1);
+    assert.equal((await replica.read(located)).held.encoded, undefined);
+    assert.equal(cluster.roster.reapMarks.get(located.partition), 5);
+    const stored = await records.get(
+      "meta",
+      Uint8Array.from("roster", (letter) => letter.charCodeAt(0)),
+    );
+    assert.ok(stored !== undefined, "the mark is on the disk");
+    await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"), "a commit that is repeated");
+  });
+
+  test("refuses whoever does not lead the partition, knows another mark, or has made the mark up", async () => {
+    const { answers, request, cluster } = await scene();
+    await assert.rejects(answers.prepare(node("h3"), request), refused("not-ready"));
+    await assert.rejects(answers.prepare(node("h1"), { ...request, markBefore: 4 }), refused("not-ready"));
+    for (const mark of [0, 2 ** 50 + 1]) {
+      await assert.rejects(answers.prepare(node("h1"), { ...request, mark }), refused("not-ready"));
+    }
+    assert.equal(cluster.roster.reapMarks.size, 0);
+  });
+
+  test("refuses a partition that there is not, a key of another one, and one that is none", async () => {
+    const { answers, request, located } = await scene();
+    const { digest } = request.keys[0]!;
+    const elsewhere = keyOf(({ partition }) => partition !== located.partition).key;
+    await assert.rejects(answers.prepare(node("h1"), { ...request, partition: 99 }), refused("bad-request"));
+    for (const key of [elsewhere, "nothing"]) {
+      await assert.rejects(
+        answers.prepare(node("h1"), { ...request, keys: [{ key, digest }] }),
+        refused("bad-request"),
+      );
+    }
+  });
+
+  test("forgets nothing without a consent, under another mark, for another host, or later than the consent counts", async () => {
+    const { answers, request, commit, replica, located, clock, config } = await scene();
+    await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
+    await answers.prepare(node("h1"), request);
+    await assert.rejects(answers.commit(node("h1"), { ...commit, mark: 6 }), refused("not-ready"));
+    await assert.rejects(answers.commit(node("h3"), commit), refused("not-ready"));
+    clock.skip(2 * config.reapTimeoutMs + 1);
+    await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
+    assert.equal(replica.tombstones.countIn(located.partition), 1);
+  });
+
+  test("keeps what was not chosen, and what has changed since", async () => {
+    const { answers, request, commit, replica, located } = await scene();
+    await answers.prepare(node("h1"), request);
+    assert.equal(await answers.commit(node("h1"), { ...commit, chosen: new Uint8Array(0) }), 0);
+    await answers.prepare(node("h1"), { ...request, markBefore: 5, mark: 6 });
+    await replica.write(located, remove());
+    assert.equal(await answers.commit(node("h1"), { ...commit, mark: 6 }), 0);
+    assert.equal(replica.tombstones.countIn(located.partition), 1);
+  });
+
+  test("consents to nothing soon after a hint of the partition left it", async () => {
+    const { answers, request, replica, located, pass } = await scene();
+    replica.stillness.hintGone(located.partition);
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["too-young"]);
+    pass(20_000);
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
+  });
+});
+
+describe("consents", () => {
+  test("survive a restart, and tell of reaps that went without them, once", async () => {
+    const { records, answers, request, consents, located } = await scene();
+    await answers.prepare(node("h1"), request);
+    const raised = (mark: number) => new Map([[located.partition, mark]]);
+    const again = new Consents(records, new Map());
+    await again.open();
+    for (const each of [consents, again]) {
+      assert.deepEqual(each.takeUncovered(raised(5)), []);
+      assert.deepEqual(each.takeUncovered(raised(6)), [located.partition]);
+      assert.deepEqual(each.takeUncovered(raised(6)), []);
+    }
+    assert.deepEqual(new Consents(records, raised(9)).takeUncovered(raised(9)), [], "known at the start");
+  });
+});
+
+describe("stillness", () => {
+  const partition = 3 as PartitionIndex;
+
+  test("begins anew with the process, with a hint that left its partition, and with a pause", () => {
+    const clock = new ManualClock(1_000);
+    const still = new Stillness(clock, 1_000);
+    const after = (ms: number): boolean => {
+      for (let passed = 0; passed < ms; passed += 100) {
+        clock.skip(100);
+        still.sweep();
+      }
+      return still.isStill(partition);
+    };
+    assert.deepEqual([after(900), after(100)], [false, true]);
+    still.hintGone(partition);
+    assert.equal(still.isStill(4 as PartitionIndex), true, "it was of another partition");
+    assert.deepEqual([after(900), after(100)], [false, true]);
+    clock.skip(500);
+    assert.equal(still.isStill(4 as PartitionIndex), false, "nothing ran for so long");
+  });
+
+  test("begins anew when the wall clock jumps, either way", () => {
+    for (const jumpMs of [-2_000, 2_000]) {
+      const clock = new ManualClock(1_000_000);
+      const still = new Stillness(clock, 1_000);
+      for (let i = 0; i < 10; i++) {
+        clock.skip(100);
+        still.sweep();
+      }
+      assert.equal(still.isStill(partition), true);
+      clock.wallMs += jumpMs;
+      assert.equal(still.isStill(partition), false);
+    }
+  });
+});

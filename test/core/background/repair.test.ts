@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import type { RepairProgress } from "../../../core/api.ts";
+import { toHex } from "../../../core/bytes/hex.ts";
+import { clockDigest } from "../../../core/causality/clock.ts";
+import { decodeVersioned } from "../../../core/causality/encoding.ts";
+import { StoreError } from "../../../core/errors.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { utf8 } from "../../support/values.ts";
+import { eventsOf, rowOf, sentBy, withCluster } from "../coordinate/scene.ts";
+
+/** After the first round at the start nothing but repair makes copies equal. */
+const onlyRepair = { antiEntropyIntervalMs: 2_000_000_000, readRepairShare: 0 };
+const never = new AbortController().signal;
+
+async function repaired(cluster: MemoryCluster, name: string, partition?: number): Promise<RepairProgress> {
+  let last: RepairProgress | undefined;
+  const options = { signal: never, ...(partition === undefined ? {} : { partition }) };
+  for await (const step of cluster.node(name).repair(options)) last = step;
+  assert.ok(last);
+  return last;
+}
+
+/** Row -> clock, or what is wrong with it. */
+async function clocksOf(cluster: MemoryCluster, name: string): Promise<Record<string, string>> {
+  const { rows } = await new RecordStore(cluster.disk(name)).page("objects", { limit: 100_000 });
+  return Object.fromEntries(
+    rows.map((row) => [toHex(row.key), "corrupt" in row ? "corrupt" : toHex(clockDigest(decodeVersioned(row.value)))]),
+  );
+}
+
+async function equal(cluster: MemoryCluster): Promise<void> {
+  const [first, ...others] = await Promise.all([...cluster.nodes.keys()].map((name) => clocksOf(cluster, name)));
+  for (const other of others) assert.deepEqual(other, first);
+}
+
+/** Two hosts that have written apart, and no hint of it. */
+async function apart(cluster: MemoryCluster): Promise<void> {
+  for (let i = 0; i < 40; i++) await cluster.node("h1").put("b", `both${i}`, utf8("1"), { w: 2 });
+  cluster.network.cut("h1" as NodeId, "h2" as NodeId);
+  for (let i = 0; i < 30; i++) {
+    await cluster.node("h1").put("b", `left${i}`, utf8("l"), { w: 1 });
+    await cluster.node("h2").put("b", `right${i}`, utf8("r"), { w: 1 });
+  }
+  for (const name of ["h1", "h2"]) {
+    cluster.kill(name);
+    await cluster.disk(name).clear("hints", {});
+  }
+  for (const name of ["h1", "h2"]) await cluster.start(name, { config: onlyRepair });
+  cluster.network.heal("h1" as NodeId, "h2" as NodeId);
+  await cluster.connected("h1", "h2");
+  await cluster.settled(2);
+}
+
+describe("repair", () => {
+  test("makes all partitions equal to those of their other owners, and tells what it took", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        await apart(cluster);
+        const result = await repaired(cluster, "h1");
+        await equal(cluster);
+        assert.deepEqual([result.done, result.total, result.unequal, result.problems], [16, 16, 0, []]);
+        assert.deepEqual([result.keysPushed, result.keysPulled], [30, 30]);
+        assert.ok(result.bytes > 0 && result.msLeft === 0);
+        const again = await repaired(cluster, "h1");
+        assert.deepEqual([again.keysPushed, again.keysPulled, again.unequal], [0, 0, 0]);
+        const { antiEntropy } = await cluster.node("h1").status();
+        assert.equal(antiEntropy.partitionsAgreed, 16);
+        assert.ok(antiEntropy.fullAgreementAgoMs! >= 0);
+      },
+      onlyRepair,
+    ));
+
+  test("of one partition leaves the others alone", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        await apart(cluster);
+        const { partition } = await cluster.node("h1").explain("b", "left0");
+        const result = await repaired(cluster, "h1", partition);
+        assert.deepEqual([result.done, result.total], [1, 1]);
+        const [left, right] = [await clocksOf(cluster, "h1"), await clocksOf(cluster, "h2")];
+        assert.notDeepEqual(left, right);
+        const within = (clocks: Record<string, string>): object =>
+          Object.fromEntries(Object.entries(clocks).filter(([row]) => parseInt(row[0]!, 16) === partition));
+        assert.deepEqual(within(left), within(right));
+        await assert.rejects(repaired(cluster, "h1", 99), (error) => {
+          assert.ok(error instanceof StoreError);
+          return error.code === "bad-request";
+        });
+      },
+      onlyRepair,
+    ));
+
+  test("may run twice at once on both sides, beside writes, and end in the middle", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        await apart(cluster);
+        const cancelled = new AbortController();
+        const steps: number[] = [];
+        for await (const { done } of cluster.node("h2").repair({ signal: cancelled.signal })) {
+          steps.push(done);
+          if (done === 3) cancelled.abort();
+        }
+        assert.deepEqual(steps, [0, 1, 2, 3]);
+        const writing = Promise.all(
+          Array.from({ length: 20 }, (_, i) => cluster.node("h1").put("b", `new${i}`, utf8("n"), { w: 2 })),
+        );
+        const results = await Promise.all(["h1", "h1", "h2"].map((name) => repaired(cluster, name)));
+        await writing;
+        for (const { unequal, problems } of results) assert.equal(unequal, 0, problems.join("; "));
+        await equal(cluster);
+      },
+      onlyRepair,
+    ));
+
+  test("finds damaged records, and heals them from memory or from the others", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+        for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+        for (const key of keys.slice(0, 3)) await cluster.disk("h1").rot("objects", rowOf(key));
+        const first = await repaired(cluster, "h1");
+        assert.deepEqual([first.damagedFound, first.damagedHealed, first.problems], [3, 3, []]);
+        await equal(cluster);
+
+        cluster.kill("h2"); // its memory goes, so only the others have it
+        for (const key of keys.slice(3, 7)) await cluster.disk("h2").rot("objects", rowOf(key));
+        await cluster.start("h2", { config: onlyRepair });
+        await cluster.settled(3);
+        const second = await repaired(cluster, "h2");
+        assert.equal(second.damagedHealed, second.damagedFound);
+        assert.deepEqual(second.problems, []);
+        assert.ok(second.damagedFound >= 1);
+        await equal(cluster);
+        assert.ok(!Object.values(await clocksOf(cluster, "h2")).includes("corrupt"));
+      },
+      onlyRepair,
+    ));
+
+  test("heals a damaged record from memory where nobody else has it", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"), { w: 1 });
+        await cluster.disk("h1").rot("objects", rowOf("k"));
+        const result = await repaired(cluster, "h1");
+        assert.deepEqual([result.damagedFound, result.damagedHealed, result.problems], [1, 1, []]);
+        assert.ok(!Object.values(await clocksOf(cluster, "h1")).includes("corrupt"));
+        assert.equal((await cluster.node("h1").getLocal("b", "k")).holding, "complete");
+      },
+      onlyRepair,
+    ));
+
+  test("of a disk whose rows are gone, nobody knows which, copies them anew from the others", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+        for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+        await cluster.disk("h1").loseRows(keys.slice(0, 8).map(rowOf));
+        const result = await repaired(cluster, "h1");
+        assert.ok(result.unequal > 0, "it says that it is not done yet");
+        assert.match(result.problems.join(), /filled anew/);
+        await eventually(async () => (await cluster.node("h1").status()).partitions.filling === 0, "h1 to be filled");
+        await equal(cluster);
+      },
+      onlyRepair,
+    ));
+
+  test("tells which owners do not answer", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        cluster.kill("h3");
+        await eventually(
+          async () => (await cluster.node("h1").status()).members.some(({ id, alive }) => id === "h3" && !alive),
+          "h3 to be missed",
+        );
+        const result = await repaired(cluster, "h1", (await cluster.node("h1").explain("b", "k")).partition);
+        assert.equal(result.unequal, 1);
+        assert.match(result.problems.join(), /h3 does not answer/);
+      },
+      onlyRepair,
+    ));
+});
+
+test("a host that is asked for a part of its disk that it cannot read fills that partition anew", () =>
+  withCluster(
+    3,
+    async (cluster) => {
+      const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+      for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+      await cluster.disk("h1").loseRows(keys.slice(0, 8).map(rowOf));
+      cluster.kill("h3");
+      cluster.wipe("h3");
+      await cluster.start("h3", { config: onlyRepair, seeds: ["memory:h2"] });
+      await cluster.settled(3);
+      await eventually(async () => Object.keys(await clocksOf(cluster, "h1")).length === 20, "h1 to have all");
+      await equal(cluster);
+    },
+    onlyRepair,
+  ));
+
+test("after convergence each round is exactly one small request and its answer", () =>
+  withCluster(
+    3,
+    async (cluster) => {
+      for (let i = 0; i < 60; i++) await cluster.node("h1").put("b", `k${i}`, utf8("1"), { w: "all" });
+      const idle = (): boolean =>
+        eventsOf(cluster, "anti-entropy")
+          .slice(-9)
+          .every(({ bytes }) => bytes <= 52);
+      await eventually(() => eventsOf(cluster, "anti-entropy").length > 9 && idle(), "nothing to differ any more");
+      const { number: compare } = methods.compare;
+      const all = ["compare", "compareLeaves", "compareKeys", "swap", "replicate", "scan", "fetch"] as const;
+      const sent = new Map(
+        all.map((name) => [name, [...cluster.nodes.keys()].map((host) => sentBy(cluster, host, methods[name]))]),
+      );
+      const before = eventsOf(cluster, "anti-entropy").length;
+      await eventually(() => eventsOf(cluster, "anti-entropy").length >= before + 12, "twelve more rounds");
+      const rounds = eventsOf(cluster, "anti-entropy").slice(before);
+      const counts = Object.fromEntries([...sent].map(([name, hosts]) => [name, hosts.flat().length]));
+      // A round that is under way has sent its request already, and one was under way when the counting began.
+      assert.ok(Math.abs(counts["compare"]! - rounds.length) <= cluster.nodes.size, JSON.stringify(counts));
+      assert.deepEqual(
+        { ...counts, compare },
+        { compare, compareLeaves: 0, compareKeys: 0, swap: 0, replicate: 0, scan: 0, fetch: 0 },
+      );
+      for (const { bytes, roundTrips } of rounds) {
+        assert.equal(roundTrips, 1);
+        assert.ok(bytes <= 52, `${bytes} bytes both ways`);
+      }
+    },
+    { antiEntropyIntervalMs: 50, readRepairShare: 0 },
+  ));

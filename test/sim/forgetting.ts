@@ -1,0 +1,47 @@
+/**
+ * What may be forgotten, what must never be seen again once it is (I2), and what must be forgotten in the end (I12).
+ */
+import { covers } from "../../core/causality/version-set.ts";
+import { nameOf } from "./history.ts";
+import type { Oracle } from "./oracle.ts";
+import { objectOn, type StoredState } from "./rows.ts";
+import type { World } from "./world.ts";
+
+/** Call when a host takes a state off its disk. Only deleted and expired values are forgotten. */
+export function checkForgotten(oracle: Oracle, host: string, { key, state }: StoredState, wallMs: number): void {
+  oracle.checks += 1;
+  const readable = state.values.find(({ tombstone, expiresAtMs }) => !tombstone && (expiresAtMs ?? Infinity) > wallMs);
+  if (readable !== undefined) {
+    const text = `${host} forgets ${key} with ${oracle.tell(key, nameOf(readable.dot))}, which can be read`;
+    return oracle.broken("only what is deleted is forgotten", text);
+  }
+  const live = new Set(state.values.map(({ dot }) => nameOf(dot)));
+  for (const event of oracle.history(key).events.values()) {
+    if (!covers(state.vector, event.dot)) continue;
+    event.reaped = true;
+    event.gone ||= !live.has(event.name);
+  }
+}
+
+/**
+ * The first deleted key that an owner still has, in words. But for those that another host than an owner has too, from
+ * earlier: that host does not consent.
+ */
+export function tombstoneLeft({ oracle, hosts, scenario, damagedKeys }: World): string | undefined {
+  const ring = oracle.ring();
+  if (ring === undefined) return "hosts differ about the ring";
+  for (const key of oracle.keys) {
+    // A damaged record of which there is no other copy stays as it is.
+    if (scenario.n === 1 && damagedKeys.has(key)) continue;
+    const located = oracle.locate(key);
+    const owners = ring.owners(located.partition);
+    const holders = hosts.flatMap((host) => {
+      const state = objectOn(host.disk.view, located);
+      return state === undefined ? [] : [{ host, state }];
+    });
+    const left = holders.find(({ state }) => state.values.every(({ tombstone }) => tombstone));
+    if (left !== undefined && holders.every(({ host }) => owners.includes(host.id)))
+      return `${left.host.name} has ${key}`;
+  }
+  return undefined;
+}
