@@ -59,7 +59,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a hint is acknowledged and not stored",
     file: "coordinate/serve.js",
-    find: "await replica.keepHint(located, hintFor, request.state);",
+    find: "await replica.keepHint(located, hintFor, request.state, request.spare);",
     replace: "",
   },
   {
