@@ -279,7 +279,7 @@ export interface RepairProgress {
   readonly msLeft: number | null;
 }
 
-/** What to repair, and how to end it early. */
+/** What to repair, and until when. */
 export interface RepairOptions {
   /** Absent: all that the node owns. */
   readonly partition?: number;

@@ -18,8 +18,8 @@ import type { Copy } from "../replica/copy.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
-import { Attempts } from "./attempts.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { type Failure, othersText } from "./others.ts";
 
 export interface ReadRequest {
   readonly r: QuorumSpec;
@@ -58,7 +58,7 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
     const from = reading.replied;
     const got = outcome.kind === "failed" ? outcome.got : from.length;
-    const others = reading.tellOthers(clock.now() - startedMs);
+    const others = `${reading.others} after ${Math.round(clock.now() - startedMs)} ms`;
     const text =
       outcome.kind === "degraded"
         ? `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent${others}`
@@ -84,7 +84,7 @@ class Reading {
   readonly #asksAll: boolean;
   readonly #asked: NodeId[] = [];
   readonly #replies: Reply[] = [];
-  readonly #failures: { readonly node: NodeId; readonly error: unknown }[] = [];
+  readonly #failures: Failure[] = [];
   #waiting = 0;
   #state: Versioned = nothing;
   #digest: Uint8Array | undefined;
@@ -115,6 +115,13 @@ class Reading {
     return this.#tally.replied;
   }
 
+  /** What became of those that did not reply. */
+  get others(): string {
+    const { health } = this.#deps.cluster;
+    const away = this.#view.owners.filter((owner) => !this.#asked.includes(owner) && !health.isUp(owner));
+    return othersText(this.#failures, { away, silent: this.#waiting });
+  }
+
   async run(): Promise<ReadOutcome> {
     const { cluster, replica } = this.#deps;
     const own = replica.readInMemory(this.#located) ?? (await this.#readHere());
@@ -126,17 +133,6 @@ class Reading {
     return new Promise((resolve) => {
       this.#answer = resolve;
     });
-  }
-
-  /** What became of those that did not answer, for the message of a quorum that was missed. */
-  tellOthers(ms: number): string {
-    const { health } = this.#deps.cluster;
-    const attempts = new Attempts();
-    for (const owner of this.#view.owners) if (!health.isUp(owner)) attempts.away(owner);
-    for (const node of this.#asked) attempts.asked(node);
-    for (const { from } of this.#replies) attempts.answered(from);
-    for (const { node, error } of this.#failures) attempts.failed(node, error);
-    return attempts.tell(ms);
   }
 
   #ownerFilling(): boolean {

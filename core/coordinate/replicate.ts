@@ -10,8 +10,8 @@ import { healthyTargets } from "../placement/preference-list.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type WriteAck, type WriteNeeds, type WriteOutcome, WriteTally } from "../quorum/write-tally.ts";
 import { callEncoded, encodeCall, methods } from "../rpc/rpc.ts";
-import { Attempts } from "./attempts.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { type Failure, othersText } from "./others.ts";
 
 /** Whom a write goes to, decided before it is minted so that the own hints are in the batch of the mint. */
 export interface WritePlan {
@@ -64,15 +64,16 @@ export interface Replicated {
   readonly outcome: Exclude<WriteOutcome, { readonly kind: "pending" }>;
   readonly durable: readonly NodeId[];
   readonly hinted: readonly { readonly for: NodeId; readonly at: NodeId }[];
-  readonly attempts: Attempts;
+  /** What became of the hosts that made no copy, where the outcome is a failure. */
+  readonly others: string;
 }
 
 /** Resolves as soon as the outcome is decided or the deadline passed; stragglers go on, and become hints if they fail. */
 export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Replication): Promise<Replicated> {
   const { cluster, clock, deadlines } = deps;
   const tally = new WriteTally(write.plan.view, write.needs);
-  const attempts = new Attempts();
-  for (const owner of write.plan.view.owners) if (!cluster.health.isUp(owner)) attempts.away(owner);
+  const failures: Failure[] = [];
+  let waiting = 0;
   // Owners get the same bytes, a stand-in its own.
   const forOwners = encodeCall(methods.replicate, requestOf(deps, located, write.state));
   const bodyFor = (standsFor: NodeId | undefined): Uint8Array =>
@@ -90,16 +91,19 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       if (settled || outcome.kind === "pending") return;
       settled = true;
       stopDeadline();
-      resolve({ outcome, durable: tally.durable, hinted: tally.hinted, attempts });
+      const away = write.plan.view.owners.filter((owner) => !asked.has(owner));
+      const others = outcome.kind === "failed" ? othersText(failures, { away, silent: waiting }) : "";
+      resolve({ outcome, durable: tally.durable, hinted: tally.hinted, others });
     };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
-      attempts.asked(node);
+      waiting += 1;
       try {
         const ack = await sendState(deps, node, { standsFor, body: bodyFor(standsFor) });
-        attempts.answered(node);
+        waiting -= 1;
         settle(tally.ack(node, ack));
       } catch (error: unknown) {
-        attempts.failed(node, error);
+        waiting -= 1;
+        failures.push({ node, error });
         await passOn(node, standsFor ?? node, error);
       }
     };

@@ -177,7 +177,7 @@ function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
 
 function notMet(
   { cluster, clock }: CoordinateDeps,
-  { outcome, durable, attempts }: Replicated,
+  { outcome, durable, others }: Replicated,
   { intent, deadlineMs }: { readonly intent: WriteIntent; readonly deadlineMs: number },
 ): StoreError {
   const ms = clock.now() - (deadlineMs - intent.timeoutMs);
@@ -185,7 +185,7 @@ function notMet(
   const what = intent.body === undefined ? "delete" : "put";
   return new StoreError(
     "quorum-not-met",
-    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${attempts.tell(ms)}; the write may survive`,
+    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${others} after ${Math.round(ms)} ms; the write may survive`,
     { needed, got, from: durable },
   );
 }

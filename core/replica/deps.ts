@@ -1,4 +1,6 @@
-/** What a replica needs of the node around it. */
+/**
+ * What a replica takes: needs here, options in `NodeConfig`.
+ */
 import type { HybridClock } from "../causality/hybrid-clock.ts";
 import type { PartitionIndex } from "../identity.ts";
 import type { Clock, Random } from "../ports.ts";

@@ -272,7 +272,7 @@ function drawOperations(chance: Chance, safetyMs: number): Operation[] {
     [1, 3],
     [2, 3],
     [5, 3],
-    [20, 1],
+    [20, 2],
   ]);
   const clients = chance.whole(1, 5);
   const count = chance.whole(30, 120);

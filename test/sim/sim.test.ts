@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { drawScenario } from "./scenario.ts";
 import { simulate } from "./simulate.ts";
 
@@ -26,4 +28,20 @@ test("no rule is broken in the swarm's first seeds", async () => {
     const text = `npm run sim -- --seed ${seed} --log\n${log.slice(-20).join("\n")}`;
     assert.equal(violation && `${violation.rule}: ${violation.text}`, undefined, text);
   }
+});
+
+test("a run leaves nothing behind in memory", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const heapAfter = async (runs: readonly string[]): Promise<number> => {
+    for (const seed of runs) await simulate(drawScenario(seed));
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  // The first runs also fill what is kept for good: compiled code, caches with limits.
+  const before = await heapAfter(seeds);
+  const after = await heapAfter(seeds);
+  const grownBy = (after - before) / seeds.length;
+  // One run has about 20 MB; a host of it that stays reachable would be 1 MB.
+  assert.ok(grownBy < 100_000, `each run leaves ${Math.round(grownBy / 1_000)} kB`);
 });

@@ -41,7 +41,7 @@ describe("hints for a host that is back", () => {
           tries += 1;
           throw new Error("nobody can deliver this one");
         });
-        const h3 = await cluster.start("h3");
+        const h3 = await cluster.start("h3", { config: onlyHints });
         await eventually(async () => (await owed()) === 1 && tries >= 2, "all but one to be delivered");
         for (const key of keys) {
           assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), key === first ? [] : [key]);
@@ -63,9 +63,9 @@ describe("hints for a host that is back", () => {
         cluster.kill("h1");
         const { rows } = await cluster.disk("h1").page("hints", { limit: 1 });
         await cluster.disk("h1").rot("hints", rows[0]!.key);
-        const h1 = await cluster.start("h1");
+        const h1 = await cluster.start("h1", { config: onlyHints });
         assert.equal((await h1.status()).hints, keys.length);
-        const h3 = await cluster.start("h3");
+        const h3 = await cluster.start("h3", { config: onlyHints });
         await eventually(async () => (await h1.status()).hints === 0, "no hint to be left");
         assert.ok(eventsOf(cluster, "corrupt-record", "h1").some(({ where }) => where.includes("hint")));
         for (const key of keys.slice(1)) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);

@@ -72,6 +72,22 @@ describe("a partition", () => {
     assert.equal(one.holdings.get(one.foreign), "former");
   });
 
+  test("of which another directory with its identity said otherwise is said anew, above that", () => {
+    const one = settled();
+    const own = one.cluster.roster.holdings.get(h1)!;
+    const said = { ...own, sequence: own.sequence + 5, complete: own.filling, filling: own.complete };
+    for (const [foreign, incarnation] of [
+      [said, own.incarnation] as const,
+      [{ ...said, incarnation: 9 }, 10] as const,
+    ]) {
+      one.cluster.merge({ holdings: new Map([[h1, foreign]]) });
+      const told = one.cluster.roster.holdings.get(h1)!;
+      assert.deepEqual([told.complete, told.filling], [own.complete, own.filling]);
+      assert.ok(told.sequence > foreign.sequence);
+      assert.deepEqual([told.incarnation, one.cluster.ownRecord.incarnation], [incarnation, incarnation]);
+    }
+  });
+
   test("that it owned and owns is as complete as before, whoever else the ring changes", () => {
     const one = settled();
     allComplete(one);

@@ -71,8 +71,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "this.#hinted.push({ for: ack.for, at: from });\n",
-    replace: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, ack.for);\n",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, from);",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.push(from, ack.for);",
   },
   {
     name: "the read tally takes stand-ins for owners",
@@ -240,8 +240,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true, healsOwn };',
-    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false, healsOwn };',
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true,',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false,',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -270,8 +270,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;",
-    replace: "return true;",
+    find: "if (this.hasMet(from, view))",
+    replace: "if (true)",
   },
   {
     name: "a reap goes on without the members that are away",
