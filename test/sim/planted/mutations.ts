@@ -263,8 +263,8 @@ export const mutations: readonly Mutation[] = [
   },
   {
     name: "an old copy of the disk is not noticed",
-    file: "cluster/cluster.js",
-    find: "if (foreign)",
+    file: "cluster/own-record.js",
+    find: "if (strange.length > 0)",
     replace: "if (false)",
   },
   {
