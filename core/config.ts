@@ -101,7 +101,7 @@ export const nodeDefaults: NodeConfig = {
   changeLogEntriesMax: 16_384, // watchers that fall further behind list anew
 
   reconcileIntervalMs: 1_000, // the paper gossips once a second (4.8.1)
-  suspectAfterMs: 1_500, // a request unanswered and nothing heard for this long: route around the peer
+  suspectAfterMs: 1_500, // of a peer that else answers at once; one that is often slow gets more (membership/phi.ts)
   backgroundLatencyThresholdMs: 50, // the paper's 6.5: near it, background work may add nothing to the p99 of requests
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
   backgroundWaitMaxMs: 25, // between two steps of about 16 keys: a host that is always busy moves 600 keys a second

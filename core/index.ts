@@ -29,7 +29,8 @@ export type {
 export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export type { NodeId } from "./identity.ts";
-export { EverwriteNode, type NodeOptions, type NodePorts } from "./node.ts";
+export { EverwriteNode } from "./node.ts";
+export type { NodeOptions, NodePorts } from "./node-options.ts";
 export {
   type CancelSignal,
   type Clock,

@@ -19,13 +19,14 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { Admission } from "./background/admission.ts";
+import { Admission, observed } from "./background/admission.ts";
 import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
-import { deliverHints } from "./background/deliver-hints.ts";
+import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { relieveHints } from "./background/relieve-hints.ts";
 import { repair, type RepairDeps } from "./background/repair.ts";
 import { keepFilled } from "./background/fill.ts";
+import { type Imported, importOld } from "./background/import-old.ts";
 import { keepMembership } from "./background/members.ts";
 import { Reaper } from "./background/reap.ts";
 import { takeShare } from "./background/take-share.ts";
@@ -33,6 +34,7 @@ import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
 import { Cluster, loadRoster } from "./cluster/cluster.ts";
 import { Exchange } from "./cluster/exchange.ts";
+import { Marks } from "./cluster/marks.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
 import { Health } from "./cluster/health.ts";
 import {
@@ -40,7 +42,8 @@ import {
   joinCluster,
   type OwnDescription,
   returnToCluster,
-  type WantedParameters,
+  type StartMeans,
+  untilToldSecrets,
 } from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
@@ -54,52 +57,29 @@ import { StoreError } from "./errors.ts";
 import type { NodeId, PartitionIndex } from "./identity.ts";
 import type { Roster } from "./membership/roster.ts";
 import type { LocatedKey } from "./placement/locate.ts";
-import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
+import type { CancelSignal, Stop, Storage } from "./ports.ts";
 import { Consents } from "./replica/consents.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { Deadlines } from "./deadlines.ts";
+import type { NodeOptions, NodePorts } from "./node-options.ts";
 import { nodeStatus, ringView, type StatusDeps } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
-import type { Telemetry } from "./telemetry.ts";
-
-/** The outside world of one node. The caller made them, and closes them after `stop`. */
-export interface NodePorts {
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly storage: Storage;
-  readonly transport: Transport;
-  readonly telemetry: Telemetry;
-}
-
-/** Which cluster, and how. */
-export interface NodeOptions {
-  readonly cluster: WantedParameters;
-  /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster, if it may. */
-  readonly seeds: readonly string[];
-  /** False: this identity was a member once and has lost its data; it waits for the others instead. */
-  readonly mayFound?: boolean;
-  readonly config?: Partial<NodeConfig>;
-  /** What opening the storage found, for `status`. */
-  readonly setAside?: readonly string[];
-  /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
-  readonly recordsMissing?: boolean;
-  /** Names files of the storage that are damaged, for `repair`. */
-  readonly damagedFiles?: () => Promise<readonly string[]>;
-}
 
 /** Damage is rare, and reads mend what they meet. */
 const healIntervalMs = 5_000;
+/** A disk that failed while the node started on it gets this long. */
+const startAnewPauseMs = 1_000;
 /** Replicas that are still being told of a write get this long. */
 const stopGraceMs = 2_000;
 
 /** What exists once the node has a place in the cluster. */
 interface Running {
   readonly deps: StatusDeps;
-  readonly repairDeps: RepairDeps;
+  readonly repairDeps: RepairDeps & HintDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
   readonly reaper: Reaper;
@@ -117,11 +97,16 @@ export class EverwriteNode implements NodeApi {
   readonly #ports: NodePorts;
   readonly #options: NodeOptions;
   readonly #config: NodeConfig;
-  readonly #records: RecordStore;
-  readonly #tasks: Tasks;
   readonly #server: RpcServer;
   readonly #startedMs: number;
+  readonly #setAside: string[];
+  #records: RecordStore;
+  #tasks: Tasks;
   #running: Running | undefined;
+  #stopServing: Stop = () => {};
+  #renewing: Promise<void> | undefined;
+  #stopped = false;
+  #own: OwnDescription | undefined;
   #waitingFor = "the start";
 
   constructor(ports: NodePorts, options: NodeOptions) {
@@ -132,6 +117,7 @@ export class EverwriteNode implements NodeApi {
     this.#tasks = new Tasks(ports);
     this.#server = new RpcServer(ports.telemetry);
     this.#startedMs = ports.clock.now();
+    this.#setAside = [...(options.setAside ?? [])];
   }
 
   /**
@@ -140,43 +126,89 @@ export class EverwriteNode implements NodeApi {
    * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
-    const { transport, random, telemetry } = this.#ports;
-    const own = { ...description, id: transport.self };
+    const { transport, telemetry } = this.#ports;
+    const own = (this.#own = { ...description, id: transport.self });
     const wanted = this.#options.cluster;
+    const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
-    const stopServing = this.#server.listen(transport);
+    this.#stopServing = this.#server.listen(transport);
     if (stored !== undefined) {
-      await this.#run(returnToCluster(own, stored, wanted, random), "returned", stopServing);
+      await this.#run(await returnToCluster(own, stored, wanted, means), "returned", means.marks);
     } else if (this.#options.seeds.length === 0 && this.#options.mayFound !== false) {
-      await this.#run(foundCluster(own, wanted, this.#ports), "founded", stopServing);
+      await this.#run(await foundCluster(own, wanted, means), "founded", means.marks);
       telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
-      const { peer, roster } = await this.#findCluster();
-      await this.#run(joinCluster(own, roster, wanted, random), "joined", stopServing);
-      // Not needed for anything but speed: members exchange in the background anyway.
-      this.#tasks.run("exchange membership", () => this.#ready().deps.exchange.with(peer));
+      const { roster } = await this.#findCluster();
+      await this.#run(await joinCluster(own, roster, wanted, means), "joined", means.marks);
     }
     telemetry.event({ kind: "ready", id: transport.self });
   }
 
+  async #startMeans(): Promise<StartMeans> {
+    const marks = await Marks.load({ records: this.#records, random: this.#ports.random });
+    return { ...this.#ports, marks };
+  }
+
+  /** What is stored here is an old copy: the node goes on as one whose disk was lost, with the membership that it has heard. */
+  #renew(): void {
+    if (this.#running === undefined) return;
+    const { roster } = this.#running.deps.cluster;
+    this.#waitingFor = "its old data to be set aside";
+    this.#server.clear();
+    this.#renewing = this.#startAnew(roster).catch((error: unknown) => {
+      this.#ports.telemetry.event({ kind: "task-failed", task: "set old data aside", reason: reasonOf(error) });
+    });
+  }
+
+  async #startAnew(roster: Roster): Promise<void> {
+    const { clock, telemetry } = this.#ports;
+    await this.#letGo();
+    const { storage, as } = await this.#ports.setAside();
+    this.#setAside.push(as);
+    this.#records = new RecordStore(storage);
+    while (!this.#stopped && this.#running === undefined) {
+      this.#tasks = new Tasks(this.#ports);
+      try {
+        const means = await this.#startMeans();
+        await this.#run(await joinCluster(this.#own!, roster, this.#options.cluster, means), "joined", means.marks);
+      } catch (error: unknown) {
+        // Nothing was said to anybody yet, so it can begin again.
+        telemetry.event({ kind: "task-failed", task: "start on an empty storage", reason: reasonOf(error) });
+        await this.#letGo();
+        await new Promise<void>((resolve) => clock.after(startAnewPauseMs, resolve));
+      }
+    }
+    this.#renewing = undefined;
+  }
+
   #findCluster(): Promise<{ readonly peer: NodeId; readonly roster: Roster }> {
-    const { transport, telemetry } = this.#ports;
+    const { transport, identity, telemetry } = this.#ports;
     const waitFor = (what: string): void => {
       this.#waitingFor = what;
       telemetry.event({ kind: "waiting", for: what });
     };
-    const deps = { transport, tasks: this.#tasks, config: this.#config, waitFor };
+    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor };
     return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
   }
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
   async stop(): Promise<void> {
-    await this.#tasks.stop(stopGraceMs);
-    this.#running?.stopListening();
-    this.#running?.deps.deadlines.stop();
-    await this.#running?.deps.cluster.save().catch((error: unknown) => {
+    this.#stopped = true;
+    const running = this.#running;
+    await this.#letGo();
+    this.#stopServing();
+    await this.#renewing;
+    await running?.deps.cluster.save().catch((error: unknown) => {
       this.#ports.telemetry.event({ kind: "task-failed", task: "save membership", reason: reasonOf(error) });
     });
+  }
+
+  async #letGo(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    await this.#tasks.stop(stopGraceMs);
+    running?.stopListening();
+    running?.deps.deadlines.stop();
   }
 
   async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {
@@ -214,12 +246,16 @@ export class EverwriteNode implements NodeApi {
   }
 
   async status(): Promise<NodeStatus> {
-    const usage = await this.#records.usage();
+    const usage = await this.#records.usage().catch((error: unknown) => {
+      // Between the storage that is set aside and the new one there is none.
+      if (this.#renewing === undefined) throw error;
+      return { bytes: 0 };
+    });
     const facts = {
       config: this.#config,
       usage,
       corruptRecords: this.#records.corruptReads,
-      setAside: this.#options.setAside ?? [],
+      setAside: this.#setAside,
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
       tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
@@ -229,6 +265,11 @@ export class EverwriteNode implements NodeApi {
       id: this.#ports.transport.self,
       name: this.#options.cluster.name,
     });
+  }
+
+  /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */
+  async importOld(storage: Storage): Promise<Imported> {
+    return importOld(this.#ready().repairDeps, storage);
   }
 
   ring(): RingView {
@@ -247,16 +288,14 @@ export class EverwriteNode implements NodeApi {
 
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
-      const text = this.#tasks.stopped
-        ? "this host is stopping"
-        : `this host is not ready: it waits for ${this.#waitingFor}`;
+      const text = this.#stopped ? "this host is stopping" : `this host is not ready: it waits for ${this.#waitingFor}`;
       throw new StoreError("not-ready", text);
     }
     return this.#running;
   }
 
-  async #run(roster: Roster, origin: "founded" | "returned" | "joined", stopServing: Stop): Promise<void> {
-    const { clock, random, transport } = this.#ports;
+  async #run(roster: Roster, origin: "founded" | "returned" | "joined", marks: Marks): Promise<void> {
+    const { clock, random, transport, identity, gossip } = this.#ports;
     const config = this.#config;
     const admission = new Admission(clock, {
       latencyThresholdMs: config.backgroundLatencyThresholdMs,
@@ -269,7 +308,9 @@ export class EverwriteNode implements NodeApi {
     const health = new Health({ transport, clock, telemetry }, config);
     const holdings = new Holdings(roster.cluster.partitions, random);
     const ownHoldings = roster.holdings.get(transport.self);
-    const clusterDeps = { self: transport.self, records, holdings, health, clock, random, telemetry };
+    const onOldCopy = (): void => this.#renew();
+    const { self } = transport;
+    const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
     const cluster = new Cluster(clusterDeps, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
     if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
@@ -294,7 +335,8 @@ export class EverwriteNode implements NodeApi {
     const replica = new Replica(replicaDeps, config);
     const consents = new Consents(records, roster.reapMarks);
     await Promise.all([replica.open(), consents.open()]);
-    const exchange = new Exchange({ transport, cluster, clock }, { timeoutMs: config.requestTimeoutMs });
+    const exchangeDeps = { transport, identity, telemetry, cluster, clock };
+    const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
       cluster,
@@ -315,10 +357,13 @@ export class EverwriteNode implements NodeApi {
     await cluster.save();
 
     exchange.serve(this.#server);
+    const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
+    // Only members are told the secrets: a new one has to be known first.
+    this.#waitingFor = "the others to take it in as a member";
+    if (!(await untilToldSecrets(cluster, tasks))) return stopMembership();
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
-    const stopMembership = keepMembership({ ...deps }, config);
-    if (cluster.ring.host(transport.self) === undefined || origin === "joined") takeShare(deps);
+    takeShare(deps, { joins: origin === "joined" });
     keepFilled({ ...deps, holdings, admission });
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
@@ -341,26 +386,15 @@ export class EverwriteNode implements NodeApi {
       stopAntiEntropy();
       stopMembership();
       stopHints();
-      stopServing();
     };
     const agreementAges = new AgreementAges(forgetting);
     this.#running = {
       deps: { ...deps, antiEntropy, agreementAges },
-      repairDeps,
+      repairDeps: { ...repairDeps, admission },
       requests,
       feeds: new ChangeFeeds(deps),
       reaper,
       stopListening,
     };
   }
-}
-
-/** Background work yields to what clients wait for. */
-function observed(telemetry: Telemetry, admission: Admission): Telemetry {
-  return {
-    event(event) {
-      if (event.kind === "request") admission.observe(event.ms);
-      telemetry.event(event);
-    },
-  };
 }

@@ -164,3 +164,26 @@ export interface Transport {
   /** Tells each change of `connected`. */
   onPeerChange(listener: (id: NodeId, connected: boolean) => void): Stop;
 }
+
+/** Longest body of gossip: membership of thousands of tokens; what is longer goes by other ways, bytes. */
+export const gossipBytesMax = 131_072;
+
+/** Whether a body that was heard is sound: one that is not is passed on to nobody. */
+export type Hear = (from: NodeId, body: Uint8Array) => Promise<boolean>;
+
+/**
+ * Tells all hosts of the cluster something small, fast. May lose, repeat and reorder, so nothing may depend on it.
+ * `from` is who published the body, authenticated, whoever passed it on.
+ */
+export interface Gossip {
+  publish(body: Uint8Array): Promise<void>;
+  subscribe(hear: Hear): Stop;
+}
+
+/** Keys of nodes. Signatures of equal bytes by one key are equal. */
+export interface Identity {
+  /** With the key of this node. */
+  sign(input: Uint8Array): Promise<Uint8Array>;
+  /** False also for an id that holds no key. Never rejects. */
+  verify(who: NodeId, input: Uint8Array, signature: Uint8Array): Promise<boolean>;
+}

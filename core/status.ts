@@ -29,6 +29,8 @@ export interface StatusFacts {
   readonly tombstones: NodeStatus["tombstones"];
 }
 
+const rivalShownMs = 300_000;
+
 /** `deps` undefined: the node has no place in a cluster yet. */
 export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): NodeStatus {
   const { id, name, config, usage, corruptRecords, setAside, uptimeMs } = facts;
@@ -65,7 +67,7 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
   return {
     ...own,
     ready: cluster.inContact && cluster.ring.host(id) !== undefined,
-    notices: noticesOf(cluster, own.storage),
+    notices: noticesOf(cluster, own.storage, deps.clock.now()),
     n: cluster.roster.cluster.n,
     members: memberViews(cluster),
     ring: cluster.ring.fingerprint,
@@ -144,7 +146,7 @@ function memberViews(cluster: Cluster): MemberView[] {
   }));
 }
 
-function noticesOf(cluster: Cluster, storage: NodeStatus["storage"]): string[] {
+function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: number): string[] {
   const { ring, roster, health } = cluster;
   const notices: string[] = [];
   const hosts = ring.hosts.length;
@@ -153,11 +155,15 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"]): string[] {
   }
   if (ring.host(cluster.self) === undefined) notices.push("waiting for its share of the ring: partitions are filling");
   if (!cluster.inContact) notices.push("no other member has answered since the start");
+  const { rivalAtMs } = cluster;
+  if (rivalAtMs !== undefined && nowMs - rivalAtMs < rivalShownMs) {
+    notices.push("another process runs, or ran, with this host's identity: its key must be used once");
+  }
   const away = ring.hosts.filter(({ id }) => !health.isUp(id)).map(({ id }) => id);
   if (away.length > 0) notices.push(`${away.length} of ${hosts} hosts do not answer: ${away.join(", ")}`);
   if (storage.state !== "ok") notices.push(`storage is ${storage.state}: reads go on, writes are refused here`);
   if (storage.corruptRecords > 0) notices.push(`${storage.corruptRecords} reads met a damaged record`);
-  if (storage.setAside.length > 0) notices.push(`damaged data was set aside: ${storage.setAside.join(", ")}`);
+  if (storage.setAside.length > 0) notices.push(`data was set aside: ${storage.setAside.join(", ")}`);
   if (roster.cluster.admission === "open")
     notices.push("admission is open: whoever reaches this host may read and write");
   return notices;

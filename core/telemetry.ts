@@ -78,6 +78,8 @@ export type StoreEvent =
   | { readonly kind: "old-data"; readonly reason: string }
   /** Told by the transport: see `core/libp2p/problem.ts`. */
   | { readonly kind: "peer-problem"; readonly id: NodeId; readonly problem: string; readonly reason: string }
+  /** A peer sent a member record whose signature is not that of who should have signed it. */
+  | { readonly kind: "bad-record"; readonly from: NodeId; readonly about: NodeId; readonly reason: string }
   | { readonly kind: "bad-frame"; readonly from: string; readonly reason: string }
   | { readonly kind: "task-failed"; readonly task: string; readonly reason: string };
 

@@ -4,7 +4,7 @@
  * a directory that cannot be opened is renamed, and its owner starts empty and refills from its replicas.
  */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { StorageError } from "../core/ports.ts";
 import { codeOf, kindOf, storageError, textOf } from "./classic-errors.ts";
@@ -40,7 +40,7 @@ export async function openDirectory(directory: string, headroomBytes: number): P
   } catch (error: unknown) {
     if (!isDamage(error)) throw storageError(error, "open", directory);
   }
-  const setAsideAs = await setAside(directory);
+  const setAsideAs = await setAside(directory, "damaged");
   try {
     await mkdir(directory);
     return { database: await openChecked(directory, headroomBytes), setAsideAs };
@@ -60,18 +60,29 @@ async function openChecked(directory: string, headroomBytes: number): Promise<Da
   }
 }
 
-/** Renames a damaged directory to `<directory>.damaged-<time>` and returns the new name. */
-async function setAside(directory: string): Promise<string> {
+/** Renames a directory that nobody has open to `<directory>.<why>-<time>` and returns the new name. @throws StorageError */
+export async function setAside(directory: string, why: "damaged" | "old"): Promise<string> {
   // Colons are not allowed in Windows file names.
-  const aside = `${directory}.damaged-${new Date().toISOString().replaceAll(":", "-")}`;
+  const aside = `${directory}.${why}-${new Date().toISOString().replaceAll(":", "-")}`;
   try {
     await rename(directory, aside);
   } catch (error: unknown) {
-    throw new StorageError("corrupt", `${directory} is damaged and cannot be renamed (a mount point?)`, {
+    throw new StorageError("corrupt", `${directory} is ${why} and cannot be renamed (a mount point?)`, {
       cause: error,
     });
   }
   return aside;
+}
+
+/** What was ever set aside of this directory, oldest first within each reason. */
+export async function setAsideOf(directory: string): Promise<string[]> {
+  const names = await readdir(dirname(directory));
+  const isAside = (name: string): boolean =>
+    ["damaged", "old"].some((why) => name.startsWith(`${basename(directory)}.${why}-`));
+  return names
+    .filter(isAside)
+    .toSorted()
+    .map((name) => join(dirname(directory), name));
 }
 
 /** Opens without the rescue above. Rejects with what LevelDB said. */

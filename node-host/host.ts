@@ -2,13 +2,18 @@
  * One host process: storage in files, libp2p, the node, and its HTTP API, started and stopped in order.
  * Invariant: what was started is stopped in reverse, also when a later part fails to start.
  */
+import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import type { NodeApi } from "../core/api.ts";
 import { nodeDefaults } from "../core/config.ts";
+import { StoreError } from "../core/errors.ts";
 import { EverwriteNode } from "../core/index.ts";
+import { gossipService, libp2pGossip } from "../core/libp2p/gossip.ts";
+import { libp2pIdentity } from "../core/libp2p/identity.ts";
 import { libp2pTransport } from "../core/libp2p/transport.ts";
 import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
+import { setAside, setAsideOf } from "./classic-directory.ts";
 import { openClassicStorage } from "./classic-storage.ts";
 import { createHttpServer } from "./http/server.ts";
 import { loadIdentity } from "./identity-file.ts";
@@ -65,12 +70,16 @@ async function start(
   const privateKey = await loadIdentity(identityFile, warn);
   const membership = new MembershipMark(identityFile);
 
-  const storage = await openClassicStorage({ directory: join(options.data, "store") });
-  stops.push(() => storage.close());
+  const directory = join(options.data, "store");
+  const storage = await openClassicStorage({ directory });
+  const stores = [storage];
+  stops.push(() => stores.at(-1)!.close());
   if (storage.droppedLogBytes > 0) {
     log.error(`the storage lost ${storage.droppedLogBytes} damaged bytes of its log: every partition is filled anew`);
   }
-  const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce });
+  const { cluster: name, partitions, n, admission, r, w, durability, graceMs, seed: seeds } = options;
+  const services = options.gossip === "on" ? { pubsub: gossipService(name) } : {};
+  const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce, services });
   stops.push(async () => libp2p.stop());
   const transport = libp2pTransport({
     libp2p,
@@ -85,21 +94,44 @@ async function start(
   await transport.start();
   stops.push(() => transport.stop());
 
-  const { cluster: name, partitions, n, admission, r, w, durability, graceMs, seed: seeds } = options;
-  const ports = { clock: systemClock, random: systemRandom, storage, transport, telemetry };
+  const ports = {
+    clock: systemClock,
+    random: systemRandom,
+    storage,
+    setAside: async () => {
+      await stores.at(-1)!.close();
+      const as = await setAside(directory, "old");
+      stores.push(await openClassicStorage({ directory }));
+      return { storage: stores.at(-1)!, as };
+    },
+    transport,
+    identity: libp2pIdentity(privateKey),
+    ...(options.gossip === "on" ? { gossip: libp2pGossip(libp2p.services["pubsub"] as GossipSub, name) } : {}),
+    telemetry,
+  };
   const node = new EverwriteNode(ports, {
     cluster: { name, admission, ...(partitions === null ? {} : { partitions }), ...(n === null ? {} : { n }) },
     seeds,
     mayFound: storage.setAsideAs === undefined && !(await membership.isMemberOf(name)),
     config: { r, w, durability, graceMs },
-    setAside: storage.setAsideAs === undefined ? [] : [storage.setAsideAs],
-    damagedFiles: () => storage.damagedTables(),
+    setAside: await setAsideOf(directory),
+    damagedFiles: () => stores.at(-1)!.damagedTables(),
     recordsMissing: storage.droppedLogBytes > 0,
   });
   stops.push(() => node.stop());
   const http = createHttpServer({
     node,
     metrics,
+    importOld: async (name) => {
+      const old = (await setAsideOf(directory)).find((path) => basename(path) === name);
+      if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
+      const aside = await openClassicStorage({ directory: old });
+      try {
+        return await node.importOld(aside);
+      } finally {
+        await aside.close();
+      }
+    },
     config: { ...nodeDefaults, names: [options.http.host, ...options.httpName], watchPingMs: 15_000 },
     log,
   });

@@ -52,6 +52,7 @@ function levelOf(event: StoreEvent): Level {
     case "siblings-many":
     case "conflict":
     case "old-data":
+    case "bad-record":
     case "bad-frame":
       return "warn";
     case "partition-lost":
@@ -138,7 +139,9 @@ export function describe(event: StoreEvent): string {
     case "storage":
       return `storage is ${event.state}: ${event.reason}`;
     case "old-data":
-      return `the data is an old copy: ${event.reason}`;
+      return event.reason;
+    case "bad-record":
+      return `refused a member record of ${event.about} that ${event.from} sent: ${event.reason}`;
     case "bad-frame":
       return `undecodable message of ${event.from}: ${event.reason}`;
     case "task-failed":

@@ -66,6 +66,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const conflicts = counter("conflicts_discarded_total", "Values that a conflict rule threw away");
   const corrupt = counter("corrupt_records_total", "Damaged records found on the disk");
   const badFrames = counter("bad_frames_total", "Messages of peers that could not be decoded");
+  const badRecords = counter("bad_records_total", "Member records that were refused for their signature");
   const peerProblems = counter(
     "peer_problems_total",
     "Peers that were cut off, overran, or cannot be reached",
@@ -117,6 +118,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return conflicts.inc();
       case "corrupt-record":
         return corrupt.inc();
+      case "bad-record":
+        return badRecords.inc();
       case "bad-frame":
         return badFrames.inc();
       case "peer-problem":

@@ -30,6 +30,8 @@ export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" |
   readonly deviceGroup: string;
   /** Share of the tokens relative to the other hosts; 100 = one ordinary host. */
   readonly capacity: number;
+  /** `off`: membership spreads by pairwise exchanges alone. */
+  readonly gossip: "on" | "off";
   readonly logLevel: (typeof logLevels)[number];
   readonly logFormat: (typeof logFormats)[number];
 }
@@ -91,6 +93,7 @@ export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostO
   w: one("W", quorumSpec, nodeDefaults.w, "copies that must be durable before a write is acknowledged"),
   admission: one("POLICY", oneOf("open"), clusterDefaults.admission, "who may join: open = whoever can connect"),
   durability: one("MODE", oneOf("synced", "buffered"), nodeDefaults.durability, "synced, or buffered: one copy synced"),
+  gossip: one("on|off", oneOf("on", "off"), "on", "off: membership spreads by exchanges of pairs alone, more slowly"),
   graceMs: one(
     "MS",
     integerUpTo(31_536_000_000),

@@ -9,6 +9,7 @@
  * Invariants: a turn always comes, in the order asked for, to all but those who wait for it no more; with clients, at most one step begins per interval.
  */
 import type { Clock } from "../ports.ts";
+import type { Telemetry } from "../telemetry.ts";
 import { Latencies } from "./latencies.ts";
 
 export interface AdmissionOptions {
@@ -161,4 +162,14 @@ export class Admission {
     const isNear = beside.quantile(0.99) >= nearShare * this.#options.latencyThresholdMs;
     return beside.quantile(compared) <= alone.quantile(compared) * (isNear ? 1 : harmlessShare);
   }
+}
+
+/** Telemetry that tells the admission how long clients wait: background work yields to that. */
+export function observed(telemetry: Telemetry, admission: Admission): Telemetry {
+  return {
+    event(event) {
+      if (event.kind === "request") admission.observe(event.ms);
+      telemetry.event(event);
+    },
+  };
 }

@@ -1,59 +1,107 @@
 /**
- * Keeps the rosters of the cluster equal: with every peer once when it connects, with all after an own change, and with
- * one random member a second whatever happens (paper 4.8.1). Suspects are probed the same way until they answer.
- * Invariant: correctness needs the random round only; the rest makes it fast.
+ * Keeps the rosters of the cluster equal: with every peer once when it connects, with a few after a change, and with one
+ * random member a second whatever happens (paper 4.8.1). A peer that was not heard of lately gets a heartbeat, so that its
+ * silence is noticed before a request meets it; suspects are probed until they answer. Both are exchanges, which cost a
+ * digest where rosters agree.
+ * Invariant: correctness needs the random round only; the rest, gossip included, makes it fast.
  */
-import type { Cluster } from "../cluster/cluster.ts";
+import type { ChangeOrigin, Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { sweepIntervalMs } from "../cluster/health.ts";
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord } from "../membership/member.ts";
-import type { Random, Stop, Transport } from "../ports.ts";
+import type { Clock, Gossip, Random, Stop, Transport } from "../ports.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { spreadByGossip } from "./gossip.ts";
 
 export interface MembersDeps {
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly transport: Transport;
+  readonly gossip?: Gossip;
+  readonly clock: Clock;
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
 }
 
-/** Often enough to notice silence soon after it has lasted long enough. */
-const sweepIntervalMs = 200;
+/** Peers that are told of a change at once, each of which tells as many: 1,000 hosts in 6 steps. */
+const fanOut = 3;
+/** One heartbeat at most so often: ten peers a second; more take turns, and real traffic tells of most. */
+const heartbeatIntervalMs = 100;
+/** A copy of a data directory that is older than this can find out that it is one (PROTOCOL 9). */
+const markIntervalMs = 3_600_000;
 
 export function keepMembership(deps: MembersDeps, options: { readonly reconcileIntervalMs: number }): Stop {
-  const { cluster, tasks, transport } = deps;
+  const { cluster, clock, tasks, transport } = deps;
+  const { health } = cluster;
   const others = (): NodeId[] => cluster.ring.members.flatMap(({ id }) => (id === cluster.self ? [] : [id]));
-  const isConnected = (id: NodeId): boolean => cluster.health.connected.has(id);
+  const connected = (): NodeId[] => others().filter((id) => health.connected.has(id));
   const reconcile = (peer: NodeId): void => tasks.run("exchange membership", () => deps.exchange.with(peer));
 
-  const stopListening = transport.onPeerChange((id, connected) => {
-    cluster.health.connectionChanged(id, connected);
-    if (connected && cluster.roster.members.has(id)) reconcile(id);
+  const stopListening = transport.onPeerChange((id, isConnected) => {
+    health.connectionChanged(id, isConnected);
+    if (isConnected && cluster.roster.members.has(id)) reconcile(id);
   });
-  for (const id of others().filter(isConnected)) reconcile(id);
+  for (const id of connected()) reconcile(id);
+  const stopGossip = deps.gossip === undefined ? undefined : spreadByGossip({ ...deps, gossip: deps.gossip });
 
   let before = { members: cluster.roster.members, ring: cluster.ring.fingerprint };
-  cluster.onChange(() => {
+  cluster.onChange((origin: ChangeOrigin) => {
     tellChanges(deps, before);
     before = { members: cluster.roster.members, ring: cluster.ring.fingerprint };
     transport.keep(addressesOf(cluster));
     tasks.run("save membership", () => cluster.save());
-    // Whoever has not seen this change yet gets it now; agreeing peers answer a digest with "same".
-    for (const id of others().filter(isConnected)) reconcile(id);
+    // Gossip tells all; whoever has a change otherwise passes it on. Agreeing peers answer a digest with "same".
+    if (origin !== "gossip") for (const id of someOf(connected(), fanOut, deps.random)) reconcile(id);
   });
   transport.keep(addressesOf(cluster));
 
-  tasks.every("sweep peers", sweepIntervalMs, async () => cluster.health.sweep());
+  let drawnMs = clock.now();
+  const beaten = new Map<NodeId, number>();
+  tasks.every("sweep peers", sweepIntervalMs, async () => health.sweep());
+  tasks.every("heartbeat", heartbeatIntervalMs, async () => {
+    const id = longestUnheard(cluster, beaten, clock.now() - options.reconcileIntervalMs);
+    if (id === undefined) return;
+    beaten.set(id, clock.now());
+    reconcile(id);
+  });
   tasks.every("reconcile membership", options.reconcileIntervalMs, async () => {
-    for (const suspect of cluster.health.suspects) reconcile(suspect);
-    const candidates = others().filter((id) => cluster.health.isUp(id));
-    const peer = candidates[Math.floor(deps.random.next() * candidates.length)];
+    for (const suspect of health.suspects) reconcile(suspect);
+    if (clock.now() - drawnMs >= markIntervalMs) {
+      drawnMs = clock.now();
+      tasks.run("draw a mark", () => cluster.drawMark());
+    }
+    const candidates = others().filter((id) => health.isUp(id));
+    const [peer] = someOf(candidates, 1, deps.random);
     if (peer !== undefined) await deps.exchange.with(peer);
   });
-  return stopListening;
+  return () => {
+    stopListening();
+    stopGossip?.();
+  };
+}
+
+/** A member that was neither heard of nor asked since then; of several the one that was silent for longest. */
+function longestUnheard(cluster: Cluster, asked: ReadonlyMap<NodeId, number>, sinceMs: number): NodeId | undefined {
+  const { connected } = cluster.health;
+  const heardMs = (id: NodeId): number => cluster.health.state(id)?.lastHeardMs ?? -Infinity;
+  let longest: NodeId | undefined;
+  for (const id of connected) {
+    if (heardMs(id) > sinceMs || (asked.get(id) ?? -Infinity) > sinceMs || !cluster.isMember(id)) continue;
+    if (longest === undefined || heardMs(id) < heardMs(longest)) longest = id;
+  }
+  return longest;
+}
+
+function someOf(ids: readonly NodeId[], count: number, random: Random): NodeId[] {
+  const left = [...ids];
+  const chosen: NodeId[] = [];
+  while (chosen.length < count && left.length > 0) {
+    chosen.push(...left.splice(Math.floor(random.next() * left.length), 1));
+  }
+  return chosen;
 }
 
 function addressesOf(cluster: Cluster): ReadonlyMap<NodeId, readonly string[]> {

@@ -26,7 +26,7 @@ const firstDialsMs = 1_000;
  * Goes on until nothing is withheld from this node. Joins at once may take the same tokens, and the merge gives each to
  * one of them: that costs balance, which `rebalance` mends; but a node that is left without any tries again.
  */
-export function takeShare(deps: ShareDeps): void {
+export function takeShare(deps: ShareDeps, { joins }: { readonly joins: boolean }): void {
   const { cluster, clock, tasks } = deps;
   const startedMs = clock.now();
   let isTaking = false;
@@ -44,7 +44,8 @@ export function takeShare(deps: ShareDeps): void {
       isTaking = false;
     });
   };
-  take();
+  if (joins || cluster.ring.host(cluster.self) === undefined) take();
+  // Joins at once may leave anybody without tokens, the founder too.
   cluster.onChange(() => {
     if (cluster.ring.host(cluster.self) === undefined) take();
   });

@@ -1,14 +1,14 @@
 /**
  * This node's live view of the cluster: the roster it keeps durably, the ring computed from it, and who answers.
- * Invariants: the roster only ever grows by merging; the own record changes only here, each time under a higher
- * incarnation; what a peer says about our holdings is ignored, for only our own disk knows (PROTOCOL 9).
+ * Invariants: the roster only ever grows by merging; the own record changes only here (and in `own-record.ts`), each time
+ * under a higher incarnation; what a peer says about our holdings is ignored, for only our own disk knows (PROTOCOL 9).
  */
-import { toHex } from "../bytes/hex.ts";
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
-import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
-import type { MemberRecord } from "../membership/member.ts";
+import { rosterDigest } from "../membership/comparison.ts";
+import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
+import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
   type HoldingsRecord,
   isOnRing,
@@ -21,12 +21,15 @@ import {
 import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
-import type { Clock, Random } from "../ports.ts";
+import type { Clock, Identity } from "../ports.ts";
 import type { Completeness, PartitionView } from "../quorum/holders.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Health } from "./health.ts";
+import type { Marks } from "./marks.ts";
+import { OwnRecord } from "./own-record.ts";
 import { encodeUtf8 } from "lib0/string";
 
 export interface ClusterDeps {
@@ -35,9 +38,16 @@ export interface ClusterDeps {
   readonly holdings: Holdings;
   readonly health: Health;
   readonly clock: Clock;
-  readonly random: Random;
+  readonly identity: Identity;
+  readonly marks: Marks;
+  readonly tasks: Pick<Tasks, "run">;
   readonly telemetry: Telemetry;
+  /** The data directory turned out to be an old copy: nothing in it is to be served any more. */
+  readonly onOldCopy: () => void;
 }
+
+/** How the roster changed: by this node itself, or by what another told it. */
+export type ChangeOrigin = "own" | "exchange" | "gossip";
 
 /** Keys in use whose places are remembered: about 300 bytes each. */
 const locatedKeysMax = 65_536;
@@ -55,7 +65,8 @@ export class Cluster {
   readonly self: NodeId;
   readonly health: Health;
   readonly #deps: ClusterDeps;
-  readonly #listeners = new Set<() => void>();
+  readonly #own: OwnRecord;
+  readonly #listeners = new Set<(origin: ChangeOrigin) => void>();
   #roster: Roster;
   #ring: Ring;
   #digest: Uint8Array | undefined;
@@ -80,6 +91,7 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
+    this.#own = new OwnRecord({ ...deps, cluster: this });
     this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
@@ -111,19 +123,18 @@ export class Cluster {
   }
 
   /** Called after each change of the roster. */
-  onChange(listener: () => void): void {
+  onChange(listener: (origin: ChangeOrigin) => void): void {
     this.#listeners.add(listener);
   }
 
-  /** Merges what a peer sent. */
-  merge(part: RosterPart): void {
-    const foreign = foreignRecordOf(this.self, this.#roster, part);
+  /** Merges what another node sent and `admit` let through; or, as `own`, what this node says of itself. */
+  merge(part: RosterPart, origin: ChangeOrigin = "exchange"): void {
     const holdings = new Map(part.holdings);
     const said = holdings.get(this.self);
     holdings.delete(this.self);
-    this.#replace(mergeRoster(this.#roster, { ...part, holdings }));
-    // Someone remembers a run of this node that this directory does not: its data may be newer than ours.
-    if (foreign) this.#disown(part.members!.get(this.self)!);
+    this.#replace(mergeRoster(this.#roster, { ...part, holdings }), origin);
+    const record = part.members?.get(this.self);
+    this.#own.heard(record === undefined ? [] : [record]);
     if (said !== undefined) this.#correct(said);
   }
 
@@ -131,24 +142,36 @@ export class Cluster {
   #correct(said: HoldingsRecord): void {
     const own = this.#roster.holdings.get(this.self);
     if (own === undefined || newerHoldings(own, said) === own) return;
-    if (said.incarnation > this.ownRecord.incarnation) this.amend({ incarnation: said.incarnation });
-    this.publishHoldings(said.sequence);
+    if (said.incarnation <= this.ownRecord.incarnation) return this.publishHoldings(said.sequence);
+    this.#deps.tasks.run("correct what is said to be held here", async () => {
+      await this.amend({ incarnation: said.incarnation });
+      this.publishHoldings(said.sequence);
+    });
   }
 
-  /** Changes the own record, under the next incarnation. */
-  amend(change: Partial<MemberRecord>): void {
-    const own = this.ownRecord;
-    const next: MemberRecord = {
-      ...own,
-      ...change,
-      incarnation: Math.max(own.incarnation, change.incarnation ?? 0) + 1,
-    };
-    this.#replace(mergeRoster(this.#roster, { members: new Map([[this.self, next]]) }));
+  /** Changes the own record, under the next incarnation; durable before others hear of it, see `exchange.ts`. */
+  amend(change: Partial<MemberStatement>): Promise<void> {
+    return this.#own.amend(change);
+  }
+
+  /** States `removed` or `lapsed` of another member, signed by this node. */
+  retire(id: NodeId, status: "removed" | "lapsed"): Promise<void> {
+    return this.#own.retire(id, status);
+  }
+
+  /** Publishes a new mark: whoever starts from a copy that was made before can find out. */
+  drawMark(): Promise<void> {
+    return this.#own.drawMark();
+  }
+
+  /** Another process was heard of that runs with this node's key; `clock.now()`. */
+  get rivalAtMs(): number | undefined {
+    return this.#own.rivalAtMs;
   }
 
   /** Adds what this node itself decided: a plan, a secret, a line of history. */
   commit(part: RosterPart): Promise<void> {
-    this.#replace(mergeRoster(this.#roster, part));
+    this.#replace(mergeRoster(this.#roster, part), "own");
     return this.save();
   }
 
@@ -164,7 +187,7 @@ export class Cluster {
 
   /** Publishes the bitmaps after a change of holdings. */
   publishHoldings(above = 0): void {
-    this.#replace(this.#withOwnHoldings(above));
+    this.#replace(this.#withOwnHoldings(above), "own");
   }
 
   /**
@@ -300,17 +323,13 @@ export class Cluster {
     return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
-  #disown(remembered: MemberRecord): void {
-    this.#deps.telemetry.event({
-      kind: "old-data",
-      reason: `a peer knows incarnation ${remembered.incarnation} of this host, its data directory does not: refilling every partition`,
-    });
+  /** What is here may lack something, or should not be here: it counts for nothing until it was copied again. */
+  refillAll(): void {
     this.#deps.holdings.refillAll();
-    this.amend({ mark: toHex(this.#deps.random.bytes(16)), status: "up" });
     this.publishHoldings();
   }
 
-  #replace(roster: Roster): void {
+  #replace(roster: Roster, origin: ChangeOrigin): void {
     if (roster === this.#roster) return;
     const before = this.#roster;
     this.#roster = roster;
@@ -319,7 +338,7 @@ export class Cluster {
     this.#dirty = true;
     const moved = roster.members !== before.members || roster.assignment !== before.assignment;
     if (moved) this.#turnTo(ringOf(roster));
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(origin);
   }
 
   /** What this node owns newly it fills from this moment on, whatever it still holds from earlier: it missed writes. */

@@ -1,36 +1,37 @@
 /**
- * Two nodes make their rosters equal: digest first, then a summary, then only what differs (PROTOCOL 9).
- * Invariant: what a node says of itself is on its disk before it is said, so a crash cannot make it a stranger to itself.
+ * Two nodes make their rosters equal, in three trips: the asker's digest, against the digests of the asked's groups of
+ * members; what the asker has in the groups that differ, against what of that the asked has otherwise; and what the asked
+ * then still lacks (PROTOCOL 9). Equal rosters end it after the first.
+ * Invariants: what a node says of itself is on its disk before it is said, so a crash cannot make it a stranger to itself;
+ * what arrives is admitted (`admit.ts`) before it is merged.
  */
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import {
-  lackingIn,
-  rosterFrom,
-  rosterMessage,
-  rosterPartOf,
-  type RosterMessage,
+  compareWith,
+  differenceTo,
+  nothingKnown,
+  owedTo,
   type RosterSummary,
   summarize,
-} from "../membership/exchange.ts";
-import type { Roster, RosterPart } from "../membership/roster.ts";
-import type { Clock, Transport } from "../ports.ts";
+} from "../membership/comparison.ts";
+import { rosterMessage, rosterPartOf, type RosterMessage } from "../membership/exchange.ts";
+import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";
+import { checkPartitions } from "../placement/partition.ts";
+import type { Clock, Identity, Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/messages.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { type Admitted, admit, mayKnowSecrets } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 
 export interface ExchangeDeps {
   readonly transport: Transport;
+  readonly identity: Identity;
+  readonly telemetry: Telemetry;
   readonly cluster: Cluster;
   readonly clock: Clock;
 }
-
-const nothingKnown: RosterSummary = {
-  members: [],
-  assignment: new Uint8Array(16),
-  secrets: new Uint8Array(16),
-  changes: new Uint8Array(16),
-};
 
 export class Exchange {
   readonly #deps: ExchangeDeps;
@@ -72,7 +73,9 @@ export class Exchange {
 
   /** Whether `meet` would do nothing, as it most often would. */
   hasMet(from: NodeId, view: View): boolean {
-    return this.#agrees(from, view) && this.#deps.cluster.isMember(from);
+    // Once since the start in any case: what it knows of us may tell that our data is an old copy, which can promise nothing.
+    const { cluster } = this.#deps;
+    return this.#agrees(from, view) && cluster.isMember(from) && cluster.lastExchange(from) !== undefined;
   }
 
   /**
@@ -92,6 +95,20 @@ export class Exchange {
     return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;
   }
 
+  /**
+   * Merges what `from` sent, by exchange or gossip, as far as it may. False: some of it was refused.
+   * @throws StoreError `bad-request` for another cluster's roster
+   * @throws DecodeError
+   */
+  async take(from: NodeId, incoming: RosterMessage, via: "exchange" | "gossip"): Promise<boolean> {
+    const { cluster, identity, telemetry } = this.#deps;
+    checkSameParameters(cluster.roster.cluster, incoming.cluster);
+    const { part, refused } = await admit(identity, cluster.roster, from, rosterPartOf(incoming));
+    for (const { about, reason } of refused) telemetry.event({ kind: "bad-record", from, about, reason });
+    cluster.merge(part, via);
+    return refused.length === 0;
+  }
+
   async #ask(peer: NodeId): Promise<void> {
     const { cluster, transport, clock } = this.#deps;
     cluster.noteHints();
@@ -100,13 +117,24 @@ export class Exchange {
     const name = cluster.roster.cluster.name;
     const digest = cluster.digest;
     const first = await call(transport, peer, methods.exchange, { cluster: name, digest }, this.#timeoutMs);
-    if (!first.same && first.summary !== undefined) {
-      const part = rosterMessage(cluster.roster, lackingIn(first.summary, cluster.roster));
-      const request = { cluster: name, digest, summary: summarize(cluster.roster), part };
-      const second = await call(transport, peer, methods.exchange, request, this.#timeoutMs);
-      if (second.part) this.#merge(second.part);
-    }
+    if (!first.same && first.summary !== undefined) await this.#compare(peer, first.summary);
     cluster.exchangedWith(peer, askedMs);
+  }
+
+  async #compare(peer: NodeId, summary: RosterSummary): Promise<void> {
+    const { cluster, transport } = this.#deps;
+    const name = cluster.roster.cluster.name;
+    const compare = compareWith(summary, cluster.roster);
+    const asked = { cluster: name, digest: cluster.digest, compare };
+    const second = await call(transport, peer, methods.exchange, asked, this.#timeoutMs);
+    if (second.part === undefined) return;
+    const difference = { part: rosterPartOf(second.part), lacking: second.lacking.map((id) => id as NodeId) };
+    await this.take(peer, second.part, "exchange");
+    await cluster.save();
+    const part = this.#told(peer, owedTo(summary.sections, difference, cluster.roster));
+    // Also when nothing is owed: the asked hears that both have seen each other's roster.
+    const told = { cluster: name, digest: cluster.digest, part };
+    await call(transport, peer, methods.exchange, told, this.#timeoutMs);
   }
 
   async #answer(
@@ -118,45 +146,43 @@ export class Exchange {
     if (request.cluster !== name) {
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${request.cluster}"`);
     }
-    // Taken before merging: what loses against the asker's records is still news to the asker (an unknown mark, say).
-    const before = cluster.roster;
-    if (request.part) this.#merge(request.part);
+    if (request.part) {
+      await this.take(from, request.part, "exchange");
+      cluster.exchangedWith(from);
+    }
     cluster.noteHints();
     await cluster.save();
-    const same = sameBytes(request.digest, cluster.digest);
-    if (request.summary) {
-      const part = mergeParts(lackingIn(request.summary, before), lackingIn(request.summary, cluster.roster));
-      // The asker merges this answer, so from here on both have seen each other's roster.
-      cluster.exchangedWith(from);
-      return { same, part: rosterMessage(cluster.roster, part) };
+    if (request.compare) {
+      const { part, lacking } = differenceTo(request.compare, cluster.roster);
+      return { same: false, part: this.#told(from, part), lacking };
     }
+    const same = sameBytes(request.digest, cluster.digest);
     if (same) cluster.exchangedWith(from);
-    return same ? { same } : { same, summary: summarize(cluster.roster) };
+    return same ? { same, lacking: [] } : { same, summary: summarize(cluster.roster), lacking: [] };
   }
 
-  #merge(incoming: RosterMessage): void {
-    const { cluster } = this.#deps.cluster.roster;
-    checkSameParameters(cluster, incoming.cluster);
-    this.#deps.cluster.merge(rosterPartOf(incoming));
+  #told(peer: NodeId, { secrets, ...part }: RosterPart): RosterMessage {
+    const { roster } = this.#deps.cluster;
+    const mayKnow = secrets !== undefined && mayKnowSecrets(roster, peer);
+    return rosterMessage(roster, mayKnow ? { ...part, secrets } : part);
   }
 }
 
-/** Of a record that was replaced just now the replaced one travels: the other is what the asker sent. */
-function mergeParts(before: RosterPart, after: RosterPart): RosterPart {
-  return { ...after, members: new Map([...(after.members ?? []), ...(before.members ?? [])]) };
-}
-
-/** The whole roster of a peer, for a node that has none yet. */
+/** The whole roster of a peer but for the secrets, for a node that has none yet. */
 export async function fetchRoster(
-  transport: Transport,
+  { transport, identity }: Pick<ExchangeDeps, "transport" | "identity">,
   peer: NodeId,
   clusterName: string,
   timeoutMs: number,
 ): Promise<Roster> {
-  const request = { cluster: clusterName, digest: new Uint8Array(16), summary: nothingKnown };
+  const request = { cluster: clusterName, digest: new Uint8Array(16), compare: nothingKnown };
   const answer = await call(transport, peer, methods.exchange, request, timeoutMs);
   if (!answer.part) throw new StoreError("not-ready", `${peer} has no roster to give yet`);
-  return rosterFrom(answer.part);
+  checkPartitions(answer.part.cluster.partitions);
+  const empty = emptyRoster(answer.part.cluster);
+  const { part }: Admitted = await admit(identity, empty, peer, rosterPartOf(answer.part));
+  if (part.assignment === undefined) throw new StoreError("not-ready", `${peer} is itself no member of the cluster`);
+  return mergeRoster(empty, part);
 }
 
 /** @throws StoreError `bad-request` naming the parameter that differs. */

@@ -6,12 +6,13 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { Roster } from "../membership/roster.ts";
-import type { Transport } from "../ports.ts";
+import type { Identity, Transport } from "../ports.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import { fetchRoster } from "./exchange.ts";
 
 export interface FindDeps {
   readonly transport: Transport;
+  readonly identity: Identity;
   readonly tasks: Tasks;
   readonly config: Pick<NodeConfig, "requestTimeoutMs">;
   /** Hears what is waited for. */
@@ -36,7 +37,7 @@ export async function findCluster(
         const peer = "id" in candidate ? candidate.id : await transport.meet(candidate.address);
         // One list of seeds may serve all hosts: the own address is no news.
         if (peer === transport.self) continue;
-        return { peer, roster: await fetchRoster(transport, peer, name, config.requestTimeoutMs) };
+        return { peer, roster: await fetchRoster(deps, peer, name, config.requestTimeoutMs) };
       } catch (error: unknown) {
         if (error instanceof StoreError && error.code === "bad-request") throw error;
         reasons.push(`${"id" in candidate ? candidate.id : candidate.address}: ${reasonOf(error)}`);

@@ -1,10 +1,28 @@
 /**
- * Whom to send requests to now: connected, and not silent while something waits for an answer.
- * Local and cheap to ask; slow is not dead, so a peer that answers anything is up.
+ * Whom to send requests to now: connected, and not silent for longer than is likely while an answer is due (`phi.ts`).
+ * Local and cheap to ask. Signs of life are those of real traffic and of heartbeats alike: the transport tells when it
+ * last heard anything, and since when it waits.
+ * Invariant: silence is counted in sweeps, so a process that was itself stopped or busy does not blame its peers.
  */
 import type { NodeId } from "../identity.ts";
+import { PhiDetector } from "../membership/phi.ts";
 import type { Clock, PeerState, Transport } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
+
+/** Call `sweep` that often: it decides how exactly silences are measured. */
+export const sweepIntervalMs = 100;
+/** What one sweep may add to a silence: a sweep that comes late was held up by this process. */
+const sweepMaxMs = 2 * sweepIntervalMs;
+
+/** How one peer has answered so far. */
+interface Watched {
+  readonly detector: PhiDetector;
+  /** When the running silence began, by the transport's word; undefined: nothing is due. */
+  sinceMs: number | undefined;
+  /** How much of it this process was awake to notice. */
+  silenceMs: number;
+  heardMs: number;
+}
 
 export class Health {
   readonly #transport: Transport;
@@ -13,7 +31,9 @@ export class Health {
   readonly #suspectAfterMs: number;
   readonly #connected = new Set<NodeId>();
   readonly #suspects = new Set<NodeId>();
+  readonly #watched = new Map<NodeId, Watched>();
   #states = new Map<NodeId, PeerState>();
+  #sweptMs: number;
 
   constructor(
     deps: { readonly transport: Transport; readonly clock: Clock; readonly telemetry: Telemetry },
@@ -23,6 +43,7 @@ export class Health {
     this.#clock = deps.clock;
     this.#telemetry = deps.telemetry;
     this.#suspectAfterMs = options.suspectAfterMs;
+    this.#sweptMs = deps.clock.now();
     for (const peer of this.#transport.peers()) if (peer.connected) this.#connected.add(peer.id);
   }
 
@@ -43,29 +64,71 @@ export class Health {
     return this.#states.get(node);
   }
 
+  /** How unlikely the present silence of a peer is; 0 while nothing is due. */
+  phi(node: NodeId): number {
+    const watched = this.#watched.get(node);
+    return watched?.sinceMs === undefined ? 0 : watched.detector.phi(watched.silenceMs);
+  }
+
   connectionChanged(node: NodeId, connected: boolean): void {
     if (connected) this.#connected.add(node);
     else this.#connected.delete(node);
     this.#suspects.delete(node);
+    // A new connection may be another process on another way: what the old one was like does not tell.
+    this.#watched.delete(node);
     this.#telemetry.event({ kind: "peer", id: node, state: connected ? "connected" : "disconnected" });
   }
 
-  /** Call a few times a second. */
+  /** Call every `sweepIntervalMs`. */
   sweep(): void {
     const now = this.#clock.now();
+    const awakeMs = Math.min(now - this.#sweptMs, sweepMaxMs);
+    this.#sweptMs = now;
     const states = new Map<NodeId, PeerState>();
     for (const peer of this.#transport.peers()) {
       states.set(peer.id, peer);
       // A change between two listeners would go unheard for ever.
       if (peer.connected !== this.#connected.has(peer.id)) this.connectionChanged(peer.id, peer.connected);
-      const silentSinceMs = Math.max(peer.waitingSinceMs ?? now, peer.lastHeardMs ?? 0);
-      const suspect = peer.connected && now - silentSinceMs > this.#suspectAfterMs;
+      const suspect = peer.connected && this.#isSuspect(peer, now, awakeMs);
       if (suspect === this.#suspects.has(peer.id)) continue;
       if (suspect) this.#suspects.add(peer.id);
       else this.#suspects.delete(peer.id);
       this.#telemetry.event({ kind: "peer", id: peer.id, state: suspect ? "suspect" : "recovered" });
     }
     this.#states = states;
+  }
+
+  #isSuspect({ id, waitingSinceMs, lastHeardMs }: PeerState, now: number, awakeMs: number): boolean {
+    const watched = this.#watchedOf(id);
+    const heardMs = lastHeardMs ?? -Infinity;
+    const isHeard = heardMs > watched.heardMs;
+    if (isHeard) {
+      watched.heardMs = heardMs;
+      watched.detector.ended(watched.sinceMs === undefined ? 0 : watched.silenceMs);
+      watched.sinceMs = undefined;
+    }
+    if (waitingSinceMs === undefined) {
+      watched.sinceMs = undefined;
+      // Its last request gave up; only a sign of life clears a suspect, and it is probed for one.
+      return this.#suspects.has(id) && !isHeard;
+    }
+    const sinceMs = Math.max(waitingSinceMs, heardMs);
+    // The oldest request may have ended in a time-out: then the next one is waited for, and the silence goes on.
+    if (watched.sinceMs === undefined) {
+      watched.sinceMs = sinceMs;
+      watched.silenceMs = Math.min(now - sinceMs, awakeMs);
+    } else watched.silenceMs += awakeMs;
+    return watched.detector.isSuspect(watched.silenceMs);
+  }
+
+  #watchedOf(id: NodeId): Watched {
+    let watched = this.#watched.get(id);
+    if (watched === undefined) {
+      const detector = new PhiDetector({ suspectAfterMs: this.#suspectAfterMs });
+      watched = { detector, sinceMs: undefined, silenceMs: 0, heardMs: -Infinity };
+      this.#watched.set(id, watched);
+    }
+    return watched;
   }
 
   /** Peers in the order in which they answered lately; those never asked come first, to be found out. */

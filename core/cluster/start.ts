@@ -6,16 +6,20 @@ import { toHex } from "../bytes/hex.ts";
 import { type ClusterParameters, clusterDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
-import type { MemberRecord } from "../membership/member.ts";
+import type { MemberRecord, MemberStatement } from "../membership/member.ts";
+import { signMember } from "../membership/signed-member.ts";
 import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
-import type { Clock, Random } from "../ports.ts";
+import type { Clock, Identity, Random } from "../ports.ts";
+import type { Tasks } from "../tasks.ts";
+import type { Cluster } from "./cluster.ts";
 import { checkSameParameters } from "./exchange.ts";
+import type { Marks } from "./marks.ts";
 
 /** What the operator says of this node. */
 export interface OwnDescription {
   readonly id: NodeId;
-  readonly kind: MemberRecord["kind"];
+  readonly kind: MemberStatement["kind"];
   readonly capacity: number;
   readonly zone: string;
   readonly deviceGroup: string;
@@ -26,12 +30,19 @@ export interface OwnDescription {
 /** Parameters given explicitly; those of an existing cluster win, and a difference is refused. */
 export type WantedParameters = Partial<Omit<ClusterParameters, "name">> & { readonly name: string };
 
-type Means = { readonly clock: Clock; readonly random: Random };
+export interface StartMeans {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly identity: Identity;
+  readonly marks: Marks;
+}
 
 /** The first host of a cluster: it has every token, and nothing is missing in an empty cluster. */
-export function foundCluster(own: OwnDescription, wanted: WantedParameters, means: Means): Roster {
+export async function foundCluster(own: OwnDescription, wanted: WantedParameters, means: StartMeans): Promise<Roster> {
   const cluster: ClusterParameters = { ...clusterDefaults, ...wanted };
-  const record = ownRecord(own, { life: 1, incarnation: 1 }, means.random);
+  const version = { life: 1, incarnation: 1 };
+  await means.marks.bear(version);
+  const record = await ownRecord(own, version, means);
   return mergeRoster(emptyRoster(cluster), {
     members: new Map([[own.id, record]]),
     assignment: initialAssignment(own.id, cluster.partitions),
@@ -43,7 +54,12 @@ export function foundCluster(own: OwnDescription, wanted: WantedParameters, mean
 }
 
 /** A restart with data: the same member under the next incarnation. */
-export function returnToCluster(own: OwnDescription, stored: Roster, wanted: WantedParameters, random: Random): Roster {
+export async function returnToCluster(
+  own: OwnDescription,
+  stored: Roster,
+  wanted: WantedParameters,
+  means: StartMeans,
+): Promise<Roster> {
   checkSameParameters(stored.cluster, wanted);
   const former = stored.members.get(own.id);
   if (former === undefined) {
@@ -56,28 +72,47 @@ export function returnToCluster(own: OwnDescription, stored: Roster, wanted: Wan
   if (!isOnRing(former.status)) {
     throw new StoreError("not-member", `${own.id} was ${former.status} from the cluster "${stored.cluster.name}"`);
   }
-  const record = ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, random);
+  const record = await ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, means);
   return mergeRoster(stored, { members: new Map([[own.id, record]]) });
 }
 
 /**
  * A node without data, and what a seed told it: a new member, which takes its share of the tokens next (`takeShare`);
- * one that the cluster knows (its disk was lost) is a member already and only fills.
+ * one that the cluster knows (its disk was lost, or set aside as an old copy) is a member already and only fills.
  */
-export function joinCluster(own: OwnDescription, known: Roster, wanted: WantedParameters, random: Random): Roster {
+export async function joinCluster(
+  own: OwnDescription,
+  known: Roster,
+  wanted: WantedParameters,
+  means: StartMeans,
+): Promise<Roster> {
   checkSameParameters(known.cluster, wanted);
   const former = known.members.get(own.id);
   const isMember = former !== undefined && isOnRing(former.status);
   const version = isMember
     ? { life: former.life, incarnation: former.incarnation + 1 }
     : { life: (former?.life ?? 0) + 1, incarnation: 1 };
-  return mergeRoster(known, { members: new Map([[own.id, ownRecord(own, version, random)]]) });
+  await means.marks.bear(version);
+  // What was before this directory is none of its business, so it answers for it.
+  const record = await ownRecord(own, version, means, former === undefined ? [] : [former.mark]);
+  return mergeRoster(known, { members: new Map([[own.id, record]]) });
 }
 
-function ownRecord(
+/** A new member hears of them in its first exchanges, which its connections bring about. */
+const secretPollMs = 5;
+
+/** False: the node was stopped before it was told. */
+export async function untilToldSecrets(cluster: Pick<Cluster, "roster">, tasks: Tasks): Promise<boolean> {
+  while (cluster.roster.secrets.length === 0 && !tasks.stopped) await tasks.sleep(secretPollMs);
+  return !tasks.stopped;
+}
+
+async function ownRecord(
   own: OwnDescription,
   version: { readonly life: number; readonly incarnation: number },
-  random: Random,
-): MemberRecord {
-  return { ...own, ...version, status: "up", mark: toHex(random.bytes(16)) };
+  { identity, marks }: StartMeans,
+  answers: readonly string[] = marks.latest,
+): Promise<MemberRecord> {
+  const statement = { ...own, ...version, status: "up" as const, mark: await marks.draw(), answers };
+  return signMember(statement, own.id, (input) => identity.sign(input));
 }

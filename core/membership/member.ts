@@ -23,14 +23,31 @@ export interface PlacedMember {
   readonly deviceGroup: string;
 }
 
-/** One host's own record. A newer one replaces an older one; see `roster.ts` for the order. */
-export interface MemberRecord extends PlacedMember {
+/** What one host states of itself. A newer one replaces an older one; see `roster.ts` for the order. */
+export interface MemberStatement extends PlacedMember {
   /** Raised at every start and at every change the node makes of its record; persisted. */
   readonly incarnation: number;
   /** Multiaddrs under which it listens. */
   readonly addresses: readonly string[];
   /** Base URL of its HTTP API, for people and tools; empty when it has none. */
   readonly http: string;
-  /** Random, drawn at every start: a record of oneself with an unknown mark means that one runs on an old copy of the data. */
+  /** Random, 32 hex digits, drawn at every start and every hour: who hears of a mark of its own that it does not know runs on an old copy. */
   readonly mark: string;
+  /** Earlier marks that the host answers for: it knows them. The latest few, and those it was asked about. */
+  readonly answers: readonly string[];
+  /** A browser host that is not heard of for so long may be declared `lapsed`, ms. */
+  readonly leaseMs?: number;
+}
+
+/** Who vouches for a statement: its exact bytes and the signature over them, so that it can be passed on unchanged. */
+export interface Proof {
+  readonly payload: Uint8Array;
+  /** The member itself; of `removed` and `lapsed` the host that carried it out. */
+  readonly by: NodeId;
+  readonly signature: Uint8Array;
+}
+
+/** A signed statement: what rosters are made of. */
+export interface MemberRecord extends MemberStatement {
+  readonly proof: Proof;
 }

@@ -6,6 +6,7 @@ import type { ClusterParameters } from "../config.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { type Assignment, emptyAssignment, mergeAssignments } from "../placement/assignment.ts";
 import type { MemberRecord, MemberStatus } from "./member.ts";
+import { compareProofs } from "./signed-member.ts";
 
 /** What one host says that it holds: bitmaps over the partitions, absolute. */
 export interface HoldingsRecord {
@@ -41,6 +42,11 @@ export interface Roster {
   readonly secrets: readonly string[];
   /** Sorted by time, then text. */
   readonly changes: readonly RingChange[];
+  /**
+   * Replaced records whose mark the present record of their host does not answer for: kept until it does, so that a host
+   * that runs on an old copy of its data hears of the runs that it does not know (PROTOCOL 9, *Restored old copy*).
+   */
+  readonly questions: readonly MemberRecord[];
   /** Of each partition that was ever reaped the reap mark: it grows with each reap (PROTOCOL 9, *Return*; 10). */
   readonly reapMarks: ReapMarks;
 }
@@ -52,6 +58,8 @@ export type RosterPart = Partial<Omit<Roster, "cluster">>;
 
 /** Oldest ring changes are forgotten above this: a history for people, nothing is computed from it. */
 const changesMax = 500;
+/** A host has as many unknown runs as old copies were brought back in a row; the latest matter. */
+const questionsMax = 8;
 
 export function emptyRoster(cluster: ClusterParameters): Roster {
   return {
@@ -61,6 +69,7 @@ export function emptyRoster(cluster: ClusterParameters): Roster {
     holdings: new Map(),
     secrets: [],
     changes: [],
+    questions: [],
     reapMarks: new Map(),
   };
 }
@@ -73,15 +82,17 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   const reapMarks = mergeMap(roster.reapMarks, part.reapMarks, Math.max);
   const secrets = union(roster.secrets, part.secrets, (secret) => secret);
   const changes = union(roster.changes, part.changes, changeOrder).slice(-changesMax);
+  const questions = mergedQuestions(roster, part, members);
   const unchanged =
     members === roster.members &&
     holdings === roster.holdings &&
     reapMarks === roster.reapMarks &&
     secrets.length === roster.secrets.length &&
     sameChanges(changes, roster.changes) &&
-    assignment.every((entry, i) => entry === roster.assignment[i]);
+    questions === roster.questions &&
+    assignment === roster.assignment;
   if (unchanged) return roster;
-  return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, reapMarks };
+  return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions, reapMarks };
 }
 
 /** Hosts on the ring: they count for N and hold tokens. */
@@ -101,12 +112,46 @@ export function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
   if (finalA !== finalB) return finalA ? a : b;
   if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
   // One node never signs two records of one incarnation; a copied identity may. Any rule will do, as long as all use it.
-  return canonical(a) >= canonical(b) ? a : b;
+  return compareProofs(a, b) >= 0 ? a : b;
 }
 
-/** The order of properties depends on where a record came from. */
-function canonical(record: MemberRecord): string {
-  return JSON.stringify(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
+/** Whether a host that says this knows the run in which the other record was written. */
+export function answersFor(present: MemberRecord, { mark }: Pick<MemberRecord, "mark">): boolean {
+  return present.mark === mark || present.answers.includes(mark);
+}
+
+/** Questions of both sides, and the records that lost just now; without those that are answered. */
+function mergedQuestions(
+  roster: Roster,
+  part: RosterPart,
+  members: ReadonlyMap<NodeId, MemberRecord>,
+): readonly MemberRecord[] {
+  const heard = [...(part.members?.values() ?? [])];
+  const replaced = heard.flatMap(({ id }) => roster.members.get(id) ?? []);
+  const all = [...roster.questions, ...(part.questions ?? []), ...heard, ...replaced];
+  if (all.length === 0) return roster.questions;
+  const open = new Map<string, MemberRecord>();
+  for (const record of all) {
+    const present = members.get(record.id);
+    // What others said of it is no run of its own.
+    if (present === undefined || record.proof.by !== record.id || answersFor(present, record)) continue;
+    const name = `${record.id} ${record.mark}`;
+    const before = open.get(name);
+    if (before === undefined || laterFirst(record, before) < 0) open.set(name, record);
+  }
+  const perHost = new Map<NodeId, number>();
+  const kept = [...open.values()].toSorted(laterFirst).filter(({ id }) => {
+    perHost.set(id, (perHost.get(id) ?? 0) + 1);
+    return perHost.get(id)! <= questionsMax;
+  });
+  const isSame =
+    kept.length === roster.questions.length && kept.every((each, i) => compareProofs(each, roster.questions[i]!) === 0);
+  return isSame ? roster.questions : kept;
+}
+
+function laterFirst(a: MemberRecord, b: MemberRecord): number {
+  if (a.id !== b.id) return a.id < b.id ? -1 : 1;
+  return b.life - a.life || b.incarnation - a.incarnation || compareProofs(b, a);
 }
 
 /** Two records of one sequence: as with members, a copied identity may write them. */

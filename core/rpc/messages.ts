@@ -17,7 +17,8 @@ import {
   text,
   varint,
 } from "../bytes/codec.ts";
-import { RosterMessage, RosterSummary } from "../membership/exchange.ts";
+import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
+import { membersMax, RosterMessage } from "../membership/exchange.ts";
 
 /** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
 const stateBytesMax = 67_108_864;
@@ -76,18 +77,21 @@ export const ScanResponse = message("ScanResponse", {
   next: optional(3, bytes(2_048)),
 });
 
-/** Both ways of an exchange; see `membership/exchange.ts` for its two trips. */
+/** An exchange of membership; see `cluster/exchange.ts` for its three trips, and `membership/comparison.ts`. */
 export const ExchangeRequest = message("ExchangeRequest", {
   cluster: field(1, text(128)),
   digest: field(2, fixedBytes(16)),
-  /** Second trip: what the asker has, and what it thinks the other lacks. */
-  summary: optional(3, RosterSummary),
+  /** Third trip: what the asked lacks. */
   part: optional(4, RosterMessage),
+  /** Second trip: what the asker has where the digests differ. */
+  compare: optional(5, RosterComparison),
 });
 export const ExchangeResponse = message("ExchangeResponse", {
   same: field(1, bool),
-  summary: optional(2, RosterSummary),
   part: optional(3, RosterMessage),
+  summary: optional(4, RosterSummary),
+  /** Members of whom the asker has something, and the asked nothing. */
+  lacking: repeated(5, nodeText, membersMax),
 });
 
 /** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf of whatever size. */

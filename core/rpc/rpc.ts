@@ -141,7 +141,7 @@ interface Served {
 
 /** Answers requests by method. */
 export class RpcServer {
-  readonly #served = new Map<number, Served>();
+  #served = new Map<number, Served>();
   readonly #telemetry: Telemetry;
 
   constructor(telemetry: Telemetry) {
@@ -155,16 +155,24 @@ export class RpcServer {
     this.#served.set(method.number, { method, answer });
   }
 
+  /** From now on it answers nothing but `not-ready`, also to what is under way: what stood behind the answers is gone. */
+  clear(): void {
+    this.#served = new Map();
+  }
+
   listen(transport: Transport): Stop {
     return transport.serve((from, body, deadlineMs) => this.#answer(from, body, deadlineMs));
   }
 
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
     try {
-      const served = this.#served.get(body[0] ?? 0);
+      const all = this.#served;
+      const served = all.get(body[0] ?? 0);
       if (served === undefined) throw notServed(body[0]);
       const { method, answer } = served;
-      return method.response.encode(await answer(from, method.request.decode(body, 1), deadlineMs), ok);
+      const response = await answer(from, method.request.decode(body, 1), deadlineMs);
+      if (this.#served !== all) throw notServed(body[0]);
+      return method.response.encode(response, ok);
     } catch (error: unknown) {
       return this.#encodeError(from, error);
     }

@@ -10,6 +10,7 @@ import { answerClientError, errorAnswer, isBug } from "./errors.ts";
 import { refuseForeign } from "./guard.ts";
 import { infoHandlers } from "./info.ts";
 import { kvHandlers } from "./kv.ts";
+import { importHandler } from "./import-old.ts";
 import { repairHandler } from "./repair.ts";
 import { promptShutdown } from "./shutdown.ts";
 import { watches } from "./watch.ts";
@@ -26,6 +27,8 @@ export interface HttpLog {
 }
 
 export interface HttpServerNeeds {
+  /** Merges a storage that was set aside into the store; by its name. */
+  readonly importOld?: (name: string) => Promise<unknown>;
   readonly node: NodeApi;
   readonly metrics: Metrics;
   readonly config: HttpConfig;
@@ -42,7 +45,7 @@ const limits = {
 };
 
 /** Not yet listening: `await server.listen({ host, port })`. */
-export function createHttpServer({ node, metrics, config, log }: HttpServerNeeds): FastifyInstance {
+export function createHttpServer({ node, metrics, config, log, importOld }: HttpServerNeeds): FastifyInstance {
   const { connections, ...timeouts } = limits;
   const app: FastifyInstance = fastify({
     // Node would answer a missing Host with an error that is not in our form; the guard does it instead.
@@ -82,6 +85,7 @@ export function createHttpServer({ node, metrics, config, log }: HttpServerNeeds
   const { GET, PUT, DELETE } = kvHandlers(node, config);
   route(app, "/kv/*", { GET, HEAD: GET, PUT, DELETE });
   route(app, "/watch/*", { GET: watching.handler });
+  if (importOld !== undefined) route(app, "/admin/import-old/:name", { POST: importHandler(importOld) });
   for (const [path, handler] of Object.entries(infoHandlers(node, metrics, config))) {
     route(app, path, { GET: handler, HEAD: handler });
   }

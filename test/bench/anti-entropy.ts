@@ -19,6 +19,7 @@ import type { StoreEvent } from "../../core/telemetry.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { MemoryNetwork } from "../core/memory-transport.ts";
 import { eventually } from "../support/eventually.ts";
+import { testIdentity } from "../support/test-identity.ts";
 import { realClock } from "../support/real-clock.ts";
 import type { Bench, Context, Table } from "../tools/trial.ts";
 
@@ -124,7 +125,16 @@ class Pair {
     const storage = await openClassicStorage({ directory: join(context.folder, id) });
     this.#storages.push(storage);
     const telemetry = { event: (event: StoreEvent) => void this.#events.push(event) };
-    const ports = { clock: realClock, random, storage, transport: this.network.node(id), telemetry };
+    const setAside = () => Promise.reject(new Error("no data here is an old copy"));
+    const ports = {
+      clock: realClock,
+      random,
+      storage,
+      transport: this.network.node(id),
+      telemetry,
+      identity: testIdentity(id),
+      setAside,
+    };
     // Only one of the two asks, so that no two rounds find the same difference.
     const config = { antiEntropyIntervalMs: id === h1 ? 50 : 2_000_000_000 };
     const cluster = { name: "bench", partitions, n: 3 };

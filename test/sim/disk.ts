@@ -47,6 +47,7 @@ export class SimDisk {
   view = new DiskImage();
   /** As a power cut leaves it at worst. */
   synced = new DiskImage();
+  #opened: object | undefined;
   #unsynced: (readonly StorageOperation[])[] = [];
   /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
   #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
@@ -61,17 +62,20 @@ export class SimDisk {
     this.#listener = listener;
   }
 
-  /** The port of one process. */
+  /** The port of one process; a second one of it replaces the first. */
   open(process: Process): Storage {
     this.#replay();
+    const opened = {};
+    this.#opened = opened;
     let closed = false;
     const whenOpen = <T>(work: () => Promise<T>): Promise<T> =>
-      closed ? Promise.reject(new StorageError("closed", "simulated: closed")) : work();
+      closed || this.#opened !== opened ? Promise.reject(new StorageError("closed", "simulated: closed")) : work();
     const later = <T>([min, max]: readonly [number, number], label: string, work: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         const ms = this.#chance.between(min, max) * this.mood.slowness;
         process.after(ms, label, () => {
           try {
+            if (this.#opened !== opened) throw new StorageError("closed", "simulated: opened anew");
             resolve(work());
           } catch (error: unknown) {
             reject(error);

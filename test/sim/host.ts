@@ -3,10 +3,13 @@
  */
 import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { EverwriteNode } from "../../core/node.ts";
+import type { NodeOptions } from "../../core/node-options.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
+import { testIdentity } from "../support/test-identity.ts";
 import type { Chance } from "./chance.ts";
 import { type DiskListener, SimDisk } from "./disk.ts";
+import { SimGossip } from "./gossip.ts";
 import type { SimNetwork } from "./network.ts";
 import { type MachineClock, Process, wallTime } from "./process.ts";
 import type { Schedule } from "./schedule.ts";
@@ -18,6 +21,10 @@ export interface HostDeps {
   readonly network: SimNetwork;
   readonly cluster: NodeOptions["cluster"];
   readonly config: Partial<NodeConfig>;
+  /** Whether membership is gossiped. */
+  readonly gossips: boolean;
+  /** The host found out that its disk is an old copy: call what takes the data away. */
+  readonly onSetAside: (host: SimHost, wipe: () => void) => void;
   readonly onEvent: (host: SimHost, event: StoreEvent) => void;
 }
 
@@ -87,13 +94,25 @@ export class SimHost {
   /** No-op while a process runs. */
   start(seeds: readonly string[]): void {
     if (this.#life !== undefined || this.gone) return;
-    const { schedule, network, cluster, config, onEvent } = this.#deps;
+    const { schedule, network, cluster, config, gossips, onEvent } = this.#deps;
     this.starts += 1;
     const chance = this.#chance.fork(`life ${this.starts}`);
     const process = new Process(this.name, schedule, this.machine, chance.between(0, 1e6));
     const transport = new SimTransport(this.id, network, process);
     const telemetry = { event: (event: StoreEvent) => onEvent(this, event) };
-    const ports = { clock: process.clock, random: chance, storage: this.disk.open(process), transport, telemetry };
+    const ports = {
+      clock: process.clock,
+      random: chance,
+      storage: this.disk.open(process),
+      setAside: async () => {
+        this.#setAside();
+        return { storage: this.disk.open(process), as: `${this.name}.old` };
+      },
+      transport,
+      identity: testIdentity(this.id),
+      ...(gossips ? { gossip: new SimGossip(this.id, network, process) } : {}),
+      telemetry,
+    };
     const node = new EverwriteNode(ports, { cluster, seeds, config });
     const life: Life = { process, transport, node, ready: false };
     this.#life = life;
@@ -140,6 +159,11 @@ export class SimHost {
   powerCut(): void {
     this.kill("loses power", true);
     this.disk.powerCut();
+  }
+
+  #setAside(): void {
+    this.#deps.schedule.log(`${this.name} sets its data aside`);
+    this.#deps.onSetAside(this, () => this.disk.wipe());
   }
 
   /** A client's call of this process. `died` when the process ends before it answers. */

@@ -6,6 +6,7 @@
 import type { NodeId } from "../../core/identity.ts";
 import { spoiledAnswer, spoiledRequest } from "./bad-frames.ts";
 import type { Chance } from "./chance.ts";
+import type { SimGossip } from "./gossip.ts";
 import type { Schedule } from "./schedule.ts";
 import type { SimTransport } from "./transport.ts";
 
@@ -46,6 +47,8 @@ export class SimNetwork {
   /** Directed, with how many faults cut it. */
   readonly #cuts = new Map<string, number>();
   tap: Tap | undefined;
+  /** Who takes part in gossip; those of processes that ended hear nothing. */
+  readonly listeners = new Set<SimGossip>();
   /** Hears of each request to another host as it leaves. */
   onRequest: ((body: Uint8Array) => void) | undefined;
   messages = 0;

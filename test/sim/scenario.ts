@@ -113,6 +113,7 @@ export interface Scenario {
   readonly lateMsMax: number;
   readonly skewMs: number;
   readonly joinsAtOnce: boolean;
+  readonly gossips: boolean;
   /** After healing the cluster is cut once more, between these hosts and the others: both sides must go on. */
   readonly apart: readonly number[];
   readonly safetyMs: number;
@@ -147,6 +148,7 @@ export function drawScenario(seed: string): Scenario {
     lateMsMax: cuts ? 500 : 120_000,
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
+    gossips: chance.fork("gossip").is(0.7),
     apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),

@@ -90,6 +90,11 @@ export class World {
       network,
       cluster: { name: "sim", partitions: scenario.partitions, n: scenario.n },
       config: scenario.config,
+      gossips: scenario.gossips,
+      onSetAside: (host: SimHost, wipe: () => void) => {
+        this.oracle.losing(host, schedule.nowMs, wipe);
+        this.arrivals.arrives(host, schedule.nowMs);
+      },
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
     const { name } = names;

@@ -19,6 +19,8 @@ export interface HostSpec {
   readonly onMessage?: (message: unknown) => void;
   /** Its data directory, if it is to be on another disk than the rest. */
   readonly data?: string;
+  /** Its key file, if it is to run under the name of another. */
+  readonly identity?: string;
 }
 
 interface Host {
@@ -84,14 +86,14 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host, which joins through the first one; resolves when it is ready. */
-  async add({ flags = [], env = {}, onMessage = () => {}, data }: HostSpec = {}): Promise<number> {
+  async add({ flags = [], env = {}, onMessage = () => {}, data, identity }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });
     this.#hosts.push({
       name,
       data: data ?? join(this.folder, name),
-      identity: join(this.folder, `${name}.key`),
+      identity: identity ?? join(this.folder, `${name}.key`),
       log: join(this.folder, `${name}.log`),
       httpPort: await freePort(),
       p2pPort: await freePort(),

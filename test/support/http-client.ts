@@ -96,7 +96,9 @@ export async function metrics(url: string): Promise<(name: string, label?: strin
   const lines = (await (await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(hangMs) })).text()).split("\n");
   return (name, label = "") => {
     const found = lines.filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-    if (!lines.some((line) => line.startsWith(`# TYPE ${name} `))) throw new Error(`${url}/metrics has no ${name}`);
+    // With labels it has no line before it has counted something; of a histogram only the whole has a type.
+    const isKnown = found.length > 0 || lines.some((line) => line.startsWith(`# TYPE ${name} `));
+    if (!isKnown) throw new Error(`${url}/metrics has no ${name}`);
     const chosen = found.filter((line) => line.includes(label));
     return chosen.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
   };

@@ -9,7 +9,8 @@ import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster } from "../../core/membership/exchange.ts";
 import { ringMembers } from "../../core/membership/roster.ts";
-import { EverwriteNode, type NodeOptions } from "../../core/node.ts";
+import { EverwriteNode } from "../../core/node.ts";
+import type { NodeOptions } from "../../core/node-options.ts";
 import { Ring } from "../../core/placement/ring.ts";
 import { type Random, type Storage, StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
@@ -18,6 +19,8 @@ import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryNetwork, type MemoryTransport } from "../core/memory-transport.ts";
 import { eventually } from "./eventually.ts";
 import { FaultyStorage } from "./faulty-storage.ts";
+import type { MemoryGossip } from "./memory-gossip.ts";
+import { testIdentity } from "./test-identity.ts";
 import { realClock } from "./real-clock.ts";
 
 export const realRandom: Random = {
@@ -39,6 +42,8 @@ const testCluster = { name: "test", partitions: 16, n: 3 };
 export class MemoryCluster {
   readonly network = new MemoryNetwork({ clock: realClock, random: realRandom });
   readonly nodes = new Map<string, EverwriteNode>();
+  /** Membership goes by exchanges alone where a test sets none. */
+  gossip: MemoryGossip | undefined;
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
   readonly #disks = new Map<string, FaultyStorage>();
   /** Aborted when the process is killed. */
@@ -75,13 +80,16 @@ export class MemoryCluster {
     this.#transports.set(name, transport);
     const run = new AbortController();
     this.#runs.set(name, run);
-    const ports = {
-      clock: realClock,
-      random: realRandom,
-      storage: duringRun(storage, run.signal),
-      transport,
-      telemetry,
+    const setAside = async () => {
+      await storage.close();
+      const empty = new FaultyStorage(new MemoryStorage());
+      this.#disks.set(name, empty);
+      return { storage: duringRun(empty, run.signal), as: `${name}.old` };
     };
+    const identity = testIdentity(name as NodeId);
+    const gossip = this.gossip?.of(name as NodeId);
+    const platform = { clock: realClock, random: realRandom, telemetry, storage: duringRun(storage, run.signal) };
+    const ports = { ...platform, transport, setAside, identity, ...(gossip && { gossip }) };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },

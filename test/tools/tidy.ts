@@ -35,6 +35,7 @@ const rings: readonly { readonly ring: number; readonly places: readonly string[
       "edge/",
       "store/",
       "node.ts",
+      "node-options.ts",
       "status.ts",
       "tasks.ts",
       "deadlines.ts",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { Health } from "../../../core/cluster/health.ts";
+import { Health, sweepIntervalMs } from "../../../core/cluster/health.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { PeerState, Transport } from "../../../core/ports.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
@@ -22,11 +22,13 @@ class Scene {
     this.health = new Health(deps, { suspectAfterMs: 1_000 });
   }
 
-  /** Sweeps after `ms`, while the peers are as given. */
+  /** Sweeps during `ms`, while the peers are as given. */
   async after(ms: number, ...peers: Partial<PeerState>[]): Promise<Health> {
-    await this.clock.advance(ms);
     this.peers = peers;
-    this.health.sweep();
+    for (let left = ms; left > 0; left -= sweepIntervalMs) {
+      await this.clock.advance(Math.min(left, sweepIntervalMs));
+      this.health.sweep();
+    }
     return this.health;
   }
 }
@@ -78,5 +80,45 @@ describe("a peer", () => {
     const unknown = "h4" as NodeId;
     const health = await scene.after(1, { id: h2, rttMs: 9 }, { id: h3, rttMs: 3 });
     assert.deepEqual(health.byRoundTrip([h2, h3, unknown]), [unknown, h3, h2]);
+  });
+});
+
+describe("phi-accrual", () => {
+  const askedAt = (ms: number, lastHeardMs: number): Partial<PeerState> => ({
+    id: h2,
+    waitingSinceMs: ms,
+    lastHeardMs,
+  });
+
+  test("a peer that is often silent for long is given longer than one that never was", async () => {
+    const scene = new Scene();
+    scene.health.connectionChanged(h2, true);
+    for (let i = 0; i < 20; i++) {
+      const now = scene.clock.now();
+      await scene.after(800, askedAt(now, now - 1));
+      await scene.after(100, { id: h2, lastHeardMs: scene.clock.now() + 50 });
+    }
+    const now = scene.clock.now();
+    assert.equal((await scene.after(1_400, askedAt(now, now - 1))).isUp(h2), true);
+    assert.equal((await scene.after(2_000, askedAt(now, now - 1))).isUp(h2), false);
+    assert.ok(scene.health.phi(h2) > 8);
+  });
+
+  test("a process that was itself stopped suspects nobody for it", async () => {
+    const scene = new Scene();
+    scene.health.connectionChanged(h2, true);
+    await scene.after(300, askedAt(0, 0));
+    await scene.clock.advance(60_000); // no sweep: the whole process stood still
+    scene.health.sweep();
+    assert.equal(scene.health.isUp(h2), true);
+    assert.equal((await scene.after(1_000, askedAt(0, 0))).isUp(h2), false);
+  });
+
+  test("a suspect whose last request gave up stays one until it is heard", async () => {
+    const scene = new Scene();
+    scene.health.connectionChanged(h2, true);
+    await scene.after(1_200, askedAt(0, 0));
+    assert.equal((await scene.after(5_000, { id: h2, lastHeardMs: 0 })).isUp(h2), false);
+    assert.equal((await scene.after(100, { id: h2, lastHeardMs: scene.clock.now() })).isUp(h2), true);
   });
 });

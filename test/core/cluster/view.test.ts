@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { Cluster, loadRoster } from "../../../core/cluster/cluster.ts";
+import { Marks } from "../../../core/cluster/marks.ts";
 import { Exchange } from "../../../core/cluster/exchange.ts";
 import type { Health } from "../../../core/cluster/health.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
@@ -11,6 +12,8 @@ import { type Transport, TransportError } from "../../../core/ports.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
+import type { StoreEvent } from "../../../core/telemetry.ts";
+import { testIdentity } from "../../support/test-identity.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
@@ -19,26 +22,58 @@ import { cluster as parameters, memberRecord, nodes } from "../membership/sample
 
 const [self, h2, h3, h4] = nodes as [NodeId, NodeId, NodeId, NodeId];
 const partition = 0 as PartitionIndex;
+const ownMark = "0a".repeat(16);
 const everything = bitmapOf(
   parameters.partitions,
   Array.from({ length: parameters.partitions }, (_, i) => i),
 );
 
+/** Work that a test waits for. */
+class RunningTasks {
+  #all: Promise<unknown> = Promise.resolve();
+
+  run(_name: string, work: () => Promise<unknown>): void {
+    this.#all = Promise.all([this.#all, work()]);
+  }
+
+  async settled(): Promise<void> {
+    await this.#all;
+  }
+}
+
 /** h1's view of hosts h1..hN, of which those in `down` do not answer. */
 function viewOf(count: number, down: readonly NodeId[] = []) {
   const hosts = nodes.slice(0, count);
   const roster = mergeRoster(emptyRoster(parameters), {
-    members: new Map(hosts.map((id) => [id, memberRecord({ id, mark: "0a".repeat(16) })])),
+    members: new Map(hosts.map((id) => [id, memberRecord({ id, mark: ownMark })])),
     assignment: Array.from({ length: parameters.partitions }, (_, i) => ({ host: hosts[i % count]!, epoch: 1 })),
   });
   const disk = new FaultyStorage(new MemoryStorage());
   const records = new RecordStore(disk);
   const holdings = new Holdings(parameters.partitions, realRandom);
   const health = { isUp: (node: NodeId) => !down.includes(node) } as Health;
-  const telemetry = { event: () => {} };
+  const events: StoreEvent[] = [];
+  const telemetry = { event: (event: StoreEvent) => void events.push(event) };
   const clock = new ManualClock();
-  const cluster = new Cluster({ self, records, holdings, health, clock, random: realRandom, telemetry }, roster);
-  return { cluster, holdings, disk, records, clock };
+  const tasks = new RunningTasks();
+  const marks = new Marks({ records, random: realRandom }, [ownMark]);
+  const found = { oldCopies: 0 };
+  const cluster = new Cluster(
+    {
+      self,
+      records,
+      holdings,
+      health,
+      clock,
+      identity: testIdentity(self),
+      marks,
+      tasks,
+      telemetry,
+      onOldCopy: () => void (found.oldCopies += 1),
+    },
+    roster,
+  );
+  return { cluster, holdings, disk, records, clock, marks, found, tasks, events };
 }
 
 /** Whether h1 is sure of a partition after it has exchanged membership with these. */
@@ -154,23 +189,77 @@ describe("a host's view", () => {
     assert.equal(cluster.retireFormerHoldings(), false);
   });
 
-  test("changes its own record only under the next incarnation", () => {
+  test("changes its own record only under the next incarnation", async () => {
     const { cluster } = viewOf(2);
-    cluster.amend({ status: "leaving" });
+    await cluster.amend({ status: "leaving" });
     assert.deepEqual([cluster.ownRecord.incarnation, cluster.ownRecord.status], [2, "leaving"]);
-    cluster.merge({ members: new Map([[self, memberRecord({ id: self, incarnation: 1, mark: "0a".repeat(16) })]]) });
+    cluster.merge({ members: new Map([[self, memberRecord({ id: self, incarnation: 1, mark: ownMark })]]) });
     assert.equal(cluster.ownRecord.status, "leaving");
   });
 });
 
-test("a host that hears of a later run of its own, which its disk does not know, fills everything anew above it", () => {
-  const { cluster, holdings } = viewOf(3);
-  cluster.claimOwned("complete");
-  cluster.merge({ members: new Map([[self, memberRecord({ id: self, incarnation: 7, mark: "0b".repeat(16) })]]) });
-  assert.deepEqual(holdings.bitmaps().filling, everything);
-  assert.equal(cluster.ownRecord.incarnation, 8);
-  assert.equal(["0a".repeat(16), "0b".repeat(16)].includes(cluster.ownRecord.mark), false);
-  assert.equal(cluster.partitionView(partition).holders.get(self), "filling");
+describe("a host that hears of a run of its own that its disk does not know", () => {
+  const later = memberRecord({ id: self, incarnation: 7, mark: "0b".repeat(16) });
+  const hear = (cluster: Cluster, record = later): void => cluster.merge({ members: new Map([[self, record]]) });
+
+  test("has an old copy of its data, says so once, and counts as filling at once", () => {
+    const { cluster, holdings, found, events } = viewOf(3);
+    cluster.claimOwned("complete");
+    hear(cluster);
+    assert.deepEqual(holdings.bitmaps().filling, everything);
+    assert.equal(cluster.partitionView(partition).holders.get(self), "filling");
+    hear(cluster, memberRecord({ id: self, incarnation: 8, mark: "0c".repeat(16) }));
+    assert.equal(found.oldCopies, 1);
+    assert.equal(events.filter(({ kind }) => kind === "old-data").length, 1);
+  });
+
+  test("hears of it also when the record was replaced by its own, for peers keep asking", () => {
+    const { cluster, found } = viewOf(3);
+    const unaware = memberRecord({ id: self, incarnation: 9, mark: ownMark });
+    const peer = mergeRoster(emptyRoster(parameters), { members: new Map([[self, later]]) });
+    const asking = mergeRoster(peer, { members: new Map([[self, unaware]]) });
+    assert.deepEqual(
+      asking.questions.map(({ mark }) => mark),
+      [later.mark],
+    );
+    cluster.merge({ questions: asking.questions });
+    assert.equal(found.oldCopies, 1);
+  });
+
+  test("whose data is younger than itself keeps it, fills everything anew and outbids the other run", async () => {
+    const { cluster, holdings, found, marks, tasks } = viewOf(3);
+    await marks.bear({ life: 1, incarnation: 1 });
+    cluster.claimOwned("complete");
+    hear(cluster);
+    await tasks.settled();
+    assert.equal(found.oldCopies, 0);
+    assert.deepEqual(holdings.bitmaps().filling, everything);
+    assert.equal(cluster.ownRecord.incarnation, 8);
+    assert.equal([ownMark, later.mark].includes(cluster.ownRecord.mark), false);
+    assert.ok(cluster.ownRecord.answers.includes(later.mark), "nobody need ask again");
+    assert.equal(cluster.partitionView(partition).holders.get(self), "filling");
+    assert.equal(cluster.roster.holdings.get(self)!.incarnation, 8);
+    assert.notEqual(cluster.rivalAtMs, undefined);
+  });
+
+  test("before its directory was born ignores it, and answers for it", async () => {
+    const { cluster, holdings, found, marks, tasks } = viewOf(3);
+    await marks.bear({ life: 1, incarnation: 3 });
+    cluster.claimOwned("complete");
+    cluster.merge({ questions: [memberRecord({ id: self, incarnation: 2, mark: later.mark })] });
+    await tasks.settled();
+    assert.deepEqual(holdings.bitmaps().complete, everything);
+    assert.equal(found.oldCopies, 0);
+    assert.ok(cluster.ownRecord.answers.includes(later.mark));
+    assert.deepEqual(cluster.roster.questions, []);
+  });
+
+  test("does not take another host's word for its own", () => {
+    const { cluster, found } = viewOf(3);
+    const said = memberRecord({ id: self, incarnation: 7, status: "removed", mark: "0b".repeat(16) }, h2);
+    cluster.merge({ questions: [said] });
+    assert.equal(found.oldCopies, 0);
+  });
 });
 
 describe("the roster on the disk", () => {
@@ -187,12 +276,12 @@ describe("the roster on the disk", () => {
     const { cluster, disk, records } = viewOf(3);
     const release = disk.hold("writes");
     const saving = cluster.save();
-    cluster.amend({ zone: "z" });
+    await cluster.amend({ zone: "z" });
     release();
     await saving;
     assert.equal((await loadRoster(records))!.members.get(self)!.zone, "z");
     disk.refusesWrites = "io";
-    cluster.amend({ zone: "y" });
+    await cluster.amend({ zone: "y" });
     await assert.rejects(cluster.save());
     disk.refusesWrites = undefined;
     await cluster.save();
@@ -207,7 +296,9 @@ describe("the roster on the disk", () => {
       return Promise.reject(new TransportError("not-sent", "only a test"));
     };
     const transport = { self, request } as unknown as Transport;
-    const exchange = new Exchange({ transport, cluster, clock: new ManualClock() }, { timeoutMs: 1_000 });
+    const telemetry = { event: () => {} };
+    const deps = { transport, cluster, clock: new ManualClock(), identity: testIdentity(self), telemetry };
+    const exchange = new Exchange(deps, { timeoutMs: 1_000 });
     const release = disk.hold("writes");
     const exchanging = exchange.with(h2);
     await microtasks();

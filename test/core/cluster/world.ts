@@ -5,6 +5,7 @@ import { HybridClock } from "../../../core/causality/hybrid-clock.ts";
 import { Cluster } from "../../../core/cluster/cluster.ts";
 import { Exchange } from "../../../core/cluster/exchange.ts";
 import { Health } from "../../../core/cluster/health.ts";
+import { Marks } from "../../../core/cluster/marks.ts";
 import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
@@ -18,6 +19,7 @@ import { RecordStore } from "../../../core/storage/record-store.ts";
 import { Tasks } from "../../../core/tasks.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
+import { testIdentity } from "../../support/test-identity.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
 import { memberRecord } from "../membership/samples.ts";
 import { MemoryNetwork } from "../memory-transport.ts";
@@ -74,7 +76,13 @@ export function oneNode(
   const records = new RecordStore(new MemoryStorage());
   const holdings = new Holdings(roster.cluster.partitions, random);
   const health = new Health({ transport, clock, telemetry }, config);
-  const cluster = new Cluster({ self: node(name), records, holdings, health, clock, random, telemetry }, roster);
+  const tasks = new Tasks({ clock, telemetry });
+  const self = node(name);
+  const identity = testIdentity(self);
+  const marks = new Marks({ records, random }, [memberRecord().mark]);
+  const onOldCopy = (): void => {};
+  const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
+  const cluster = new Cluster(clusterDeps, roster);
   for (const peer of peers) cluster.exchangedWith(node(peer));
   const owns = (partition: PartitionIndex): boolean => cluster.ring.owners(partition).includes(node(name));
   const isConfirmed = (): boolean => true;
@@ -95,8 +103,8 @@ export function oneNode(
     config,
   );
   const admission = new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 1_000 });
-  const exchange = new Exchange({ transport, cluster, clock }, { timeoutMs: config.requestTimeoutMs });
-  const tasks = new Tasks({ clock, telemetry });
+  const exchangeDeps = { transport, identity, telemetry, cluster, clock };
+  const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
   return { ...deps, servers, events };
 }

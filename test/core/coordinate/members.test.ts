@@ -8,6 +8,7 @@ import { emptyRoster } from "../../../core/membership/roster.ts";
 import { call, methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { signedRecord, testIdentity } from "../../support/test-identity.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { value } from "../causality/samples.ts";
 import { eventsOf, placed, rowOf, withCluster } from "./scene.ts";
@@ -45,7 +46,7 @@ describe("data from a host that is no member", () => {
       const server = new RpcServer({ event: () => {} });
       server.on(methods.exchange, async (_from, { digest }) => {
         digests.push(digest);
-        return { same: true };
+        return { same: true, lacking: [] };
       });
       server.listen(transport);
       await transport.meet("memory:h1");
@@ -90,14 +91,21 @@ test("no record that a stranger sends keeps a host from raising and telling its 
   withCluster(2, async (cluster) => {
     const stranger = cluster.stranger("stranger");
     await stranger.meet("memory:h1");
-    const known = (await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1)!;
+    const known = (
+      await fetchRoster({ transport: stranger, identity: testIdentity(stranger.self) }, h1, "test", 2_000)
+    ).members.get(h1)!;
     for (const version of [{ incarnation: Number.MAX_SAFE_INTEGER }, { life: 2 ** 41 }]) {
-      const forged = { ...known, ...version, mark: "00".repeat(16) };
+      const forged = signedRecord({ ...known, ...version, mark: "00".repeat(16) });
       const part = rosterMessage(emptyRoster(testParameters), { members: new Map([[h1, forged]]) });
       const asked = call(stranger, h1, methods.exchange, { cluster: "test", digest: new Uint8Array(16), part }, 2_000);
       await assert.rejects(asked, failsWith("bad-request"));
     }
-    assert.deepEqual((await fetchRoster(stranger, h1, "test", 2_000)).members.get(h1), known);
+    assert.deepEqual(
+      (
+        await fetchRoster({ transport: stranger, identity: testIdentity(stranger.self) }, h1, "test", 2_000)
+      ).members.get(h1),
+      known,
+    );
     cluster.kill("h1");
     await cluster.start("h1");
     await cluster.settled();

@@ -6,86 +6,16 @@ import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { decodeAssignment, encodeAssignment } from "../../../core/membership/assignment-encoding.ts";
 import {
   encodeRoster,
-  foreignRecordOf,
-  lackingIn,
   RosterMessage,
-  RosterSummary,
   rosterFrom,
   rosterMessage,
   rosterPartOf,
-  summarize,
 } from "../../../core/membership/exchange.ts";
 import { encodeReapMarks } from "../../../core/membership/reap-marks-encoding.ts";
-import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
+import { emptyRoster } from "../../../core/membership/roster.ts";
 import { memberRecord, cluster, roster, sent } from "./samples.ts";
 
-const overWire = (own: Roster): RosterSummary => RosterSummary.decode(RosterSummary.encode(summarize(own)));
-
-describe("an exchange", () => {
-  test("makes two rosters equal, sending each only what the other may lack", () => {
-    fc.assert(
-      fc.property(roster, roster, (asker, asked) => {
-        const answered = mergeRoster(asked, sent(asker, lackingIn(overWire(asked), asker)));
-        const asking = mergeRoster(asker, sent(answered, lackingIn(overWire(asker), answered)));
-        assert.deepEqual(encodeRoster(asking), encodeRoster(answered));
-        assert.deepEqual(encodeRoster(asking), encodeRoster(mergeRoster(asker, asked)));
-      }),
-      { numRuns: 1_000 },
-    );
-  });
-
-  test("of equal rosters sends no member, no assignment, no secret and no change", () => {
-    fc.assert(
-      fc.property(roster, (both) => {
-        const listed = { ...both, holdings: new Map([...both.holdings].filter(([id]) => both.members.has(id))) };
-        const lacking = lackingIn(overWire(listed), listed);
-        assert.deepEqual(
-          [lacking.members?.size, lacking.holdings?.size, lacking.assignment, lacking.secrets, lacking.changes],
-          [0, 0, undefined, undefined, undefined],
-        );
-      }),
-    );
-  });
-
-  test("carries a change of one member alone", () => {
-    const before = mergeRoster(emptyRoster(cluster), {
-      members: new Map(["h1", "h2", "h3"].map((id) => [id as NodeId, memberRecord({ id: id as NodeId })])),
-    });
-    const moved = memberRecord({ id: "h2" as NodeId, incarnation: 2, addresses: ["memory:elsewhere"] });
-    const after = mergeRoster(before, { members: new Map([[moved.id, moved]]) });
-    const lacking = lackingIn(overWire(before), after);
-    assert.deepEqual([...lacking.members!.keys()], ["h2"]);
-    assert.equal(lacking.assignment, undefined);
-  });
-
-  test("carries the holdings of a member's next life, which counts both its numbers from 1 again", () => {
-    const holding = (life: number, bits: number): Roster => {
-      const one = { id: memberRecord().id, life, incarnation: 1, sequence: 1 };
-      const [complete, none] = [Uint8Array.of(bits), Uint8Array.of(0)];
-      return mergeRoster(emptyRoster(cluster), {
-        members: new Map([[one.id, memberRecord({ life: 2 })]]),
-        holdings: new Map([[one.id, { ...one, complete, filling: none, former: none, hints: none }]]),
-      });
-    };
-    const [behind, ahead] = [holding(1, 255), holding(2, 0)];
-    const after = mergeRoster(behind, sent(ahead, lackingIn(overWire(behind), ahead)));
-    assert.deepEqual(encodeRoster(after), encodeRoster(ahead));
-  });
-
-  test("carries holdings that differ under one sequence, as two directories with one identity write them", () => {
-    const id = "h1" as NodeId;
-    const none = new Uint8Array(2);
-    const version = { id, life: 1, incarnation: 1, sequence: 1, filling: none, former: none, hints: none };
-    const [one, other] = [1, 2].map((bits) =>
-      mergeRoster(emptyRoster(cluster), {
-        members: new Map([[id, memberRecord({ id })]]),
-        holdings: new Map([[id, { ...version, complete: Uint8Array.of(bits, 0) }]]),
-      }),
-    );
-    assert.equal(lackingIn(overWire(one!), other!).holdings?.size, 1);
-    assert.equal(lackingIn(overWire(one!), one!).holdings?.size, 0);
-  });
-
+describe("a roster", () => {
   test("a roster survives the disk", () => {
     fc.assert(
       fc.property(roster, (own) => {
@@ -93,28 +23,6 @@ describe("an exchange", () => {
         assert.deepEqual(encodeRoster(read), encodeRoster(own));
       }),
     );
-  });
-});
-
-describe("a record of oneself", () => {
-  const own = mergeRoster(emptyRoster(cluster), {
-    members: new Map([["h1" as NodeId, memberRecord({ incarnation: 3, mark: "0a".repeat(16) })]]),
-  });
-  const heard = (rest: Parameters<typeof memberRecord>[0]): boolean =>
-    foreignRecordOf("h1" as NodeId, own, {
-      members: new Map([["h1" as NodeId, memberRecord({ mark: "0b".repeat(16), ...rest })]]),
-    });
-
-  test("under an unknown mark and an incarnation not below the own one was written by another directory", () => {
-    assert.equal(heard({ incarnation: 3 }), true);
-    assert.equal(heard({ incarnation: 9 }), true);
-    assert.equal(heard({ life: 2, incarnation: 1 }), true);
-  });
-
-  test("of an earlier run, or with the own mark, is not foreign", () => {
-    assert.equal(heard({ incarnation: 2 }), false);
-    assert.equal(heard({ incarnation: 9, mark: "0a".repeat(16) }), false);
-    assert.equal(foreignRecordOf("h1" as NodeId, own, {}), false);
   });
 });
 
@@ -135,12 +43,6 @@ describe("reap marks as bytes", () => {
     assert.throws(() => read(bad([{ partition: 0, mark: 2 ** 50 + 1 }])), DecodeError);
     const cut = RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), reapMarks: Uint8Array.of(10, 9, 8) });
     assert.throws(() => read(cut), DecodeError);
-  });
-
-  test("are lacking for one of a version that knows none", () => {
-    const own = mergeRoster(emptyRoster(cluster), { reapMarks: new Map([[1 as PartitionIndex, 3]]) });
-    const { reapMarks: _none, ...older } = summarize(emptyRoster(cluster));
-    assert.deepEqual(lackingIn(older, own).reapMarks, own.reapMarks);
   });
 });
 

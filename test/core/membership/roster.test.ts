@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { encodeRoster, rosterDigest } from "../../../core/membership/exchange.ts";
+import { rosterDigest } from "../../../core/membership/comparison.ts";
+import { encodeRoster } from "../../../core/membership/exchange.ts";
 import type { MemberStatus } from "../../../core/membership/member.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import {
@@ -162,4 +163,39 @@ test("digests of rosters are equal exactly when the rosters are", () => {
       assert.deepEqual(rosterDigest(mergeRoster(a, b)), rosterDigest(mergeRoster(b, a)));
     }),
   );
+});
+
+describe("questions", () => {
+  const marks = ["0a", "0b", "0c", "0d"].map((pair) => pair.repeat(16));
+  const run = fc
+    .record({ incarnation: fc.integer({ min: 1, max: 9 }), mark: fc.constantFrom(...marks) })
+    .map((rest) => memberRecord(rest));
+
+  test("are kept for each mark that the present record does not answer for, in whatever order records come", () => {
+    fc.assert(
+      fc.property(fc.array(run, { minLength: 1, maxLength: 8 }), (records) => {
+        const merged = records.reduce(
+          (all, record) => mergeRoster(all, { members: new Map([[record.id, record]]) }),
+          emptyRoster(cluster),
+        );
+        const present = merged.members.get(nodes[0]!)!;
+        const asked = new Set(merged.questions.map(({ mark }) => mark));
+        assert.deepEqual(asked, new Set(records.map(({ mark }) => mark).filter((mark) => mark !== present.mark)));
+      }),
+    );
+  });
+
+  test("end when the host's record answers for them, and are never more than eight for one host", () => {
+    const many = Array.from({ length: 30 }, (_, i) =>
+      memberRecord({ incarnation: i + 1, mark: i.toString(16).padStart(2, "0").repeat(16) }),
+    );
+    const asked = many.reduce(
+      (all, record) => mergeRoster(all, { members: new Map([[record.id, record]]) }),
+      emptyRoster(cluster),
+    );
+    assert.equal(asked.questions.length, 8);
+    const answers = asked.questions.map(({ mark }) => mark);
+    const answer = memberRecord({ incarnation: 99, mark: many.at(-1)!.mark, answers });
+    assert.deepEqual(mergeRoster(asked, { members: new Map([[answer.id, answer]]) }).questions, []);
+  });
 });

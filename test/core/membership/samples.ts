@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { RosterMessage, rosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
-import type { MemberRecord, MemberStatus } from "../../../core/membership/member.ts";
+import type { MemberRecord, MemberStatement, MemberStatus } from "../../../core/membership/member.ts";
 import {
   emptyRoster,
   type HoldingsRecord,
@@ -12,6 +12,8 @@ import {
   type RosterPart,
 } from "../../../core/membership/roster.ts";
 
+import { signedRecord } from "../../support/test-identity.ts";
+
 export const cluster = { name: "test", partitions: 8, n: 3, admission: "open" } as const;
 
 export const nodes = ["h1", "h2", "h3", "h4"] as NodeId[];
@@ -19,8 +21,9 @@ const node = fc.constantFrom(...nodes);
 const few = fc.integer({ min: 1, max: 3 });
 const status: fc.Arbitrary<MemberStatus> = fc.constantFrom("up", "leaving", "left", "removed", "lapsed");
 
-export function memberRecord(rest: Partial<MemberRecord> = {}): MemberRecord {
-  return {
+/** Signed by the member itself, or by whom it is told. */
+export function memberRecord(rest: Partial<MemberStatement> = {}, by?: NodeId): MemberRecord {
+  const statement: MemberStatement = {
     id: nodes[0]!,
     life: 1,
     incarnation: 1,
@@ -32,8 +35,10 @@ export function memberRecord(rest: Partial<MemberRecord> = {}): MemberRecord {
     addresses: [],
     http: "",
     mark: "00".repeat(16),
+    answers: [],
     ...rest,
   };
+  return signedRecord(statement, by);
 }
 
 /** A node writes one record per life, incarnation and status, so these decide the rest. */
@@ -44,7 +49,7 @@ const member: fc.Arbitrary<MemberRecord> = fc
 /** Records of one node that differ in whatever may differ, as a copied identity makes them. */
 export const twin: fc.Arbitrary<MemberRecord> = fc
   .record({ life: few, incarnation: few, status, mark: fc.constantFrom("0a".repeat(16), "0b".repeat(16)) })
-  .map(memberRecord);
+  .map((rest) => memberRecord(rest));
 
 /** One host publishes one pair of bitmaps per life, incarnation and sequence. */
 export const holdings: fc.Arbitrary<HoldingsRecord> = fc

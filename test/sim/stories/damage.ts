@@ -6,7 +6,7 @@ import type { Story } from "./stage.ts";
 export const damageStories: readonly Story[] = [
   {
     name: "one damaged record is mended by a read of the others",
-    brokenBy: "checksums are not compared",
+    brokenBy: "the last reply of a read wins",
     play: async (stage) => {
       const [a, b] = stage.walk();
       await stage.put(a!, { quorum: "all" });

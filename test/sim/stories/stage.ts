@@ -36,6 +36,7 @@ const calmCluster: Scenario = {
   lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
+  gossips: false, // the swarm gossips: a story is about something else
   apart: [],
   safetyMs: 0,
   operations: [],

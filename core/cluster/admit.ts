@@ -1,0 +1,88 @@
+/**
+ * What of a roster that somebody sent may be merged. Every record that is not known already, byte for byte, is verified;
+ * a bad one is refused alone: whoever sent it could have left it out, so nothing is gained by refusing the rest, and one
+ * damaged record on one disk would cut its host off for ever.
+ * Invariant: what is not signed (tokens, holdings, secrets, history) counts only from a member.
+ */
+import type { ClusterParameters } from "../config.ts";
+import type { NodeId } from "../identity.ts";
+import type { MemberRecord } from "../membership/member.ts";
+import { type HoldingsRecord, isOnRing, newerMember, type Roster, type RosterPart } from "../membership/roster.ts";
+import { compareProofs, isSaidByOthers, signingInput } from "../membership/signed-member.ts";
+import type { Identity } from "../ports.ts";
+
+export interface Admitted {
+  readonly part: RosterPart;
+  readonly refused: readonly { readonly about: NodeId; readonly reason: string }[];
+}
+
+export async function admit(identity: Identity, roster: Roster, from: NodeId, part: RosterPart): Promise<Admitted> {
+  const members = new Map<NodeId, MemberRecord>();
+  const questions: MemberRecord[] = [];
+  const refused: { about: NodeId; reason: string }[] = [];
+  const known = (id: NodeId): MemberRecord | undefined => newest(members.get(id), roster.members.get(id));
+  const check = async (record: MemberRecord, accept: () => void): Promise<void> => {
+    const reason = await problemOf(identity, roster.cluster, record, known(record.proof.by) !== undefined);
+    if (reason === undefined) accept();
+    else refused.push({ about: record.id, reason });
+  };
+  // What members said themselves first: who carried a removal out may have been unknown until now.
+  const ownFirst = [...(part.members?.values() ?? [])].toSorted((a, b) => Number(isByOther(a)) - Number(isByOther(b)));
+  for (const record of ownFirst) {
+    const own = roster.members.get(record.id);
+    if (own === undefined || compareProofs(own, record) !== 0)
+      await check(record, () => void members.set(record.id, record));
+  }
+  for (const record of part.questions ?? []) {
+    if (roster.questions.some((each) => compareProofs(each, record) === 0)) questions.push(record);
+    else await check(record, () => void questions.push(record));
+  }
+  if (!isTrusted(known(from))) return { part: { members, questions }, refused };
+  const holdings = new Map([...(part.holdings ?? [])].filter(([id, held]) => isOfARun(held, known(id))));
+  return { part: { ...part, members, questions, holdings }, refused };
+}
+
+/** Secrets go to hosts alone: to those that are on the ring, and so were admitted. */
+export function mayKnowSecrets(roster: Roster, peer: NodeId): boolean {
+  const member = roster.members.get(peer);
+  return member !== undefined && isOnRing(member.status);
+}
+
+function isByOther({ id, proof }: MemberRecord): boolean {
+  return proof.by !== id;
+}
+
+/** Undefined: none. */
+async function problemOf(
+  identity: Identity,
+  cluster: ClusterParameters,
+  record: MemberRecord,
+  isSignerKnown: boolean,
+): Promise<string | undefined> {
+  const { id, status, proof } = record;
+  if (proof.by !== id && !isSaidByOthers(status)) return `only ${id} itself can say that it is ${status}`;
+  if (proof.by !== id && !isSignerKnown) return `${proof.by}, which says that ${id} was ${status}, is no member`;
+  if (!isAdmitted(cluster, id)) return `${id} has no grant for this cluster`;
+  const isGenuine = await identity.verify(proof.by, signingInput(proof.payload), proof.signature);
+  return isGenuine ? undefined : `the signature is not of ${proof.by}`;
+}
+
+/** Who may become a member. Grants are looked up here where the cluster asks for them (PROTOCOL 14). */
+function isAdmitted({ admission }: ClusterParameters, _id: NodeId): boolean {
+  return admission === "open";
+}
+
+/** One that left may still have news of the time before; one that was removed need not be believed. */
+function isTrusted(record: MemberRecord | undefined): boolean {
+  return record !== undefined && (isOnRing(record.status) || record.status === "left");
+}
+
+/** Nobody holds anything in a run that its own record does not tell of: so a wrong number cannot hide what it holds. */
+function isOfARun({ life, incarnation }: HoldingsRecord, record: MemberRecord | undefined): boolean {
+  if (record === undefined || life > record.life) return false;
+  return life < record.life || incarnation <= record.incarnation;
+}
+
+function newest(a: MemberRecord | undefined, b: MemberRecord | undefined): MemberRecord | undefined {
+  return a !== undefined && b !== undefined ? newerMember(a, b) : (a ?? b);
+}

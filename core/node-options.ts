@@ -1,0 +1,37 @@
+/**
+ * What a node is made with: the outside world, and what to do in it.
+ */
+import type { WantedParameters } from "./cluster/start.ts";
+import type { NodeConfig } from "./config.ts";
+import type { Clock, Gossip, Identity, Random, Storage, Transport } from "./ports.ts";
+import type { Telemetry } from "./telemetry.ts";
+
+/** The outside world of one node. The caller made them, and closes them after `stop`. */
+export interface NodePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly storage: Storage;
+  /** Closes the storage, keeps what is in it, and opens an empty one: what was in it turned out to be an old copy. */
+  readonly setAside: () => Promise<{ readonly storage: Storage; readonly as: string }>;
+  readonly transport: Transport;
+  readonly identity: Identity;
+  /** Without it membership spreads more slowly. */
+  readonly gossip?: Gossip;
+  readonly telemetry: Telemetry;
+}
+
+/** Which cluster, and how. */
+export interface NodeOptions {
+  readonly cluster: WantedParameters;
+  /** Addresses of hosts of the cluster. None, and no data: this node founds the cluster, if it may. */
+  readonly seeds: readonly string[];
+  /** False: this identity was a member once and has lost its data; it waits for the others instead. */
+  readonly mayFound?: boolean;
+  readonly config?: Partial<NodeConfig>;
+  /** What opening the storage found, for `status`. */
+  readonly setAside?: readonly string[];
+  /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
+  readonly recordsMissing?: boolean;
+  /** Names files of the storage that are damaged, for `repair`. */
+  readonly damagedFiles?: () => Promise<readonly string[]>;
+}

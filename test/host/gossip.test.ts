@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { after, describe, test } from "node:test";
+import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
+import { generateKeyPair } from "@libp2p/crypto/keys";
+import type { Libp2p } from "@libp2p/interface";
+import { peerIdFromPrivateKey } from "@libp2p/peer-id";
+import { gossipService, libp2pGossip } from "../../core/libp2p/gossip.ts";
+import { libp2pIdentity } from "../../core/libp2p/identity.ts";
+import type { NodeId } from "../../core/identity.ts";
+import { type Gossip, gossipBytesMax } from "../../core/ports.ts";
+import { nodeLibp2p } from "../../node-host/libp2p-node.ts";
+import { eventually } from "../support/eventually.ts";
+import { HostProcesses } from "../support/host-processes.ts";
+import { temporaryDirectory } from "./temporary-directory.ts";
+
+interface Gossiper {
+  readonly libp2p: Libp2p;
+  readonly gossip: Gossip;
+  /** First byte of each body, and who published it. */
+  readonly heard: { readonly from: NodeId; readonly first: number }[];
+}
+
+const running: Libp2p[] = [];
+after(() => Promise.all(running.map(async (libp2p) => libp2p.stop())));
+
+/** Refuses bodies that begin with 0. */
+async function gossiper(cluster: string): Promise<Gossiper> {
+  const libp2p = await nodeLibp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], services: { pubsub: gossipService(cluster) } });
+  running.push(libp2p);
+  const gossip = libp2pGossip(libp2p.services["pubsub"] as GossipSub, cluster);
+  const heard: Gossiper["heard"] = [];
+  gossip.subscribe(async (from, body) => {
+    heard.push({ from, first: body[0]! });
+    return body[0] !== 0;
+  });
+  return { libp2p, gossip, heard };
+}
+
+const idOf = ({ libp2p }: Gossiper): NodeId => libp2p.peerId.toString() as NodeId;
+const meet = (a: Gossiper, b: Gossiper): Promise<unknown> => a.libp2p.dial(b.libp2p.getMultiaddrs());
+
+/** Published again and again, for gossip may lose, until all have heard it. */
+async function reaches(from: Gossiper, first: number, all: readonly Gossiper[]): Promise<void> {
+  let times = 0;
+  await eventually(async () => {
+    await from.gossip.publish(Uint8Array.of(first, times++));
+    return all.every(({ heard }) => heard.some((each) => each.from === idOf(from) && each.first === first));
+  }, `${all.length} nodes to hear ${first}`);
+}
+
+describe("gossip over libp2p", () => {
+  test("reaches who is not connected with the publisher, under the publisher's authenticated name", async () => {
+    const [a, b, c] = await Promise.all([gossiper("one"), gossiper("one"), gossiper("one")]);
+    await meet(a, b);
+    await meet(b, c);
+    await reaches(a, 7, [b, c]);
+    assert.ok(c.heard.every(({ from }) => from === idOf(a)));
+  });
+
+  test("passes on nothing that was refused, and nothing of another cluster", async () => {
+    const [a, b, c, other] = await Promise.all([gossiper("two"), gossiper("two"), gossiper("two"), gossiper("three")]);
+    await meet(a, b);
+    await meet(b, c);
+    await meet(other, b);
+    await a.gossip.publish(Uint8Array.of(0));
+    await other.gossip.publish(Uint8Array.of(9));
+    await reaches(a, 7, [b, c]);
+    assert.deepEqual(
+      c.heard.filter(({ first }) => first !== 7),
+      [],
+    );
+    assert.ok(b.heard.every(({ first }) => first !== 9));
+  });
+
+  test("of a lone host, or too large to travel, costs its publisher nothing", async () => {
+    const [a, b] = await Promise.all([gossiper("four"), gossiper("four")]);
+    await a.gossip.publish(Uint8Array.of(1));
+    await meet(a, b);
+    await reaches(a, 2, [b]);
+    await a.gossip.publish(new Uint8Array(gossipBytesMax).fill(3));
+    await eventually(() => b.heard.some(({ first }) => first === 3), "the largest body");
+    await reaches(a, 4, [b]);
+  });
+
+  test("works among more than ten peers behind one address", async () => {
+    const hub = await gossiper("many");
+    const peers = await Promise.all(Array.from({ length: 12 }, () => gossiper("many")));
+    for (const peer of peers) await meet(peer, hub);
+    await reaches(peers[0]!, 5, [hub, ...peers.slice(1)]);
+    // The scores of the first seconds have been taken: peers of one address are not pruned for it.
+    await new Promise((resolve) => setTimeout(resolve, 3_000));
+    await reaches(peers[11]!, 6, [hub, ...peers.slice(0, 11)]);
+  });
+});
+
+test("a node's signature is that of its id, and of nothing else", async () => {
+  const [key, otherKey] = await Promise.all([generateKeyPair("Ed25519"), generateKeyPair("Ed25519")]);
+  const [id, otherId] = [key, otherKey].map((each) => peerIdFromPrivateKey(each).toString() as NodeId);
+  const identity = libp2pIdentity(key);
+  const input = Uint8Array.of(1, 2, 3);
+  const signature = await identity.sign(input);
+  assert.deepEqual(await identity.sign(input), signature, "equal bytes, equal signature");
+  const check = (who: NodeId, what: Uint8Array, by: Uint8Array): Promise<boolean> => identity.verify(who, what, by);
+  assert.equal(await check(id!, input, signature), true);
+  assert.equal(await check(otherId!, input, signature), false);
+  assert.equal(await check(id!, Uint8Array.of(1, 2, 4), signature), false);
+  assert.equal(await check(id!, input, signature.subarray(1)), false);
+  assert.equal(await check("nobody" as NodeId, input, signature), false);
+});
+
+test("hosts agree on members and ring with gossip switched off", async () => {
+  await using hosts = await HostProcesses.of(3, temporaryDirectory(), { flags: ["--gossip", "off"] });
+  await hosts.signal(2, "SIGKILL");
+  hosts.start(2);
+  await hosts.ready(2);
+  await hosts.settled();
+  const all = await Promise.all([0, 1, 2].map((i) => hosts.status(i)));
+  assert.deepEqual(
+    all.map(({ members }) => members.length),
+    [3, 3, 3],
+  );
+});
