@@ -187,11 +187,13 @@ export class Replica {
   /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
   examine(located: LocatedKey): Promise<Remains> {
     return this.#queue.run(located.key, async () => {
+      // What is read then is all there is, and not what a failed write may yet change.
+      const isSettled = !this.#doubtful.has(located.partition);
       const doubtful = this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
       const remains = await this.#remains(located);
-      const aging = remains.logged && this.tombstones.aging(remains.logged, this.#deps.clock.wallTime());
-      if (aging !== undefined) await this.#flush(located, aging, "buffered");
+      const mending = isSettled ? this.tombstones.mending(remains, this.#deps.clock.wallTime()) : undefined;
+      if (mending !== undefined) await this.#flush(located, mending, "buffered");
       return remains;
     });
   }

@@ -299,6 +299,12 @@ export const mutations: readonly Mutation[] = [
     replace: 'return "agreed";',
   },
   {
+    name: "a leader asks everybody about what it would not forget itself",
+    file: "background/reap.js",
+    find: 'if (!own.includes("agreed"))\n            return own;',
+    replace: "",
+  },
+  {
     name: "an actor outlives the clock that named it (riak_kv#1094)",
     file: "replica/replica.js",
     find: "if (before.state.vector.some((entry) => entry.actor === actor))",
