@@ -384,6 +384,12 @@ export const mutations: readonly Mutation[] = [
     replace: "",
   },
   {
+    name: "only a write finds out that there is space again",
+    file: "background/anti-entropy.js",
+    find: "await replica.probeStorage();",
+    replace: "return;",
+  },
+  {
     name: "anti-entropy is never run",
     file: "background/anti-entropy.js",
     find: 'tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());',
