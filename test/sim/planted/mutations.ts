@@ -71,8 +71,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, from);",
-    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.push(from, ack.for);",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            addOnce(this.#durable, ack.for);\n",
   },
   {
     name: "the read tally takes stand-ins for owners",
