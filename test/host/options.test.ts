@@ -35,7 +35,6 @@ test("without any setting a host founds the default cluster on loopback", () => 
     admission: "open",
     durability: "synced",
     gossip: "on",
-    gossip: "on",
     graceMs: 86_400_000,
     logLevel: "info",
     logFormat: "pretty",
