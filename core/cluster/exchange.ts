@@ -84,7 +84,7 @@ export class Exchange {
    */
   async meet(from: NodeId, view: View): Promise<void> {
     const { cluster } = this.#deps;
-    if (!this.#agrees(from, view)) await this.with(from);
+    if (!this.hasMet(from, view)) await this.with(from);
     if (!cluster.isMember(from)) {
       throw new StoreError("not-member", `${from} is no member of the cluster ${cluster.roster.cluster.name}`);
     }

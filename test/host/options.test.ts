@@ -34,6 +34,7 @@ test("without any setting a host founds the default cluster on loopback", () => 
     w: "quorum",
     admission: "open",
     durability: "synced",
+    gossip: "on",
     graceMs: 86_400_000,
     logLevel: "info",
     logFormat: "pretty",

@@ -4,6 +4,7 @@ import { hasBit } from "../../../core/bytes/bitmap.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
+import { eventually } from "../../support/eventually.ts";
 import { node, oneNode, type OneNode, rosterOf } from "./world.ts";
 
 const hosts = ["h1", "h2", "h3", "h4"];
@@ -72,7 +73,7 @@ describe("a partition", () => {
     assert.equal(one.holdings.get(one.foreign), "former");
   });
 
-  test("of which another directory with its identity said otherwise is said anew, above that", () => {
+  test("of which another directory with its identity said otherwise is said anew, above that", async () => {
     const one = settled();
     const own = one.cluster.roster.holdings.get(h1)!;
     const said = { ...own, sequence: own.sequence + 5, complete: own.filling, filling: own.complete };
@@ -81,6 +82,8 @@ describe("a partition", () => {
       [{ ...said, incarnation: 9 }, 10] as const,
     ]) {
       one.cluster.merge({ holdings: new Map([[h1, foreign]]) });
+      // A higher incarnation is signed first.
+      await eventually(async () => one.cluster.ownRecord.incarnation === incarnation, "the own record to be amended");
       const told = one.cluster.roster.holdings.get(h1)!;
       assert.deepEqual([told.complete, told.filling], [own.complete, own.filling]);
       assert.ok(told.sequence > foreign.sequence);

@@ -266,8 +266,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;",
-    replace: "return true;",
+    find: "if (!this.hasMet(from, view))",
+    replace: "if (false)",
   },
   {
     name: "a reap goes on without the members that are away",
