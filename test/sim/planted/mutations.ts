@@ -230,14 +230,14 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the last reply of a read wins",
     file: "coordinate/read.js",
-    find: "const merged = merge(this.#state, state);",
-    replace: "const merged = state;",
+    find: "const state = merge(ours, theirs);",
+    replace: "const state = theirs;",
   },
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true,',
-    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false,',
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { held, degraded: true,',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { held, degraded: false,',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -303,7 +303,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an actor outlives the clock that named it (riak_kv#1094)",
     file: "replica/replica.js",
-    find: "if (before.state.vector.some((entry) => entry.actor === actor))",
+    find: "if (remains.held.state.vector.some((entry) => entry.actor === actor))",
     replace: "if (false)",
   },
   {
