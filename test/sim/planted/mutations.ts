@@ -308,7 +308,7 @@ export const mutations: readonly Mutation[] = [
   {
     name: "an actor outlives the clock that named it (riak_kv#1094)",
     file: "replica/replica.js",
-    find: "if (before.state.vector.some((entry) => entry.actor === actor))",
+    find: "if (remains.held.state.vector.some((entry) => entry.actor === actor))",
     replace: "if (false)",
   },
   {
