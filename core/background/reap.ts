@@ -202,7 +202,9 @@ const reasons: Readonly<Record<Verdict, string>> = {
   held: "are still held by a host that owns them no more",
 };
 
+/** The one that lasts: time mends the others, but who holds what it does not own says so in the roster when it has not. */
 function worst(found: readonly Verdict[]): Verdict {
+  if (found.includes("held")) return "held";
   return found.find((verdict) => verdict !== "agreed") ?? "agreed";
 }
 

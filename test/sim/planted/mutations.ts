@@ -146,8 +146,13 @@ export const mutations: readonly Mutation[] = [
     find: "entry.actor !== ownActor && !live.has(entry.actor)",
     replace: "entry.actor !== ownActor",
   },
-  // Not here: a hint over its bounds that is dropped whether or not the other owners have it. Only one that W does not
-  // count on may go, so no promise is broken and no trace fails; that they are asked all the same, a unit test holds.
+  {
+    // Rare: an owner must refuse the copy, and then another one lose its own. A story tells of it.
+    name: "a hint over its bounds is dropped whether or not the other owners have it",
+    file: "background/relieve-hints.js",
+    find: 'if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete"))',
+    replace: "if (false)",
+  },
   {
     name: "a hint that W counts on is dropped over its bounds",
     file: "background/relieve-hints.js",

@@ -105,4 +105,20 @@ export const damageStories: readonly Story[] = [
       heal();
     },
   },
+  {
+    name: "a hint over its bounds stays while an owner refuses it, for its copy may be one of W",
+    brokenBy: "a hint over its bounds is dropped whether or not the other owners have it",
+    cluster: { hosts: 4, config: { readRepairShare: 0, hintBytesMax: 0 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      c!.kill();
+      await stage.sleep(3_000);
+      b!.disk.mood.full = true;
+      const write = await stage.put(a!, { quorum: 2 });
+      assert.ok(write.ack);
+      await stage.sleep(5_000);
+      await stage.wipe(a!);
+      b!.disk.mood.full = false;
+    },
+  },
 ];
