@@ -5,6 +5,7 @@
  */
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
@@ -83,6 +84,9 @@ export class Cluster {
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
+  /** Of the rings that this directory was part of at the start. */
+  readonly #foundings: readonly string[];
+  #isOldCopy = false;
 
   constructor(deps: ClusterDeps, roster: Roster) {
     this.#deps = deps;
@@ -91,7 +95,8 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
-    this.#own = new OwnRecord({ ...deps, cluster: this });
+    this.#foundings = foundings(roster);
+    this.#own = new OwnRecord({ ...deps, cluster: this, onOldCopy: () => this.#giveUp() });
     this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
@@ -175,8 +180,12 @@ export class Cluster {
     return this.save();
   }
 
-  /** Durable when it resolves. Callers in between share one write. */
+  /**
+   * Durable when it resolves. Callers in between share one write.
+   * @throws StoreError `not-ready` on an old copy: so no exchange ends well there, and no peer takes data of it
+   */
   async save(): Promise<void> {
+    if (this.#isOldCopy) throw new StoreError("not-ready", "the data here is an old copy, which is set aside");
     while (this.#dirty) {
       this.#saving ??= this.#write().finally(() => {
         this.#saving = undefined;
@@ -252,14 +261,29 @@ export class Cluster {
     return retired;
   }
 
-  /** Partitions that were reaped without this node: what it holds there is older, so it fills them. */
+  /**
+   * Partitions that were reaped without this node. It was a member then, for every member is asked, so its directory is an
+   * old copy, and is set aside whole: its marks, consents and hints are as old as the states (PROTOCOL 9, *Return*, asks
+   * for the states of these partitions alone). But marks of a ring that was founded apart say nothing of what is held
+   * here: that is filled, and kept.
+   */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
-    const held = partitions.filter((partition) => holdings.get(partition) !== "none");
-    if (held.length === 0) return;
-    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped without this host` });
+    const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
+    if (held.length === 0 || this.#isOldCopy) return;
+    const hasMetRing = foundings(this.#roster).some((line) => !this.#foundings.includes(line));
+    const what = hasMetRing ? "by a ring founded apart: filled anew" : "without this host: its old copy is set aside";
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${what}` });
+    if (!hasMetRing) return this.#giveUp();
     for (const partition of held) if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
     this.publishHoldings();
+  }
+
+  /** From now on nothing is saved, so that a crash on the way finds what was found now. */
+  #giveUp(): void {
+    this.#isOldCopy = true;
+    this.refillAll();
+    this.#deps.onOldCopy();
   }
 
   locate(key: Key): LocatedKey {
@@ -372,4 +396,8 @@ export class Cluster {
 
 function ringOf(roster: Roster): Ring {
   return new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
+}
+
+function foundings({ changes }: Roster): string[] {
+  return changes.filter(({ verb }) => verb === "create").map(({ by, atMs }) => `${by} ${atMs}`);
 }
