@@ -395,9 +395,6 @@ export class EverwriteNode implements NodeApi {
       stopListening,
     };
     // What a new member holds it gets from others: no reap can be news to it.
-    const doubtReaped = (): void => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks));
-    if (origin !== "returned") return;
-    cluster.onChange(doubtReaped);
-    doubtReaped();
+    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
   }
 }

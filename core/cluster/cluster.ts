@@ -11,6 +11,7 @@ import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
+  foundings,
   type HoldingsRecord,
   isOnRing,
   mergeRoster,
@@ -73,12 +74,12 @@ export class Cluster {
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
-  /** When the last exchange that this node began with each peer began: by then the peer said what we have of it. */
+  /** When the last exchange that this node began with each peer began. */
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   readonly #refilled = new Set<PartitionIndex>();
-  /** Views of the present roster, made when first asked for: each request takes one. */
+  /** Of the present roster, made when first asked for. */
   #views: (PartitionView | undefined)[] = [];
   readonly #locator: Locator;
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
@@ -262,20 +263,19 @@ export class Cluster {
   }
 
   /**
-   * Partitions that were reaped without this node. It was a member then, for every member is asked, so its directory is an
-   * old copy, and is set aside whole: its marks, consents and hints are as old as the states (PROTOCOL 9, *Return*, asks
-   * for the states of these partitions alone). But marks of a ring that was founded apart say nothing of what is held
-   * here: that is filled, and kept.
+   * Partitions that were reaped without this node. Every member is asked, so its directory is an old copy, and is set aside
+   * whole: its consents and hints are as old as the states of these partitions (PROTOCOL 9, *Return*). But marks of a ring
+   * that was founded apart say nothing of what is held here: that is filled, and kept.
    */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
     const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
     if (held.length === 0 || this.#isOldCopy) return;
-    const hasMetRing = foundings(this.#roster).some((line) => !this.#foundings.includes(line));
+    const hasMetRing = foundings(this.#roster).some((each) => !this.#foundings.includes(each));
     const what = hasMetRing ? "by a ring founded apart: filled anew" : "without this host: its old copy is set aside";
     telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${what}` });
     if (!hasMetRing) return this.#giveUp();
-    for (const partition of held) if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    for (const each of held) if (holdings.get(each) === "complete") holdings.set(each, "filling");
     this.publishHoldings();
   }
 
@@ -368,16 +368,16 @@ export class Cluster {
   /** What this node owns newly it fills from this moment on, whatever it still holds from earlier: it missed writes. */
   #turnTo(ring: Ring): void {
     const before = this.#ring;
-    const { holdings } = this.#deps;
     this.#ring = ring;
     if (ring.fingerprint === before.fingerprint) return;
+    const { holdings } = this.#deps;
     let changed = false;
     for (const partition of allPartitions(ring.partitions)) {
       const owned = before.owners(partition).includes(this.self);
       const owns = ring.owners(partition).includes(this.self);
       if (owns && !owned) changed = holdings.set(partition, "filling") || changed;
-      if (owned && !owns && holdings.get(partition) === "filling")
-        changed = holdings.set(partition, "former") || changed;
+      const isLost = owned && !owns && holdings.get(partition) === "filling";
+      if (isLost) changed = holdings.set(partition, "former") || changed;
     }
     if (changed) this.publishHoldings();
   }
@@ -396,8 +396,4 @@ export class Cluster {
 
 function ringOf(roster: Roster): Ring {
   return new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
-}
-
-function foundings({ changes }: Roster): string[] {
-  return changes.filter(({ verb }) => verb === "create").map(({ by, atMs }) => `${by} ${atMs}`);
 }
