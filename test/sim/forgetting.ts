@@ -1,7 +1,6 @@
 /**
  * What may be forgotten, what must never be seen again once it is (I2), and what must be forgotten in the end (I12).
  */
-import { covers } from "../../core/causality/version-set.ts";
 import { nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
@@ -16,8 +15,10 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
     return oracle.broken("only what is deleted is forgotten", text);
   }
   const live = new Set(state.values.map(({ dot }) => nameOf(dot)));
-  for (const event of oracle.history(key).events.values()) {
-    if (!covers(state.vector, event.dot)) continue;
+  const history = oracle.history(key);
+  for (const event of history.events.values()) {
+    // Also what the clock does not name any more, because everybody knew it.
+    if (!history.knows(state.vector, event)) continue;
     event.reaped = true;
     event.gone ||= !live.has(event.name);
   }

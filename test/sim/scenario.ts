@@ -361,7 +361,7 @@ function drawOperations(chance: Chance, safetyMs: number): Operation[] {
 function drawFaults(chance: Chance, safetyMs: number): Fault[] {
   const enabled = faultWeights.filter(() => chance.is(0.5));
   if (enabled.length === 0) return [];
-  const count = chance.whole(5, 45);
+  const count = chance.whole(8, 50);
   return Array.from({ length: count }, () => ({
     atMs: chance.between(0, safetyMs),
     kind: chance.weighted(enabled),

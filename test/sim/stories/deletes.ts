@@ -64,6 +64,36 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
+    name: "nobody is asked to forget a record that is damaged where it is led from, for there is no other copy to mend it",
+    brokenBy: "a leader asks everybody about what it would not forget itself",
+    cluster: { ...reaping, n: 1 },
+    play: async (stage) => {
+      const [owner] = stage.walk();
+      await stage.put(owner!);
+      await stage.delete(owner!);
+      stage.world.damagedKeys.add("sim/key0");
+      await stage.damage(owner!);
+      await stage.notReaped();
+    },
+  },
+  {
+    name: "a delete whose record is lost is waited for no more once the key is written anew",
+    cluster: { ...reaping, n: 1 },
+    play: async (stage) => {
+      const [owner] = stage.walk();
+      await stage.put(owner!);
+      await stage.delete(owner!);
+      stage.lose(owner!);
+      await stage.start(owner!);
+      await stage.settled();
+      await stage.put(owner!);
+      await stage.sleep(2 * stage.world.graceMs);
+      const status = await owner!.call((node) => node.status());
+      assert.ok(status !== "died");
+      assert.deepEqual(status.tombstones, { waiting: 0, why: [] });
+    },
+  },
+  {
     name: "a hint that is delivered twice, late the second time, finds the delete still there",
     cluster: { ...reaping, hosts: 5, lateMsMax: 1_000 },
     play: async (stage) => {
