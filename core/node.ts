@@ -380,8 +380,6 @@ export class EverwriteNode implements NodeApi {
     const stopAntiEntropy = antiEntropy.start();
     const reaper = new Reaper({ ...deps, consents, server: this.#server, admission });
     reaper.start();
-    // What a new member holds it gets from others: no reap can be news to it.
-    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
     const stopListening = (): void => {
       stopAntiEntropy();
       stopMembership();
@@ -396,5 +394,7 @@ export class EverwriteNode implements NodeApi {
       reaper,
       stopListening,
     };
+    // What a new member holds it gets from others: no reap can be news to it.
+    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
   }
 }

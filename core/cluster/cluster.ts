@@ -5,11 +5,13 @@
  */
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
+  foundings,
   type HoldingsRecord,
   isOnRing,
   mergeRoster,
@@ -72,17 +74,20 @@ export class Cluster {
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
-  /** When the last exchange that this node began with each peer began: by then the peer said what we have of it. */
+  /** When the last exchange that this node began with each peer began. */
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   readonly #refilled = new Set<PartitionIndex>();
-  /** Views of the present roster, made when first asked for: each request takes one. */
+  /** Of the present roster, made when first asked for. */
   #views: (PartitionView | undefined)[] = [];
   readonly #locator: Locator;
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
+  /** Of the rings that this directory was part of at the start. */
+  readonly #foundings: readonly string[];
+  #isOldCopy = false;
 
   constructor(deps: ClusterDeps, roster: Roster) {
     this.#deps = deps;
@@ -91,7 +96,8 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
-    this.#own = new OwnRecord({ ...deps, cluster: this });
+    this.#foundings = foundings(roster);
+    this.#own = new OwnRecord({ ...deps, cluster: this, onOldCopy: () => this.#giveUp() });
     this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
@@ -175,8 +181,12 @@ export class Cluster {
     return this.save();
   }
 
-  /** Durable when it resolves. Callers in between share one write. */
+  /**
+   * Durable when it resolves. Callers in between share one write.
+   * @throws StoreError `not-ready` on an old copy: so no exchange ends well there, and no peer takes data of it
+   */
   async save(): Promise<void> {
+    if (this.#isOldCopy) throw new StoreError("not-ready", "the data here is an old copy, which is set aside");
     while (this.#dirty) {
       this.#saving ??= this.#write().finally(() => {
         this.#saving = undefined;
@@ -252,14 +262,28 @@ export class Cluster {
     return retired;
   }
 
-  /** Partitions that were reaped without this node: what it holds there is older, so it fills them. */
+  /**
+   * Partitions that were reaped without this node. Every member is asked, so its directory is an old copy, and is set aside
+   * whole: its consents and hints are as old as the states of these partitions (PROTOCOL 9, *Return*). But marks of a ring
+   * that was founded apart say nothing of what is held here: that is filled, and kept.
+   */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
-    const held = partitions.filter((partition) => holdings.get(partition) !== "none");
-    if (held.length === 0) return;
-    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped without this host` });
-    for (const partition of held) if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
+    if (held.length === 0 || this.#isOldCopy) return;
+    const hasMetRing = foundings(this.#roster).some((each) => !this.#foundings.includes(each));
+    const what = hasMetRing ? "by a ring founded apart: filled anew" : "without this host: its old copy is set aside";
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${what}` });
+    if (!hasMetRing) return this.#giveUp();
+    for (const each of held) if (holdings.get(each) === "complete") holdings.set(each, "filling");
     this.publishHoldings();
+  }
+
+  /** From now on nothing is saved, so that a crash on the way finds what was found now. */
+  #giveUp(): void {
+    this.#isOldCopy = true;
+    this.refillAll();
+    this.#deps.onOldCopy();
   }
 
   locate(key: Key): LocatedKey {
@@ -344,16 +368,16 @@ export class Cluster {
   /** What this node owns newly it fills from this moment on, whatever it still holds from earlier: it missed writes. */
   #turnTo(ring: Ring): void {
     const before = this.#ring;
-    const { holdings } = this.#deps;
     this.#ring = ring;
     if (ring.fingerprint === before.fingerprint) return;
+    const { holdings } = this.#deps;
     let changed = false;
     for (const partition of allPartitions(ring.partitions)) {
       const owned = before.owners(partition).includes(this.self);
       const owns = ring.owners(partition).includes(this.self);
       if (owns && !owned) changed = holdings.set(partition, "filling") || changed;
-      if (owned && !owns && holdings.get(partition) === "filling")
-        changed = holdings.set(partition, "former") || changed;
+      const isLost = owned && !owns && holdings.get(partition) === "filling";
+      if (isLost) changed = holdings.set(partition, "former") || changed;
     }
     if (changed) this.publishHoldings();
   }

@@ -156,10 +156,10 @@ export function drawScenario(seed: string): Scenario {
       ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
     ),
   };
-  // Not yet: what an old copy of a disk brings back of before a reap is not told from what is new.
-  const isCopied = scenario.faults.some(({ kind }) => kind === "restore-old" || kind === "twin");
+  // Beside a twin a deleted key may be asked about without end: the cluster does not come to rest (seeds 261, 264).
+  const hasTwin = scenario.faults.some(({ kind }) => kind === "twin");
   const reaping = chance.fork("reaping");
-  return isCopied || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  return hasTwin || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
 }
 
 /**

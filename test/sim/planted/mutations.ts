@@ -282,6 +282,12 @@ export const mutations: readonly Mutation[] = [
       "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
   },
   {
+    name: "a reap mark without a consent is ignored",
+    file: "cluster/cluster.js",
+    find: "if (!hasMetRing)\n            return this.#giveUp();",
+    replace: "",
+  },
+  {
     name: "a reap does not compare clocks",
     file: "replica/remains.js",
     find: 'if (!equalBytes(held.digest, digest))\n        return "other-clock";\n    if (logged === undefined || !equalBytes(logged.digest, digest))\n        return "other-clock";',
