@@ -318,7 +318,7 @@ export class EverwriteNode implements NodeApi {
     const hybridClock = new HybridClock(config);
     const ownTime = new OwnTime(clock);
     const agreements = new Agreements(roster.cluster.partitions);
-    tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
+    tasks.every("notice sleep", tickIntervalMs, () => ownTime.tick());
     const forgetting = { cluster, holdings, ownTime, agreements };
     const replicaDeps = {
       records,
