@@ -136,6 +136,16 @@ export interface MemberView {
   readonly http: string;
 }
 
+/** How far a transfer of partitions is. */
+export interface TransferProgress {
+  readonly percent: number;
+  /** Moved since it began. */
+  readonly keys: number;
+  readonly bytes: number;
+  /** An estimate; null before there is anything to tell it from. */
+  readonly leftMs: number | null;
+}
+
 /** What a node tells of itself. */
 export interface NodeStatus {
   readonly id: NodeId;
@@ -153,7 +163,16 @@ export interface NodeStatus {
   /** Undelivered hints held here for others. */
   readonly hints: number;
   readonly oldestHintMs: number;
-  readonly partitions: { readonly owned: number; readonly filling: number; readonly handingOff: number };
+  readonly partitions: {
+    readonly owned: number;
+    readonly filling: number;
+    /** Held beyond ownership, until the owners confirm that they hold all of it. */
+    readonly handingOff: number;
+    /** Of all members, as they have published it. */
+    readonly everywhere: { readonly filling: number; readonly handingOff: number };
+  };
+  /** Transfers of this node that are under way. */
+  readonly transfers: { readonly filling?: TransferProgress; readonly handingOff?: TransferProgress };
   /** Keys held here, tombstones included. */
   readonly keys: number;
   readonly storage: {

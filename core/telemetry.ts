@@ -17,6 +17,8 @@ export type StoreEvent =
       readonly state: "connected" | "disconnected" | "suspect" | "recovered";
     }
   | { readonly kind: "filled"; readonly partitions: number; readonly keys: number; readonly ms: number }
+  /** Dropped after the owners confirmed; `keys`: pushed to them before. */
+  | { readonly kind: "handed-off"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | { readonly kind: "trees-built"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | {
       /** A round with one peer; idle ones have no partition that differs and one round trip. */

@@ -51,12 +51,9 @@ const partitionsMax = 4_096;
 const answerBytesMax = 1_048_576;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
-  const { server, cluster, exchange, throttle } = deps;
+  const { server, exchange, throttle } = deps;
   const meet = async (from: NodeId, view: View): Promise<void> => {
-    await exchange.meet(from, view);
-    if (view.ring !== cluster.ring.fingerprint) {
-      throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
-    }
+    await exchange.meetOnOneRing(from, view);
     await throttle();
   };
   server.on(methods.compare, async (from, { view, digest }) => {

@@ -77,6 +77,18 @@ export class Exchange {
     }
   }
 
+  /**
+   * The same for what is only true of one ring.
+   * @throws StoreError `not-ready` when the sender sees another one than this node, also after merging: it has to ask anew
+   */
+  async meetOnOneRing(from: NodeId, view: View): Promise<void> {
+    await this.meet(from, view);
+    const { fingerprint } = this.#deps.cluster.ring;
+    if (view.ring !== fingerprint) {
+      throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${fingerprint} here`);
+    }
+  }
+
   async #ask(peer: NodeId): Promise<void> {
     const { cluster, transport } = this.#deps;
     await cluster.save();

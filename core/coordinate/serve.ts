@@ -13,7 +13,7 @@ import { readResponseOf, writeResponseOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { listHere } from "./list.ts";
 import type { Requests } from "./requests.ts";
-import { scanPartition } from "./scan.ts";
+import { scanPartitions } from "./scan.ts";
 
 type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
 type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["response"]>;
@@ -26,7 +26,7 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
   server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
   server.on(methods.scan, async (from, request) => {
     await deps.exchange.meet(from, request.view);
-    return scanPartition(deps.replica, request, deps.cluster.ring.partitions);
+    return scanPartitions(deps.replica, request, deps.cluster.ring.partitions);
   });
   server.on(methods.list, (_from, request) => listHere(deps, request));
   server.on(methods.changes, (_from, request) => answerChanges(deps, request));

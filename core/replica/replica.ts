@@ -30,6 +30,7 @@ import type { Holding, Holdings } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { type Minted, Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
+import { PartitionDrop } from "./partition-drop.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
 
 export interface ReplicaDeps {
@@ -69,6 +70,7 @@ export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
   readonly index: MerkleIndex;
+  readonly drop: PartitionDrop;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
@@ -86,6 +88,7 @@ export class Replica {
     this.hints = new HintStore(deps.records);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
+    this.drop = new PartitionDrop({ ...deps, queue: this.#queue, forget: (located) => this.#forget(located) });
   }
 
   /** Reads from the disk what must be known before the first request. */
@@ -119,7 +122,7 @@ export class Replica {
     if (this.#roleOf(located) === "none") {
       throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
     }
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const before = await this.#load(located);
       const after = this.#merged(before, state, encoded);
       const heals = options.heals === true && this.#damaged.has(located.key);
@@ -134,7 +137,7 @@ export class Replica {
   /** Keeps a state for an owner that is away; durable when it resolves. */
   async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
     const state = decodeVersioned(encoded);
-    await this.#queue.run(located.key, async () => {
+    await this.#queue.run(located, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
       await this.#commitHints(located, [target], merged === state ? encoded : encodeVersioned(merged));
@@ -143,7 +146,7 @@ export class Replica {
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located.key, () => this.#commitHints(located, [target], undefined));
+    await this.#queue.run(located, () => this.#commitHints(located, [target], undefined));
   }
 
   /**
@@ -151,7 +154,7 @@ export class Replica {
    * The state that is forgotten may name this node's actor, so that actor ends here too (PROTOCOL 3).
    */
   async hintDelivered(located: LocatedKey, target: NodeId, delivered: StoredHint): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
@@ -171,7 +174,7 @@ export class Replica {
     event: WriteEvent,
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const before = await this.#load(located);
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
@@ -214,7 +217,7 @@ export class Replica {
 
   /** A damaged record of a partition that this node does not hold any more is of no use to anybody. */
   dropDamaged(located: LocatedKey): Promise<void> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
       await this.#flush(located, this.#mending(located, neverWritten), this.#config.durability);
       this.#cache.delete(located.key);
@@ -224,7 +227,7 @@ export class Replica {
 
   /** Something else met a damaged record of this key. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
-    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+    return this.#queue.run(located, () => this.#noteDamage(located, reason));
   }
 
   completePartitions(): Uint8Array {
@@ -236,7 +239,7 @@ export class Replica {
   }
 
   #loadInTurn(located: LocatedKey): Promise<CachedState> {
-    return this.#queue.run(located.key, () => this.#load(located));
+    return this.#queue.run(located, () => this.#load(located));
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
@@ -288,6 +291,20 @@ export class Replica {
     };
   }
 
+  /** The row goes; hints that stood on it keep its state themselves. */
+  async #forget(located: LocatedKey): Promise<void> {
+    const before = await this.#load(located);
+    const targets = await this.hints.pointersTo(located);
+    const hints = before.encoded === undefined ? nothingMore : await this.#hintBatch(located, targets, before.encoded);
+    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
+    const mark = this.#damaged.has(located.key) ? this.#mending(located, neverWritten) : nothingMore;
+    const more = {
+      operations: [...hints.operations, ...(mark === nothingMore ? [row] : mark.operations)],
+      committed: () => [hints, mark].forEach(({ committed }) => committed()),
+    };
+    await this.#commit(located, { before, after: neverWritten, more }, this.#config.durability);
+  }
+
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
@@ -295,7 +312,9 @@ export class Replica {
     durability: Durability,
   ): Promise<void> {
     const operations: StorageOperation[] = [...more.operations];
-    if (after !== before) operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded! });
+    if (after !== before && after.encoded !== undefined) {
+      operations.push({ kind: "put", ns: "objects", key: located.row, value: after.encoded });
+    }
     if (operations.length === 0) return;
     const wasDamaged = this.#damaged.has(located.key);
     const pending = this.index.changing(located, before, after);
@@ -310,7 +329,7 @@ export class Replica {
     if (wasDamaged) this.index.distrust(located.partition);
     if (after === before) return;
     this.#cache.set(located.key, after);
-    this.changes.append(located.key);
+    if (after.encoded !== undefined) this.changes.append(located.key);
   }
 
   /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
@@ -360,7 +379,7 @@ export class Replica {
 
   #roleOf(located: LocatedKey): CopyRole {
     const holding = this.holdingOf(located.partition);
-    if (holding === "former") return "none";
+    if (holding === "former" || holding === "dropping") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
 }

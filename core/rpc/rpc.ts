@@ -17,11 +17,15 @@ import {
   CompareLeavesResponse,
   CompareRequest,
   CompareResponse,
+  CoversRequest,
+  CoversResponse,
   ErrorMessage,
   ExchangeRequest,
   ExchangeResponse,
   FetchRequest,
   FetchResponse,
+  HandOffRequest,
+  HandOffResponse,
   ListRequest,
   ListResponse,
   ReadRequest,
@@ -53,7 +57,7 @@ function define<Request, Response>(
   return { number, name, request, response };
 }
 
-/** Among hosts: exchange to swap. For clients, and among hosts on their behalf: the rest. */
+/** Among hosts: exchange to covers. For clients, and among hosts on their behalf: the rest. */
 export const methods = {
   exchange: define(1, "exchange", ExchangeRequest, ExchangeResponse),
   replicate: define(2, "replicate", ReplicateRequest, ReplicateResponse),
@@ -63,6 +67,8 @@ export const methods = {
   compareLeaves: define(6, "compareLeaves", CompareLeavesRequest, CompareLeavesResponse),
   compareKeys: define(7, "compareKeys", CompareKeysRequest, CompareKeysResponse),
   swap: define(8, "swap", SwapRequest, SwapResponse),
+  handOff: define(9, "handOff", HandOffRequest, HandOffResponse),
+  covers: define(10, "covers", CoversRequest, CoversResponse),
   write: define(16, "write", WriteRequest, WriteResponse),
   read: define(17, "read", ReadRequest, ReadResponse),
   list: define(18, "list", ListRequest, ListResponse),
