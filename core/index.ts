@@ -2,6 +2,7 @@
  * The public API of `everwrite`: a node over whatever ports it is given, and what it answers.
  */
 export type {
+  BeforeAfter,
   DeleteOptions,
   Explanation,
   GetOptions,
@@ -13,11 +14,14 @@ export type {
   NodeApi,
   NodeStatus,
   PeerExplanation,
+  PlanView,
   PutOptions,
   ReadAnswer,
   Receipt,
+  RingRequest,
   RingView,
   Sibling,
+  TransferProgress,
   ValueKind,
   WatchEvent,
   WriteAnswer,

@@ -11,8 +11,10 @@ import type {
   NodeApi,
   NodeStatus,
   PeerExplanation,
+  PlanView,
   PutOptions,
   ReadAnswer,
+  RingRequest,
   RingView,
   WatchEvent,
   WriteAnswer,
@@ -20,17 +22,21 @@ import type {
 import { Admission } from "./background/admission.ts";
 import { deliverHints } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
-import { keepFilled } from "./background/fill.ts";
+import { leaveWhenTold } from "./background/leave.ts";
 import { keepMembership } from "./background/members.ts";
-import { takeShare } from "./background/take-share.ts";
+import { takeShare, takeShareWhenAsked } from "./background/take-share.ts";
+import { Transfers } from "./background/transfers.ts";
 import { makeKey } from "./bytes/key.ts";
 import { HybridClock } from "./causality/hybrid-clock.ts";
 import { Cluster, loadRoster } from "./cluster/cluster.ts";
 import { Exchange } from "./cluster/exchange.ts";
-import { findCluster } from "./cluster/find-cluster.ts";
+import { findCluster, meetSeeds } from "./cluster/find-cluster.ts";
 import { Health } from "./cluster/health.ts";
+import { RingCommands } from "./cluster/ring-commands.ts";
 import {
+  checkMayReturn,
   foundCluster,
+  isDeparted,
   joinCluster,
   type OwnDescription,
   returnToCluster,
@@ -47,7 +53,7 @@ import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
 import type { NodeId, PartitionIndex } from "./identity.ts";
-import type { Roster } from "./membership/roster.ts";
+import { type HoldingsRecord, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
 import { Replica } from "./replica/replica.ts";
@@ -73,6 +79,8 @@ export interface NodeOptions {
   readonly seeds: readonly string[];
   /** False: this identity was a member once and has lost its data; it waits for the others instead. */
   readonly mayFound?: boolean;
+  /** False: take no share of the ring before an operator gives it one (`join`). */
+  readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;
   /** What opening the storage found, for `status`. */
   readonly setAside?: readonly string[];
@@ -90,8 +98,13 @@ interface Running {
   readonly deps: CoordinateDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
+  readonly commands: RingCommands;
+  readonly transfers: Transfers;
   readonly stopListening: Stop;
 }
+
+/** How a node came to its roster, and what its disk says that it held when it was written last. */
+type Origin = { readonly kind: "founded" | "returned" | "joined"; readonly held?: HoldingsRecord | undefined };
 
 /**
  * @example
@@ -110,6 +123,11 @@ export class EverwriteNode implements NodeApi {
   readonly #startedMs: number;
   #running: Running | undefined;
   #waitingFor = "the start";
+  #hasLeft: () => void = () => {};
+  /** Resolves when this node was told to leave and everything is handed over: the process may end. */
+  readonly left: Promise<void> = new Promise((resolve) => {
+    this.#hasLeft = resolve;
+  });
 
   constructor(ports: NodePorts, options: NodeOptions) {
     this.#ports = ports;
@@ -124,7 +142,9 @@ export class EverwriteNode implements NodeApi {
   /**
    * Founds, returns to or joins the cluster; resolves when requests are answered. With seeds that do not answer it goes
    * on trying, and `status` says what for, until `stop`.
-   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters
+   * One that left or was removed comes back as a new member if it has seeds, and offers what it holds.
+   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters,
+   *   `not-member` when this node left or was removed and has no seeds
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
     const { transport, random, telemetry } = this.#ports;
@@ -132,14 +152,18 @@ export class EverwriteNode implements NodeApi {
     const wanted = this.#options.cluster;
     const stored = await loadRoster(this.#records);
     const stopServing = this.#server.listen(transport);
-    if (stored !== undefined) {
-      await this.#run(returnToCluster(own, stored, wanted, random), "returned", stopServing);
-    } else if (this.#options.seeds.length === 0 && this.#options.mayFound !== false) {
-      await this.#run(foundCluster(own, wanted, this.#ports), "founded", stopServing);
+    const held = stored?.holdings.get(own.id);
+    const { seeds, mayFound } = this.#options;
+    if (stored !== undefined && !isDeparted(own.id, stored)) {
+      await this.#run(returnToCluster(own, stored, wanted, random), { kind: "returned", held }, stopServing);
+    } else if (stored === undefined && seeds.length === 0 && mayFound !== false) {
+      await this.#run(foundCluster(own, wanted, this.#ports), { kind: "founded" }, stopServing);
       telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
+      if (stored !== undefined) checkMayReturn(own.id, stored, seeds);
       const { peer, roster } = await this.#findCluster();
-      await this.#run(joinCluster(own, roster, wanted, random), "joined", stopServing);
+      const known = stored === undefined ? roster : mergeRoster(roster, stored);
+      await this.#run(joinCluster(own, known, wanted, random), { kind: "joined", held }, stopServing);
       // Not needed for anything but speed: members exchange in the background anyway.
       this.#tasks.run("exchange membership", () => this.#ready().deps.exchange.with(peer));
     }
@@ -203,6 +227,7 @@ export class EverwriteNode implements NodeApi {
       setAside: this.#options.setAside ?? [],
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
+      transfers: this.#running?.transfers.view() ?? {},
     };
     return nodeStatus(this.#running?.deps, {
       ...facts,
@@ -223,6 +248,14 @@ export class EverwriteNode implements NodeApi {
     return explainPeer(this.#ready().deps, id as NodeId);
   }
 
+  async plan(request: RingRequest): Promise<PlanView> {
+    return this.#ready().commands.plan(request);
+  }
+
+  async changeRing(request: RingRequest, options?: { readonly ring?: string }): Promise<PlanView> {
+    return this.#ready().commands.change(request, options);
+  }
+
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
       const text = this.#tasks.stopped
@@ -233,7 +266,7 @@ export class EverwriteNode implements NodeApi {
     return this.#running;
   }
 
-  async #run(roster: Roster, origin: "founded" | "returned" | "joined", stopServing: Stop): Promise<void> {
+  async #run(roster: Roster, origin: Origin, stopServing: Stop): Promise<void> {
     const { clock, random, transport } = this.#ports;
     const config = this.#config;
     const admission = new Admission(clock, {
@@ -246,11 +279,14 @@ export class EverwriteNode implements NodeApi {
     const tasks = this.#tasks;
     const health = new Health({ transport, clock, telemetry }, config);
     const holdings = new Holdings(roster.cluster.partitions, random);
-    const ownHoldings = roster.holdings.get(transport.self);
     const clusterDeps = { self: transport.self, records, holdings, health, clock, random, telemetry };
     const cluster = new Cluster(clusterDeps, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
-    if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
+    if (origin.held !== undefined) holdings.restore(origin.held);
+    const transfers = new Transfers({ records, holdings, clock, tasks }, config);
+    await transfers.open(cluster.ring.fingerprint);
+    // Of an earlier life: others own it, or will be asked for it. What they do not cover is offered to them.
+    if (origin.kind === "joined") holdings.retireAll();
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
     const replicaDeps = {
@@ -281,15 +317,19 @@ export class EverwriteNode implements NodeApi {
       config,
     };
     const requests = new Requests(deps);
-    cluster.claimOwned(origin === "founded" ? "complete" : "filling");
+    cluster.claimOwned(origin.kind === "founded" ? "complete" : "filling");
     await cluster.save();
 
     exchange.serve(this.#server);
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
     const stopMembership = keepMembership({ ...deps }, config);
-    if (cluster.ring.host(transport.self) === undefined || origin === "joined") takeShare(deps);
-    keepFilled({ ...deps, holdings, admission });
+    const isDue = cluster.ring.host(transport.self) === undefined || origin.kind === "joined";
+    if (this.#options.mayJoin === false) takeShareWhenAsked(deps);
+    else takeShare(deps, { isDue });
+    tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: this.#options.seeds }));
+    transfers.start({ ...deps, holdings, admission, server: this.#server });
+    leaveWhenTold({ ...deps, holdings, requests }, this.#hasLeft);
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
     const throttle = (): Promise<void> => admission.turn();
@@ -301,8 +341,17 @@ export class EverwriteNode implements NodeApi {
       stopHints();
       stopServing();
     };
-    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), stopListening };
+    const commands = new RingCommands({ ...deps, held: () => heldBy(replica, records) });
+    this.#running = { deps, requests, feeds: new ChangeFeeds(deps), commands, transfers, stopListening };
   }
+}
+
+async function heldBy(
+  { index }: Replica,
+  records: RecordStore,
+): Promise<{ readonly keysIn: (partition: PartitionIndex) => number; readonly bytesPerKey: number }> {
+  const { bytes } = await records.usage();
+  return { keysIn: (partition) => index.trees.keysIn(partition), bytesPerKey: bytes / Math.max(1, index.keys) };
 }
 
 /** Background work yields to what clients wait for. */

@@ -2,11 +2,14 @@
  * What a node tells of itself and of the ring as it sees it (PROTOCOL 15).
  */
 import type { MemberView, NodeStatus, RingView } from "./api.ts";
+import { hasBit } from "./bytes/bitmap.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
+import { isOnRing } from "./membership/roster.ts";
 import { efficiencyOf } from "./placement/efficiency.ts";
+import { allPartitions } from "./placement/partition.ts";
 
 export interface StatusFacts {
   readonly id: NodeId;
@@ -17,6 +20,7 @@ export interface StatusFacts {
   readonly setAside: readonly string[];
   readonly uptimeMs: number;
   readonly waitingFor: string;
+  readonly transfers: NodeStatus["transfers"];
 }
 
 /** `deps` undefined: the node has no place in a cluster yet. */
@@ -29,9 +33,10 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
     w: config.w,
     storage: { state: deps?.replica.storageState ?? "ok", ...usage, corruptRecords, setAside },
     uptimeMs,
+    transfers: facts.transfers,
   };
   if (deps === undefined) {
-    const partitions = { owned: 0, filling: 0, handingOff: 0 };
+    const partitions = { owned: 0, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0 } };
     const notices = [`waiting for ${facts.waitingFor}`];
     return {
       ...own,
@@ -62,7 +67,8 @@ export function nodeStatus(deps: CoordinateDeps | undefined, facts: StatusFacts)
     partitions: {
       owned: owned.length,
       filling: owned.filter((partition) => replica.holdingOf(partition) !== "complete").length,
-      handingOff: 0,
+      handingOff: heldBeyond(cluster, id),
+      everywhere: transfersEverywhere(cluster),
     },
     keys: replica.index.keys,
   };
@@ -76,6 +82,28 @@ export function ringView({ ring, roster }: Cluster): RingView {
     tokens: roster.assignment.map(({ host }) => host),
     efficiency: efficiencyOf(ring),
   };
+}
+
+/** Partitions that a host says to hold and does not own. */
+function heldBeyond({ roster, ring }: Cluster, id: NodeId): number {
+  const record = roster.holdings.get(id);
+  if (record === undefined) return 0;
+  const isHeld = (partition: number): boolean => hasBit(record.complete, partition) || hasBit(record.former, partition);
+  const held = allPartitions(ring.partitions).filter(isHeld).length;
+  return held - ring.ownedBy(id).filter(isHeld).length;
+}
+
+function transfersEverywhere(cluster: Cluster): NodeStatus["partitions"]["everywhere"] {
+  const { roster, ring } = cluster;
+  const everywhere = { filling: 0, handingOff: 0 };
+  for (const id of roster.members.keys()) {
+    if (!cluster.isMember(id) || !cluster.health.isUp(id)) continue;
+    // A new owner that has not spoken yet fills, too.
+    const complete = roster.holdings.get(id)?.complete ?? new Uint8Array(0);
+    everywhere.filling += ring.ownedBy(id).filter((partition) => !hasBit(complete, partition)).length;
+    everywhere.handingOff += heldBeyond(cluster, id);
+  }
+  return everywhere;
 }
 
 function memberViews(cluster: Cluster): MemberView[] {
@@ -102,7 +130,13 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"]): string[] {
   if (hosts < roster.cluster.n) {
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
-  if (ring.host(cluster.self) === undefined) notices.push("waiting for its share of the ring: partitions are filling");
+  const { status } = cluster.ownRecord;
+  if (!isOnRing(status)) {
+    notices.push(`no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`);
+  } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
+  else if (ring.host(cluster.self) === undefined) {
+    notices.push("waiting for its share of the ring: partitions are filling, or nobody has told it to join");
+  }
   if (!cluster.inContact) notices.push("no other member has answered since the start");
   const away = ring.hosts.filter(({ id }) => !health.isUp(id)).map(({ id }) => id);
   if (away.length > 0) notices.push(`${away.length} of ${hosts} hosts do not answer: ${away.join(", ")}`);

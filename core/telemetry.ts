@@ -8,8 +8,13 @@ export type StoreEvent =
   | { readonly kind: "ready"; readonly id: NodeId }
   | { readonly kind: "cluster-created"; readonly cluster: string }
   | { readonly kind: "waiting"; readonly for: string }
+  | { readonly kind: "seed-silent"; readonly address: string; readonly reason: string }
   | { readonly kind: "joined"; readonly tokens: number }
   | { readonly kind: "member-changed"; readonly id: NodeId; readonly status: string }
+  /** A change that was asked for here. */
+  | { readonly kind: "ring-planned"; readonly change: string; readonly host: string; readonly tokens: number }
+  /** This node has handed everything over, and the others know that it is gone. */
+  | { readonly kind: "left" }
   | { readonly kind: "ring-changed"; readonly fingerprint: string; readonly members: number }
   | {
       readonly kind: "peer";

@@ -9,6 +9,7 @@ import { addHostVerb } from "./cli/host-verb.ts";
 import { addInfoVerbs } from "./cli/info-verbs.ts";
 import { addKeyVerb } from "./cli/key-verb.ts";
 import { addKvVerbs } from "./cli/kv-verbs.ts";
+import { addRingVerbs } from "./cli/ring-verbs.ts";
 import { CliError, type Io } from "./cli/terminal.ts";
 import { addWatchVerb } from "./cli/watch-verb.ts";
 
@@ -42,6 +43,7 @@ function program(io: Io): Command {
   addKvVerbs(command, io);
   addWatchVerb(command, io);
   addInfoVerbs(command, io);
+  addRingVerbs(command, io);
   addBenchVerb(command, io);
   addKeyVerb(command, io);
   return command;

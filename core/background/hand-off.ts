@@ -62,8 +62,11 @@ interface Leaving {
 }
 
 export function keepHandedOff(deps: HandOffDeps): void {
-  deps.tasks.every("hand partitions off", pauseMs, async () => {
-    deps.cluster.retireFormerHoldings();
+  const { cluster, tasks } = deps;
+  tasks.every("hand partitions off", pauseMs, async () => {
+    // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
+    if (!cluster.isMember(cluster.self)) return;
+    cluster.retireFormerHoldings();
     await handOffAll(deps);
   });
 }

@@ -101,11 +101,13 @@ export class Cluster {
   /** Merges what a peer sent. */
   merge(part: RosterPart): void {
     const foreign = foreignRecordOf(this.self, this.#roster, part);
+    const before = this.#roster;
     const holdings = new Map(part.holdings);
     holdings.delete(this.self);
     this.#replace(mergeRoster(this.#roster, { ...part, holdings }));
     // Someone remembers a run of this node that this directory does not: its data may be newer than ours.
     if (foreign) this.#disown(part.members!.get(this.self)!);
+    if (isOtherRing(before, part)) this.#fillFromBoth();
   }
 
   /** Changes the own record, under the next incarnation. */
@@ -222,6 +224,15 @@ export class Cluster {
     return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
+  /** Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. */
+  #fillFromBoth(): void {
+    const { holdings } = this.#deps;
+    for (const partition of this.#ring.ownedBy(this.self)) {
+      if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    }
+    this.publishHoldings();
+  }
+
   #disown(remembered: MemberRecord): void {
     this.#deps.telemetry.event({
       kind: "old-data",
@@ -271,6 +282,11 @@ export class Cluster {
       throw error;
     }
   }
+}
+
+/** Two rings of one name that were started apart and meet (paper 4.8.2): each founder has drawn a secret. */
+function isOtherRing({ secrets }: Roster, part: RosterPart): boolean {
+  return secrets.length > 0 && (part.secrets ?? []).some((secret) => !secrets.includes(secret));
 }
 
 function ringOf(roster: Roster): Ring {

@@ -53,11 +53,23 @@ export function returnToCluster(own: OwnDescription, stored: Roster, wanted: Wan
       `this data directory belongs to another node: ${own.id} is not among ${members}`,
     );
   }
-  if (!isOnRing(former.status)) {
-    throw new StoreError("not-member", `${own.id} was ${former.status} from the cluster "${stored.cluster.name}"`);
-  }
   const record = ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, random);
-  return mergeRoster(stored, { members: new Map([[own.id, record]]) });
+  // A restart does not end a departure.
+  return mergeRoster(stored, { members: new Map([[own.id, { ...record, status: former.status }]]) });
+}
+
+/** Its place on the ring ended: it left, was removed, or its lease lapsed. */
+export function isDeparted(id: NodeId, stored: Roster): boolean {
+  const former = stored.members.get(id);
+  return former !== undefined && !isOnRing(former.status);
+}
+
+/** @throws StoreError `not-member`: only an operator brings it back, by naming whom it is to join */
+export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly string[]): void {
+  if (seeds.length > 0) return;
+  const how = stored.members.get(id)?.status;
+  const text = `${id} is no member of the cluster "${stored.cluster.name}" any more (${how})`;
+  throw new StoreError("not-member", `${text}: start it with --seed to join again; what it holds is offered then`);
 }
 
 /**
@@ -71,7 +83,8 @@ export function joinCluster(own: OwnDescription, known: Roster, wanted: WantedPa
   const version = isMember
     ? { life: former.life, incarnation: former.incarnation + 1 }
     : { life: (former?.life ?? 0) + 1, incarnation: 1 };
-  return mergeRoster(known, { members: new Map([[own.id, ownRecord(own, version, random)]]) });
+  const status = isMember ? former.status : "up";
+  return mergeRoster(known, { members: new Map([[own.id, { ...ownRecord(own, version, random), status }]]) });
 }
 
 function ownRecord(

@@ -5,6 +5,7 @@
 import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
+import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
@@ -62,6 +63,8 @@ async function answerReplicate(
   const located = locate(parseKey(request.key), cluster.ring.partitions);
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
+    // One that is leaving must not take in what it would have to pass on: it may be gone in a moment.
+    if (cluster.ring.host(cluster.self) === undefined) throw new StoreError("not-ready", "this host is not on the ring");
     await replica.keepHint(located, hintFor, request.state);
     return { role: "hint" };
   }

@@ -6,9 +6,8 @@
  * what is left and fills. After a crash the partition is `former` with some rows fewer, and is dropped again.
  * Invariant: a row is deleted only while its partition is `dropping`, with its hash in the tree and its place in memory.
  */
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
-import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Holdings } from "./holdings.ts";
 import type { KeyQueue } from "./key-queue.ts";

@@ -77,5 +77,5 @@ export function oneNode(name: string, roster: Roster, peers: readonly string[] =
   const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
   const tasks = new Tasks({ clock, telemetry });
   const deps = { admission, cluster, exchange, holdings, replica, transport, clock, tasks, telemetry, config };
-  return { ...deps, servers, events };
+  return { ...deps, records, server: new RpcServer(telemetry), servers, events };
 }
