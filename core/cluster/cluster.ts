@@ -157,7 +157,8 @@ export class Cluster {
 
   /**
    * A former owner stays a complete holder until every owner is one; then it gets no writes any more, and counts nowhere.
-   * True when that happened to a partition.
+   * One owner that is away may be left out where the others, two at least, are there and complete: a dead host must not
+   * keep another from leaving, and any W and R of N that meet still meet. True when that happened to a partition.
    */
   retireFormerHoldings(): boolean {
     const { holdings } = this.#deps;
@@ -166,12 +167,24 @@ export class Cluster {
       if (holdings.get(partition) !== "complete") continue;
       const owners = this.#ring.owners(partition);
       if (owners.includes(this.self) || owners.length === 0) continue;
-      const saysComplete = (owner: NodeId): boolean =>
-        hasBit(this.#roster.holdings.get(owner)?.complete ?? new Uint8Array(0), partition);
-      if (owners.every(saysComplete)) retired = holdings.set(partition, "former") || retired;
+      if (this.#areComplete(owners, partition)) retired = holdings.set(partition, "former") || retired;
     }
     if (retired) this.publishHoldings();
     return retired;
+  }
+
+  #areComplete(owners: readonly NodeId[], partition: PartitionIndex): boolean {
+    const saysComplete = (owner: NodeId): boolean =>
+      hasBit(this.#roster.holdings.get(owner)?.complete ?? new Uint8Array(0), partition);
+    const complete = owners.filter(saysComplete);
+    if (complete.length === owners.length) return true;
+    const rest = owners.filter((owner) => !saysComplete(owner));
+    return (
+      complete.length >= 2 &&
+      rest.length === 1 &&
+      complete.every((owner) => this.health.isUp(owner)) &&
+      !rest.some((owner) => this.health.isUp(owner))
+    );
   }
 
   /** Owners and holders of a partition as gossip has it. An owner not heard of counts as complete. */
