@@ -20,6 +20,7 @@ import type {
   WriteAnswer,
 } from "./api.ts";
 import { Admission } from "./background/admission.ts";
+import { Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { deliverHints } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { leaveWhenTold } from "./background/leave.ts";
@@ -56,6 +57,7 @@ import type { NodeId, PartitionIndex } from "./identity.ts";
 import { type HoldingsRecord, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { CancelSignal, Clock, Random, Stop, Storage, Transport } from "./ports.ts";
 import { Holdings } from "./replica/holdings.ts";
+import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { nodeStatus, ringView } from "./status.ts";
@@ -289,6 +291,9 @@ export class EverwriteNode implements NodeApi {
     if (origin.kind === "joined") holdings.retireAll();
     if (this.#options.recordsMissing) holdings.refillAll();
     const hybridClock = new HybridClock(config);
+    const ownTime = new OwnTime(clock);
+    const agreements = new Agreements(roster.cluster.partitions);
+    tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
     const replicaDeps = {
       records,
       holdings,
@@ -296,12 +301,15 @@ export class EverwriteNode implements NodeApi {
       hybridClock,
       random,
       telemetry,
+      ownTime,
+      forgettableBeforeMs: (partition: PartitionIndex) =>
+        forgettableBeforeMs({ cluster, holdings, ownTime, agreements }, { partition, ...config }),
       owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
       isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
     };
     const replica = new Replica(replicaDeps, config);
     await replica.open();
-    const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
+    const exchange = new Exchange({ transport, cluster, clock }, { timeoutMs: config.requestTimeoutMs });
     const contexts = new Contexts(cluster);
     const deps = {
       cluster,
@@ -333,7 +341,10 @@ export class EverwriteNode implements NodeApi {
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
     const throttle = (): Promise<void> => admission.turn();
-    const antiEntropy = new AntiEntropy({ ...deps, holdings, server: this.#server, throttle }, config);
+    const antiEntropy = new AntiEntropy(
+      { ...deps, ownTime, agreements, holdings, server: this.#server, throttle },
+      config,
+    );
     const stopAntiEntropy = antiEntropy.start();
     const stopListening = (): void => {
       stopAntiEntropy();

@@ -132,7 +132,9 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"]): string[] {
   }
   const { status } = cluster.ownRecord;
   if (!isOnRing(status)) {
-    notices.push(`no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`);
+    notices.push(
+      `no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`,
+    );
   } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
   else if (ring.host(cluster.self) === undefined) {
     notices.push("waiting for its share of the ring: partitions are filling, or nobody has told it to join");

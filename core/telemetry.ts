@@ -54,10 +54,23 @@ export type StoreEvent =
   | { readonly kind: "speculative-read" }
   | { readonly kind: "replica-failed"; readonly id: NodeId; readonly reason: string }
   | { readonly kind: "hint-stored"; readonly for: NodeId; readonly at: NodeId }
-  | { readonly kind: "hints-delivered"; readonly to: NodeId; readonly count: number; readonly ms: number }
+  | {
+      readonly kind: "hints-delivered";
+      readonly to: NodeId;
+      readonly count: number;
+      /** Of the states. */
+      readonly bytes: number;
+      readonly ms: number;
+    }
   | { readonly kind: "value-large"; readonly key: string; readonly bytes: number }
   | { readonly kind: "siblings-many"; readonly key: string; readonly siblings: number }
-  | { readonly kind: "clock-truncated"; readonly key: string; readonly entries: number; readonly forced: boolean }
+  | {
+      /** `forced`: how many of the entries went although somebody may still hold what they cover. */
+      readonly kind: "clock-truncated";
+      readonly key: string;
+      readonly dropped: readonly { readonly actor: string; readonly counter: number }[];
+      readonly forced: number;
+    }
   | { readonly kind: "conflict"; readonly key: string; readonly discardedDot: string; readonly timeMs: number }
   | { readonly kind: "corrupt-record"; readonly where: string }
   | { readonly kind: "storage"; readonly state: "ok" | "full" | "failed"; readonly reason: string }

@@ -95,9 +95,11 @@ export async function openDatabase(
   return database;
 }
 
-export async function closeDatabase(database: Database): Promise<void> {
+/** After damage was met the next opening verifies all tables, however well this run ends. */
+export async function closeDatabase(database: Database, { damaged = false } = {}): Promise<void> {
   await database.close();
-  await rm(join(database.location, unfinishedFile), { force: true });
+  if (damaged) await writeUnfinished(database.location, { openings: 0, runs: unfinishedRunsBeforeCheck });
+  else await rm(join(database.location, unfinishedFile), { force: true });
 }
 
 /**

@@ -73,6 +73,8 @@ export class ClassicStorage implements Storage {
   /** The first failed write of this instance; set until it is reopened. */
   #poison: StorageError | undefined;
   #reopening: Promise<void> | undefined;
+  /** LevelDB cannot compact a table with a damaged block, and fails writes for it again and again. */
+  #damaged = false;
   #lastWrite: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -138,7 +140,7 @@ export class ClassicStorage implements Storage {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#lastWrite;
-    const reopened = () => closeDatabase(this.#database);
+    const reopened = () => this.#closeDatabase();
     await (this.#reopening?.then(reopened, reopened) ?? reopened());
   }
 
@@ -173,9 +175,21 @@ export class ClassicStorage implements Storage {
       await batch.write({ sync: durability === "synced" });
     } catch (error: unknown) {
       this.#space.doubt();
-      this.#poison = storageError(error, "write", this.directory);
+      this.#poison = this.#writeError(error);
       throw this.#poison;
     }
+  }
+
+  #writeError(error: unknown): StorageError {
+    const poison = storageError(error, "write", this.directory);
+    if (poison.kind !== "corrupt") return poison;
+    this.#damaged = true;
+    const advice = "a restart looks for damaged tables, and sets the directory aside if there are any";
+    return new StorageError("corrupt", `${poison.message}; ${advice}`, { cause: error });
+  }
+
+  #closeDatabase(): Promise<void> {
+    return closeDatabase(this.#database, { damaged: this.#damaged });
   }
 
   /** The instance that reads may use; one that could not be reopened is tried again. */
@@ -195,7 +209,7 @@ export class ClassicStorage implements Storage {
 
   async #exchange(): Promise<void> {
     try {
-      await closeDatabase(this.#database);
+      await this.#closeDatabase();
       this.#refuseIfClosed();
       this.#database = await openDatabase(this.directory, this.#space.headroomBytes, { createIfMissing: false });
     } catch (error: unknown) {

@@ -41,9 +41,10 @@ function levelOf(event: StoreEvent): Level {
       return event.keysPushed + event.keysPulled > 0 ? "info" : "debug";
     case "peer-problem":
       return event.problem === "unreachable" ? "info" : "warn";
+    case "clock-truncated":
+      return event.forced > 0 ? "warn" : "debug";
     case "value-large":
     case "siblings-many":
-    case "clock-truncated":
     case "conflict":
     case "old-data":
     case "bad-frame":
@@ -128,7 +129,7 @@ export function describe(event: StoreEvent): string {
     case "siblings-many":
       return `${event.key} has ${event.siblings} siblings: does a writer never read?`;
     case "clock-truncated":
-      return `the clock of ${event.key} lost ${event.entries} entries${event.forced ? ", by force" : ""}`;
+      return `the clock of ${event.key} lost ${event.dropped.length} entries, ${event.forced} of them by force`;
     case "conflict":
       return `${event.key}: a conflict rule discarded the value ${event.discardedDot}`;
     case "corrupt-record":

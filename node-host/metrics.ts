@@ -53,9 +53,14 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const replicaFailures = counter("replica_failures_total", "Requests to a replica that failed");
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const hintsDelivered = counter("hints_delivered_total", "Writes handed to the owners they were kept for");
+  const hintBytes = counter("hints_delivered_bytes_total", "Bytes of those writes");
   const largeValues = counter("values_large_total", "Values above the warning size");
   const manySiblings = counter("siblings_many_total", "Keys seen with more siblings than the warning level");
-  const truncations = counter("clock_truncations_total", "Clocks that lost entries", "forced");
+  const truncations = counter(
+    "clock_truncations_total",
+    "Entries that clocks lost; forced: without agreement",
+    "forced",
+  );
   const conflicts = counter("conflicts_discarded_total", "Values that a conflict rule threw away");
   const corrupt = counter("corrupt_records_total", "Damaged records found on the disk");
   const badFrames = counter("bad_frames_total", "Messages of peers that could not be decoded");
@@ -94,13 +99,15 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "hint-stored":
         return hints.inc();
       case "hints-delivered":
-        return hintsDelivered.inc(event.count);
+        hintsDelivered.inc(event.count);
+        return hintBytes.inc(event.bytes);
       case "value-large":
         return largeValues.inc();
       case "siblings-many":
         return manySiblings.inc();
       case "clock-truncated":
-        return truncations.inc({ forced: String(event.forced) });
+        truncations.inc({ forced: "false" }, event.dropped.length - event.forced);
+        return truncations.inc({ forced: "true" }, event.forced);
       case "conflict":
         return conflicts.inc();
       case "corrupt-record":
@@ -149,7 +156,11 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
   const members = gauge("members", "Members by status, and whether this node can reach them", "status", "alive");
   const tokens = gauge("tokens", "Tokens of this node");
   const partitions = gauge("partitions", "Partitions here by state", "state");
-  const transferShare = gauge("transfer_progress_ratio", "How far a transfer of partitions is; absent when none is", "kind");
+  const transferShare = gauge(
+    "transfer_progress_ratio",
+    "How far a transfer of partitions is; absent when none is",
+    "kind",
+  );
   const transferBytes = gauge("transfer_bytes", "Moved by the transfer under way", "kind");
   const keys = gauge("keys", "Keys held here, tombstones included");
   const hints = gauge("hints", "Undelivered hints held here");

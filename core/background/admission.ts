@@ -1,14 +1,18 @@
 /**
  * Background work yields to requests: the paper's admission controller (6.5), a feedback loop on the requests' own latency.
  *
- * Each step of background work waits for its turn. While the 99th percentile of the requests over the trailing window is
- * near its threshold the wait doubles, else it halves; so background work gets what is left, and at the longest wait still
- * gets done. Invariant: a turn always comes.
+ * Each step of background work waits for its turn, and while clients are served, turns come at an interval. The requests
+ * that began just after a step are compared with those that did not: where the tail of the former is worse, the interval
+ * grows, else it shrinks; so background work gets what costs clients nothing. An absolute threshold alone would let it
+ * raise a p99 of 5 ms to 50, and would stop it on a host that is slow for another reason, which helps nobody.
+ * What is not known is assumed to hurt: work begins at the longest interval. A host without clients does not wait.
+ * Invariants: a turn always comes, in the order asked for; with clients, at most one step begins per interval.
  */
 import type { Clock } from "../ports.ts";
+import { Latencies } from "./latencies.ts";
 
 export interface AdmissionOptions {
-  /** The p99 of requests that background work must not endanger, ms. */
+  /** The p99 of requests that background work must not endanger, ms: near it nothing at all may be added. */
   readonly latencyThresholdMs: number;
   /** Requests older than this say nothing about now. The paper looks at 60 s; shorter reacts while it still helps. */
   readonly windowMs: number;
@@ -16,86 +20,118 @@ export interface AdmissionOptions {
   readonly waitMaxMs: number;
 }
 
-/** Slices of the window: old ones are forgotten one by one. */
-const slices = 10;
-/** Upper bounds of the latency classes, as shares of the threshold: only their order to it matters. */
-const classes = [0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8];
-/** Background work slows down before the threshold is reached. */
+/** Changes of the interval within one window. */
+const adaptationsPerWindow = 20;
+/** A request that begins this long after a step has waited for its disk write or its answers. */
+const shadowMs = 10;
+/** What may be added to the tail. Below the 1.25 times that clients are promised, as it is noticed late. */
+const harmlessShare = 1.15;
 const nearShare = 0.75;
-const waitStepMs = 1;
+/** Compared at the 95th percentile: the 99th of the few that began beside a step is a single request. */
+const compared = 0.95;
+const samplesMin = 20;
+const slowDown = 1.5;
+const speedUp = 0.8;
+/** At shorter intervals every request begins beside a step, and there is nothing to compare with. */
+const waitMinMs = 1.5 * shadowMs;
+/** Clients who asked nothing for this long are not waiting. */
+const quietMs = 1_000;
+/** Steps remembered: those of the longest request that can be told apart, at the shortest interval. */
+const stepsKept = 256;
 
 export class Admission {
   readonly #clock: Clock;
   readonly #options: AdmissionOptions;
-  readonly #counts: number[][];
-  #slice = 0;
-  #sliceStartMs: number;
-  #waitMs = 0;
+  readonly #beside = new Latencies();
+  readonly #alone = new Latencies();
+  /** When the last steps began; a ring buffer. */
+  readonly #steps = new Float64Array(stepsKept).fill(-Infinity);
+  #stepCount = 0;
+  readonly #waiting: (() => void)[] = [];
+  #intervalMs: number;
+  #adaptedMs: number;
+  #requestMs = -Infinity;
 
   constructor(clock: Clock, options: AdmissionOptions) {
     this.#clock = clock;
     this.#options = options;
-    this.#counts = Array.from({ length: slices }, () => emptySlice());
-    this.#sliceStartMs = clock.now();
+    this.#intervalMs = options.waitMaxMs;
+    this.#adaptedMs = clock.now();
   }
 
-  /** A request of a client took this long. */
+  /** A request of a client took this long, and ends now. */
   observe(ms: number): void {
-    this.#advance();
-    const share = ms / this.#options.latencyThresholdMs;
-    const at = classes.findIndex((bound) => share <= bound);
-    this.#counts[this.#slice]![at < 0 ? classes.length : at]! += 1;
+    const now = this.#clock.now();
+    this.#adapt(now);
+    this.#requestMs = now;
+    const isBeside = this.#beganBeside(now - ms);
+    if (isBeside !== undefined) (isBeside ? this.#beside : this.#alone).add(ms);
   }
 
-  /** The present wait before each step, ms; for status and metrics. */
+  /** The present interval between steps, ms. */
   get waitMs(): number {
-    return this.#waitMs;
+    return this.#clock.now() - this.#requestMs > quietMs ? 0 : this.#intervalMs;
   }
 
   /** Resolves when the next step of background work may begin. */
   async turn(): Promise<void> {
-    this.#advance();
-    if (this.#waitMs === 0) return;
-    await new Promise<void>((resolve) => {
-      this.#clock.after(this.#waitMs, resolve);
+    this.#adapt(this.#clock.now());
+    if (this.#waiting.length === 0 && this.#untilNextMs() <= 0) return this.#begin();
+    const granted = new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (this.#waiting.length === 1) this.#wait();
+    await granted;
+  }
+
+  #wait(): void {
+    this.#clock.after(Math.max(0, this.#untilNextMs()), () => {
+      this.#begin();
+      this.#waiting.shift()!();
+      if (this.#waiting.length > 0) this.#wait();
     });
   }
 
-  #advance(): void {
-    const sliceMs = this.#options.windowMs / slices;
-    const now = this.#clock.now();
-    if (now - this.#sliceStartMs < sliceMs) return;
-    // After a pause longer than the window all slices are stale.
-    const passed = Math.min(Math.floor((now - this.#sliceStartMs) / sliceMs), slices);
-    for (let i = 0; i < passed; i++) {
-      this.#slice = (this.#slice + 1) % slices;
-      this.#counts[this.#slice] = emptySlice();
+  #begin(): void {
+    this.#steps[this.#stepCount % stepsKept] = this.#clock.now();
+    this.#stepCount += 1;
+  }
+
+  #untilNextMs(): number {
+    return this.#lastStepMs + this.waitMs - this.#clock.now();
+  }
+
+  get #lastStepMs(): number {
+    return this.#stepCount === 0 ? -Infinity : this.#steps[(this.#stepCount - 1) % stepsKept]!;
+  }
+
+  /**
+   * Whether a step had begun shortly before `atMs`; undefined: too long ago to tell. By the beginning alone: long requests
+   * overlap more steps than short ones, and would make innocent steps look guilty.
+   */
+  #beganBeside(atMs: number): boolean | undefined {
+    for (let back = 1; back <= Math.min(stepsKept, this.#stepCount); back++) {
+      const stepMs = this.#steps[(this.#stepCount - back) % stepsKept]!;
+      if (stepMs <= atMs) return atMs - stepMs < shadowMs;
     }
-    this.#sliceStartMs = now;
-    this.#adapt();
+    return this.#stepCount > stepsKept ? undefined : false;
   }
 
-  #adapt(): void {
-    const isNear = this.#p99Share() >= nearShare;
-    this.#waitMs = isNear
-      ? Math.min(Math.max(2 * this.#waitMs, waitStepMs), this.#options.waitMaxMs)
-      : this.#waitMs / 2;
-    if (this.#waitMs < waitStepMs) this.#waitMs = 0;
+  #adapt(now: number): void {
+    const { windowMs, waitMaxMs } = this.#options;
+    const periods = Math.floor((now - this.#adaptedMs) / (windowMs / adaptationsPerWindow));
+    if (periods === 0) return;
+    this.#adaptedMs = now;
+    const change = this.#isHarmless() ? speedUp : slowDown;
+    this.#intervalMs = Math.max(waitMinMs, Math.min(waitMaxMs, this.#intervalMs * change));
+    const left = Math.exp((-2 * periods) / adaptationsPerWindow);
+    this.#beside.fade(left);
+    this.#alone.fade(left);
   }
 
-  /** The class of the 99th percentile, as a share of the threshold; 0 without requests. */
-  #p99Share(): number {
-    const sums = emptySlice().map((_zero, at) => this.#counts.reduce((sum, slice) => sum + slice[at]!, 0));
-    const total = sums.reduce((sum, count) => sum + count, 0);
-    let above = total;
-    for (const [at, count] of sums.entries()) {
-      above -= count;
-      if (total > 0 && above <= total * 0.01) return classes[at] ?? Infinity;
-    }
-    return 0;
+  /** Known to be: steps have been taken beside requests, and these were no slower than the others. */
+  #isHarmless(): boolean {
+    const [beside, alone] = [this.#beside, this.#alone];
+    if (beside.count < samplesMin || alone.count < samplesMin) return false;
+    const isNear = beside.quantile(0.99) >= nearShare * this.#options.latencyThresholdMs;
+    return beside.quantile(compared) <= alone.quantile(compared) * (isNear ? 1 : harmlessShare);
   }
-}
-
-function emptySlice(): number[] {
-  return Array.from({ length: classes.length + 1 }, () => 0);
 }

@@ -12,13 +12,14 @@ import { encodeClock } from "../causality/encoding.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { hashBytes, packHashes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import type { OwnTime } from "../replica/own-time.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { View } from "../rpc/messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
@@ -34,10 +35,12 @@ export interface AntiEntropyDeps {
   readonly replica: Replica;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly ownTime: OwnTime;
+  readonly agreements: Agreements;
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
-  /** Awaited before each step, so that requests go first (PROTOCOL 13). */
+  /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). */
   readonly throttle: () => Promise<void>;
 }
 
@@ -47,34 +50,37 @@ type KeyState = Response<"swap">["states"][number];
 
 /** Partitions in one request, shared or not; the answer has up to 512 bytes for each. */
 const partitionsMax = 4_096;
-/** An answer ends after the leaf, or the state, that reaches it. */
+/** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
+/** A step of this many leaves is a few milliseconds of processor; see `admission.ts`. */
+export const leavesPerStep = 32;
 
-export function serveAntiEntropy(deps: AntiEntropyDeps, agreements: Agreements): void {
-  const { server, exchange, throttle } = deps;
+export function serveAntiEntropy(deps: AntiEntropyDeps): void {
+  const { server, exchange, agreements, throttle } = deps;
   const meet = async (from: NodeId, view: View): Promise<void> => {
     await exchange.meetOnOneRing(from, view);
-    await throttle();
   };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
     const shared = sharedWith(deps, from);
     if (!equalBytes(shared.digest(), digest)) return { groups: shared.groups() };
-    agreements.note(from, shared.partitions, deps.clock.wallTime());
+    agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
     return {};
   });
   server.on(methods.compareLeaves, async (from, { view, groups }) => {
     await meet(from, view);
+    await throttle();
     const partitions = groups.reduce((sum, { hashes }) => sum + hashes.length / hashBytes, 0);
     if (partitions > partitionsMax) throw new StoreError("bad-request", `${partitions} partitions at once`);
     return { partitions: sharedWith(deps, from).answerGroups(groups) };
   });
-  server.on(methods.compareKeys, async (from, request) => {
+  server.on(methods.compareKeys, async (from, request, deadlineMs) => {
     await meet(from, request.view);
-    return answerKeys(deps, request);
+    return answerKeys(deps, request, deadlineMs);
   });
   server.on(methods.swap, async (from, request) => {
     await meet(from, request.view);
+    await throttle();
     return answerSwap(deps, from, request);
   });
 }
@@ -94,6 +100,12 @@ export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer
   return new SharedTrees(replica.index.trees, partitions);
 }
 
+/** Those whose trees show all that is known here: a change that is on its way to the disk is known already. */
+export function atRest({ replica }: AntiEntropyDeps, partitions: readonly PartitionIndex[]): PartitionIndex[] {
+  const changing = replica.index.changingPartitions();
+  return partitions.filter((partition) => !changing.has(partition));
+}
+
 /**
  * Merges states of a peer into what is held here. One that cannot be taken in does not hold up the others.
  * @returns how many were taken in
@@ -101,7 +113,8 @@ export function sharedWith({ cluster, holdings, replica }: AntiEntropyDeps, peer
 export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
   const { replica, cluster, telemetry } = deps;
   const results = await Promise.allSettled(
-    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state)),
+    // Copied, for a row that is kept in memory must not keep the whole message there.
+    states.map(async ({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
   );
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
   if (failures.length > 0) {
@@ -111,27 +124,31 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
   return results.length - failures.length;
 }
 
-/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. */
+/** Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what is
+ * not reached before the peer gives up waiting, a later round finds. */
 async function answerKeys(
-  { replica }: AntiEntropyDeps,
+  { replica, clock: time, throttle }: AntiEntropyDeps,
   { leaves }: Request<"compareKeys">,
+  deadlineMs: number,
 ): Promise<Response<"compareKeys">> {
   const leafCount = replica.index.trees.leafCount;
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
   let bytes = 0;
-  for (const { index, hashes } of leaves) {
-    if (bytes >= answerBytesMax) break;
+  for (const [i, { index, hashes }] of leaves.entries()) {
+    if (bytes >= answerBytesMax || time.now() > deadlineMs) break;
+    if (i % leavesPerStep === 0) await throttle();
     if (index >= leafCount) continue;
     const theirs = splitHashes(hashes);
     for (const entry of await replica.index.entriesOf(index)) {
-      if (theirs.delete(toHex(packHashes([entry.hash])))) continue;
+      if (theirs.delete(toHex(packHashes([entry.hash]))) || bytes >= answerBytesMax) continue;
       const key = keyOfRow(entry.row);
-      const clock = encodeClock(entry.state);
+      const clock = encodeClock(entry.clock);
       keys.push({ key, clock });
       bytes += key.length + clock.length;
     }
-    lacking.push(...theirs.values());
+    for (const hash of theirs.values()) lacking.push(hash);
+    bytes += theirs.size * hashBytes;
   }
   return { keys, lacking: joined(lacking) };
 }
@@ -149,10 +166,10 @@ async function answerSwap(
   for (const key of wanted) {
     if (bytes >= Math.min(bytesMax, answerBytesMax)) break;
     done += 1;
-    const { role, held } = await replica.read(locate(parseKey(key), cluster.ring.partitions));
-    if (role === "none" || role === "hint" || held.encoded === undefined) continue;
-    states.push({ key, state: held.encoded });
-    bytes += held.encoded.length;
+    const { encoded } = await replica.row(locate(parseKey(key), cluster.ring.partitions));
+    if (encoded === undefined) continue;
+    states.push({ key, state: encoded });
+    bytes += encoded.length;
   }
   return { states, done, applied };
 }

@@ -8,22 +8,24 @@ import { parseKey } from "../bytes/key.ts";
 import { compare } from "../causality/clock.ts";
 import { decodeClock } from "../causality/encoding.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { packHashes } from "../merkle/hash.ts";
+import { hashBytes, packHashes } from "../merkle/hash.ts";
 import type { Section } from "../merkle/shared-trees.ts";
 import type { RemoteTrees } from "../merkle/tree-diff.ts";
 import type { LeafIndex } from "../merkle/trees.ts";
 import { keyOfRow, type LocatedKey, locate } from "../placement/locate.ts";
 import { call, type Method, methods } from "../rpc/rpc.ts";
-import { type AntiEntropyDeps, applyAll, splitHashes } from "./anti-entropy-answers.ts";
+import { type AntiEntropyDeps, applyAll, leavesPerStep, splitHashes } from "./anti-entropy-answers.ts";
 
 const limits = {
   /** What is found in these is swapped before more is looked for. */
   leavesPerRequest: 256,
+  /** No further leaf goes into a request that has so many bytes of hashes: 32,768 keys. */
+  hashBytesMax: 262_144,
   keysMax: 10_000,
   stateBytesMax: 16_777_216,
-  /** States in one message, each way. */
-  swapBytesMax: 1_048_576,
-  keysPerSwap: 1_000,
+  /** States in one message, each way: one group commit, which requests beside it wait for. */
+  swapBytesMax: 262_144,
+  keysPerSwap: 128,
   /** Longer than a busy disk takes; what is not answered by then is found again in the next round. */
   timeoutMs: 10_000,
 };
@@ -61,24 +63,28 @@ export class PeerRound implements RemoteTrees {
 
   async leaves(groups: readonly Section[]): Promise<readonly Section[]> {
     const view = this.#deps.exchange.view();
+    await this.#deps.throttle();
     return (await this.#ask(methods.compareLeaves, { view, groups })).partitions;
   }
 
   /** Makes the keys of these leaves equal; true: a limit was reached before the end. */
   async mend(leaves: readonly LeafIndex[]): Promise<boolean> {
-    for (let at = 0; at < leaves.length; at += limits.leavesPerRequest) {
-      const differences = await this.#compareKeys(leaves.slice(at, at + limits.leavesPerRequest));
-      if (await this.#swap(differences)) return true;
+    const rest = [...leaves];
+    while (rest.length > 0) {
+      if (await this.#swap(await this.#compareKeys(rest))) return true;
     }
     return false;
   }
 
-  async #compareKeys(leaves: readonly LeafIndex[]): Promise<Differences> {
-    const { exchange, replica, cluster } = this.#deps;
+  /** Takes as many leaves from `rest` as go into one request. */
+  async #compareKeys(rest: LeafIndex[]): Promise<Differences> {
+    const { exchange, replica, cluster, throttle } = this.#deps;
     const { index } = replica;
     const own = new Map<string, Uint8Array>();
     const sections: Section[] = [];
-    for (const leaf of leaves) {
+    while (rest.length > 0 && sections.length < limits.leavesPerRequest && own.size * hashBytes < limits.hashBytesMax) {
+      if (sections.length % leavesPerStep === 0) await throttle();
+      const leaf = rest.pop()!;
       const entries = await index.entriesOf(leaf);
       sections.push({ index: leaf, hashes: packHashes(entries.map(({ hash }) => hash)) });
       for (const { hash, row } of entries) own.set(toHex(packHashes([hash])), row);
@@ -87,13 +93,13 @@ export class PeerRound implements RemoteTrees {
 
     const { partitions } = cluster.ring;
     const differences: Differences = { push: [], wanted: [] };
-    const asked = new Set(leaves);
+    const asked = new Set(sections.map((section) => section.index));
     const heldThere = new Set<string>();
     for (const { key, clock } of answer.keys) {
       const located = locate(parseKey(key), partitions);
       if (heldThere.has(key) || !asked.has(index.trees.leafOf(located.row))) continue;
       heldThere.add(key);
-      const relation = compare((await replica.read(located)).held.state, decodeClock(clock));
+      const relation = compare((await replica.row(located)).state, decodeClock(clock));
       if (relation !== "before" && relation !== "equal") differences.push.push(located);
       if (relation !== "after" && relation !== "equal") differences.wanted.push(located.key);
     }
@@ -111,6 +117,7 @@ export class PeerRound implements RemoteTrees {
     while (push.length > 0 || wanted.length > 0) {
       const moved = this.#counts.keysPushed + this.#counts.keysPulled;
       if (moved >= limits.keysMax || this.#stateBytes >= limits.stateBytesMax) return true;
+      await this.#deps.throttle();
       const states = await this.#takeStates(push);
       const asked = wanted.slice(0, limits.keysPerSwap);
       const answer = await this.#ask(methods.swap, {
@@ -119,8 +126,12 @@ export class PeerRound implements RemoteTrees {
         wanted: asked,
         bytesMax: limits.swapBytesMax,
       });
-      this.#counts.keysPushed += Math.min(answer.applied, states.length);
-      await this.#takeIn(new Set(asked), answer.states);
+      const pushed = Math.min(answer.applied, states.length);
+      const pulled = await this.#takeIn(new Set(asked), answer.states);
+      this.#counts.keysPushed += pushed;
+      this.#counts.keysPulled += pulled;
+      // A disk that takes nothing, here or there, must not be offered all that differs, again and again.
+      if (states.length + answer.states.length > 0 && pushed + pulled === 0) return true;
       // A peer that does nothing must not be asked for ever.
       if (asked.length > 0 && answer.done === 0) return false;
       wanted.splice(0, Math.min(answer.done, asked.length));
@@ -134,7 +145,7 @@ export class PeerRound implements RemoteTrees {
     let bytes = 0;
     while (push.length > 0 && bytes < limits.swapBytesMax && states.length < limits.keysPerSwap) {
       const located = push.pop()!;
-      const { encoded } = (await this.#deps.replica.read(located)).held;
+      const { encoded } = await this.#deps.replica.row(located);
       if (encoded === undefined) continue;
       states.push({ key: located.key, state: encoded });
       bytes += encoded.length;
@@ -143,15 +154,14 @@ export class PeerRound implements RemoteTrees {
     return states;
   }
 
-  async #takeIn(asked: ReadonlySet<string>, answered: Infer<typeof methods.swap.response>["states"]): Promise<void> {
+  async #takeIn(asked: ReadonlySet<string>, answered: Infer<typeof methods.swap.response>["states"]): Promise<number> {
     const states = answered.filter(({ key }) => asked.has(key));
     for (const { state } of states) this.#stateBytes += state.length;
-    this.#counts.keysPulled += await applyAll(this.#deps, this.#peer, states);
+    return applyAll(this.#deps, this.#peer, states);
   }
 
   async #ask<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> {
-    const { transport, throttle } = this.#deps;
-    await throttle();
+    const { transport } = this.#deps;
     const counted = {
       request: async (to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> => {
         this.#counts.roundTrips += 1;

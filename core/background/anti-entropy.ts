@@ -10,12 +10,11 @@
  * the one door, so a round that is cut off anywhere, or that races with writes, has done no harm.
  * Invariants: nothing is compared with a peer that sees another ring; a round moves at most so many keys and bytes.
  */
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { NodeId } from "../identity.ts";
 import { treeDiff } from "../merkle/tree-diff.ts";
 import type { Stop } from "../ports.ts";
 import { reasonOf } from "../tasks.ts";
-import { Agreements } from "./agreements.ts";
-import { type AntiEntropyDeps, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
+import { type AntiEntropyDeps, atRest, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
 import { PeerRound } from "./anti-entropy-round.ts";
 
 /** What one round did. */
@@ -47,15 +46,13 @@ const buildIntervalMs = 250;
 export class AntiEntropy {
   readonly #deps: AntiEntropyDeps;
   readonly #intervalMs: number;
-  readonly #agreements: Agreements;
   /** `clock.now()` of the last round with each peer. */
   readonly #asked = new Map<NodeId, number>();
 
   constructor(deps: AntiEntropyDeps, options: { readonly antiEntropyIntervalMs: number }) {
     this.#deps = deps;
     this.#intervalMs = options.antiEntropyIntervalMs;
-    this.#agreements = new Agreements(deps.holdings.partitions);
-    serveAntiEntropy(deps, this.#agreements);
+    serveAntiEntropy(deps);
   }
 
   /** Keeps the trees sound and holds rounds, until the node stops. */
@@ -69,31 +66,22 @@ export class AntiEntropy {
     });
   }
 
-  /** Wall time since which the partition is known to have been equal here and at the peer; undefined: not since the start. */
-  agreedAtMs(partition: PartitionIndex, peer: NodeId): number | undefined {
-    return this.#agreements.lastMs(partition, peer);
-  }
-
-  /** The same for all other owners of the partition: the last full agreement. */
-  fullAgreementAtMs(partition: PartitionIndex): number | undefined {
-    const { cluster, clock } = this.#deps;
-    const others = cluster.ring.owners(partition).filter((owner) => owner !== cluster.self);
-    if (others.length === 0) return clock.wallTime();
-    return this.#agreements.lastOfAllMs(partition, others);
-  }
-
   /** Compares with one peer and mends the differences, as far as one round goes. */
   async round(peer: NodeId): Promise<Round> {
-    const { clock, cluster, telemetry } = this.#deps;
+    const { clock, ownTime, agreements, cluster, telemetry } = this.#deps;
     const startedMs = clock.now();
-    const atMs = clock.wallTime();
+    const atMs = ownTime.nowMs();
     this.#asked.set(peer, startedMs);
     const exchange = new PeerRound(this.#deps, peer);
     const shared = sharedWith(this.#deps, peer);
     const ring = cluster.ring.fingerprint;
+    const quiet = new Set(atRest(this.#deps, shared.partitions));
     const found = await treeDiff(shared, exchange, limits, (items) => this.#shuffled(items));
     // The peer refuses another ring, and if ours changed since, what is shared was another question.
-    if (cluster.ring.fingerprint === ring) this.#agreements.note(peer, found.equal, atMs);
+    if (cluster.ring.fingerprint === ring) {
+      const equal = found.equal.filter((partition) => quiet.has(partition));
+      agreements.note(peer, equal, atMs);
+    }
     const isCut = await exchange.mend(found.leaves);
     const round = {
       ...exchange.counts,

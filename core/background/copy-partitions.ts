@@ -123,7 +123,9 @@ async function copyPage(
     });
     if (answered.length === 0) throw new Error(`${source} answers nothing that it was asked`);
     await Promise.all(
-      answered.map(({ job, part }) => takeIn(deps, source, { job, part }).catch((error: unknown) => failed([job], error))),
+      answered.map(({ job, part }) =>
+        takeIn(deps, source, { job, part }).catch((error: unknown) => failed([job], error)),
+      ),
     );
     await cursors.save(cluster.ring.fingerprint);
     await rate.pay(answered.reduce((sum, { part }) => sum + bytesOf(part), 0));

@@ -35,19 +35,16 @@ const rowsPerPage = 64;
 
 export function deliverHints(deps: HintDeps): Stop {
   const { tasks, transport } = deps;
-  const running = new Map<NodeId, Promise<void>>();
-  const deliver = (target: NodeId): Promise<void> => {
-    const before = running.get(target);
-    if (before !== undefined) return before;
-    const now = deliverTo(deps, target).finally(() => running.delete(target));
-    running.set(target, now);
-    return now;
+  const running = new Set<NodeId>();
+  const deliver = (target: NodeId): void => {
+    if (running.has(target)) return;
+    running.add(target);
+    tasks.run("deliver hints", () => deliverTo(deps, target).finally(() => running.delete(target)));
   };
-  tasks.every("deliver hints", intervalMs, async () => {
-    await Promise.all(targetsNow(deps).map(deliver));
-  });
+  // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
+  tasks.every("look for hints", intervalMs, async () => targetsNow(deps).forEach(deliver));
   return transport.onPeerChange((id, connected) => {
-    if (connected && deps.replica.hints.owes(id)) tasks.run("deliver hints", () => deliver(id));
+    if (connected && deps.replica.hints.owes(id)) deliver(id);
   });
 }
 
@@ -69,15 +66,21 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   const { admission, replica, telemetry, clock, tasks } = deps;
   const startedMs = clock.now();
   const failures: string[] = [];
-  let delivered = 0;
+  let count = 0;
+  let bytes = 0;
   let after: Uint8Array | null | undefined;
   try {
     while (after !== null && !tasks.stopped) {
       await admission.turn();
       const page = await replica.hints.page(target, { after, limit: rowsPerPage });
       const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
-      delivered += results.filter((result) => result.status === "fulfilled" && result.value).length;
-      for (const result of results) if (result.status === "rejected") failures.push(reasonOf(result.reason));
+      for (const result of results) {
+        if (result.status === "rejected") failures.push(reasonOf(result.reason));
+        else if (result.value !== undefined) {
+          count += 1;
+          bytes += result.value;
+        }
+      }
       // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
       if (page.hints.length > 0 && results.every((result) => result.status === "rejected")) break;
       after = page.next;
@@ -93,30 +96,32 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       reason: `${failures.length} hints not delivered: ${reason}`,
     });
   }
-  if (delivered > 0)
-    telemetry.event({ kind: "hints-delivered", to: target, count: delivered, ms: clock.now() - startedMs });
+  if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - startedMs });
 }
 
-/** True when it was delivered and is gone; a hint that grew meanwhile stays for the next round. */
-async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
+/** The bytes delivered, when it is gone; undefined for a hint that grew meanwhile: it stays for the next round. */
+async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
   const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
   if (hint.value === unreadable) {
     // What it held is lost here; the partition's other copies have it, or nobody.
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
-    return replica.hintDelivered(located, target, hint);
+    return (await replica.hintDelivered(located, target, hint)) ? 0 : undefined;
   }
-  const owners = cluster.ring.owners(located.partition);
+  const { ring } = cluster;
+  const owners = ring.owners(located.partition);
   const state = hint.state ?? (await ownState(replica, located));
-  if (state === undefined) return false;
+  if (state === undefined) return undefined;
   // A target that owns the key no more: its current owners get it instead.
+  const receivers = owners.includes(target) ? [target] : owners;
   if (isDraining(cluster) && owners.includes(target) && !cluster.health.isUp(target)) {
     await passOn(deps, located, { target, state });
   } else {
-    const receivers = owners.includes(target) ? [target] : owners;
     await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
   }
-  return replica.hintDelivered(located, target, hint);
+  // As an ack of a write: a ring that changed meanwhile has owners who may have copied from the receivers before that.
+  if (cluster.ring.fingerprint !== ring.fingerprint) return undefined;
+  return (await replica.hintDelivered(located, target, hint)) ? receivers.length * state.length : undefined;
 }
 
 /** To a stand-in, as a hint, and to the owners that are up: two of them at least hold it then, or all there are. */
@@ -143,7 +148,7 @@ async function passOn(
 /** What a hint without a state stands for: the own copy, whatever that counts by now; but not one that is damaged. */
 async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Array | undefined> {
   if (replica.isDamaged(located.key)) return undefined;
-  return (await replica.read(located)).held.toBytes();
+  return (await replica.row(located)).toBytes();
 }
 
 async function hand(

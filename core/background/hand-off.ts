@@ -10,14 +10,15 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import { hasBit } from "../bytes/bitmap.ts";
-import { encodeClock, encodeVersioned } from "../causality/encoding.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import { encodeClock } from "../causality/encoding.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { type Hash64, sameHash } from "../merkle/hash.ts";
 import { leavesPerPartition } from "../merkle/trees.ts";
-import { keyOfRow } from "../placement/locate.ts";
+import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import { rowsPerPage } from "../replica/partition-drop.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -44,10 +45,11 @@ const limits = {
   partitionsPerRequest: 64,
   /** A key and its clock are about 100 bytes. */
   keysPerRequest: 1_000,
-  pushBytesMax: 1_048_576,
+  /** A step of background work. */
+  pushBytesMax: 262_144,
   timeoutMs: 10_000,
-  /** Dropped at once: each waits for its turn before every page. */
-  drops: 16,
+  /** Dropped at once. */
+  drops: 4,
 };
 const pauseMs = 250;
 
@@ -85,7 +87,8 @@ async function handOffAll(deps: HandOffDeps): Promise<void> {
     await Promise.all([...owners].map((owner) => askAbout(deps, owner, leaving)));
     // Nothing waits between these looks and `begin`.
     for (const each of leaving) {
-      if (cluster.ring.fingerprint !== ring.fingerprint || !isConfirmed(deps, each) || !isUnchanged(deps, each)) continue;
+      if (cluster.ring.fingerprint !== ring.fingerprint || !isConfirmed(deps, each) || !isUnchanged(deps, each))
+        continue;
       if (deps.replica.drop.begin(each.partition)) begun.push(each.partition);
     }
     const dropped = await dropAll(deps, begun);
@@ -122,7 +125,11 @@ async function askAbout(deps: HandOffDeps, owner: NodeId, leaving: readonly Leav
   const { admission, cluster, exchange, transport, telemetry, tasks } = deps;
   const own = leaving.filter(({ partition }) => cluster.ring.owners(partition).includes(owner));
   try {
-    for (let at = 0; at < own.length && cluster.health.isUp(owner) && !tasks.stopped; at += limits.partitionsPerRequest) {
+    for (
+      let at = 0;
+      at < own.length && cluster.health.isUp(owner) && !tasks.stopped;
+      at += limits.partitionsPerRequest
+    ) {
       const batch = own.slice(at, at + limits.partitionsPerRequest);
       await admission.turn();
       const request = {
@@ -144,47 +151,54 @@ async function askAbout(deps: HandOffDeps, owner: NodeId, leaving: readonly Leav
 
 /** Makes the owner cover the keys of the leaves that differ. */
 async function covers(
-  { replica, transport, exchange, rate, progress }: HandOffDeps,
+  deps: HandOffDeps,
   owner: NodeId,
-  { partition, differing }: { readonly partition: PartitionIndex | number; readonly differing: Uint8Array },
+  { partition, differing }: { readonly partition: number; readonly differing: Uint8Array },
 ): Promise<boolean> {
+  const { replica, transport, exchange } = deps;
   for (let leaf = 0; leaf < leavesPerPartition; leaf++) {
     if (!hasBit(differing, leaf)) continue;
     const entries = await replica.index.entriesOf(partition * leavesPerPartition + leaf);
     for (let at = 0; at < entries.length; at += limits.keysPerRequest) {
       const asked = entries.slice(at, at + limits.keysPerRequest);
-      const keys = asked.map(({ row, state }) => ({ key: keyOfRow(row), clock: encodeClock(state) }));
+      const keys = asked.map(({ row, clock }) => ({ key: keyOfRow(row), clock: encodeClock(clock) }));
       const request = { view: exchange.view(), keys };
       const { uncovered } = await call(transport, owner, methods.covers, request, limits.timeoutMs);
-      const states = asked.flatMap(({ row, state }, i) =>
-        hasBit(uncovered, i) ? [{ key: keyOfRow(row), state: encodeVersioned(state) }] : [],
-      );
-      for (const push of batches(states)) {
-        const swap = { view: exchange.view(), push, wanted: [], bytesMax: 0 };
-        const { applied } = await call(transport, owner, methods.swap, swap, limits.timeoutMs);
-        const bytes = push.reduce((sum, { state }) => sum + state.length, 0);
-        progress.moved(push.length, bytes);
-        if (applied !== push.length) return false;
-        await rate.pay(bytes);
-      }
+      const lacking = asked.filter((_entry, i) => hasBit(uncovered, i));
+      if (
+        !(await push(
+          deps,
+          owner,
+          lacking.map(({ row }) => keyOfRow(row)),
+        ))
+      )
+        return false;
     }
   }
   return true;
 }
 
-/** As much as one message may hold; one state may be larger. */
-function batches<T extends { readonly state: Uint8Array }>(states: readonly T[]): T[][] {
-  const all: T[][] = [];
-  let left = 0;
-  for (const each of states) {
-    if (left <= 0) {
-      all.push([]);
-      left = limits.pushBytesMax;
+/** False: the owner did not take all of them in. */
+async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Promise<boolean> {
+  const { replica, cluster, exchange, transport, rate, progress, admission } = deps;
+  const rest = [...keys];
+  while (rest.length > 0) {
+    await admission.turn();
+    const states: { readonly key: Key; readonly state: Uint8Array }[] = [];
+    let bytes = 0;
+    while (rest.length > 0 && bytes < limits.pushBytesMax) {
+      const key = rest.pop()!;
+      const state = (await replica.row(locate(key, cluster.ring.partitions))).toBytes();
+      states.push({ key, state });
+      bytes += state.length;
     }
-    all.at(-1)!.push(each);
-    left -= each.state.length;
+    const request = { view: exchange.view(), push: states, wanted: [], bytesMax: 0 };
+    const { applied } = await call(transport, owner, methods.swap, request, limits.timeoutMs);
+    progress.moved(states.length, bytes);
+    if (applied !== states.length) return false;
+    await rate.pay(bytes);
   }
-  return all;
+  return true;
 }
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
@@ -202,9 +216,18 @@ async function dropAll(deps: HandOffDeps, partitions: readonly PartitionIndex[])
   const { replica, admission, cluster, progress } = deps;
   const next = partitions.values();
   let dropped = 0;
+  let rowsInTurn = 0;
+  // A step is so many rows, of however many partitions.
+  const pace = async (rows: number): Promise<void> => {
+    if (rowsInTurn <= 0) {
+      rowsInTurn = rowsPerPage;
+      await admission.turn();
+    }
+    rowsInTurn -= rows;
+  };
   const lane = async (): Promise<void> => {
     for (const partition of next) {
-      if (await replica.drop.run(partition, () => admission.turn())) dropped += 1;
+      if (await replica.drop.run(partition, pace)) dropped += 1;
       progress.step();
     }
   };

@@ -5,10 +5,19 @@
  */
 import { toHex } from "../bytes/hex.ts";
 import { hasBit } from "../bytes/bitmap.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { encodeRoster, foreignRecordOf, RosterMessage, rosterDigest, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
-import { isOnRing, mergeRoster, type Roster, type RosterPart, ringMembers } from "../membership/roster.ts";
+import {
+  type HoldingsRecord,
+  isOnRing,
+  mergeRoster,
+  newerHoldings,
+  type Roster,
+  type RosterPart,
+  ringMembers,
+} from "../membership/roster.ts";
 import { Ring } from "../placement/ring.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Random } from "../ports.ts";
@@ -49,6 +58,8 @@ export class Cluster {
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
+  /** When the last exchange that this node began with each peer began: by then the peer said what we have of it. */
+  readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   /** Views of the present roster, made when first asked for: each request takes one. */
@@ -103,11 +114,21 @@ export class Cluster {
     const foreign = foreignRecordOf(this.self, this.#roster, part);
     const before = this.#roster;
     const holdings = new Map(part.holdings);
+    const said = holdings.get(this.self);
     holdings.delete(this.self);
     this.#replace(mergeRoster(this.#roster, { ...part, holdings }));
     // Someone remembers a run of this node that this directory does not: its data may be newer than ours.
     if (foreign) this.#disown(part.members!.get(this.self)!);
     if (isOtherRing(before, part)) this.#fillFromBoth();
+    if (said !== undefined) this.#correct(said);
+  }
+
+  /** Another directory with this identity said what it holds: that must not stand for what is held here. */
+  #correct(said: HoldingsRecord): void {
+    const own = this.#roster.holdings.get(this.self);
+    if (own === undefined || newerHoldings(own, said) === own) return;
+    if (said.incarnation > this.ownRecord.incarnation) this.amend({ incarnation: said.incarnation });
+    this.publishHoldings(said.sequence);
   }
 
   /** Changes the own record, under the next incarnation. */
@@ -137,12 +158,28 @@ export class Cluster {
     }
   }
 
-  /** Publishes the two bitmaps after a change of holdings. */
-  publishHoldings(): void {
+  /** Publishes the bitmaps after a change of holdings. */
+  publishHoldings(above = 0): void {
+    this.#replace(this.#withOwnHoldings(above));
+  }
+
+  /**
+   * Call before each exchange: hints come and go with every write that misses an owner, so that they are told only to
+   * whom membership is exchanged with anyway, and nobody is called for them.
+   */
+  noteHints(): void {
+    const published = this.#roster.holdings.get(this.self)?.hints;
+    if (published !== undefined && equalBytes(published, this.#deps.holdings.hintsBitmap())) return;
+    this.#roster = this.#withOwnHoldings();
+    this.#digest = undefined;
+    this.#dirty = true;
+  }
+
+  #withOwnHoldings(above = 0): Roster {
     const { life, incarnation } = this.ownRecord;
-    const sequence = (this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
+    const sequence = Math.max(above, this.#roster.holdings.get(this.self)?.sequence ?? 0) + 1;
     const record = { id: this.self, life, incarnation, sequence, ...this.#deps.holdings.bitmaps() };
-    this.#replace({ ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) });
+    return { ...this.#roster, holdings: new Map([...this.#roster.holdings, [this.self, record]]) };
   }
 
   /** At the start: what the ring gives to this node and it does not hold. In an empty cluster nothing is missing. */
@@ -202,8 +239,15 @@ export class Cluster {
     return { owners: this.#ring.owners(partition), holders };
   }
 
-  exchangedWith(peer: NodeId): void {
+  /** `askedMs`: when this node began the exchange, if it did. */
+  exchangedWith(peer: NodeId, askedMs?: number): void {
     this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint });
+    if (askedMs !== undefined) this.#asked.set(peer, askedMs);
+  }
+
+  /** `clock.now()` from after which is what this node has of the peer's own records. */
+  lastAskedMs(peer: NodeId): number | undefined {
+    return this.#asked.get(peer);
   }
 
   /** When membership was last exchanged with a peer since the start, and the ring's fingerprint after that. */

@@ -14,7 +14,7 @@ import {
   summarize,
 } from "../membership/exchange.ts";
 import type { Roster, RosterPart } from "../membership/roster.ts";
-import type { Transport } from "../ports.ts";
+import type { Clock, Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/messages.ts";
 import type { Cluster } from "./cluster.ts";
@@ -22,6 +22,7 @@ import type { Cluster } from "./cluster.ts";
 export interface ExchangeDeps {
   readonly transport: Transport;
   readonly cluster: Cluster;
+  readonly clock: Clock;
 }
 
 const nothingKnown: RosterSummary = {
@@ -90,8 +91,10 @@ export class Exchange {
   }
 
   async #ask(peer: NodeId): Promise<void> {
-    const { cluster, transport } = this.#deps;
+    const { cluster, transport, clock } = this.#deps;
+    cluster.noteHints();
     await cluster.save();
+    const askedMs = clock.now();
     const name = cluster.roster.cluster.name;
     const digest = cluster.digest;
     const first = await call(transport, peer, methods.exchange, { cluster: name, digest }, this.#timeoutMs);
@@ -101,7 +104,7 @@ export class Exchange {
       const second = await call(transport, peer, methods.exchange, request, this.#timeoutMs);
       if (second.part) this.#merge(second.part);
     }
-    cluster.exchangedWith(peer);
+    cluster.exchangedWith(peer, askedMs);
   }
 
   async #answer(
@@ -116,6 +119,7 @@ export class Exchange {
     // Taken before merging: what loses against the asker's records is still news to the asker (an unknown mark, say).
     const before = cluster.roster;
     if (request.part) this.#merge(request.part);
+    cluster.noteHints();
     await cluster.save();
     const same = sameBytes(request.digest, cluster.digest);
     if (request.summary) {

@@ -12,7 +12,15 @@ import type { MemberRecord } from "../membership/member.ts";
 import { type RosterPart, ringMembers } from "../membership/roster.ts";
 import { describePlan } from "../placement/describe-plan.ts";
 import { allPartitions } from "../placement/partition.ts";
-import { applyPlan, type Plan, planJoin, planLeave, type PlanOptions, planRebalance, planRemove } from "../placement/plan.ts";
+import {
+  applyPlan,
+  type Plan,
+  planJoin,
+  planLeave,
+  type PlanOptions,
+  planRebalance,
+  planRemove,
+} from "../placement/plan.ts";
 import type { Placement } from "../placement/ring.ts";
 import { sum } from "../placement/shares.ts";
 import type { Clock } from "../ports.ts";
@@ -24,7 +32,10 @@ export interface RingCommandDeps {
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   /** Keys and bytes held here, to estimate what a plan copies. */
-  readonly held: () => Promise<{ readonly keysIn: (partition: PartitionIndex) => number; readonly bytesPerKey: number }>;
+  readonly held: () => Promise<{
+    readonly keysIn: (partition: PartitionIndex) => number;
+    readonly bytesPerKey: number;
+  }>;
 }
 
 export class RingCommands {
@@ -51,7 +62,9 @@ export class RingCommands {
     const held = await this.#deps.held();
     // From here to the commit nothing waits.
     if (options.ring !== undefined && options.ring !== cluster.ring.fingerprint) {
-      throw refused(`the ring has changed since that plan (${options.ring}, now ${cluster.ring.fingerprint}): plan again`);
+      throw refused(
+        `the ring has changed since that plan (${options.ring}, now ${cluster.ring.fingerprint}): plan again`,
+      );
     }
     const plan = this.#planFor(request);
     if (request.kind === "leave" && request.host !== cluster.self) {

@@ -3,6 +3,7 @@
  * Invariant: a watcher hears of each change after it was told `everything`, or is told so again, or is told `lost`.
  */
 import type { Infer } from "../bytes/codec.ts";
+import type { Exchange } from "../cluster/exchange.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { Stop, Transport } from "../ports.ts";
 import type { ChangeFilter, ChangePosition } from "../replica/change-log.ts";
@@ -25,6 +26,7 @@ interface Feed {
 }
 
 interface FeedDeps {
+  readonly exchange: Exchange;
   readonly transport: Transport;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
@@ -107,6 +109,7 @@ export class ChangeFeeds {
     filters: Infer<typeof methods.changes.request>["filters"],
     wait: number,
   ): Promise<Infer<typeof methods.changes.response>> {
-    return call(this.#deps.transport, host, methods.changes, { filters, waitMs: wait }, timeoutMs);
+    const { transport, exchange } = this.#deps;
+    return call(transport, host, methods.changes, { view: exchange.view(), filters, waitMs: wait }, timeoutMs);
   }
 }

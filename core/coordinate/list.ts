@@ -3,7 +3,7 @@
  * Invariant: a key is listed when a read would find it; replicas that disagree on it are asked by a real read.
  */
 import type { ListAnswer, ListOptions } from "../api.ts";
-import { hasBit } from "../bytes/bitmap.ts";
+import { clearBits, hasBit } from "../bytes/bitmap.ts";
 import type { Infer } from "../bytes/codec.ts";
 import { compareBytes, equalBytes } from "../bytes/compare.ts";
 import { makeKey, nameOf } from "../bytes/key.ts";
@@ -12,9 +12,10 @@ import { siblings } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
-import { allPartitions } from "../placement/partition.ts";
+import { allPartitions, partitionOf } from "../placement/partition.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
+import type { RecordPage } from "../storage/record-store.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { readState } from "./read.ts";
 
@@ -51,7 +52,8 @@ export async function list(
         `listing took longer than ${options.timeoutMs} ms: ask for fewer, or allow more`,
       );
     }
-    const request = { bucket, prefix, limit: limit - keys.length + 1, ...(after === undefined ? {} : { after }) };
+    const view = deps.exchange.view();
+    const request = { view, bucket, prefix, limit: limit - keys.length + 1, ...(after === undefined ? {} : { after }) };
     const { listed, through } = await scatter(deps, request);
     for (const replicas of listed) {
       if (!(await isLive(deps, replicas))) continue;
@@ -133,10 +135,13 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
   const keyPrefix = `${request.bucket}/${request.prefix}`;
   const limit = Math.min(request.limit, limitMax + 1);
   const keys: Listed[] = [];
+  const complete = replica.completePartitions();
   let gte: Uint8Array | null = request.after === undefined ? new Uint8Array(0) : following(request.after);
   let through: Uint8Array | undefined;
   for (let rows = 0; gte !== null && rows < rowsPerAnswerMax && keys.length < limit; rows += rowsPerPage) {
-    const page = await replica.page({ gte, limit: rowsPerPage, keysOnly: true });
+    const page: RecordPage = await replica.page({ gte, limit: rowsPerPage, keysOnly: true });
+    // Not even their keys are known: a partition that lies in this stretch is not listed completely.
+    if (page.damaged) clearBits(complete, partitionOf(gte, partitions), lastPartition(page, partitions));
     for (const { key: row } of page.rows) {
       through = row;
       const key = keyOfRow(row);
@@ -149,7 +154,12 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
     gte = keys.length === limit ? gte : page.next;
   }
   const isEnd = gte === null;
-  return { keys, complete: replica.completePartitions(), ...(isEnd || through === undefined ? {} : { through }) };
+  return { keys, complete, ...(isEnd || through === undefined ? {} : { through }) };
+}
+
+/** Of the stretch that a page looked at. */
+function lastPartition({ next }: RecordPage, partitions: number): number {
+  return next === null ? partitions - 1 : partitionOf(next, partitions);
 }
 
 /** The least row above this one. */

@@ -267,6 +267,9 @@ class Reading {
   #repair(): void {
     if (this.#repaired || this.#digest === undefined) return;
     this.#repaired = true;
+    // Read too long ago (a process may sleep): what was forgotten since must not come back.
+    const { clock, config } = this.#deps;
+    if (clock.now() > this.#request.deadlineMs + config.inFlightMsMax / 2) return;
     const target = this.#digest;
     const behind = [...this.#replies].filter(([, { role, digest }]) => role !== "hint" && !equalBytes(digest, target));
     if (behind.length === 0) return;

@@ -94,7 +94,9 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     const passOn = async (node: NodeId, owner: NodeId, error: unknown): Promise<void> => {
       // Never an owner that was away: it is stood for already, and would be two copies on one disk.
       const isFree = (next: NodeId): boolean => !asked.has(next) && !write.plan.view.owners.includes(next);
-      const walk = cluster.ring.walk(located.partition);
+      // A state that is too old (a process may sleep) goes nowhere new: what it holds may be forgotten by now.
+      const isTimely = clock.now() <= write.deadlineMs + deps.config.inFlightMsMax / 2;
+      const walk = isTimely ? cluster.ring.walk(located.partition) : [];
       const fallback = walk.find((next) => isFree(next) && cluster.health.isUp(next));
       if (fallback !== undefined) {
         asked.add(fallback);
@@ -144,7 +146,7 @@ function requestOf(
   { key }: LocatedKey,
   state: Uint8Array,
 ): Parameters<typeof methods.replicate.request.encode>[0] {
-  return { view: deps.exchange.view(), key, state };
+  return { view: deps.exchange.view(), key, state, minted: true };
 }
 
 async function sendState(

@@ -23,14 +23,20 @@ type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["respo
 const changesWaitMaxMs = 5_000;
 
 export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
-  server.on(methods.replicate, (from, request) => answerReplicate(deps, from, request));
+  server.on(methods.replicate, (from, request, deadlineMs) => answerReplicate(deps, from, { request, deadlineMs }));
   server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
   server.on(methods.scan, async (from, request) => {
     await deps.exchange.meet(from, request.view);
     return scanPartitions(deps.replica, request, deps.cluster.ring.partitions);
   });
-  server.on(methods.list, (_from, request) => listHere(deps, request));
-  server.on(methods.changes, (_from, request) => answerChanges(deps, request));
+  server.on(methods.list, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return listHere(deps, request);
+  });
+  server.on(methods.changes, async (from, request) => {
+    await deps.exchange.meet(from, request.view);
+    return answerChanges(deps, request);
+  });
 }
 
 /** A request over the wire passes the same checks as one over HTTP. */
@@ -55,20 +61,27 @@ export function serveClients(deps: CoordinateDeps, server: RpcServer, requests: 
 }
 
 async function answerReplicate(
-  { exchange, replica, cluster }: CoordinateDeps,
+  { exchange, replica, cluster, clock }: CoordinateDeps,
   from: NodeId,
-  request: Request<"replicate">,
+  { request, deadlineMs }: { readonly request: Request<"replicate">; readonly deadlineMs: number },
 ): Promise<Response<"replicate">> {
   await exchange.meet(from, request.view);
+  // Truncation and reaping count on it that no state is in flight for ever.
+  if (clock.now() > deadlineMs) throw new StoreError("not-ready", "the sender does not wait for this any more");
   const located = locate(parseKey(request.key), cluster.ring.partitions);
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
     // One that is leaving must not take in what it would have to pass on: it may be gone in a moment.
-    if (cluster.ring.host(cluster.self) === undefined) throw new StoreError("not-ready", "this host is not on the ring");
+    if (cluster.ring.host(cluster.self) === undefined)
+      throw new StoreError("not-ready", "this host is not on the ring");
+    if (!cluster.roster.members.has(hintFor)) {
+      throw new StoreError("bad-request", `a hint for ${hintFor}, which was never a member`);
+    }
     await replica.keepHint(located, hintFor, request.state);
     return { role: "hint" };
   }
-  const { role } = await replica.apply(located, request.state, request.heals ? { heals: true } : {});
+  const { heals = false, minted = false } = request;
+  const { role } = await replica.apply(located, request.state, { heals, minted });
   return { role: role === "complete" ? "complete" : "filling" };
 }
 

@@ -24,6 +24,7 @@ import { Link } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { describe, type OnProblem } from "./problem.ts";
 import { Reconnect } from "./reconnect.ts";
+import { openWindowByHalves } from "./window.ts";
 
 export interface Libp2pTransport extends Transport {
   /** Takes streams from now on, also on connections that exist. */
@@ -188,6 +189,7 @@ class TransportOverLibp2p implements Libp2pTransport {
 
   #adopt(stream: Stream, connection: Connection, opener: NodeId): void {
     if (this.#state !== "running") return stream.abort(new Error("this node is not running"));
+    openWindowByHalves(stream);
     const peer = this.#peerOf(nodeIdOf(connection));
     const before = peer.current !== undefined;
     const link = new Link({

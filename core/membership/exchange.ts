@@ -57,6 +57,7 @@ const Holdings = message("Holdings", {
   complete: field(5, bytes(8_192)),
   filling: field(6, bytes(8_192)),
   former: field(7, bytes(8_192)),
+  hints: field(8, bytes(8_192)),
 });
 
 const Change = message("RingChange", {
@@ -83,11 +84,10 @@ const MemberVersion = message("MemberVersion", {
   life: field(2, varint),
   incarnation: field(3, varint),
   status: field(4, varint),
-  holdingsIncarnation: field(5, varint),
-  holdingsSequence: field(6, varint),
-  holdingsLife: field(7, varint),
   /** Two records of one incarnation may differ: one of two directories with the same identity wrote each. */
   mark: field(8, hex(16)),
+  /** Of what it holds, for the same reason; zeros where nothing is known. */
+  holdings: field(9, fixedBytes(8)),
 });
 
 /** What a node has, without the contents. */
@@ -158,10 +158,8 @@ export function summarize(roster: Roster): RosterSummary {
       life: member.life,
       incarnation: member.incarnation,
       status: statusNumbers[member.status],
-      holdingsIncarnation: roster.holdings.get(member.id)?.incarnation ?? 0,
-      holdingsSequence: roster.holdings.get(member.id)?.sequence ?? 0,
-      holdingsLife: roster.holdings.get(member.id)?.life ?? 0,
       mark: member.mark,
+      holdings: holdingsDigest(roster, member.id),
     })),
     assignment: assignmentDigest(roster.assignment),
     secrets: digestOf(roster, { secrets: roster.secrets }),
@@ -184,11 +182,7 @@ export function lackingIn(summary: RosterSummary, roster: Roster): RosterPart {
       their.status === own.status &&
       their.mark === own.mark;
     if (sameRecord) members.delete(own.id as NodeId);
-    const sameHoldings =
-      their.holdingsLife === own.holdingsLife &&
-      their.holdingsIncarnation === own.holdingsIncarnation &&
-      their.holdingsSequence === own.holdingsSequence;
-    if (sameHoldings) holdings.delete(own.id as NodeId);
+    if (same(their.holdings, own.holdings)) holdings.delete(own.id as NodeId);
   }
   return {
     members,
@@ -212,6 +206,12 @@ const byId = (a: { readonly id: string }, b: { readonly id: string }): number =>
 
 function assignmentDigest(assignment: Assignment): Uint8Array {
   return sha256(encodeAssignment(assignment)).subarray(0, 16);
+}
+
+function holdingsDigest(roster: Roster, id: NodeId): Uint8Array {
+  const record = roster.holdings.get(id);
+  if (record === undefined) return new Uint8Array(8);
+  return digestOf(roster, { holdings: new Map([[id, record]]) }).subarray(0, 8);
 }
 
 function digestOf(roster: Roster, part: RosterPart): Uint8Array {

@@ -18,6 +18,8 @@ export interface HoldingsRecord {
   readonly filling: Uint8Array;
   /** Kept beyond its ownership, and counted in no quorum. */
   readonly former: Uint8Array;
+  /** Partitions in which it keeps hints with states. */
+  readonly hints: Uint8Array;
 }
 
 /** One committed change of the ring, for the history. */
@@ -99,15 +101,16 @@ function canonical(record: MemberRecord): string {
   return JSON.stringify(Object.entries(record).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
+/** Two records of one sequence: as with members, a copied identity may write them. */
+export function newerHoldings(a: HoldingsRecord, b: HoldingsRecord): HoldingsRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;
   if (a.incarnation !== b.incarnation) return a.incarnation > b.incarnation ? a : b;
   if (a.sequence !== b.sequence) return a.sequence > b.sequence ? a : b;
   return bitsOf(a) >= bitsOf(b) ? a : b;
 }
 
-function bitsOf({ complete, filling, former }: HoldingsRecord): string {
-  return [complete, filling, former].map((bits) => bits.join()).join(";");
+function bitsOf({ complete, filling, former, hints }: HoldingsRecord): string {
+  return [complete, filling, former, hints].map((bits) => bits.join()).join(";");
 }
 
 function mergeMap<V>(

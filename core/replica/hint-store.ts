@@ -1,15 +1,19 @@
 /**
  * Writes kept for owners that were away, in a space of their own, by the host they are for (PROTOCOL 7).
  * A stand-in keeps the state; an owner that found no stand-in keeps only the row, for it holds the state anyway.
- * Invariant: what is counted is what is on the disk; rows are written only in the batches of the one door.
+ * Invariants: what is counted is what is on the disk; rows are written only in the batches of the one door; a partition
+ * is marked as hinted (`Holdings`) before the first state of it is on the disk, and until the last one is gone.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { bytes, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
+import { partitionOf } from "../placement/partition.ts";
 import type { StorageOperation } from "../ports.ts";
+import type { Batch } from "./commits.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
 const HintRow = message("HintRow", {
@@ -19,6 +23,7 @@ const HintRow = message("HintRow", {
   times: field(3, varint),
 });
 
+/** `oldestAtMs` by wall time; after a delivery it may be that of a hint that is gone, until the rest was looked through. */
 export interface HintSummary {
   readonly target: NodeId;
   readonly count: number;
@@ -33,6 +38,8 @@ export const unreadable = new Uint8Array(0);
 export interface StoredHint {
   readonly row: Uint8Array;
   readonly value: Uint8Array;
+  /** Wall time since which its target misses something. */
+  readonly storedAtMs: number;
   /** Absent: the keeper holds the key itself. */
   readonly state?: Uint8Array;
 }
@@ -48,10 +55,14 @@ const pageBytes = 1_048_576;
 
 export class HintStore {
   readonly #records: RecordStore;
+  readonly #holdings: Holdings;
   readonly #tallies = new Map<NodeId, Tally>();
+  /** Rows with states, stored or about to be. */
+  readonly #statesIn = new Map<PartitionIndex, number>();
 
-  constructor(records: RecordStore) {
+  constructor(records: RecordStore, holdings: Holdings) {
     this.#records = records;
+    this.#holdings = holdings;
   }
 
   /** Counts what an earlier run left on the disk (riak_core#154: never trust memory for what is owed). */
@@ -61,8 +72,9 @@ export class HintStore {
       const page = await this.#records.page("hints", { gte, limit: 10_000, maxBytes: pageBytes });
       for (const row of page.rows) {
         // A damaged row is counted too: it is there until it is delivered over, or dropped as undeliverable.
-        if ("corrupt" in row) this.#count(targetOf(row.key), unreadable, Number.MAX_SAFE_INTEGER);
-        else this.#count(targetOf(row.key), row.value, HintRow.decode(row.value).storedAtMs);
+        const stored = "corrupt" in row ? unreadable : row.value;
+        this.#count(targetOf(row.key), stored);
+        this.#countState(this.#partitionOf(row.key.subarray(1 + row.key[0]!)), stored, 1);
       }
       gte = page.next;
     }
@@ -84,12 +96,18 @@ export class HintStore {
     const { gte, lt } = rangeOf(target);
     const page = await this.#records.page("hints", { gte: after ?? gte, lt, limit, maxBytes: pageBytes });
     const hints = page.rows.flatMap((row): StoredHint[] => {
-      if ("corrupt" in row) return [{ row: row.key.subarray(gte.length), value: unreadable }];
-      const { state } = HintRow.decode(row.value);
-      const found = { row: row.key.subarray(gte.length), value: row.value };
-      return [state === undefined ? found : { ...found, state }];
+      const key = row.key.subarray(gte.length);
+      if ("corrupt" in row) return [{ row: key, value: unreadable, storedAtMs: Number.MAX_SAFE_INTEGER }];
+      const { state, storedAtMs } = HintRow.decode(row.value);
+      return [{ row: key, value: row.value, storedAtMs, ...(state === undefined ? {} : { state }) }];
     });
     return { hints, next: page.next };
+  }
+
+  /** All that is left for the target was looked through: none of it is older. */
+  oldestIs(target: NodeId, storedAtMs: number): void {
+    const tally = this.#tallies.get(target);
+    if (tally !== undefined) tally.oldestAtMs = storedAtMs;
   }
 
   /** The operation that forgets a hint, if it is still what was delivered; and what to do once its batch is committed. */
@@ -104,7 +122,10 @@ export class HintStore {
     if (stored === undefined || !isSame) return undefined;
     return {
       operation: { kind: "delete", ns: "hints", key: hintRow(target, located) },
-      committed: () => this.#uncount(target, stored),
+      committed: () => {
+        this.#uncount(target, stored);
+        this.#countState(located.partition, stored, -1);
+      },
     };
   }
 
@@ -150,12 +171,26 @@ export class HintStore {
     // A state that was kept stays, also when this node holds the key itself by now.
     const state = hint.state ?? ("state" in former ? former.state : undefined);
     const value = HintRow.encode({ storedAtMs, times: former.times + 1, ...(state === undefined ? {} : { state }) });
+    // Now, and for good should the batch fail: then it may be on the disk or not, and the next start counts anew.
+    this.#countState(located.partition, value, 1);
     return {
       operation: { kind: "put", ns: "hints", key: hintRow(target, located), value },
       committed: () => {
-        if (before !== undefined) this.#uncount(target, before);
-        this.#count(target, value, storedAtMs);
+        if (before !== undefined) {
+          this.#uncount(target, before);
+          this.#countState(located.partition, before, -1);
+        }
+        this.#count(target, value);
       },
+    };
+  }
+
+  /** The same for several targets, in one batch. */
+  async putAll(targets: readonly NodeId[], located: LocatedKey, hint: Parameters<HintStore["put"]>[2]): Promise<Batch> {
+    const puts = await Promise.all(targets.map((target) => this.put(target, located, hint)));
+    return {
+      operations: puts.map(({ operation }) => operation),
+      committed: () => puts.forEach(({ committed }) => committed()),
     };
   }
 
@@ -165,7 +200,21 @@ export class HintStore {
     return value === "corrupt" ? unreadable : value;
   }
 
-  #count(target: NodeId, value: Uint8Array, storedAtMs: number): void {
+  /** A damaged row counts as one with a state: nobody can tell. */
+  #countState(partition: PartitionIndex, stored: Uint8Array, by: 1 | -1): void {
+    if (stored !== unreadable && HintRow.decode(stored).state === undefined) return;
+    const count = (this.#statesIn.get(partition) ?? 0) + by;
+    if (count > 0) this.#statesIn.set(partition, count);
+    else this.#statesIn.delete(partition);
+    this.#holdings.setHinted(partition, count > 0);
+  }
+
+  #partitionOf(row: Uint8Array): PartitionIndex {
+    return partitionOf(row, this.#holdings.partitions);
+  }
+
+  #count(target: NodeId, value: Uint8Array): void {
+    const storedAtMs = value === unreadable ? Number.MAX_SAFE_INTEGER : HintRow.decode(value).storedAtMs;
     const tally = this.#tallies.get(target) ?? { count: 0, bytes: 0, oldestAtMs: storedAtMs };
     tally.count += 1;
     tally.bytes += value.length;

@@ -24,12 +24,15 @@ export interface HoldingBitmaps {
   readonly complete: Uint8Array;
   readonly filling: Uint8Array;
   readonly former: Uint8Array;
+  /** Here hints with states are kept for others, whatever else is held. */
+  readonly hints: Uint8Array;
 }
 
 export class Holdings {
   readonly #random: Random;
   readonly #states: Holding[];
   readonly #fillings: number[];
+  readonly #hinted = new Set<PartitionIndex>();
   readonly #actors = new Map<PartitionIndex, { readonly actor: ActorId; counter: number }>();
 
   constructor(partitions: number, random: Random) {
@@ -80,7 +83,7 @@ export class Holdings {
     this.#actors.delete(partition);
   }
 
-  /** As published and persisted: absolute, one bit a partition. */
+  /** As published and persisted: absolute, one bit a partition. Hints are counted anew from the disk at each start. */
   bitmaps(): HoldingBitmaps {
     const size = this.#states.length;
     const bitsOf = (...states: readonly Holding[]): Uint8Array =>
@@ -88,7 +91,26 @@ export class Holdings {
         size,
         this.#states.flatMap((each, i) => (states.includes(each) ? [i] : [])),
       );
-    return { complete: bitsOf("complete"), filling: bitsOf("filling"), former: bitsOf("former", "dropping") };
+    return {
+      complete: bitsOf("complete"),
+      filling: bitsOf("filling"),
+      former: bitsOf("former", "dropping"),
+      hints: this.hintsBitmap(),
+    };
+  }
+
+  hintsBitmap(): Uint8Array {
+    return bitmapOf(this.#states.length, this.#hinted);
+  }
+
+  /** Whether hints with states are kept in the partition; true before the first of them is on the disk. */
+  isHinted(partition: PartitionIndex): boolean {
+    return this.#hinted.has(partition);
+  }
+
+  setHinted(partition: PartitionIndex, isHinted: boolean): void {
+    if (isHinted) this.#hinted.add(partition);
+    else this.#hinted.delete(partition);
   }
 
   /** What was complete may lack something, and what is filling something of what it copied: all of it is copied anew. */
@@ -105,7 +127,7 @@ export class Holdings {
     for (let i = 0; i < this.#states.length; i++) if (this.#states[i] !== "none") this.#states[i] = "former";
   }
 
-  restore(bitmaps: HoldingBitmaps): void {
+  restore(bitmaps: Pick<HoldingBitmaps, "complete" | "filling" | "former">): void {
     for (let i = 0; i < this.#states.length; i++) {
       if (hasBit(bitmaps.complete, i)) this.#states[i] = "complete";
       else if (hasBit(bitmaps.filling, i)) this.#states[i] = "filling";

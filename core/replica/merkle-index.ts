@@ -33,11 +33,11 @@ export interface PendingChange {
   readonly after: Hash64 | undefined;
 }
 
-/** A key of a leaf, as it is on the disk. */
+/** A key of a leaf, as it is on the disk; of its values without the bodies, for a leaf may hold many. */
 export interface LeafEntry {
   readonly row: Uint8Array;
   readonly hash: Hash64;
-  readonly state: Versioned;
+  readonly clock: Versioned;
 }
 
 export interface BuildOptions {
@@ -152,19 +152,22 @@ export class MerkleIndex {
       const page: RecordPage = await this.#records.page("objects", { gte: next, ...(lt && { lt }), ...pageLimits });
       for (const row of page.rows) {
         const state = stateOf(row);
-        if (state !== undefined) entries.push({ row: row.key, hash: entryHash(row.key, clockHash(state)), state });
+        if (state === undefined) continue;
+        entries.push({ row: row.key, hash: entryHash(row.key, clockHash(state)), clock: withoutBodies(state) });
       }
       next = page.next;
     }
     const partition = partitionOfLeaf(leaf);
-    const isAtRest = sameHash(this.trees.leafHash(leaf), hashBefore) && !this.#isChanging(partition);
-    if (isAtRest && !sameHash(sumOf(entries.map(({ hash }) => hash)), hashBefore)) this.distrust(partition);
+    const isAtRest = sameHash(this.trees.leafHash(leaf), hashBefore) && !this.changingPartitions().has(partition);
+    // One that is being scanned has no tree yet: doubting it would have it scanned again and again.
+    if (isAtRest && this.isSound(partition) && !sameHash(sumOf(entries.map(({ hash }) => hash)), hashBefore))
+      this.distrust(partition);
     return entries;
   }
 
-  #isChanging(partition: PartitionIndex): boolean {
-    for (const { located } of this.#pending) if (located.partition === partition) return true;
-    return false;
+  /** Partitions with changes on their way to the disk, which no tree shows yet. */
+  changingPartitions(): ReadonlySet<PartitionIndex> {
+    return new Set([...this.#pending].map(({ located }) => located.partition));
   }
 
   /** The running scan, if the partition is still to be finished by it. */
@@ -265,6 +268,12 @@ function stateOf(row: RecordRow): Versioned | undefined {
     if (error instanceof DecodeError) return undefined;
     throw error;
   }
+}
+
+const noBytes = new Uint8Array(0);
+
+function withoutBodies({ vector, values }: Versioned): Versioned {
+  return { vector, values: values.map((value) => ({ ...value, body: noBytes })) };
 }
 
 /** Nothing is stored of a key that was never written, so nothing of it is in a tree. */

@@ -4,7 +4,6 @@
  */
 import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
-import { truncate } from "../causality/truncation.ts";
 import {
   type Coverage,
   covers,
@@ -67,13 +66,14 @@ export class Minter {
     if (named !== undefined && covers(held.vector, named)) {
       return { state: held, dot: named, stamp, writeIdIgnored: false };
     }
-    const usable = kind !== "lww" && held.vector.length <= this.#config.clockEntriesMax;
+    // A vector at the limit may have been cut already, and have forgotten that it covered the event of this id.
+    const usable = kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
     const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
     // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.
     const body = new Uint8Array(value.body);
     const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
     this.#checkSiblings(located.key, held, state);
-    return { state: this.#truncated(located, state), dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
+    return { state, dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
   }
 
   /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */
@@ -89,28 +89,6 @@ export class Minter {
       "too-many-siblings",
       `${key} would have ${count} concurrent values (${bytes} bytes): read it and write the merged value with its context`,
     );
-  }
-
-  /** Only where a version is minted: repair, hints and anti-entropy never truncate (PROTOCOL 3). */
-  #truncated(located: LocatedKey, state: Versioned): Versioned {
-    if (state.vector.length <= this.#config.clockEntriesMax) return state;
-    const ownActor = this.#deps.holdings.actorOf(located.partition);
-    const result = truncate(state, {
-      entriesMax: this.#config.clockEntriesMax,
-      ownActor,
-      // Agreement of all owners since an entry's time is known from anti-entropy, which this version lacks. Whoever adds
-      // it must `touch` the state at each merge too (causality/version-set.ts): times of entries are then this node's own.
-      agreed: () => false,
-    });
-    if (result.dropped > 0) {
-      this.#deps.telemetry.event({
-        kind: "clock-truncated",
-        key: located.key,
-        entries: result.dropped,
-        forced: result.forced > 0,
-      });
-    }
-    return result.state;
   }
 }
 

@@ -21,7 +21,7 @@ export interface DropDeps {
 }
 
 /** Each is a read and a delete; a group of them is one flush. */
-const rowsPerPage = 256;
+export const rowsPerPage = 64;
 
 export class PartitionDrop {
   readonly #deps: DropDeps;
@@ -37,15 +37,15 @@ export class PartitionDrop {
     return holdings.set(partition, "dropping");
   }
 
-  /** Deletes the rows; false: the partition is owned again, and what is left stays. */
-  async run(partition: PartitionIndex, throttle: () => Promise<void>): Promise<boolean> {
+  /** Deletes the rows, `pace` awaited before; false: the partition is owned again, and what is left stays. */
+  async run(partition: PartitionIndex, pace: (rows: number) => Promise<void>): Promise<boolean> {
     const { records, holdings, queue, forget } = this.#deps;
     const isDropping = (): boolean => holdings.get(partition) === "dropping";
     const range = rangeOfPartition(partition, holdings.partitions);
     let gte: Uint8Array | null = range.gte;
     while (gte !== null && isDropping()) {
-      await throttle();
       const page = await records.page("objects", { ...range, gte, limit: rowsPerPage, keysOnly: true });
+      if (page.rows.length > 0) await pace(page.rows.length);
       const dropRow = async (row: Uint8Array): Promise<void> => {
         const located = locate(keyOfRow(row), holdings.partitions);
         await queue.run(located, async () => {

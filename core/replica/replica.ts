@@ -24,14 +24,17 @@ import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { ChangeLog } from "./change-log.ts";
+import { type Batch, Commits, nothingMore, storeErrorOf } from "./commits.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding, Holdings } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { type Minted, Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
+import type { OwnTime } from "./own-time.ts";
 import { PartitionDrop } from "./partition-drop.ts";
 import { CachedState, StateCache } from "./state-cache.ts";
+import { Truncator } from "./truncator.ts";
 
 export interface ReplicaDeps {
   readonly records: RecordStore;
@@ -40,6 +43,9 @@ export interface ReplicaDeps {
   readonly hybridClock: HybridClock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  readonly ownTime: OwnTime;
+  /** Own time before which what was known here of the partition is forgettable (`causality/truncation.ts`). */
+  readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
   /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
   readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */
@@ -57,13 +63,13 @@ export interface Copy {
 
 export type Written = Copy & Omit<Minted, "state">;
 
-/** Operations that go together, and what to do when they are durable. */
-interface Batch {
-  readonly operations: readonly StorageOperation[];
-  readonly committed: () => void;
+export interface ApplyOptions {
+  /** The state is a merge of enough complete copies: a damaged record is whole again with it. */
+  readonly heals?: boolean;
+  /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
+  readonly minted?: boolean;
 }
 
-const nothingMore: Batch = { operations: [], committed: () => {} };
 const neverWritten = new CachedState(nothing, undefined);
 
 export class Replica {
@@ -77,7 +83,8 @@ export class Replica {
   readonly #cache: StateCache;
   readonly #damaged: DamagedKeys;
   readonly #minter: Minter;
-  #storageState: "ok" | "full" | "failed" = "ok";
+  readonly #truncator: Truncator;
+  readonly #commits: Commits;
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
     this.#deps = deps;
@@ -85,7 +92,9 @@ export class Replica {
     this.#cache = new StateCache(config.cacheBytesMax);
     this.#damaged = new DamagedKeys(deps.records);
     this.#minter = new Minter(deps, config);
-    this.hints = new HintStore(deps.records);
+    this.#truncator = new Truncator(deps, config);
+    this.#commits = new Commits(deps);
+    this.hints = new HintStore(deps.records, deps.holdings);
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
     this.drop = new PartitionDrop({ ...deps, queue: this.#queue, forget: (located) => this.#forget(located) });
@@ -98,9 +107,7 @@ export class Replica {
 
   /** What this node would answer of a key. Never rejects for damage: a damaged record makes the copy incomplete. */
   async read(located: LocatedKey): Promise<Copy> {
-    const holding = this.#deps.holdings.get(located.partition);
-    const held =
-      holding === "none" ? neverWritten : (this.#cache.get(located.key) ?? (await this.#loadInTurn(located)));
+    const held = await this.row(located);
     const role = this.#roleOf(located);
     if (role !== "none" && this.#deps.owns(located.partition)) return { role, held };
     // A stand-in: what it keeps for others belongs to its answer. Without a holding that counts, that is all it is worth.
@@ -110,26 +117,32 @@ export class Replica {
     return { role: all === neverWritten ? "none" : "hint", held: all };
   }
 
+  /** The object's row alone, without what is kept for others: what the Merkle trees are made of. */
+  async row(located: LocatedKey): Promise<CachedState> {
+    if (this.#deps.holdings.get(located.partition) === "none") return neverWritten;
+    return this.#cache.get(located.key) ?? this.#queue.run(located, () => this.#load(located));
+  }
+
   /**
    * Merges a state that another node sent into the copy held here; durable when it resolves.
-   * `encoded` is kept: it must not be a view of something larger, nor change. With `heals` the state is a merge of enough
-   * complete copies: a damaged record is whole again with it.
+   * `encoded` is kept: it must not be a view of something larger, nor change.
    * @throws StoreError `not-ready` when this node holds nothing of the partition, `storage-full`, `corrupt`
    * @throws DecodeError when `encoded` is no state; nothing has changed then
    */
-  async apply(located: LocatedKey, encoded: Uint8Array, options: { readonly heals?: boolean } = {}): Promise<Copy> {
+  async apply(located: LocatedKey, encoded: Uint8Array, options: ApplyOptions = {}): Promise<Copy> {
     const state = decodeVersioned(encoded);
     if (this.#roleOf(located) === "none") {
       throw new StoreError("not-ready", `this host does not hold partition ${located.partition}`);
     }
     return this.#queue.run(located, async () => {
       const before = await this.#load(located);
-      const after = this.#merged(before, state, encoded);
+      const after = this.#merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
-      if (after !== before || heals) {
-        const more = heals ? this.#mending(located, after) : nothingMore;
-        await this.#commit(located, { before, after, more }, this.#config.durability);
-      }
+      // Memory may still have what rotted on the disk, so a heal always writes the row.
+      const change = heals
+        ? { before: neverWritten, after, more: this.#mending(located, after) }
+        : { before, after, more: nothingMore };
+      if (after !== before || heals) await this.#commit(located, change, this.#config.durability);
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -158,8 +171,9 @@ export class Replica {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
-      // A deletion that a crash undoes is a hint delivered twice, which changes nothing.
-      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, "buffered");
+      // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
+      const { durability } = this.#config;
+      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
       return true;
     });
   }
@@ -180,13 +194,16 @@ export class Replica {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
       const held = (await this.#keptOf(located)).reduce(merge, before.state);
-      const minted = this.#minter.mint(located, held, event);
-      const after = minted.state === before.state ? before : encodedAnew(minted.state);
       const role = this.#roleOf(located);
       invariant(role !== "none" || event.hintsFor.length > 0, "what is minted is kept somewhere");
-      const hints = await this.#hintBatch(located, event.hintsFor, role === "none" ? after.encoded! : undefined);
+      // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
+      const pointers = role === "none" ? nothingMore : await this.#hintBatch(located, event.hintsFor, undefined);
+      const minted = this.#minter.mint(located, held, event);
+      const cut = this.#truncator.minted(located, this.#truncator.timed(before.state, minted.state));
+      const after = cut === before.state ? before : encodedAnew(cut);
+      const more = role === "none" ? await this.#hintBatch(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
-      await this.#commit(located, { before, after: role === "none" ? before : after, more: hints }, "synced");
+      await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
     });
   }
@@ -204,7 +221,7 @@ export class Replica {
 
   /** How the last write to the disk went. */
   get storageState(): "ok" | "full" | "failed" {
-    return this.#storageState;
+    return this.#commits.state;
   }
 
   isDamaged(key: Key): boolean {
@@ -236,10 +253,6 @@ export class Replica {
       partitions,
       allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
     );
-  }
-
-  #loadInTurn(located: LocatedKey): Promise<CachedState> {
-    return this.#queue.run(located, () => this.#load(located));
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
@@ -274,12 +287,25 @@ export class Replica {
   }
 
   /** `merge` returns its first argument when the second adds nothing: so either side may be stored as it came. */
-  #merged(before: CachedState, incoming: Versioned, encoded: Uint8Array): CachedState {
-    if (before === neverWritten) return new CachedState(incoming, encoded);
-    const merged = merge(before.state, incoming);
+  #merged(
+    located: LocatedKey,
+    before: CachedState,
+    {
+      state,
+      encoded,
+      isMinted,
+    }: { readonly state: Versioned; readonly encoded: Uint8Array; readonly isMinted: boolean },
+  ): CachedState {
+    // A row of nothing would make the trees of two replicas differ that agree.
+    if (state.vector.length === 0) return before;
+    const merged = merge(before.state, state);
     if (merged === before.state) return before;
-    if (merge(incoming, before.state) === incoming) return new CachedState(incoming, encoded);
-    return encodedAnew(merged);
+    const timed = this.#truncator.timed(before.state, merged);
+    const cut = isMinted ? this.#truncator.arrived(located, timed, state) : timed;
+    if (cut === merged && (merged === state || merge(state, before.state) === state)) {
+      return new CachedState(state, encoded);
+    }
+    return encodedAnew(cut);
   }
 
   /** The mark goes, and the damaged row with it where nothing replaces it. */
@@ -294,13 +320,13 @@ export class Replica {
   /** The row goes; hints that stood on it keep its state themselves. */
   async #forget(located: LocatedKey): Promise<void> {
     const before = await this.#load(located);
-    const targets = await this.hints.pointersTo(located);
-    const hints = before.encoded === undefined ? nothingMore : await this.#hintBatch(located, targets, before.encoded);
-    const row: StorageOperation = { kind: "delete", ns: "objects", key: located.row };
-    const mark = this.#damaged.has(located.key) ? this.#mending(located, neverWritten) : nothingMore;
+    const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
+    const hints = await this.#hintBatch(located, targets, before.encoded);
+    // The row goes with a mark of damage, whether it has one or not.
+    const row = this.#mending(located, neverWritten);
     const more = {
-      operations: [...hints.operations, ...(mark === nothingMore ? [row] : mark.operations)],
-      committed: () => [hints, mark].forEach(({ committed }) => committed()),
+      operations: [...hints.operations, ...row.operations],
+      committed: () => [hints, row].forEach(({ committed }) => committed()),
     };
     await this.#commit(located, { before, after: neverWritten, more }, this.#config.durability);
   }
@@ -346,35 +372,20 @@ export class Replica {
     await this.#flush(located, await this.#hintBatch(located, targets, state), this.#config.durability);
   }
 
-  async #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
-    if (targets.length === 0) return nothingMore;
+  #hintBatch(located: LocatedKey, targets: readonly NodeId[], state: Uint8Array | undefined): Promise<Batch> {
     const hint = { nowMs: this.#deps.clock.wallTime(), ...(state === undefined ? {} : { state }) };
-    const puts = await Promise.all(targets.map((target) => this.hints.put(target, located, hint)));
-    return {
-      operations: puts.map((put) => put.operation),
-      committed: () => puts.forEach((put) => put.committed()),
-    };
+    return this.hints.putAll(targets, located, hint);
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
     try {
-      await this.#deps.records.commit(batch.operations, durability);
+      await this.#commits.flush(batch, durability);
     } catch (error: unknown) {
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
       this.#deps.holdings.dropActor(located.partition);
-      const isFull = error instanceof StorageError && error.kind === "full";
-      this.#storageIs(isFull ? "full" : "failed", reasonOf(error));
-      throw storeErrorOf(error);
+      throw error;
     }
-    this.#storageIs("ok", "writes succeed again");
-    batch.committed();
-  }
-
-  #storageIs(state: "ok" | "full" | "failed", reason: string): void {
-    if (this.#storageState === state) return;
-    this.#storageState = state;
-    this.#deps.telemetry.event({ kind: "storage", state, reason });
   }
 
   #roleOf(located: LocatedKey): CopyRole {
@@ -386,12 +397,4 @@ export class Replica {
 
 function encodedAnew(state: Versioned): CachedState {
   return new CachedState(state, encodeVersioned(state));
-}
-
-function storeErrorOf(error: unknown): unknown {
-  if (!(error instanceof StorageError)) return error;
-  if (error.kind === "full") return new StoreError("storage-full", error.message, { cause: error });
-  if (error.kind === "corrupt") return new StoreError("corrupt", error.message, { cause: error });
-  if (error.kind === "closed") return new StoreError("closed", error.message, { cause: error });
-  return new StoreError("internal", `storage failed: ${error.message}`, { cause: error });
 }

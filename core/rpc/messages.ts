@@ -38,13 +38,16 @@ export const ReplicateRequest = message("ReplicateRequest", {
   hintFor: optional(4, nodeText),
   /** A merge of enough complete copies: it also mends a record that was found damaged. */
   heals: optional(5, bool),
+  /** From its coordinator, at once: the receiver may cut its clock as well (PROTOCOL 3, *Truncation*). */
+  minted: optional(6, bool),
 });
 export const ReplicateResponse = message("ReplicateResponse", {
   role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),
 });
 
-/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf. */
-const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(1_048_576)) });
+/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf of whatever size. */
+const hashesMax = 67_108_864;
+const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(hashesMax)) });
 
 export const FetchRequest = message("FetchRequest", {
   view: field(1, View),
@@ -157,7 +160,7 @@ export const CompareKeysRequest = message("CompareKeysRequest", {
 export const CompareKeysResponse = message("CompareKeysResponse", {
   keys: repeated(1, KeyClock, 100_000),
   /** Hashes of the asker's that the other has not, 8 bytes each. */
-  lacking: field(2, bytes(1_048_576)),
+  lacking: field(2, bytes(hashesMax)),
 });
 
 /** Step 4: states for states. */
@@ -236,6 +239,7 @@ export const ListRequest = message("ListRequest", {
   prefix: field(2, text(1_024)),
   after: optional(3, bytes(2_048)),
   limit: field(4, varint),
+  view: field(5, View),
 });
 const ListedKey = message("ListedKey", {
   row: field(1, bytes(2_048)),
@@ -260,6 +264,7 @@ const ChangeFilter = message("ChangeFilter", {
 export const ChangesRequest = message("ChangesRequest", {
   filters: repeated(1, ChangeFilter, 10_000),
   waitMs: field(2, varint),
+  view: field(3, View),
 });
 const FilteredChanges = message("FilteredChanges", {
   keys: repeated(1, keyText, 100_000),

@@ -38,12 +38,9 @@ export function addRingVerbs(program: Command, io: Io): void {
   changeVerb(program, "join <id>", "give a host its share of the ring", ["join 12D3KooW…"]).action(
     (id: string, flags: RingFlags) => runChange(io, "join", { id, ...flags }),
   );
-  changeVerb(
-    program,
-    "leave",
-    "take the host that is asked out of the cluster: it hands its data over, then it ends",
-    ["leave --http http://10.0.0.3:7070"],
-  ).action((flags: RingFlags) => runChange(io, "leave", flags));
+  changeVerb(program, "leave", "take the host that is asked out of the cluster: it hands its data over, then it ends", [
+    "leave --http http://10.0.0.3:7070",
+  ]).action((flags: RingFlags) => runChange(io, "leave", flags));
   changeVerb(program, "remove <id>", "take a host that is dead for good out of the cluster", ["remove 12D3KooW…"])
     .option("--force", "although it answers")
     .action((id: string, flags: RingFlags) => runChange(io, "remove", { id, ...flags }));
@@ -68,7 +65,8 @@ async function runChange(io: Io, change: Change, target: Target): Promise<void> 
     if (!target.json) io.stdout.write(`${planText(plan)}\n`);
     const path = target.id === undefined ? `/admin/${change}` : `/admin/${change}/${encodeURIComponent(target.id)}`;
     const done = await client.json<PlanView>("POST", path, { query: { ring: plan.ring, force: target.force } });
-    const end = target.wait === false ? "begun" : await follow(io, client, { plan: done, isQuiet: target.json === true });
+    const end =
+      target.wait === false ? "begun" : await follow(io, client, { plan: done, isQuiet: target.json === true });
     const sentence = {
       done: "done",
       begun: "the change goes on by itself: `everwrite status` tells how far it is",
@@ -99,7 +97,8 @@ async function follow(
       const { filling, handingOff } = status.partitions.everywhere;
       const left = filling + handingOff;
       most = Math.max(most, left);
-      const isLeaving = plan.change === "leave" && status.members.some(({ id, status: is }) => id === plan.host && is === "leaving");
+      const isLeaving =
+        plan.change === "leave" && status.members.some(({ id, status: is }) => id === plan.host && is === "leaving");
       if (left === 0 && !isLeaving) return "done";
       if (isTold) io.stderr.write(`\r\u001b[K${progressText(plan, 1 - left / most, performance.now() - startedMs)}`);
       await new Promise((resolve) => setTimeout(resolve, plan.change === "leave" ? leavePollMs : pollMs));
@@ -123,7 +122,11 @@ async function statusOf(client: HttpClient, mayEnd: boolean): Promise<NodeStatus
 }
 
 /** Exported for the tests. Keys and bytes are those of the plan, as far as partitions have moved. */
-export function progressText({ keys, bytes }: Pick<PlanView, "keys" | "bytes">, share: number, spentMs: number): string {
+export function progressText(
+  { keys, bytes }: Pick<PlanView, "keys" | "bytes">,
+  share: number,
+  spentMs: number,
+): string {
   const left = share > 0 ? `, about ${durationText(spentMs / share - spentMs)} left` : "";
   const moved = `about ${Math.round(keys * share)} of ${keys} keys, ${bytesText(Math.round(bytes * share))} of ${bytesText(bytes)}`;
   return `${Math.floor(100 * share)} %: ${moved}${left}`;
@@ -136,7 +139,8 @@ function planText(plan: PlanView): string {
     `${partitionsChanged} partitions get other owners; ${partitionsCopied} copies are made: about ${keys} keys, ${bytesText(bytes)}`,
     `balance (mean / max): tokens ${percent(balance.tokens.before)} -> ${percent(balance.tokens.after)}, replicas ${percent(balance.replicas.before)} -> ${percent(balance.replicas.after)}`,
   ];
-  if (withheld > 0) lines.push(`${withheld} tokens have to wait: partitions are filling, or nobody who could take them answers`);
+  if (withheld > 0)
+    lines.push(`${withheld} tokens have to wait: partitions are filling, or nobody who could take them answers`);
   const rows = plan.hosts.map(({ id, tokens: own, replicas }) => [
     shortId(id),
     own.before,

@@ -26,8 +26,7 @@ export function adminHandlers(node: NodeApi): Record<string, Handler> {
     },
     "/admin/join/*": async ({ url }) =>
       node.changeRing({ kind: "join", host: idTarget(url, 2) }, queryOf(url, ringOnly)),
-    "/admin/leave": async ({ url }) =>
-      node.changeRing({ kind: "leave", host: await ownId() }, queryOf(url, ringOnly)),
+    "/admin/leave": async ({ url }) => node.changeRing({ kind: "leave", host: await ownId() }, queryOf(url, ringOnly)),
     "/admin/remove/*": async ({ url }) => {
       const { force = false, ...options } = queryOf(url, { ...ringOnly, force: flag });
       return node.changeRing({ kind: "remove", host: idTarget(url, 2), force }, options);

@@ -1,16 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Agreements } from "../../core/background/agreements.ts";
-import type { AntiEntropyDeps } from "../../core/background/anti-entropy-answers.ts";
+import { type AntiEntropyDeps, serveAntiEntropy } from "../../core/background/anti-entropy-answers.ts";
 import { PeerRound } from "../../core/background/anti-entropy-round.ts";
 import { encodeClock } from "../../core/causality/encoding.ts";
 import type { NodeId, PartitionIndex } from "../../core/identity.ts";
-import { methods } from "../../core/rpc/rpc.ts";
+import type { RequestHandler, Transport } from "../../core/ports.ts";
+import type { Replica } from "../../core/replica/replica.ts";
+import { encodeCall, methods, RpcServer } from "../../core/rpc/rpc.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import { located, open, q, write } from "./one-replica.ts";
 
 const peer = "peer" as NodeId;
+const view = { ring: "0000000000000000", life: 1 };
 
 type Answers = {
   readonly keys: Parameters<typeof methods.compareKeys.response.encode>[0];
@@ -30,26 +34,29 @@ async function roundWith(answersOf: (states: Uint8Array[], clocks: Uint8Array[])
   );
   let asked = 0;
   const events: StoreEvent[] = [];
-  const deps = {
+  const answer = (body: Uint8Array): Uint8Array => {
+    asked += 1;
+    const isSwap = body[0] === methods.swap.number;
+    return isSwap ? methods.swap.response.encode(answers.swap) : methods.compareKeys.response.encode(answers.keys);
+  };
+  const round = new PeerRound(depsOf(replica, answer, events), peer);
+  const cut = await round.mend([replica.index.trees.leafOf(located(0).row)]);
+  return { replica, cut, asked, events, keys: replica.index.keys, counts: round.counts };
+}
+
+/** What a round needs, with a peer that answers like this. */
+function depsOf(replica: Replica, answer: (body: Uint8Array) => Uint8Array, events: StoreEvent[] = []) {
+  return {
     replica,
     cluster: { ring: { partitions: q } },
-    exchange: { view: () => ({ ring: "0000000000000000", life: 1 }) },
+    exchange: { view: () => view },
     telemetry: { event: (event: StoreEvent) => void events.push(event) },
     throttle: async () => {},
     transport: {
-      async request(_to: NodeId, body: Uint8Array): Promise<Uint8Array> {
-        asked += 1;
-        const isSwap = body[0] === methods.swap.number;
-        const answer = isSwap
-          ? methods.swap.response.encode(answers.swap)
-          : methods.compareKeys.response.encode(answers.keys);
-        return Uint8Array.of(0, ...answer);
-      },
+      request: async (_to: NodeId, body: Uint8Array): Promise<Uint8Array> =>
+        Buffer.concat([Buffer.of(0), answer(body)]),
     },
   } as unknown as AntiEntropyDeps;
-  const round = new PeerRound(deps, peer);
-  const cut = await round.mend([replica.index.trees.leafOf(located(0).row)]);
-  return { cut, asked, events, keys: replica.index.keys, counts: round.counts };
 }
 
 const key = (n: number): string => located(n).key;
@@ -92,6 +99,87 @@ test("a state that cannot be read changes nothing, is told, and does not hold up
     result.events.map(({ kind }) => kind),
     ["replica-failed"],
   );
+});
+
+test("what a message brought is kept without the message", async () => {
+  const { replica } = await roundWith((states, clocks) => ({
+    keys: { keys: [{ key: key(0), clock: clocks[0]! }], lacking: new Uint8Array(0) },
+    swap: { states: [{ key: key(0), state: states[0]! }], done: 1, applied: 0 },
+  }));
+  const { encoded } = await replica.row(located(0));
+  assert.equal(encoded!.buffer.byteLength, encoded!.length);
+});
+
+/** A replica with these keys, and a round of it that counts what goes out by method; a swap takes in `applied` states. */
+async function roundOf(keys: number, { owns = true, applied = 0 } = {}) {
+  const { replica } = open(new MemoryStorage(), { owns });
+  await replica.index.build({ isStopped: () => false, throttle: async () => {} });
+  const large = { ...write, value: { ...write.value, body: new Uint8Array(3_000) } };
+  for (let i = 0; i < keys; i++) await replica.write(located(i), large);
+  const sent = { compared: [] as number[], pushed: [] as number[] };
+  const round = new PeerRound(
+    depsOf(replica, (body) => {
+      if (body[0] === methods.swap.number) {
+        sent.pushed.push(methods.swap.request.decode(body.subarray(1)).push.length);
+        return methods.swap.response.encode({ states: [], done: 0, applied });
+      }
+      const { leaves } = methods.compareKeys.request.decode(body.subarray(1));
+      sent.compared.push(leaves.reduce((sum, { hashes }) => sum + hashes.length, 0));
+      return methods.compareKeys.response.encode({ keys: [], lacking: joined(leaves.map(({ hashes }) => hashes)) });
+    }),
+    peer,
+  );
+  return { replica, round, sent, allLeaves: Array.from({ length: replica.index.trees.leafCount }, (_, leaf) => leaf) };
+}
+
+const joined = (lists: readonly Uint8Array[]): Uint8Array => Uint8Array.from(lists.flatMap((list) => [...list]));
+
+test("a peer whose disk takes nothing is not sent everything that differs", async () => {
+  const { round, sent, allLeaves } = await roundOf(1_500, { applied: 0 });
+  assert.equal(await round.mend(allLeaves), true);
+  assert.equal(sent.pushed.length, 1);
+});
+
+test("a key of which something is kept for others too is pushed as the row that the trees have", async () => {
+  const { replica, round, sent, allLeaves } = await roundOf(1, { owns: false, applied: 1 });
+  const hint = (await open(new MemoryStorage()).replica.write(located(0), write)).held.toBytes();
+  await replica.keepHint(located(0), "away" as NodeId, hint);
+  assert.equal(await round.mend(allLeaves), false);
+  assert.deepEqual(sent.pushed, [1]);
+});
+
+test("leaves of very many keys are compared, in requests of bounded size", async () => {
+  const { replica, round, sent } = await roundOf(0);
+  const [row, { state: clock }] = [located(0).row, await replica.row(located(0))];
+  const entries = Array.from({ length: 150_000 }, (_, low) => ({ row, hash: { high: 0, low }, clock }));
+  replica.index.entriesOf = async (leaf) => (leaf < 2 ? entries : entries.slice(0, 10));
+  await round.mend([0, 1, 2, 3]);
+  assert.deepEqual(sent.compared, [1_200_160, 1_200_000]);
+});
+
+test("keys are compared no longer than the peer waits for the answer", async () => {
+  const { replica } = open(new MemoryStorage());
+  let handler: RequestHandler = async () => new Uint8Array(0);
+  const clock = new ManualClock();
+  const deps = {
+    replica,
+    clock,
+    server: new RpcServer({ event: () => {} }),
+    cluster: { ring: { fingerprint: view.ring } },
+    exchange: { meet: async () => {} },
+    throttle: async () => {},
+  } as unknown as AntiEntropyDeps;
+  serveAntiEntropy(deps);
+  deps.server.listen({ serve: (serves: RequestHandler) => (handler = serves) } as unknown as Transport);
+  let listed = 0;
+  replica.index.entriesOf = async () => {
+    listed += 1;
+    clock.skip(600);
+    return [];
+  };
+  const leaves = Array.from({ length: 100 }, (_, index) => ({ index, hashes: new Uint8Array(0) }));
+  await handler(peer, encodeCall(methods.compareKeys, { view, leaves }), clock.now() + 1_000);
+  assert.equal(listed, 2);
 });
 
 test("a partition has fully agreed since the oldest agreement with each of the peers", () => {

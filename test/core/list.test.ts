@@ -115,6 +115,22 @@ describe("a list", () => {
       await assert.rejects(cluster.node("h1").list("nothing in it"), failsWith("quorum-not-met"));
     }));
 
+  test("does not take a host for complete whose disk lost rows together with their keys", () =>
+    withCluster(3, async (cluster) => {
+      // Acknowledged by two, of which one is down and one cannot even tell that it had it.
+      cluster.disk("h3").refusesWrites = "io";
+      await cluster.node("h1").put("b", "k", utf8("v"), { w: 2 });
+      cluster.kill("h1");
+      await seen(cluster.node("h2"), "h1", false);
+      const disk = cluster.disk("h2");
+      const page = disk.page.bind(disk);
+      disk.page = async (ns, request) => {
+        const { rows, next } = await page(ns, request);
+        return ns === "objects" ? { rows: [], next, damaged: true } : { rows, next };
+      };
+      for (const host of ["h2", "h3"]) await assert.rejects(cluster.node(host).list("b"), failsWith("quorum-not-met"));
+    }));
+
   test("of a bad limit, bucket or prefix is a bad request", () =>
     withCluster(1, async (cluster) => {
       const node = cluster.node("h1");

@@ -168,6 +168,18 @@ test("the keys of a leaf are those on the disk, whose hashes add up to the leaf'
   assert.equal(rows.size, 100);
 });
 
+test("listing a leaf that the scan has not reached does not have its partition scanned twice", async () => {
+  const storage = new SlowStorage();
+  const first = open(storage);
+  for (let key = 0; key < 50; key++) await first.replica.write(located(key), write);
+  const { index } = open(storage).replica;
+  const throttle = async (): Promise<void> => {
+    for (let key = 0; key < 50; key++) await index.entriesOf(index.trees.leafOf(located(key).row));
+  };
+  assert.equal(await index.build({ isStopped: () => false, throttle }), q);
+  assert.equal(index.keys, 50);
+});
+
 test("a tree that is not what the disk has is found out when its leaf is listed, and built anew", async () => {
   const storage = new MemoryStorage();
   const { replica, records } = open(storage);

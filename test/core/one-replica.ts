@@ -1,4 +1,4 @@
-/** A replica by itself, which holds all of 8 partitions completely. */
+/** A replica by itself, which holds all of 8 partitions completely, as their owner or as a former one. */
 import { makeKey } from "../../core/bytes/key.ts";
 import { HybridClock } from "../../core/causality/hybrid-clock.ts";
 import { nothingSeen } from "../../core/causality/version-set.ts";
@@ -7,6 +7,7 @@ import { type LocatedKey, locate } from "../../core/placement/locate.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { Holdings } from "../../core/replica/holdings.ts";
 import type { WriteEvent } from "../../core/replica/minter.ts";
+import { OwnTime } from "../../core/replica/own-time.ts";
 import { Replica } from "../../core/replica/replica.ts";
 import type { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
@@ -14,7 +15,10 @@ import { ManualClock } from "../support/manual-clock.ts";
 
 export const q = 8;
 
-export function open(storage: MemoryStorage): { replica: Replica; records: RecordStore } {
+export function open(
+  storage: MemoryStorage,
+  { owns = true } = {},
+): { readonly replica: Replica; readonly records: RecordStore } {
   const records = new RecordStore(storage, { flushOperationsMax: 2 });
   let seed = 0;
   const random = { next: () => 0.5, bytes: (count: number) => new Uint8Array(count).fill((seed += 1)) };
@@ -22,15 +26,18 @@ export function open(storage: MemoryStorage): { replica: Replica; records: Recor
   for (const partition of allPartitions(q)) holdings.set(partition, "complete");
   const telemetry = { event: () => {} };
   const hybridClock = new HybridClock(nodeDefaults);
+  const clock = new ManualClock();
   const deps = {
     records,
     holdings,
-    clock: new ManualClock(),
+    clock,
     hybridClock,
     random,
     telemetry,
-    owns: () => true,
+    owns: () => owns,
     isConfirmed: () => true,
+    ownTime: new OwnTime(clock),
+    forgettableBeforeMs: () => 0,
   };
   return { replica: new Replica(deps, nodeDefaults), records };
 }

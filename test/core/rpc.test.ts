@@ -231,8 +231,8 @@ function requestsOf(self: NodeId): Uint8Array[] {
     encoded(methods.fetch as never, { view, key: "b/k", have: new Uint8Array(16) }),
     encoded(methods.scan as never, { view, parts: [{ partition: 3 }], bytesMax: 1_000 }),
     encoded(methods.read as never, { key: "b/k", r: "one" }),
-    encoded(methods.list as never, { bucket: "b", prefix: "", limit: 10 }),
-    encoded(methods.changes as never, { filters: [{ prefix: "b/", exact: false }], waitMs: 0 }),
+    encoded(methods.list as never, { view, bucket: "b", prefix: "", limit: 10 }),
+    encoded(methods.changes as never, { view, filters: [{ prefix: "b/", exact: false }], waitMs: 0 }),
   ];
 }
 

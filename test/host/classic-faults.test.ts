@@ -3,6 +3,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -180,6 +181,23 @@ describe("damaged files", { timeout: 60_000 }, () => {
     const backwards = await store.page("objects", { limit: 1_000, reverse: true, maxBytes: 10_000_000 });
     assert.deepEqual([backwards.rows.length, backwards.damaged], [found.right, true]);
     await store.close();
+  });
+
+  test("a block that cannot be compacted fails writes: told, and set aside at the next start", async () => {
+    const directory = damaged(isTable, (content) => {
+      const bytes = firstBlockBytes(content);
+      return content.fill(0xff, bytes - 4, bytes);
+    });
+    const storage = await openClassicStorage({ directory });
+    const filling = async (): Promise<void> => {
+      const values = Array.from({ length: 50 }, (_, at) => put(recordKey(at * 6), randomBytes(20_000)));
+      for (let batch = 0; batch < 400; batch++) await storage.batch(values, "buffered");
+    };
+    await assert.rejects(filling(), (error) => isKind("corrupt")(error) && /restart/.test((error as Error).message));
+    await storage.close();
+    const again = await openClassicStorage({ directory });
+    assert.ok(again.setAsideAs !== undefined);
+    await again.close();
   });
 
   test("a flipped byte in the log is reported, since acknowledged writes may be gone", async () => {

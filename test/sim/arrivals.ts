@@ -41,6 +41,12 @@ export class Arrivals {
     this.#arrived.add(host.id);
   }
 
+  /** Somebody else answers under its name too: neither has everything that was given to it. */
+  copied(host: SimHost): void {
+    this.forgetArrival(host);
+    this.#arrived.add(host.id);
+  }
+
   /** It has data again that it need not know to be old. */
   forgetArrival(host: SimHost): void {
     for (const key of this.#oracle.keys) this.#arrivals.delete(`${host.id} ${key}`);
@@ -58,11 +64,12 @@ export class Arrivals {
     const owners = ring.owners(this.#oracle.locate(key).partition);
     if (!owners.includes(host.id)) return;
     const whole = this.#wholeHosts(host).map(({ id }) => id);
-    for (const [{ name, dot }, holders] of arrival.known) {
+    const history = this.#oracle.history(key);
+    for (const [event, holders] of arrival.known) {
       if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
       this.#oracle.checks += 1;
-      if (covers(vector, dot)) continue;
-      const text = `${host.name} says so of ${key}, but lacks ${this.#oracle.tell(key, name)}, which ${holders.join()} had when it came`;
+      if (history.knows(vector, event)) continue;
+      const text = `${host.name} says so of ${key}, but lacks ${this.#oracle.tell(key, event.name)}, which ${holders.join()} had when it came`;
       return this.#oracle.broken("a complete holder has what the others have", text);
     }
   }

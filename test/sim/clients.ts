@@ -43,7 +43,7 @@ export class Clients {
   }
 
   #hostFor(index: number): SimHost | undefined {
-    const ready = this.#world.hosts.filter((host) => host.ready);
+    const ready = [...this.#world.hosts, ...this.#world.twins].filter((host) => host.ready);
     return ready[index % ready.length];
   }
 
@@ -55,7 +55,7 @@ export class Clients {
       const read = await this.get(host, name, operation.quorum, operation.client);
       if (operation.verb === "get" || !read) return;
     }
-    await this.#write(host, name, operation);
+    await this.put(host, operation);
   }
 
   async readLocal(host: SimHost, name: string): Promise<void> {
@@ -63,7 +63,8 @@ export class Clients {
     if (answer.kind !== "answered") return;
     const { siblings, context, holding } = answer.value;
     const vector = context === null ? [] : coverageOf(context).vector;
-    if (holding === "complete") this.#world.arrivals.claims(host, keyOf(name), vector);
+    if (holding === "complete" && !this.#world.twins.includes(host))
+      this.#world.arrivals.claims(host, keyOf(name), vector);
     const where = `${host.name} reading ${name} here`;
     this.#world.oracle.answered(keyOf(name), where, { siblings, context: vector, wallMs: host.wallTime() });
     this.counts.read += 1;
@@ -93,8 +94,10 @@ export class Clients {
     return true;
   }
 
-  async #write(host: SimHost, name: string, operation: Operation): Promise<void> {
+  /** A put or a delete with all its repeats. The write, acknowledged or not. */
+  async put(host: SimHost, operation: Operation): Promise<Write> {
     const { oracle, schedule } = this.#world;
+    const name = `key${operation.key}`;
     const key = keyOf(name);
     const context = this.#contextFor(operation, key);
     const id = oracle.writes.length;
@@ -110,6 +113,7 @@ export class Clients {
       writeId: operation.withId ? id.toString(16).padStart(16, "0") : undefined,
       startedMs: schedule.nowMs,
       events: new Set(),
+      revived: false,
       outcomes: [],
       copiesLost: 0,
       ack: undefined,
@@ -126,6 +130,7 @@ export class Clients {
     }
     const isRefused = (code: string): boolean => (statusOfCode[code as keyof typeof statusOfCode] ?? 500) < 500;
     if (write.outcomes.length > 0 && write.outcomes.every(isRefused)) oracle.refused(write, `${verb} ${name}`);
+    return write;
   }
 
   async #try(
@@ -152,9 +157,8 @@ export class Clients {
       write.verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
     );
     const outcome = answer.kind === "answered" ? "ok" : answer.code;
-    schedule.log(
-      `client ${operation.client} ${where}: write ${write.id} ${outcome} ${answer.kind === "answered" ? answer.value.receipt.durable.join() : ""}`,
-    );
+    const detail = answer.kind === "answered" ? answer.value.receipt.durable.join() : answer.text;
+    schedule.log(`client ${operation.client} ${where}: write ${write.id} ${outcome} ${detail}`);
     write.outcomes.push(outcome);
     if (answer.kind !== "answered") {
       this.counts.failed += 1;
@@ -162,7 +166,7 @@ export class Clients {
     }
     this.counts.acknowledged += 1;
     const { receipt } = answer.value;
-    write.ack = { atMs: schedule.nowMs, durable: receipt.durable, hintedAt: receipt.hinted.map(({ at }) => at) };
+    write.ack = { atMs: schedule.nowMs, durable: receipt.durable };
     oracle.acknowledged(write, where, receipt.needed);
     this.#checkAnswer(where, { key: write.key, client: operation.client, answer: answer.value });
   }

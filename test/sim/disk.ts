@@ -34,8 +34,8 @@ const writeMs = [0.02, 0.2] as const;
 const syncMs = [0.2, 2] as const;
 
 export interface DiskListener {
-  /** These rows are in the engine now; `synced` may follow. */
-  written(operations: readonly StorageOperation[]): void;
+  /** These rows are in the engine now; `synced` may follow. `revived`: their batch was rejected before. */
+  written(operations: readonly StorageOperation[], revived: boolean): void;
 }
 
 export class SimDisk {
@@ -49,6 +49,7 @@ export class SimDisk {
   #unsynced: (readonly StorageOperation[])[] = [];
   /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
   #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
+  batches = 0;
   /** A record was damaged since the last wipe. */
   damaged = false;
   /** Called before the next batch is written, after it is written, or after it is synced: for crashes at these points. */
@@ -62,6 +63,9 @@ export class SimDisk {
   /** The port of one process. */
   open(process: Process): Storage {
     this.#replay();
+    let closed = false;
+    const whenOpen = <T>(work: () => Promise<T>): Promise<T> =>
+      closed ? Promise.reject(new StorageError("closed", "simulated: closed")) : work();
     const later = <T>([min, max]: readonly [number, number], label: string, work: () => T): Promise<T> =>
       new Promise((resolve, reject) => {
         const ms = this.#chance.between(min, max) * this.mood.slowness;
@@ -85,22 +89,28 @@ export class SimDisk {
       return done;
     };
     return {
-      get: (ns, key) => read(() => this.view.get(ns, key)?.slice()),
-      getMany: (ns, keys) => read(() => keys.map((key) => this.view.get(ns, key)?.slice())),
-      page: (ns: Namespace, request: PageRequest): Promise<Page> => read(() => this.view.page(ns, request)),
+      get: (ns, key) => whenOpen(() => read(() => this.view.get(ns, key)?.slice())),
+      getMany: (ns, keys) => whenOpen(() => read(() => keys.map((key) => this.view.get(ns, key)?.slice()))),
+      page: (ns: Namespace, request: PageRequest): Promise<Page> =>
+        whenOpen(() => read(() => this.view.page(ns, request))),
       batch: (operations, durability) => {
         const copied = operations.map(copyOf);
-        return inOrder(() => this.#batch(copied, durability, later));
+        return whenOpen(() => inOrder(() => this.#batch(copied, durability, later)));
       },
       clear: (ns: Namespace, range: KeyRange) =>
-        inOrder(() =>
-          later(writeMs, "disk clear", () => {
-            this.view.clear(ns, range);
-            this.synced.clear(ns, range);
-          }),
+        whenOpen(() =>
+          inOrder(() =>
+            later(writeMs, "disk clear", () => {
+              this.view.clear(ns, range);
+              this.synced.clear(ns, range);
+            }),
+          ),
         ),
-      usage: () => read(() => ({ bytes: this.view.bytes })),
-      close: () => inOrder(async () => {}),
+      usage: () => whenOpen(() => read(() => ({ bytes: this.view.bytes }))),
+      close: () => {
+        closed = true;
+        return inOrder(async () => {});
+      },
     };
   }
 
@@ -125,10 +135,11 @@ export class SimDisk {
     this.#reached("synced");
   }
 
-  #write(operations: readonly StorageOperation[]): void {
+  #write(operations: readonly StorageOperation[], revived = false): void {
+    this.batches += 1;
     this.view.apply(operations);
     this.#unsynced.push(operations);
-    this.#listener.written(operations);
+    this.#listener.written(operations, revived);
   }
 
   #sync(): void {
@@ -138,7 +149,7 @@ export class SimDisk {
 
   #replay(): void {
     for (const { operation, over } of this.#limbo.splice(0)) {
-      if (this.view.get(operation.ns, operation.key) === over) this.#write([operation]);
+      if (this.view.get(operation.ns, operation.key) === over) this.#write([operation], true);
     }
     this.#sync();
   }
@@ -168,6 +179,16 @@ export class SimDisk {
     this.damaged = false;
     this.view = image.copy();
     this.synced = image.copy();
+  }
+
+  /** One record is gone, as if it had never been written. */
+  lose(ns: Namespace): void {
+    const rows = [...this.view.rows(ns)];
+    if (rows.length === 0) return;
+    const { key } = this.#chance.pick(rows);
+    this.#unsynced.push([{ kind: "delete", ns, key }]);
+    this.view.apply(this.#unsynced.at(-1)!);
+    this.#sync();
   }
 
   /** Flips one bit of a record. Returns its key, which stays readable; undefined when there is no record. */

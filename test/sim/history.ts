@@ -1,7 +1,8 @@
 /**
  * What a key's states must be, computed without vectors being joined or values merged: an event is live in a state that
  * knows it unless the state knows an event whose writer had seen it. So a state's vector and the list of all events ever
- * made determine its live values exactly; whatever else a node stores or answers is wrong.
+ * made determine its live values exactly; whatever else a node stores or answers is wrong. Where vectors are cut with
+ * everyone's agreement, the events of what was cut count as known to all from then on.
  */
 import { compareDots, covers, type Dot, type LiveValue } from "../../core/causality/version-set.ts";
 import type { Write } from "./write.ts";
@@ -24,6 +25,8 @@ export class KeyHistory {
   /** Of the longest vector seen. */
   entriesMax = 0;
   hasLww = false;
+  /** Events that vectors cover no more, because everybody knows them: their entries were cut with everyone's agreement. */
+  readonly forgotten = new Set<string>();
 
   add(write: Write, value: LiveValue): Event {
     const event: Event = {
@@ -42,6 +45,18 @@ export class KeyHistory {
     return event;
   }
 
+  /** An entry was cut: all its events are known for ever. */
+  forget({ actor, counter }: Dot): void {
+    for (const { name, dot } of this.events.values()) {
+      if (dot.actor === actor && dot.counter <= counter) this.forgotten.add(name);
+    }
+  }
+
+  /** Whether whoever has this vector knows the event. */
+  knows(vector: readonly Dot[], { name, dot }: Event): boolean {
+    return this.forgotten.has(name) || covers(vector, dot);
+  }
+
   /** Names of the events that a state with this vector must hold as live values. */
   liveOf(vector: readonly Dot[]): ReadonlySet<string> {
     const live = new Set<string>();
@@ -50,7 +65,7 @@ export class KeyHistory {
       if (!covers(vector, event.dot)) continue;
       if (event.value.kind === "lww") {
         if (lww === undefined || isLater(event, lww)) lww = event;
-      } else if (!event.supersededBy.some((other) => covers(vector, other.dot))) live.add(event.name);
+      } else if (!event.supersededBy.some((other) => this.knows(vector, other))) live.add(event.name);
     }
     if (lww !== undefined) live.add(lww.name);
     return live;

@@ -41,12 +41,19 @@ export class SimHost {
   readonly #chance: Chance;
   #life: Life | undefined;
   starts = 0;
+  /** Switched off for good. */
+  gone = false;
   /** Requests of clients that this process has not answered. */
   readonly #waiting = new Set<() => void>();
 
-  constructor(name: string, deps: HostDeps, chance: Chance, listener: DiskListener) {
+  constructor(
+    { name, id = name as NodeId }: { readonly name: string; readonly id?: NodeId },
+    deps: HostDeps,
+    chance: Chance,
+    listener: DiskListener,
+  ) {
     this.name = name;
-    this.id = name as NodeId;
+    this.id = id;
     this.#deps = deps;
     this.#chance = chance;
     this.disk = new SimDisk(chance.fork("disk"), listener);
@@ -79,7 +86,7 @@ export class SimHost {
 
   /** No-op while a process runs. */
   start(seeds: readonly string[]): void {
-    if (this.#life !== undefined) return;
+    if (this.#life !== undefined || this.gone) return;
     const { schedule, network, cluster, config, onEvent } = this.#deps;
     this.starts += 1;
     const chance = this.#chance.fork(`life ${this.starts}`);
@@ -91,7 +98,7 @@ export class SimHost {
     const life: Life = { process, transport, node, ready: false };
     this.#life = life;
     schedule.log(`${this.name} starts`);
-    const own = { kind: "host", capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.name}`], http: "" };
+    const own = { kind: "host", capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.id}`], http: "" };
     node.start({ ...own, kind: "host" }).then(
       () => {
         life.ready = true;
@@ -117,6 +124,16 @@ export class SimHost {
     life.transport.died(silently);
     for (const abandon of this.#waiting) abandon();
     this.#waiting.clear();
+  }
+
+  /** Its disk works again, it runs if it was stopped, and nothing waits to kill it. */
+  calm(): void {
+    Object.assign(this.disk.mood, { full: false, writeErrors: 0, readErrors: 0, slowness: 1 });
+    this.disk.onNextBatch = undefined;
+    if (this.transport !== undefined) this.transport.onNextRequest = undefined;
+    if (this.process === undefined) return;
+    this.process.onStep = undefined;
+    this.process.resume();
   }
 
   /** The machine loses power: so do its peers the sign that it is gone, and the disk what it had not synced. */

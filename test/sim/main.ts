@@ -3,8 +3,9 @@
  * `--seed S --log` replays one seed with its whole event log.
  * `--seed S --shrink` drops faults and operations while the same rule stays broken, and shows what is left.
  * `--story NAME [--log]` tells the stories whose names have NAME in them.
- * `--planted [NAME]`: whether the swarm finds each planted bug within the runs.
+ * `--planted [NAME]`: in how many seeds the swarm finds each planted bug.
  */
+import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { mutations } from "./planted/mutations.ts";
 import { findPlanted } from "./planted/plant.ts";
@@ -25,7 +26,7 @@ const { values: options, positionals } = parseArgs({
     log: { type: "boolean", default: false },
     first: { type: "boolean", default: false },
     shrink: { type: "boolean", default: false },
-    story: { type: "string" },
+    story: { type: "string", multiple: true },
     planted: { type: "boolean", default: false },
   },
 });
@@ -74,8 +75,8 @@ async function runShrink(seed: string): Promise<void> {
   console.log(JSON.stringify(scenario, null, 1));
 }
 
-async function tellStories(part: string): Promise<void> {
-  for (const story of stories.filter(({ name }) => name.includes(part))) {
+async function tellStories(parts: readonly string[]): Promise<void> {
+  for (const story of stories.filter(({ name }) => parts.some((part) => name.includes(part)))) {
     const { violation } = await tell(story, { echo: options.log });
     const result = violation === undefined ? "holds" : `broken: ${violation.rule}: ${violation.text}`;
     console.log(`${story.name}\n    ${story.notYet === undefined ? "" : `(not yet: ${story.notYet}) `}${result}`);
@@ -84,24 +85,28 @@ async function tellStories(part: string): Promise<void> {
 }
 
 async function runPlanted(): Promise<void> {
-  let missed = 0;
   const chosen = mutations.filter(
     ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
   );
-  for (const mutation of chosen) {
-    try {
+  const waiting = chosen.values();
+  let found = 0;
+  const lane = async (): Promise<void> => {
+    for (const mutation of waiting) {
+      const startMs = performance.now();
       const { seed, rule, runs } = await findPlanted(mutation, Number(options.runs));
-      if (seed === undefined) missed += 1;
-      const result =
-        seed === undefined ? `NOT FOUND in ${runs} runs` : `found after ${runs} runs, seed ${seed}: ${rule}`;
-      console.log(`${mutation.name}\n    ${result.slice(0, 200)}`);
-    } catch (error: unknown) {
-      missed += 1;
-      console.log(`${mutation.name}\n    NOT PLANTED: ${error instanceof Error ? error.message : String(error)}`);
+      if (seed !== undefined) found += 1;
+      const seconds = ((performance.now() - startMs) / 1_000).toFixed(0);
+      const result = seed === undefined ? `NOT FOUND in ${runs} seeds` : rule;
+      console.log(
+        `${String(seed ?? "-").padStart(5)} ${seconds.padStart(5)} s  ${mutation.name}\n${" ".repeat(15)}${result.slice(0, 160)}`,
+      );
     }
-  }
-  console.log(`${chosen.length - missed} of ${chosen.length} planted bugs found`);
-  if (missed > 0) process.exitCode = 1;
+  };
+  console.log(" seed    time  planted bug, and the rule that it breaks");
+  const threads = options.threads === undefined ? availableParallelism() : Number(options.threads);
+  await Promise.all(Array.from({ length: threads }, lane));
+  console.log(`${found} of ${chosen.length} planted bugs found`);
+  if (found < chosen.length) process.exitCode = 1;
 }
 
 function printFailure({ seed, violation, log }: Report): void {
@@ -112,12 +117,25 @@ function printFailure({ seed, violation, log }: Report): void {
 }
 
 function printTotals(totals: Totals, seconds: number): void {
-  const { runs, events, operations, acknowledged, reads, checks, simulatedMs, faults, failures, healMsMax } = totals;
+  const {
+    runs,
+    events,
+    operations,
+    acknowledged,
+    reads,
+    checks,
+    simulatedMs,
+    faults,
+    failures,
+    healMsMax,
+    entriesCut,
+  } = totals;
   const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
   console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
   console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);
   console.log(`${operations} operations: ${acknowledged} writes acknowledged, ${reads} reads; ${checks} checks`);
   console.log(`${(faultCount / runs).toFixed(1)} faults a run; longest healing ${(healMsMax / 1000).toFixed(1)} s`);
+  console.log(`${entriesCut} entries of clocks cut with agreement`);
   for (const kind of faultKinds) {
     const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };
     console.log(

@@ -1,8 +1,10 @@
 /**
  * The wires: how long a message takes, whether it arrives, how often, and who can reach whom.
- * Requests and answers take their own times, so they overtake each other. Nothing arrives changed.
+ * Requests and answers take their own times, so they overtake each other. What arrives is what was sent, or
+ * nothing that could be taken for a message.
  */
 import type { NodeId } from "../../core/identity.ts";
+import { spoiledAnswer, spoiledRequest } from "./bad-frames.ts";
 import type { Chance } from "./chance.ts";
 import type { Schedule } from "./schedule.ts";
 import type { SimTransport } from "./transport.ts";
@@ -16,9 +18,17 @@ export interface NetworkMood {
   spikeMs: number;
   loss: number;
   duplicates: number;
+  /** Share of messages in whose place something unreadable arrives. */
+  badFrames: number;
 }
 
-export const calm = { spikes: 0, loss: 0, duplicates: 0 } as const;
+export const calm = { spikes: 0, loss: 0, duplicates: 0, badFrames: 0 } as const;
+
+/** Hears what hosts ask each other, before the wires have their way with it. */
+export interface Tap {
+  asked(from: NodeId, to: NodeId, body: Uint8Array): void;
+  answered(from: NodeId, to: NodeId, method: number, body: Uint8Array): void;
+}
 
 /** What counts as silence of a connection, ms: after this its ends find out that it is gone. */
 export interface NetworkOptions {
@@ -31,9 +41,11 @@ export class SimNetwork {
   readonly options: NetworkOptions;
   readonly mood: NetworkMood;
   readonly chance: Chance;
-  readonly #nodes = new Map<NodeId, SimTransport>();
+  /** Two of one name, while somebody runs a copy of a host. */
+  readonly #nodes = new Map<NodeId, readonly SimTransport[]>();
   /** Directed, with how many faults cut it. */
   readonly #cuts = new Map<string, number>();
+  tap: Tap | undefined;
   messages = 0;
   /** When the last message that is on its way arrives. */
   lastArrivalMs = 0;
@@ -46,13 +58,17 @@ export class SimNetwork {
   }
 
   attach(node: SimTransport): void {
-    this.#nodes.set(node.self, node);
+    this.#nodes.set(node.self, [...this.#alive(node.self), node]);
   }
 
   /** Who listens under this name now. */
   at(id: NodeId): SimTransport | undefined {
-    const node = this.#nodes.get(id);
-    return node?.process.alive === true ? node : undefined;
+    const nodes = this.#alive(id);
+    return nodes.length > 1 ? this.chance.pick(nodes) : nodes[0];
+  }
+
+  #alive(id: NodeId): readonly SimTransport[] {
+    return (this.#nodes.get(id) ?? []).filter(({ process }) => process.alive);
   }
 
   isCut(from: NodeId, to: NodeId): boolean {
@@ -68,8 +84,17 @@ export class SimNetwork {
     const pair = `${from}>${to}`;
     this.#cuts.set(pair, (this.#cuts.get(pair) ?? 0) + 1);
     this.schedule.after(this.options.silentMs, `${pair} silent`, () => {
-      if (this.isCut(from, to)) this.#nodes.get(to)?.breakLink(from, "silent");
+      if (this.isCut(from, to)) for (const node of this.#alive(to)) node.breakLink(from, "silent");
     });
+  }
+
+  /** Returns how all of them heal, once. */
+  cutPairs(pairs: readonly (readonly [NodeId, NodeId])[], bothWays: boolean): () => void {
+    const directed = bothWays ? pairs.flatMap(([a, b]) => [[a, b] as const, [b, a] as const]) : [...pairs];
+    for (const [from, to] of directed) this.cut(from, to);
+    return () => {
+      for (const [from, to] of directed.splice(0)) this.heal(from, to);
+    };
   }
 
   heal(from: NodeId, to: NodeId): void {
@@ -95,6 +120,12 @@ export class SimNetwork {
     const { delayMs, spikes, spikeMs } = this.mood;
     if (this.chance.is(spikes)) return this.chance.logarithmic(delayMs[1], Math.max(spikeMs, delayMs[1]));
     return this.chance.between(...delayMs);
+  }
+
+  /** `answers`: the method that it answers; undefined: it is a request. */
+  maybeSpoiled(from: NodeId, to: NodeId, body: Uint8Array, answers: number | undefined): Uint8Array {
+    if (from === to || !this.chance.is(this.mood.badFrames)) return body;
+    return answers === undefined ? spoiledRequest(this.chance, body) : spoiledAnswer(this.chance, answers, body);
   }
 
   #carryOnce(from: NodeId, to: NodeId, label: string, arrive: () => void): void {

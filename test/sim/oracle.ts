@@ -4,11 +4,9 @@
  * At each batch: the state is exactly what its history says (I1, I2, I5 locally); a dot names one value for ever (I6);
  * only written values, intact (I3). At each answer: values and context belong together, so a context covers what was
  * returned and no more; an ack is W durable copies (I7); what R owners must know is in the answer; a 4xx changed nothing.
- * At each loss of a disk: what else is lost is a fault of the store. At the end: owners are equal (I4) and know every
- * acknowledged write that had a copy left (I1, I2).
+ * At each loss of a disk: what else is lost is a fault of the store. What must hold at the end: `owners.ts`, `rest.ts`.
  */
 import type { Sibling } from "../../core/api.ts";
-import { clockDigest } from "../../core/causality/clock.ts";
 import { covers, type Dot, type LiveValue, type Versioned } from "../../core/causality/version-set.ts";
 import type { QuorumSpec } from "../../core/config.ts";
 import type { Key, NodeId } from "../../core/identity.ts";
@@ -32,7 +30,6 @@ export interface OracleOptions {
   readonly partitions: number;
   readonly durability: "synced" | "buffered";
   readonly clockEntriesMax: number;
-  readonly standInsCountTwice: boolean;
 }
 
 export class Oracle {
@@ -44,7 +41,7 @@ export class Oracle {
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
   #first: Violation | undefined;
-  /** Clocks were cut short: what a vector covers is no longer the whole history. */
+  /** Clocks were cut by force: what a vector covers is no longer the whole history, and things may come back. */
   truncated = false;
   checks = 0;
 
@@ -79,18 +76,20 @@ export class Oracle {
 
   // -- What nodes store ---------------------------------------------------------------------------------------------
 
-  stored(host: string, operations: readonly StorageOperation[]): void {
+  stored(host: string, operations: readonly StorageOperation[], revived: boolean): void {
     try {
-      this.#checkStored(host, operations);
+      this.#checkStored(host, operations, revived);
     } catch (error: unknown) {
       this.broken("what is stored can be read", `${host}: ${String(error)}`);
     }
   }
 
-  #checkStored(host: string, operations: readonly StorageOperation[]): void {
+  #checkStored(host: string, operations: readonly StorageOperation[], revived: boolean): void {
     for (const { key, state, hintFor } of statesIn(operations)) {
       const where = hintFor === undefined ? `${host} stores ${key}` : `${host} stores a hint of ${key} for ${hintFor}`;
-      for (const value of state.values) this.#checkValue(key, { value, where, clockEntries: state.vector.length });
+      for (const value of state.values) {
+        this.#checkValue(key, { value, where, clockEntries: state.vector.length, revived });
+      }
       this.#checkExact(key, state, where);
     }
   }
@@ -101,7 +100,13 @@ export class Oracle {
       value,
       where,
       clockEntries,
-    }: { readonly value: LiveValue; readonly where: string; readonly clockEntries: number },
+      revived,
+    }: {
+      readonly value: LiveValue;
+      readonly where: string;
+      readonly clockEntries: number;
+      readonly revived: boolean;
+    },
   ): void {
     this.checks += 1;
     const name = nameOf(value.dot);
@@ -131,12 +136,14 @@ export class Oracle {
     if (value.kind === "lww") this.#checkStamp(key, write, value);
     history.add(write, value);
     write.events.add(name);
+    // A write whose disk rejected it is tried elsewhere; should the disk have kept it after all, it shows as a sibling.
+    write.revived ||= revived;
     // A write id is ignored by lww values and by full clocks.
     history.entriesMax = Math.max(history.entriesMax, clockEntries);
     history.hasLww ||= value.kind === "lww";
     const isIgnored = history.hasLww || history.entriesMax >= this.#options.clockEntriesMax;
     const mayRepeat = write.writeId !== undefined && isIgnored;
-    if (write.events.size > 1 && !mayRepeat) {
+    if (write.events.size > 1 && !mayRepeat && !write.revived) {
       const text = `${where}: write ${write.id} became ${[...write.events].join(" and ")}`;
       this.broken("one write is one event", text);
     }
@@ -241,9 +248,7 @@ export class Oracle {
     const copies = [...this.#hosts()].filter(
       ({ id, disk }) => isStored(disk) || (this.#lossesMs.get(id) ?? -1) >= write.startedMs,
     );
-    // Not yet: a stand-in and the owner that it stands for count as two, and become one when the hint is delivered.
-    const handedOn = write.ack!.hintedAt.filter((id) => !copies.some((host) => host.id === id)).length;
-    if (copies.length + (this.#options.standInsCountTwice ? handedOn : 0) < needed) {
+    if (copies.length < needed) {
       const on = copies.map(({ name }) => name).join() || "no disk";
       this.broken("an ack is W durable copies", `${where}: write ${write.id} is on ${on}, not on ${durable.join()}`);
     }
@@ -264,14 +269,16 @@ export class Oracle {
   mustBeRead(key: string, spec: QuorumSpec): { readonly names: readonly string[]; readonly ring: string } | undefined {
     const located = this.locate(key);
     const ring = this.ring();
-    if (ring === undefined) return undefined;
+    if (ring === undefined || this.#hasTwins()) return undefined;
     const owners = ring.owners(located.partition);
     if (typeof spec === "number" && spec > owners.length) return undefined;
     const r = resolveQuorum(spec, owners.length, "r");
     const states = [...this.#hosts()].flatMap((host) =>
       owners.includes(host.id) ? [objectOn(host.disk.synced, located)] : [],
     );
-    const names = [...this.history(key).events.values()].flatMap(({ name, dot }) => {
+    const history = this.history(key);
+    const names = [...history.events.values()].flatMap(({ name, dot }) => {
+      if (history.forgotten.has(name)) return [];
       const holders = states.filter((state) => state !== undefined && covers(state.vector, dot)).length;
       return holders > owners.length - r ? [name] : [];
     });
@@ -290,13 +297,19 @@ export class Oracle {
   ): void {
     const ring = this.ring()?.fingerprint;
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
-    if (expected === undefined || ring !== expected.ring || lost || this.truncated) return;
+    if (expected === undefined || ring !== expected.ring || lost || this.truncated || this.#hasTwins()) return;
     this.checks += expected.names.length;
-    const { events } = this.history(key);
-    const missing = expected.names.filter((name) => !covers(context, events.get(name)!.dot));
+    const history = this.history(key);
+    const missing = expected.names.filter((name) => !history.knows(context, history.events.get(name)!));
     if (missing.length === 0) return;
     const text = `${where} misses ${missing.map((name) => this.tell(key, name)).join()}`;
     this.broken("a read knows what any R owners know", text);
+  }
+
+  /** Two answer under one name: what "R owners" know depends on whom one meets. */
+  #hasTwins(): boolean {
+    const ids = [...this.#hosts()].map(({ id }) => id);
+    return new Set(ids).size < ids.length;
   }
 
   /** The ring of all hosts, by their disks; undefined while they differ. */
@@ -315,9 +328,12 @@ export class Oracle {
     const before = this.#knownOn(host.disk.view);
     lose();
     const after = this.#knownOn(host.disk.view);
+    const twins = [...this.#hosts()].filter((other) => other !== host && other.id === host.id);
     for (const write of before) {
       if (after.has(write)) continue;
       this.#lossesMs.set(host.id, nowMs);
+      // An ack that names this host was of one of the two.
+      if (twins.some(({ disk }) => this.#knows(disk.view, write))) continue;
       write.copiesLost += 1;
       this.#checkLeft(write, `after the loss on ${host.name}`);
     }
@@ -342,58 +358,19 @@ export class Oracle {
   #knownOn(image: DiskImage): Set<Write> {
     const known = new Set<Write>();
     for (const { key, state } of statesOn(image)) {
-      for (const { dot, write } of this.history(key).events.values()) {
-        if (covers(state.vector, dot)) known.add(write);
+      const history = this.history(key);
+      for (const event of history.events.values()) {
+        if (history.knows(state.vector, event)) known.add(event.write);
       }
     }
     return known;
   }
 
   #knows(image: DiskImage, write: Write): boolean {
-    const { events } = this.history(write.key);
+    const history = this.history(write.key);
     const states = statesOn(image).filter(({ key }) => key === write.key);
-    return [...write.events].some((name) => states.some(({ state }) => covers(state.vector, events.get(name)!.dot)));
-  }
-
-  /** The first key on which owners differ, in words; undefined when all are equal. */
-  difference(): string | undefined {
-    const ring = this.ring();
-    if (ring === undefined) return "hosts differ about the ring";
-    const hosts = new Map([...this.#hosts()].map((host) => [host.id, host]));
-    for (const key of this.keys) {
-      const located = this.locate(key);
-      const owners = ring.owners(located.partition);
-      const digests = owners.map((id) => {
-        const state = objectOn(hosts.get(id)!.disk.view, located);
-        return state === undefined ? "nothing" : Buffer.from(clockDigest(state)).toString("hex").slice(0, 8);
-      });
-      if (new Set(digests).size > 1) {
-        return `owners of ${key} differ: ${owners.map((id, i) => `${id} ${digests[i]}`).join(", ")}`;
-      }
-    }
-    return undefined;
-  }
-
-  /** After healing: every acknowledged write with a copy left is known to the owners, which are equal. */
-  checkEnd(): void {
-    if (this.truncated) return;
-    const ring = this.ring()!;
-    const hosts = [...this.#hosts()];
-    for (const key of this.keys) {
-      const located = this.locate(key);
-      const [owner] = ring.owners(located.partition);
-      const state = objectOn(hosts.find(({ id }) => id === owner)!.disk.view, located);
-      const { events } = this.history(key);
-      for (const write of this.writes) {
-        if (write.key !== key || write.ack === undefined || write.lost) continue;
-        this.checks += 1;
-        const isKnown = [...write.events].some(
-          (name) => state !== undefined && covers(state.vector, events.get(name)!.dot),
-        );
-        if (isKnown) continue;
-        const text = `write ${write.id} of ${key}, acknowledged by ${write.ack.durable.join()}, is unknown to the owners`;
-        this.broken("no acknowledged write is lost", text);
-      }
-    }
+    return [...write.events].some((name) =>
+      states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
+    );
   }
 }

@@ -18,6 +18,8 @@ export class Process {
   readonly clock: Clock;
   readonly #schedule: Schedule;
   readonly #deferred: (() => void)[] = [];
+  /** Called before each step: for crashes between any two of them. */
+  onStep: (() => void) | undefined;
   #alive = true;
   #paused = false;
 
@@ -47,7 +49,7 @@ export class Process {
     const once = (): void => {
       if (stopped || !this.#alive) return;
       if (this.#paused) this.#deferred.push(once);
-      else run();
+      else this.#step(run);
     };
     const unschedule = this.#schedule.after(delayMs, `${this.name} ${label}`, once);
     return () => {
@@ -60,7 +62,12 @@ export class Process {
   enter(run: () => void): void {
     if (!this.#alive) return;
     if (this.#paused) this.#deferred.push(run);
-    else run();
+    else this.#step(run);
+  }
+
+  #step(run: () => void): void {
+    this.onStep?.();
+    if (this.#alive) run();
   }
 
   kill(): void {

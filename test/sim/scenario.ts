@@ -14,13 +14,16 @@ const faultWeights = [
   ["isolate", 2],
   ["halves", 2],
   ["bridge", 1],
+  ["swizzle", 1],
   ["flap", 2],
   ["reset", 3],
   ["loss", 2],
   ["duplicates", 3],
   ["slow-net", 2],
   ["late", 2],
+  ["bad-frames", 2],
   ["kill", 5],
+  ["kill-at-step", 4],
   ["kill-at-batch", 5],
   ["kill-at-request", 4],
   ["power-cut", 3],
@@ -35,7 +38,9 @@ const faultWeights = [
   ["read-errors", 2],
   ["slow-disk", 2],
   ["damage", 2],
+  ["missing", 1],
   ["clock-jump", 2],
+  ["twin", 1],
   ["join", 1],
 ] as const;
 
@@ -83,8 +88,12 @@ export interface Scenario {
   readonly delayMs: readonly [number, number];
   readonly silentMs: number;
   readonly redialMsMax: number;
+  /** The longest that a message may be late. */
+  readonly lateMsMax: number;
   readonly skewMs: number;
   readonly joinsAtOnce: boolean;
+  /** After healing the cluster is cut once more, between these hosts and the others: both sides must go on. */
+  readonly apart: readonly number[];
   readonly safetyMs: number;
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
@@ -103,20 +112,45 @@ export function drawScenario(seed: string): Scenario {
       [5, 2],
     ]),
   );
-  const safetyMs = chance.pick([10_000, 20_000, 30_000]);
+  const cuts = chance.fork("cuts clocks").is(0.2);
+  const safetyMs = cuts ? 120_000 : chance.pick([10_000, 20_000, 30_000]);
   return {
     seed,
     hosts,
     n,
     partitions: chance.pick([16, 16, 32]),
-    config: drawConfig(chance.fork("config")),
+    config: { ...drawConfig(chance.fork("config")), ...(cuts ? drawShortClocks(chance.fork("clocks")) : {}) },
     ...drawNetwork(chance.fork("network")),
+    lateMsMax: cuts ? 500 : 120_000,
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
+    apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
-    faults: drawFaults(chance.fork("faults"), safetyMs),
+    faults: drawFaults(chance.fork("faults"), safetyMs).filter(
+      ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
+    ),
   };
+}
+
+/**
+ * Clocks that are cut with everyone's agreement within the run. That counts on what the core may count on: messages are
+ * not late for ever, and what was agreed is not taken back by a disk (an old copy, or writes that were never synced).
+ */
+function drawShortClocks(chance: Chance): Partial<NodeConfig> {
+  return {
+    durability: "synced",
+    requestTimeoutMs: 1_000,
+    replicaTimeoutMs: 200,
+    clockEntriesMax: chance.pick([2, 3, 5]),
+    inFlightMsMax: 5_000,
+  };
+}
+
+/** In half of the runs. */
+function drawApart(chance: Chance, hosts: number): number[] {
+  const indices = Array.from({ length: hosts }, (_, i) => i);
+  return chance.is(0.5) ? [] : chance.shuffled(indices).slice(0, chance.whole(1, hosts - 1));
 }
 
 function drawConfig(chance: Chance): Partial<NodeConfig> {

@@ -52,6 +52,11 @@ export class Schedule {
     return this.#tail.slice(-tailLines);
   }
 
+  /** Events that are still to come. */
+  get waiting(): number {
+    return this.#heap.filter(({ run }) => run !== undefined).length;
+  }
+
   /** Of every event and every line so far. */
   get hash(): string {
     return this.#hash.toString(16).padStart(8, "0");
@@ -87,7 +92,7 @@ export class Schedule {
     }
     if (event === undefined || event.atMs > untilMs) return false;
     this.#pop();
-    this.nowMs = event.atMs;
+    this.nowMs = Math.max(this.nowMs, event.atMs);
     this.eventsRun += 1;
     this.#hash = hash(event.label, this.#hash ^ Math.imul(event.sequence, 0x9e3779b1) ^ Math.floor(event.atMs * 1000));
     if (this.#echo && !event.label.endsWith(" timer")) this.log(`. ${event.label}`);

@@ -71,6 +71,7 @@ export class Totals {
   checks = 0;
   simulatedMs = 0;
   healMsMax = 0;
+  entriesCut = 0;
   readonly failures: Report[] = [];
   /** By kind: how often, and in how many runs. */
   readonly faults = new Map<string, { count: number; runs: number }>();
@@ -83,6 +84,7 @@ export class Totals {
     this.reads += report.reads;
     this.checks += report.checks;
     this.simulatedMs += report.simulatedMs;
+    this.entriesCut += report.entriesCut;
     this.healMsMax = Math.max(this.healMsMax, report.healMs);
     if (report.violation !== undefined) this.failures.push(report);
     for (const [kind, count] of Object.entries(report.faults)) {

@@ -29,6 +29,7 @@ interface Peer {
 
 /** The method of a forwarded write. No transport delivers a request twice; hosts that try again do, but never these. */
 const writeMethod = 16;
+const requestBytesMax = 67_108_864;
 const redialMsMin = 50;
 const dialTimeoutMs = 3_000;
 
@@ -39,6 +40,8 @@ export class SimTransport implements Transport {
   readonly #peers = new Map<NodeId, Peer>();
   readonly #listeners = new Set<(id: NodeId, connected: boolean) => void>();
   readonly #dialling = new Set<NodeId>();
+  /** All that have not ended, also those that this process has not taken yet: they end with it too. */
+  readonly #links = new Set<Link>();
   #kept: ReadonlySet<NodeId> = new Set();
   #handler: RequestHandler | undefined;
   /** Called before the next request leaves: for crashes at this point. */
@@ -60,6 +63,7 @@ export class SimTransport implements Transport {
       const fail = (kind: "not-sent" | "lost", reason: string): void => reject(new TransportError(kind, reason));
       const link = to === this.self ? linkOf(this, this) : this.#peers.get(to)?.link;
       if (link === undefined) return fail("not-sent", `not connected to ${to}`);
+      if (body.length > requestBytesMax) return fail("not-sent", `${body.length} bytes are more than a queue takes`);
       this.#send(link, to, { body: body.slice(), timeoutMs }, { resolve, fail });
     });
   }
@@ -120,10 +124,9 @@ export class SimTransport implements Transport {
 
   /** Call when the process was killed. `silently`: the machine is gone too, so nobody tells its peers. */
   died(silently: boolean): void {
-    for (const [id, { link }] of this.#peers) {
-      if (link === undefined) continue;
+    for (const link of this.#links) {
       this.#end(link);
-      this.#tellEnd(id, link, silently);
+      this.#tellEnd(otherEnd(link, this).self, link, silently);
     }
   }
 
@@ -136,6 +139,7 @@ export class SimTransport implements Transport {
 
   #end(link: Link): void {
     link.overSinceMs = Math.min(link.overSinceMs, this.#network.schedule.nowMs);
+    for (const end of link.ends) end.#links.delete(link);
   }
 
   #lose(id: NodeId, link: Link, reason: string): void {
@@ -180,9 +184,12 @@ export class SimTransport implements Transport {
     this.process.after(dialTimeoutMs, "dial timeout", () => end(false));
     this.#network.carry(this.self, id, "dials", false, () => {
       // A stopped process accepts too: the system does that for it.
-      const target = this.#network.at(id);
+      const target = this.process.alive ? this.#network.at(id) : undefined;
       const link = target && (target.#linkTo(this) ?? linkOf(this, target));
-      if (link !== undefined) target?.process.enter(() => target.#open(this.self, link));
+      if (link !== undefined) {
+        for (const end of link.ends) end.#links.add(link);
+        target?.process.enter(() => target.#open(this.self, link));
+      }
       this.#network.carry(id, this.self, link === undefined ? "refuses" : "accepts", false, () => {
         this.process.enter(() => {
           if (link === undefined || isOver(link)) return end(false);
@@ -241,16 +248,21 @@ export class SimTransport implements Transport {
     const stopTimer = this.process.after(request.timeoutMs, "timeout", () => waiting.fail("lost", late));
     const method = request.body[0] ?? 0;
     const sentTrueMs = this.#network.schedule.nowMs;
+    this.#network.tap?.asked(this.self, to, request.body);
+    const sent = { ...request, body: this.#network.maybeSpoiled(this.self, to, request.body, undefined) };
     this.#network.carry(this.self, to, `asks ${method}`, method !== writeMethod, () => {
       // What was on its way when the connection ended may still arrive.
       if (isOver(link) && (sentTrueMs > link.overSinceMs || this.#network.chance.is(0.5))) return;
-      otherEnd(link, this).#arrive(this.self, request, (response) => {
+      otherEnd(link, this).#arrive(this.self, sent, (response) => {
+        const answered =
+          response instanceof TransportError ? response : this.#network.maybeSpoiled(to, this.self, response, method);
+        if (!(response instanceof TransportError)) this.#network.tap?.answered(to, this.self, method, response);
         this.#network.carry(to, this.self, `answers ${method}`, false, () => {
           this.process.enter(() =>
             settle(() => {
               this.#heard(peer, sentMs);
-              if (response instanceof TransportError) answer.fail(response.kind, response.message);
-              else answer.resolve(response);
+              if (answered instanceof TransportError) answer.fail(answered.kind, answered.message);
+              else answer.resolve(answered);
             }),
           );
         });

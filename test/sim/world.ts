@@ -1,12 +1,13 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
 import { nodeDefaults } from "../../core/config.ts";
+import type { NodeId } from "../../core/identity.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
+import type { Dot } from "../../core/causality/version-set.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
-import { standInsCountTwice } from "./not-yet.ts";
 import { Oracle } from "./oracle.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
@@ -19,12 +20,16 @@ export class World {
   readonly oracle: Oracle;
   readonly arrivals: Arrivals;
   readonly hosts: SimHost[] = [];
+  /** Running copies of hosts, under the same identity. */
+  readonly twins: SimHost[] = [];
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, { readonly image: DiskImage; readonly starts: number }>();
   /** How often each fault really happened. */
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
   readonly damagedKeys = new Set<string>();
+  /** Entries of clocks that went with everyone's agreement. */
+  entriesCut = 0;
   /** How long it took from the healing to equal owners. */
   healMs = 0;
   /** After healing nothing may be started that goes wrong. */
@@ -43,15 +48,38 @@ export class World {
       partitions: scenario.partitions,
       durability: scenario.config.durability ?? "synced",
       clockEntriesMax: scenario.config.clockEntriesMax ?? nodeDefaults.clockEntriesMax,
-      standInsCountTwice,
     };
-    this.oracle = new Oracle(options, () => this.hosts);
+    this.oracle = new Oracle(options, () => [...this.hosts, ...this.twins]);
     this.arrivals = new Arrivals(this.oracle, () => this.hosts);
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 
   addHost(): SimHost {
-    const name = `h${this.hosts.length + 1}`;
+    const host = this.#makeHost({ name: `h${this.hosts.length + 1}` });
+    host.machine.skewMs = this.chance.fork(host.name).between(-this.scenario.skewMs, this.scenario.skewMs);
+    this.hosts.push(host);
+    return host;
+  }
+
+  /** A second process of this identity, on a copy of its disk, until `endTwin`. */
+  addTwin(original: SimHost): SimHost {
+    const twin = this.#makeHost({ name: `${original.name}'`, id: original.id });
+    twin.disk.restore(original.disk.synced);
+    this.twins.push(twin);
+    this.arrivals.copied(original);
+    this.start(twin);
+    return twin;
+  }
+
+  endTwin(twin: SimHost): void {
+    if (twin.gone) return;
+    twin.kill("is switched off, and its disk thrown away");
+    twin.gone = true;
+    this.oracle.losing(twin, this.schedule.nowMs, () => twin.disk.wipe());
+    this.twins.splice(this.twins.indexOf(twin), 1);
+  }
+
+  #makeHost(names: { readonly name: string; readonly id?: NodeId }): SimHost {
     const { scenario, schedule, network } = this;
     const deps = {
       schedule,
@@ -60,16 +88,15 @@ export class World {
       config: scenario.config,
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
-    const chance = this.chance.fork(name);
-    const host = new SimHost(name, deps, chance, { written: (operations) => this.oracle.stored(name, operations) });
-    host.machine.skewMs = chance.between(-scenario.skewMs, scenario.skewMs);
-    this.hosts.push(host);
-    return host;
+    const { name } = names;
+    return new SimHost(names, deps, this.chance.fork(name), {
+      written: (operations, revived) => this.oracle.stored(name, operations, revived),
+    });
   }
 
   /** The first start of the first host founds the cluster. */
   start(host: SimHost, founds = false): void {
-    const seeds = founds ? [] : this.hosts.filter((other) => other !== host).map(({ name }) => `sim:${name}`);
+    const seeds = founds ? [] : this.hosts.filter(({ id }) => id !== host.id).map(({ id }) => `sim:${id}`);
     host.start(seeds);
   }
 
@@ -81,7 +108,11 @@ export class World {
 
   #told(host: SimHost, event: StoreEvent): void {
     const { kind } = event;
-    if (kind === "clock-truncated") this.oracle.truncated = true;
+    if (kind === "clock-truncated") {
+      if (event.forced > 0) this.oracle.truncated = true;
+      else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
+      this.entriesCut += event.dropped.length - event.forced;
+    }
     // What a node says of its own bugs.
     if (kind === "task-failed" && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
       this.oracle.broken("nothing fails unexpectedly", `${host.name}, ${event.task}: ${event.reason}`);

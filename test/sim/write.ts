@@ -17,6 +17,8 @@ export interface Write {
   readonly startedMs: number;
   /** Names of its events: one, unless a repeat could not use its write id. */
   readonly events: Set<string>;
+  /** A disk rejected it and kept it. */
+  revived: boolean;
   /** How each try ended. */
   readonly outcomes: string[];
   /** Copies lost with disks since it was minted. */
@@ -29,7 +31,6 @@ export interface Write {
 export interface Ack {
   readonly atMs: number;
   readonly durable: readonly NodeId[];
-  readonly hintedAt: readonly NodeId[];
 }
 
 /** Puts and deletes name themselves by their content type, so that a value found anywhere tells who wrote it. */

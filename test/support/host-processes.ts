@@ -206,7 +206,12 @@ export interface HostStatus {
   readonly notices: readonly string[];
   readonly members: readonly { readonly id: string; readonly alive: boolean; readonly tokens: number }[];
   readonly partitions: { readonly owned: number; readonly filling: number };
-  readonly storage: { readonly state: string; readonly corruptRecords: number; readonly setAside: readonly string[] };
+  readonly storage: {
+    readonly state: string;
+    readonly bytes: number;
+    readonly corruptRecords: number;
+    readonly setAside: readonly string[];
+  };
 }
 
 /** Free a moment ago: good enough on a machine of our own, and the host says so if it was taken meanwhile. */

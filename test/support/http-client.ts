@@ -88,10 +88,18 @@ export async function getJson<T>(url: string): Promise<T> {
 
 /** One number of `/metrics`, summed over its labels. */
 export async function metric(url: string, name: string): Promise<number> {
-  const text = await (await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(hangMs) })).text();
-  const lines = text.split("\n").filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-  if (lines.length === 0) throw new Error(`${url}/metrics has no ${name}`);
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+  return (await metrics(url))(name);
+}
+
+/** One scrape: each number by its name, summed over its labels, or over those with a label such as `verb="get"`. */
+export async function metrics(url: string): Promise<(name: string, label?: string) => number> {
+  const lines = (await (await fetch(`${url}/metrics`, { signal: AbortSignal.timeout(hangMs) })).text()).split("\n");
+  return (name, label = "") => {
+    const found = lines.filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+    if (!lines.some((line) => line.startsWith(`# TYPE ${name} `))) throw new Error(`${url}/metrics has no ${name}`);
+    const chosen = found.filter((line) => line.includes(label));
+    return chosen.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0);
+  };
 }
 
 /** The states of a `/watch` stream, as they come, until `signal` aborts. */

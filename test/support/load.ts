@@ -70,14 +70,15 @@ const errorsKept = 10_000;
 /** For what is not measured: reading contexts before puts. */
 const prepareInFlight = 64;
 
-/** Runs a load in a child process, which ends early when `signal` aborts. */
-export function load(spec: LoadSpec, signal?: AbortSignal): Promise<LoadResult> {
+/** Runs a load in a child process, which ends early when `signal` aborts. `begun`: it is warm, and measures from now on. */
+export function load(spec: LoadSpec, signal?: AbortSignal, begun: () => void = () => {}): Promise<LoadResult> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(spec)], {
-    stdio: ["ignore", "pipe", "inherit"],
+    stdio: ["ignore", "pipe", "inherit", "ipc"],
     ...(signal === undefined ? {} : { signal }),
   });
+  child.once("message", begun);
   let out = "";
-  child.stdout.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
+  child.stdout!.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.on("exit", (code) => {
@@ -92,6 +93,7 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
   const operation = await operationOf(spec, store);
   // Connections, caches, compiled code.
   if (spec.operation !== "fill") await loop({ ...spec, ms: Math.min(warmUpMs, spec.ms / 4) }, operation);
+  process.send?.("begun");
   const hostsBefore = await cpuSecondsOf(spec);
   const cpuBefore = process.cpuUsage();
   const startedMs = performance.now();
@@ -297,7 +299,10 @@ function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   run(JSON.parse(process.argv[2]!) as LoadSpec).then(
-    (result) => process.stdout.write(JSON.stringify(result)),
+    (result) => {
+      process.stdout.write(JSON.stringify(result));
+      process.disconnect?.();
+    },
     (error: unknown) => {
       process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
       process.exitCode = 1;

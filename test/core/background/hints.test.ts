@@ -1,11 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { compareBytes } from "../../../core/bytes/compare.ts";
+import { deliverHints, type HintDeps } from "../../../core/background/deliver-hints.ts";
+import { nodeDefaults } from "../../../core/config.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import { Tasks } from "../../../core/tasks.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
-import { texts, utf8 } from "../../support/values.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { microtasks, texts, utf8 } from "../../support/values.ts";
 import { eventsOf, intercept, rowOf, seen, withCluster } from "../coordinate/scene.ts";
+import { at, host, put, World } from "../replica/world.ts";
 
 /** More than travel in one page, in the order of delivery. */
 const keys = Array.from({ length: 100 }, (_, i) => `k${i}`).toSorted((a, b) => compareBytes(rowOf(a), rowOf(b)));
@@ -65,4 +70,81 @@ describe("hints for a host that is back", () => {
       },
       onlyHints,
     ));
+});
+
+/** A stand-in with a hint for h2 and one for h3; the others are as the test has them. */
+async function standIn() {
+  const run = await new World().start("none");
+  const { held } = await (await new World().start()).replica.write(at("k"), put("v"));
+  for (const target of ["h2", "h3"]) await run.replica.keepHint(at("k"), host(target), held.toBytes());
+  const clock = new ManualClock();
+  const telemetry = { event: () => {} };
+  const outside = {
+    up: new Set<string>(),
+    ring: { fingerprint: "before", owners: ["h2", "h3"] },
+    sent: [] as string[],
+    answer: async (_to: string): Promise<void> => {},
+  };
+  const cluster = {
+    self: host("h1"),
+    get ring() {
+      const { fingerprint, owners } = outside.ring;
+      return { fingerprint, partitions: 4, owners: () => owners };
+    },
+    health: { isUp: (id: string) => outside.up.has(id) },
+    isMember: () => true,
+  };
+  const transport = {
+    onPeerChange: () => () => {},
+    async request(to: string): Promise<Uint8Array> {
+      outside.sent.push(to);
+      await outside.answer(to);
+      return Uint8Array.of(0, ...methods.replicate.response.encode({ role: "complete" }));
+    },
+  };
+  const tasks = new Tasks({ clock, telemetry });
+  deliverHints({
+    admission: { turn: async () => {} },
+    cluster,
+    exchange: { view: () => ({ ring: "00".repeat(8), life: 1 }) },
+    replica: run.replica,
+    transport,
+    clock,
+    tasks,
+    telemetry,
+    config: nodeDefaults,
+  } as unknown as HintDeps);
+  const owed = (): string[] => run.replica.hints.summaries().map(({ target }) => target);
+  const secondPasses = async (): Promise<void> => {
+    clock.skip(1_000);
+    await microtasks();
+  };
+  await microtasks();
+  return { outside, owed, secondPasses };
+}
+
+describe("a stand-in", () => {
+  test("delivers to who is back while a delivery to another one goes on and on", async () => {
+    const { outside, owed, secondPasses } = await standIn();
+    outside.answer = (to) => (to === "h2" ? new Promise(() => {}) : Promise.resolve());
+    outside.up.add("h2");
+    await secondPasses();
+    outside.up.add("h3");
+    await secondPasses();
+    await secondPasses();
+    assert.deepEqual(outside.sent, ["h2", "h3"]);
+    assert.deepEqual(owed(), ["h2"]);
+  });
+
+  test("keeps a hint that was delivered on a ring that is no more, and delivers it to the owners of today", async () => {
+    const { outside, owed, secondPasses } = await standIn();
+    outside.answer = async () => {
+      outside.ring = { fingerprint: "after", owners: ["h3", "h4"] };
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2"], ["h2", "h3"]]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2", "h3", "h4"], ["h3"]]);
+  });
 });

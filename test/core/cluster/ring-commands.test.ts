@@ -39,15 +39,30 @@ describe("a plan", () => {
   test("is made only on the ring that it was shown for", () =>
     withCluster(3, async (cluster) => {
       const h1 = cluster.node("h1");
-      await assert.rejects(h1.changeRing({ kind: "rebalance" }, { ring: "0".repeat(16) }), failsWith("precondition-failed"));
+      await assert.rejects(
+        h1.changeRing({ kind: "rebalance" }, { ring: "0".repeat(16) }),
+        failsWith("precondition-failed"),
+      );
     }));
 });
 
 describe("a command that cannot be is refused, and changes nothing:", () => {
-  const cases: readonly (readonly [what: string, run: (cluster: MemoryCluster) => Promise<unknown>, code: "not-found" | "precondition-failed"])[] = [
+  const cases: readonly (readonly [
+    what: string,
+    run: (cluster: MemoryCluster) => Promise<unknown>,
+    code: "not-found" | "precondition-failed",
+  ])[] = [
     ["an unknown host", (c) => c.node("h1").changeRing({ kind: "remove", host: "h9" }), "not-found"],
-    ["removing a host that answers", (c) => c.node("h1").changeRing({ kind: "remove", host: "h2" }), "precondition-failed"],
-    ["removing oneself", (c) => c.node("h1").changeRing({ kind: "remove", host: "h1", force: true }), "precondition-failed"],
+    [
+      "removing a host that answers",
+      (c) => c.node("h1").changeRing({ kind: "remove", host: "h2" }),
+      "precondition-failed",
+    ],
+    [
+      "removing oneself",
+      (c) => c.node("h1").changeRing({ kind: "remove", host: "h1", force: true }),
+      "precondition-failed",
+    ],
     ["making another host leave", (c) => c.node("h1").changeRing({ kind: "leave", host: "h2" }), "precondition-failed"],
   ];
   for (const [what, run, code] of cases) {
@@ -66,9 +81,18 @@ describe("a command that cannot be is refused, and changes nothing:", () => {
       cluster.kill("h2");
       await seen(cluster.node("h1"), "h2", false);
       await cluster.node("h1").changeRing({ kind: "remove", host: "h2" });
-      await assert.rejects(cluster.node("h1").changeRing({ kind: "remove", host: "h2" }), failsWith("precondition-failed"));
-      await assert.rejects(cluster.node("h1").changeRing({ kind: "join", host: "h2" }), failsWith("precondition-failed"));
-      await assert.rejects(cluster.node("h1").changeRing({ kind: "leave", host: "h1" }), failsWith("precondition-failed"));
+      await assert.rejects(
+        cluster.node("h1").changeRing({ kind: "remove", host: "h2" }),
+        failsWith("precondition-failed"),
+      );
+      await assert.rejects(
+        cluster.node("h1").changeRing({ kind: "join", host: "h2" }),
+        failsWith("precondition-failed"),
+      );
+      await assert.rejects(
+        cluster.node("h1").changeRing({ kind: "leave", host: "h1" }),
+        failsWith("precondition-failed"),
+      );
     }));
 });
 
@@ -167,7 +191,10 @@ describe("a host that is removed", () => {
       await h4.put("b", "alone", utf8("written alone"), { w: 1 });
       await cluster.node("h1").changeRing({ kind: "remove", host: "h4" });
       cluster.rejoin("h4");
-      await eventually(async () => (await h4.status()).notices.some((notice) => notice.includes("removed")), "h4 to know");
+      await eventually(
+        async () => (await h4.status()).notices.some((notice) => notice.includes("removed")),
+        "h4 to know",
+      );
       await assert.rejects(h4.put("b", "alone", utf8("again"), { w: 1 }), failsWith("not-member"));
       assert.equal((await h4.status()).ready, false);
       cluster.kill("h4");
@@ -218,7 +245,14 @@ test("two rings of one name that were founded apart become one when they meet, a
     await fill(cluster);
     await cluster.start("x1");
     await cluster.start("x2", { seeds: ["memory:x1"] });
-    await eventually(() => cluster.node("x1").ring().tokens.includes("x2" as never), "the second ring");
+    await eventually(
+      () =>
+        cluster
+          .node("x1")
+          .ring()
+          .tokens.includes("x2" as never),
+      "the second ring",
+    );
     const others = Array.from({ length: 40 }, (_, i) => `x${i}`);
     for (const key of others) await cluster.node("x1").put("b", key, utf8(key), { w: "one" });
     for (const key of keys.slice(0, 10)) await cluster.node("x2").put("b", key, utf8("other"), { w: "one" });

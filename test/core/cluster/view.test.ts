@@ -52,7 +52,10 @@ async function met(count: number, down: readonly NodeId[], ...exchanged: NodeId[
 function holdingsOf(id: NodeId, rest: Partial<HoldingsRecord>): Map<NodeId, HoldingsRecord> {
   const none = bitmapOf(parameters.partitions, []);
   return new Map([
-    [id, { id, life: 1, incarnation: 1, sequence: 9, complete: none, filling: none, former: none, ...rest }],
+    [
+      id,
+      { id, life: 1, incarnation: 1, sequence: 9, complete: none, filling: none, former: none, hints: none, ...rest },
+    ],
   ]);
 }
 
@@ -204,7 +207,7 @@ describe("the roster on the disk", () => {
       return Promise.reject(new TransportError("not-sent", "only a test"));
     };
     const transport = { self, request } as unknown as Transport;
-    const exchange = new Exchange({ transport, cluster }, { timeoutMs: 1_000 });
+    const exchange = new Exchange({ transport, cluster, clock: new ManualClock() }, { timeoutMs: 1_000 });
     const release = disk.hold("writes");
     const exchanging = exchange.with(h2);
     await microtasks();

@@ -10,6 +10,7 @@ import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
+import { OwnTime } from "../../../core/replica/own-time.ts";
 import { Replica } from "../../../core/replica/replica.ts";
 import { RpcServer } from "../../../core/rpc/rpc.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
@@ -38,7 +39,7 @@ export function rosterOf(hosts: readonly string[], { partitions = 16, n = 3, hol
     assignment: allPartitions(partitions).map((token) => ({ host: node(hosts[token % hosts.length]!), epoch: 2 })),
     holdings: new Map(
       Object.entries(holdings).map(([name, state]) => {
-        const bits = { complete: none, filling: none, former: none, [state]: all };
+        const bits = { complete: none, filling: none, former: none, hints: none, [state]: all };
         return [node(name), { id: node(name), life: 1, incarnation: 1, sequence: 1, ...bits }];
       }),
     ),
@@ -72,9 +73,23 @@ export function oneNode(name: string, roster: Roster, peers: readonly string[] =
   const owns = (partition: PartitionIndex): boolean => cluster.ring.owners(partition).includes(node(name));
   const isConfirmed = (): boolean => true;
   const hybridClock = new HybridClock(config);
-  const replica = new Replica({ records, holdings, clock, hybridClock, random, telemetry, owns, isConfirmed }, config);
+  const replica = new Replica(
+    {
+      records,
+      holdings,
+      clock,
+      hybridClock,
+      random,
+      telemetry,
+      owns,
+      isConfirmed,
+      ownTime: new OwnTime(clock),
+      forgettableBeforeMs: () => 0,
+    },
+    config,
+  );
   const admission = new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 1_000 });
-  const exchange = new Exchange({ transport, cluster }, { timeoutMs: config.requestTimeoutMs });
+  const exchange = new Exchange({ transport, cluster, clock }, { timeoutMs: config.requestTimeoutMs });
   const tasks = new Tasks({ clock, telemetry });
   const deps = { admission, cluster, exchange, holdings, replica, transport, clock, tasks, telemetry, config };
   return { ...deps, records, server: new RpcServer(telemetry), servers, events };

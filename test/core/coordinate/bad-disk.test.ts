@@ -14,6 +14,14 @@ describe("a coordinator with a bad disk", () => {
       assert.equal((await cluster.node("h1").status()).storage.state, "full");
     }));
 
+  test("that fails each write as corrupt lets another owner mint: there is no record to heal", () =>
+    withCluster(3, async (cluster) => {
+      cluster.disk("h1").refusesWrites = "corrupt";
+      const { receipt } = await cluster.node("h1").put("b", "k", utf8("v"));
+      assert.deepEqual([...receipt.durable].toSorted(), ["h2", "h3"]);
+      assert.equal((await cluster.node("h1").status()).storage.state, "failed");
+    }));
+
   test("that is full and alone refuses with storage-full and stores nothing", () =>
     withCluster(1, async (cluster) => {
       cluster.disk("h1").refusesWrites = "full";

@@ -28,6 +28,8 @@ async function refused(cluster: MemoryCluster, code: "not-member" | "not-ready")
     call(stranger, h1, methods.replicate, { view, key: "b/k", state, hintFor: "h2" }, 2_000),
     call(stranger, h1, methods.fetch, { view, key: "b/k" }, 2_000),
     call(stranger, h1, methods.scan, { view, parts: [{ partition: 0 }], bytesMax: 1_000 }, 2_000),
+    call(stranger, h1, methods.list, { view, bucket: "b", prefix: "", limit: 10 }, 2_000),
+    call(stranger, h1, methods.changes, { view, filters: [{ prefix: "b/", exact: false }], waitMs: 0 }, 2_000),
     call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), forwarded: view }, 2_000),
   ];
   for (const each of asked) await assert.rejects(each, failsWith(code));
@@ -57,6 +59,17 @@ describe("data from a host that is no member", () => {
       await refused(cluster, "not-ready");
     }));
 });
+
+test("a hint for somebody who was never a member is refused", () =>
+  withCluster(2, async (cluster) => {
+    const view = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+    const request = { view, key: "b/k", state, hintFor: "h9" };
+    await assert.rejects(
+      call(cluster.transport("h2"), h1, methods.replicate, request, 2_000),
+      failsWith("bad-request"),
+    );
+    assert.equal((await cluster.node("h1").status()).hints, 0);
+  }));
 
 /** Nobody tells `host` of the ring, nor hears of its own, before it sends its first write. */
 function holdExchangesUntilWrite(cluster: MemoryCluster, host: string): void {

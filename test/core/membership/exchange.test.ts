@@ -63,7 +63,7 @@ describe("an exchange", () => {
       const [complete, none] = [Uint8Array.of(bits), Uint8Array.of(0)];
       return mergeRoster(emptyRoster(cluster), {
         members: new Map([[one.id, memberRecord({ life: 2 })]]),
-        holdings: new Map([[one.id, { ...one, complete, filling: none, former: none }]]),
+        holdings: new Map([[one.id, { ...one, complete, filling: none, former: none, hints: none }]]),
       });
     };
     const [behind, ahead] = [holding(1, 255), holding(2, 0)];
@@ -181,7 +181,12 @@ describe("a roster from a hostile or newer peer", () => {
 
   test("with a life or an incarnation that its host could not raise any more is refused", () => {
     const absurd = 2 ** 40 + 1;
-    const bitmaps = { complete: Uint8Array.of(0), filling: Uint8Array.of(0), former: Uint8Array.of(0) };
+    const bitmaps = {
+      complete: Uint8Array.of(0),
+      filling: Uint8Array.of(0),
+      former: Uint8Array.of(0),
+      hints: Uint8Array.of(0),
+    };
     const { id } = memberRecord();
     for (const version of [
       { life: absurd, incarnation: 1 },

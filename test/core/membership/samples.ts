@@ -56,6 +56,7 @@ export const holdings: fc.Arbitrary<HoldingsRecord> = fc
       complete: Uint8Array.of(bits & 255),
       filling: Uint8Array.of(~bits & 255),
       former: Uint8Array.of(0),
+      hints: Uint8Array.of(0),
     };
   });
 

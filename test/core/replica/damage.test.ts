@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { merge } from "../../../core/causality/version-set.ts";
+import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { merge, nothing } from "../../../core/causality/version-set.ts";
 import { failsWith, texts } from "../../support/values.ts";
 import { at, put, type Run, World } from "./world.ts";
 
@@ -122,4 +123,36 @@ test("a heal of a key that was not damaged writes only what is new", async () =>
   const { batches } = world.disk;
   assert.equal((await run.replica.apply(key, held.encoded!, { heals: true })).role, "complete");
   assert.equal(world.disk.batches, batches);
+});
+
+describe("a state of nothing", () => {
+  const nothingAtAll = encodeVersioned(nothing);
+
+  test("leaves no row: the trees of who has one and who has none would differ for ever", async () => {
+    const { replica } = await new World().start();
+    await replica.apply(key, nothingAtAll);
+    assert.deepEqual((await replica.page({ limit: 10 })).rows, []);
+    assert.equal(replica.index.keys, 0);
+  });
+
+  test("heals a record that nobody else has by taking it away", async () => {
+    const { world, run } = await damaged();
+    await run.replica.read(key);
+    assert.equal((await run.replica.apply(key, nothingAtAll, { heals: true })).role, "complete");
+    assert.deepEqual((await run.replica.page({ limit: 10 })).rows, []);
+    assert.equal((await (await world.start()).replica.read(key)).role, "complete");
+  });
+});
+
+test("a record that rotted on the disk while memory still has it is written again when it is healed", async () => {
+  const world = new World();
+  const { replica } = await world.start();
+  const { held } = await replica.write(key, put("a"));
+  await world.disk.rot("objects", key.row);
+  await replica.noteDamaged(key, "met in a scan");
+  assert.equal((await replica.read(key)).role, "filling");
+  assert.equal((await replica.apply(key, held.encoded!, { heals: true })).role, "complete");
+  const restarted = await world.start();
+  const copy = await restarted.replica.read(key);
+  assert.deepEqual([copy.role, texts(copy.held.state.values)], ["complete", ["a"]]);
 });

@@ -8,6 +8,7 @@ import { allPartitions } from "../../../core/placement/partition.ts";
 import type { Random } from "../../../core/ports.ts";
 import { type Holding, Holdings } from "../../../core/replica/holdings.ts";
 import type { WriteEvent } from "../../../core/replica/minter.ts";
+import { OwnTime } from "../../../core/replica/own-time.ts";
 import { Replica } from "../../../core/replica/replica.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
@@ -44,6 +45,8 @@ export class World {
   readonly random = countingRandom;
   readonly events: StoreEvent[] = [];
   readonly config: NodeConfig;
+  /** Own time before which everybody knows what is known here. */
+  forgettableBeforeMs = 0;
 
   constructor(config: Partial<NodeConfig> = {}) {
     this.config = { ...nodeDefaults, ...config };
@@ -64,6 +67,8 @@ export class World {
         telemetry: { event: (event) => void this.events.push(event) },
         owns: () => true,
         isConfirmed: () => isConfirmed,
+        ownTime: new OwnTime(this.clock),
+        forgettableBeforeMs: () => this.forgettableBeforeMs,
       },
       this.config,
     );

@@ -71,8 +71,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the write tally counts a stand-in for each owner it stands for",
     file: "quorum/write-tally.js",
-    find: "got: this.#durable.size },",
-    replace: "got: this.#durable.size + this.#hinted.length },",
+    find: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from);",
+    replace: "this.#hinted.push({ for: ack.for, at: from });\n            this.#durable.add(from).add(ack.for);",
   },
   {
     name: "the read tally takes stand-ins for owners",
@@ -145,6 +145,36 @@ export const mutations: readonly Mutation[] = [
     file: "causality/truncation.js",
     find: "entry.actor !== ownActor && !live.has(entry.actor)",
     replace: "entry.actor !== ownActor",
+  },
+  {
+    name: "truncation does not wait for agreement",
+    file: "replica/truncator.js",
+    find: "entry.timeMs < beforeMs && mayGo(entry)",
+    replace: "mayGo(entry)",
+  },
+  {
+    name: "truncation takes an agreement for older than what it knows",
+    file: "replica/truncator.js",
+    find: "return touch(known, after, this.#deps.ownTime.nowMs());",
+    replace: "return after;",
+  },
+  {
+    name: "truncation does not ask who keeps hints",
+    file: "background/agreements.js",
+    find: "return !beyond.some((bits) => hasBit(bits, partition));",
+    replace: "return true;",
+  },
+  {
+    name: "truncation forgets what is in flight",
+    file: "background/agreements.js",
+    find: "const limitMs = askedMs - inFlightMsMax;",
+    replace: "const limitMs = askedMs;",
+  },
+  {
+    name: "truncation takes the own actor",
+    file: "causality/truncation.js",
+    find: "entry.actor !== ownActor && !live.has(entry.actor)",
+    replace: "!live.has(entry.actor)",
   },
   {
     name: "a forged context is believed",

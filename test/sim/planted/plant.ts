@@ -1,48 +1,83 @@
-/** A copy of the built program with one mutation in it, and the swarm run on it in a process of its own. */
+/** A copy of the built program with one mutation in it, and the swarm or the stories run on it in a process of its own. */
 import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { setPriority } from "node:os";
 import { join } from "node:path";
+import { drawScenario } from "../scenario.ts";
+import { simulate } from "../simulate.ts";
 import type { Mutation } from "./mutations.ts";
 
 export interface Found {
-  /** Undefined: not within the runs. */
-  readonly seed: string | undefined;
+  /** The first that fails with the mutation and passes without; undefined: not within the runs. */
+  readonly seed: number | undefined;
   readonly rule: string;
   readonly runs: number;
 }
 
 /** Beside the original, where its packages are found too. */
 const dist = join(import.meta.dirname, "..", "..", "..");
+const main = join("test", "sim", "main.js");
+const lowestPriority = 19;
 
-export async function findPlanted(mutation: Mutation, runs: number): Promise<Found> {
+/** @throws Error when the mutation cannot be planted, or the simulator itself breaks. */
+export function findPlanted(mutation: Mutation, runs: number): Promise<Found> {
+  return planted(mutation, async (folder) => {
+    let next = 1;
+    while (next <= runs) {
+      const args = ["--seed", String(next), "--runs", String(runs - next + 1), "--threads", "1", "--first"];
+      const output = await run(join(folder, main), args);
+      const done = /^(\d+) runs/m.exec(output)?.[1];
+      if (done === undefined) throw new Error(`the simulator did not end well:\n${output.slice(-2_000)}`);
+      const [, failed, rule] = /^FAILED seed (\d+)[^]*?^ {2}broken: (.*)$/m.exec(output) ?? [];
+      if (failed === undefined || rule === undefined) break;
+      const seed = Number(failed);
+      // A seed that fails without the mutation says nothing about it.
+      const { violation } = await simulate(drawScenario(failed));
+      if (violation === undefined) return { seed, rule, runs: seed };
+      next = seed + 1;
+    }
+    return { seed: undefined, rule: "", runs };
+  });
+}
+
+/** Names of those stories that hold no more with the mutation. */
+export function storiesBroken(mutation: Mutation, names: readonly string[]): Promise<string[]> {
+  return planted(mutation, async (folder) => {
+    const output = await run(
+      join(folder, main),
+      names.flatMap((name) => ["--story", name]),
+    );
+    return names.filter((name) => output.includes(`${name}\n    broken: `));
+  });
+}
+
+/** The text of a built file with the mutation in it. @throws Error when its place is not found exactly once. */
+export function mutated({ file, find, replace }: Mutation): string {
+  const text = readFileSync(join(dist, "core", file), "utf8");
+  const times = text.split(find).length - 1;
+  if (times !== 1) throw new Error(`its text occurs ${times} times in core/${file}`);
+  return text.replace(find, () => replace);
+}
+
+async function planted<T>(mutation: Mutation, work: (folder: string) => Promise<T>): Promise<T> {
+  const text = mutated(mutation);
   const folder = mkdtempSync(join(dist, "planted-"));
   try {
-    cpSync(join(dist, "core"), join(folder, "core"), { recursive: true });
-    cpSync(join(dist, "test", "sim"), join(folder, "test", "sim"), { recursive: true });
-    plant(join(folder, "core", mutation.file), mutation);
-    const output = await run(join(folder, "test", "sim", "main.js"), ["--runs", String(runs), "--first"]);
-    const [, seed, rule] = /^FAILED seed (\d+)[^]*?^ {2}broken: (.*)$/m.exec(output) ?? [];
-    const done = /^(\d+) runs/m.exec(output)?.[1];
-    if (done === undefined) throw new Error(`the simulator did not end well:\n${output.slice(-2000)}`);
-    return { seed, rule: rule ?? "", runs: Number(done) };
+    const isProgram = (path: string): boolean => !/\.(d\.ts|map)$/.test(path);
+    for (const part of ["core", join("test", "sim")]) {
+      cpSync(join(dist, part), join(folder, part), { recursive: true, filter: isProgram });
+    }
+    writeFileSync(join(folder, "core", mutation.file), text);
+    return await work(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-function plant(path: string, { find, replace }: Mutation): void {
-  const text = readFileSync(path, "utf8");
-  const times = text.split(find).length - 1;
-  if (times !== 1) throw new Error(`its text occurs ${times} times in ${path}`);
-  writeFileSync(
-    path,
-    text.replace(find, () => replace),
-  );
-}
-
 function run(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+    if (child.pid !== undefined) setPriority(child.pid, lowestPriority);
     let output = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (bytes: Buffer) => (output += bytes));
     child.on("error", reject);

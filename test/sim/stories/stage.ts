@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import type { Clients } from "../clients.ts";
 import type { SimHost } from "../host.ts";
 import type { Operation, Scenario } from "../scenario.ts";
-import { healAndJudge, type Report, settle, simulate, stand } from "../simulate.ts";
+import { settle, stand } from "../cluster.ts";
+import { healAndJudge, plainOperation } from "../liveness.ts";
+import { type Report, simulate } from "../simulate.ts";
 import type { World } from "../world.ts";
 import { textOf, type Write } from "../write.ts";
 
@@ -25,27 +27,13 @@ const calmCluster: Scenario = {
   delayMs: [0.2, 1],
   silentMs: 2_000,
   redialMsMax: 200,
+  lateMsMax: 0,
   skewMs: 0,
   joinsAtOnce: false,
+  apart: [],
   safetyMs: 0,
   operations: [],
   faults: [],
-};
-
-const plainOperation: Operation = {
-  atMs: 0,
-  verb: "get",
-  client: 0,
-  host: 0,
-  key: 0,
-  context: "none",
-  quorum: "quorum",
-  bytes: 20,
-  lww: false,
-  repeats: 0,
-  withId: false,
-  ifAbsent: false,
-  returnSiblings: false,
 };
 
 export function tell({ name, cluster, play }: Story, options: { readonly echo?: boolean } = {}): Promise<Report> {
@@ -86,11 +74,8 @@ export class Stage {
   }
 
   /** The write, acknowledged or not. */
-  async put(at: SimHost, how: Partial<Operation> = {}): Promise<Write> {
-    const { writes } = this.world.oracle;
-    const id = writes.length;
-    await this.#clients.run(at, { ...plainOperation, verb: "put", ...how });
-    return writes[id]!;
+  put(at: SimHost, how: Partial<Operation> = {}): Promise<Write> {
+    return this.#clients.put(at, { ...plainOperation, verb: "put", ...how });
   }
 
   async get(at: SimHost, how: Partial<Operation> = {}): Promise<void> {

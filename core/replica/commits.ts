@@ -1,0 +1,60 @@
+/**
+ * The last step of the one door: a batch goes to the disk, and what follows from it happens when it is durable.
+ * Invariant: what follows happens after the batch is on the disk, or not at all.
+ */
+import { StoreError } from "../errors.ts";
+import { type Durability, StorageError, type StorageOperation } from "../ports.ts";
+import type { RecordStore } from "../storage/record-store.ts";
+import { reasonOf } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+
+/** Operations that go together, and what to do when they are durable. */
+export interface Batch {
+  readonly operations: readonly StorageOperation[];
+  readonly committed: () => void;
+}
+
+export const nothingMore: Batch = { operations: [], committed: () => {} };
+
+export class Commits {
+  readonly #records: RecordStore;
+  readonly #telemetry: Telemetry;
+  #state: "ok" | "full" | "failed" = "ok";
+
+  constructor({ records, telemetry }: { readonly records: RecordStore; readonly telemetry: Telemetry }) {
+    this.#records = records;
+    this.#telemetry = telemetry;
+  }
+
+  /** How the last write to the disk went. */
+  get state(): "ok" | "full" | "failed" {
+    return this.#state;
+  }
+
+  /** @throws StoreError; then the batch may be on the disk or not */
+  async flush({ operations, committed }: Batch, durability: Durability): Promise<void> {
+    try {
+      await this.#records.commit(operations, durability);
+    } catch (error: unknown) {
+      const isFull = error instanceof StorageError && error.kind === "full";
+      this.#turn(isFull ? "full" : "failed", reasonOf(error));
+      throw storeErrorOf(error);
+    }
+    this.#turn("ok", "writes succeed again");
+    committed();
+  }
+
+  #turn(state: "ok" | "full" | "failed", reason: string): void {
+    if (this.#state === state) return;
+    this.#state = state;
+    this.#telemetry.event({ kind: "storage", state, reason });
+  }
+}
+
+/** A storage's error as clients see it; anything else as it is. (`corrupt` is said of one record, which reads find out.) */
+export function storeErrorOf(error: unknown): unknown {
+  if (!(error instanceof StorageError)) return error;
+  if (error.kind === "full") return new StoreError("storage-full", error.message, { cause: error });
+  if (error.kind === "closed") return new StoreError("closed", error.message, { cause: error });
+  return new StoreError("internal", `storage failed: ${error.message}`, { cause: error });
+}

@@ -1,0 +1,55 @@
+/**
+ * This node's own time, in ms that look like wall time: what it knew when (PROTOCOL 3, *Truncation*).
+ * Invariants: within a run it never goes back and never jumps, whatever the wall clock does; a process that slept knows
+ * it, for messages as old as its sleep may still be waiting for it.
+ */
+import type { Clock } from "../ports.ts";
+
+/** A loop that is late by more was stopped, or suspended with its machine. */
+const sleepMsMin = 2_000;
+/** After a sleep, so long until all that waited for the process has been looked at. */
+const settlingMs = 10_000;
+
+export const tickIntervalMs = 500;
+
+export class OwnTime {
+  readonly #clock: Clock;
+  readonly #offsetMs: number;
+  #tickMs: number;
+  #tickWallMs: number;
+  #sleptUntilMs = -Infinity;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#offsetMs = clock.wallTime() - clock.now();
+    this.#tickMs = clock.now();
+    this.#tickWallMs = clock.wallTime();
+  }
+
+  nowMs(): number {
+    return this.at(this.#clock.now());
+  }
+
+  /** What it showed, or will, when the clock's `now()` is this. */
+  at(clockMs: number): number {
+    return Math.floor(clockMs + this.#offsetMs);
+  }
+
+  /** Call every `tickIntervalMs`. */
+  tick(): void {
+    // Some machines stop the monotonic clock while they are suspended, and only the wall clock shows it.
+    const wallMs = this.#clock.wallTime();
+    if (this.#isLate() || wallMs - this.#tickWallMs > sleepMsMin) this.#sleptUntilMs = this.#clock.now();
+    this.#tickMs = this.#clock.now();
+    this.#tickWallMs = wallMs;
+  }
+
+  /** False right after a sleep, also before the first tick notices it. */
+  get isSettled(): boolean {
+    return !this.#isLate() && this.#clock.now() - this.#sleptUntilMs >= settlingMs;
+  }
+
+  #isLate(): boolean {
+    return this.#clock.now() - this.#tickMs > sleepMsMin;
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * Keeps the vectors of the copies here short (PROTOCOL 3, *Truncation*; the rule is in `causality/truncation.ts`).
+ * Invariant: in a vector longer than `clockEntriesMax` each entry's time is this node's own: at or after it, the node
+ * learned of the entry's last event, or lost a value of it. Shorter vectors keep the times they came with, so that what
+ * a peer sent is stored as it came; all of theirs are set when the vector first grows beyond the limit.
+ */
+import { truncate } from "../causality/truncation.ts";
+import { covers, nothing, touch, type VectorEntry, type Versioned } from "../causality/version-set.ts";
+import type { Key, PartitionIndex } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Holdings } from "./holdings.ts";
+import type { OwnTime } from "./own-time.ts";
+
+export interface TruncatorDeps {
+  readonly holdings: Holdings;
+  readonly ownTime: OwnTime;
+  readonly telemetry: Telemetry;
+  /** Own time before which all that was known here of the partition nobody can bring back; 0: nothing. */
+  readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
+}
+
+export class Truncator {
+  readonly #deps: TruncatorDeps;
+  readonly #entriesMax: number;
+
+  constructor(deps: TruncatorDeps, { clockEntriesMax }: { readonly clockEntriesMax: number }) {
+    this.#deps = deps;
+    this.#entriesMax = clockEntriesMax;
+  }
+
+  /** `after` with own times. Call it at every change of a copy, right before its batch. */
+  timed(before: Versioned, after: Versioned): Versioned {
+    if (after === before || after.vector.length <= this.#entriesMax) return after;
+    const known = before.vector.length <= this.#entriesMax ? nothing : before;
+    return touch(known, after, this.#deps.ownTime.nowMs());
+  }
+
+  /** A state that was minted here. */
+  minted(located: LocatedKey, state: Versioned): Versioned {
+    return this.#cut(located, state, () => true);
+  }
+
+  /**
+   * A state merged with one that came from its coordinator: only what that one has dropped too may go, or replicas would
+   * drop different entries and give them back to each other. (That it never knew them is not possible: it agreed.)
+   */
+  arrived(located: LocatedKey, merged: Versioned, incoming: Versioned): Versioned {
+    return this.#cut(located, merged, ({ actor }) => !covers(incoming.vector, { actor, counter: 1 }));
+  }
+
+  #cut({ key, partition }: LocatedKey, state: Versioned, mayGo: (entry: VectorEntry) => boolean): Versioned {
+    if (state.vector.length <= this.#entriesMax) return state;
+    const { holdings, forgettableBeforeMs } = this.#deps;
+    const beforeMs = forgettableBeforeMs(partition);
+    const result = truncate(state, {
+      entriesMax: this.#entriesMax,
+      ownActor: holdings.actorOf(partition),
+      agreed: (entry) => entry.timeMs < beforeMs && mayGo(entry),
+    });
+    this.#tell(key, state, result);
+    return result.state;
+  }
+
+  #tell(key: Key, before: Versioned, { state, forced }: ReturnType<typeof truncate>): void {
+    if (state === before) return;
+    const kept = new Set(state.vector.map(({ actor }) => actor));
+    const dropped = before.vector.flatMap(({ actor, counter }) => (kept.has(actor) ? [] : [{ actor, counter }]));
+    this.#deps.telemetry.event({ kind: "clock-truncated", key, dropped, forced });
+  }
+}

@@ -1,0 +1,57 @@
+/** Faults of disks. */
+import { keyOfRow } from "../../../core/placement/locate.ts";
+import { membershipOn } from "../rows.ts";
+import type { FaultKind } from "../scenario.ts";
+import { type Carry, change, done, host, killFor } from "./carry.ts";
+
+export const diskFaults = {
+  wipe: (world, fault) => {
+    const victim = host(world, fault, 0);
+    // The last disk that knows of the cluster: without it the others would wait for ever, as they should.
+    if (!world.hosts.some((other) => other !== victim && membershipOn(other.disk.synced) !== undefined))
+      return undefined;
+    const end = killFor(world, victim, (each) => each.kill("loses its disk"));
+    world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
+    world.arrivals.arrives(victim, world.schedule.nowMs);
+    // Sometimes it is back before anybody noticed.
+    if (fault.amount < 0.5) end?.();
+    return end ?? (() => world.start(victim));
+  },
+  "restore-old": (world, fault) => {
+    const victim = host(world, fault, 0);
+    const { image: backup, starts: startsThen } = world.backups.get(victim) ?? { starts: 0 };
+    if (backup === undefined) return undefined;
+    const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
+    world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
+    // Peers remember a later start of this host than its disk does, so it could know.
+    const isNoticed = victim.starts > startsThen;
+    if (isNoticed) world.arrivals.arrives(victim, world.schedule.nowMs);
+    else world.arrivals.forgetArrival(victim);
+    return end ?? (() => world.start(victim));
+  },
+  full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),
+  "write-errors": (world, fault) => change(world, host(world, fault, 0).disk.mood, { writeErrors: fault.amount }),
+  "read-errors": (world, fault) => change(world, host(world, fault, 0).disk.mood, { readErrors: fault.amount * 0.5 }),
+  "slow-disk": (world, fault) =>
+    change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
+  damage: (world, fault) => {
+    const victim = host(world, fault, 0);
+    let row: Uint8Array | undefined;
+    world.oracle.losing(victim, world.schedule.nowMs, () => {
+      row = victim.disk.damage("objects");
+    });
+    if (row === undefined) return undefined;
+    world.damagedKeys.add(keyOfRow(row));
+    world.arrivals.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
+    world.schedule.log(`a record of ${victim.name} is damaged`);
+    return done;
+  },
+  /** Written and synced, said the disk; the store cannot know better, only anti-entropy can mend it. */
+  missing: (world, fault) => {
+    const victim = host(world, fault, 0);
+    const end = killFor(world, victim, (each) => each.kill("finds a record missing"));
+    world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.lose("objects"));
+    world.arrivals.forgetArrival(victim);
+    return end;
+  },
+} satisfies Partial<Readonly<Record<FaultKind, Carry>>>;

@@ -1,0 +1,40 @@
+/** Carries faults out, and takes them back when their time is over or everything heals. */
+import type { Fault, FaultKind } from "../scenario.ts";
+import type { World } from "../world.ts";
+import { type Carry, done, host } from "./carry.ts";
+import { diskFaults } from "./disk.ts";
+import { networkFaults } from "./network.ts";
+import { processFaults } from "./process.ts";
+
+const carries: Readonly<Record<FaultKind, Carry>> = { ...networkFaults, ...processFaults, ...diskFaults };
+
+export function inject(world: World, fault: Fault): void {
+  if (world.healed) return;
+  const end = carries[fault.kind](world, fault);
+  if (end === undefined) return;
+  world.faults.set(fault.kind, (world.faults.get(fault.kind) ?? 0) + 1);
+  if (end === done) return;
+  world.schedule.after(fault.forMs, `${fault.kind} ends`, () => {
+    if (!world.healed) end();
+  });
+}
+
+/** Copies the disk that the fault will bring back. */
+export function backUp(world: World, fault: Fault): void {
+  const victim = host(world, fault, 0);
+  world.backups.set(victim, { image: victim.disk.synced.copy(), starts: victim.starts });
+}
+
+/** Everything works again, and everybody runs. */
+export function healAll(world: World): void {
+  world.healed = true;
+  world.schedule.log("everything heals");
+  world.network.healAll();
+  for (const twin of world.twins) world.endTwin(twin);
+  for (const each of world.hosts) {
+    each.calm();
+    // What memory still holds hides the damage for as long as the process runs.
+    if (each.disk.damaged) each.kill("is restarted, to meet its damaged records");
+    world.start(each);
+  }
+}

@@ -1,0 +1,105 @@
+/** Faults of processes and of the clocks of their machines. */
+import type { SimHost } from "../host.ts";
+import type { Fault, FaultKind } from "../scenario.ts";
+import type { World } from "../world.ts";
+import { type Carry, done, host, killFor } from "./carry.ts";
+
+export const processFaults = {
+  kill: (world, fault) => killFor(world, host(world, fault, 0), (victim) => victim.kill()),
+  "kill-at-step": (world, fault) => {
+    const victim = host(world, fault, 0);
+    const { process } = victim;
+    if (process === undefined) return undefined;
+    let left = Math.floor(fault.amount * 300);
+    process.onStep = () => {
+      if (left-- <= 0) killAndRestart(world, victim, fault, "is killed between two steps");
+    };
+    return done;
+  },
+  "kill-at-batch": (world, fault) => {
+    const victim = host(world, fault, 0);
+    if (!victim.running) return undefined;
+    const point = (["before", "written", "synced"] as const)[Math.floor(fault.amount * 3)]!;
+    victim.disk.onNextBatch = (reached) => {
+      if (reached === point) killAndRestart(world, victim, fault, `is killed at a batch: ${point}`);
+    };
+    return done;
+  },
+  "kill-at-request": (world, fault) => {
+    const victim = host(world, fault, 0);
+    if (victim.transport === undefined) return undefined;
+    let left = Math.floor(fault.amount * 20);
+    victim.transport.onNextRequest = () => {
+      if (left-- <= 0) killAndRestart(world, victim, fault, "is killed as it sends");
+    };
+    return done;
+  },
+  "power-cut": (world, fault) => killFor(world, host(world, fault, 0), (victim) => cutPower(world, victim)),
+  "power-cut-all": (world) => killAll(world, (victim) => cutPower(world, victim)),
+  "mass-restart": (world) => killAll(world, (victim) => victim.kill()),
+  pause: (world, fault) => {
+    const victim = host(world, fault, 0);
+    const { process } = victim;
+    if (process === undefined || process.paused) return undefined;
+    world.schedule.log(`${victim.name} stops for a while`);
+    process.pause();
+    return () => {
+      world.schedule.log(`${victim.name} goes on`);
+      process.resume();
+    };
+  },
+  stutter: (world, fault) => {
+    const victim = host(world, fault, 0);
+    let over = false;
+    const stop = (): void => {
+      const { process } = victim;
+      if (over || world.healed) return;
+      if (process?.paused === false) {
+        process.pause();
+        world.schedule.after(20 + fault.amount * 1_000, "stutters", () => process.resume());
+      }
+      world.schedule.after(50 + fault.amount * 2_000, "stutters", stop);
+    };
+    stop();
+    return () => {
+      over = true;
+    };
+  },
+  "clock-jump": (world, fault) => {
+    const { machine, name } = host(world, fault, 0);
+    const jumpMs = (fault.amount - 0.5) * 2 * (fault.amount < 0.8 ? 5_000 : 7_200_000);
+    machine.skewMs += jumpMs;
+    world.schedule.log(`the clock of ${name} jumps by ${Math.round(jumpMs)} ms`);
+    return done;
+  },
+  /** Its directory was copied, and somebody starts the copy too. */
+  twin: (world, fault) => {
+    const victim = host(world, fault, 0);
+    if (!victim.running || world.twins.length > 0) return undefined;
+    const twin = world.addTwin(victim);
+    return () => world.endTwin(twin);
+  },
+  join: (world) => {
+    if (world.hosts.length >= 9) return undefined;
+    const joiner = world.addHost();
+    world.arrivals.arrives(joiner, world.schedule.nowMs);
+    world.start(joiner);
+    return done;
+  },
+} satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
+
+function killAndRestart(world: World, victim: SimHost, { forMs }: Fault, verb: string): void {
+  victim.kill(verb);
+  world.schedule.after(forMs, "restart", () => world.start(victim));
+}
+
+function cutPower(world: World, victim: SimHost): void {
+  world.oracle.losing(victim, world.schedule.nowMs, () => victim.powerCut());
+}
+
+function killAll(world: World, kill: (victim: SimHost) => void): () => void {
+  for (const victim of world.hosts) if (victim.running) kill(victim);
+  return () => {
+    for (const victim of world.hosts) world.start(victim);
+  };
+}

@@ -1,0 +1,176 @@
+/**
+ * After the faults: all must converge within a bound, answer on either side of a cut, come to rest, and keep what they
+ * promised (I1, I4, I5, I8-I12).
+ */
+import { type Clients, keyOf } from "./clients.ts";
+import { fail, pollMs, settle, until } from "./cluster.ts";
+import { healAll } from "./faults/faults.ts";
+import type { SimHost } from "./host.ts";
+import { checkNothingLost, differenceOfOwners, ownersState } from "./owners.ts";
+import { comeToRest } from "./rest.ts";
+import type { Operation } from "./scenario.ts";
+import type { World } from "./world.ts";
+
+/** All converges in this time after healing. */
+const healMsMax = 180_000;
+/** Requests and their repeats are over by then, whatever happens. */
+const requestsMsMax = 60_000;
+/** Until both sides of a cut have found out. */
+const noticeMsMax = 60_000;
+/** A request may meet a spike of delay, or a host that has just found out that a peer is gone. */
+const triesMax = 20;
+/** Of those that are read and written on both sides of a cut. */
+const keysApartMax = 2;
+
+/** Of the simulator's own clients. */
+export const plainOperation: Operation = {
+  atMs: 0,
+  verb: "get",
+  client: 0,
+  host: 0,
+  key: 0,
+  context: "none",
+  quorum: "quorum",
+  bytes: 20,
+  lww: false,
+  repeats: 0,
+  withId: false,
+  ifAbsent: false,
+  returnSiblings: false,
+};
+
+export async function healAndJudge(world: World, clients: Clients): Promise<void> {
+  const healedMs = world.schedule.nowMs;
+  healAll(world);
+  await until(world, requestsMsMax, "requests end", () => clients.running === 0);
+  await converge(world, clients);
+  world.healMs = world.schedule.nowMs - healedMs;
+  await answerApart(world, clients);
+  await comeToRest(world);
+  checkNothingLost(world);
+  await resolveAll(world, clients);
+  await readAll(world, clients);
+}
+
+/** Rings agree, everything is filled, hints are delivered, owners are equal; and again after the last late message. */
+async function converge(world: World, clients: Clients): Promise<void> {
+  await settle(world, healMsMax, "partitions are filled after healing");
+  await settle(world, healMsMax, "hints drain", true);
+  for (const key of world.oracle.keys) {
+    await Promise.all(world.hosts.map((host) => clients.readLocal(host, nameOf(key))));
+  }
+  await becomeEqual(world);
+  const lateMs = world.network.lastArrivalMs - world.schedule.nowMs;
+  if (lateMs <= 0) return;
+  await world.sleep(lateMs);
+  await settle(world, healMsMax, "hints drain after the last late message", true);
+  await becomeEqual(world);
+}
+
+/** Without anybody reading (I4). */
+async function becomeEqual(world: World): Promise<void> {
+  const deadlineMs = world.schedule.nowMs + healMsMax;
+  let difference = differenceOfOwners(world);
+  while (difference !== undefined) {
+    if (world.schedule.nowMs > deadlineMs) fail(world, "owners become equal", difference);
+    await world.sleep(pollMs);
+    difference = differenceOfOwners(world);
+  }
+}
+
+/** Each side of a cut takes writes as long as W of its hosts run, and answers reads (I11). */
+async function answerApart(world: World, clients: Clients): Promise<void> {
+  const { hosts, scenario, network, schedule } = world;
+  const sides = [true, false].map((side) => hosts.filter((_, i) => scenario.apart.includes(i) === side));
+  if (sides.some((side) => side.length === 0)) return;
+  const [left, right] = sides as [SimHost[], SimHost[]];
+  schedule.log(`apart: ${left.map(({ name }) => name).join()} and ${right.map(({ name }) => name).join()}`);
+  const heal = network.cutPairs(
+    left.flatMap((a) => right.map((b) => [a.id, b.id] as const)),
+    true,
+  );
+  for (const side of sides) {
+    for (const host of side) {
+      await until(world, noticeMsMax, `${host.name} notices who is away`, async () => {
+        const status = await host.call((node) => node.status());
+        return status !== "died" && status.members.filter(({ alive }) => alive).length === side.length;
+      });
+    }
+  }
+  const ring = world.oracle.ring()!;
+  const majority = Math.floor(Math.min(scenario.n, hosts.length) / 2) + 1;
+  for (const side of sides) {
+    // Some hold no tokens, after joining at once with others: no write is theirs.
+    const quorum = Math.min(majority, side.filter(({ id }) => ring.tokensOf(id).length > 0).length);
+    if (quorum === 0) continue;
+    for (const host of side) {
+      for (const key of keysOf(world).slice(0, keysApartMax)) {
+        const operation = { ...plainOperation, key, quorum };
+        await tryAgain(world, `${host.name} put key${key} w=${quorum}`, async () => {
+          const write = await clients.put(host, operation);
+          return write.ack !== undefined;
+        });
+        await tryAgain(world, `${host.name} get key${key} r=${quorum}`, () =>
+          clients.get(host, nameOf(`sim/key${key}`), quorum, operation.client),
+        );
+      }
+    }
+  }
+  heal();
+  await converge(world, clients);
+}
+
+/** Who has read a key and writes it leaves one value, everywhere (I5). */
+async function resolveAll(world: World, clients: Clients): Promise<void> {
+  const { oracle } = world;
+  const resolved = new Map<string, number>();
+  for (const key of keysOf(world)) {
+    const host = world.chance.pick(world.hosts);
+    await tryAgain(world, `${host.name} reads and writes key${key} w=all`, async () => {
+      const isRead = await clients.get(host, `key${key}`, "all", 0);
+      if (!isRead) return false;
+      const write = await clients.put(host, { ...plainOperation, key, context: "latest", quorum: "all" });
+      resolved.set(keyOf(`key${key}`), write.id);
+      return write.ack !== undefined;
+    });
+  }
+  await settle(world, healMsMax, "hints drain after the last writes", true);
+  await becomeEqual(world);
+  for (const [key, id] of resolved) {
+    oracle.checks += 1;
+    const found = ownersState(world, key)!
+      .values.map(({ contentType }) => contentType)
+      .join();
+    if (!oracle.truncated && found !== `sim/${id}`) {
+      fail(world, "one resolving write leaves one value", `${key}: ${found} instead of sim/${id}`);
+    }
+  }
+}
+
+/** Every host answers every key. */
+async function readAll(world: World, clients: Clients): Promise<void> {
+  for (const key of keysOf(world)) {
+    for (const host of world.hosts) {
+      await tryAgain(world, `${host.name} get key${key} r=all`, () => clients.get(host, `key${key}`, "all", 0));
+    }
+  }
+}
+
+async function tryAgain(world: World, what: string, attempt: () => Promise<boolean>): Promise<void> {
+  for (let tries = 1; !(await attempt()); tries++) {
+    if (tries === triesMax) fail(world, "a healed cluster answers", what);
+    await world.sleep(pollMs);
+  }
+}
+
+/** Those that have been written, by their numbers; but not those whose last whole copy may be gone. */
+function keysOf(world: World): number[] {
+  return [...world.oracle.keys]
+    .filter((key) => !world.damagedKeys.has(key))
+    .map((key) => Number(nameOf(key).slice("key".length)))
+    .filter(Number.isInteger);
+}
+
+function nameOf(key: string): string {
+  return key.slice(keyOf("").length);
+}

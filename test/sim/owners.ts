@@ -1,0 +1,52 @@
+/** What the owners of all keys must have once everything has healed (I1, I2, I4). */
+import { clockDigest } from "../../core/causality/clock.ts";
+import type { Versioned } from "../../core/causality/version-set.ts";
+import { toHex } from "../../core/bytes/hex.ts";
+import { objectOn } from "./rows.ts";
+import type { World } from "./world.ts";
+
+/** The first key on which owners differ, in words; undefined when all are equal. */
+export function differenceOfOwners(world: World): string | undefined {
+  const ring = world.oracle.ring();
+  if (ring === undefined) return "hosts differ about the ring";
+  for (const key of world.oracle.keys) {
+    const owners = ring.owners(world.oracle.locate(key).partition);
+    const digests = owners.map((id) => {
+      const state = stateAt(world, id, key);
+      return state === undefined ? "nothing" : toHex(clockDigest(state)).slice(0, 8);
+    });
+    if (new Set(digests).size > 1) {
+      return `owners of ${key} differ: ${owners.map((id, i) => `${id} ${digests[i]}`).join(", ")}`;
+    }
+  }
+  return undefined;
+}
+
+/** What the first owner has of a key; call it when all owners are equal. */
+export function ownersState(world: World, key: string): Versioned | undefined {
+  const [owner] = world.oracle.ring()!.owners(world.oracle.locate(key).partition);
+  return stateAt(world, owner!, key);
+}
+
+/** Every acknowledged write with a copy left is known to the owners; call it when they are equal. */
+export function checkNothingLost(world: World): void {
+  const { oracle } = world;
+  if (oracle.truncated) return;
+  for (const key of oracle.keys) {
+    const state = ownersState(world, key);
+    const history = oracle.history(key);
+    for (const write of oracle.writes) {
+      if (write.key !== key || write.ack === undefined || write.lost) continue;
+      oracle.checks += 1;
+      const isKnown = (name: string): boolean =>
+        state !== undefined && history.knows(state.vector, history.events.get(name)!);
+      if ([...write.events].some(isKnown)) continue;
+      const text = `write ${write.id} of ${key}, acknowledged by ${write.ack.durable.join()}, is unknown to the owners`;
+      oracle.broken("no acknowledged write is lost", text);
+    }
+  }
+}
+
+function stateAt({ hosts, oracle }: World, id: string, key: string): Versioned | undefined {
+  return objectOn(hosts.find((host) => host.id === id)!.disk.view, oracle.locate(key));
+}

@@ -1,0 +1,71 @@
+/** Stories of clocks that many actors would make long. */
+import assert from "node:assert/strict";
+import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { objectOn } from "../rows.ts";
+import type { Stage, Story } from "./stage.ts";
+
+const pageLoads = 200;
+
+function sizes(stage: Stage): { entries: number; bytes: number }[] {
+  const located = stage.world.oracle.locate("sim/key0");
+  return stage.world.hosts.map(({ disk }) => {
+    const state = objectOn(disk.view, located);
+    assert.ok(state);
+    return { entries: state.vector.length, bytes: encodeVersioned(state).length };
+  });
+}
+
+export const clockStories: readonly Story[] = [
+  {
+    name: "a cart written in each of 200 page loads on 3 devices stays below 2 kB",
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 2_000 } },
+    play: async (stage) => {
+      const { hosts } = stage.world;
+      for (let load = 0; load < pageLoads; load++) {
+        const device = hosts[load % hosts.length]!;
+        // Each start of a process is an actor of its own, as each load of a page is.
+        await stage.restart(device);
+        await stage.sleep(10_000);
+        await stage.get(device);
+        await stage.put(device, { context: "latest" });
+        const bytes = Math.max(...sizes(stage).map((size) => size.bytes));
+        assert.ok(bytes < 2_000, `${bytes} bytes after ${load + 1} page loads`);
+      }
+      await stage.settled();
+      await stage.sleep(10_000);
+      assert.deepEqual(await stage.siblings(hosts[0]!), [`write ${pageLoads - 1}`]);
+      for (const { bytes, entries } of sizes(stage)) {
+        assert.ok(bytes < 2_000, `${bytes} bytes`);
+        assert.ok(entries <= 60, `${entries} entries`);
+      }
+      assert.ok(stage.world.entriesCut > 100, `${stage.world.entriesCut} entries were cut with agreement`);
+      assert.equal(stage.world.oracle.truncated, false, "none by force");
+    },
+  },
+  {
+    name: "without agreement nothing is cut below ten times the limit, and above it that is counted",
+    cluster: { config: { readRepairShare: 0, clockEntriesMax: 2 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { hosts, network, oracle } = stage.world;
+      // c is away: what it holds nobody knows.
+      for (const other of hosts) if (other !== c) network.cut(other.id, c!.id);
+      await stage.sleep(5_000);
+      for (let load = 0; load < 20; load++) {
+        const device = [a!, b!][load % 2]!;
+        await stage.restart(device);
+        await stage.get(device);
+        await stage.put(device, { context: "latest" });
+      }
+      assert.equal(oracle.truncated, false, "nothing was cut");
+      assert.equal(stage.world.entriesCut, 0);
+      for (let load = 0; load < 4; load++) {
+        await stage.restart(a!);
+        await stage.get(a!);
+        await stage.put(a!, { context: "latest" });
+      }
+      assert.equal(oracle.truncated, true, "what was cut by force is told as such");
+      assert.equal(stage.world.entriesCut, 0);
+    },
+  },
+];
