@@ -24,6 +24,7 @@ import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
+import { PartitionDrop } from "./partition-drop.ts";
 import { type Remains, verdictOfOwner } from "./remains.ts";
 import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
 import { inFlightMs, Stillness } from "./stillness.ts";
@@ -36,6 +37,7 @@ export class Replica {
   readonly index: MerkleIndex;
   readonly tombstones: TombstoneLog;
   readonly stillness: Stillness;
+  readonly drop: PartitionDrop;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
@@ -60,6 +62,8 @@ export class Replica {
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
+    const { stillness } = this;
+    this.drop = new PartitionDrop({ ...deps, stillness, queue: this.#queue, letGo: (located) => this.#letGo(located) });
   }
 
   /** Reads from the disk what must be known before the first request. */
@@ -90,7 +94,7 @@ export class Replica {
   /** The object's row alone, without what is kept for others: what the Merkle trees are made of. */
   async row(located: LocatedKey): Promise<CachedState> {
     if (this.#deps.holdings.get(located.partition) === "none") return neverWritten;
-    return this.#cache.get(located.key) ?? this.#loadInTurn(located);
+    return this.#cache.get(located.key) ?? this.#queue.run(located, () => this.#load(located));
   }
 
   /**
@@ -101,7 +105,7 @@ export class Replica {
    */
   async apply(located: LocatedKey, encoded: Uint8Array, options: ApplyOptions = {}): Promise<Copy> {
     const state = decodeVersioned(encoded);
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
       // Only here: while it waited for its turn or the disk, the partition may have gone to others.
       if (this.#roleOf(located) === "none") throw notHeld(located);
@@ -118,7 +122,7 @@ export class Replica {
   /** Keeps a state for an owner that is away; durable when it resolves. `isSpare`: see `StoredHint`. */
   async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
     const state = decodeVersioned(encoded);
-    await this.#queue.run(located.key, async () => {
+    await this.#queue.run(located, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
       const kept = merged === state ? encoded : encodeVersioned(merged);
@@ -128,7 +132,7 @@ export class Replica {
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located.key, async () => {
+    await this.#queue.run(located, async () => {
       await this.#flush(located, await this.hints.put(located, [target]), this.#config.durability);
     });
   }
@@ -138,7 +142,7 @@ export class Replica {
    * The state that is forgotten may name this node's actor, so that actor ends here too (PROTOCOL 3).
    */
   async hintDelivered(located: LocatedKey, target: NodeId, delivered: StoredHint): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
@@ -161,7 +165,7 @@ export class Replica {
     event: WriteEvent,
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
@@ -186,7 +190,7 @@ export class Replica {
 
   /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
   examine(located: LocatedKey): Promise<Remains> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const doubtful = this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
       const remains = await this.#remains(located);
@@ -201,7 +205,7 @@ export class Replica {
    * An actor of this node that the key's clock names ends: its next event on the key would claim those of before (PROTOCOL 3).
    */
   forget(located: LocatedKey, digest: Uint8Array): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const remains = await this.#remains(located);
       const nowMs = this.#deps.clock.wallTime();
       if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
@@ -239,12 +243,10 @@ export class Replica {
 
   /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
       const held = await this.#load(located);
-      const logged = (await this.tombstones.get(located))?.digest;
-      const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
-      await this.#flush(located, together([this.#damaged.mending(located, held), log]), this.#config.durability);
+      await this.#flush(located, await this.#unmarking(located, held), this.#config.durability);
       this.#cache.delete(located.key);
       this.index.distrust(located.partition);
     });
@@ -252,12 +254,12 @@ export class Replica {
 
   /** Something else met a damaged record of this key. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
-    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+    return this.#queue.run(located, () => this.#noteDamage(located, reason));
   }
 
   /** Writes a damaged record anew where memory still has what it held; false: it has not. */
   mendFromMemory(located: LocatedKey): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const value = this.#cache.get(located.key)?.encoded;
       if (value === undefined || this.#damaged.has(located.key)) return false;
       const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
@@ -278,10 +280,6 @@ export class Replica {
       partitions,
       allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
     );
-  }
-
-  #loadInTurn(located: LocatedKey): Promise<CachedState> {
-    return this.#queue.run(located.key, () => this.#load(located));
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
@@ -323,6 +321,24 @@ export class Replica {
     return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
+  /** The row goes, with whatever mark it has; hints that stood on it keep its state themselves. */
+  async #letGo(located: LocatedKey): Promise<void> {
+    const before = await this.#load(located);
+    const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
+    const hints = await this.hints.put(located, targets, before.encoded);
+    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after: neverWritten, more: hints });
+    await this.#flush(located, together([hints, await this.#unmarking(located, neverWritten)]), this.#config.durability);
+    this.#cache.delete(located.key);
+    this.index.distrust(located.partition);
+  }
+
+  /** A damaged record's mark goes, and the log of tombstones follows what is there instead. */
+  async #unmarking(located: LocatedKey, held: CachedState): Promise<Batch> {
+    const logged = (await this.tombstones.get(located))?.digest;
+    const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
+    return together([this.#damaged.mending(located, held), log]);
+  }
+
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
@@ -345,7 +361,7 @@ export class Replica {
     if (wasDamaged) this.index.distrust(located.partition);
     if (after === before) return;
     this.#cache.set(located.key, after);
-    this.changes.append(located.key);
+    if (after.encoded !== undefined) this.changes.append(located.key);
   }
 
   /** The object's row becomes `after`, or goes, and the log of tombstones follows. */
@@ -385,7 +401,7 @@ export class Replica {
 
   #roleOf(located: LocatedKey): CopyRole {
     const holding = this.holdingOf(located.partition);
-    if (holding === "former") return "none";
+    if (holding === "former" || holding === "dropping") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
 }
