@@ -47,7 +47,7 @@ async function scanPart(
   const partition = part.partition as PartitionIndex;
   const holding = replica.holdingOf(partition);
   if (holding === "none" || holding === "dropping") return { partition, state: "none", rows: [] };
-  const page = await firstPage(replica, rangesOf(replica, part, partitions), bytesMaxNow);
+  const page = await firstPage(replica, await rangesOf(replica, part, partitions), bytesMaxNow);
   for (const row of page.rows) {
     if ("corrupt" in row) await noteDamaged(replica, row.key, partitions);
   }
@@ -56,6 +56,8 @@ async function scanPart(
   const lacksRows = page.damaged && !cluster.wasRefilled(partition);
   if (lacksRows) {
     replica.forgetCached();
+    // Or the others would be told that nothing is missing.
+    replica.index.distrust(partition);
     cluster.refill(partition);
   }
   const isWhole = !lacksRows && rows.length === page.rows.length;
@@ -64,12 +66,17 @@ async function scanPart(
 }
 
 /** What is left to be sent, as ranges of rows. */
-function rangesOf({ index }: Replica, { partition, after, leaves }: Part, partitions: number): KeyRange[] {
+async function rangesOf(
+  replica: Replica,
+  { partition, after, leaves }: Part,
+  partitions: number,
+): Promise<readonly KeyRange[]> {
+  const { index } = replica;
   const whole = rangeOfPartition(partition as PartitionIndex, partitions);
   // Rows that cannot be read are in no tree: only a look at all of them finds those.
   const isTold = leaves !== undefined && index.isSound(partition as PartitionIndex);
   const ranges =
-    isTold && index.damagedIn(partition as PartitionIndex) === 0
+    isTold && index.damagedIn(partition as PartitionIndex) === 0 && (await isReadable(replica, whole))
       ? new SharedTrees(index.trees, [partition as PartitionIndex])
           .leavesDiffering({ index: partition, hashes: leaves })
           .map((leaf) => index.trees.rangeOfLeaf(leaf))
@@ -78,6 +85,16 @@ function rangesOf({ index }: Replica, { partition, after, leaves }: Part, partit
   return ranges
     .filter(({ lt }) => lt === undefined || compareBytes(after, lt) < 0)
     .map((range) => (compareBytes(after, range.gte) > 0 ? { ...range, gte: after } : range));
+}
+
+/** Trees have rows, too, that the disk has lost since: those would not be missed. */
+async function isReadable(replica: Replica, whole: KeyRange): Promise<boolean> {
+  for (let gte = whole.gte ?? null; gte !== null;) {
+    const page: RecordPage = await replica.page({ ...whole, gte, limit: rowsMax, keysOnly: true });
+    if (page.damaged) return false;
+    gte = page.next;
+  }
+  return true;
 }
 
 /** Rows of one range after the other until the limit; `next` of the first that is not exhausted. */

@@ -3,14 +3,12 @@
  * Invariants: a state is in one atomic durable batch with everything that follows from it (hints) before the Merkle
  * index or anyone hears of it; work on one key is serial; what is damaged is never served as whole.
  */
-import { bitmapOf } from "../bytes/bitmap.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import { merge, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import { allPartitions } from "../placement/partition.ts";
 import { type Durability, type PageRequest, StorageError, type StorageOperation } from "../ports.ts";
 import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
@@ -62,8 +60,8 @@ export class Replica {
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
-    const { stillness } = this;
-    this.drop = new PartitionDrop({ ...deps, stillness, queue: this.#queue, letGo: (located) => this.#letGo(located) });
+    const [queue, { stillness }] = [this.#queue, this];
+    this.drop = new PartitionDrop({ ...deps, queue, stillness, letGo: (located) => this.#letGo(located) });
   }
 
   /** Reads from the disk what must be known before the first request. */
@@ -112,9 +110,8 @@ export class Replica {
       const after = this.#truncator.merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      if (heals)
-        await this.#commit(located, { before: neverWritten, after, more: this.#damaged.mending(located, after) });
-      else if (after !== before) await this.#commit(located, { before, after, more: nothingMore });
+      const more = heals ? this.#damaged.mending(located, after) : nothingMore;
+      if (heals || after !== before) await this.#commit(located, { before: heals ? neverWritten : before, after, more });
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -272,14 +269,6 @@ export class Replica {
   /** Rows may be gone from the disk that memory still has: everything is read anew. */
   forgetCached(): void {
     this.#cache.clear();
-  }
-
-  completePartitions(): Uint8Array {
-    const { partitions } = this.#deps.holdings;
-    return bitmapOf(
-      partitions,
-      allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
-    );
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */

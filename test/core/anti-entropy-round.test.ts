@@ -166,7 +166,7 @@ test("keys are compared for half of the time that the peer waits, so that some a
     clock,
     server: new RpcServer({ event: () => {} }),
     cluster: { ring: { fingerprint: view.ring } },
-    exchange: { meet: async () => {} },
+    exchange: { meetOnOneRing: async () => {} },
     throttle: async () => true,
   } as unknown as AntiEntropyDeps;
   serveAntiEntropy(deps);
