@@ -153,7 +153,11 @@ export class EverwriteNode implements NodeApi {
       this.#tasks = new Tasks(this.#ports);
       try {
         const means = await this.#startMeans();
-        await this.#run(await joinCluster(this.#own!, roster, this.#options.cluster, means), { kind: "joined" }, means.marks);
+        await this.#run(
+          await joinCluster(this.#own!, roster, this.#options.cluster, means),
+          { kind: "joined" },
+          means.marks,
+        );
       } catch (error: unknown) {
         // Nothing was said to anybody yet, so it can begin again.
         telemetry.event({ kind: "task-failed", task: "start on an empty storage", reason: reasonOf(error) });
@@ -171,11 +175,14 @@ export class EverwriteNode implements NodeApi {
     const known = await this.#findCluster();
     checkSameParameters(stored.cluster, known.cluster);
     if (await isOutdated(own.id, { stored, known }, { ...means, records: this.#records })) {
-      const reason = "its place ended, and partitions were reaped, or it ran, without what is held here: that is set aside";
+      const reason =
+        "its place ended, and partitions were reaped, or it ran, without what is held here: that is set aside";
       this.#ports.telemetry.event({ kind: "old-data", reason });
       return this.#startAnew(known);
     }
-    const roster = await joinCluster(own, mergeRoster(known, stored), this.#options.cluster, means, { keepsData: true });
+    const roster = await joinCluster(own, mergeRoster(known, stored), this.#options.cluster, means, {
+      keepsData: true,
+    });
     await this.#run(roster, { kind: "joined", held: stored.holdings.get(own.id) }, means.marks);
   }
 

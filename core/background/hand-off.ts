@@ -91,6 +91,8 @@ async function handOffAll(deps: HandOffDeps): Promise<void> {
         continue;
       if (deps.replica.drop.begin(each.partition)) begun.push(each.partition);
     }
+    // A restart must not find a ring on which this node is still an owner, and complete, with rows gone.
+    await cluster.save();
     const dropped = await dropAll(deps, begun);
     if (dropped === 0) return;
     telemetry.event({ kind: "handed-off", partitions: dropped, keys: progress.keys, ms: clock.now() - startedMs });

@@ -67,14 +67,15 @@ function isDrained({ cluster, holdings, replica }: LeaveDeps): boolean {
   );
 }
 
-/** Until every member that can be reached has stored it. */
+/** Until every member that can be reached has stored it, and one at least: from there the others hear of it. */
 async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveDeps): Promise<void> {
   const leftMs = clock.now();
   const isTold = (id: NodeId): boolean => (cluster.lastExchange(id)?.atMs ?? -Infinity) >= leftMs;
-  while (!tasks.stopped && clock.now() - leftMs < tellMs) {
+  while (!tasks.stopped) {
     const others = [...cluster.roster.members.keys()].filter((id) => id !== cluster.self && cluster.isMember(id));
     const untold = others.filter((id) => cluster.health.isUp(id) && !isTold(id));
-    if (untold.length === 0) return;
+    const isLate = clock.now() - leftMs >= tellMs;
+    if ((untold.length === 0 || isLate) && others.some(isTold)) return;
     const results = await Promise.allSettled(untold.map((id) => exchange.with(id)));
     for (const [i, result] of results.entries()) {
       if (result.status === "fulfilled") continue;

@@ -105,7 +105,7 @@ export class RingCommands {
     }
     checkDeparts(cluster, host);
     if (request.kind === "leave") return planLeave(placement, host.id, options);
-    checkRemoves(cluster, host, "force" in request && request.force === true);
+    checkRemoves(cluster, host, "force" in request && request.force);
     return planRemove(placement, host.id, options);
   }
 

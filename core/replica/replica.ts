@@ -111,7 +111,8 @@ export class Replica {
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
       const more = heals ? this.#damaged.mending(located, after) : nothingMore;
-      if (heals || after !== before) await this.#commit(located, { before: heals ? neverWritten : before, after, more });
+      if (heals || after !== before)
+        await this.#commit(located, { before: heals ? neverWritten : before, after, more });
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -242,10 +243,7 @@ export class Replica {
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      const held = await this.#load(located);
-      await this.#flush(located, await this.#unmarking(located, held), this.#config.durability);
-      this.#cache.delete(located.key);
-      this.index.distrust(located.partition);
+      await this.#unmark(located, await this.#load(located));
     });
   }
 
@@ -316,16 +314,16 @@ export class Replica {
     const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
     const hints = await this.hints.put(located, targets, before.encoded);
     if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after: neverWritten, more: hints });
-    await this.#flush(located, together([hints, await this.#unmarking(located, neverWritten)]), this.#config.durability);
-    this.#cache.delete(located.key);
-    this.index.distrust(located.partition);
+    await this.#unmark(located, neverWritten, hints);
   }
 
   /** A damaged record's mark goes, and the log of tombstones follows what is there instead. */
-  async #unmarking(located: LocatedKey, held: CachedState): Promise<Batch> {
+  async #unmark(located: LocatedKey, held: CachedState, more = nothingMore): Promise<void> {
     const logged = (await this.tombstones.get(located))?.digest;
     const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
-    return together([this.#damaged.mending(located, held), log]);
+    await this.#flush(located, together([more, this.#damaged.mending(located, held), log]), this.#config.durability);
+    this.#cache.delete(located.key);
+    this.index.distrust(located.partition);
   }
 
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */

@@ -82,16 +82,14 @@ async function follow(
   { plan, isQuiet }: { readonly plan: PlanView; readonly isQuiet: boolean },
 ): Promise<"done" | "begun"> {
   const isTold = io.stderr.isTTY === true && !isQuiet;
-  let isInterrupted = false;
-  const interrupt = (): void => {
-    isInterrupted = true;
-  };
+  const interruption = new AbortController();
+  const interrupt = (): void => interruption.abort();
   process.once("SIGINT", interrupt);
   process.once("SIGTERM", interrupt);
   const startedMs = performance.now();
   let most = 1;
   try {
-    while (!isInterrupted) {
+    while (!interruption.signal.aborted) {
       const status = await statusOf(client, plan.change === "leave");
       if (status === "gone") return "done";
       const { filling, handingOff } = status.partitions.everywhere;

@@ -3,7 +3,7 @@
  * what it moves; copying goes on in the background, and `/status` tells how far it is.
  */
 import type { FastifyRequest } from "fastify";
-import type { NodeApi, PlanView, RingRequest } from "../../core/api.ts";
+import type { NodeApi, PlanView } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { flag, oneOf, someText } from "../text-values.ts";
 import { idTarget, queryOf } from "./target.ts";
@@ -22,7 +22,7 @@ export function adminHandlers(node: NodeApi): Record<string, Handler> {
       if (change === undefined) throw badRequest(`change=: expected ${changes.expects}`);
       if (change === "rebalance") return node.plan({ kind: change });
       if (id === undefined && change !== "leave") throw badRequest(`${change} needs id=, the host that it is for`);
-      return node.plan({ kind: change, host: id ?? (await ownId()), ...(force === true && { force }) } as RingRequest);
+      return node.plan({ kind: change, host: id ?? (await ownId()), ...(force === true && { force }) });
     },
     "/admin/join/*": async ({ url }) =>
       node.changeRing({ kind: "join", host: idTarget(url, 2) }, queryOf(url, ringOnly)),

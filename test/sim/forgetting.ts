@@ -7,7 +7,7 @@ import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
 import type { World } from "./world.ts";
 
-/** Call when a host takes a state off its disk. Only deleted and expired values are forgotten. */
+/** Call when an owner takes a state off its disk. Only deleted and expired values are forgotten. */
 export function checkForgotten(oracle: Oracle, host: string, { key, state }: StoredState, wallMs: number): void {
   oracle.checks += 1;
   const readable = state.values.find(({ tombstone, expiresAtMs }) => !tombstone && (expiresAtMs ?? Infinity) > wallMs);
@@ -21,6 +21,24 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
     event.reaped = true;
     event.gone ||= !live.has(event.name);
   }
+}
+
+/** Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk (PROTOCOL 9). */
+export function checkHandedOver(
+  { oracle, hosts }: World,
+  host: string,
+  { key, state }: StoredState,
+  owners: readonly string[],
+): void {
+  if (oracle.truncated) return;
+  oracle.checks += 1;
+  const holders = hosts.filter(({ id, name, disk }) => {
+    const copy = owners.includes(id) && name !== host ? objectOn(disk.view, oracle.locate(key)) : undefined;
+    return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
+  });
+  if (holders.length >= Math.min(2, owners.length)) return;
+  const text = `${host} drops ${key}, which of its owners ${owners.join()} only ${holders.length} have`;
+  oracle.broken("former owners drop only what owners have", text);
 }
 
 /**

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
-import { MemoryCluster } from "../../support/memory-cluster.ts";
+import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { seen, withCluster } from "../coordinate/scene.ts";
 
