@@ -1,7 +1,8 @@
 /**
  * Forgets deleted keys, with the consent of every member (PROTOCOL 10). The first owner of a partition leads:
  *
- *   1  its keys that are deleted long enough, with their clocks, to every member    <- a verdict on each, durably
+ *   1  its keys that are deleted long enough, with their clocks, to every member,    <- a verdict on each, durably
+ *      itself first
  *   2  those on which all agreed, to every owner                                    <- how many were forgotten
  *
  * Whoever is away has not agreed, so nothing is forgotten meanwhile. Nothing is undone either: what was prepared and not
@@ -157,7 +158,11 @@ export class Reaper {
     const mark = Math.min(markBefore + 1 + Math.floor(random.next() * marksPerAttempt), reapMarkMax);
     const keys = rows.map(({ located, digest }) => ({ key: located.key, digest }));
     const request = { view: exchange.view(), partition, markBefore, mark, keys };
-    const answers = await Promise.all(this.#members().map((member) => this.#prepareAt(member, request)));
+    // What is not to be forgotten here is not asked about: a damaged record without another copy would be, for ever.
+    const own = await this.#answers.prepare(cluster.self, request);
+    if (!own.includes("agreed")) return own;
+    const others = this.#members().filter((member) => member !== cluster.self);
+    const answers = [own, ...(await Promise.all(others.map((member) => this.#prepareAt(member, request))))];
     const found = rows.map((_row, i) => worst(answers.map((answer) => answer[i]!)));
     const agreed = found.flatMap((verdict, i) => (verdict === "agreed" ? [i] : []));
     if (agreed.length > 0) {
@@ -170,8 +175,7 @@ export class Reaper {
   }
 
   async #prepareAt(member: NodeId, request: PrepareReap): Promise<readonly Verdict[]> {
-    const { cluster, transport, config } = this.#deps;
-    if (member === cluster.self) return this.#answers.prepare(member, request);
+    const { transport, config } = this.#deps;
     const answer = await call(transport, member, methods.prepareReap, request, config.reapTimeoutMs);
     // A verdict of a newer version, or none at all, is no consent.
     return request.keys.map((_key, i) => verdicts[answer.verdicts[i] ?? -1] ?? "held");
@@ -198,7 +202,9 @@ const reasons: Readonly<Record<Verdict, string>> = {
   held: "are still held by a host that owns them no more",
 };
 
+/** The one that lasts: time mends the others, but who holds what it does not own says so in the roster when it has not. */
 function worst(found: readonly Verdict[]): Verdict {
+  if (found.includes("held")) return "held";
   return found.find((verdict) => verdict !== "agreed") ?? "agreed";
 }
 

@@ -5,11 +5,13 @@
  */
 import { hasBit } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
+  foundings,
   type HoldingsRecord,
   isOnRing,
   mergeRoster,
@@ -28,7 +30,7 @@ import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Health } from "./health.ts";
 import type { Marks } from "./marks.ts";
-import { retireFormer, turnHoldings } from "./own-holdings.ts";
+import { retireFormer, suspicionOf, turnHoldings } from "./own-holdings.ts";
 import { OwnRecord } from "./own-record.ts";
 import { encodeUtf8 } from "lib0/string";
 
@@ -72,17 +74,20 @@ export class Cluster {
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
-  /** When the last exchange that this node began with each peer began: by then the peer said what we have of it. */
+  /** When the last exchange that this node began with each peer began. */
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
   readonly #confirmed = new Set<PartitionIndex>();
   readonly #refilled = new Set<PartitionIndex>();
-  /** Views of the present roster, made when first asked for: each request takes one. */
+  /** Of the present roster, made when first asked for. */
   #views: (PartitionView | undefined)[] = [];
   readonly #locator: Locator;
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
+  /** Of the rings that this directory was part of at the start. */
+  readonly #foundings: readonly string[];
+  #isOldCopy = false;
 
   constructor(deps: ClusterDeps, roster: Roster) {
     this.#deps = deps;
@@ -91,7 +96,8 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
-    this.#own = new OwnRecord({ ...deps, cluster: this });
+    this.#foundings = foundings(roster);
+    this.#own = new OwnRecord({ ...deps, cluster: this, onOldCopy: () => this.#giveUp() });
     this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
 
@@ -181,8 +187,12 @@ export class Cluster {
     return this.save();
   }
 
-  /** Durable when it resolves. Callers in between share one write. */
+  /**
+   * Durable when it resolves. Callers in between share one write.
+   * @throws StoreError `not-ready` on an old copy: so no exchange ends well there, and no peer takes data of it
+   */
   async save(): Promise<void> {
+    if (this.#isOldCopy) throw new StoreError("not-ready", "the data here is an old copy, which is set aside");
     while (this.#dirty) {
       this.#saving ??= this.#write().finally(() => {
         this.#saving = undefined;
@@ -245,17 +255,24 @@ export class Cluster {
     return retired;
   }
 
-  /** Partitions that were reaped without this node: what it holds there is older, so it fills them. */
+  /** Partitions that were reaped without this node; see `suspicionOf`. */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
-    const held = partitions.filter((partition) => holdings.get(partition) !== "none");
-    if (held.length === 0) return;
-    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped without this host` });
-    // One that is no member any more must not offer it when it returns; what a member holds for others they ask for.
-    const isAlone = !this.isMember(this.self);
-    const owned = this.#ring.ownedBy(this.self);
-    for (const partition of held) if (isAlone || owned.includes(partition)) holdings.set(partition, "filling");
+    const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
+    if (held.length === 0 || this.#isOldCopy) return;
+    const hasMetRing = foundings(this.#roster).some((each) => !this.#foundings.includes(each));
+    const { isOldCopy, refilled, text } = suspicionOf(this, held, { hasMetRing });
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${text}` });
+    if (isOldCopy) return this.#giveUp();
+    for (const each of refilled) holdings.set(each, "filling");
     this.publishHoldings();
+  }
+
+  /** From now on nothing is saved, so that a crash on the way finds what was found now. */
+  #giveUp(): void {
+    this.#isOldCopy = true;
+    this.refillAll();
+    this.#deps.onOldCopy();
   }
 
   locate(key: Key): LocatedKey {

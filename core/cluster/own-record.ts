@@ -86,7 +86,6 @@ export class OwnRecord {
     if (!marks.isNew) {
       this.#isOldCopy = true;
       this.#tell(strange, "its data is an old copy and is set aside");
-      cluster.refillAll();
       this.#deps.onOldCopy();
       return;
     }

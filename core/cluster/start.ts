@@ -5,7 +5,6 @@
 import { toHex } from "../bytes/hex.ts";
 import { type ClusterParameters, clusterDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
-import { hasBit } from "../bytes/bitmap.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import { signMember } from "../membership/signed-member.ts";
@@ -13,6 +12,8 @@ import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/r
 import { initialAssignment } from "../placement/assignment.ts";
 import type { Clock, Identity, Random } from "../ports.ts";
 import { Consents } from "../replica/consents.ts";
+import { HintStore } from "../replica/hint-store.ts";
+import { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Cluster } from "./cluster.ts";
@@ -100,17 +101,18 @@ export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly strin
 export async function isOutdated(
   id: NodeId,
   { stored, known }: { readonly stored: Roster; readonly known: Roster },
-  { records, marks }: { readonly records: RecordStore; readonly marks: Marks },
+  { records, ...means }: StartMeans & { readonly records: RecordStore },
 ): Promise<boolean> {
   const member = known.members.get(id);
-  if (member !== undefined && marks.isStrange(member)) return true;
+  if (member !== undefined && means.marks.isStrange(member)) return true;
   const held = stored.holdings.get(id);
   if (held === undefined) return false;
+  const holdings = new Holdings(stored.cluster.partitions, means.random);
+  holdings.restore(held);
   const consents = new Consents(records, stored.reapMarks);
-  await consents.open();
-  const isHeld = (partition: PartitionIndex): boolean =>
-    hasBit(held.complete, partition) || hasBit(held.former, partition);
-  return held.filling.some((bits) => bits !== 0) || consents.takeUncovered(known.reapMarks).some(isHeld);
+  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings }).open()]);
+  const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
+  return held.filling.some((bits) => bits !== 0) || consents.takeUncovered(known.reapMarks).some(isKept);
 }
 
 /**

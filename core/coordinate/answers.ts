@@ -4,11 +4,12 @@
 import type { ReadAnswer, Sibling, WriteAnswer } from "../api.ts";
 import type { NodeId } from "../identity.ts";
 import { stampToMs } from "../causality/hybrid-clock.ts";
-import { deleted, type Dot, type LiveValue, siblings, type Versioned } from "../causality/version-set.ts";
+import { deleted, type Dot, type LiveValue, siblings } from "../causality/version-set.ts";
 import type { methods } from "../rpc/rpc.ts";
 import type { WriteResponse } from "../rpc/messages.ts";
 import type { Infer } from "../bytes/codec.ts";
 import type { Key } from "../identity.ts";
+import type { CachedState } from "../replica/state-cache.ts";
 import type { Contexts } from "./contexts.ts";
 
 type ReadResponse = Infer<typeof methods.read.response>;
@@ -30,15 +31,16 @@ export function siblingOf(value: LiveValue): Sibling {
 
 /** A key that was never written has no context; one that was deleted has. */
 export function readAnswerOf(
-  state: Versioned,
+  held: CachedState,
   { key, contexts, degraded, nowMs }: { key: Key; contexts: Contexts; degraded: boolean; nowMs: number },
 ): ReadAnswer {
+  const { state } = held;
   const live = siblings(state, nowMs);
   return {
     siblings: live.map(siblingOf),
     deleted: live.length > 0 && deleted(state, nowMs),
     degraded,
-    context: state.vector.length === 0 ? null : contexts.seal(state, key),
+    context: state.vector.length === 0 ? null : contexts.seal(held, state, key),
   };
 }
 

@@ -7,11 +7,10 @@ import type { Cluster } from "../cluster/cluster.ts";
 import { fromHex } from "../bytes/hex.ts";
 import { invariant } from "../errors.ts";
 import type { Key } from "../identity.ts";
+import { type CachedState, neverWritten } from "../replica/state-cache.ts";
 
 export class Contexts {
   readonly #cluster: Cluster;
-  /** A state is often read again before it changes, and sealing is the dearest step of a read. */
-  readonly #sealed = new WeakMap<Versioned, { readonly secret: ContextSecret; readonly text: string }>();
   /** Named secrets of a roster's list; the list changes only when rings meet. */
   readonly #named = new WeakMap<readonly string[], readonly ContextSecret[]>();
 
@@ -19,14 +18,14 @@ export class Contexts {
     this.#cluster = cluster;
   }
 
-  /** The context of all that a state of this key holds; a state belongs to one key. */
-  seal(state: Versioned, key: Key): string {
+  /** The context of all that `held` has of this key, decoded as `state`. Sealed once, and kept with it. */
+  seal(held: CachedState, state: Versioned, key: Key): string {
+    invariant(held !== neverWritten, "all keys that were never written have one copy, and no context");
     const [first] = this.#secrets();
     invariant(first !== undefined, "a cluster has a secret from its foundation on");
-    const known = this.#sealed.get(state);
-    if (known?.secret === first) return known.text;
+    if (held.sealed?.secret === first) return held.sealed.text;
     const text = sealContext(contextOf(state), key, first);
-    this.#sealed.set(state, { secret: first, text });
+    held.sealed = { secret: first, text };
     return text;
   }
 

@@ -1,7 +1,6 @@
 /**
  * Mends records that were found damaged here, from the copies of the other owners (PROTOCOL 12).
  */
-import { encodeVersioned } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
 import { locate, type LocatedKey } from "../placement/locate.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -10,9 +9,9 @@ import { readState } from "./read.ts";
 /** False: not enough other copies answered; the key stays marked, and this node's copy counts as incomplete. */
 export async function healKey(deps: CoordinateDeps, located: LocatedKey, timeoutMs: number): Promise<boolean> {
   try {
-    const { state, healsOwn } = await readState(deps, located, { r: "one", timeoutMs, all: true });
+    const { held, healsOwn } = await readState(deps, located, { r: "one", timeoutMs, all: true });
     if (!healsOwn) return false;
-    await deps.replica.apply(located, encodeVersioned(state), { heals: true });
+    await deps.replica.apply(located, held.toBytes(), { heals: true });
     return true;
   } catch (error: unknown) {
     if (error instanceof StoreError && error.code === "quorum-not-met") return false;

@@ -124,8 +124,8 @@ async function isLive(deps: CoordinateDeps, replicas: readonly Listed[]): Promis
   const agree = replicas.length >= owners && replicas.every((each) => equalBytes(each.digest, first.digest));
   if (agree) return first.live;
   const { config, clock } = deps;
-  const { state } = await readState(deps, located, { r: config.r, timeoutMs: config.requestTimeoutMs });
-  return siblings(state, clock.wallTime()).length > 0;
+  const { held } = await readState(deps, located, { r: config.r, timeoutMs: config.requestTimeoutMs });
+  return siblings(held.state, clock.wallTime()).length > 0;
 }
 
 /** What this host holds of a bucket, live or deleted, from `after` on. */

@@ -2,9 +2,8 @@
  * get (PROTOCOL 6): ask R replicas, merge, answer; then mend whoever was behind.
  * The own copy comes first and others answer "same" to its digest; a slow replica is overtaken by asking the next one.
  */
-import { clockDigest } from "../causality/clock.ts";
-import { merge, nothing, type Versioned } from "../causality/version-set.ts";
-import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
+import { merge } from "../causality/version-set.ts";
+import { decodeVersioned } from "../causality/encoding.ts";
 import type { QuorumSpec } from "../config.ts";
 import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
@@ -15,6 +14,7 @@ import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
 import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
 import type { Copy } from "../replica/copy.ts";
+import { CachedState, neverWritten } from "../replica/state-cache.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
@@ -29,7 +29,8 @@ export interface ReadRequest {
 }
 
 export interface ReadState {
-  readonly state: Versioned;
+  /** The merge of what was found; not decoded as long as all that answered have the same as this node. */
+  readonly held: CachedState;
   readonly degraded: boolean;
   /** Enough other copies went into it to mend a damaged one of this node; only where all were asked. */
   readonly healsOwn: boolean;
@@ -51,11 +52,11 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const reading = new Reading(deps, located, { ...request, r, deadlineMs });
     const outcome = await reading.run();
     if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
-    const { state } = reading;
+    const { held } = reading;
     const healsOwn = request.all === true && reading.heals(cluster.self);
-    if (outcome.kind === "met") return { state, degraded: false, healsOwn };
-    const isAnswer = state.values.length > 0 || request.all === true;
-    if (outcome.kind === "degraded" && isAnswer) return { state, degraded: true, healsOwn };
+    if (outcome.kind === "met") return { held, degraded: false, healsOwn };
+    const isAnswer = request.all === true || held.state.values.length > 0;
+    if (outcome.kind === "degraded" && isAnswer) return { held, degraded: true, healsOwn };
     const from = reading.replied;
     const got = outcome.kind === "failed" ? outcome.got : from.length;
     const others = `${reading.others} after ${Math.round(clock.now() - startedMs)} ms`;
@@ -86,8 +87,7 @@ class Reading {
   readonly #replies: Reply[] = [];
   readonly #failures: Failure[] = [];
   #waiting = 0;
-  #state: Versioned = nothing;
-  #digest: Uint8Array | undefined;
+  #held: CachedState | undefined;
   #outcome: ReadOutcome | undefined;
   #answer: (outcome: ReadOutcome) => void = () => {};
   #repaired = false;
@@ -107,8 +107,8 @@ class Reading {
   }
 
   /** The merge of what was found, once `run` has an outcome. */
-  get state(): Versioned {
-    return this.#state;
+  get held(): CachedState {
+    return this.#held ?? neverWritten;
   }
 
   get replied(): readonly NodeId[] {
@@ -125,7 +125,7 @@ class Reading {
   async run(): Promise<ReadOutcome> {
     const { cluster, replica } = this.#deps;
     const own = replica.readInMemory(this.#located) ?? (await this.#readHere());
-    if (own !== undefined && own.role !== "none") this.#take(cluster.self, own.role, own.held);
+    if (own !== undefined && own.role !== "none") this.#take(cluster.self, own.role, own.held.digest, own.held);
     this.#askAtOnce();
     this.#proceed();
     if (this.#outcome !== undefined) return this.#outcome;
@@ -209,12 +209,13 @@ class Reading {
 
   async #ask(node: NodeId): Promise<void> {
     try {
-      const inlineBytesMax = this.#digest === undefined ? undefined : this.#deps.config.inlineValueBytesMax;
+      const inlineBytesMax = this.#held === undefined ? undefined : this.#deps.config.inlineValueBytesMax;
       let response = await this.#copyAt(node, inlineBytesMax);
       // Too large to come unasked, and not what the others have: now it is needed.
       if (response.state === undefined && !this.#knows(response.digest)) response = await this.#copyAt(node, undefined);
-      const state = response.state === undefined ? undefined : decodeVersioned(response.state);
-      this.#take(node, response.role === "none" ? "hint" : response.role, { state, digest: response.digest });
+      const { role, digest, state } = response;
+      const held = state === undefined ? undefined : new CachedState(decodeVersioned(state), state, digest);
+      this.#take(node, role === "none" ? "hint" : role, digest, held);
     } catch (error: unknown) {
       this.#deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       this.#tally.fail(node);
@@ -229,25 +230,22 @@ class Reading {
     const request = {
       view: exchange.view(),
       key: this.#located.key,
-      ...(this.#digest === undefined ? {} : { have: this.#digest }),
+      ...(this.#held === undefined ? {} : { have: this.#held.digest }),
       ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }),
     };
     return call(transport, node, methods.fetch, request, config.replicaTimeoutMs);
   }
 
   #knows(digest: Uint8Array): boolean {
-    if (this.#digest !== undefined && equalBytes(this.#digest, digest)) return true;
+    if (this.#held !== undefined && equalBytes(this.#held.digest, digest)) return true;
     return this.#replies.some((reply) => equalBytes(reply.digest, digest));
   }
 
-  #take(from: NodeId, role: ReadRole, { state, digest }: { state: Versioned | undefined; digest: Uint8Array }): void {
+  /** `held`: undefined where somebody else's copy has the same digest. */
+  #take(from: NodeId, role: ReadRole, digest: Uint8Array, held: CachedState | undefined): void {
     this.#replies.push({ from, role, digest });
     this.#tally.reply(from, role);
-    if (state === undefined) return;
-    const merged = merge(this.#state, state);
-    if (merged === this.#state && this.#digest !== undefined) return;
-    this.#state = merged;
-    this.#digest = merged === state ? digest : clockDigest(merged);
+    if (held !== undefined) this.#held = this.#held === undefined ? held : merged(this.#held, held);
   }
 
   #speculate(): void {
@@ -270,16 +268,16 @@ class Reading {
 
   /** The merged state goes to every holder that answered with less (read repair, paper 5). */
   #repair(): void {
-    if (this.#repaired || this.#digest === undefined) return;
+    if (this.#repaired || this.#held === undefined) return;
     this.#repaired = true;
     // Read too long ago (a process may sleep): what was forgotten since must not come back.
     const { clock, config } = this.#deps;
     if (clock.now() > this.#request.deadlineMs + config.inFlightMsMax / 2) return;
-    const target = this.#digest;
+    const target = this.#held.digest;
     const behind = this.#replies.filter(({ role, digest }) => role !== "hint" && !equalBytes(digest, target));
     if (behind.length === 0) return;
     this.#deps.telemetry.event({ kind: "read-repair", replicas: behind.length });
-    const state = encodeVersioned(this.#state);
+    const state = this.#held.toBytes();
     for (const { from } of behind) {
       const heals = this.heals(from);
       this.#deps.tasks.run("read repair", () => this.#mend(from, state, heals));
@@ -308,4 +306,12 @@ class Reading {
     const isEveryoneHeard = others.length > 0 && others.every(hasReplied);
     return isEveryoneHeard || complete >= Math.max(1, this.#view.owners.length - 1);
   }
+}
+
+/** One of the two itself where the other adds nothing. */
+function merged(a: CachedState, b: CachedState): CachedState {
+  const [ours, theirs] = [a.state, b.state];
+  const state = merge(ours, theirs);
+  if (state === ours) return a;
+  return state === theirs ? b : new CachedState(state, undefined);
 }

@@ -51,8 +51,8 @@ export class Requests {
     const timeoutMs = this.#timeout(options.timeoutMs);
     return this.#admit("get", { signal: options.signal, timeoutMs }, async () => {
       const located = this.#locate(key);
-      const { state, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
-      return readAnswerOf(state, { key, contexts: this.#deps.contexts, degraded, nowMs: clock.wallTime() });
+      const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
+      return readAnswerOf(held, { key, contexts: this.#deps.contexts, degraded, nowMs: clock.wallTime() });
     });
   }
 
@@ -61,7 +61,7 @@ export class Requests {
       const { role, held } = await this.#deps.replica.read(this.#locate(key));
       const { contexts, clock } = this.#deps;
       const degraded = role !== "complete";
-      return { ...readAnswerOf(held.state, { key, contexts, degraded, nowMs: clock.wallTime() }), holding: role };
+      return { ...readAnswerOf(held, { key, contexts, degraded, nowMs: clock.wallTime() }), holding: role };
     });
   }
 

@@ -76,7 +76,8 @@ function mustForward(deps: CoordinateDeps, located: LocatedKey, intent: WriteInt
 }
 
 async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): Promise<void> {
-  const { state } = await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs });
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs: intent.timeoutMs });
+  const { state } = held;
   if (intent.ifAbsent) {
     const live = siblings(state, deps.clock.wallTime());
     // A repeat finds what its first try wrote: that is success, not a conflict.
@@ -207,7 +208,7 @@ function answerOf(
     ? siblings(state, deps.clock.wallTime()).map(siblingOf)
     : undefined;
   return {
-    context: listed !== undefined || isOnlyValue(state, written) ? deps.contexts.seal(state, key) : null,
+    context: listed !== undefined || isOnlyValue(state, written) ? deps.contexts.seal(written.held, state, key) : null,
     receipt: {
       durable: replicated.durable,
       hinted: replicated.hinted,

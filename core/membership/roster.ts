@@ -95,6 +95,11 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions, reapMarks };
 }
 
+/** A name for each founding in the history: rings that were founded apart and met have more than one. */
+export function foundings({ changes }: Roster): string[] {
+  return changes.filter(({ verb }) => verb === "create").map(({ by, atMs }) => `${by} ${atMs}`);
+}
+
 /** Hosts on the ring: they count for N and hold tokens. */
 export function ringMembers(roster: Roster): MemberRecord[] {
   return [...roster.members.values()].filter((member) => isOnRing(member.status));

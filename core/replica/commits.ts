@@ -2,6 +2,7 @@
  * The last step of the one door: a batch goes to the disk, and what follows from it happens when it is durable.
  * Invariant: what follows happens after the batch is on the disk, or not at all.
  */
+import { encodeUtf8 } from "lib0/string";
 import { StoreError } from "../errors.ts";
 import { type Durability, StorageError, type StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
@@ -17,6 +18,12 @@ export interface Batch {
 }
 
 export const nothingMore: Batch = { operations: [], committed: () => {} };
+
+/** A row that nobody reads. */
+const probe: Batch = {
+  ...nothingMore,
+  operations: [{ kind: "put", ns: "meta", key: encodeUtf8("probe"), value: new Uint8Array(0) }],
+};
 
 export function together(batches: readonly Batch[]): Batch {
   return {
@@ -53,6 +60,16 @@ export class Commits {
     }
     this.#turn("ok", "writes succeed again");
     committed();
+  }
+
+  /** Writes something, so that the state is that of now. */
+  async probe(): Promise<void> {
+    try {
+      await this.flush(probe, "synced");
+    } catch (error: unknown) {
+      // The state tells it; anything but a refusal of the disk is a bug.
+      if (!(error instanceof StoreError)) throw error;
+    }
   }
 
   #turn(state: "ok" | "full" | "failed", reason: string): void {

@@ -14,7 +14,7 @@ import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
 import { type Batch, Commits, nothingMore, storeErrorOf, together } from "./commits.ts";
-import type { ApplyOptions, Copy, CopyRole, Written } from "./copy.ts";
+import { type ApplyOptions, type Copy, type CopyRole, notHeld, type Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import type { ReplicaDeps } from "./deps.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
@@ -146,8 +146,7 @@ export class Replica {
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
       this.stillness.hintGone(located.partition);
       // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
-      const { durability } = this.#config;
-      await this.#flush(located, { operations: [removal.operation], committed: removal.committed }, durability);
+      await this.#flush(located, { ...removal, operations: [removal.operation] }, this.#config.durability);
       return true;
     });
   }
@@ -189,11 +188,12 @@ export class Replica {
   /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
   examine(located: LocatedKey): Promise<Remains> {
     return this.#queue.run(located, async () => {
+      const isSettled = !this.#doubtful.has(located.partition); // or a failed write may yet change what is read
       const doubtful = this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
       const remains = await this.#remains(located);
-      const aging = remains.logged && this.tombstones.aging(remains.logged, this.#deps.clock.wallTime());
-      if (aging !== undefined) await this.#flush(located, aging, "buffered");
+      const mending = isSettled ? this.tombstones.mending(remains, this.#deps.clock.wallTime()) : undefined;
+      if (mending !== undefined) await this.#flush(located, mending, "buffered");
       return remains;
     });
   }
@@ -207,10 +207,10 @@ export class Replica {
       const remains = await this.#remains(located);
       const nowMs = this.#deps.clock.wallTime();
       if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
-      const before = remains.held;
-      await this.#commit(located, { before, after: neverWritten, more: nothingMore }, "synced");
-      const actor = this.#deps.holdings.actorOf(located.partition);
-      if (before.state.vector.some((entry) => entry.actor === actor)) this.#deps.holdings.dropActor(located.partition);
+      await this.#commit(located, { before: remains.held, after: neverWritten, more: nothingMore }, "synced");
+      const { holdings } = this.#deps;
+      const actor = holdings.actorOf(located.partition);
+      if (remains.held.state.vector.some((entry) => entry.actor === actor)) holdings.dropActor(located.partition);
       return true;
     });
   }
@@ -229,6 +229,11 @@ export class Replica {
   /** How the last write to the disk went. */
   get storageState(): "ok" | "full" | "failed" {
     return this.#commits.state;
+  }
+
+  /** Writes a little, so that `storageState` tells how that goes now. */
+  probeStorage(): Promise<void> {
+    return this.#commits.probe();
   }
 
   isDamaged(key: Key): boolean {
@@ -391,8 +396,4 @@ export class Replica {
     if (holding === "former" || holding === "dropping") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
-}
-
-function notHeld({ partition }: LocatedKey): StoreError {
-  return new StoreError("not-ready", `this host does not hold partition ${partition}`);
 }

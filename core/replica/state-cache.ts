@@ -7,23 +7,33 @@
 import type { Key } from "../identity.ts";
 import { Recent } from "../bytes/recent.ts";
 import { clockDigest } from "../causality/clock.ts";
+import type { ContextSecret } from "../causality/context.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import { nothing, type Versioned } from "../causality/version-set.ts";
 import { clockHash, type Hash64 } from "../merkle/hash.ts";
 
-/** Key, map entry, the array of the bytes, hash and digest, as measured. */
-const entryOverheadBytes = 700;
+/** Key, map entry, the array of the bytes, hash and digest, as measured; and a sealed context. */
+const entryOverheadBytes = 950;
+
+interface SealedContext {
+  readonly secret: ContextSecret;
+  readonly text: string;
+}
 
 export class CachedState {
   /** As stored; undefined when nothing is. */
   readonly encoded: Uint8Array | undefined;
+  /** Kept by whoever sealed it: a state is often read again before it changes, and sealing is the dearest step of a read. */
+  sealed: SealedContext | undefined;
   #state: Versioned | undefined;
   #digest: Uint8Array | undefined;
   #hash: Hash64 | undefined;
 
-  constructor(state: Versioned, encoded: Uint8Array | undefined) {
+  /** `digest`: where it is known already. */
+  constructor(state: Versioned, encoded: Uint8Array | undefined, digest?: Uint8Array) {
     this.#state = state;
     this.encoded = encoded;
+    this.#digest = digest;
   }
 
   /** Of an entry of the cache a new object each time. */

@@ -2,7 +2,8 @@
  * Which keys may be forgotten one day: those of which only tombstones and expiring values are left (PROTOCOL 10).
  * A row for each, by partition, with the clock it is about and since when this node has that clock; written in the same
  * batch as the state. Invariant: a key of that kind has a row with its clock, but for one whose row was damaged: that is
- * kept for ever, which is safe. A row may outlive a record that was damaged; whoever reads it compares the clock.
+ * kept for ever, which is safe. A row may outlive a record that was damaged or lost; whoever reads it compares
+ * the clock, and `mending` ends it.
  */
 import { encodeUtf8 } from "lib0/string";
 import { field, fixedBytes, message, varint } from "../bytes/codec.ts";
@@ -74,10 +75,22 @@ export class TombstoneLog {
     return this.#putting(located, { digest, sinceMs: nowMs, expiresAtMs }, logged === undefined ? 1 : 0);
   }
 
-  /** For a row from the time to come, as a clock that was set back leaves it: it ages from now on. */
-  aging(forgettable: Forgettable, nowMs: number): Batch | undefined {
-    if (forgettable.sinceMs <= nowMs) return undefined;
-    return this.#putting(forgettable.located, { ...forgettable, sinceMs: nowMs }, 0);
+  /**
+   * For a row that is wrong: not about the clock that is held, as a record that was lost leaves it, or from the time to
+   * come, as a clock that was set back leaves it; then it ages from now on.
+   */
+  mending(
+    {
+      logged,
+      held,
+      isDamaged,
+    }: { readonly logged: Forgettable | undefined; readonly held: CachedState; readonly isDamaged: boolean },
+    nowMs: number,
+  ): Batch | undefined {
+    if (logged === undefined || isDamaged) return undefined;
+    const change = this.changing(logged.located, logged.digest, held, nowMs);
+    if (change !== nothingMore) return change;
+    return logged.sinceMs <= nowMs ? undefined : this.#putting(logged.located, { ...logged, sinceMs: nowMs }, 0);
   }
 
   /** Some rows of a partition, in ring order. */

@@ -16,8 +16,10 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
     return oracle.broken("only what is deleted is forgotten", text);
   }
   const live = new Set(state.values.map(({ dot }) => nameOf(dot)));
-  for (const event of oracle.history(key).events.values()) {
-    if (!covers(state.vector, event.dot)) continue;
+  const history = oracle.history(key);
+  for (const event of history.events.values()) {
+    // Also what the clock does not name any more, because everybody knew it.
+    if (!history.knows(state.vector, event)) continue;
     event.reaped = true;
     event.gone ||= !live.has(event.name);
   }

@@ -156,10 +156,10 @@ export function drawScenario(seed: string): Scenario {
       ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
     ),
   };
-  // Not yet: what an old copy of a disk brings back of before a reap is not told from what is new.
-  const isCopied = scenario.faults.some(({ kind }) => kind === "restore-old" || kind === "twin");
+  // Beside a twin a deleted key may be asked about without end: the cluster does not come to rest (seeds 261, 264).
+  const hasTwin = scenario.faults.some(({ kind }) => kind === "twin");
   const reaping = chance.fork("reaping");
-  return isCopied || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  return hasTwin || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
 }
 
 /**
@@ -361,7 +361,7 @@ function drawOperations(chance: Chance, safetyMs: number): Operation[] {
 function drawFaults(chance: Chance, safetyMs: number): Fault[] {
   const enabled = faultWeights.filter(() => chance.is(0.5));
   if (enabled.length === 0) return [];
-  const count = chance.whole(5, 45);
+  const count = chance.whole(8, 50);
   return Array.from({ length: count }, () => ({
     atMs: chance.between(0, safetyMs),
     kind: chance.weighted(enabled),

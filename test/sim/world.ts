@@ -59,7 +59,8 @@ export class World {
   }
 
   addHost(): SimHost {
-    const host = this.#makeHost({ name: `h${this.hosts.length + 1}` });
+    const name = `h${this.hosts.length + 1}`;
+    const host = this.#makeHost({ name }, this.chance.fork(name));
     host.machine.skewMs = this.chance.fork(host.name).between(-this.scenario.skewMs, this.scenario.skewMs);
     this.hosts.push(host);
     return host;
@@ -67,7 +68,9 @@ export class World {
 
   /** A second process of this identity, on a copy of its disk, until `endTwin`. */
   addTwin(original: SimHost): SimHost {
-    const twin = this.#makeHost({ name: `${original.name}'`, id: original.id });
+    // Each draws its own: two of the same chance would mint the same dots.
+    const chance = this.chance.fork(`${original.name}' at ${this.schedule.nowMs}`);
+    const twin = this.#makeHost({ name: `${original.name}'`, id: original.id }, chance);
     twin.disk.restore(original.disk.synced);
     this.twins.push(twin);
     this.arrivals.copied(original);
@@ -83,7 +86,7 @@ export class World {
     this.twins.splice(this.twins.indexOf(twin), 1);
   }
 
-  #makeHost(names: { readonly name: string; readonly id?: NodeId }): SimHost {
+  #makeHost(names: { readonly name: string; readonly id?: NodeId }, chance: Chance): SimHost {
     const { scenario, schedule, network } = this;
     const deps = {
       schedule,
@@ -98,7 +101,7 @@ export class World {
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
     const { name } = names;
-    const host: SimHost = new SimHost(names, deps, this.chance.fork(name), {
+    const host: SimHost = new SimHost(names, deps, chance, {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
         for (const taken of statesTakenBy(operations, before)) {

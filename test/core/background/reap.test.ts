@@ -72,6 +72,20 @@ describe("an owner", () => {
     await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"), "a commit that is repeated");
   });
 
+  test("consents to nothing in a partition of which rows cannot be read, until they can", async () => {
+    const { answers, request, replica, located, records, consents } = await scene();
+    const page = records.page.bind(records);
+    const build = () => replica.index.build({ isStopped: () => false, throttle: async () => {} });
+    records.page = async (ns, range) => ({ ...(await page(ns, range)), damaged: ns === "objects" });
+    await build();
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["incomplete"]);
+    assert.deepEqual(consents.takeUncovered(new Map([[located.partition, 5]])), [located.partition]);
+    records.page = page;
+    replica.index.distrust(located.partition);
+    await build();
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
+  });
+
   test("refuses whoever does not lead the partition, knows another mark, or has made the mark up", async () => {
     const { answers, request, cluster } = await scene();
     await assert.rejects(answers.prepare(node("h3"), request), refused("not-ready"));

@@ -7,7 +7,7 @@ import { Exchange } from "../../../core/cluster/exchange.ts";
 import type { Health } from "../../../core/cluster/health.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { encodeRoster } from "../../../core/membership/exchange.ts";
-import { emptyRoster, type HoldingsRecord, mergeRoster } from "../../../core/membership/roster.ts";
+import { emptyRoster, type HoldingsRecord, mergeRoster, type RingChange } from "../../../core/membership/roster.ts";
 import { type Transport, TransportError } from "../../../core/ports.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
@@ -195,6 +195,57 @@ describe("a host's view", () => {
     assert.deepEqual([cluster.ownRecord.incarnation, cluster.ownRecord.status], [2, "leaving"]);
     cluster.merge({ members: new Map([[self, memberRecord({ id: self, incarnation: 1, mark: ownMark })]]) });
     assert.equal(cluster.ownRecord.status, "leaving");
+  });
+});
+
+describe("a host that hears of a reap to which it did not consent", () => {
+  const founding = (by: NodeId): RingChange => ({ by, atMs: 1, verb: "create", subject: by, tokens: 16 });
+
+  test("has an old copy of its data: it counts no more, and saves nothing that would hide that", async () => {
+    const { cluster, holdings, found } = viewOf(3);
+    cluster.claimOwned("complete");
+    cluster.doubt([]);
+    assert.equal(found.oldCopies, 0);
+    await cluster.save();
+    cluster.doubt([partition]);
+    cluster.doubt([partition]);
+    assert.equal(found.oldCopies, 1);
+    assert.deepEqual(holdings.bitmaps().filling, everything);
+    await assert.rejects(cluster.save(), { code: "not-ready" });
+  });
+
+  test("by a ring that was founded apart keeps what it has, and fills", async () => {
+    const { cluster, holdings, found } = viewOf(3);
+    cluster.claimOwned("complete");
+    cluster.merge({ changes: [founding(h4)] });
+    cluster.doubt([partition]);
+    assert.equal(found.oldCopies, 0);
+    assert.equal(holdings.get(partition), "filling");
+    await cluster.save();
+  });
+
+  test("after its membership ended keeps what it has, and notes durably that it must not be offered", async () => {
+    const { cluster, holdings, found } = viewOf(3);
+    cluster.claimOwned("complete");
+    await cluster.retire(self, "removed", () => ({}));
+    cluster.doubt([partition]);
+    assert.equal(found.oldCopies, 0);
+    assert.equal(holdings.get(partition), "filling");
+    assert.equal(holdings.get((partition + 1) as PartitionIndex), "complete");
+    await cluster.save();
+  });
+
+  test("keeps its data where it holds nothing of the partition", () => {
+    const { cluster, found } = viewOf(3);
+    cluster.doubt([partition]);
+    assert.equal(found.oldCopies, 0);
+  });
+
+  test("sets it aside for a hint alone", () => {
+    const { cluster, holdings, found } = viewOf(3);
+    holdings.setHinted(partition, true);
+    cluster.doubt([partition]);
+    assert.equal(found.oldCopies, 1);
   });
 });
 

@@ -223,7 +223,7 @@ describe("the cache", () => {
   });
 
   test("saves the disk a read of what was read or written lately, and forgets the oldest first", async () => {
-    const world = new World({ cacheBytesMax: 3 * 600 });
+    const world = new World({ cacheBytesMax: 3 * 900 });
     const { replica } = await world.start();
     for (const name of ["k1", "k2", "k3", "k4", "k5"]) await replica.write(at(name), put("x".repeat(50)));
     world.disk.refusesReads = "io";

@@ -195,4 +195,17 @@ describe("the log of tombstones", () => {
     assert.equal(await again.forget(key, held.digest), true);
     assert.equal(again.tombstones.size, 0);
   });
+
+  test("is waited for no more once its record is lost and the key written anew", async () => {
+    const here = world();
+    const { replica, records } = await here.start();
+    const key = at("k");
+    await replica.write(key, remove());
+    await records.commit([{ kind: "delete", ns: "objects", key: key.row }]);
+    const again = (await here.start()).replica;
+    await again.write(key, put("v"));
+    assert.equal(again.tombstones.size, 1, "nobody has looked");
+    await again.examine(key);
+    assert.deepEqual([again.tombstones.size, await again.tombstones.get(key)], [0, undefined]);
+  });
 });

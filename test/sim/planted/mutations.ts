@@ -147,6 +147,7 @@ export const mutations: readonly Mutation[] = [
     replace: "entry.actor !== ownActor",
   },
   {
+    // Rare: an owner must refuse the copy, and then another one lose its own. A story tells of it.
     name: "a hint over its bounds is dropped whether or not the other owners have it",
     file: "background/relieve-hints.js",
     find: 'if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete"))',
@@ -234,14 +235,14 @@ export const mutations: readonly Mutation[] = [
   {
     name: "the last reply of a read wins",
     file: "coordinate/read.js",
-    find: "const merged = merge(this.#state, state);",
-    replace: "const merged = state;",
+    find: "const state = merge(ours, theirs);",
+    replace: "const state = theirs;",
   },
   {
     name: "a degraded read is not called so",
     file: "coordinate/read.js",
-    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: true,',
-    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { state, degraded: false,',
+    find: 'if (outcome.kind === "degraded" && isAnswer)\n            return { held, degraded: true,',
+    replace: 'if (outcome.kind === "degraded" && isAnswer)\n            return { held, degraded: false,',
   },
   {
     name: "an lww write may be earlier than what it has seen",
@@ -281,6 +282,12 @@ export const mutations: readonly Mutation[] = [
       "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
   },
   {
+    name: "a reap mark without a consent is ignored",
+    file: "cluster/cluster.js",
+    find: "if (!hasMetRing)\n            return this.#giveUp();",
+    replace: "",
+  },
+  {
     name: "a reap does not compare clocks",
     file: "replica/remains.js",
     find: 'if (!equalBytes(held.digest, digest))\n        return "other-clock";\n    if (logged === undefined || !equalBytes(logged.digest, digest))\n        return "other-clock";',
@@ -299,9 +306,15 @@ export const mutations: readonly Mutation[] = [
     replace: 'return "agreed";',
   },
   {
+    name: "a leader asks everybody about what it would not forget itself",
+    file: "background/reap.js",
+    find: 'if (!own.includes("agreed"))\n            return own;',
+    replace: "",
+  },
+  {
     name: "an actor outlives the clock that named it (riak_kv#1094)",
     file: "replica/replica.js",
-    find: "if (before.state.vector.some((entry) => entry.actor === actor))",
+    find: "if (remains.held.state.vector.some((entry) => entry.actor === actor))",
     replace: "if (false)",
   },
   {
@@ -376,6 +389,12 @@ export const mutations: readonly Mutation[] = [
     file: "cluster/exchange.js",
     find: "this.#running.delete(peer);",
     replace: "",
+  },
+  {
+    name: "only a write finds out that there is space again",
+    file: "background/anti-entropy.js",
+    find: "await replica.probeStorage();",
+    replace: "return;",
   },
   {
     name: "anti-entropy is never run",

@@ -86,4 +86,39 @@ export const damageStories: readonly Story[] = [
       await stage.settled();
     },
   },
+  {
+    name: "a host whose disk was full catches up by anti-entropy once there is space, although nobody writes to it",
+    brokenBy: "only a write finds out that there is space again",
+    cluster: { config: { readRepairShare: 0, hintAgeMaxMs: 0 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      c!.disk.mood.full = true;
+      await stage.put(a!, { context: "latest" });
+      const heal = stage.world.network.cutPairs(
+        [a!, b!].map((host) => [host.id, c!.id] as const),
+        true,
+      );
+      // Long enough for the others to give up what they keep for it: anti-entropy is to pay.
+      await stage.sleep(8_000);
+      c!.disk.mood.full = false;
+      heal();
+    },
+  },
+  {
+    name: "a hint over its bounds stays while an owner refuses it, for its copy may be one of W",
+    brokenBy: "a hint over its bounds is dropped whether or not the other owners have it",
+    cluster: { hosts: 4, config: { readRepairShare: 0, hintBytesMax: 0 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      c!.kill();
+      await stage.sleep(3_000);
+      b!.disk.mood.full = true;
+      const write = await stage.put(a!, { quorum: 2 });
+      assert.ok(write.ack);
+      await stage.sleep(5_000);
+      await stage.wipe(a!);
+      b!.disk.mood.full = false;
+    },
+  },
 ];

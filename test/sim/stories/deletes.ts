@@ -64,6 +64,36 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
+    name: "nobody is asked to forget a record that is damaged where it is led from, for there is no other copy to mend it",
+    brokenBy: "a leader asks everybody about what it would not forget itself",
+    cluster: { ...reaping, n: 1 },
+    play: async (stage) => {
+      const [owner] = stage.walk();
+      await stage.put(owner!);
+      await stage.delete(owner!);
+      stage.world.damagedKeys.add("sim/key0");
+      await stage.damage(owner!);
+      await stage.notReaped();
+    },
+  },
+  {
+    name: "a delete whose record is lost is waited for no more once the key is written anew",
+    cluster: { ...reaping, n: 1 },
+    play: async (stage) => {
+      const [owner] = stage.walk();
+      await stage.put(owner!);
+      await stage.delete(owner!);
+      stage.lose(owner!);
+      await stage.start(owner!);
+      await stage.settled();
+      await stage.put(owner!);
+      await stage.sleep(2 * stage.world.graceMs);
+      const status = await owner!.call((node) => node.status());
+      assert.ok(status !== "died");
+      assert.deepEqual(status.tombstones, { waiting: 0, why: [] });
+    },
+  },
+  {
     name: "a hint that is delivered twice, late the second time, finds the delete still there",
     cluster: { ...reaping, hosts: 5, lateMsMax: 1_000 },
     play: async (stage) => {
@@ -193,8 +223,7 @@ export const deleteStories: readonly Story[] = [
   {
     name: "a host that gets a copy of its disk from before a reap back brings no deleted value back (restored copy after the reap)",
     cluster: reaping,
-    notYet:
-      "it fills, and tells that it was reaped without; its old states are not set aside before (PROTOCOL 9, Return)",
+    brokenBy: "a reap mark without a consent is ignored",
     play: async (stage) => {
       const [a, , c] = stage.walk();
       await stage.put(a!, { quorum: "all" });

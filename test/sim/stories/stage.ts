@@ -17,8 +17,6 @@ export interface Story {
   readonly cluster?: Partial<Scenario>;
   /** The planted bug that shows that it can fail. */
   readonly brokenBy?: string;
-  /** Not true yet, and why. The test fails when it becomes true. */
-  readonly notYet?: string;
   readonly play: (stage: Stage) => Promise<void>;
 }
 
