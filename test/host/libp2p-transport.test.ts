@@ -221,6 +221,52 @@ describe("libp2p transport", () => {
     await b.transport.request(a.transport.self, number(1), 5000);
   });
 
+  it("meeting a peer again, by an address that lacks its id, leaves the link as it is", async () => {
+    const [a, b] = await Promise.all([nodes.start("again-a"), nodes.start("again-b")]);
+    for (const node of [a, b]) node.transport.serve(async (_from, body) => body);
+    const bare = b.address.replace(/\/p2p\/.*$/, "");
+    await a.transport.meet(bare);
+    await becomes(b.transport, a.transport.self, true);
+    const changes: string[] = [];
+    for (const node of [a, b]) {
+      node.transport.onPeerChange((id, connected) => changes.push(`${id} ${connected ? "came" : "went"}`));
+    }
+    for (let n = 0; n < 20; n += 1) {
+      await a.transport.meet(bare);
+      assert.deepEqual(await ask(b, a, n), number(n));
+    }
+    assert.deepEqual(changes, []);
+  });
+
+  for (const [which, order] of [
+    ["smaller", 1],
+    ["larger", -1],
+  ] as const) {
+    it(`a peer of the ${which} id whose newer stream broke off at once is reached again in both directions`, async () => {
+      const two = await Promise.all([nodes.start(`${which}-a`), nodes.start(`${which}-b`)]);
+      const [opener, other] = two.toSorted((a, b) => order * (a.transport.self < b.transport.self ? -1 : 1)) as [
+        TestNode,
+        TestNode,
+      ];
+      for (const node of two) node.transport.serve(async (_from, body) => body);
+      await opener.transport.meet(other.address);
+      await becomes(other.transport, opener.transport.self, true);
+      opener.transport.keep(new Map([[other.transport.self, [other.address]]]));
+      other.transport.keep(new Map([[opener.transport.self, [opener.address]]]));
+      const broken = becomes(other.transport, opener.transport.self, false);
+      const [connection] = opener.libp2p.getConnections(other.libp2p.peerId);
+      // Of this one the opener's transport knows nothing: as if it had ended there before it was taken up.
+      const newer = await connection!.newStream(requestProtocol);
+      await eventually(() => requestStreams(other, opener).length === 2, "the newer stream is there");
+      newer.abort(new Error("broken off"));
+      await broken;
+      await becomes(other.transport, opener.transport.self, true);
+      assert.deepEqual(await ask(other, opener, 1), number(1));
+      assert.deepEqual(await ask(opener, other, 2), number(2));
+      await eventually(() => requestStreams(opener, other).length === 1, "one stream is left");
+    });
+  }
+
   it("tells once why a kept peer is unreachable, by its address, and connects when it is there", async () => {
     const a = await nodes.start("away-a");
     const b = await nodes.start("away-b");
