@@ -2,6 +2,7 @@
  * What may be forgotten, what must never be seen again once it is (I2), and what must be forgotten in the end (I12).
  */
 import { covers } from "../../core/causality/version-set.ts";
+import type { NodeId } from "../../core/identity.ts";
 import { nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
@@ -25,20 +26,29 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   }
 }
 
-/** Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk (PROTOCOL 9). */
+/**
+ * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
+ * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
+ * owners*). When all faults are over everybody answers.
+ */
 export function checkHandedOver(
-  { oracle, hosts }: World,
+  { oracle, hosts, healed }: World,
   host: string,
   { key, state }: StoredState,
-  owners: readonly string[],
+  owners: readonly NodeId[],
 ): void {
   if (oracle.truncated) return;
   oracle.checks += 1;
-  const holders = hosts.filter(({ id, name, disk }) => {
-    const copy = owners.includes(id) && name !== host ? objectOn(disk.view, oracle.locate(key)) : undefined;
-    return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
+  const located = oracle.locate(key);
+  const holders = owners.filter((owner) => {
+    const copies = hosts.filter(({ id, name }) => id === owner && name !== host);
+    return copies.some(({ disk }) => {
+      const copy = objectOn(disk.view, located);
+      return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
+    });
   });
-  if (holders.length >= Math.min(2, owners.length)) return;
+  const needed = healed ? owners.length : Math.max(owners.length - 1, Math.min(2, owners.length));
+  if (holders.length >= Math.max(1, needed)) return;
   const text = `${host} drops ${key}, which of its owners ${owners.join()} only ${holders.length} have`;
   oracle.broken("former owners drop only what owners have", text);
 }
