@@ -29,8 +29,8 @@ export const copies: readonly Mutation[] = [
   {
     name: "a host believes its peers about what it holds",
     file: "run.js",
-    find: "holdings.restore(origin.held);",
-    replace: "{}\n    const told = roster.holdings.get(self);\n    if (told !== undefined) holdings.restore(told);",
+    find: 'if (origin.kind === "joined")\n        holdings.retireAll();',
+    replace: "const told = roster.holdings.get(self);\n    if (told !== undefined) holdings.restore(told);",
   },
   {
     name: "a new owner is complete from the start",
