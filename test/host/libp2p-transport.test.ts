@@ -206,11 +206,18 @@ describe("libp2p transport", () => {
   it("two peers that keep each other find together again after their connections broke", async () => {
     const [a, b] = await Promise.all([nodes.start("mend-a"), nodes.start("mend-b")]);
     for (const node of [a, b]) node.transport.serve(async (_from, body) => body);
-    const connected = becomes(a.transport, b.transport.self, true);
+    const connected = Promise.all([
+      becomes(a.transport, b.transport.self, true),
+      becomes(b.transport, a.transport.self, true),
+    ]);
     a.transport.keep(new Map([[b.transport.self, [b.address]]]));
     b.transport.keep(new Map([[a.transport.self, [a.address]]]));
     await connected;
-    const broken = becomes(a.transport, b.transport.self, false);
+    // Each end notices it by itself: until then the other one still counts on the old connection.
+    const broken = Promise.all([
+      becomes(a.transport, b.transport.self, false),
+      becomes(b.transport, a.transport.self, false),
+    ]);
     for (const connection of a.libp2p.getConnections(b.libp2p.peerId)) connection.abort(new Error("cable pulled"));
     await broken;
     await becomes(a.transport, b.transport.self, true);
