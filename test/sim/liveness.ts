@@ -4,8 +4,9 @@
  */
 import { nodeDefaults } from "../../core/config.ts";
 import { type Clients, keyOf } from "./clients.ts";
-import { fail, pollMs, settle, until } from "./cluster.ts";
+import { fail, membersOf, pollMs, settle, until } from "./cluster.ts";
 import { healAll } from "./faults/faults.ts";
+import { putInOrder } from "./faults/membership.ts";
 import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
 import { checkNothingLost, differenceOfOwners, ownersState } from "./owners.ts";
@@ -28,6 +29,7 @@ export async function healAndJudge(world: World, clients: Clients): Promise<void
   const healedMs = world.schedule.nowMs;
   healAll(world);
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
+  await until(world, healMsMax, "everybody is a member, or gone", () => putInOrder(world));
   await converge(world, clients);
   world.healMs = world.schedule.nowMs - healedMs;
   await answerApart(world, clients);
@@ -80,7 +82,7 @@ async function answerApart(world: World, clients: Clients): Promise<void> {
     for (const host of side) {
       await until(world, noticeMsMax, `${host.name} notices who is away`, async () => {
         const status = await host.call((node) => node.status());
-        return status !== "died" && status.members.filter(({ alive }) => alive).length === side.length;
+        return status !== "died" && membersOf(status).filter(({ alive }) => alive).length === side.length;
       });
     }
   }

@@ -41,10 +41,23 @@ const faultWeights = [
   ["missing", 1],
   ["clock-jump", 2],
   ["twin", 1],
-  ["join", 1],
 ] as const;
 
-export const faultKinds = faultWeights.map(([kind]) => kind);
+/** What befalls the ring itself. */
+const ringFaultWeights = [
+  ["join", 3],
+  ["join-two", 2],
+  ["join-held", 2],
+  ["join-leave", 2],
+  ["leave", 3],
+  ["lose-host", 2],
+  ["remove-cut", 3],
+  ["rebalance", 2],
+  ["other-ring", 2],
+  ["kill-in-transfer", 4],
+] as const;
+
+export const faultKinds = [...faultWeights, ...ringFaultWeights].map(([kind]) => kind);
 
 export interface Fault {
   readonly atMs: number;
@@ -152,9 +165,12 @@ export function drawScenario(seed: string): Scenario {
     apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
-    faults: drawFaults(chance.fork("faults"), safetyMs).filter(
-      ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
-    ),
+    faults: [
+      ...drawFaults(chance.fork("faults"), safetyMs).filter(
+        ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
+      ),
+      ...drawRingFaults(chance.fork("ring faults"), safetyMs),
+    ].toSorted((a, b) => a.atMs - b.atMs),
   };
   // Beside a twin a deleted key may be asked about without end: the cluster does not come to rest (seeds 261, 264).
   const hasTwin = scenario.faults.some(({ kind }) => kind === "twin");
@@ -362,13 +378,24 @@ function drawFaults(chance: Chance, safetyMs: number): Fault[] {
   const enabled = faultWeights.filter(() => chance.is(0.5));
   if (enabled.length === 0) return [];
   const count = chance.whole(8, 50);
-  return Array.from({ length: count }, () => ({
+  return Array.from({ length: count }, () => drawFault(chance, chance.weighted(enabled), safetyMs));
+}
+
+/** In two thirds of the runs; the others show what hosts do on a ring that stays. */
+function drawRingFaults(chance: Chance, safetyMs: number): Fault[] {
+  if (chance.is(1 / 3)) return [];
+  const count = chance.whole(1, 8);
+  return Array.from({ length: count }, () => drawFault(chance, chance.weighted(ringFaultWeights), safetyMs));
+}
+
+function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {
+  return {
     atMs: chance.between(0, safetyMs),
-    kind: chance.weighted(enabled),
+    kind,
     hosts: Array.from({ length: 9 }, () => chance.whole(0, 99)),
     forMs: chance.logarithmic(50, safetyMs / 2),
     amount: chance.next(),
-  })).toSorted((a, b) => a.atMs - b.atMs);
+  };
 }
 
 /** One line that tells what a seed drew. */

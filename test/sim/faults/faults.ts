@@ -3,10 +3,16 @@ import type { Fault, FaultKind } from "../scenario.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host } from "./carry.ts";
 import { diskFaults } from "./disk.ts";
+import { membershipFaults } from "./membership.ts";
 import { networkFaults } from "./network.ts";
 import { processFaults } from "./process.ts";
 
-const carries: Readonly<Record<FaultKind, Carry>> = { ...networkFaults, ...processFaults, ...diskFaults };
+const carries: Readonly<Record<FaultKind, Carry>> = {
+  ...networkFaults,
+  ...processFaults,
+  ...diskFaults,
+  ...membershipFaults,
+};
 
 export function inject(world: World, fault: Fault): void {
   if (world.healed) return;
