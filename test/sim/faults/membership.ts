@@ -126,7 +126,10 @@ export async function putInOrder(world: World): Promise<boolean> {
       await ask(world, each, { kind: "join", host: each.id });
     }
   }
-  return world.lost.size === 0 && world.hosts.every((each) => each.ready && statusOf(each) === "up");
+  return (
+    world.lost.size === 0 &&
+    world.hosts.every((each) => each.ready && statusOf(each) === "up" && !isStillApart(world, each))
+  );
 }
 
 function isGone(status: MemberStatus | undefined): boolean {
@@ -189,7 +192,8 @@ function removeLater(world: World, id: NodeId, isWanted: () => boolean): void {
 
 async function removeBy(world: World, id: NodeId, operator: SimHost): Promise<boolean> {
   const isRemoved = await ask(world, operator, { kind: "remove", host: id });
-  if (!isRemoved) return false;
+  // It may have been carried out by one that died before it could say so.
+  if (!isRemoved && !isGone(membershipOn(operator.disk.view)?.roster.members.get(id)?.status)) return false;
   world.lost.delete(id);
   // What it has by now misses what the others take from here on.
   const victim = world.hosts.find((each) => each.id === id);
