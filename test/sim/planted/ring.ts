@@ -1,0 +1,90 @@
+/** Planted bugs: what hosts would get wrong as the ring changes: transfers, hand-off, departure, return. */
+import type { Mutation } from "./mutations.ts";
+
+export const ring: readonly Mutation[] = [
+  {
+    name: "a record of a page is lost in a transfer",
+    file: "background/copy-partitions.js",
+    find: "part.rows.map(({ key, state }) => replica.apply",
+    replace: "part.rows.slice(1).map(({ key, state }) => replica.apply",
+  },
+  {
+    name: "a filling host is counted in R",
+    file: "quorum/read-tally.js",
+    find: 'if (role === "complete")',
+    replace: "if (true)",
+  },
+  {
+    name: "two hosts take one token, and each keeps it",
+    file: "placement/assignment.js",
+    find: "return holder.host === null || challenger.host > holder.host;",
+    replace: "return holder.host === null;",
+  },
+  {
+    name: "a former owner drops without asking",
+    file: "background/hand-off.js",
+    find: "await Promise.all([...owners].map((owner) => askAbout(deps, owner, leaving)));",
+    replace:
+      "for (const each of leaving)\n            for (const owner of owners)\n                each.confirmedBy.add(owner);",
+  },
+  {
+    name: "one owner's word is enough to drop",
+    file: "background/hand-off.js",
+    find: "confirmedBy.size >= Math.max(owners - 1, Math.min(2, owners))",
+    replace: "confirmedBy.size >= 1",
+  },
+  {
+    name: "a drop is not checked again",
+    file: "background/hand-off.js",
+    find: "|| !isUnchanged(deps, each))",
+    replace: ")",
+  },
+  {
+    name: "an owner confirms what it does not cover",
+    file: "background/hand-off-answers.js",
+    find: 'if (role !== "complete" || (relation !== "equal" && relation !== "after"))',
+    replace: "if (false)",
+  },
+  {
+    name: "a host that returns offers what was reaped without it",
+    file: "cluster/start.js",
+    find: "|| consents.takeUncovered(known.reapMarks).some(isKept)",
+    replace: "",
+  },
+  {
+    name: "a host that returns goes on as a complete holder",
+    file: "run.js",
+    find: "holdings.retireAll();",
+    replace: "",
+  },
+  {
+    name: "an old mark is forgotten with the record that it was in",
+    file: "membership/roster.js",
+    find: "const all = [...roster.questions, ...(part.questions ?? []), ...heard, ...replaced];",
+    replace: "const all = [];",
+  },
+  {
+    name: "who was removed is a member again when it states something",
+    file: "membership/roster.js",
+    find: "if (finalA !== finalB)",
+    replace: "if (false)",
+  },
+  {
+    name: "what was copied for an earlier filling counts for a later one",
+    file: "background/fill-cursors.js",
+    find: "return kept?.filling === this.#deps.holdings.fillingOf(partition) ? kept : undefined;",
+    replace: "return kept;",
+  },
+  {
+    name: "rings that meet fill nothing from each other",
+    file: "cluster/cluster.js",
+    find: "if (isOtherRing(before, part))",
+    replace: "if (false)",
+  },
+  {
+    name: "a host leaves with hints",
+    file: "background/leave.js",
+    find: "replica.hints.summaries().every(({ count }) => count === 0)",
+    replace: "true",
+  },
+];
