@@ -52,7 +52,7 @@ function areComplete({ roster, health }: Cluster, owners: readonly NodeId[], par
 /**
  * What it means that partitions were reaped without this node, of which it holds something (PROTOCOL 9, *Return*). Every
  * member is asked, so a member's directory is an old copy, and goes whole: its consents and hints are as old as the states
- * of these partitions. But one that was removed is no copy: it must only not offer them when it returns (`isOutdated`). And
+ * of these partitions. (One that was removed hears of no reaps any more: see `mergeAs`.) But
  * marks of a ring that was founded apart say nothing of what is held here: what is owned is filled from both rings.
  */
 export function suspicionOf(
@@ -60,9 +60,6 @@ export function suspicionOf(
   held: readonly PartitionIndex[],
   { hasMetRing }: { readonly hasMetRing: boolean },
 ): { readonly isOldCopy: boolean; readonly refilled: readonly PartitionIndex[]; readonly text: string } {
-  if (!cluster.isMember(cluster.self)) {
-    return { isOldCopy: false, refilled: held, text: "after this host's membership ended: it offers nothing of them" };
-  }
   if (!hasMetRing) return { isOldCopy: true, refilled: [], text: "without this host: its old copy is set aside" };
   const owned = cluster.ring.ownedBy(cluster.self);
   const refilled = held.filter((partition) => owned.includes(partition));
