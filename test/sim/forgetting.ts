@@ -26,11 +26,14 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   }
 }
 
+/** Owners are asked within this before a drop. */
+const askedWithinMs = 20_000;
+
 /**
  * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
- * owners*). When all faults are over everybody answers who is still
- * there.
+ * owners*). When all faults are over everybody answers who is
+ * there and had the time to start.
  */
 export function checkHandedOver(
   { oracle, hosts, healed }: World,
@@ -48,7 +51,8 @@ export function checkHandedOver(
       return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
     });
   });
-  const isThere = (owner: NodeId): boolean => hosts.some(({ id }) => id === owner);
+  const isThere = (owner: NodeId): boolean =>
+    hosts.some(({ id, readyForMs }) => id === owner && readyForMs >= askedWithinMs);
   const needed =
     healed && owners.every(isThere) ? owners.length : Math.max(owners.length - 1, Math.min(2, owners.length));
   if (holders.length >= Math.max(1, needed)) return;
