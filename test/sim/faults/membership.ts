@@ -126,10 +126,11 @@ export async function putInOrder(world: World): Promise<boolean> {
       await ask(world, each, { kind: "join", host: each.id });
     }
   }
-  return (
-    world.lost.size === 0 &&
-    world.hosts.every((each) => each.ready && statusOf(each) === "up" && !isStillApart(world, each))
-  );
+  const { hosts, lost } = world;
+  // Somebody may have been removed just now, and not know it.
+  const saysUp = ({ disk }: SimHost, id: NodeId): boolean =>
+    membershipOn(disk.view)?.roster.members.get(id)?.status === "up";
+  return lost.size === 0 && hosts.every((each) => each.ready && hosts.every(({ id }) => saysUp(each, id)));
 }
 
 function isGone(status: MemberStatus | undefined): boolean {
