@@ -127,6 +127,8 @@ export interface Scenario {
   readonly skewMs: number;
   readonly joinsAtOnce: boolean;
   readonly gossips: boolean;
+  /** After healing somebody rebalances the ring. */
+  readonly evensOut: boolean;
   /** After healing the cluster is cut once more, between these hosts and the others: both sides must go on. */
   readonly apart: readonly number[];
   readonly safetyMs: number;
@@ -162,6 +164,7 @@ export function drawScenario(seed: string): Scenario {
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
     gossips: chance.fork("gossip").is(0.7),
+    evensOut: chance.fork("evens out").is(0.5),
     apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),

@@ -122,7 +122,7 @@ export async function putInOrder(world: World): Promise<boolean> {
       // It knows by now, and takes no requests: started with its seeds it comes back as a new member.
       each.kill("is stopped by its operator");
       world.start(each);
-    } else if (!each.mayJoin && status === "up" && membershipOn(each.disk.view)!.ring.host(each.id) === undefined) {
+    } else if (isHeld(each) && status === "up") {
       await ask(world, each, { kind: "join", host: each.id });
     }
   }
@@ -130,7 +130,14 @@ export async function putInOrder(world: World): Promise<boolean> {
   // Somebody may have been removed just now, and not know it.
   const saysUp = ({ disk }: SimHost, id: NodeId): boolean =>
     membershipOn(disk.view)?.roster.members.get(id)?.status === "up";
-  return lost.size === 0 && hosts.every((each) => each.ready && hosts.every(({ id }) => saysUp(each, id)));
+  return (
+    lost.size === 0 && hosts.every((each) => each.ready && !isHeld(each) && hosts.every(({ id }) => saysUp(each, id)))
+  );
+}
+
+/** It waits for somebody to give it tokens. */
+function isHeld({ mayJoin, disk, id }: SimHost): boolean {
+  return !mayJoin && membershipOn(disk.view)?.ring.host(id) === undefined;
 }
 
 function isGone(status: MemberStatus | undefined): boolean {

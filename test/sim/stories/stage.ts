@@ -35,6 +35,7 @@ const calmCluster: Scenario = {
   skewMs: 0,
   joinsAtOnce: false,
   gossips: false, // the swarm gossips: a story is about something else
+  evensOut: false,
   apart: [],
   safetyMs: 0,
   operations: [],
