@@ -229,8 +229,8 @@ export const mutations: readonly Mutation[] = [
   {
     name: "a full disk is taken for a success",
     file: "replica/commits.js",
-    find: "throw storeErrorOf(error);\n        }\n        this.#turn(",
-    replace: "if (!isFull) throw storeErrorOf(error);\n        }\n        this.#turn(",
+    find: "throw error;\n        }\n        this.#turn(",
+    replace: "if (!isFull) throw error;\n        }\n        this.#turn(",
   },
   {
     name: "the last reply of a read wins",

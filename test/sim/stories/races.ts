@@ -95,7 +95,7 @@ export const raceStories: readonly Story[] = [
       await stage.put(standIn!, { quorum: "one" });
       standIn!.disk.mood.readErrors = 1;
       const { outcomes } = await stage.put(standIn!, { quorum: "one" });
-      assert.deepEqual(outcomes, ["internal"]);
+      assert.deepEqual(outcomes, ["not-ready"]);
     },
   },
   {
