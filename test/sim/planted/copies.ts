@@ -1,0 +1,96 @@
+/** Planted bugs: what a host's own copies would get wrong: the disk, damage, holdings, filling. */
+import type { Mutation } from "./mutations.ts";
+
+export const copies: readonly Mutation[] = [
+  {
+    name: "an ack does not wait for the batch",
+    file: "replica/replica.js",
+    find: "await this.#flush(located, batch, durability);",
+    replace: "void this.#flush(located, batch, durability).catch(() => {});",
+  },
+  {
+    name: "the coordinator's copy is only buffered",
+    file: "replica/replica.js",
+    find: 'after: role === "none" ? before : after, more }, "synced");',
+    replace: 'after: role === "none" ? before : after, more }, "buffered");',
+  },
+  {
+    name: "a group of commits is as durable as its least",
+    file: "storage/commit-queue.js",
+    find: 'group.some((commit) => commit.durability === "synced") ? "synced" : "buffered"',
+    replace: '"buffered"',
+  },
+  {
+    name: "a filling host says that it is complete",
+    file: "replica/replica.js",
+    find: 'return holding === "complete" && !this.#deps.isConfirmed(partition) ? "filling" : holding;',
+    replace: 'return holding === "none" ? "none" : "complete";',
+  },
+  {
+    name: "a host believes its peers about what it holds",
+    file: "node.js",
+    find: 'if (origin === "returned" && ownHoldings !== undefined)',
+    replace: "if (ownHoldings !== undefined)",
+  },
+  {
+    name: "a new owner is complete from the start",
+    file: "node.js",
+    find: 'cluster.claimOwned(origin === "founded" ? "complete" : "filling");',
+    replace: 'cluster.claimOwned("complete");',
+  },
+  {
+    name: "filling ends after the first page",
+    file: "background/fill.js",
+    find: "after = page.next;",
+    replace: "after = undefined;",
+  },
+  {
+    name: "a partition counts as filled whoever failed",
+    file: "background/fill.js",
+    find: "if (missed > mayMissOne ||",
+    replace: "if (",
+  },
+  {
+    name: "a damaged record is served as whole",
+    file: "replica/replica.js",
+    find: 'return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;',
+    replace: "return holding;",
+  },
+  {
+    name: "checksums are not compared",
+    file: "storage/record.js",
+    find: "=== stored ? value : undefined",
+    replace: "=== stored || true ? value : undefined",
+  },
+  {
+    name: "memory is changed before the disk",
+    file: "replica/replica.js",
+    find: "const pending = this.index.changing(located, before, after);",
+    replace:
+      "const pending = this.index.changing(located, before, after);\n        this.#cache.set(located.key, after);",
+  },
+  {
+    name: "work on one key is not serial",
+    file: "replica/key-queue.js",
+    find: "const done = before === undefined ? work() : before.then(work, work);",
+    replace: "const done = work();",
+  },
+  {
+    name: "a full disk is taken for a success",
+    file: "replica/commits.js",
+    find: "throw error;\n        }\n        this.#turn(",
+    replace: "if (!isFull) throw error;\n        }\n        this.#turn(",
+  },
+  {
+    name: "nobody stands in for an owner that is away",
+    file: "placement/preference-list.js",
+    find: "const chosen = candidates.slice(0, count);",
+    replace: "const chosen = [];",
+  },
+  {
+    name: "only a write finds out that there is space again",
+    file: "background/anti-entropy.js",
+    find: "await replica.probeStorage();",
+    replace: "return;",
+  },
+];

@@ -1,0 +1,116 @@
+/** Planted bugs: what hints, anti-entropy and reaping would get wrong. */
+import type { Mutation } from "./mutations.ts";
+
+export const healing: readonly Mutation[] = [
+  {
+    name: "a hint is acknowledged and not stored",
+    file: "coordinate/serve.js",
+    find: "await replica.keepHint(located, hintFor, request.state, request.spare);",
+    replace: "",
+  },
+  {
+    name: "a repair writes an older state over a newer one",
+    file: "replica/truncator.js",
+    find: "const merged = merge(held, state);\n        if (merged === held)\n            return before;",
+    replace: "return new CachedState(state, encoded);\n        const merged = held;",
+  },
+  {
+    // Rare: an owner must refuse the copy, and then another one lose its own. A story tells of it.
+    name: "a hint over its bounds is dropped whether or not the other owners have it",
+    file: "background/relieve-hints.js",
+    find: 'if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete"))',
+    replace: "if (false)",
+  },
+  {
+    name: "a hint that W counts on is dropped over its bounds",
+    file: "background/relieve-hints.js",
+    find: "others.length === 0 || !hint.isSpare",
+    replace: "others.length === 0",
+  },
+  {
+    name: "a stand-in's new hint replaces the one it has",
+    file: "replica/replica.js",
+    find: "const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);",
+    replace: "const merged = state;",
+  },
+  {
+    name: "a reap goes on without the members that are away",
+    file: "background/reap.js",
+    find: "return this.#deps.cluster.ring.members.map(({ id }) => id);",
+    replace:
+      "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
+  },
+  {
+    name: "a reap mark without a consent is ignored",
+    file: "cluster/cluster.js",
+    find: "if (!hasMetRing)\n            return this.#giveUp();",
+    replace: "",
+  },
+  {
+    name: "a reap does not compare clocks",
+    file: "replica/remains.js",
+    find: 'if (!equalBytes(held.digest, digest))\n        return "other-clock";\n    if (logged === undefined || !equalBytes(logged.digest, digest))\n        return "other-clock";',
+    replace: 'if (logged === undefined) return "agreed";',
+  },
+  {
+    name: "a reap is carried out whatever has changed since (riak_kv#1777)",
+    file: "replica/replica.js",
+    find: 'if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed")\n                return false;',
+    replace: "",
+  },
+  {
+    name: "owners are reaped without asking who else holds the key",
+    file: "replica/remains.js",
+    find: 'return held.encoded !== undefined || isDamaged ? "held" : "agreed";',
+    replace: 'return "agreed";',
+  },
+  {
+    name: "a leader asks everybody about what it would not forget itself",
+    file: "background/reap.js",
+    find: 'if (!own.includes("agreed"))\n            return own;',
+    replace: "",
+  },
+  {
+    name: "a write does not reach the hash tree (riak_kv#473)",
+    file: "replica/replica.js",
+    find: "this.index.committed(pending);",
+    replace: "",
+  },
+  {
+    name: "the hash tree is changed before the disk",
+    file: "replica/replica.js",
+    find: "this.index.failed(pending);",
+    replace: "this.index.committed(pending);",
+  },
+  {
+    name: "comparing two clocks finds no difference",
+    file: "causality/clock.js",
+    find: "if (aAddsNothing)",
+    replace: "if (aAddsNothing || bAddsNothing)",
+  },
+  {
+    name: "a hint is forgotten before its owner has it",
+    file: "background/deliver-hints.js",
+    find: "await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));",
+    replace:
+      "void Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state }))).catch(() => {});",
+  },
+  {
+    name: "hints are counted in memory only (riak_core#154)",
+    file: "replica/replica.js",
+    find: "await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);",
+    replace: "await Promise.all([this.#damaged.open(), this.tombstones.open()]);",
+  },
+  {
+    name: "a hint that grew is deleted with what was delivered",
+    file: "replica/hint-store.js",
+    find: "if (stored === undefined || !isSame)",
+    replace: "if (stored === undefined)",
+  },
+  {
+    name: "anti-entropy is never run",
+    file: "background/anti-entropy.js",
+    find: 'tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());',
+    replace: "",
+  },
+];
