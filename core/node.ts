@@ -141,6 +141,7 @@ export class EverwriteNode implements NodeApi {
       const { roster } = await this.#findCluster();
       await this.#run(await joinCluster(own, roster, wanted, means), "joined", means.marks);
     }
+    await this.#renewing;
     telemetry.event({ kind: "ready", id: transport.self });
   }
 
@@ -150,9 +151,8 @@ export class EverwriteNode implements NodeApi {
   }
 
   /** What is stored here is an old copy: the node goes on as one whose disk was lost, with the membership that it has heard. */
-  #renew(): void {
-    if (this.#running === undefined) return;
-    const { roster } = this.#running.deps.cluster;
+  #renew({ roster }: Cluster): void {
+    if (this.#stopped) return;
     this.#waitingFor = "its old data to be set aside";
     this.#server.clear();
     this.#renewing = this.#startAnew(roster).catch((error: unknown) => {
@@ -296,6 +296,7 @@ export class EverwriteNode implements NodeApi {
 
   async #run(roster: Roster, origin: "founded" | "returned" | "joined", marks: Marks): Promise<void> {
     const { clock, random, transport, identity, gossip } = this.#ports;
+    const { self } = transport;
     const config = this.#config;
     const admission = new Admission(clock, {
       latencyThresholdMs: config.backgroundLatencyThresholdMs,
@@ -303,13 +304,11 @@ export class EverwriteNode implements NodeApi {
       waitMaxMs: config.backgroundWaitMaxMs,
     });
     const telemetry = observed(this.#ports.telemetry, admission);
-    const records = this.#records;
-    const tasks = this.#tasks;
+    const [records, tasks] = [this.#records, this.#tasks];
     const health = new Health({ transport, clock, telemetry }, config);
     const holdings = new Holdings(roster.cluster.partitions, random);
     const ownHoldings = roster.holdings.get(transport.self);
-    const onOldCopy = (): void => this.#renew();
-    const { self } = transport;
+    const onOldCopy = (): void => this.#renew(cluster);
     const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
     const cluster = new Cluster(clusterDeps, roster);
     // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
@@ -360,7 +359,8 @@ export class EverwriteNode implements NodeApi {
     const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
     // Only members are told the secrets: a new one has to be known first.
     this.#waitingFor = "the others to take it in as a member";
-    if (!(await untilToldSecrets(cluster, tasks))) return stopMembership();
+    await untilToldSecrets(cluster, tasks);
+    if (tasks.stopped) return stopMembership(); // by `stop`, or by an exchange that told that the data is an old copy
     serveHosts(deps, this.#server);
     serveClients(deps, this.#server, requests);
     takeShare(deps, { joins: origin === "joined" });
