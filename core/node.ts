@@ -394,7 +394,7 @@ export class EverwriteNode implements NodeApi {
       reaper,
       stopListening,
     };
-    // What a new member holds it gets from others: no reap can be news to it.
-    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
+    // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
+    cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
   }
 }
