@@ -19,7 +19,7 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { Admission, observed } from "./background/admission.ts";
+import { Admission, observed, pacedBy } from "./background/admission.ts";
 import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
@@ -317,7 +317,7 @@ export class EverwriteNode implements NodeApi {
     const hybridClock = new HybridClock(config);
     const ownTime = new OwnTime(clock);
     const agreements = new Agreements(roster.cluster.partitions);
-    tasks.every("notice sleep", tickIntervalMs, async () => ownTime.tick());
+    tasks.every("notice sleep", tickIntervalMs, () => ownTime.tick());
     const forgetting = { cluster, holdings, ownTime, agreements };
     const replicaDeps = {
       records,
@@ -368,8 +368,7 @@ export class EverwriteNode implements NodeApi {
     tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
     const stopHints = deliverHints({ ...deps, admission });
     relieveHints({ ...deps, admission });
-    const throttle = (deadlineMs?: number): Promise<boolean> => admission.turn(deadlineMs);
-    const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server: this.#server, throttle };
+    const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server: this.#server, ...pacedBy(admission) };
     const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
     const repairDeps = {
       ...antiEntropyDeps,

@@ -31,21 +31,43 @@ export class Tasks {
     };
     const running = work().then(end, (error: unknown) => {
       end();
-      if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task: name, reason: reasonOf(error) });
+      this.#failed(name, error);
     });
     this.#running.add(running);
   }
 
-  /** Runs `work` again and again, `intervalMs` after it ended, until stopped. */
-  every(name: string, intervalMs: number, work: () => Promise<unknown>): void {
-    const again = async (): Promise<void> => {
-      try {
-        await work();
-      } finally {
-        if (!this.#stopped) this.after(intervalMs, () => this.run(name, again));
-      }
+  #failed(task: string, error: unknown): void {
+    if (!this.#stopped) this.#telemetry.event({ kind: "task-failed", task, reason: reasonOf(error) });
+  }
+
+  /**
+   * Runs `work` again and again, `intervalMs` after it ended, until stopped. An idle node does little else, many times a
+   * second: so each turn costs a timer, and a promise only where `work` returns one.
+   */
+  every(name: string, intervalMs: number, work: () => Promise<unknown> | void): void {
+    let stopTimer: Stop = () => {};
+    let running: Promise<void> | undefined;
+    this.#stops.add(() => stopTimer());
+    const next = (): void => {
+      if (running !== undefined) this.#running.delete(running);
+      running = undefined;
+      if (!this.#stopped) stopTimer = this.#clock.after(intervalMs, turn);
     };
-    this.run(name, again);
+    const failed = (error: unknown): void => {
+      next();
+      this.#failed(name, error);
+    };
+    const turn = (): void => {
+      if (this.#stopped) return;
+      try {
+        running = work()?.then(next, failed);
+      } catch (error: unknown) {
+        return failed(error);
+      }
+      if (running === undefined) next();
+      else this.#running.add(running);
+    };
+    turn();
   }
 
   after(ms: number, run: () => void): Stop {

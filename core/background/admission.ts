@@ -33,8 +33,8 @@ const compared = 0.95;
 const samplesMin = 20;
 const slowDown = 1.5;
 const speedUp = 0.8;
-/** At shorter intervals every request begins beside a step, and there is nothing to compare with. */
-const waitMinMs = 1.5 * shadowMs;
+/** At shorter intervals most requests begin beside a step, and there is nothing to compare with. */
+const waitMinMs = 4 * shadowMs;
 /** Clients who asked nothing for this long are not waiting. */
 const quietMs = 1_000;
 /** Steps remembered: those of the longest request that can be told apart, at the shortest interval. */
@@ -162,6 +162,18 @@ export class Admission {
     const isNear = beside.quantile(0.99) >= nearShare * this.#options.latencyThresholdMs;
     return beside.quantile(compared) <= alone.quantile(compared) * (isNear ? 1 : harmlessShare);
   }
+}
+
+/** What background work that is not told of the admission itself needs of it. */
+export interface Pace {
+  /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). False: no turn by `deadlineMs`. */
+  readonly throttle: (deadlineMs?: number) => Promise<boolean>;
+  /** Whether clients are served now, so that steps are to be short. */
+  readonly servesClients: () => boolean;
+}
+
+export function pacedBy(admission: Admission): Pace {
+  return { throttle: (deadlineMs) => admission.turn(deadlineMs), servesClients: () => admission.waitMs > 0 };
 }
 
 /** Telemetry that tells the admission how long clients wait: background work yields to that. */

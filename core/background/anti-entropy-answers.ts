@@ -25,9 +25,10 @@ import type { View } from "../rpc/messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { Pace } from "./admission.ts";
 import type { Agreements } from "./agreements.ts";
 
-export interface AntiEntropyDeps {
+export interface AntiEntropyDeps extends Pace {
   readonly server: RpcServer;
   readonly cluster: Cluster;
   readonly exchange: Exchange;
@@ -40,8 +41,6 @@ export interface AntiEntropyDeps {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
-  /** Awaited before each step but a digest, so that requests go first (PROTOCOL 13). */
-  readonly throttle: (deadlineMs?: number) => Promise<boolean>;
 }
 
 type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
@@ -52,9 +51,9 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
-/** Steps of a few milliseconds; see `admission.ts`. */
-export const leavesPerStep = 32;
-const statesPerStep = 32;
+/** Steps of about a millisecond; see `admission.ts`. A leaf is a read of the disk, a state a share in a commit. */
+export const leavesPerStep = 8;
+const statesPerStep = 8;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   const { server, cluster, exchange, agreements, throttle } = deps;

@@ -33,8 +33,10 @@ export interface Round {
 }
 
 const limits = {
-  /** Their leaves are 512 bytes each: 512 KiB an answer. All partitions, at Q = 1024. */
+  /** Their leaves are 512 bytes each: 512 KiB an answer. All partitions, at Q = 1024; 20 ms of work on both sides. */
   partitionsMax: 1_024,
+  /** Beside clients: a millisecond. */
+  partitionsBesideClients: 64,
   /** Each is a read of the disk on both sides. */
   leavesMax: 2_048,
 };
@@ -142,7 +144,9 @@ export class AntiEntropy {
     const shared = sharedWith(this.#deps, peer);
     const ring = cluster.ring.fingerprint;
     const quiet = new Set(atRest(this.#deps, shared.partitions));
-    const found = await treeDiff(shared, exchange, limits, (items) => this.#shuffled(items));
+    const { leavesMax, partitionsBesideClients } = limits;
+    const partitionsMax = this.#deps.servesClients() ? partitionsBesideClients : limits.partitionsMax;
+    const found = await treeDiff(shared, exchange, { partitionsMax, leavesMax }, (items) => this.#shuffled(items));
     // The peer refuses another ring, and if ours changed since, what is shared was another question.
     if (cluster.ring.fingerprint === ring) {
       const equal = found.equal.filter((partition) => quiet.has(partition));

@@ -32,7 +32,7 @@ export interface HintDeps {
 /** Recovery is noticed at once; this is for what slipped through. */
 const intervalMs = 1_000;
 /** In one step. Beside clients it is to take a few milliseconds, here and at the target; see `admission.ts`. */
-const rowsBesideClients = 16;
+const rowsBesideClients = 8;
 const rowsAlone = 128;
 
 export function deliverHints(deps: HintDeps): Stop {

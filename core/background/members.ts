@@ -60,8 +60,8 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
 
   let drawnMs = clock.now();
   const beaten = new Map<NodeId, number>();
-  tasks.every("sweep peers", sweepIntervalMs, async () => health.sweep());
-  tasks.every("heartbeat", heartbeatIntervalMs, async () => {
+  tasks.every("sweep peers", sweepIntervalMs, () => health.sweep());
+  tasks.every("heartbeat", heartbeatIntervalMs, () => {
     const id = longestUnheard(cluster, beaten, clock.now() - options.reconcileIntervalMs);
     if (id === undefined) return;
     beaten.set(id, clock.now());

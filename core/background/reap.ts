@@ -71,7 +71,7 @@ export class Reaper {
 
   start(): void {
     const { tasks, replica } = this.#deps;
-    tasks.every("notice pauses", this.#intervalMs, async () => replica.stillness.sweep());
+    tasks.every("notice pauses", this.#intervalMs, () => replica.stillness.sweep());
     tasks.every("reap", this.#intervalMs, () => this.#pass());
   }
 

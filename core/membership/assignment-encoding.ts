@@ -14,7 +14,17 @@ const AssignmentMessage = message("Assignment", {
 const epochMax = 2 ** 40;
 type AssignmentMessage = Infer<typeof AssignmentMessage>;
 
+/** Assignments are immutable, and change far less often than the rosters they are in are stored. */
+const encodings = new WeakMap<Assignment, Uint8Array>();
+
+/** Not to be changed: every caller gets the same bytes. */
 export function encodeAssignment(assignment: Assignment): Uint8Array {
+  let encoded = encodings.get(assignment);
+  if (encoded === undefined) encodings.set(assignment, (encoded = encode(assignment)));
+  return encoded;
+}
+
+function encode(assignment: Assignment): Uint8Array {
   const hosts = [...new Set(assignment.flatMap(({ host }) => (host === null ? [] : [host])))].toSorted();
   const indexOf = new Map(hosts.map((host, i) => [host, i + 1]));
   const tokens: number[] = [];

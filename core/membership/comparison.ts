@@ -145,9 +145,17 @@ function sectionsThatDiffer(theirs: RosterSummary["sections"], roster: Roster): 
   return Object.fromEntries(differing.map((section) => [section, roster[section]]));
 }
 
-function versionsOf(roster: Roster): MemberVersion[] {
-  const ids = new Set([...roster.members.keys(), ...roster.holdings.keys()]);
-  return [...ids].toSorted().map((id) => versionOf(roster, id));
+const versions = new WeakMap<Roster, readonly MemberVersion[]>();
+
+function versionsOf(roster: Roster): readonly MemberVersion[] {
+  let known = versions.get(roster);
+  if (known === undefined) {
+    const ids = new Set(roster.members.keys());
+    for (const id of roster.holdings.keys()) ids.add(id);
+    known = [...ids].toSorted().map((id) => versionOf(roster, id));
+    versions.set(roster, known);
+  }
+  return known;
 }
 
 function versionOf({ members, holdings }: RosterPart, id: NodeId): MemberVersion {

@@ -81,7 +81,7 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   const assignment = part.assignment ? mergeAssignments(roster.assignment, part.assignment) : roster.assignment;
   const reapMarks = mergeMap(roster.reapMarks, part.reapMarks, Math.max);
   const secrets = union(roster.secrets, part.secrets, (secret) => secret);
-  const changes = union(roster.changes, part.changes, changeOrder).slice(-changesMax);
+  const changes = lastOf(union(roster.changes, part.changes, changeOrder), changesMax);
   const questions = mergedQuestions(roster, part, members);
   const unchanged =
     members === roster.members &&
@@ -196,6 +196,11 @@ function changeOrder(change: RingChange): string {
   return [String(change.atMs).padStart(16, "0"), change.by, change.verb, change.subject, change.tokens].join(" ");
 }
 
+function lastOf<T>(items: readonly T[], count: number): readonly T[] {
+  return items.length <= count ? items : items.slice(-count);
+}
+
 function sameChanges(a: readonly RingChange[], b: readonly RingChange[]): boolean {
+  if (a === b) return true;
   return a.length === b.length && a.every((change, i) => changeOrder(change) === changeOrder(b[i]!));
 }

@@ -22,7 +22,10 @@ export function partitionOf(position: Uint8Array, partitions: number): Partition
   return Math.floor((top16 * partitions) / partitionsMax) as PartitionIndex;
 }
 
-/** All partitions, 0..Q-1. */
-export function allPartitions(partitions: number): PartitionIndex[] {
-  return Array.from({ length: partitions }, (_, index) => index as PartitionIndex);
+let all: readonly PartitionIndex[] = [];
+
+/** All partitions, 0..Q-1. A node has one Q, so they are listed once. */
+export function allPartitions(partitions: number): readonly PartitionIndex[] {
+  if (all.length !== partitions) all = Array.from({ length: partitions }, (_, index) => index as PartitionIndex);
+  return all;
 }

@@ -52,6 +52,7 @@ function depsOf(replica: Replica, answer: (body: Uint8Array) => Uint8Array, even
     exchange: { view: () => view },
     telemetry: { event: (event: StoreEvent) => void events.push(event) },
     throttle: async () => true,
+    servesClients: () => false,
     transport: {
       request: async (_to: NodeId, body: Uint8Array): Promise<Uint8Array> =>
         Buffer.concat([Buffer.of(0), answer(body)]),
@@ -168,6 +169,7 @@ test("keys are compared for half of the time that the peer waits, so that some a
     cluster: { ring: { fingerprint: view.ring } },
     exchange: { meet: async () => {} },
     throttle: async () => true,
+    servesClients: () => false,
   } as unknown as AntiEntropyDeps;
   serveAntiEntropy(deps);
   deps.server.listen({ serve: (serves: RequestHandler) => (handler = serves) } as unknown as Transport);

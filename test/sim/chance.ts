@@ -29,7 +29,9 @@ export class Chance implements Random {
   }
 
   bytes(count: number): Uint8Array {
-    return Uint8Array.from({ length: count }, () => this.#next32() & 255);
+    const bytes = new Uint8Array(count);
+    for (let i = 0; i < count; i++) bytes[i] = this.#next32() & 255;
+    return bytes;
   }
 
   /** A whole number from `min` to `max`, both included. */

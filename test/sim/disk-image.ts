@@ -65,6 +65,11 @@ export class DiskImage {
     for (const key of this.#keysIn(ns, {})) yield { key: bytesOf(key), value: this.#tables[ns].get(key)! };
   }
 
+  /** Every record of a namespace, in order of the rows; `keyOf` makes the key of its row. */
+  forEach(ns: Namespace, visit: (record: Uint8Array, keyOf: () => Uint8Array) => void): void {
+    for (const key of this.#keysIn(ns, {})) visit(this.#tables[ns].get(key)!, () => bytesOf(key));
+  }
+
   get bytes(): number {
     let bytes = 0;
     for (const ns of namespaces) for (const [key, value] of this.#tables[ns]) bytes += key.length + value.length;
@@ -86,11 +91,11 @@ export class DiskImage {
 
 /** One character a byte: such texts are ordered as their bytes are. */
 function textOf(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return text;
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
 
 function bytesOf(text: string): Uint8Array {
-  return Uint8Array.from({ length: text.length }, (_, i) => text.charCodeAt(i));
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }

@@ -31,6 +31,14 @@ export interface Tap {
   answered(from: NodeId, to: NodeId, method: number, body: Uint8Array): void;
 }
 
+/** One way from one host to another. */
+interface Wire {
+  /** How many faults cut it. */
+  cuts: number;
+  /** What its events are called in the log, by what they carry. */
+  readonly labels: Map<string, string>;
+}
+
 /** What counts as silence of a connection, ms: after this its ends find out that it is gone. */
 export interface NetworkOptions {
   readonly silentMs: number;
@@ -44,8 +52,8 @@ export class SimNetwork {
   readonly chance: Chance;
   /** Two of one name, while somebody runs a copy of a host. */
   readonly #nodes = new Map<NodeId, readonly SimTransport[]>();
-  /** Directed, with how many faults cut it. */
-  readonly #cuts = new Map<string, number>();
+  /** By sender, then by receiver. */
+  readonly #wires = new Map<NodeId, Map<NodeId, Wire>>();
   tap: Tap | undefined;
   /** Who takes part in gossip; those of processes that ended hear nothing. */
   readonly listeners = new Set<SimGossip>();
@@ -77,7 +85,7 @@ export class SimNetwork {
   }
 
   isCut(from: NodeId, to: NodeId): boolean {
-    return (this.#cuts.get(`${from}>${to}`) ?? 0) > 0;
+    return this.#wire(from, to).cuts > 0;
   }
 
   reaches(from: NodeId, to: NodeId): boolean {
@@ -86,9 +94,8 @@ export class SimNetwork {
 
   /** Nothing passes that way until as many heals; a connection is found dead after the time of silence. */
   cut(from: NodeId, to: NodeId): void {
-    const pair = `${from}>${to}`;
-    this.#cuts.set(pair, (this.#cuts.get(pair) ?? 0) + 1);
-    this.schedule.after(this.options.silentMs, `${pair} silent`, () => {
+    this.#wire(from, to).cuts += 1;
+    this.schedule.after(this.options.silentMs, `${from}>${to} silent`, () => {
       if (this.isCut(from, to)) for (const node of this.#alive(to)) node.breakLink(from, "silent");
     });
   }
@@ -103,12 +110,12 @@ export class SimNetwork {
   }
 
   heal(from: NodeId, to: NodeId): void {
-    const pair = `${from}>${to}`;
-    this.#cuts.set(pair, Math.max(0, (this.#cuts.get(pair) ?? 0) - 1));
+    const wire = this.#wire(from, to);
+    wire.cuts = Math.max(0, wire.cuts - 1);
   }
 
   healAll(): void {
-    this.#cuts.clear();
+    for (const wires of this.#wires.values()) for (const wire of wires.values()) wire.cuts = 0;
     Object.assign(this.mood, calm);
   }
 
@@ -135,10 +142,21 @@ export class SimNetwork {
 
   #carryOnce(from: NodeId, to: NodeId, label: string, arrive: () => void): void {
     const delayMs = from === to ? 0 : this.delayMs();
-    if (this.isCut(from, to)) return;
+    const wire = this.#wire(from, to);
+    if (wire.cuts > 0) return;
     this.lastArrivalMs = Math.max(this.lastArrivalMs, this.schedule.nowMs + delayMs);
-    this.schedule.after(delayMs, `${from}>${to} ${label}`, () => {
-      if (!this.isCut(from, to)) arrive();
+    let labelled = wire.labels.get(label);
+    if (labelled === undefined) wire.labels.set(label, (labelled = `${from}>${to} ${label}`));
+    this.schedule.after(delayMs, labelled, () => {
+      if (wire.cuts === 0) arrive();
     });
+  }
+
+  #wire(from: NodeId, to: NodeId): Wire {
+    let wires = this.#wires.get(from);
+    if (wires === undefined) this.#wires.set(from, (wires = new Map()));
+    let wire = wires.get(to);
+    if (wire === undefined) wires.set(to, (wire = { cuts: 0, labels: new Map() }));
+    return wire;
   }
 }

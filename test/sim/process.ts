@@ -18,6 +18,7 @@ export class Process {
   readonly clock: Clock;
   readonly #schedule: Schedule;
   readonly #deferred: (() => void)[] = [];
+  readonly #labels = new Map<string, string>();
   /** Called before each step: for crashes between any two of them. */
   onStep: (() => void) | undefined;
   #alive = true;
@@ -51,11 +52,17 @@ export class Process {
       if (this.#paused) this.#deferred.push(once);
       else this.#step(run);
     };
-    const unschedule = this.#schedule.after(delayMs, `${this.name} ${label}`, once);
+    const unschedule = this.#schedule.after(delayMs, this.#labelled(label), once);
     return () => {
       stopped = true;
       unschedule();
     };
+  }
+
+  #labelled(label: string): string {
+    let labelled = this.#labels.get(label);
+    if (labelled === undefined) this.#labels.set(label, (labelled = `${this.name} ${label}`));
+    return labelled;
   }
 
   /** Something from outside reaches the process: now, or when it goes on. */

@@ -56,10 +56,14 @@ export function statesTakenBy(
 
 /** All states on a disk that can be read. */
 export function statesOn(image: DiskImage): StoredState[] {
-  const namespaces: readonly Namespace[] = ["objects", "hints"];
-  return namespaces.flatMap((ns) =>
-    [...image.rows(ns)].flatMap(({ key, value }) => readable(() => stateOf(ns, key, value)) ?? []),
-  );
+  const found: StoredState[] = [];
+  for (const ns of ["objects", "hints"] as const) {
+    image.forEach(ns, (record, keyOf) => {
+      const state = states.get(record) ?? readable(() => stateOf(ns, keyOf(), record));
+      if (state !== undefined) found.push(state);
+    });
+  }
+  return found;
 }
 
 function readable<T>(read: () => T): T | undefined {
@@ -71,8 +75,20 @@ function readable<T>(read: () => T): T | undefined {
   }
 }
 
+/** Records on disks are never changed, only replaced, and each belongs to one row: what one says is read once. */
+const states = new WeakMap<Uint8Array, StoredState>();
+
 function stateOf(ns: Namespace, key: Uint8Array, record: Uint8Array): StoredState | undefined {
   if (ns !== "objects" && ns !== "hints") return undefined;
+  let state = states.get(record);
+  if (state === undefined) {
+    state = readState(ns, key, record);
+    if (state !== undefined) states.set(record, state);
+  }
+  return state;
+}
+
+function readState(ns: "objects" | "hints", key: Uint8Array, record: Uint8Array): StoredState | undefined {
   const value = unsealRecord(ns, key, record);
   if (value === undefined) return undefined;
   if (ns === "objects") return { key: keyOfRow(key), state: decodeVersioned(value) };
@@ -95,10 +111,11 @@ const rings = new WeakMap<Uint8Array, { readonly roster: Roster; readonly ring: 
 /** The membership that a disk holds. */
 export function membershipOn(image: DiskImage): { readonly roster: Roster; readonly ring: Ring } | undefined {
   const record = image.get("meta", rosterRow);
-  const value = record && unsealRecord("meta", rosterRow, record);
-  if (record === undefined || value === undefined) return undefined;
+  if (record === undefined) return undefined;
   let known = rings.get(record);
   if (known === undefined) {
+    const value = unsealRecord("meta", rosterRow, record);
+    if (value === undefined) return undefined;
     const roster = rosterFrom(RosterMessage.decode(value));
     const ring = new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
     rings.set(record, (known = { roster, ring }));

@@ -67,16 +67,19 @@ export class Schedule {
     let failure: { readonly error: unknown } | undefined;
     await new Promise<void>((resolve) => {
       let over = false;
-      const turn = (last: boolean) => (): void => {
+      const fail = (error: unknown): void => {
+        failure = { error };
+      };
+      const turn = (): void => {
         if (over) return;
-        over = isDone() || !this.#step(untilMs, (error) => (failure = { error }));
-        if (failure !== undefined) over = true;
+        over = isDone() || !this.#step(untilMs, fail) || failure !== undefined;
         if (over) resolve();
-        else if (last) queue();
       };
       // A setImmediate callback begins when the promise work of the one before has ended, to the last microtask.
       const queue = (): void => {
-        for (let i = 1; i <= eventsPerTurn; i++) setImmediate(turn(i === eventsPerTurn));
+        if (over) return;
+        for (let i = 0; i < eventsPerTurn; i++) setImmediate(turn);
+        setImmediate(queue);
       };
       queue();
     });

@@ -25,7 +25,10 @@ interface Peer {
   rttMs: number | undefined;
   rttP95Ms: number | undefined;
   readonly waiting: Set<Waiting>;
+  readonly addresses: readonly string[];
 }
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The method of a forwarded write. No transport delivers a request twice; hosts that try again do, but never these. */
 const writeMethod = 16;
@@ -93,18 +96,7 @@ export class SimTransport implements Transport {
   }
 
   *peers(): Iterable<PeerState> {
-    for (const [id, { link, lastHeardMs, rttMs, rttP95Ms, waiting }] of this.#peers) {
-      const [oldest] = waiting;
-      yield {
-        id,
-        connected: link !== undefined,
-        ...(lastHeardMs === undefined ? {} : { lastHeardMs }),
-        ...(oldest === undefined ? {} : { waitingSinceMs: oldest.sentMs }),
-        ...(rttMs === undefined ? {} : { rttMs }),
-        ...(rttP95Ms === undefined ? {} : { rttP95Ms }),
-        addresses: link === undefined ? [] : [`sim:${id}`],
-      };
-    }
+    for (const [id, peer] of this.#peers) yield stateOf(id, peer);
   }
 
   onPeerChange(listener: (id: NodeId, connected: boolean) => void): Stop {
@@ -155,7 +147,8 @@ export class SimTransport implements Transport {
   #peer(id: NodeId): Peer {
     let peer = this.#peers.get(id);
     if (peer === undefined) {
-      peer = { link: undefined, lastHeardMs: undefined, rttMs: undefined, rttP95Ms: undefined, waiting: new Set() };
+      const unknown = { link: undefined, lastHeardMs: undefined, rttMs: undefined, rttP95Ms: undefined };
+      peer = { ...unknown, waiting: new Set(), addresses: [`sim:${id}`] };
       this.#peers.set(id, peer);
     }
     return peer;
@@ -296,6 +289,16 @@ export class SimTransport implements Transport {
       );
     });
   }
+}
+
+function stateOf(id: NodeId, { link, lastHeardMs, rttMs, rttP95Ms, waiting, addresses }: Peer): PeerState {
+  const connected = link !== undefined;
+  const state: Mutable<PeerState> = { id, connected, addresses: connected ? addresses : [] };
+  if (lastHeardMs !== undefined) state.lastHeardMs = lastHeardMs;
+  if (waiting.size > 0) state.waitingSinceMs = waiting.values().next().value!.sentMs;
+  if (rttMs !== undefined) state.rttMs = rttMs;
+  if (rttP95Ms !== undefined) state.rttP95Ms = rttP95Ms;
+  return state;
 }
 
 function linkOf(a: SimTransport, b: SimTransport): Link {

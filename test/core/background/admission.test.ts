@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Admission } from "../../../core/background/admission.ts";
+import { Admission, pacedBy } from "../../../core/background/admission.ts";
 import { Latencies } from "../../../core/background/latencies.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
@@ -140,4 +140,15 @@ test("a quantile is exact to the width of a class", () => {
       },
     ),
   );
+});
+
+test("work is told whether clients are served, to make its steps short", async () => {
+  const clock = new ManualClock();
+  const admission = new Admission(clock, options);
+  const pace = pacedBy(admission);
+  assert.equal(pace.servesClients(), false);
+  admission.observe(3);
+  assert.equal(pace.servesClients(), true);
+  await clock.advance(2_000);
+  assert.equal(pace.servesClients(), false);
 });

@@ -67,6 +67,19 @@ describe("the newer of two member records", () => {
 });
 
 describe("merging rosters", () => {
+  test("keeps every section to which a part adds nothing as it is: gossip tells and digests read only what is new", () => {
+    const restarted = memberRecord({ incarnation: 9 });
+    fc.assert(
+      fc.property(roster, (own) => {
+        const members = new Map([[restarted.id, restarted]]);
+        const merged = mergeRoster(own, { ...own, members });
+        for (const section of ["assignment", "secrets", "changes", "reapMarks", "holdings"] as const) {
+          assert.equal(merged[section], own[section], section);
+        }
+      }),
+    );
+  });
+
   test("keeps of each partition the highest reap mark, and changes nothing for lower ones", () => {
     const marks = (...pairs: [number, number][]): RosterPart => ({
       reapMarks: new Map(pairs.map(([partition, mark]) => [partition as PartitionIndex, mark])),

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Clock } from "../../core/ports.ts";
+import { Tasks } from "../../core/tasks.ts";
+import type { StoreEvent } from "../../core/telemetry.ts";
+
+/** A clock whose timers ring when the test says so. */
+function made(): { readonly tasks: Tasks; readonly events: StoreEvent[]; readonly ring: () => Promise<boolean> } {
+  const timers = new Set<() => void>();
+  const clock: Clock = {
+    now: () => 0,
+    wallTime: () => 0,
+    after: (_ms, run) => {
+      timers.add(run);
+      return () => timers.delete(run);
+    },
+  };
+  const events: StoreEvent[] = [];
+  const tasks = new Tasks({ clock, telemetry: { event: (event) => events.push(event) } });
+  const ring = async (): Promise<boolean> => {
+    await new Promise(setImmediate);
+    const [run] = timers;
+    if (run === undefined) return false;
+    timers.delete(run);
+    run();
+    return true;
+  };
+  return { tasks, events, ring };
+}
+
+test("a recurring task goes on after each end, whether it fails at once, fails later or is done at once", async () => {
+  const { tasks, events, ring } = made();
+  let turns = 0;
+  tasks.every("a task", 100, () => {
+    turns += 1;
+    if (turns === 1) throw new Error("at once");
+    return turns === 2 ? Promise.reject(new Error("later")) : undefined;
+  });
+  for (let i = 0; i < 4; i++) assert.ok(await ring());
+  assert.equal(turns, 5);
+  const failures = events.map((event) => (event.kind === "task-failed" ? event.reason.split("\n")[0] : event.kind));
+  assert.deepEqual(failures, ["Error: at once", "Error: later"]);
+});
+
+test("a recurring task is not begun again before its last turn has ended", async () => {
+  const { tasks, ring } = made();
+  let end = (): void => {};
+  tasks.every("a task", 100, () => new Promise<void>((resolve) => (end = resolve)));
+  assert.equal(await ring(), false);
+  end();
+  assert.equal(await ring(), true);
+});
+
+test("a stopping node waits for the turn that runs, and no other begins", async () => {
+  const { tasks, ring } = made();
+  let end = (): void => {};
+  let turns = 0;
+  tasks.every("a task", 100, () => {
+    turns += 1;
+    return new Promise<void>((resolve) => (end = resolve));
+  });
+  let isOver = false;
+  const stopped = tasks.stop(1_000).then(() => (isOver = true));
+  await new Promise(setImmediate);
+  assert.equal(isOver, false);
+  end();
+  await stopped;
+  assert.equal(await ring(), false);
+  assert.equal(turns, 1);
+});
