@@ -29,8 +29,8 @@ export interface ChangesAsked extends ChangeFilter {
   readonly after: ChangePosition;
 }
 
-/** Of one answer, in all: each filter may let through as many keys as are kept. */
-const keysMax = 50_000;
+/** Of one answer, keys times filters that let them through: each filter may let through as many keys as are kept. */
+const passedMax = 100_000;
 
 /** Filters by what they let through: a change is looked up, not compared with the thousands that one request may carry. */
 class Filters {
@@ -86,19 +86,18 @@ export class ChangeLog {
 
   /**
    * For each filter the keys that it lets through and that changed after its position, each once. `missed`: some are no
-   * longer known, or all filters together let through more than an answer takes.
+   * longer known; all say so where together they let through more than an answer takes.
    */
   since(asked: readonly ChangesAsked[]): Changes[] {
     const results = asked.map(({ after }) => ({ keys: [] as Key[], missed: !this.#knows(after) }));
     const filters = new Filters(asked);
-    let left = keysMax;
+    let passed = 0;
     for (const [key, sequence] of this.#lastChanges(asked)) {
       for (const i of filters.passedBy(key)) {
-        const result = results[i]!;
-        if (result.missed || sequence < asked[i]!.after.sequence) continue;
-        left -= 1;
-        if (left >= 0) result.keys.push(key);
-        else results[i] = { keys: [], missed: true };
+        passed += 1;
+        if (passed > passedMax) return asked.map(() => ({ keys: [], missed: true }));
+        const { keys, missed } = results[i]!;
+        if (!missed && sequence >= asked[i]!.after.sequence) keys.push(key);
       }
     }
     return results;
