@@ -1,5 +1,7 @@
 /** Stories of things that happen at the same time, or in the wrong order. */
 import assert from "node:assert/strict";
+import { methods } from "../../../core/rpc/rpc.ts";
+import type { SimHost } from "../host.ts";
 import type { Story } from "./stage.ts";
 
 export const raceStories: readonly Story[] = [
@@ -109,6 +111,41 @@ export const raceStories: readonly Story[] = [
         for (const host of [a!, b!, c!]) stage.world.start(host);
         await stage.settled();
       }
+    },
+  },
+  {
+    name: "a write under way at an owner that sets its data aside is not passed on: what it did goes on elsewhere",
+    brokenBy: "a host that starts anew calls what was under way not begun",
+    cluster: { hosts: 4, config: { readRepairShare: 0, replicaTimeoutMs: 4_000 } },
+    play: async (stage) => {
+      const { arrivals, network, oracle, schedule } = stage.world;
+      const [a, b, c, outsider] = stage.walk();
+      const copy = a!.disk.synced.copy();
+      const cut = (...pairs: readonly (readonly [SimHost, SimHost])[]): (() => void) =>
+        network.cutPairs(
+          pairs.map(([from, to]) => [from.id, to.id]),
+          true,
+        );
+      const apart = cut([b!, c!], [b!, outsider!]);
+      const alone = cut([a!, c!], [a!, outsider!]);
+      await stage.restart(a!);
+      while (stage.incarnation(a!, b!) < stage.incarnation(a!, a!)) await stage.sleep(10);
+      // Of this start only B knows. A starts once more on what it had before, and meets the others.
+      a!.kill();
+      oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
+      arrivals.arrives(a!, schedule.nowMs);
+      const silent = cut([a!, b!], [c!, outsider!]);
+      alone();
+      await stage.start(a!);
+      await stage.sleep(4_000);
+      stage.beforeRequest(a!, methods.replicate, () => {
+        c!.process!.pause();
+        silent();
+        void stage.startsAnew(a!).then(() => c!.process!.resume());
+      });
+      const { outcomes } = await stage.put(outsider!, { quorum: "all" });
+      assert.deepEqual(outcomes, ["outcome-unknown"]);
+      apart();
     },
   },
 ];
