@@ -166,6 +166,16 @@ export interface AntiEntropyView {
   readonly fullAgreementAgoMs: number | null;
 }
 
+/** How far a transfer of partitions is. */
+export interface TransferProgress {
+  readonly percent: number;
+  /** Moved since it began. */
+  readonly keys: number;
+  readonly bytes: number;
+  /** An estimate; null before there is anything to tell it from. */
+  readonly leftMs: number | null;
+}
+
 /** What a node tells of itself. */
 export interface NodeStatus {
   readonly id: NodeId;
@@ -185,7 +195,16 @@ export interface NodeStatus {
   readonly oldestHintMs: number;
   readonly hintsFor: readonly HintsView[];
   readonly antiEntropy: AntiEntropyView;
-  readonly partitions: { readonly owned: number; readonly filling: number; readonly handingOff: number };
+  readonly partitions: {
+    readonly owned: number;
+    readonly filling: number;
+    /** Held beyond ownership, until the owners confirm that they hold all of it. */
+    readonly handingOff: number;
+    /** Of all members that this node reaches, as they have published it. */
+    readonly everywhere: { readonly filling: number; readonly handingOff: number };
+  };
+  /** Transfers of this node that are under way. */
+  readonly transfers: { readonly filling?: TransferProgress; readonly handingOff?: TransferProgress };
   /** Keys held here, tombstones included. */
   readonly keys: number;
   /** Deleted and expiring keys held here until every member may forget them, and what those led from here wait for. */
@@ -199,6 +218,40 @@ export interface NodeStatus {
     readonly setAside: readonly string[];
   };
   readonly uptimeMs: number;
+}
+
+/** A change of the ring that an operator asks for. `host`: a node id. */
+export type RingRequest =
+  | { readonly kind: "join" | "leave"; readonly host: string }
+  /** `force`: although it answers. */
+  | { readonly kind: "remove"; readonly host: string; readonly force?: boolean }
+  | { readonly kind: "rebalance" };
+
+/** A figure before and after a change. */
+export interface BeforeAfter {
+  readonly before: number;
+  readonly after: number;
+}
+
+/** What a change of the ring moves. */
+export interface PlanView {
+  readonly change: "join" | "leave" | "remove" | "rebalance";
+  /** Whom it is for; null for a rebalance. */
+  readonly host: NodeId | null;
+  /** Fingerprint of the ring that it was planned on. */
+  readonly ring: string;
+  readonly tokens: number;
+  /** Tokens that cannot change hands yet: partitions of theirs are filling, or nobody to give them to is reachable. */
+  readonly withheld: number;
+  /** Partitions whose owners change, and copies to be made of them. */
+  readonly partitionsChanged: number;
+  readonly partitionsCopied: number;
+  /** To be copied, estimated from what this node holds. */
+  readonly keys: number;
+  readonly bytes: number;
+  /** mean / max per capacity, as in `RingView`. */
+  readonly balance: { readonly tokens: BeforeAfter; readonly replicas: BeforeAfter };
+  readonly hosts: readonly { readonly id: NodeId; readonly tokens: BeforeAfter; readonly replicas: BeforeAfter }[];
 }
 
 /** Who has which token, and how even that is. */
@@ -306,4 +359,8 @@ export interface NodeApi {
   ring(): RingView;
   explain(bucket: string, name: string): Promise<Explanation>;
   explainPeer(id: string): PeerExplanation;
+  /** What a change of the ring would move. */
+  plan(request: RingRequest): Promise<PlanView>;
+  /** Makes it, if the ring still is `ring`; `leave` only of this node. Copying begins then: see `status().transfers`. */
+  changeRing(request: RingRequest, options?: { readonly ring?: string }): Promise<PlanView>;
 }

@@ -2,6 +2,7 @@
  * The public API of `everwrite`: a node over whatever ports it is given, and what it answers.
  */
 export type {
+  BeforeAfter,
   DeleteOptions,
   AntiEntropyView,
   Explanation,
@@ -15,13 +16,16 @@ export type {
   NodeApi,
   NodeStatus,
   PeerExplanation,
+  PlanView,
   PutOptions,
   ReadAnswer,
   Receipt,
   RepairOptions,
   RepairProgress,
+  RingRequest,
   RingView,
   Sibling,
+  TransferProgress,
   ValueKind,
   WatchEvent,
   WriteAnswer,

@@ -27,6 +27,8 @@ export interface NodeOptions {
   readonly seeds: readonly string[];
   /** False: this identity was a member once and has lost its data; it waits for the others instead. */
   readonly mayFound?: boolean;
+  /** False: take no share of the ring before an operator gives it one (`join`). */
+  readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;
   /** What opening the storage found, for `status`. */
   readonly setAside?: readonly string[];

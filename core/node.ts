@@ -11,80 +11,51 @@ import type {
   NodeApi,
   NodeStatus,
   PeerExplanation,
+  PlanView,
   PutOptions,
   ReadAnswer,
   RepairOptions,
   RepairProgress,
+  RingRequest,
   RingView,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { Admission, observed, pacedBy } from "./background/admission.ts";
-import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
-import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
-import { AntiEntropy } from "./background/anti-entropy.ts";
-import { relieveHints } from "./background/relieve-hints.ts";
-import { repair, type RepairDeps } from "./background/repair.ts";
-import { keepFilled } from "./background/fill.ts";
 import { type Imported, importOld } from "./background/import-old.ts";
-import { keepMembership } from "./background/members.ts";
-import { Reaper } from "./background/reap.ts";
-import { takeShare } from "./background/take-share.ts";
+import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
-import { HybridClock } from "./causality/hybrid-clock.ts";
-import { Cluster, loadRoster } from "./cluster/cluster.ts";
-import { Exchange } from "./cluster/exchange.ts";
-import { Marks } from "./cluster/marks.ts";
+import { loadRoster } from "./cluster/cluster.ts";
+import { checkSameParameters } from "./cluster/exchange.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
-import { Health } from "./cluster/health.ts";
+import { Marks } from "./cluster/marks.ts";
 import {
+  checkMayReturn,
   foundCluster,
+  isDeparted,
+  isOutdated,
   joinCluster,
   type OwnDescription,
   returnToCluster,
   type StartMeans,
-  untilToldSecrets,
 } from "./cluster/start.ts";
 import { nodeDefaults, type NodeConfig } from "./config.ts";
-import { ChangeFeeds } from "./coordinate/change-feeds.ts";
-import { Contexts } from "./coordinate/contexts.ts";
 import { explain, explainPeer } from "./coordinate/explain.ts";
-import { healDamaged, healKey } from "./coordinate/heal.ts";
-import { Requests } from "./coordinate/requests.ts";
-import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
-import type { NodeId, PartitionIndex } from "./identity.ts";
-import type { Roster } from "./membership/roster.ts";
-import type { LocatedKey } from "./placement/locate.ts";
-import type { CancelSignal, Stop, Storage } from "./ports.ts";
-import { Consents } from "./replica/consents.ts";
-import { Holdings } from "./replica/holdings.ts";
-import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
-import { Replica } from "./replica/replica.ts";
-import { RpcServer } from "./rpc/rpc.ts";
-import { Deadlines } from "./deadlines.ts";
+import type { NodeId } from "./identity.ts";
+import { mergeRoster, type Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
-import { nodeStatus, ringView, type StatusDeps } from "./status.ts";
+import type { CancelSignal, Stop, Storage } from "./ports.ts";
+import { RpcServer } from "./rpc/rpc.ts";
+import { type Origin, runNode, type Running } from "./run.ts";
+import { nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
 
-/** Damage is rare, and reads mend what they meet. */
-const healIntervalMs = 5_000;
 /** A disk that failed while the node started on it gets this long. */
 const startAnewPauseMs = 1_000;
 /** Replicas that are still being told of a write get this long. */
 const stopGraceMs = 2_000;
-
-/** What exists once the node has a place in the cluster. */
-interface Running {
-  readonly deps: StatusDeps;
-  readonly repairDeps: RepairDeps & HintDeps;
-  readonly requests: Requests;
-  readonly feeds: ChangeFeeds;
-  readonly reaper: Reaper;
-  readonly stopListening: Stop;
-}
 
 /**
  * @example
@@ -108,6 +79,11 @@ export class EverwriteNode implements NodeApi {
   #stopped = false;
   #own: OwnDescription | undefined;
   #waitingFor = "the start";
+  #hasLeft: () => void = () => {};
+  /** Resolves when this node was told to leave and everything is handed over: the process may end. */
+  readonly left: Promise<void> = new Promise((resolve) => {
+    this.#hasLeft = resolve;
+  });
 
   constructor(ports: NodePorts, options: NodeOptions) {
     this.#ports = ports;
@@ -123,7 +99,9 @@ export class EverwriteNode implements NodeApi {
   /**
    * Founds, returns to or joins the cluster; resolves when requests are answered. With seeds that do not answer it goes
    * on trying, and `status` says what for, until `stop`.
-   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters
+   * One that left or was removed comes back as a new member if it has seeds, and offers what it holds.
+   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters,
+   *   `not-member` when this node left or was removed and has no seeds
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
     const { transport, telemetry } = this.#ports;
@@ -132,14 +110,19 @@ export class EverwriteNode implements NodeApi {
     const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
     this.#stopServing = this.#server.listen(transport);
+    const { seeds, mayFound } = this.#options;
     if (stored !== undefined) {
-      await this.#run(await returnToCluster(own, stored, wanted, means), "returned", means.marks);
-    } else if (this.#options.seeds.length === 0 && this.#options.mayFound !== false) {
-      await this.#run(await foundCluster(own, wanted, means), "founded", means.marks);
+      if (isDeparted(own.id, stored)) await this.#comeBack(stored, means);
+      else {
+        const held = stored.holdings.get(own.id);
+        await this.#run(await returnToCluster(own, stored, wanted, means), { kind: "returned", held }, means.marks);
+      }
+    } else if (seeds.length === 0 && mayFound !== false) {
+      await this.#run(await foundCluster(own, wanted, means), { kind: "founded" }, means.marks);
       telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
-      const { roster } = await this.#findCluster();
-      await this.#run(await joinCluster(own, roster, wanted, means), "joined", means.marks);
+      const roster = await this.#findCluster();
+      await this.#run(await joinCluster(own, roster, wanted, means), { kind: "joined" }, means.marks);
     }
     telemetry.event({ kind: "ready", id: transport.self });
   }
@@ -170,7 +153,11 @@ export class EverwriteNode implements NodeApi {
       this.#tasks = new Tasks(this.#ports);
       try {
         const means = await this.#startMeans();
-        await this.#run(await joinCluster(this.#own!, roster, this.#options.cluster, means), "joined", means.marks);
+        await this.#run(
+          await joinCluster(this.#own!, roster, this.#options.cluster, means),
+          { kind: "joined" },
+          means.marks,
+        );
       } catch (error: unknown) {
         // Nothing was said to anybody yet, so it can begin again.
         telemetry.event({ kind: "task-failed", task: "start on an empty storage", reason: reasonOf(error) });
@@ -181,14 +168,32 @@ export class EverwriteNode implements NodeApi {
     this.#renewing = undefined;
   }
 
-  #findCluster(): Promise<{ readonly peer: NodeId; readonly roster: Roster }> {
+  /** One that left or was removed, with what it had then: the owners are offered it, unless it is outdated. */
+  async #comeBack(stored: Roster, means: StartMeans): Promise<void> {
+    const own = this.#own!;
+    checkMayReturn(own.id, stored, this.#options.seeds);
+    const known = await this.#findCluster();
+    checkSameParameters(stored.cluster, known.cluster);
+    if (await isOutdated(own.id, { stored, known }, { ...means, records: this.#records })) {
+      const reason =
+        "its place ended, and partitions were reaped, or it ran, without what is held here: that is set aside";
+      this.#ports.telemetry.event({ kind: "old-data", reason });
+      return this.#startAnew(known);
+    }
+    const roster = await joinCluster(own, mergeRoster(known, stored), this.#options.cluster, means, {
+      keepsData: true,
+    });
+    await this.#run(roster, { kind: "joined", held: stored.holdings.get(own.id) }, means.marks);
+  }
+
+  async #findCluster(): Promise<Roster> {
     const { transport, identity, telemetry } = this.#ports;
     const waitFor = (what: string): void => {
       this.#waitingFor = what;
       telemetry.event({ kind: "waiting", for: what });
     };
     const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor };
-    return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
+    return (await findCluster(deps, this.#options.seeds, this.#options.cluster.name)).roster;
   }
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
@@ -259,6 +264,7 @@ export class EverwriteNode implements NodeApi {
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,
       tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
+      transfers: this.#running?.transfers.view() ?? {},
     };
     return nodeStatus(this.#running?.deps, {
       ...facts,
@@ -286,6 +292,14 @@ export class EverwriteNode implements NodeApi {
     return explainPeer(this.#ready().deps, id as NodeId);
   }
 
+  async plan(request: RingRequest): Promise<PlanView> {
+    return this.#ready().commands.plan(request);
+  }
+
+  async changeRing(request: RingRequest, options?: { readonly ring?: string }): Promise<PlanView> {
+    return this.#ready().commands.change(request, options);
+  }
+
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
       const text = this.#stopped ? "this host is stopping" : `this host is not ready: it waits for ${this.#waitingFor}`;
@@ -294,106 +308,21 @@ export class EverwriteNode implements NodeApi {
     return this.#running;
   }
 
-  async #run(roster: Roster, origin: "founded" | "returned" | "joined", marks: Marks): Promise<void> {
-    const { clock, random, transport, identity, gossip } = this.#ports;
-    const config = this.#config;
-    const admission = new Admission(clock, {
-      latencyThresholdMs: config.backgroundLatencyThresholdMs,
-      windowMs: config.backgroundWindowMs,
-      waitMaxMs: config.backgroundWaitMaxMs,
-    });
-    const telemetry = observed(this.#ports.telemetry, admission);
-    const records = this.#records;
-    const tasks = this.#tasks;
-    const health = new Health({ transport, clock, telemetry }, config);
-    const holdings = new Holdings(roster.cluster.partitions, random);
-    const ownHoldings = roster.holdings.get(transport.self);
-    const onOldCopy = (): void => this.#renew();
-    const { self } = transport;
-    const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
-    const cluster = new Cluster(clusterDeps, roster);
-    // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
-    if (origin === "returned" && ownHoldings !== undefined) holdings.restore(ownHoldings);
-    if (this.#options.recordsMissing) holdings.refillAll();
-    const hybridClock = new HybridClock(config);
-    const ownTime = new OwnTime(clock);
-    const agreements = new Agreements(roster.cluster.partitions);
-    tasks.every("notice sleep", tickIntervalMs, () => ownTime.tick());
-    const forgetting = { cluster, holdings, ownTime, agreements };
-    const replicaDeps = {
-      records,
-      holdings,
-      clock,
-      hybridClock,
-      random,
-      telemetry,
-      ownTime,
-      forgettableBeforeMs: (partition: PartitionIndex) => forgettableBeforeMs(forgetting, { partition, ...config }),
-      owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(transport.self),
-      isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
+  async #run(roster: Roster, origin: Origin, marks: Marks): Promise<void> {
+    const runDeps = {
+      ports: this.#ports,
+      options: this.#options,
+      config: this.#config,
+      records: this.#records,
+      tasks: this.#tasks,
+      server: this.#server,
+      marks,
+      waitFor: (what: string) => {
+        this.#waitingFor = what;
+      },
+      onOldCopy: () => this.#renew(),
+      onLeft: this.#hasLeft,
     };
-    const replica = new Replica(replicaDeps, config);
-    const consents = new Consents(records, roster.reapMarks);
-    await Promise.all([replica.open(), consents.open()]);
-    const exchangeDeps = { transport, identity, telemetry, cluster, clock };
-    const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
-    const contexts = new Contexts(cluster);
-    const deps = {
-      cluster,
-      exchange,
-      contexts,
-      replica,
-      transport,
-      clock,
-      deadlines: new Deadlines(clock),
-      hybridClock,
-      random,
-      telemetry,
-      tasks,
-      config,
-    };
-    const requests = new Requests(deps);
-    cluster.claimOwned(origin === "founded" ? "complete" : "filling");
-    await cluster.save();
-
-    exchange.serve(this.#server);
-    const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
-    // Only members are told the secrets: a new one has to be known first.
-    this.#waitingFor = "the others to take it in as a member";
-    if (!(await untilToldSecrets(cluster, tasks))) return stopMembership();
-    serveHosts(deps, this.#server);
-    serveClients(deps, this.#server, requests);
-    takeShare(deps, { joins: origin === "joined" });
-    keepFilled({ ...deps, holdings, admission });
-    tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-    const stopHints = deliverHints({ ...deps, admission });
-    relieveHints({ ...deps, admission });
-    const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server: this.#server, ...pacedBy(admission) };
-    const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
-    const repairDeps = {
-      ...antiEntropyDeps,
-      antiEntropy,
-      heal: (located: LocatedKey) => healKey(deps, located, config.requestTimeoutMs),
-      damagedFiles: this.#options.damagedFiles ?? (async () => []),
-    };
-    const stopAntiEntropy = antiEntropy.start();
-    const reaper = new Reaper({ ...deps, consents, server: this.#server, admission });
-    reaper.start();
-    const stopListening = (): void => {
-      stopAntiEntropy();
-      stopMembership();
-      stopHints();
-    };
-    const agreementAges = new AgreementAges(forgetting);
-    this.#running = {
-      deps: { ...deps, antiEntropy, agreementAges },
-      repairDeps: { ...repairDeps, admission },
-      requests,
-      feeds: new ChangeFeeds(deps),
-      reaper,
-      stopListening,
-    };
-    // What a new member holds it gets from others: no reap can be news to it.
-    if (origin === "returned") cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
+    this.#running = await runNode(runDeps, roster, origin);
   }
 }

@@ -4,10 +4,12 @@
 import type { AntiEntropyView, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
 import type { AgreementAges } from "./background/agreements.ts";
 import type { AntiEntropy } from "./background/anti-entropy.ts";
+import { hasBit } from "./bytes/bitmap.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
+import { isOnRing } from "./membership/roster.ts";
 import { efficiencyOf } from "./placement/efficiency.ts";
 import { allPartitions } from "./placement/partition.ts";
 
@@ -27,6 +29,7 @@ export interface StatusFacts {
   readonly uptimeMs: number;
   readonly waitingFor: string;
   readonly tombstones: NodeStatus["tombstones"];
+  readonly transfers: NodeStatus["transfers"];
 }
 
 const rivalShownMs = 300_000;
@@ -42,9 +45,10 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
     storage: { state: deps?.replica.storageState ?? "ok", ...usage, corruptRecords, setAside },
     uptimeMs,
     tombstones: facts.tombstones,
+    transfers: facts.transfers,
   };
   if (deps === undefined) {
-    const partitions = { owned: 0, filling: 0, handingOff: 0 };
+    const partitions = { owned: 0, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0 } };
     const notices = [`waiting for ${facts.waitingFor}`];
     return {
       ...own,
@@ -78,7 +82,8 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
     partitions: {
       owned: owned.length,
       filling: owned.filter((partition) => replica.holdingOf(partition) !== "complete").length,
-      handingOff: 0,
+      handingOff: heldBeyond(cluster, id),
+      everywhere: transfersEverywhere(cluster),
     },
     keys: replica.index.keys,
   };
@@ -129,6 +134,28 @@ export function ringView({ ring, roster }: Cluster, agreementAges: AgreementAges
   };
 }
 
+/** Partitions that a host says to hold and does not own. */
+function heldBeyond({ roster, ring }: Cluster, id: NodeId): number {
+  const record = roster.holdings.get(id);
+  if (record === undefined) return 0;
+  const isHeld = (partition: number): boolean => hasBit(record.complete, partition) || hasBit(record.former, partition);
+  const held = allPartitions(ring.partitions).filter(isHeld).length;
+  return held - ring.ownedBy(id).filter(isHeld).length;
+}
+
+function transfersEverywhere(cluster: Cluster): NodeStatus["partitions"]["everywhere"] {
+  const { roster, ring } = cluster;
+  const everywhere = { filling: 0, handingOff: 0 };
+  for (const id of roster.members.keys()) {
+    if (!cluster.isMember(id) || !cluster.health.isUp(id)) continue;
+    // A new owner that has not spoken yet fills, too.
+    const complete = roster.holdings.get(id)?.complete ?? new Uint8Array(0);
+    everywhere.filling += ring.ownedBy(id).filter((partition) => !hasBit(complete, partition)).length;
+    everywhere.handingOff += heldBeyond(cluster, id);
+  }
+  return everywhere;
+}
+
 function memberViews(cluster: Cluster): MemberView[] {
   return [...cluster.roster.members.values()].map((member) => ({
     id: member.id,
@@ -153,7 +180,15 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
   if (hosts < roster.cluster.n) {
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
-  if (ring.host(cluster.self) === undefined) notices.push("waiting for its share of the ring: partitions are filling");
+  const { status } = cluster.ownRecord;
+  if (!isOnRing(status)) {
+    notices.push(
+      `no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`,
+    );
+  } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
+  else if (ring.host(cluster.self) === undefined) {
+    notices.push("waiting for its share of the ring: partitions are filling, or nobody has told it to join");
+  }
   if (!cluster.inContact) notices.push("no other member has answered since the start");
   const { rivalAtMs } = cluster;
   if (rivalAtMs !== undefined && nowMs - rivalAtMs < rivalShownMs) {

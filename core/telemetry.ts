@@ -8,8 +8,13 @@ export type StoreEvent =
   | { readonly kind: "ready"; readonly id: NodeId }
   | { readonly kind: "cluster-created"; readonly cluster: string }
   | { readonly kind: "waiting"; readonly for: string }
+  | { readonly kind: "seed-silent"; readonly address: string; readonly reason: string }
   | { readonly kind: "joined"; readonly tokens: number }
   | { readonly kind: "member-changed"; readonly id: NodeId; readonly status: string }
+  /** A change that was asked for here. */
+  | { readonly kind: "ring-planned"; readonly change: string; readonly host: string; readonly tokens: number }
+  /** This node has handed everything over, and the others know that it is gone. */
+  | { readonly kind: "left" }
   | { readonly kind: "ring-changed"; readonly fingerprint: string; readonly members: number }
   | {
       readonly kind: "peer";
@@ -17,6 +22,8 @@ export type StoreEvent =
       readonly state: "connected" | "disconnected" | "suspect" | "recovered";
     }
   | { readonly kind: "filled"; readonly partitions: number; readonly keys: number; readonly ms: number }
+  /** Dropped after the owners confirmed; `keys`: pushed to them before. */
+  | { readonly kind: "handed-off"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | { readonly kind: "trees-built"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | {
       /** A round with one peer; idle ones have no partition that differs and one round trip. */

@@ -10,6 +10,7 @@ import { addInfoVerbs } from "./cli/info-verbs.ts";
 import { addKeyVerb } from "./cli/key-verb.ts";
 import { addKvVerbs } from "./cli/kv-verbs.ts";
 import { addRepairVerb } from "./cli/repair-verb.ts";
+import { addRingVerbs } from "./cli/ring-verbs.ts";
 import { CliError, type Io } from "./cli/terminal.ts";
 import { addWatchVerb } from "./cli/watch-verb.ts";
 
@@ -44,6 +45,7 @@ function program(io: Io): Command {
   addWatchVerb(command, io);
   addInfoVerbs(command, io);
   addRepairVerb(command, io);
+  addRingVerbs(command, io);
   addBenchVerb(command, io);
   addKeyVerb(command, io);
   return command;

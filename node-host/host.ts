@@ -32,6 +32,8 @@ export interface RunningHost {
   readonly addresses: readonly string[];
   /** Resolves when it has its place in the cluster; rejects when the cluster refuses it. */
   readonly ready: Promise<void>;
+  /** Resolves when it was told to leave, and has: stop it then. */
+  readonly left: Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -113,6 +115,7 @@ async function start(
     cluster: { name, admission, ...(partitions === null ? {} : { partitions }), ...(n === null ? {} : { n }) },
     seeds,
     mayFound: storage.setAsideAs === undefined && !(await membership.isMemberOf(name)),
+    mayJoin: !options.noJoin,
     config: { r, w, durability, graceMs },
     setAside: await setAsideOf(directory),
     damagedFiles: () => stores.at(-1)!.damagedTables(),
@@ -143,7 +146,7 @@ async function start(
   const ready = node
     .start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl })
     .then(() => membership.note(name));
-  return { node, id: transport.self, httpUrl, addresses, ready, stop };
+  return { node, id: transport.self, httpUrl, addresses, ready, left: node.left, stop };
 }
 
 function both(first: Telemetry, second: Telemetry): Telemetry {

@@ -71,8 +71,13 @@ function levelOf(event: StoreEvent): Level {
     case "filled":
     case "hints-relieved":
     case "hints-delivered":
+    case "handed-off":
+    case "ring-planned":
+    case "left":
     case "trees-built":
       return "info";
+    case "seed-silent":
+      return "debug";
   }
 }
 
@@ -95,6 +100,14 @@ export function describe(event: StoreEvent): string {
       return `peer ${event.id} ${event.state}`;
     case "filled":
       return `filled ${event.partitions} partitions, ${event.keys} keys, in ${Math.round(event.ms)} ms`;
+    case "handed-off":
+      return `handed off ${event.partitions} partitions, ${event.keys} keys pushed, in ${Math.round(event.ms)} ms`;
+    case "ring-planned":
+      return `${event.change} ${event.host}: ${event.tokens} tokens change hands`;
+    case "left":
+      return "left the cluster: everything is held by the others";
+    case "seed-silent":
+      return `the seed ${event.address} did not answer: ${event.reason}`;
     case "trees-built":
       return `built the trees of ${event.partitions} partitions, ${event.keys} keys in all, in ${Math.round(event.ms)} ms`;
     case "anti-entropy":

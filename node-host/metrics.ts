@@ -75,6 +75,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const failedTasks = counter("tasks_failed_total", "Background work that failed", "task");
   const lost = counter("partitions_lost_total", "Partitions of which no complete copy was left");
   const filled = counter("partitions_filled_total", "Partitions synchronised after this host came to own them");
+  const handedOff = counter("partitions_handed_off_total", "Partitions dropped after their owners confirmed them");
   const peers = counter("peer_changes_total", "Peers that came, went, were suspected or recovered", "state");
   const ringChanges = counter("ring_changes_total", "Changes of the ring");
   const rounds = counter("anti_entropy_rounds_total", "Rounds of anti-entropy begun here", "found");
@@ -130,6 +131,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return lost.inc(event.partitions);
       case "filled":
         return filled.inc(event.partitions);
+      case "handed-off":
+        return handedOff.inc(event.partitions);
       case "peer":
         return peers.inc({ state: event.state });
       case "ring-changed":
@@ -145,6 +148,9 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "cluster-created":
       case "waiting":
       case "joined":
+      case "left":
+      case "ring-planned":
+      case "seed-silent":
       case "member-changed":
       case "storage":
       case "trees-built":
@@ -162,6 +168,12 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
   const members = gauge("members", "Members by status, and whether this node can reach them", "status", "alive");
   const tokens = gauge("tokens", "Tokens of this node");
   const partitions = gauge("partitions", "Partitions here by state", "state");
+  const transferShare = gauge(
+    "transfer_progress_ratio",
+    "How far a transfer of partitions is; absent when none is",
+    "kind",
+  );
+  const transferBytes = gauge("transfer_bytes", "Moved by the transfer under way", "kind");
   const keys = gauge("keys", "Keys held here, tombstones included");
   const tombstones = gauge("tombstones_waiting", "Deleted and expiring keys held here until all may forget them");
   const hints = gauge("hints", "Undelivered hints held here");
@@ -187,6 +199,12 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
     partitions.set({ state: "owned" }, status.partitions.owned);
     partitions.set({ state: "filling" }, status.partitions.filling);
     partitions.set({ state: "handing-off" }, status.partitions.handingOff);
+    transferShare.reset();
+    transferBytes.reset();
+    for (const [kind, { percent, bytes }] of Object.entries(status.transfers)) {
+      transferShare.set({ kind }, percent / 100);
+      transferBytes.set({ kind }, bytes);
+    }
     keys.set(status.keys);
     tombstones.set(status.tombstones.waiting);
     hints.set(status.hints);

@@ -7,7 +7,7 @@ import { multiaddr } from "@multiformats/multiaddr";
 import { clusterDefaults, nodeDefaults, type NodeConfig } from "../core/config.ts";
 import { StoreError } from "../core/errors.ts";
 import { logFormats, logLevels } from "./log-options.ts";
-import { anyText, integerUpTo, oneOf, quorumSpec, someText, type TextValue } from "./text-values.ts";
+import { anyText, flag, integerUpTo, oneOf, quorumSpec, someText, type TextValue } from "./text-values.ts";
 
 export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" | "graceMs"> {
   /** Fixed by the cluster's first host, like `partitions`, `n` and `admission`; null: whatever the cluster has. */
@@ -26,6 +26,8 @@ export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" |
   readonly p2p: readonly string[];
   readonly announce: readonly string[];
   readonly seed: readonly string[];
+  /** Wait for `everwrite join` instead of taking a share of the ring. */
+  readonly noJoin: boolean;
   readonly zone: string;
   readonly deviceGroup: string;
   /** Share of the tokens relative to the other hosts; 100 = one ordinary host. */
@@ -84,6 +86,7 @@ export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostO
   p2p: several("MULTIADDR", multiaddrText, ["/ip4/127.0.0.1/tcp/4001"], "where other hosts connect"),
   announce: several("MULTIADDR", multiaddrText, [], "an address to tell others, where it differs from --p2p"),
   seed: several("MULTIADDR", multiaddrText, [], "a host of the cluster; with none, this host founds the cluster"),
+  noJoin: one("", flag, false, "take no share of the ring before `everwrite join ID` gives it one"),
   zone: one("ZONE", anyText, "", "failure domain; copies are spread over zones"),
   deviceGroup: one("GROUP", anyText, "", "hosts of one group share a machine: never two copies there"),
   capacity: one("CAPACITY", integerUpTo(1_000_000), 100, "share of the data relative to others; 100 = ordinary"),
@@ -157,8 +160,8 @@ function readConfig(file: string): Partial<Record<SettingName, unknown>> {
 
 function textsOf(value: unknown, name: string): string[] {
   return [value].flat().map((part) => {
-    if (typeof part === "string" || typeof part === "number") return String(part);
-    throw badRequest(`"${name}" in the config file must be a text, a number or a list of them`);
+    if (["string", "number", "boolean"].includes(typeof part)) return String(part);
+    throw badRequest(`"${name}" in the config file must be a text, a number, true or false, or a list of them`);
   });
 }
 

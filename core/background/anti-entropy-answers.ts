@@ -56,12 +56,9 @@ export const leavesPerStep = 8;
 const statesPerStep = 8;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
-  const { server, cluster, exchange, agreements, throttle } = deps;
+  const { server, exchange, agreements, throttle } = deps;
   const meet = async (from: NodeId, view: View): Promise<void> => {
-    await exchange.meet(from, view);
-    if (view.ring !== cluster.ring.fingerprint) {
-      throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${cluster.ring.fingerprint} here`);
-    }
+    await exchange.meetOnOneRing(from, view);
   };
   const takeTurn = async (deadlineMs: number): Promise<void> => {
     if (!(await throttle(deadlineMs)))

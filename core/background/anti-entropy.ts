@@ -194,6 +194,7 @@ export class AntiEntropy {
   /** The peer whose turn it is: a random one of those that waited longest, so that all are met in bounded time. */
   #choose(): NodeId | undefined {
     const { cluster } = this.#deps;
+    if (!cluster.isMember(cluster.self)) return undefined;
     const candidates = cluster.ring.members
       .map(({ id }) => id)
       .filter((id) => id !== cluster.self && cluster.isMember(id) && cluster.health.isUp(id));

@@ -6,6 +6,7 @@
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
 import type { Clock, Stop, Transport } from "../ports.ts";
@@ -52,8 +53,15 @@ export function deliverHints(deps: HintDeps): Stop {
 
 /** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */
 function targetsNow({ cluster, replica }: HintDeps): NodeId[] {
+  if (!cluster.isMember(cluster.self)) return [];
   const owed = replica.hints.summaries().filter(({ count }) => count > 0);
-  return owed.map(({ target }) => target).filter((target) => cluster.health.isUp(target) || !cluster.isMember(target));
+  const isDue = (target: NodeId): boolean => cluster.health.isUp(target) || !cluster.isMember(target);
+  return owed.map(({ target }) => target).filter((target) => isDue(target) || isDraining(cluster));
+}
+
+/** A host that leaves passes on what it keeps for those that are away: it will not be there when they are back. */
+function isDraining({ ownRecord, ring, self }: Cluster): boolean {
+  return ownRecord.status === "leaving" && ring.host(self) === undefined;
 }
 
 /** Everything kept for one target, oldest ring position first; stops at the first failure, to be tried again. */
@@ -112,10 +120,35 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   if (state === undefined) return undefined;
   // A target that owns the key no more: its current owners get it instead.
   const receivers = owners.includes(target) ? [target] : owners;
-  await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
+  if (isDraining(cluster) && owners.includes(target) && !cluster.health.isUp(target)) {
+    await passOn(deps, located, { target, state });
+  } else {
+    await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
+  }
   // As an ack of a write: a ring that changed meanwhile has owners who may have copied from the receivers before that.
   if (cluster.ring.fingerprint !== ring.fingerprint) return undefined;
   return (await replica.hintDelivered(located, target, hint)) ? receivers.length * state.length : undefined;
+}
+
+/** To a stand-in, as a hint, and to the owners that are up: two of them at least hold it then, or all there are. */
+async function passOn(
+  deps: HintDeps,
+  located: LocatedKey,
+  { target, state }: { readonly target: NodeId; readonly state: Uint8Array },
+): Promise<void> {
+  const { cluster, telemetry } = deps;
+  const owners = cluster.ring.owners(located.partition);
+  const up = cluster.ring.walk(located.partition).filter((node) => cluster.health.isUp(node));
+  const ownersUp = up.filter((node) => owners.includes(node));
+  const standIn = up.find((node) => !owners.includes(node));
+  const copies = ownersUp.length + (standIn === undefined ? 0 : 1);
+  if (copies < Math.min(2, owners.length)) {
+    throw new StoreError("not-ready", `only ${copies} hosts are there to take over what is kept for ${target}`);
+  }
+  await Promise.all(ownersUp.map((node) => hand(deps, node, { key: located.key, state })));
+  if (standIn === undefined) return;
+  await hand(deps, standIn, { key: located.key, state, hintFor: target });
+  telemetry.event({ kind: "hint-stored", for: target, at: standIn });
 }
 
 /** What a hint without a state stands for: the own copy, whatever that counts by now; but not one that is damaged. */
@@ -128,10 +161,10 @@ async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Arr
 export async function hand(
   deps: HintDeps,
   node: NodeId,
-  { key, state }: { readonly key: Key; readonly state: Uint8Array },
+  { key, state, hintFor }: { readonly key: Key; readonly state: Uint8Array; readonly hintFor?: NodeId },
 ): Promise<CopyRole> {
   const { cluster, exchange, replica, transport, config } = deps;
   if (node === cluster.self) return (await replica.apply(locate(key, cluster.ring.partitions), state)).role;
-  const request = { view: exchange.view(), key, state };
+  const request = { view: exchange.view(), key, state, ...(hintFor === undefined ? {} : { hintFor }) };
   return (await call(transport, node, methods.replicate, request, config.replicaTimeoutMs)).role;
 }

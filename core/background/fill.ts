@@ -3,103 +3,102 @@
  *
  * A partition is complete when it was copied from every complete holder, of which one that is away may be left out while
  * N - 1 others are complete; where fewer are complete, from every holder. Invariant: writes made meanwhile are not missed,
- * for this node is an owner already and gets them; so a scan of what was there before is enough.
+ * for this node is an owner already and gets them; so a scan of what was there before is enough. What was copied stays
+ * copied across rings and restarts (`fill-cursors.ts`).
  */
 import type { Cluster } from "../cluster/cluster.ts";
-import type { Exchange } from "../cluster/exchange.ts";
 import { hasBit } from "../bytes/bitmap.ts";
-import { parseKey } from "../bytes/key.ts";
-import type { NodeConfig } from "../config.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
-import { locate } from "../placement/locate.ts";
-import type { Clock, Transport } from "../ports.ts";
-import type { Holdings } from "../replica/holdings.ts";
-import type { Replica } from "../replica/replica.ts";
-import { call, methods } from "../rpc/rpc.ts";
-import { reasonOf, type Tasks } from "../tasks.ts";
-import type { Telemetry } from "../telemetry.ts";
-import type { Admission } from "./admission.ts";
+import { copyAll, type CopyDeps, type CopyJob } from "./copy-partitions.ts";
 
-export interface FillDeps {
-  readonly admission: Admission;
-  readonly cluster: Cluster;
-  readonly exchange: Exchange;
-  readonly holdings: Holdings;
-  readonly replica: Replica;
-  readonly transport: Transport;
-  readonly clock: Clock;
-  readonly tasks: Tasks;
-  readonly telemetry: Telemetry;
-  readonly config: NodeConfig;
+/** Told to everybody this often while partitions become complete, so that former owners can let go of them. */
+const publishIntervalMs = 1_000;
+const pauseMs = 250;
+
+interface Job extends CopyJob {
+  /** Nobody claimed to be complete when it began. */
+  readonly isLost: boolean;
+  readonly complete: ReadonlySet<NodeId>;
+  readonly mayMiss: number;
+  readonly ring: string;
 }
 
-const pauseMs = 250;
-const scanTimeoutMs = 10_000;
-/** Of a step of background work: what asking for a page costs that turns out to be empty. */
-const pageShareMin = 1 / 16;
-
 /** Fills whatever needs it, again and again: members come and go while it runs. */
-export function keepFilled(deps: FillDeps): void {
+export function keepFilled(deps: CopyDeps): void {
   deps.tasks.every("fill partitions", pauseMs, async () => {
-    deps.cluster.retireFormerHoldings();
+    // What was completed since, or lost, is on the disk by now: a restart needs no cursors for it.
+    await deps.cursors.sweep();
     await fillAll(deps);
   });
 }
 
-async function fillAll(deps: FillDeps): Promise<void> {
-  const { cluster, holdings, clock, telemetry, config } = deps;
+async function fillAll(deps: CopyDeps): Promise<void> {
+  const { cluster, holdings, clock, telemetry, progress } = deps;
+  if (!cluster.inContact) return;
   const waiting = cluster.ring.ownedBy(cluster.self).filter((partition) => holdings.get(partition) === "filling");
-  if (waiting.length === 0 || !cluster.inContact) return;
+  // Looked at before anything is copied: a fill that cannot end must not copy everything again and again.
+  const jobs = waiting.flatMap((partition) => jobFor(deps, partition) ?? []);
+  if (jobs.length === 0) return;
   const startedMs = clock.now();
-  const done = { partitions: 0, keys: 0, lost: 0 };
-  const next = waiting.values();
-  const worker = async (): Promise<void> => {
-    for (const partition of next) {
-      if (deps.tasks.stopped) return;
-      const filled = await fillPartition(deps, partition);
-      if (filled === undefined) continue;
-      holdings.set(partition, "complete");
-      done.partitions += 1;
-      done.keys += filled.keys;
-      if (filled.lost) done.lost += 1;
-    }
+  const done = { partitions: 0, lost: 0 };
+  let publishedMs = startedMs;
+  progress.begin(jobs.reduce((sum, { sources }) => sum + sources.length, 0));
+  const onCopied = async (job: Job): Promise<void> => {
+    if (!isComplete(deps, job) || holdings.get(job.partition) !== "filling") return;
+    if (holdings.fillingOf(job.partition) !== job.filling) return;
+    holdings.set(job.partition, "complete");
+    done.partitions += 1;
+    if (job.isLost) done.lost += 1;
+    if (clock.now() - publishedMs < publishIntervalMs) return;
+    publishedMs = clock.now();
+    cluster.publishHoldings();
+    await cluster.save();
   };
-  await Promise.all(Array.from({ length: config.fillConcurrency }, worker));
+  try {
+    await copyAll(deps, jobs, onCopied);
+  } finally {
+    progress.end();
+    if (done.partitions > 0) cluster.publishHoldings();
+  }
   if (done.partitions === 0) return;
-  cluster.publishHoldings();
   await cluster.save();
   if (done.lost > 0) telemetry.event({ kind: "partition-lost", partitions: done.lost });
-  telemetry.event({ kind: "filled", partitions: done.partitions, keys: done.keys, ms: clock.now() - startedMs });
+  telemetry.event({
+    kind: "filled",
+    partitions: done.partitions,
+    keys: progress.keys,
+    ms: clock.now() - startedMs,
+  });
 }
 
-/** Undefined: not possible now, because somebody who must be asked is away, or not complete after all. */
-async function fillPartition(
-  deps: FillDeps,
-  partition: PartitionIndex,
-): Promise<{ readonly keys: number; readonly lost: boolean } | undefined> {
-  const { cluster, telemetry } = deps;
-  const ring = cluster.ring.fingerprint;
-  const sources = sourcesOf(cluster, partition);
-  const mayMissOne = sources.complete.length > Math.max(1, cluster.ring.n - 1) ? 1 : 0;
-  const away = sources.all.filter((node) => !cluster.health.isUp(node));
-  // Looked at before anything is copied: a fill that cannot end must not copy everything again and again.
-  if (away.length > mayMissOne || !hasMetOwners(cluster, partition)) return undefined;
-  let keys = 0;
-  let missed = away.length;
-  for (const source of sources.all) {
-    if (away.includes(source)) continue;
-    try {
-      const copied = await copyFrom(deps, partition, source);
-      keys += copied.keys;
-      if (!copied.isComplete && sources.complete.includes(source)) missed += 1;
-    } catch (error: unknown) {
-      telemetry.event({ kind: "replica-failed", id: source, reason: reasonOf(error) });
-      missed += 1;
-    }
-  }
-  // A ring that changed meanwhile may have given the partition other holders: begin again with those.
-  if (missed > mayMissOne || cluster.ring.fingerprint !== ring) return undefined;
-  return { keys, lost: sources.complete.length === 0 };
+/** Undefined: not possible now, because somebody who must be asked is away. */
+function jobFor({ cluster, holdings, cursors }: CopyDeps, partition: PartitionIndex): Job | undefined {
+  const { all, complete } = sourcesOf(cluster, partition);
+  const mayMiss = complete.length > Math.max(1, cluster.ring.n - 1) ? 1 : 0;
+  const away = all.filter((node) => !cluster.health.isUp(node));
+  if (away.length > mayMiss || !hasMetOwners(cluster, partition)) return undefined;
+  // A copy of less than all is worth one try: it may have become complete since.
+  for (const node of complete) if (cursors.get(partition, node)?.isPartial) cursors.forget(partition, node);
+  return {
+    partition,
+    filling: holdings.fillingOf(partition),
+    sources: all.filter((node) => !away.includes(node)),
+    missed: new Set(away),
+    isLost: complete.length === 0,
+    complete: new Set(complete),
+    mayMiss,
+    ring: cluster.ring.fingerprint,
+  };
+}
+
+/** A ring that changed meanwhile may have given the partition other holders: it is looked at anew with those. */
+function isComplete(
+  { cluster, cursors }: CopyDeps,
+  { partition, sources, missed, complete, mayMiss, ring }: Job,
+): boolean {
+  // These said on the way that they are not complete after all.
+  const partial = sources.filter((source) => complete.has(source) && cursors.get(partition, source)?.isPartial);
+  return new Set([...missed, ...partial]).size <= mayMiss && cluster.ring.fingerprint === ring;
 }
 
 /** Whom to copy from: the complete holders, where there are enough; else everybody who holds anything. */
@@ -129,35 +128,4 @@ function hasMetOwners(cluster: Cluster, partition: PartitionIndex): boolean {
   const others = cluster.ring.owners(partition).filter((owner) => owner !== cluster.self);
   const unmet = others.filter((owner) => cluster.lastExchange(owner)?.ring !== fingerprint);
   return unmet.length === 0 || (unmet.length === 1 && others.length > 1 && !cluster.health.isUp(unmet[0]!));
-}
-
-/** How many keys the source had, and whether it says that they are all there are. */
-async function copyFrom(
-  deps: FillDeps,
-  partition: PartitionIndex,
-  source: NodeId,
-): Promise<{ readonly keys: number; readonly isComplete: boolean }> {
-  const { admission, cluster, exchange, replica, transport, config } = deps;
-  let keys = 0;
-  let isComplete = true;
-  let after: Uint8Array | undefined;
-  do {
-    const request = {
-      view: exchange.view(),
-      partition,
-      bytesMax: config.fillPageBytes,
-      ...(after === undefined ? {} : { after }),
-    };
-    const page = await call(transport, source, methods.scan, request, scanTimeoutMs);
-    await Promise.all(
-      // Copied, for a row that is kept in memory must not keep the whole page there.
-      page.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
-    );
-    keys += page.rows.length;
-    const bytes = page.rows.reduce((sum, { state }) => sum + state.length, 0);
-    await admission.done(Math.max(pageShareMin, bytes / config.fillPageBytes));
-    isComplete &&= page.state === "complete";
-    after = page.next;
-  } while (after !== undefined);
-  return { keys, isComplete };
 }

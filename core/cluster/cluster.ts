@@ -22,7 +22,6 @@ import {
 } from "../membership/roster.ts";
 import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
-import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Identity } from "../ports.ts";
 import type { Completeness, PartitionView } from "../quorum/holders.ts";
 import type { Holdings } from "../replica/holdings.ts";
@@ -31,6 +30,7 @@ import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Health } from "./health.ts";
 import type { Marks } from "./marks.ts";
+import { retireFormer, suspicionOf, turnHoldings } from "./own-holdings.ts";
 import { OwnRecord } from "./own-record.ts";
 import { encodeUtf8 } from "lib0/string";
 
@@ -135,12 +135,14 @@ export class Cluster {
 
   /** Merges what another node sent and `admit` let through; or, as `own`, what this node says of itself. */
   merge(part: RosterPart, origin: ChangeOrigin = "exchange"): void {
+    const before = this.#roster;
     const holdings = new Map(part.holdings);
     const said = holdings.get(this.self);
     holdings.delete(this.self);
     this.#replace(mergeRoster(this.#roster, { ...part, holdings }), origin);
     const record = part.members?.get(this.self);
     this.#own.heard(record === undefined ? [] : [record]);
+    if (isOtherRing(before, part)) this.#fillFromBoth();
     if (said !== undefined) this.#correct(said);
   }
 
@@ -160,9 +162,13 @@ export class Cluster {
     return this.#own.amend(change);
   }
 
-  /** States `removed` or `lapsed` of another member, signed by this node. */
-  retire(id: NodeId, status: "removed" | "lapsed"): Promise<void> {
-    return this.#own.retire(id, status);
+  /**
+   * States `removed` or `lapsed` of another member, signed by this node; durable when it resolves. `alongside` is called
+   * when it is signed, for what belongs to the same change.
+   */
+  async retire(id: NodeId, status: "removed" | "lapsed", alongside: () => RosterPart): Promise<void> {
+    await this.#own.retire(id, status, alongside);
+    await this.save();
   }
 
   /** Publishes a new mark: whoever starts from a copy that was made before can find out. */
@@ -222,9 +228,8 @@ export class Cluster {
   /** Rows of the partition are missing here, nobody knows which: it is copied from the others again. */
   refill(partition: PartitionIndex): void {
     this.#refilled.add(partition);
-    if (this.#deps.holdings.get(partition) !== "complete") return;
+    if (!this.#deps.holdings.refill(partition)) return;
     this.#deps.holdings.dropActor(partition);
-    this.#deps.holdings.set(partition, "filling");
     this.publishHoldings();
   }
 
@@ -243,39 +248,23 @@ export class Cluster {
     this.publishHoldings();
   }
 
-  /**
-   * A former owner stays a complete holder until every owner is one; then it gets no writes any more, and counts nowhere.
-   * True when that happened to a partition.
-   */
+  /** See `retireFormer`. */
   retireFormerHoldings(): boolean {
-    const { holdings } = this.#deps;
-    let retired = false;
-    for (const partition of allPartitions(this.#ring.partitions)) {
-      if (holdings.get(partition) !== "complete") continue;
-      const owners = this.#ring.owners(partition);
-      if (owners.includes(this.self) || owners.length === 0) continue;
-      const saysComplete = (owner: NodeId): boolean =>
-        hasBit(this.#roster.holdings.get(owner)?.complete ?? new Uint8Array(0), partition);
-      if (owners.every(saysComplete)) retired = holdings.set(partition, "former") || retired;
-    }
+    const retired = retireFormer(this, this.#deps.holdings);
     if (retired) this.publishHoldings();
     return retired;
   }
 
-  /**
-   * Partitions that were reaped without this node. Every member is asked, so its directory is an old copy, and is set aside
-   * whole: its consents and hints are as old as the states of these partitions (PROTOCOL 9, *Return*). But marks of a ring
-   * that was founded apart say nothing of what is held here: that is filled, and kept.
-   */
+  /** Partitions that were reaped without this node; see `suspicionOf`. */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
     const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
     if (held.length === 0 || this.#isOldCopy) return;
     const hasMetRing = foundings(this.#roster).some((each) => !this.#foundings.includes(each));
-    const what = hasMetRing ? "by a ring founded apart: filled anew" : "without this host: its old copy is set aside";
-    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${what}` });
-    if (!hasMetRing) return this.#giveUp();
-    for (const each of held) if (holdings.get(each) === "complete") holdings.set(each, "filling");
+    const { isOldCopy, refilled, text } = suspicionOf(this, held, { hasMetRing });
+    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${text}` });
+    if (isOldCopy) return this.#giveUp();
+    for (const each of refilled) holdings.set(each, "filling");
     this.publishHoldings();
   }
 
@@ -347,6 +336,15 @@ export class Cluster {
     return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
+  /** Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. */
+  #fillFromBoth(): void {
+    const { holdings } = this.#deps;
+    for (const partition of this.#ring.ownedBy(this.self)) {
+      if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
+    }
+    this.publishHoldings();
+  }
+
   /** What is here may lack something, or should not be here: it counts for nothing until it was copied again. */
   refillAll(): void {
     this.#deps.holdings.refillAll();
@@ -365,21 +363,13 @@ export class Cluster {
     for (const listener of this.#listeners) listener(origin);
   }
 
-  /** What this node owns newly it fills from this moment on, whatever it still holds from earlier: it missed writes. */
   #turnTo(ring: Ring): void {
     const before = this.#ring;
     this.#ring = ring;
     if (ring.fingerprint === before.fingerprint) return;
-    const { holdings } = this.#deps;
-    let changed = false;
-    for (const partition of allPartitions(ring.partitions)) {
-      const owned = before.owners(partition).includes(this.self);
-      const owns = ring.owners(partition).includes(this.self);
-      if (owns && !owned) changed = holdings.set(partition, "filling") || changed;
-      const isLost = owned && !owns && holdings.get(partition) === "filling";
-      if (isLost) changed = holdings.set(partition, "former") || changed;
-    }
-    if (changed) this.publishHoldings();
+    // Where its membership ended it stays as it was: what it held for sure can be told from what it did not.
+    if (!this.isMember(this.self)) return;
+    if (turnHoldings(this.#deps.holdings, this.self, before, ring)) this.publishHoldings();
   }
 
   async #write(): Promise<void> {
@@ -392,6 +382,11 @@ export class Cluster {
       throw error;
     }
   }
+}
+
+/** Two rings of one name that were started apart and meet (paper 4.8.2): each founder has drawn a secret. */
+function isOtherRing({ secrets }: Roster, part: RosterPart): boolean {
+  return secrets.length > 0 && (part.secrets ?? []).some((secret) => !secrets.includes(secret));
 }
 
 function ringOf(roster: Roster): Ring {

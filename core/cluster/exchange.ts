@@ -90,6 +90,18 @@ export class Exchange {
     }
   }
 
+  /**
+   * The same for what is only true of one ring.
+   * @throws StoreError `not-ready` when the sender sees another one than this node, also after merging: it has to ask anew
+   */
+  async meetOnOneRing(from: NodeId, view: View): Promise<void> {
+    await this.meet(from, view);
+    const { fingerprint } = this.#deps.cluster.ring;
+    if (view.ring !== fingerprint) {
+      throw new StoreError("not-ready", `the rings differ: ${view.ring} there, ${fingerprint} here`);
+    }
+  }
+
   #agrees(from: NodeId, view: View): boolean {
     const { ring, roster } = this.#deps.cluster;
     return view.ring === ring.fingerprint && view.life === roster.members.get(from)?.life;

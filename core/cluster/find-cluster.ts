@@ -8,7 +8,9 @@ import type { NodeId } from "../identity.ts";
 import type { Roster } from "../membership/roster.ts";
 import type { Identity, Transport } from "../ports.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
-import { fetchRoster } from "./exchange.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Cluster } from "./cluster.ts";
+import { type Exchange, fetchRoster } from "./exchange.ts";
 
 export interface FindDeps {
   readonly transport: Transport;
@@ -49,5 +51,32 @@ export async function findCluster(
         : "a host of the cluster to connect: this one was a member and has lost its data";
     waitFor(reasons.length > 0 ? `${whom} (${reasons.join("; ")})` : whom);
     await tasks.sleep(pauseMs);
+  }
+}
+
+/**
+ * A host that has its place already asks its seeds too, once: they may belong to a ring of the same name that was founded
+ * apart, and the two become one (paper 4.8.2, "logical partitions"). That a seed does not answer is no matter.
+ */
+export async function meetSeeds({
+  transport,
+  cluster,
+  exchange,
+  telemetry,
+  seeds,
+}: {
+  readonly transport: Transport;
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly telemetry: Telemetry;
+  readonly seeds: readonly string[];
+}): Promise<void> {
+  for (const address of seeds) {
+    try {
+      const peer = await transport.meet(address);
+      if (peer !== transport.self && !cluster.roster.members.has(peer)) await exchange.with(peer);
+    } catch (error: unknown) {
+      telemetry.event({ kind: "seed-silent", address, reason: reasonOf(error) });
+    }
   }
 }

@@ -5,7 +5,7 @@
  */
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
-import { answersFor, isOnRing } from "../membership/roster.ts";
+import { answersFor, isOnRing, type RosterPart } from "../membership/roster.ts";
 import { signMember } from "../membership/signed-member.ts";
 import type { Clock, Identity } from "../ports.ts";
 import type { Tasks } from "../tasks.ts";
@@ -56,13 +56,14 @@ export class OwnRecord {
     });
   }
 
-  retire(id: NodeId, status: "removed" | "lapsed"): Promise<void> {
+  retire(id: NodeId, status: "removed" | "lapsed", alongside: () => RosterPart): Promise<void> {
     return this.#inTurn(async () => {
       const { cluster, identity, self } = this.#deps;
       const member = cluster.roster.members.get(id);
       if (member === undefined || !isOnRing(member.status)) return;
       const retired = await signMember({ ...member, status }, self, (input) => identity.sign(input));
-      cluster.merge({ members: new Map([[id, retired]]) }, "own");
+      // Of a later life it says nothing, and within this one it wins whatever its host has said meanwhile.
+      cluster.merge({ ...alongside(), members: new Map([[id, retired]]) }, "own");
     });
   }
 

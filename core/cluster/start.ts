@@ -5,12 +5,16 @@
 import { toHex } from "../bytes/hex.ts";
 import { type ClusterParameters, clusterDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import { signMember } from "../membership/signed-member.ts";
 import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
 import type { Clock, Identity, Random } from "../ports.ts";
+import { Consents } from "../replica/consents.ts";
+import { HintStore } from "../replica/hint-store.ts";
+import { Holdings } from "../replica/holdings.ts";
+import type { RecordStore } from "../storage/record-store.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Cluster } from "./cluster.ts";
 import { checkSameParameters } from "./exchange.ts";
@@ -40,7 +44,7 @@ export interface StartMeans {
 /** The first host of a cluster: it has every token, and nothing is missing in an empty cluster. */
 export async function foundCluster(own: OwnDescription, wanted: WantedParameters, means: StartMeans): Promise<Roster> {
   const cluster: ClusterParameters = { ...clusterDefaults, ...wanted };
-  const version = { life: 1, incarnation: 1 };
+  const version = { life: 1, incarnation: 1, status: "up" } as const;
   await means.marks.bear(version);
   const record = await ownRecord(own, version, means);
   return mergeRoster(emptyRoster(cluster), {
@@ -69,22 +73,59 @@ export async function returnToCluster(
       `this data directory belongs to another node: ${own.id} is not among ${members}`,
     );
   }
-  if (!isOnRing(former.status)) {
-    throw new StoreError("not-member", `${own.id} was ${former.status} from the cluster "${stored.cluster.name}"`);
-  }
-  const record = await ownRecord(own, { life: former.life, incarnation: former.incarnation + 1 }, means);
-  return mergeRoster(stored, { members: new Map([[own.id, record]]) });
+  // A restart does not end a departure.
+  const { life, incarnation, status } = former;
+  const record = await ownRecord(own, { life, incarnation: incarnation + 1, status }, means);
+  return withOwn(stored, record);
+}
+
+/** Its place on the ring ended: it left, was removed, or its lease lapsed. */
+export function isDeparted(id: NodeId, stored: Roster): boolean {
+  const former = stored.members.get(id);
+  return former !== undefined && !isOnRing(former.status);
+}
+
+/** @throws StoreError `not-member`: only an operator brings it back, by naming whom it is to join */
+export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly string[]): void {
+  if (seeds.length > 0) return;
+  const how = stored.members.get(id)?.status;
+  const text = `${id} is no member of the cluster "${stored.cluster.name}" any more (${how})`;
+  throw new StoreError("not-member", `${text}: start it with --seed to join again; what it holds is offered then`);
+}
+
+/**
+ * What a host that left or was removed has on its disk cannot be offered to the owners (PROTOCOL 9, *Return*): a later run
+ * than this directory knows of has been seen; or some of its partitions were reaped without it, so that what was deleted
+ * could come back. It becomes doubtful with the first reap that it hears of (`Cluster.doubt`), hence `filling`.
+ */
+export async function isOutdated(
+  id: NodeId,
+  { stored, known }: { readonly stored: Roster; readonly known: Roster },
+  { records, ...means }: StartMeans & { readonly records: RecordStore },
+): Promise<boolean> {
+  const member = known.members.get(id);
+  if (member !== undefined && means.marks.isStrange(member)) return true;
+  const held = stored.holdings.get(id);
+  if (held === undefined) return false;
+  const holdings = new Holdings(stored.cluster.partitions, means.random);
+  holdings.restore(held);
+  const consents = new Consents(records, stored.reapMarks);
+  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings }).open()]);
+  const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
+  return held.filling.some((bits) => bits !== 0) || consents.takeUncovered(known.reapMarks).some(isKept);
 }
 
 /**
  * A node without data, and what a seed told it: a new member, which takes its share of the tokens next (`takeShare`);
  * one that the cluster knows (its disk was lost, or set aside as an old copy) is a member already and only fills.
+ * `keepsData`: it left or was removed and has its data still, which it offers to the owners.
  */
 export async function joinCluster(
   own: OwnDescription,
   known: Roster,
   wanted: WantedParameters,
   means: StartMeans,
+  { keepsData = false } = {},
 ): Promise<Roster> {
   checkSameParameters(known.cluster, wanted);
   const former = known.members.get(own.id);
@@ -92,10 +133,11 @@ export async function joinCluster(
   const version = isMember
     ? { life: former.life, incarnation: former.incarnation + 1 }
     : { life: (former?.life ?? 0) + 1, incarnation: 1 };
+  const statement = { ...version, status: isMember ? former.status : ("up" as const) };
+  if (keepsData) return withOwn(known, await ownRecord(own, statement, means));
   await means.marks.bear(version);
   // What was before this directory is none of its business, so it answers for it.
-  const record = await ownRecord(own, version, means, former === undefined ? [] : [former.mark]);
-  return mergeRoster(known, { members: new Map([[own.id, record]]) });
+  return withOwn(known, await ownRecord(own, statement, means, former === undefined ? [] : [former.mark]));
 }
 
 /** A new member hears of them in its first exchanges, which its connections bring about. */
@@ -109,10 +151,14 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster">, tasks: 
 
 async function ownRecord(
   own: OwnDescription,
-  version: { readonly life: number; readonly incarnation: number },
+  version: Pick<MemberStatement, "life" | "incarnation" | "status">,
   { identity, marks }: StartMeans,
   answers: readonly string[] = marks.latest,
 ): Promise<MemberRecord> {
-  const statement = { ...own, ...version, status: "up" as const, mark: await marks.draw(), answers };
+  const statement = { ...own, ...version, mark: await marks.draw(), answers };
   return signMember(statement, own.id, (input) => identity.sign(input));
+}
+
+function withOwn(roster: Roster, record: MemberRecord): Roster {
+  return mergeRoster(roster, { members: new Map([[record.id, record]]) });
 }

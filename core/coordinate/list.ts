@@ -3,14 +3,14 @@
  * Invariant: a key is listed when a read would find it; replicas that disagree on it are asked by a real read.
  */
 import type { ListAnswer, ListOptions } from "../api.ts";
-import { clearBits, hasBit } from "../bytes/bitmap.ts";
+import { bitmapOf, clearBits, hasBit } from "../bytes/bitmap.ts";
 import type { Infer } from "../bytes/codec.ts";
 import { compareBytes, equalBytes } from "../bytes/compare.ts";
 import { makeKey, nameOf } from "../bytes/key.ts";
 import { toHex } from "../bytes/hex.ts";
 import { siblings } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
@@ -135,7 +135,8 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
   const keyPrefix = `${request.bucket}/${request.prefix}`;
   const limit = Math.min(request.limit, limitMax + 1);
   const keys: Listed[] = [];
-  const complete = replica.completePartitions();
+  const isComplete = (partition: PartitionIndex): boolean => replica.holdingOf(partition) === "complete";
+  const complete = bitmapOf(partitions, allPartitions(partitions).filter(isComplete));
   let gte: Uint8Array | null = request.after === undefined ? new Uint8Array(0) : following(request.after);
   let through: Uint8Array | undefined;
   for (let rows = 0; gte !== null && rows < rowsPerAnswerMax && keys.length < limit; rows += rowsPerPage) {

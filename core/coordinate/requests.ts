@@ -31,9 +31,19 @@ const contentTypeDefault = "application/octet-stream";
 export class Requests {
   readonly #deps: CoordinateDeps;
   #running = 0;
+  #closed: StoreError | undefined;
 
   constructor(deps: CoordinateDeps) {
     this.#deps = deps;
+  }
+
+  get underWay(): number {
+    return this.#running;
+  }
+
+  /** New requests are refused for this reason. */
+  close(reason: StoreError): void {
+    this.#closed = reason;
   }
 
   get(key: Key, options: GetOptions = {}): Promise<ReadAnswer> {
@@ -131,9 +141,11 @@ export class Requests {
     limits: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number; readonly valueBytes?: number },
     work: () => Promise<T>,
   ): Promise<T> {
-    const { clock, deadlines, config, telemetry } = this.#deps;
+    const { clock, cluster, deadlines, config, telemetry } = this.#deps;
     const { signal, timeoutMs, valueBytes } = limits;
     const startedMs = clock.now();
+    if (this.#closed !== undefined) throw this.#closed;
+    if (!cluster.isMember(cluster.self)) throw notMember(cluster);
     if (this.#running >= config.requestsMax) {
       throw new StoreError("overloaded", `this host has ${this.#running} requests under way already; try again later`);
     }
@@ -183,6 +195,12 @@ export class Requests {
       );
     });
   }
+}
+
+/** It took writes on its own word, and the cluster goes on without it: what it still says may be long untrue. */
+function notMember({ self, ownRecord, roster }: CoordinateDeps["cluster"]): StoreError {
+  const text = `${self} is no member of the cluster "${roster.cluster.name}" any more (${ownRecord.status})`;
+  return new StoreError("not-member", `${text}; what it holds is kept: start it again with --seed to bring it back`);
 }
 
 /** Coordination ends in time by itself, and says more; this is for when it cannot. */

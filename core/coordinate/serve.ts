@@ -4,8 +4,8 @@
  */
 import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import { StoreError } from "../errors.ts";
 import { parseKey } from "../bytes/key.ts";
+import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
@@ -13,7 +13,7 @@ import { readResponseOf, writeResponseOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { listHere } from "./list.ts";
 import type { Requests } from "./requests.ts";
-import { scanPartition } from "./scan.ts";
+import { scanPartitions } from "./scan.ts";
 
 type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
 type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["response"]>;
@@ -26,7 +26,7 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
   server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
   server.on(methods.scan, async (from, request) => {
     await deps.exchange.meet(from, request.view);
-    return scanPartition(deps, request);
+    return scanPartitions(deps, request);
   });
   server.on(methods.list, async (from, request) => {
     await deps.exchange.meet(from, request.view);
@@ -70,6 +70,9 @@ async function answerReplicate(
   const located = cluster.locate(parseKey(request.key));
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {
+    // One that is leaving must not take in what it would have to pass on: it may be gone in a moment.
+    if (cluster.ring.host(cluster.self) === undefined)
+      throw new StoreError("not-ready", "this host is not on the ring");
     if (!cluster.roster.members.has(hintFor)) {
       throw new StoreError("bad-request", `a hint for ${hintFor}, which was never a member`);
     }

@@ -94,6 +94,11 @@ export class Link implements Answerable {
     return this.#saidBye;
   }
 
+  /** One of the sides, or both, will start nothing more here. */
+  get departing(): boolean {
+    return this.#saidBye || this.#heardBye;
+  }
+
   get waitingSinceMs(): number | undefined {
     return this.#asking.waitingSinceMs;
   }

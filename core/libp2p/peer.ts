@@ -1,8 +1,8 @@
 /**
  * What a node knows of one other: its links, how fast it answers, its requests under way.
  *
- * Invariant: `current` is the best open link, by an order on which both ends agree, so that two streams opened at the
- * same moment end as one.
+ * Invariants: `current` is the best open link, by an order on which both ends agree, so that two streams opened at the
+ * same moment end as one; after `add` there is a current one.
  */
 import type { NodeId } from "../identity.ts";
 import type { PeerState } from "../ports.ts";
@@ -42,7 +42,8 @@ export class Peer {
 
   add(link: Link, opener: NodeId): void {
     const opened = { link, opener };
-    const worse = this.#links.findIndex((other) => better(opened, other));
+    // One that either side has given up does not compete: its end is agreed, and nothing may be left but it.
+    const worse = this.#links.findIndex((other) => other.link.departing || better(opened, other));
     this.#links.splice(worse === -1 ? this.#links.length : worse, 0, opened);
     for (const { link: spare } of this.#links.slice(1)) spare.retire();
   }

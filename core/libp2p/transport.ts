@@ -18,6 +18,7 @@ import {
 } from "../ports.ts";
 import { requestProtocol } from "../rpc/frames.ts";
 import { Deadlines } from "../deadlines.ts";
+import { endOfTurn } from "./end-of-turn.ts";
 import { Inbox } from "./inbox.ts";
 import { defaultTransportLimits, type TransportLimits } from "./limits.ts";
 import { Link } from "./link.ts";
@@ -240,8 +241,12 @@ class TransportOverLibp2p implements Libp2pTransport {
 
   readonly #onConnection = ({ detail: connection }: CustomEvent<Connection>): void => {
     if (connection.direction !== "outbound") return;
-    // Relays and other bystanders do not speak the protocol; for a kept or met peer the reason is told where it is awaited.
-    this.#open(connection).catch(() => undefined);
+    // Not at once: libp2p aborts a second connection to an address right after this, and its stream would have replaced
+    // the one in use. Relays and other bystanders do not speak the protocol; for a kept or met peer the reason is told
+    // where it is awaited.
+    endOfTurn(() => {
+      if (connection.status === "open") this.#open(connection).catch(() => undefined);
+    });
   };
 
   async start(): Promise<void> {

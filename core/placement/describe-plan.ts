@@ -22,6 +22,8 @@ export interface PlanFigures {
   readonly partitionsChanged: number;
   /** (partition, new owner) pairs: what must be copied. */
   readonly replicasMoved: number;
+  /** The same by partition: how many new owners it gets. */
+  readonly copies: readonly number[];
   readonly primaryEfficiency: Change;
   readonly replicaEfficiency: Change;
 }
@@ -42,6 +44,7 @@ export function describePlan(placement: Placement, plan: Plan): PlanFigures {
     partitionsChanged: allPartitions(before.partitions).filter((p) => moved[p]! > 0 || newOwners(after, before, p) > 0)
       .length,
     replicasMoved: sum(moved),
+    copies: moved,
     primaryEfficiency: { before: efficiencyBefore.primary, after: efficiencyAfter.primary },
     replicaEfficiency: { before: efficiencyBefore.replica, after: efficiencyAfter.replica },
   };

@@ -1,6 +1,8 @@
 /**
  * What a node has of one key, and what that is worth to whoever asks.
  */
+import { StoreError } from "../errors.ts";
+import type { LocatedKey } from "../placement/locate.ts";
 import type { Minted } from "./minter.ts";
 import type { CachedState } from "./state-cache.ts";
 
@@ -20,4 +22,8 @@ export interface ApplyOptions {
   readonly heals?: boolean;
   /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
   readonly minted?: boolean;
+}
+
+export function notHeld({ partition }: LocatedKey): StoreError {
+  return new StoreError("not-ready", `this host does not hold partition ${partition}`);
 }

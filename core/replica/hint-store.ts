@@ -194,6 +194,13 @@ export class HintStore {
     return { operations, committed: () => this.#doubtful.delete(located.key) };
   }
 
+  /** For whom this key's own row is kept in mind, because they missed it. */
+  async pointersTo(located: LocatedKey): Promise<NodeId[]> {
+    const targets = [...this.#tallies.keys()];
+    const found = await Promise.all(targets.map((target) => this.get(target, located)));
+    return targets.filter((_target, i) => found[i] !== undefined && found[i].state === undefined);
+  }
+
   /** What is kept of this key for one target. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);

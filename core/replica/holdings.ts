@@ -14,9 +14,10 @@ import type { Random } from "../ports.ts";
 
 /**
  * `none`: at most hints are kept here. `former`: kept from when it was owned, and counted nowhere: it gets no writes any
- * more. A former owner goes on as `complete` while an owner is still filling.
+ * more. A former owner goes on as `complete` while an owner is still filling. `dropping`: a `former` one whose rows are
+ * being deleted; told and persisted as `former`, for after a crash some of them are still there.
  */
-export type Holding = "none" | "filling" | "complete" | "former";
+export type Holding = "none" | "filling" | "complete" | "former" | "dropping";
 
 /** One bit a partition, absolute. */
 export interface HoldingBitmaps {
@@ -30,12 +31,14 @@ export interface HoldingBitmaps {
 export class Holdings {
   readonly #random: Random;
   readonly #states: Holding[];
+  readonly #fillings: number[];
   readonly #hinted = new Set<PartitionIndex>();
   readonly #actors = new Map<PartitionIndex, { readonly actor: ActorId; counter: number }>();
 
   constructor(partitions: number, random: Random) {
     this.#random = random;
     this.#states = Array.from({ length: partitions }, () => "none" as const);
+    this.#fillings = Array.from({ length: partitions }, () => 0);
   }
 
   /** Q. */
@@ -51,8 +54,14 @@ export class Holdings {
   set(partition: PartitionIndex, state: Holding): boolean {
     if (this.#states[partition] === state) return false;
     this.#states[partition] = state;
-    if (state === "none") this.dropActor(partition);
+    if (state === "none" || state === "dropping") this.dropActor(partition);
+    if (state === "filling") this.#fillings[partition]! += 1;
     return true;
+  }
+
+  /** How often the partition began to fill since the start: what was copied for an earlier time does not count now. */
+  fillingOf(partition: PartitionIndex): number {
+    return this.#fillings[partition]!;
   }
 
   /** The next event of this node in the partition. Unique for ever; a mint that then fails just leaves a gap. */
@@ -77,15 +86,15 @@ export class Holdings {
   /** As published and persisted: absolute, one bit a partition. Hints are counted anew from the disk at each start. */
   bitmaps(): HoldingBitmaps {
     const size = this.#states.length;
-    const bitsOf = (state: Holding): Uint8Array =>
+    const bitsOf = (...states: readonly Holding[]): Uint8Array =>
       bitmapOf(
         size,
-        this.#states.flatMap((each, i) => (each === state ? [i] : [])),
+        this.#states.flatMap((each, i) => (states.includes(each) ? [i] : [])),
       );
     return {
       complete: bitsOf("complete"),
       filling: bitsOf("filling"),
-      former: bitsOf("former"),
+      former: bitsOf("former", "dropping"),
       hints: this.hintsBitmap(),
     };
   }
@@ -104,11 +113,22 @@ export class Holdings {
     else this.#hinted.delete(partition);
   }
 
-  /** What was complete may lack something: it is to be copied again. */
+  /** What was complete may lack something, and what is filling something of what it copied: all of it is copied anew. */
   refillAll(): void {
-    for (let i = 0; i < this.#states.length; i++) {
-      if (this.#states[i] === "complete") this.#states[i] = "filling";
-    }
+    for (let i = 0; i < this.#states.length; i++) this.refill(i as PartitionIndex);
+  }
+
+  /** The same for one partition; false: it is neither. */
+  refill(partition: PartitionIndex): boolean {
+    if (this.#states[partition] !== "complete" && this.#states[partition] !== "filling") return false;
+    this.#states[partition] = "filling";
+    this.#fillings[partition]! += 1;
+    return true;
+  }
+
+  /** What was held under an earlier life is worth what a former holder has: its states are offered, and count nowhere. */
+  retireAll(): void {
+    for (let i = 0; i < this.#states.length; i++) if (this.#states[i] !== "none") this.#states[i] = "former";
   }
 
   restore(bitmaps: Pick<HoldingBitmaps, "complete" | "filling" | "former">): void {

@@ -3,20 +3,18 @@
  * Invariants: a state is in one atomic durable batch with everything that follows from it (hints) before the Merkle
  * index or anyone hears of it; work on one key is serial; what is damaged is never served as whole.
  */
-import { bitmapOf } from "../bytes/bitmap.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import { merge, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import { allPartitions } from "../placement/partition.ts";
 import { type Durability, type PageRequest, StorageError, type StorageOperation } from "../ports.ts";
 import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
 import { type Batch, Commits, nothingMore, storeErrorOf, together } from "./commits.ts";
-import type { ApplyOptions, Copy, CopyRole, Written } from "./copy.ts";
+import { type ApplyOptions, type Copy, type CopyRole, notHeld, type Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import type { ReplicaDeps } from "./deps.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
@@ -24,6 +22,7 @@ import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
+import { PartitionDrop } from "./partition-drop.ts";
 import { type Remains, verdictOfOwner } from "./remains.ts";
 import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
 import { inFlightMs, Stillness } from "./stillness.ts";
@@ -36,6 +35,7 @@ export class Replica {
   readonly index: MerkleIndex;
   readonly tombstones: TombstoneLog;
   readonly stillness: Stillness;
+  readonly drop: PartitionDrop;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
@@ -60,6 +60,8 @@ export class Replica {
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
     this.changes = new ChangeLog(deps, config.changeLogEntriesMax);
     this.index = new MerkleIndex(deps.records, deps.holdings.partitions);
+    const [queue, { stillness }] = [this.#queue, this];
+    this.drop = new PartitionDrop({ ...deps, queue, stillness, letGo: (located) => this.#letGo(located) });
   }
 
   /** Reads from the disk what must be known before the first request. */
@@ -90,7 +92,7 @@ export class Replica {
   /** The object's row alone, without what is kept for others: what the Merkle trees are made of. */
   async row(located: LocatedKey): Promise<CachedState> {
     if (this.#deps.holdings.get(located.partition) === "none") return neverWritten;
-    return this.#cache.get(located.key) ?? this.#loadInTurn(located);
+    return this.#cache.get(located.key) ?? this.#queue.run(located, () => this.#load(located));
   }
 
   /**
@@ -101,16 +103,16 @@ export class Replica {
    */
   async apply(located: LocatedKey, encoded: Uint8Array, options: ApplyOptions = {}): Promise<Copy> {
     const state = decodeVersioned(encoded);
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
       // Only here: while it waited for its turn or the disk, the partition may have gone to others.
       if (this.#roleOf(located) === "none") throw notHeld(located);
       const after = this.#truncator.merged(located, before, { state, encoded, isMinted: options.minted === true });
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      if (heals)
-        await this.#commit(located, { before: neverWritten, after, more: this.#damaged.mending(located, after) });
-      else if (after !== before) await this.#commit(located, { before, after, more: nothingMore });
+      const more = heals ? this.#damaged.mending(located, after) : nothingMore;
+      if (heals || after !== before)
+        await this.#commit(located, { before: heals ? neverWritten : before, after, more });
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -118,7 +120,7 @@ export class Replica {
   /** Keeps a state for an owner that is away; durable when it resolves. `isSpare`: see `StoredHint`. */
   async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
     const state = decodeVersioned(encoded);
-    await this.#queue.run(located.key, async () => {
+    await this.#queue.run(located, async () => {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
       const kept = merged === state ? encoded : encodeVersioned(merged);
@@ -128,7 +130,7 @@ export class Replica {
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located.key, async () => {
+    await this.#queue.run(located, async () => {
       await this.#flush(located, await this.hints.put(located, [target]), this.#config.durability);
     });
   }
@@ -138,7 +140,7 @@ export class Replica {
    * The state that is forgotten may name this node's actor, so that actor ends here too (PROTOCOL 3).
    */
   async hintDelivered(located: LocatedKey, target: NodeId, delivered: StoredHint): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
       if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
@@ -160,7 +162,7 @@ export class Replica {
     event: WriteEvent,
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
       if (this.#damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
@@ -185,7 +187,7 @@ export class Replica {
 
   /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
   examine(located: LocatedKey): Promise<Remains> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const isSettled = !this.#doubtful.has(located.partition); // or a failed write may yet change what is read
       const doubtful = this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
@@ -201,7 +203,7 @@ export class Replica {
    * An actor of this node that the key's clock names ends: its next event on the key would claim those of before (PROTOCOL 3).
    */
   forget(located: LocatedKey, digest: Uint8Array): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const remains = await this.#remains(located);
       const nowMs = this.#deps.clock.wallTime();
       if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
@@ -244,25 +246,20 @@ export class Replica {
 
   /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
-      const held = await this.#load(located);
-      const logged = (await this.tombstones.get(located))?.digest;
-      const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
-      await this.#flush(located, together([this.#damaged.mending(located, held), log]), this.#config.durability);
-      this.#cache.delete(located.key);
-      this.index.distrust(located.partition);
+      await this.#unmark(located, await this.#load(located));
     });
   }
 
   /** Something else met a damaged record of this key. */
   noteDamaged(located: LocatedKey, reason: string): Promise<void> {
-    return this.#queue.run(located.key, () => this.#noteDamage(located, reason));
+    return this.#queue.run(located, () => this.#noteDamage(located, reason));
   }
 
   /** Writes a damaged record anew where memory still has what it held; false: it has not. */
   mendFromMemory(located: LocatedKey): Promise<boolean> {
-    return this.#queue.run(located.key, async () => {
+    return this.#queue.run(located, async () => {
       const value = this.#cache.get(located.key)?.encoded;
       if (value === undefined || this.#damaged.has(located.key)) return false;
       const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
@@ -275,18 +272,6 @@ export class Replica {
   /** Rows may be gone from the disk that memory still has: everything is read anew. */
   forgetCached(): void {
     this.#cache.clear();
-  }
-
-  completePartitions(): Uint8Array {
-    const { partitions } = this.#deps.holdings;
-    return bitmapOf(
-      partitions,
-      allPartitions(partitions).filter((p) => this.holdingOf(p) === "complete"),
-    );
-  }
-
-  #loadInTurn(located: LocatedKey): Promise<CachedState> {
-    return this.#queue.run(located.key, () => this.#load(located));
   }
 
   /** The state in the object's row, from memory or from the disk. Runs within the key's queue. */
@@ -328,6 +313,24 @@ export class Replica {
     return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
+  /** The row goes, with whatever mark it has; hints that stood on it keep its state themselves. */
+  async #letGo(located: LocatedKey): Promise<void> {
+    const before = await this.#load(located);
+    const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
+    const hints = await this.hints.put(located, targets, before.encoded);
+    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after: neverWritten, more: hints });
+    await this.#unmark(located, neverWritten, hints);
+  }
+
+  /** A damaged record's mark goes, and the log of tombstones follows what is there instead. */
+  async #unmark(located: LocatedKey, held: CachedState, more = nothingMore): Promise<void> {
+    const logged = (await this.tombstones.get(located))?.digest;
+    const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
+    await this.#flush(located, together([more, this.#damaged.mending(located, held), log]), this.#config.durability);
+    this.#cache.delete(located.key);
+    this.index.distrust(located.partition);
+  }
+
   /** The batch of a change: the object's row and all that follows from `before` becoming `after`. */
   async #commit(
     located: LocatedKey,
@@ -350,7 +353,7 @@ export class Replica {
     if (wasDamaged) this.index.distrust(located.partition);
     if (after === before) return;
     this.#cache.set(located.key, after);
-    this.changes.append(located.key);
+    if (after.encoded !== undefined) this.changes.append(located.key);
   }
 
   /** The object's row becomes `after`, or goes, and the log of tombstones follows. */
@@ -390,11 +393,7 @@ export class Replica {
 
   #roleOf(located: LocatedKey): CopyRole {
     const holding = this.holdingOf(located.partition);
-    if (holding === "former") return "none";
+    if (holding === "former" || holding === "dropping") return "none";
     return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
   }
-}
-
-function notHeld({ partition }: LocatedKey): StoreError {
-  return new StoreError("not-ready", `this host does not hold partition ${partition}`);
 }

@@ -48,6 +48,10 @@ export const ReplicateResponse = message("ReplicateResponse", {
   role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),
 });
 
+/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf of whatever size. */
+const hashesMax = 67_108_864;
+const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(hashesMax)) });
+
 export const FetchRequest = message("FetchRequest", {
   view: field(1, View),
   key: field(2, keyText),
@@ -62,19 +66,65 @@ export const FetchResponse = message("FetchResponse", {
   state: optional(3, bytes(stateBytesMax)),
 });
 
-/** One page of a partition in row order, for a host that fills it. */
+/** Pages of partitions in row order, for a host that fills them. Fields 2 and 3 were one partition. */
 export const ScanRequest = message("ScanRequest", {
   view: field(1, View),
-  partition: field(2, varint),
-  after: optional(3, bytes(2_048)),
   bytesMax: field(4, varint),
+  parts: repeated(
+    5,
+    message("ScanPart", {
+      partition: field(1, varint),
+      /** From this row on; absent: from the first. */
+      after: optional(2, bytes(2_048)),
+      /** Hashes of the asker's leaves: what is in equal ones is not sent. */
+      leaves: optional(3, bytes(1_024)),
+    }),
+    1_024,
+  ),
 });
 const ScanRow = message("ScanRow", { key: field(1, keyText), state: field(2, bytes(stateBytesMax)) });
+/** Fields 1 to 3 were one partition. */
 export const ScanResponse = message("ScanResponse", {
-  state: field(1, choice({ complete: 0, filling: 1, none: 2 })),
-  rows: repeated(2, ScanRow, 100_000),
-  /** Ask again after this row; absent at the end. */
-  next: optional(3, bytes(2_048)),
+  /** As many of the parts asked for as fit, in their order. */
+  parts: repeated(
+    4,
+    message("ScannedPart", {
+      partition: field(1, varint),
+      state: field(2, choice({ complete: 0, filling: 1, none: 2 })),
+      rows: repeated(3, ScanRow, 100_000),
+      /** Ask again from this row on; absent at the end. */
+      next: optional(4, bytes(2_048)),
+    }),
+    1_024,
+  ),
+});
+
+const KeyClock = message("KeyClock", { key: field(1, keyText), clock: field(2, bytes(stateBytesMax)) });
+
+/** A former owner asks an owner whether it holds all of these partitions, so that it may drop them (PROTOCOL 9). */
+export const HandOffRequest = message("HandOffRequest", {
+  view: field(1, View),
+  /** Each with the hashes of the asker's leaves. */
+  partitions: repeated(2, Section, 1_024),
+});
+export const HandOffResponse = message("HandOffResponse", {
+  partitions: repeated(
+    1,
+    message("HandOffPartition", {
+      partition: field(1, varint),
+      /** `none`: it is no owner of it. */
+      state: field(2, choice({ complete: 0, filling: 1, none: 2 })),
+      /** A bit for each leaf that is not equal. */
+      differing: field(3, bytes(128)),
+    }),
+    1_024,
+  ),
+});
+/** And then, of the leaves that differ, which keys it covers: its state adds to these clocks, or equals them. */
+export const CoversRequest = message("CoversRequest", { view: field(1, View), keys: repeated(2, KeyClock, 10_000) });
+export const CoversResponse = message("CoversResponse", {
+  /** A bit for each key that it does not cover. */
+  uncovered: field(1, bytes(2_048)),
 });
 
 /** An exchange of membership; see `cluster/exchange.ts` for its three trips, and `membership/comparison.ts`. */
@@ -93,10 +143,6 @@ export const ExchangeResponse = message("ExchangeResponse", {
   /** Members of whom the asker has something, and the asked nothing. */
   lacking: repeated(5, nodeText, membersMax),
 });
-
-/** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf of whatever size. */
-const hashesMax = 67_108_864;
-const Section = message("Section", { index: field(1, varint), hashes: field(2, bytes(hashesMax)) });
 
 /** Step 1 of a round of anti-entropy: are the partitions that both hold equal? */
 export const CompareRequest = message("CompareRequest", { view: field(1, View), digest: field(2, fixedBytes(8)) });
@@ -117,7 +163,6 @@ export const CompareKeysRequest = message("CompareKeysRequest", {
   view: field(1, View),
   leaves: repeated(2, Section, 1_024),
 });
-const KeyClock = message("KeyClock", { key: field(1, keyText), clock: field(2, bytes(stateBytesMax)) });
 export const CompareKeysResponse = message("CompareKeysResponse", {
   keys: repeated(1, KeyClock, 100_000),
   /** Hashes of the asker's that the other has not, 8 bytes each. */

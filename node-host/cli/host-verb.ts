@@ -15,6 +15,10 @@ export function addHostVerb(program: Command, io: Io): void {
     .option("--config <file>", "settings as JSON; each flag can stand there in camelCase (deviceGroup)");
   for (const [name, setting] of Object.entries(hostSettings) as [string, Setting<unknown>][]) {
     const { placeholder, many, about, initial } = setting;
+    if (placeholder === "") {
+      command.option(`--${kebab(name)}`, about);
+      continue;
+    }
     const shown =
       initial === null || initial === "" || (many && [initial].flat().length === 0)
         ? ""
@@ -32,7 +36,10 @@ export function addHostVerb(program: Command, io: Io): void {
       "after",
       "\nExample:\n  $ everwrite host --data /var/lib/everwrite --seed /ip4/10.0.0.1/tcp/4001 --p2p /ip4/0.0.0.0/tcp/4001",
     )
-    .action((flags: HostFlags) => runHost(io, flags));
+    .action(({ join, ...flags }: HostFlags & { readonly join?: boolean }) =>
+      // Commander takes --no-join for the opposite of a flag --join.
+      runHost(io, join === false ? { ...flags, noJoin: "1" } : flags),
+    );
 }
 
 async function runHost(io: Io, flags: HostFlags): Promise<void> {
@@ -49,8 +56,8 @@ async function runHost(io: Io, flags: HostFlags): Promise<void> {
       : `host ${host.id}: HTTP ${running.http}, peers ${running.p2p.join(" ")}, data ${running.data}\n`,
   );
   try {
-    // A cluster that refuses this host ends it; seeds that do not answer yet do not.
-    await Promise.race([stop, host.ready.then(() => stop)]);
+    // A cluster that refuses this host ends it, and so does having left; seeds that do not answer yet do not.
+    await Promise.race([stop, host.left, host.ready.then(() => stop)]);
   } finally {
     await host.stop();
   }

@@ -2,7 +2,7 @@
  * status, members, ring, explain, explain-peer: what a host knows, in tables.
  */
 import type { Command } from "commander";
-import type { Explanation, NodeStatus, PeerExplanation, RingView } from "../../core/api.ts";
+import type { Explanation, NodeStatus, PeerExplanation, RingView, TransferProgress } from "../../core/api.ts";
 import { keyPath } from "./client.ts";
 import { bytesText, durationText, type Io, shortId, styled, table } from "./terminal.ts";
 import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
@@ -58,6 +58,10 @@ function statusText(io: Io, status: NodeStatus): string {
     ["host", `${status.id}, ${state}, up ${durationText(status.uptimeMs)}`],
     ["cluster", `${status.cluster}, N=${status.n} R=${status.r} W=${status.w}, ring ${status.ring}`],
     ["partitions", `${partitions.owned} owned, ${partitions.filling} filling, ${partitions.handingOff} handing off`],
+    ...Object.entries(status.transfers).map(([name, progress]): [string, string] => [
+      name === "filling" ? "filling" : "handing off",
+      transferText(progress),
+    ]),
     ...hintFacts(status),
     ["compared", comparedText(status)],
     ["storage", `${storage.state}, ${status.keys} keys, ${bytesText(storage.bytes)}${free}`],
@@ -91,6 +95,11 @@ function comparedText({ antiEntropy, partitions }: NodeStatus): string {
   const last = `the last with ${shortId(lastRound.peer)} ${ago(lastRound.agoMs)}: ${lastRound.outcome}`;
   const repaired = `${keysPulled} keys repaired here, ${keysPushed} elsewhere, ${bytesText(bytes)}`;
   return `${agreed}; ${rounds} rounds (${failed} failed), ${last}; ${repaired}`;
+}
+
+function transferText({ percent: share, keys, bytes, leftMs }: TransferProgress): string {
+  const left = leftMs === null ? "" : `, about ${durationText(leftMs)} left`;
+  return `${share} %, ${keys} keys and ${bytesText(bytes)} copied${left}`;
 }
 
 function membersTable(members: NodeStatus["members"], nameOf: (id: string) => string): string {

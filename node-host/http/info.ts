@@ -22,7 +22,7 @@ export function infoHandlers(node: NodeApi, metrics: Metrics, config: HttpConfig
       const { bucket, name } = oneKeyTarget(url, config.keyBytesMax);
       return node.explain(bucket, name);
     },
-    "/explain-peer/*": async ({ url }) => node.explainPeer(idTarget(url)),
+    "/explain-peer/*": async ({ url }) => node.explainPeer(idTarget(url, 1)),
     "/metrics": async (_, reply) => reply.header("content-type", metrics.contentType).send(await metrics.scrape(node)),
     /** Alive: restart the process when this fails. */
     "/healthz": async () => ({ ok: true }),

@@ -6,6 +6,7 @@ import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest }
 import type { NodeApi } from "../../core/api.ts";
 import type { NodeConfig } from "../../core/config.ts";
 import type { Metrics } from "../metrics.ts";
+import { adminHandlers } from "./admin.ts";
 import { answerClientError, errorAnswer, isBug } from "./errors.ts";
 import { refuseForeign } from "./guard.ts";
 import { infoHandlers } from "./info.ts";
@@ -71,7 +72,7 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
   });
   app.setErrorHandler(sendError);
   app.setNotFoundHandler(async (_request, reply) => {
-    const paths = "/kv /watch /status /members /ring /explain /explain-peer /metrics /healthz /readyz /admin/repair";
+    const paths = "/kv /watch /status /members /ring /explain /explain-peer /metrics /healthz /readyz /admin";
     return reply.code(404).send({ error: { code: "not-found", message: `no such path; there are ${paths}` } });
   });
 
@@ -89,6 +90,7 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
   for (const [path, handler] of Object.entries(infoHandlers(node, metrics, config))) {
     route(app, path, { GET: handler, HEAD: handler });
   }
+  for (const [path, handler] of Object.entries(adminHandlers(node))) route(app, path, { POST: handler });
   route(app, "/admin/repair", { POST: repairHandler(node) });
   return app;
 

@@ -43,9 +43,16 @@ export function oneKeyTarget(url: string, keyBytesMax: number): KeyTarget {
   return target;
 }
 
-/** The single path segment after the route, decoded. */
-export function idTarget(url: string): string {
-  return decode(splitTarget(url).path.split("/").slice(2).join("/"));
+/** The single path segment after a route of so many segments, decoded. */
+export function idTarget(url: string, routeSegments: number): string {
+  const id = decode(
+    splitTarget(url)
+      .path.split("/")
+      .slice(routeSegments + 1)
+      .join("/"),
+  );
+  if (id === "") throw badRequest("the path ends without the id of a host");
+  return id;
 }
 
 type Parsed<Known> = { -readonly [Name in keyof Known]?: Known[Name] extends TextValue<infer T> ? T : never };

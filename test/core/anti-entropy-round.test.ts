@@ -167,7 +167,7 @@ test("keys are compared for half of the time that the peer waits, so that some a
     clock,
     server: new RpcServer({ event: () => {} }),
     cluster: { ring: { fingerprint: view.ring } },
-    exchange: { meet: async () => {} },
+    exchange: { meetOnOneRing: async () => {} },
     throttle: async () => true,
     servesClients: () => false,
   } as unknown as AntiEntropyDeps;

@@ -239,7 +239,7 @@ function requestsOf(self: NodeId): Uint8Array[] {
     encoded(methods.exchange as never, { cluster: "test", digest: new Uint8Array(16) }),
     encoded(methods.replicate as never, { view, key: "b/k", state: new Uint8Array(9), hintFor: self }),
     encoded(methods.fetch as never, { view, key: "b/k", have: new Uint8Array(16) }),
-    encoded(methods.scan as never, { view, partition: 3, bytesMax: 1_000 }),
+    encoded(methods.scan as never, { view, parts: [{ partition: 3 }], bytesMax: 1_000 }),
     encoded(methods.read as never, { key: "b/k", r: "one" }),
     encoded(methods.list as never, { view, bucket: "b", prefix: "", limit: 10 }),
     encoded(methods.changes as never, { view, filters: [{ prefix: "b/", exact: false }], waitMs: 0 }),

@@ -329,7 +329,7 @@ describe("paths", () => {
 
   test("unknown paths are 404, and wrong methods 405 with what is allowed, in the error form", async () => {
     await using server = await startTestServer();
-    for (const path of ["/", "/kv", "/nothing", "/admin/plan", "/status/", "/KV/b/k"]) {
+    for (const path of ["/", "/kv", "/nothing", "/admin", "/status/", "/KV/b/k"]) {
       const error = await errorOf(await fetch(`${server.url}${path}`));
       assert.deepEqual([error.status, error.code], [404, "not-found"], path);
     }
@@ -338,6 +338,7 @@ describe("paths", () => {
       ["OPTIONS", "/kv/b/k", "GET, HEAD, PUT, DELETE"],
       ["PUT", "/status", "GET, HEAD"],
       ["PATCH", "/watch/b/k", "GET"],
+      ["PUT", "/admin/plan", "POST"],
     ] as const) {
       const body = method === "OPTIONS" ? {} : { body: "{}" };
       const response = await fetch(`${server.url}${path}`, { method, ...body });

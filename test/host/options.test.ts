@@ -30,6 +30,7 @@ test("without any setting a host founds the default cluster on loopback", () => 
     capacity: 100,
     partitions: null,
     n: null,
+    noJoin: false,
     r: "quorum",
     w: "quorum",
     admission: "open",
@@ -83,7 +84,7 @@ test("a mistake is named with where it is and what is right", () => {
     assert.throws(() => readHostOptions(flags, env), { code: "bad-request", message });
   for (const [content, message] of [
     [{ capacity: 1.5 }, /^"capacity" in .*config.json: "1.5" is not an integer/],
-    [{ zone: { a: 1 } }, /^"zone" in the config file must be a text, a number or a list of them/],
+    [{ zone: { a: 1 } }, /^"zone" in the config file must be a text, a number, true or false, or a list of them/],
     [[], /must hold a JSON object/],
     ["{", /cannot be read/],
   ] as const) {

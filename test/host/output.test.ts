@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { summary } from "../../node-host/cli/bench-verb.ts";
+import { progressText } from "../../node-host/cli/ring-verbs.ts";
 import { bytesText, durationText, type Io, printable, shortId, styled, table } from "../../node-host/cli/terminal.ts";
 import { serverSentEvents } from "../../node-host/cli/watch-verb.ts";
 import { describe as sentence } from "../../node-host/log.ts";
@@ -31,6 +32,12 @@ test("sizes, times and ids have short forms", () => {
   assert.deepEqual([0, 1_023, 1_024, 1_572_864].map(bytesText), ["0 B", "1023 B", "1.0 KiB", "1.5 MiB"]);
   assert.deepEqual([0, 999, 61_000, 90_000_000].map(durationText), ["0 ms", "999 ms", "1 min", "1 d"]);
   assert.equal(shortId("12D3KooWAbcdefghijkl"), "…efghijkl");
+});
+
+test("the progress of a change of the ring tells the share, keys, bytes and the time left, once it can be told", () => {
+  const plan = { keys: 200, bytes: 2_048 };
+  assert.equal(progressText(plan, 0, 1_000), "0 %: about 0 of 200 keys, 0 B of 2.0 KiB");
+  assert.equal(progressText(plan, 0.25, 20_000), "25 %: about 50 of 200 keys, 512 B of 2.0 KiB, about 1 min left");
 });
 
 test("no text of a value reaches the terminal as a control sequence", () => {

@@ -1,12 +1,14 @@
 /**
  * What may be forgotten, what must never be seen again once it is (I2), and what must be forgotten in the end (I12).
  */
+import { covers } from "../../core/causality/version-set.ts";
+import type { NodeId } from "../../core/identity.ts";
 import { nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
 import type { World } from "./world.ts";
 
-/** Call when a host takes a state off its disk. Only deleted and expired values are forgotten. */
+/** Call when an owner takes a state off its disk. Only deleted and expired values are forgotten. */
 export function checkForgotten(oracle: Oracle, host: string, { key, state }: StoredState, wallMs: number): void {
   oracle.checks += 1;
   const readable = state.values.find(({ tombstone, expiresAtMs }) => !tombstone && (expiresAtMs ?? Infinity) > wallMs);
@@ -22,6 +24,33 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
     event.reaped = true;
     event.gone ||= !live.has(event.name);
   }
+}
+
+/**
+ * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
+ * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
+ * owners*). When all faults are over everybody answers.
+ */
+export function checkHandedOver(
+  { oracle, hosts, healed }: World,
+  host: string,
+  { key, state }: StoredState,
+  owners: readonly NodeId[],
+): void {
+  if (oracle.truncated) return;
+  oracle.checks += 1;
+  const located = oracle.locate(key);
+  const holders = owners.filter((owner) => {
+    const copies = hosts.filter(({ id, name }) => id === owner && name !== host);
+    return copies.some(({ disk }) => {
+      const copy = objectOn(disk.view, located);
+      return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
+    });
+  });
+  const needed = healed ? owners.length : Math.max(owners.length - 1, Math.min(2, owners.length));
+  if (holders.length >= Math.max(1, needed)) return;
+  const text = `${host} drops ${key}, which of its owners ${owners.join()} only ${holders.length} have`;
+  oracle.broken("former owners drop only what owners have", text);
 }
 
 /**

@@ -8,9 +8,9 @@ import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
-import { checkForgotten } from "./forgetting.ts";
+import { checkForgotten, checkHandedOver } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
-import { statesTakenBy } from "./rows.ts";
+import { membershipOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -105,7 +105,9 @@ export class World {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
         for (const taken of statesTakenBy(operations, before)) {
-          checkForgotten(this.oracle, name, taken, host.wallTime());
+          const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
+          if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
+          else checkHandedOver(this, name, taken, owners);
         }
       },
     });

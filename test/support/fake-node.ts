@@ -12,10 +12,12 @@ import type {
   NodeApi,
   NodeStatus,
   PeerExplanation,
+  PlanView,
   PutOptions,
   ReadAnswer,
   RepairOptions,
   RepairProgress,
+  RingRequest,
   RingView,
   Sibling,
   WatchEvent,
@@ -157,7 +159,8 @@ export class FakeNode implements NodeApi {
         partitionsAgreed: 0,
         fullAgreementAgoMs: null,
       },
-      partitions: { owned: 4, filling: 0, handingOff: 0 },
+      partitions: { owned: 4, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0 } },
+      transfers: {},
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },
       uptimeMs: 1_000,
@@ -195,6 +198,16 @@ export class FakeNode implements NodeApi {
   explainPeer(id: string): PeerExplanation {
     if (id !== fakeId) throw new StoreError("not-found", `no peer ${id} is known here`);
     return { id: fakeId, member: true, connected: true, addresses: [], verdict: "this node itself" };
+  }
+
+  async plan(request: RingRequest): Promise<PlanView> {
+    this.#called("plan", request);
+    return planOf(request);
+  }
+
+  async changeRing(request: RingRequest, options: { readonly ring?: string } = {}): Promise<PlanView> {
+    this.#called("change", { ...request, ...options });
+    return planOf(request);
   }
 
   #called(verb: string, options: unknown): void {
@@ -268,4 +281,21 @@ function aborted(signal: CancelSignal | undefined): Promise<never> {
   return new Promise((_, reject) => {
     signal?.addEventListener("abort", () => reject(new StoreError("closed", "the client has gone")), { once: true });
   });
+}
+
+function planOf(request: RingRequest): PlanView {
+  const same = { before: 1, after: 1 };
+  return {
+    change: request.kind,
+    host: request.kind === "rebalance" ? null : (request.host as NodeId),
+    ring: "f1f2",
+    tokens: 3,
+    withheld: 1,
+    partitionsChanged: 4,
+    partitionsCopied: 2,
+    keys: 100,
+    bytes: 102_400,
+    balance: { tokens: same, replicas: same },
+    hosts: [{ id: fakeId, tokens: { before: 4, after: 1 }, replicas: { before: 4, after: 4 } }],
+  };
 }

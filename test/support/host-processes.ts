@@ -170,16 +170,20 @@ export class HostProcesses implements AsyncDisposable {
   /** All running hosts see one ring with everybody up, and hold their partitions completely. */
   async settled(): Promise<void> {
     const running = this.#hosts.flatMap((_host, i) => (this.isRunning(i) ? [i] : []));
-    await eventually(async () => {
-      const all = await Promise.all(running.map((i) => this.status(i)));
-      return all.every(
-        (status) =>
-          status.ready &&
-          status.partitions.filling === 0 &&
-          status.ring === all[0]!.ring &&
-          status.members.filter(({ alive }) => alive).length >= running.length,
-      );
-    }, "all hosts to agree");
+    let all: readonly HostStatus[] = [];
+    await eventually(
+      async () => {
+        all = await Promise.all(running.map((i) => this.status(i)));
+        return all.every(
+          (status) =>
+            status.ready &&
+            status.partitions.filling === 0 &&
+            status.ring === all[0]!.ring &&
+            status.members.filter(({ alive }) => alive).length >= running.length,
+        );
+      },
+      () => `all hosts to agree; they say ${JSON.stringify(all, null, 1)}`,
+    );
   }
 
   async status(index: number): Promise<HostStatus> {

@@ -31,6 +31,7 @@ export const realRandom: Random = {
 export interface MemberSpec {
   readonly seeds?: readonly string[];
   readonly mayFound?: boolean;
+  readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
   readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
@@ -71,7 +72,7 @@ export class MemoryCluster {
 
   async start(
     name: string,
-    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true }: MemberSpec = {},
+    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true, mayJoin = true }: MemberSpec = {},
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
@@ -95,6 +96,7 @@ export class MemoryCluster {
       cluster: { ...testCluster, ...cluster },
       seeds,
       mayFound,
+      mayJoin,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });
     this.nodes.set(name, node);

@@ -35,6 +35,7 @@ const rings: readonly { readonly ring: number; readonly places: readonly string[
       "edge/",
       "store/",
       "node.ts",
+      "run.ts",
       "node-options.ts",
       "status.ts",
       "tasks.ts",
@@ -52,7 +53,7 @@ const lastInnerRing = 2;
 
 /** Numbers with their reasons: every ring may read them. */
 const readableByAll = "core/config.ts";
-/** Three ways to use one replica; only `node.ts` knows them all. */
+/** Three ways to use one replica; only `run.ts` and `node.ts` know them all. */
 const strangers = ["core/coordinate/", "core/background/", "core/edge/"];
 /** What a program on the core may import: the entries, what both kinds of host share, and the contract that adapters implement. */
 const openToHosts =
@@ -108,7 +109,7 @@ function forbidden(from: string, ring: number, specifier: string): string | unde
     return `ring ${ring} must not know ring ${target}; take it as a parameter or a port`;
   if (ring <= lastInnerRing && to === "core/index.ts")
     return "the public entry is for others; import the module itself";
-  if (isStranger(from, to)) return "coordinate, background and edge do not know each other; join them in node.ts";
+  if (isStranger(from, to)) return "coordinate, background and edge do not know each other; join them in run.ts";
   if (ring === 4 && to.startsWith("core/") && !openToHosts.test(to))
     return "use the public entry core/index.ts, and export from it what is missing";
   if (ring === 4 && target === 4 && topFolder(from) !== topFolder(to))

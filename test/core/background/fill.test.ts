@@ -1,21 +1,21 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { keepFilled } from "../../../core/background/fill.ts";
+import { Transfers } from "../../../core/background/transfers.ts";
 import type { Cluster } from "../../../core/cluster/cluster.ts";
-import { scanPartition } from "../../../core/coordinate/scan.ts";
+import { scanPartitions } from "../../../core/coordinate/scan.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
 import { at, put, World } from "../replica/world.ts";
 
 type Said = "complete" | "filling" | "none";
 
-/** Peers of h1 that answer scans with what they say of themselves; how often they were asked. */
+/** Peers of h1 that answer scans with what they say of themselves; for how many partitions they were asked. */
 function scans(one: OneNode, said: Said): { count: number } {
   const asked = { count: 0 };
   for (const server of one.servers.values()) {
-    server.on(methods.scan, async () => {
-      asked.count += 1;
-      return { state: said, rows: [] };
+    server.on(methods.scan, async (_from, { parts }) => {
+      asked.count += parts.length;
+      return { parts: parts.map(({ partition }) => ({ partition, state: said, rows: [] })) };
     });
   }
   return asked;
@@ -24,7 +24,7 @@ function scans(one: OneNode, said: Said): { count: number } {
 /** h1 owns what it does not hold yet, and tries to fill it for a while. */
 async function fill(one: OneNode): Promise<{ readonly complete: number; readonly owned: number }> {
   one.cluster.claimOwned("filling");
-  keepFilled(one);
+  new Transfers(one, one.config).start(one);
   await one.clock.advance(5_000);
   const stopping = one.tasks.stop(100);
   await one.clock.advance(100);
@@ -93,7 +93,9 @@ test("a scan that met a damaged record does not pass for one of a complete copy"
   const { replica } = await world.start();
   await replica.write(key, put("v"));
   await world.disk.rot("objects", key.row);
-  const request = { view: { ring: "", life: 1 }, partition: key.partition, bytesMax: 1_000_000 };
+  const { partition } = key;
+  const request = { view: { ring: "", life: 1 }, bytesMax: 1_000_000, parts: [{ partition }] };
   const cluster = { ring: { partitions: 4 } } as unknown as Cluster;
-  assert.deepEqual(await scanPartition({ replica, cluster }, request), { state: "filling", rows: [] });
+  const answer = { parts: [{ partition, state: "filling", rows: [] }] };
+  assert.deepEqual(await scanPartitions({ replica, cluster }, request), answer);
 });

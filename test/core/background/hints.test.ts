@@ -178,6 +178,7 @@ async function standIn() {
     },
     health: { isUp: (id: string) => outside.up.has(id) },
     isMember: () => true,
+    ownRecord: { status: "up" },
   };
   const transport = {
     onPeerChange: () => () => {},

@@ -13,7 +13,7 @@ test("a joiner replaces no owner of a partition while one of its owners is filli
   const roster = mergeRoster(known, { members: new Map([[joiner, memberRecord({ id: joiner })]]) });
   const one = oneNode("h6", roster, hosts);
   const before = one.cluster.ring;
-  takeShare(one, { joins: true });
+  takeShare(one, { isDue: true });
   await one.clock.advance(3_000);
   for (const partition of allPartitions(64)) {
     const owners = before.owners(partition);
@@ -38,7 +38,7 @@ test("a joiner that lost all its tokens to another joiner takes its share again"
     ...hosts,
     "h6",
   ]);
-  takeShare(one, { joins: true });
+  takeShare(one, { isDue: true });
   await one.clock.advance(1_500);
   assert.ok(one.cluster.ring.tokensOf(node("h4")).length > 0);
   // Planned on the same view under the same epochs: of two entries that of the greater host wins.

@@ -224,6 +224,17 @@ describe("a host that hears of a reap to which it did not consent", () => {
     await cluster.save();
   });
 
+  test("after its membership ended keeps what it has, and notes durably that it must not be offered", async () => {
+    const { cluster, holdings, found } = viewOf(3);
+    cluster.claimOwned("complete");
+    await cluster.retire(self, "removed", () => ({}));
+    cluster.doubt([partition]);
+    assert.equal(found.oldCopies, 0);
+    assert.equal(holdings.get(partition), "filling");
+    assert.equal(holdings.get((partition + 1) as PartitionIndex), "complete");
+    await cluster.save();
+  });
+
   test("keeps its data where it holds nothing of the partition", () => {
     const { cluster, found } = viewOf(3);
     cluster.doubt([partition]);

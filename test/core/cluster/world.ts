@@ -106,5 +106,5 @@ export function oneNode(
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
-  return { ...deps, servers, events };
+  return { ...deps, server: new RpcServer(telemetry), servers, events };
 }

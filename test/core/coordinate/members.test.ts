@@ -28,7 +28,7 @@ async function refused(cluster: MemoryCluster, code: "not-member" | "not-ready")
     call(stranger, h1, methods.replicate, { view, key: "b/k", state }, 2_000),
     call(stranger, h1, methods.replicate, { view, key: "b/k", state, hintFor: "h2" }, 2_000),
     call(stranger, h1, methods.fetch, { view, key: "b/k" }, 2_000),
-    call(stranger, h1, methods.scan, { view, partition: 0, bytesMax: 1_000 }, 2_000),
+    call(stranger, h1, methods.scan, { view, parts: [{ partition: 0 }], bytesMax: 1_000 }, 2_000),
     call(stranger, h1, methods.list, { view, bucket: "b", prefix: "", limit: 10 }, 2_000),
     call(stranger, h1, methods.changes, { view, filters: [{ prefix: "b/", exact: false }], waitMs: 0 }, 2_000),
     call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), forwarded: view }, 2_000),

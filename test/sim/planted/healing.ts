@@ -43,7 +43,7 @@ export const healing: readonly Mutation[] = [
   {
     name: "a reap mark without a consent is ignored",
     file: "cluster/cluster.js",
-    find: "if (!hasMetRing)\n            return this.#giveUp();",
+    find: "if (isOldCopy)\n            return this.#giveUp();",
     replace: "",
   },
   {

@@ -4,7 +4,7 @@ import type { Mutation } from "./mutations.ts";
 export const versions: readonly Mutation[] = [
   {
     name: "an actor is used again after a restart (riak_kv#679)",
-    file: "node.js",
+    file: "run.js",
     find: "new Holdings(roster.cluster.partitions, random)",
     replace:
       "new Holdings(roster.cluster.partitions, { ...random, bytes: () => new Uint8Array(8).fill(transport.self.charCodeAt(1)) })",

@@ -39,6 +39,9 @@ export const damageStories: readonly Story[] = [
       assert.ok(answer !== "died");
       const told = `${answer.holding} with ${answer.siblings.map(({ body }) => textOf(body)).join() || "nothing"}`;
       assert.notEqual(told, "complete with write 0");
+      await stage.get(a!, { quorum: "all" });
+      await stage.sleep(100);
+      assert.deepEqual([...b!.disk.view.rows("objects")], [...a!.disk.view.rows("objects")]);
     },
   },
   {

@@ -1,0 +1,177 @@
+/**
+ * The copying itself: a lane for each source, which asks for pages of several partitions at once. A partition is copied
+ * from one source at a time, and the lanes begin at different ones; so the first source of a partition sends all of it,
+ * and the others only what they have otherwise.
+ * Invariant: a cursor is on the disk after what it stands for.
+ */
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Exchange } from "../cluster/exchange.ts";
+import type { Infer } from "../bytes/codec.ts";
+import { compareBytes } from "../bytes/compare.ts";
+import { parseKey } from "../bytes/key.ts";
+import type { NodeConfig } from "../config.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { locate } from "../placement/locate.ts";
+import { type Clock, type Transport, TransportError } from "../ports.ts";
+import type { Holdings } from "../replica/holdings.ts";
+import type { Replica } from "../replica/replica.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Admission } from "./admission.ts";
+import type { FillCursors } from "./fill-cursors.ts";
+import type { Progress } from "./progress.ts";
+import type { RateCap } from "./rate-cap.ts";
+
+export interface CopyDeps {
+  readonly admission: Admission;
+  readonly rate: RateCap;
+  readonly cursors: FillCursors;
+  readonly progress: Progress;
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly holdings: Holdings;
+  readonly replica: Replica;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+  readonly config: NodeConfig;
+}
+
+/** One partition to copy, and from whom. */
+export interface CopyJob {
+  readonly partition: PartitionIndex;
+  /** The filling that it is copied for (`Holdings.fillingOf`). */
+  readonly filling: number;
+  readonly sources: readonly NodeId[];
+  /** Sources that were away from the beginning, or failed. */
+  readonly missed: Set<NodeId>;
+  /** A lane works on it. */
+  isTaken?: boolean;
+}
+
+type ScanPart = Infer<typeof methods.scan.request>["parts"][number];
+type ScannedPart = Infer<typeof methods.scan.response>["parts"][number];
+
+const scanTimeoutMs = 10_000;
+/** Small, so that each lane has work; large, so that a page is full even where partitions hold little. */
+const partitionsPerRequestMax = 64;
+/** Of a step of background work: what asking for a page costs that turns out to be empty. */
+const pageShareMin = 1 / 16;
+/** A lane whose partitions are all with other lanes looks again. */
+const lookAgainMs = 10;
+
+/** Resolves when each job was copied from each of its sources, or failed there. `onCopied` hears of each that ended. */
+export async function copyAll<J extends CopyJob>(
+  deps: CopyDeps,
+  jobs: readonly J[],
+  onCopied: (job: J) => Promise<void>,
+): Promise<void> {
+  const sources = [...new Set(jobs.flatMap((job) => job.sources))];
+  const batch = Math.ceil(jobs.length / (2 * sources.length));
+  const isOver = (job: J): boolean => job.sources.every((source) => !isNeeded(deps, job, source));
+  // Copied before the restart, or there is nobody to copy from.
+  for (const job of jobs.filter(isOver)) await onCopied(job);
+  await Promise.all(
+    sources.map(async (source, i) => {
+      const start = Math.floor((i * jobs.length) / sources.length);
+      const inTurn = [...jobs.slice(start), ...jobs.slice(0, start)].filter((job) => job.sources.includes(source));
+      for (;;) {
+        const left = inTurn.filter((job) => isNeeded(deps, job, source));
+        if (left.length === 0 || deps.tasks.stopped) return;
+        const free = left.filter((job) => job.isTaken !== true).slice(0, Math.min(batch, partitionsPerRequestMax));
+        if (free.length === 0) {
+          await deps.tasks.sleep(lookAgainMs);
+          continue;
+        }
+        for (const job of free) job.isTaken = true;
+        await copyPage(deps, source, { jobs: free, all: left }).finally(() => {
+          for (const job of free) job.isTaken = false;
+        });
+        for (const job of left.filter((each) => each.isTaken !== true && isOver(each))) await onCopied(job);
+      }
+    }),
+  );
+}
+
+function isNeeded({ cursors, holdings }: CopyDeps, job: CopyJob, source: NodeId): boolean {
+  if (holdings.fillingOf(job.partition) !== job.filling) return false;
+  return !job.missed.has(source) && !cursors.isDone(job.partition, source);
+}
+
+/** One page of some partitions. A source that does not answer is missed by all that are left to it. */
+async function copyPage(
+  deps: CopyDeps,
+  source: NodeId,
+  { jobs, all }: { readonly jobs: readonly CopyJob[]; readonly all: readonly CopyJob[] },
+): Promise<void> {
+  const { admission, rate, cluster, cursors, transport, telemetry, config } = deps;
+  const failed = (missing: readonly CopyJob[], error: unknown): void => {
+    telemetry.event({ kind: "replica-failed", id: source, reason: `filling: ${reasonOf(error)}` });
+    for (const job of missing) job.missed.add(source);
+  };
+  try {
+    const request = {
+      view: deps.exchange.view(),
+      bytesMax: config.fillPageBytes,
+      parts: jobs.map((job) => partOf(deps, job, source)),
+    };
+    const { parts } = await call(transport, source, methods.scan, request, scanTimeoutMs);
+    const answered = parts.flatMap((part) => {
+      const job = jobs.find(({ partition }) => partition === part.partition);
+      return job === undefined ? [] : [{ job, part }];
+    });
+    if (answered.length === 0) throw new Error(`${source} answers nothing that it was asked`);
+    await Promise.all(
+      answered.map(({ job, part }) =>
+        takeIn(deps, source, { job, part }).catch((error: unknown) => failed([job], error)),
+      ),
+    );
+    await cursors.save(cluster.ring.fingerprint);
+    const bytes = answered.reduce((sum, { part }) => sum + bytesOf(part), 0);
+    await rate.pay(bytes);
+    await admission.done(Math.max(pageShareMin, bytes / config.fillPageBytes));
+  } catch (error: unknown) {
+    failed(error instanceof TransportError ? all : jobs, error);
+  }
+}
+
+function partOf({ cursors, replica }: CopyDeps, { partition }: CopyJob, source: NodeId): ScanPart {
+  const after = cursors.get(partition, source)?.next;
+  const { index } = replica;
+  const isTold = index.isSound(partition) && index.trees.keysIn(partition) > 0;
+  return {
+    partition,
+    ...(after === undefined ? {} : { after }),
+    ...(isTold ? { leaves: index.trees.leafHashes(partition) } : {}),
+  };
+}
+
+async function takeIn(
+  { replica, cluster, cursors, holdings, progress }: CopyDeps,
+  source: NodeId,
+  { job, part }: { readonly job: CopyJob; readonly part: ScannedPart },
+): Promise<void> {
+  const { partition, filling } = job;
+  const before = cursors.get(partition, source);
+  if (part.next !== undefined && before?.next !== undefined && compareBytes(part.next, before.next) <= 0) {
+    throw new Error(`${source} does not get on with partition ${partition}`);
+  }
+  await Promise.all(
+    // Copied, for a row that is kept in memory must not keep the whole page there.
+    part.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
+  );
+  progress.moved(part.rows.length, bytesOf(part));
+  if (holdings.fillingOf(partition) !== filling) return;
+  const isPartial = before?.isPartial === true || part.state !== "complete";
+  cursors.set(partition, source, {
+    ...(isPartial ? { isPartial } : {}),
+    ...(part.next === undefined ? {} : { next: part.next }),
+  });
+  if (part.next === undefined) progress.step();
+}
+
+function bytesOf({ rows }: ScannedPart): number {
+  return rows.reduce((sum, { key, state }) => sum + key.length + state.length, 0);
+}

@@ -1,0 +1,243 @@
+/**
+ * Former owners let go of what others hold (PROTOCOL 9, *Former owners*).
+ *
+ * One that holds a partition beyond its ownership asks every owner that it can reach: do you own it, are you complete, do
+ * you cover all that I hold? Leaves of the Merkle trees first, then the clocks of the keys in those that differ; what an
+ * owner does not cover is pushed to it. All owners but at most one that does not answer, and at least two (or all, if
+ * fewer), must confirm; then it drops the partition. So the last copies of a write never go, whoever fails when.
+ * Invariant: what is dropped is what the owners were asked about, on the ring that they were asked on.
+ */
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Exchange } from "../cluster/exchange.ts";
+import { hasBit } from "../bytes/bitmap.ts";
+import { encodeClock } from "../causality/encoding.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
+import { type Hash64, sameHash } from "../merkle/hash.ts";
+import { leavesPerPartition } from "../merkle/trees.ts";
+import { keyOfRow, locate } from "../placement/locate.ts";
+import { allPartitions } from "../placement/partition.ts";
+import type { Clock, Transport } from "../ports.ts";
+import type { Holdings } from "../replica/holdings.ts";
+import { rowsPerPage } from "../replica/partition-drop.ts";
+import type { Replica } from "../replica/replica.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Admission } from "./admission.ts";
+import type { Progress } from "./progress.ts";
+import type { RateCap } from "./rate-cap.ts";
+
+export interface HandOffDeps {
+  readonly admission: Admission;
+  readonly rate: RateCap;
+  readonly progress: Progress;
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly holdings: Holdings;
+  readonly replica: Replica;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+}
+
+const limits = {
+  partitionsPerRequest: 64,
+  /** A key and its clock are about 100 bytes. */
+  keysPerRequest: 1_000,
+  /** A step of background work. */
+  pushBytesMax: 262_144,
+  timeoutMs: 10_000,
+  /** Dropped at once. */
+  drops: 4,
+};
+const pauseMs = 250;
+
+/** A partition that is to be dropped, as it is while the owners are asked. */
+interface Leaving {
+  readonly partition: PartitionIndex;
+  readonly root: Hash64;
+  readonly leaves: Uint8Array;
+  readonly confirmedBy: Set<NodeId>;
+  /** An owner answers that it fills, or sees itself as no owner: nothing is dropped before that has changed. */
+  isAwaited: boolean;
+}
+
+export function keepHandedOff(deps: HandOffDeps): void {
+  const { cluster, tasks } = deps;
+  tasks.every("hand partitions off", pauseMs, async () => {
+    // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
+    if (!cluster.isMember(cluster.self)) return;
+    cluster.retireFormerHoldings();
+    await handOffAll(deps);
+  });
+}
+
+async function handOffAll(deps: HandOffDeps): Promise<void> {
+  const { cluster, progress, telemetry, clock } = deps;
+  const { ring } = cluster;
+  const leaving = beyondOwnership(deps, "former").flatMap((partition) => lookAt(deps, partition) ?? []);
+  // Of an earlier try that the disk cut off.
+  const begun = beyondOwnership(deps, "dropping");
+  if (leaving.length + begun.length === 0) return;
+  const startedMs = clock.now();
+  progress.begin(leaving.length + begun.length);
+  try {
+    const owners = new Set(leaving.flatMap(({ partition }) => ring.owners(partition)));
+    await Promise.all([...owners].map((owner) => askAbout(deps, owner, leaving)));
+    // Nothing waits between these looks and `begin`.
+    for (const each of leaving) {
+      if (cluster.ring.fingerprint !== ring.fingerprint || !isConfirmed(deps, each) || !isUnchanged(deps, each))
+        continue;
+      if (deps.replica.drop.begin(each.partition)) begun.push(each.partition);
+    }
+    // A restart must not find a ring on which this node is still an owner, and complete, with rows gone.
+    await cluster.save();
+    const dropped = await dropAll(deps, begun);
+    if (dropped === 0) return;
+    telemetry.event({ kind: "handed-off", partitions: dropped, keys: progress.keys, ms: clock.now() - startedMs });
+  } finally {
+    progress.end();
+  }
+}
+
+function beyondOwnership({ cluster, holdings }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
+  const { ring, self } = cluster;
+  return allPartitions(ring.partitions).filter(
+    (partition) => holdings.get(partition) === state && !ring.owners(partition).includes(self),
+  );
+}
+
+/** Undefined: its tree is not built yet, or nobody owns it. */
+function lookAt({ cluster, replica }: HandOffDeps, partition: PartitionIndex): Leaving | undefined {
+  const { index } = replica;
+  if (!index.isSound(partition) || cluster.ring.owners(partition).length === 0) return undefined;
+  const { high, low } = index.trees.rootOf(partition);
+  return {
+    partition,
+    root: { high, low },
+    leaves: index.trees.leafHashes(partition),
+    confirmedBy: new Set(),
+    isAwaited: false,
+  };
+}
+
+/** Whether one owner confirms them; what it does not cover is pushed to it first. */
+async function askAbout(deps: HandOffDeps, owner: NodeId, leaving: readonly Leaving[]): Promise<void> {
+  const { admission, cluster, exchange, transport, telemetry, tasks } = deps;
+  const own = leaving.filter(({ partition }) => cluster.ring.owners(partition).includes(owner));
+  try {
+    for (
+      let at = 0;
+      at < own.length && cluster.health.isUp(owner) && !tasks.stopped;
+      at += limits.partitionsPerRequest
+    ) {
+      const batch = own.slice(at, at + limits.partitionsPerRequest);
+      await admission.turn();
+      const request = {
+        view: exchange.view(),
+        partitions: batch.map(({ partition, leaves }) => ({ index: partition, hashes: leaves })),
+      };
+      const answer = await call(transport, owner, methods.handOff, request, limits.timeoutMs);
+      for (const { partition, state, differing } of answer.partitions) {
+        const each = batch.find((asked) => asked.partition === partition);
+        if (each === undefined) continue;
+        if (state !== "complete") each.isAwaited = true;
+        else if (await covers(deps, owner, { partition, differing })) each.confirmedBy.add(owner);
+      }
+    }
+  } catch (error: unknown) {
+    telemetry.event({ kind: "replica-failed", id: owner, reason: `handing off: ${reasonOf(error)}` });
+  }
+}
+
+/** Makes the owner cover the keys of the leaves that differ. */
+async function covers(
+  deps: HandOffDeps,
+  owner: NodeId,
+  { partition, differing }: { readonly partition: number; readonly differing: Uint8Array },
+): Promise<boolean> {
+  const { replica, transport, exchange } = deps;
+  for (let leaf = 0; leaf < leavesPerPartition; leaf++) {
+    if (!hasBit(differing, leaf)) continue;
+    const entries = await replica.index.entriesOf(partition * leavesPerPartition + leaf);
+    for (let at = 0; at < entries.length; at += limits.keysPerRequest) {
+      const asked = entries.slice(at, at + limits.keysPerRequest);
+      const keys = asked.map(({ row, clock }) => ({ key: keyOfRow(row), clock: encodeClock(clock) }));
+      const request = { view: exchange.view(), keys };
+      const { uncovered } = await call(transport, owner, methods.covers, request, limits.timeoutMs);
+      const lacking = asked.filter((_entry, i) => hasBit(uncovered, i));
+      if (
+        !(await push(
+          deps,
+          owner,
+          lacking.map(({ row }) => keyOfRow(row)),
+        ))
+      )
+        return false;
+    }
+  }
+  return true;
+}
+
+/** False: the owner did not take all of them in. */
+async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Promise<boolean> {
+  const { replica, cluster, exchange, transport, rate, progress, admission } = deps;
+  const rest = [...keys];
+  while (rest.length > 0) {
+    await admission.turn();
+    const states: { readonly key: Key; readonly state: Uint8Array }[] = [];
+    let bytes = 0;
+    while (rest.length > 0 && bytes < limits.pushBytesMax) {
+      const key = rest.pop()!;
+      const state = (await replica.row(locate(key, cluster.ring.partitions))).toBytes();
+      states.push({ key, state });
+      bytes += state.length;
+    }
+    const request = { view: exchange.view(), push: states, wanted: [], bytesMax: 0 };
+    const { applied } = await call(transport, owner, methods.swap, request, limits.timeoutMs);
+    progress.moved(states.length, bytes);
+    if (applied !== states.length) return false;
+    await rate.pay(bytes);
+  }
+  return true;
+}
+
+function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
+  const owners = cluster.ring.owners(partition).length;
+  return !isAwaited && confirmedBy.size >= Math.max(owners - 1, Math.min(2, owners));
+}
+
+/** A write that was on its way when this node stopped counting may have arrived since. */
+function isUnchanged({ replica }: HandOffDeps, { partition, root }: Leaving): boolean {
+  return replica.index.isSound(partition) && sameHash(replica.index.trees.rootOf(partition), root);
+}
+
+/** How many are gone now. Published in between, for others may wait for it. */
+async function dropAll(deps: HandOffDeps, partitions: readonly PartitionIndex[]): Promise<number> {
+  const { replica, admission, cluster, progress } = deps;
+  const next = partitions.values();
+  let dropped = 0;
+  let rowsInTurn = 0;
+  // A step is so many rows, of however many partitions.
+  const pace = async (rows: number): Promise<void> => {
+    if (rowsInTurn <= 0) {
+      rowsInTurn = rowsPerPage;
+      await admission.turn();
+    }
+    rowsInTurn -= rows;
+  };
+  const lane = async (): Promise<void> => {
+    for (const partition of next) {
+      if (await replica.drop.run(partition, pace)) dropped += 1;
+      progress.step();
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: limits.drops }, lane));
+  } finally {
+    if (dropped > 0) cluster.publishHoldings();
+  }
+  await cluster.save();
+  return dropped;
+}

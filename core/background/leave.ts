@@ -1,0 +1,86 @@
+/**
+ * A host that was told to leave drains (PROTOCOL 9): its tokens go, its partitions are handed over, its hints passed on,
+ * and when the others hold everything and know that it is gone, it ends. A restart in between goes on with it.
+ * Invariant: it is `left` only with nothing on its disk that counts: no partition held, no hint kept, no request under way.
+ */
+import type { Cluster } from "../cluster/cluster.ts";
+import type { Exchange } from "../cluster/exchange.ts";
+import { partOf, placementOf, planOptions } from "../cluster/ring-commands.ts";
+import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import { allPartitions } from "../placement/partition.ts";
+import { planLeave } from "../placement/plan.ts";
+import type { Clock } from "../ports.ts";
+import type { Holdings } from "../replica/holdings.ts";
+import type { Replica } from "../replica/replica.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+
+export interface LeaveDeps {
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly holdings: Holdings;
+  readonly replica: Replica;
+  /** Of clients: refused from the call of `close` on. */
+  readonly requests: { close(reason: StoreError): void; readonly underWay: number };
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+}
+
+const intervalMs = 250;
+/** A member that takes longer to answer hears of it from the others. */
+const tellMs = 10_000;
+
+/** `onLeft`: everything is done, the process may end. */
+export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): void {
+  const { cluster, tasks, telemetry } = deps;
+  let isOver = false;
+  tasks.every("leave", intervalMs, async () => {
+    if (isOver || cluster.ownRecord.status !== "leaving") return;
+    await giveTokens(deps);
+    if (!isDrained(deps)) return;
+    // From here on nothing new may begin that would need this disk.
+    deps.requests.close(new StoreError("not-ready", "this host is leaving the cluster: ask another one"));
+    if (deps.requests.underWay > 0 || !isDrained(deps)) return;
+    isOver = true;
+    await cluster.amend({ status: "left" });
+    await cluster.save();
+    await tellOthers(deps);
+    telemetry.event({ kind: "left" });
+    onLeft();
+  });
+}
+
+/** Those that were withheld at first: their partitions were filling, or nobody was reachable. */
+async function giveTokens({ cluster, clock }: LeaveDeps): Promise<void> {
+  if (cluster.ring.host(cluster.self) === undefined) return;
+  const plan = planLeave(placementOf(cluster), cluster.self, planOptions(cluster));
+  if (plan.changes.length > 0) await cluster.commit(partOf(cluster, plan, clock.wallTime()));
+}
+
+function isDrained({ cluster, holdings, replica }: LeaveDeps): boolean {
+  return (
+    cluster.ring.host(cluster.self) === undefined &&
+    allPartitions(holdings.partitions).every((partition) => holdings.get(partition) === "none") &&
+    replica.hints.summaries().every(({ count }) => count === 0)
+  );
+}
+
+/** Until every member that can be reached has stored it, and one at least: from there the others hear of it. */
+async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveDeps): Promise<void> {
+  const leftMs = clock.now();
+  const isTold = (id: NodeId): boolean => (cluster.lastExchange(id)?.atMs ?? -Infinity) >= leftMs;
+  while (!tasks.stopped) {
+    const others = [...cluster.roster.members.keys()].filter((id) => id !== cluster.self && cluster.isMember(id));
+    const untold = others.filter((id) => cluster.health.isUp(id) && !isTold(id));
+    const isLate = clock.now() - leftMs >= tellMs;
+    if ((untold.length === 0 || isLate) && others.some(isTold)) return;
+    const results = await Promise.allSettled(untold.map((id) => exchange.with(id)));
+    for (const [i, result] of results.entries()) {
+      if (result.status === "fulfilled") continue;
+      telemetry.event({ kind: "replica-failed", id: untold[i]!, reason: `leaving: ${reasonOf(result.reason)}` });
+    }
+    await tasks.sleep(intervalMs);
+  }
+}

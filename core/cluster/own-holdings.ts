@@ -1,0 +1,70 @@
+/**
+ * What this node holds, as the ring turns and what it hears changes it (PROTOCOL 9, *Filling*, *Former owners*).
+ * Invariants: what it owns newly it fills from that moment on; a former owner counts until the owners can do without it.
+ */
+import { hasBit } from "../bytes/bitmap.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
+import { allPartitions } from "../placement/partition.ts";
+import type { Ring } from "../placement/ring.ts";
+import type { Holdings } from "../replica/holdings.ts";
+import type { Cluster } from "./cluster.ts";
+
+/** What this node owns newly it fills, whatever it still holds from earlier: it missed writes. True: something changed. */
+export function turnHoldings(holdings: Holdings, self: NodeId, before: Ring, ring: Ring): boolean {
+  let changed = false;
+  for (const partition of allPartitions(ring.partitions)) {
+    const owned = before.owners(partition).includes(self);
+    const owns = ring.owners(partition).includes(self);
+    if (owns && !owned) changed = holdings.set(partition, "filling") || changed;
+    if (owned && !owns && holdings.get(partition) === "filling") {
+      changed = holdings.set(partition, "former") || changed;
+    }
+  }
+  return changed;
+}
+
+/**
+ * A former owner stays a complete holder until every owner is one; then it gets no writes any more, and counts nowhere.
+ * One owner that is away may be left out where the others, two at least, are there and complete: a dead host must not
+ * keep another from leaving, and any W and R of N that meet still meet. True when that happened to a partition.
+ */
+export function retireFormer(cluster: Cluster, holdings: Holdings): boolean {
+  let retired = false;
+  for (const partition of allPartitions(cluster.ring.partitions)) {
+    if (holdings.get(partition) !== "complete") continue;
+    const owners = cluster.ring.owners(partition);
+    if (owners.includes(cluster.self) || owners.length === 0) continue;
+    if (areComplete(cluster, owners, partition)) retired = holdings.set(partition, "former") || retired;
+  }
+  return retired;
+}
+
+function areComplete({ roster, health }: Cluster, owners: readonly NodeId[], partition: PartitionIndex): boolean {
+  const saysComplete = (owner: NodeId): boolean =>
+    hasBit(roster.holdings.get(owner)?.complete ?? new Uint8Array(0), partition);
+  const complete = owners.filter(saysComplete);
+  if (complete.length === owners.length) return true;
+  const rest = owners.filter((owner) => !saysComplete(owner));
+  const areThere = complete.length >= 2 && complete.every((owner) => health.isUp(owner));
+  return areThere && rest.length === 1 && !health.isUp(rest[0]!);
+}
+
+/**
+ * What it means that partitions were reaped without this node, of which it holds something (PROTOCOL 9, *Return*). Every
+ * member is asked, so a member's directory is an old copy, and goes whole: its consents and hints are as old as the states
+ * of these partitions. But one that was removed is no copy: it must only not offer them when it returns (`isOutdated`). And
+ * marks of a ring that was founded apart say nothing of what is held here: what is owned is filled from both rings.
+ */
+export function suspicionOf(
+  cluster: Cluster,
+  held: readonly PartitionIndex[],
+  { hasMetRing }: { readonly hasMetRing: boolean },
+): { readonly isOldCopy: boolean; readonly refilled: readonly PartitionIndex[]; readonly text: string } {
+  if (!cluster.isMember(cluster.self)) {
+    return { isOldCopy: false, refilled: held, text: "after this host's membership ended: it offers nothing of them" };
+  }
+  if (!hasMetRing) return { isOldCopy: true, refilled: [], text: "without this host: its old copy is set aside" };
+  const owned = cluster.ring.ownedBy(cluster.self);
+  const refilled = held.filter((partition) => owned.includes(partition));
+  return { isOldCopy: false, refilled, text: "by a ring founded apart: filled anew" };
+}

@@ -1,0 +1,200 @@
+/**
+ * What a node is made of once it has a place in the cluster: everything is made, wired and begun here, in the order in
+ * which one needs the other. Invariant: nobody hears of this node before its roster is on the disk.
+ */
+import { Admission, observed, pacedBy } from "./background/admission.ts";
+import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
+import { AntiEntropy } from "./background/anti-entropy.ts";
+import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
+import { leaveWhenTold } from "./background/leave.ts";
+import { keepMembership } from "./background/members.ts";
+import { Reaper } from "./background/reap.ts";
+import { relieveHints } from "./background/relieve-hints.ts";
+import type { RepairDeps } from "./background/repair.ts";
+import { takeShare, takeShareWhenAsked } from "./background/take-share.ts";
+import { Transfers } from "./background/transfers.ts";
+import { HybridClock } from "./causality/hybrid-clock.ts";
+import { Cluster } from "./cluster/cluster.ts";
+import { Exchange } from "./cluster/exchange.ts";
+import { meetSeeds } from "./cluster/find-cluster.ts";
+import { Health } from "./cluster/health.ts";
+import type { Marks } from "./cluster/marks.ts";
+import { RingCommands } from "./cluster/ring-commands.ts";
+import { untilToldSecrets } from "./cluster/start.ts";
+import type { NodeConfig } from "./config.ts";
+import { ChangeFeeds } from "./coordinate/change-feeds.ts";
+import { Contexts } from "./coordinate/contexts.ts";
+import { healDamaged, healKey } from "./coordinate/heal.ts";
+import { Requests } from "./coordinate/requests.ts";
+import { serveClients, serveHosts } from "./coordinate/serve.ts";
+import { Deadlines } from "./deadlines.ts";
+import type { PartitionIndex } from "./identity.ts";
+import type { HoldingsRecord, Roster } from "./membership/roster.ts";
+import type { NodeOptions, NodePorts } from "./node-options.ts";
+import type { LocatedKey } from "./placement/locate.ts";
+import type { Stop } from "./ports.ts";
+import { Consents } from "./replica/consents.ts";
+import { Holdings } from "./replica/holdings.ts";
+import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
+import { Replica } from "./replica/replica.ts";
+import type { RpcServer } from "./rpc/rpc.ts";
+import type { StatusDeps } from "./status.ts";
+import type { RecordStore } from "./storage/record-store.ts";
+import type { Tasks } from "./tasks.ts";
+
+/** Damage is rare, and reads mend what they meet. */
+const healIntervalMs = 5_000;
+
+export interface RunDeps {
+  readonly ports: NodePorts;
+  readonly options: NodeOptions;
+  readonly config: NodeConfig;
+  readonly records: RecordStore;
+  readonly tasks: Tasks;
+  readonly server: RpcServer;
+  readonly marks: Marks;
+  readonly waitFor: (what: string) => void;
+  /** See `Cluster`. */
+  readonly onOldCopy: () => void;
+  /** See `leaveWhenTold`. */
+  readonly onLeft: () => void;
+}
+
+/** How a node came to its roster, and what its disk says that it held when it was written last. */
+export interface Origin {
+  readonly kind: "founded" | "returned" | "joined";
+  readonly held?: HoldingsRecord | undefined;
+}
+
+/** What a running node is asked of. */
+export interface Running {
+  readonly deps: StatusDeps;
+  readonly repairDeps: RepairDeps & HintDeps;
+  readonly requests: Requests;
+  readonly feeds: ChangeFeeds;
+  readonly reaper: Reaper;
+  readonly commands: RingCommands;
+  readonly transfers: Transfers;
+  readonly stopListening: Stop;
+}
+
+/** Undefined: the node was stopped before it was taken in. */
+export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin): Promise<Running | undefined> {
+  const { ports, options, config, records, tasks, server, marks, onOldCopy } = runDeps;
+  const { clock, random, transport, identity, gossip } = ports;
+  const { self } = transport;
+  const admission = new Admission(clock, {
+    latencyThresholdMs: config.backgroundLatencyThresholdMs,
+    windowMs: config.backgroundWindowMs,
+    waitMaxMs: config.backgroundWaitMaxMs,
+  });
+  const telemetry = observed(ports.telemetry, admission);
+  const health = new Health({ transport, clock, telemetry }, config);
+  const holdings = new Holdings(roster.cluster.partitions, random);
+  const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
+  const cluster = new Cluster(clusterDeps, roster);
+  // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
+  if (origin.held !== undefined) holdings.restore(origin.held);
+  const transfers = new Transfers({ records, holdings, clock, tasks }, config);
+  await transfers.open(cluster.ring.fingerprint);
+  // Of an earlier life: others own it, or will be asked for it. What they do not cover is offered to them.
+  if (origin.kind === "joined") holdings.retireAll();
+  if (options.recordsMissing) holdings.refillAll();
+  const hybridClock = new HybridClock(config);
+  const ownTime = new OwnTime(clock);
+  const agreements = new Agreements(roster.cluster.partitions);
+  tasks.every("notice sleep", tickIntervalMs, () => ownTime.tick());
+  const forgetting = { cluster, holdings, ownTime, agreements };
+  const replicaDeps = {
+    records,
+    holdings,
+    clock,
+    hybridClock,
+    random,
+    telemetry,
+    ownTime,
+    forgettableBeforeMs: (partition: PartitionIndex) => forgettableBeforeMs(forgetting, { partition, ...config }),
+    owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(self),
+    isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
+  };
+  const replica = new Replica(replicaDeps, config);
+  const consents = new Consents(records, roster.reapMarks);
+  await Promise.all([replica.open(), consents.open()]);
+  const exchangeDeps = { transport, identity, telemetry, cluster, clock };
+  const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
+  const deps = {
+    cluster,
+    exchange,
+    contexts: new Contexts(cluster),
+    replica,
+    transport,
+    clock,
+    deadlines: new Deadlines(clock),
+    hybridClock,
+    random,
+    telemetry,
+    tasks,
+    config,
+  };
+  const requests = new Requests(deps);
+  cluster.claimOwned(origin.kind === "founded" ? "complete" : "filling");
+  await cluster.save();
+
+  exchange.serve(server);
+  const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
+  // Only members are told the secrets: a new one has to be known first.
+  runDeps.waitFor("the others to take it in as a member");
+  if (!(await untilToldSecrets(cluster, tasks))) {
+    stopMembership();
+    return undefined;
+  }
+  serveHosts(deps, server);
+  serveClients(deps, server, requests);
+  const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
+  if (options.mayJoin === false) takeShareWhenAsked(deps);
+  else takeShare(deps, { isDue });
+  tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: options.seeds }));
+  transfers.start({ ...deps, holdings, admission, server });
+  leaveWhenTold({ ...deps, holdings, requests }, runDeps.onLeft);
+  tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
+  const stopHints = deliverHints({ ...deps, admission });
+  relieveHints({ ...deps, admission });
+  const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, ...pacedBy(admission) };
+  const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
+  const repairDeps = {
+    ...antiEntropyDeps,
+    admission,
+    antiEntropy,
+    heal: (located: LocatedKey) => healKey(deps, located, config.requestTimeoutMs),
+    damagedFiles: options.damagedFiles ?? (async () => []),
+  };
+  const stopAntiEntropy = antiEntropy.start();
+  const reaper = new Reaper({ ...deps, consents, server, admission });
+  reaper.start();
+  // What a new member holds it gets from others: no reap can be news to it.
+  if (origin.held !== undefined) {
+    cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
+  }
+  return {
+    deps: { ...deps, antiEntropy, agreementAges: new AgreementAges(forgetting) },
+    repairDeps,
+    requests,
+    feeds: new ChangeFeeds(deps),
+    reaper,
+    commands: new RingCommands({ ...deps, held: () => heldBy(replica, records) }),
+    transfers,
+    stopListening: () => {
+      stopAntiEntropy();
+      stopMembership();
+      stopHints();
+    },
+  };
+}
+
+async function heldBy(
+  { index }: Replica,
+  records: RecordStore,
+): Promise<{ readonly keysIn: (partition: PartitionIndex) => number; readonly bytesPerKey: number }> {
+  const { bytes } = await records.usage();
+  return { keysIn: (partition) => index.trees.keysIn(partition), bytesPerKey: bytes / Math.max(1, index.keys) };
+}

@@ -1,0 +1,269 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { eventually } from "../../support/eventually.ts";
+import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { failsWith, texts, utf8 } from "../../support/values.ts";
+import { seen, withCluster } from "../coordinate/scene.ts";
+
+const keys = Array.from({ length: 60 }, (_, i) => `k${i}`);
+
+async function fill(cluster: MemoryCluster, at = "h1"): Promise<void> {
+  await Promise.all(keys.map((key) => cluster.node(at).put("b", key, utf8(key), { w: "all" })));
+}
+
+/** Every host answers every key, and its owners hold it. */
+async function allThere(cluster: MemoryCluster): Promise<void> {
+  for (const node of cluster.nodes.values()) {
+    for (const key of keys) assert.deepEqual(texts((await node.get("b", key, { r: "all" })).siblings), [key]);
+  }
+}
+
+const rowsOf = async (cluster: MemoryCluster, name: string): Promise<number> =>
+  (await cluster.disk(name).page("objects", { limit: 10_000 })).rows.length;
+
+describe("a plan", () => {
+  test("tells what a change would move, and changes nothing", () =>
+    withCluster(4, async (cluster) => {
+      await fill(cluster);
+      const h1 = cluster.node("h1");
+      const before = (await h1.status()).ring;
+      const plan = await h1.plan({ kind: "leave", host: "h4" });
+      assert.deepEqual([plan.change, plan.host, plan.ring, plan.withheld], ["leave", "h4", before, 0]);
+      const left = plan.hosts.find(({ id }) => id === "h4")!;
+      assert.ok(left.tokens.before > 0 && left.tokens.after === 0 && left.replicas.after === 0);
+      assert.equal(plan.partitionsCopied, left.replicas.before, "what one host less holds, the others copy");
+      assert.ok(plan.keys > 0 && plan.bytes > 0);
+      assert.equal((await h1.status()).ring, before);
+    }));
+
+  test("is made only on the ring that it was shown for", () =>
+    withCluster(3, async (cluster) => {
+      const h1 = cluster.node("h1");
+      await assert.rejects(
+        h1.changeRing({ kind: "rebalance" }, { ring: "0".repeat(16) }),
+        failsWith("precondition-failed"),
+      );
+    }));
+});
+
+describe("a command that cannot be is refused, and changes nothing:", () => {
+  const cases: readonly (readonly [
+    what: string,
+    run: (cluster: MemoryCluster) => Promise<unknown>,
+    code: "not-found" | "precondition-failed",
+  ])[] = [
+    ["an unknown host", (c) => c.node("h1").changeRing({ kind: "remove", host: "h9" }), "not-found"],
+    [
+      "removing a host that answers",
+      (c) => c.node("h1").changeRing({ kind: "remove", host: "h2" }),
+      "precondition-failed",
+    ],
+    [
+      "removing oneself",
+      (c) => c.node("h1").changeRing({ kind: "remove", host: "h1", force: true }),
+      "precondition-failed",
+    ],
+    ["making another host leave", (c) => c.node("h1").changeRing({ kind: "leave", host: "h2" }), "precondition-failed"],
+  ];
+  for (const [what, run, code] of cases) {
+    test(what, () =>
+      withCluster(3, async (cluster) => {
+        const before = await cluster.node("h1").status();
+        await assert.rejects(run(cluster), failsWith(code));
+        const after = await cluster.node("h1").status();
+        assert.deepEqual([after.ring, after.members.map(({ status }) => status)], [before.ring, ["up", "up", "up"]]);
+      }),
+    );
+  }
+
+  test("the last host leaving, and removing one twice", () =>
+    withCluster(2, async (cluster) => {
+      cluster.kill("h2");
+      await seen(cluster.node("h1"), "h2", false);
+      await cluster.node("h1").changeRing({ kind: "remove", host: "h2" });
+      await assert.rejects(
+        cluster.node("h1").changeRing({ kind: "remove", host: "h2" }),
+        failsWith("precondition-failed"),
+      );
+      await assert.rejects(
+        cluster.node("h1").changeRing({ kind: "join", host: "h2" }),
+        failsWith("precondition-failed"),
+      );
+      await assert.rejects(
+        cluster.node("h1").changeRing({ kind: "leave", host: "h1" }),
+        failsWith("precondition-failed"),
+      );
+    }));
+});
+
+describe("a host that leaves", () => {
+  test("hands everything over, is known to have left by all, and holds nothing when it ends", () =>
+    withCluster(4, async (cluster) => {
+      await fill(cluster);
+      const h4 = cluster.node("h4");
+      await h4.changeRing({ kind: "leave", host: "h4" });
+      await h4.left;
+      assert.equal(await rowsOf(cluster, "h4"), 0);
+      await assert.rejects(h4.get("b", keys[0]!), failsWith("not-ready"));
+      for (const name of ["h1", "h2", "h3"]) {
+        const { members } = await cluster.node(name).status();
+        assert.equal(members.find(({ id }) => id === "h4")?.status, "left", name);
+      }
+      cluster.kill("h4");
+      await cluster.settled(4);
+      await allThere(cluster);
+    }));
+
+  test("goes on with it after a crash", () =>
+    withCluster(4, async (cluster) => {
+      await fill(cluster);
+      const h4 = cluster.node("h4");
+      await h4.changeRing({ kind: "leave", host: "h4" });
+      cluster.kill("h4");
+      const again = await cluster.start("h4");
+      await again.left;
+      cluster.kill("h4");
+      await cluster.settled(4);
+      await allThere(cluster);
+    }));
+
+  test("passes on what it keeps for a host that is away", () =>
+    withCluster(
+      4,
+      async (cluster) => {
+        cluster.kill("h3");
+        await seen(cluster.node("h4"), "h3", false);
+        await seen(cluster.node("h1"), "h3", false);
+        await fillMost(cluster);
+        const h4 = cluster.node("h4");
+        await h4.changeRing({ kind: "leave", host: "h4" });
+        await h4.left;
+        cluster.kill("h4");
+        await cluster.start("h3");
+        await cluster.settled(4);
+        await allThere(cluster);
+      },
+      { antiEntropyIntervalMs: 2_000_000_000 },
+    ));
+
+  test("returns when it is started with seeds, as a new member that fills, and only then", () =>
+    withCluster(4, async (cluster) => {
+      await fill(cluster);
+      await cluster.node("h4").changeRing({ kind: "leave", host: "h4" });
+      await cluster.node("h4").left;
+      cluster.kill("h4");
+      await assert.rejects(cluster.start("h4"), failsWith("not-member"));
+      cluster.kill("h4");
+      await cluster.join("h4");
+      await cluster.settled(4);
+      const { members } = await cluster.node("h1").status();
+      assert.deepEqual(
+        members.flatMap(({ id, status, life }) => (id === "h4" ? [[status, life]] : [])),
+        [["up", 2]],
+      );
+      await allThere(cluster);
+    }));
+});
+
+/** With one owner away: what one host wrote, durable on two. */
+async function fillMost(cluster: MemoryCluster): Promise<void> {
+  await Promise.all(keys.map((key) => cluster.node("h1").put("b", key, utf8(key))));
+}
+
+describe("a host that is removed", () => {
+  test("is replaced from the copies of the others", () =>
+    withCluster(4, async (cluster) => {
+      await fill(cluster);
+      cluster.kill("h2");
+      await seen(cluster.node("h1"), "h2", false);
+      const plan = await cluster.node("h1").changeRing({ kind: "remove", host: "h2" });
+      assert.equal(plan.withheld, 0);
+      await cluster.settled(4);
+      await allThere(cluster);
+    }));
+
+  test("while it is alive and cut off learns of it when it is back, takes no requests and stays out until it is started with seeds", () =>
+    withCluster(4, async (cluster) => {
+      await fill(cluster);
+      cluster.isolate("h4");
+      await seen(cluster.node("h1"), "h4", false);
+      const h4 = cluster.node("h4");
+      await h4.put("b", "alone", utf8("written alone"), { w: 1 });
+      await cluster.node("h1").changeRing({ kind: "remove", host: "h4" });
+      cluster.rejoin("h4");
+      await eventually(
+        async () => (await h4.status()).notices.some((notice) => notice.includes("removed")),
+        "h4 to know",
+      );
+      await assert.rejects(h4.put("b", "alone", utf8("again"), { w: 1 }), failsWith("not-member"));
+      assert.equal((await h4.status()).ready, false);
+      cluster.kill("h4");
+      await cluster.join("h4");
+      await cluster.settled(4);
+      await allThere(cluster);
+      const { siblings } = await cluster.node("h2").get("b", "alone", { r: "all" });
+      assert.deepEqual(texts(siblings), ["written alone"], "what lived on it alone is offered");
+    }));
+});
+
+describe("a host that was started without joining", () => {
+  test("holds nothing until it is told to join", () =>
+    withCluster(3, async (cluster) => {
+      await fill(cluster);
+      const h4 = await cluster.start("h4", { seeds: ["memory:h1"], mayJoin: false });
+      await cluster.connected("h1", "h4");
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      assert.deepEqual([(await h4.status()).ready, h4.ring().tokens.includes("h4" as never)], [false, false]);
+      await cluster.node("h1").changeRing({ kind: "join", host: "h4" });
+      await cluster.settled(4);
+      assert.ok(h4.ring().tokens.includes("h4" as never));
+      await allThere(cluster);
+    }));
+});
+
+test("hosts that joined at once are evened out by a rebalance, and what they own no more they drop", () =>
+  withCluster(1, async (cluster) => {
+    await fill(cluster);
+    await Promise.all(["h2", "h3", "h4", "h5"].map((name) => cluster.start(name, { seeds: ["memory:h1"] })));
+    await eventually(
+      () => [...cluster.nodes.values()].every((node) => new Set(node.ring().tokens).size === 5),
+      "all to have a share",
+    );
+    await cluster.settled(5);
+    await cluster.node("h1").changeRing({ kind: "rebalance" });
+    await cluster.settled(5);
+    assert.ok(cluster.node("h1").ring().efficiency.primary >= 0.8);
+    await allThere(cluster);
+    await eventually(async () => {
+      const rows = await Promise.all([...cluster.nodes.keys()].map((name) => rowsOf(cluster, name)));
+      return rows.reduce((sum, count) => sum + count, 0) === 3 * keys.length;
+    }, "three copies of each key and no more");
+  }));
+
+test("two rings of one name that were founded apart become one when they meet, and nothing is lost", () =>
+  withCluster(2, async (cluster) => {
+    await fill(cluster);
+    await cluster.start("x1");
+    await cluster.start("x2", { seeds: ["memory:x1"] });
+    await eventually(
+      () =>
+        cluster
+          .node("x1")
+          .ring()
+          .tokens.includes("x2" as never),
+      "the second ring",
+    );
+    const others = Array.from({ length: 40 }, (_, i) => `x${i}`);
+    for (const key of others) await cluster.node("x1").put("b", key, utf8(key), { w: "one" });
+    for (const key of keys.slice(0, 10)) await cluster.node("x2").put("b", key, utf8("other"), { w: "one" });
+    cluster.kill("x1");
+    await cluster.start("x1", { seeds: ["memory:h1"] });
+    await cluster.settled(4);
+    for (const node of cluster.nodes.values()) {
+      for (const key of others) assert.deepEqual(texts((await node.get("b", key)).siblings), [key]);
+      for (const [i, key] of keys.entries()) {
+        const expected = i < 10 ? [key, "other"].toSorted() : [key];
+        assert.deepEqual(texts((await node.get("b", key)).siblings).toSorted(), expected);
+      }
+    }
+  }));
