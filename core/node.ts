@@ -216,23 +216,23 @@ export class EverwriteNode implements NodeApi {
   }
 
   async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {
-    return this.#ready().requests.get(makeKey(bucket, name), options);
+    return this.#ask((requests) => requests.get(makeKey(bucket, name), options));
   }
 
   async getLocal(bucket: string, name: string): Promise<LocalAnswer> {
-    return this.#ready().requests.getLocal(makeKey(bucket, name));
+    return this.#ask((requests) => requests.getLocal(makeKey(bucket, name)));
   }
 
   async put(bucket: string, name: string, body: Uint8Array, options: PutOptions = {}): Promise<WriteAnswer> {
-    return this.#ready().requests.write(makeKey(bucket, name), body, options);
+    return this.#ask((requests) => requests.write(makeKey(bucket, name), body, options));
   }
 
   async delete(bucket: string, name: string, options: DeleteOptions = {}): Promise<WriteAnswer> {
-    return this.#ready().requests.write(makeKey(bucket, name), undefined, options);
+    return this.#ask((requests) => requests.write(makeKey(bucket, name), undefined, options));
   }
 
   async list(bucket: string, options?: ListOptions): Promise<ListAnswer> {
-    return this.#ready().requests.list(bucket, options);
+    return this.#ask((requests) => requests.list(bucket, options));
   }
 
   repair(options: RepairOptions): AsyncIterable<RepairProgress> {
@@ -297,6 +297,16 @@ export class EverwriteNode implements NodeApi {
 
   async changeRing(request: RingRequest, options?: { readonly ring?: string }): Promise<PlanView> {
     return this.#ready().commands.change(request, options);
+  }
+
+  /** An answer for data that is set aside by then would promise a copy that is gone. */
+  async #ask<T>(work: (requests: Running["requests"]) => Promise<T>): Promise<T> {
+    const running = this.#ready();
+    const answer = await work(running.requests);
+    if (this.#running === running || this.#stopped) return answer;
+    const text =
+      "this host found its data to be an old copy meanwhile, and sets it aside; what a write did may survive";
+    throw new StoreError("outcome-unknown", text);
   }
 
   #ready(): Running {
