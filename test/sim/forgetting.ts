@@ -26,22 +26,18 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   }
 }
 
-/** Owners are asked within this before a drop. */
-const askedWithinMs = 20_000;
-
 /**
  * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
- * owners*). When all faults are over everybody answers who is
- * there and had the time to start.
+ * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then.
  */
 export function checkHandedOver(
-  { oracle, hosts, healed }: World,
+  { oracle, hosts, damagedKeys }: World,
   host: string,
   { key, state }: StoredState,
   owners: readonly NodeId[],
 ): void {
-  if (oracle.truncated) return;
+  if (oracle.truncated || damagedKeys.has(key)) return;
   oracle.checks += 1;
   const located = oracle.locate(key);
   const holders = owners.filter((owner) => {
@@ -51,10 +47,7 @@ export function checkHandedOver(
       return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
     });
   });
-  const isThere = (owner: NodeId): boolean =>
-    hosts.some(({ id, readyForMs }) => id === owner && readyForMs >= askedWithinMs);
-  const needed =
-    healed && owners.every(isThere) ? owners.length : Math.max(owners.length - 1, Math.min(2, owners.length));
+  const needed = Math.max(owners.length - 1, Math.min(2, owners.length));
   if (holders.length >= Math.max(1, needed)) return;
   const text = `${host} drops ${key}, which of its owners ${owners.join()} only ${holders.length} have`;
   oracle.broken("former owners drop only what owners have", text);
