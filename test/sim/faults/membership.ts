@@ -69,7 +69,8 @@ export const membershipFaults = {
     return () => {
       isCut = false;
       heal();
-      bringBackLater(world, victim, fault.forMs * fault.amount);
+      // Half of them stay away until everything heals.
+      if (fault.amount < 0.5) bringBackLater(world, victim, fault.forMs * fault.amount);
     };
   },
   rebalance: (world, fault) => {
@@ -119,9 +120,7 @@ export async function putInOrder(world: World): Promise<boolean> {
     if (each.readyForMs < settlesInMs) continue;
     const status = statusOf(each);
     if (isGone(status) || isStillApart(world, each)) {
-      // It knows by now, and takes no requests: started with its seeds it comes back as a new member.
-      each.kill("is stopped by its operator");
-      world.start(each);
+      bringBack(world, each);
     } else if (isHeld(each) && status === "up") {
       await ask(world, each, { kind: "join", host: each.id });
     }
@@ -181,10 +180,15 @@ function cutOff(world: World, victim: SimHost): () => void {
 
 function bringBackLater(world: World, victim: SimHost, waitMs: number): void {
   world.schedule.after(waitMs, "operator", () => {
-    if (world.healed || !victim.ready || !isGone(statusOf(victim))) return;
-    victim.kill("is brought back by its operator");
-    world.start(victim);
+    if (!world.healed && victim.ready && isGone(statusOf(victim))) bringBack(world, victim);
   });
+}
+
+/** It knows by now, and takes no requests: started with its seeds it comes back as a new member. */
+function bringBack(world: World, victim: SimHost): void {
+  victim.kill("is brought back by its operator");
+  if (!victim.foundsApart) world.arrivals.arrives(victim, world.schedule.nowMs);
+  world.start(victim);
 }
 
 function removeLater(world: World, id: NodeId, isWanted: () => boolean): void {
