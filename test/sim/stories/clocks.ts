@@ -85,4 +85,46 @@ export const clockStories: readonly Story[] = [
       assert.equal(stage.world.entriesCut, 0);
     },
   },
+  {
+    name: "nothing is cut while a host keeps a hint from before, for it would come back",
+    brokenBy: "truncation does not ask who keeps hints",
+    cluster: { hosts: 4, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    play: async (stage) => {
+      const [a, , c, standIn] = stage.walk();
+      c!.kill();
+      await stage.sleep(3_000);
+      await stage.put(a!);
+      // The owners become equal, and the hint reaches nobody.
+      standIn!.disk.mood.readErrors = 1;
+      await stage.start(c!);
+      for (let load = 0; load < 20; load++) {
+        const device = [a!, c!][load % 2]!;
+        await stage.restart(device);
+        await stage.sleep(10_000);
+        await stage.get(device);
+        await stage.put(device, { context: "latest" });
+      }
+    },
+  },
+  {
+    name: "an event is as old as the knowledge of it here, whatever the clock of its coordinator said",
+    brokenBy: "truncation takes an agreement for older than what it knows",
+    // No hint tells that the third owner lacks something.
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3, hintBytesMax: 0 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { network } = stage.world;
+      b!.machine.skewMs = -3_600_000;
+      await stage.sleep(30_000);
+      await stage.put(b!, { client: 1, withId: true, quorum: "all" });
+      for (const other of [a!, b!]) {
+        network.cut(other.id, c!.id);
+        network.cut(c!.id, other.id);
+      }
+      for (let write = 0; write < 12; write++) {
+        await stage.sleep(3_000);
+        await stage.put(b!, { client: 1, context: "latest", withId: true });
+      }
+    },
+  },
 ];
