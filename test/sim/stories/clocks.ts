@@ -1,6 +1,7 @@
 /** Stories of clocks that many actors would make long. */
 import assert from "node:assert/strict";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
 import { objectOn } from "../rows.ts";
 import type { Stage, Story } from "./stage.ts";
 
@@ -125,6 +126,31 @@ export const clockStories: readonly Story[] = [
         await stage.sleep(3_000);
         await stage.put(b!, { client: 1, context: "latest", withId: true });
       }
+    },
+  },
+  {
+    name: "nothing is cut while a message from before may be in flight",
+    brokenBy: "truncation forgets what is in flight",
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 500_000, clockEntriesMax: 3 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { transport } = a!;
+      assert.ok(transport);
+      let repeat: (() => Promise<unknown>) | undefined;
+      transport.onNextRequest = (to, body) => {
+        if (body[0] !== methods.replicate.number || to !== b!.id) return;
+        transport.onNextRequest = undefined;
+        repeat = () => transport.request(to, body, 1_000);
+      };
+      await stage.put(a!, { quorum: "all", withId: true });
+      for (let load = 0; load < 20; load++) {
+        await stage.restart(c!);
+        await stage.sleep(10_000);
+        await stage.get(c!);
+        await stage.put(c!, { context: "latest" });
+      }
+      assert.ok(repeat);
+      await repeat();
     },
   },
 ];
