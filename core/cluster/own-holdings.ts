@@ -27,14 +27,19 @@ export function turnHoldings(holdings: Holdings, self: NodeId, before: Ring, rin
  * A former owner stays a complete holder until every owner is one; then it gets no writes any more, and counts nowhere.
  * One owner that is away may be left out where the others, two at least, are there and complete: a dead host must not
  * keep another from leaving, and any W and R of N that meet still meet. True when that happened to a partition.
+ *
+ * One that has to copy anew what it does not own any more (a part of its disk cannot be read, say) counts nowhere at once:
+ * it is not filled from anybody, and would keep its host from leaving for ever.
  */
 export function retireFormer(cluster: Cluster, holdings: Holdings): boolean {
   let retired = false;
   for (const partition of allPartitions(cluster.ring.partitions)) {
-    if (holdings.get(partition) !== "complete") continue;
+    const holding = holdings.get(partition);
+    if (holding !== "complete" && holding !== "filling") continue;
     const owners = cluster.ring.owners(partition);
     if (owners.includes(cluster.self) || owners.length === 0) continue;
-    if (areComplete(cluster, owners, partition)) retired = holdings.set(partition, "former") || retired;
+    if (holding === "filling" || areComplete(cluster, owners, partition))
+      retired = holdings.set(partition, "former") || retired;
   }
   return retired;
 }

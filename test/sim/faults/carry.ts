@@ -2,7 +2,7 @@
 import type { MemberStatus } from "../../../core/membership/member.ts";
 import type { SimHost } from "../host.ts";
 import { membershipOn } from "../rows.ts";
-import type { Fault } from "../scenario.ts";
+import type { Fault } from "./draw.ts";
 import type { World } from "../world.ts";
 
 /** Carries a fault out. Returns how it ends; undefined when it did not happen at all. */

@@ -1,7 +1,7 @@
 /** Faults of disks. */
 import { keyOfRow } from "../../../core/placement/locate.ts";
 import { membershipOn } from "../rows.ts";
-import type { FaultKind } from "../scenario.ts";
+import type { FaultKind } from "./draw.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
 export const diskFaults = {

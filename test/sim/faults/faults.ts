@@ -1,5 +1,5 @@
 /** Carries faults out, and takes them back when their time is over or everything heals. */
-import type { Fault, FaultKind } from "../scenario.ts";
+import type { Fault, FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host } from "./carry.ts";
 import { diskFaults } from "./disk.ts";

@@ -8,7 +8,7 @@ import type { MemberStatus } from "../../../core/membership/member.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import type { SimHost } from "../host.ts";
 import { membershipOn } from "../rows.ts";
-import type { FaultKind } from "../scenario.ts";
+import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host, killAndRestart, statusOf } from "./carry.ts";
 
@@ -119,7 +119,7 @@ export async function putInOrder(world: World): Promise<boolean> {
   for (const each of world.hosts) {
     if (each.readyForMs < settlesInMs) continue;
     const status = statusOf(each);
-    if (isGone(status) || isStillApart(world, each)) {
+    if (status === "removed" || isStillApart(world, each)) {
       bringBack(world, each);
     } else if (isHeld(each) && status === "up") {
       await ask(world, each, { kind: "join", host: each.id });

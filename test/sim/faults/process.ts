@@ -1,6 +1,6 @@
 /** Faults of processes and of the clocks of their machines. */
 import type { SimHost } from "../host.ts";
-import type { FaultKind } from "../scenario.ts";
+import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host, killAndRestart, killFor, statusOf } from "./carry.ts";
 
