@@ -140,6 +140,11 @@ export class World {
     host.start(seeds);
   }
 
+  /** A fault was carried out. */
+  happened(kind: string): void {
+    this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
+  }
+
   get graceMs(): number {
     return this.scenario.config.graceMs ?? nodeDefaults.graceMs;
   }

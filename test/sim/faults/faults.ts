@@ -18,7 +18,7 @@ export function inject(world: World, fault: Fault): void {
   if (world.healed) return;
   const end = carries[fault.kind](world, fault);
   if (end === undefined) return;
-  world.faults.set(fault.kind, (world.faults.get(fault.kind) ?? 0) + 1);
+  world.happened(fault.kind);
   if (end === done) return;
   world.schedule.after(fault.forMs, `${fault.kind} ends`, () => {
     if (!world.healed) end();

@@ -105,11 +105,13 @@ export const membershipFaults = {
         isOver = true;
         const receiver = world.hosts.find(({ id }) => id === to);
         const victim = fault.amount < 0.5 ? sender : (receiver ?? sender);
+        world.happened(fault.kind);
         if (victim.running)
           killAndRestart(world, victim, fault, `is killed as ${sender.name} sends part of a transfer`);
       };
     }
-    return done;
+    // It happens when a transfer does.
+    return undefined;
   },
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
 

@@ -34,12 +34,6 @@ export const ring: readonly Mutation[] = [
     replace: "confirmedBy.size >= 1",
   },
   {
-    name: "a drop is not checked again",
-    file: "background/hand-off.js",
-    find: "|| !isUnchanged(deps, each))",
-    replace: ")",
-  },
-  {
     name: "an owner confirms what it does not cover",
     file: "background/hand-off-answers.js",
     find: 'if (role !== "complete" || (relation !== "equal" && relation !== "after"))',
