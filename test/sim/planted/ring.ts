@@ -67,39 +67,15 @@ export const ring: readonly Mutation[] = [
     replace: 'return "incomplete";\n    if (false)',
   },
   {
-    name: "a host that returns goes on as a complete holder",
-    file: "run.js",
-    find: "holdings.retireAll();",
-    replace: "",
-  },
-  {
-    name: "an old mark is forgotten with the record that it was in",
-    file: "membership/roster.js",
-    find: "const all = [...roster.questions, ...(part.questions ?? []), ...heard, ...replaced];",
-    replace: "const all = [];",
-  },
-  {
     name: "who was removed is a member again when it states something",
     file: "membership/roster.js",
     find: "if (finalA !== finalB)",
     replace: "if (false)",
   },
   {
-    name: "what was copied for an earlier filling counts for a later one",
-    file: "background/fill-cursors.js",
-    find: "return kept?.filling === this.#deps.holdings.fillingOf(partition) ? kept : undefined;",
-    replace: "return kept;",
-  },
-  {
     name: "rings that meet fill nothing from each other",
     file: "cluster/cluster.js",
     find: "if (isOtherRing(before, part))",
     replace: "if (false)",
-  },
-  {
-    name: "a host leaves with hints",
-    file: "background/leave.js",
-    find: "replica.hints.summaries().every(({ count }) => count === 0)",
-    replace: "true",
   },
 ];

@@ -41,13 +41,15 @@ export const returnStories: readonly Story[] = [
   {
     name: "a removed host that never noticed gives nothing to a co-owner that has forgotten it (removed host that never noticed)",
     cluster: reaping,
-    brokenBy: "a host that returns offers what was reaped without it",
+    brokenBy: "who was removed is a member again when it states something",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
       const heal = stage.cutOff(c!);
       await stage.sleep(5_000);
       await forgetWithout(stage, c!, b!);
+      // Its record has a higher incarnation from here on than the one that says that it was removed.
+      await stage.restart(c!);
       heal();
       await stage.sleep(5_000);
       await readNowhereBut(stage, c!);
@@ -133,6 +135,63 @@ export const returnStories: readonly Story[] = [
       await stage.reaped(3);
       await stage.settled();
       await readNowhere(stage);
+    },
+  },
+  {
+    name: "a host that returns after it was removed says that it fills until it has what the others took in meanwhile",
+    cluster: { hosts: 5, config: { readRepairShare: 0, antiEntropyIntervalMs: 2_000_000_000, fillPageBytes: 1 } },
+    play: async (stage) => {
+      const { world } = stage;
+      const [, b, c] = stage.walk();
+      c!.kill();
+      await stage.sleep(3_000);
+      await stage.change(b!, { kind: "remove", host: c!.id });
+      await stage.sleep(2_000);
+      for (let key = 0; key < 10; key++) await stage.put(b!, { key, quorum: "all" });
+      await stage.start(c!);
+      await stage.notices(c!);
+      c!.kill("is brought back by its operator");
+      world.arrivals.arrives(c!, world.schedule.nowMs);
+      await stage.start(c!);
+      await stage.settled();
+    },
+  },
+  {
+    name: "two rings that were founded apart and meet have the writes of both at every owner, without anti-entropy",
+    brokenBy: "rings that meet fill nothing from each other",
+    cluster: { hosts: 3, config: { readRepairShare: 0, antiEntropyIntervalMs: 2_000_000_000 } },
+    play: async (stage) => {
+      const { world } = stage;
+      const [a] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const founder = world.addHost({ foundsApart: true });
+      const heal = stage.cutOff(founder);
+      world.arrivals.copied(founder);
+      world.start(founder, true);
+      while (!founder.ready) await stage.sleep(100);
+      await stage.put(founder, { quorum: "all" });
+      heal();
+      await stage.restart(founder);
+      await stage.settled();
+      for (const host of stage.walk().slice(0, 3)) {
+        assert.deepEqual(await stage.siblings(host), ["write 0", "write 1"], host.name);
+      }
+    },
+  },
+  {
+    name: "owners that fill are not enough for a read to say that a key is absent",
+    brokenBy: "a filling host is counted in R",
+    cluster: { hosts: 3, delayMs: [50, 60], config: { readRepairShare: 0, fillPageBytes: 1 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      for (const host of [b!, c!]) await stage.wipe(host);
+      const heal = stage.cutOff(a!);
+      const status = await b!.call((node) => node.status());
+      assert.ok(status !== "died" && status.partitions.filling === status.partitions.owned);
+      await stage.sleep(5_000);
+      await stage.get(b!, { quorum: 2 });
+      heal();
     },
   },
 ];

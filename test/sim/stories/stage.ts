@@ -6,7 +6,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import type { SimHost } from "../host.ts";
 import { type Operation, plainOperation, type Scenario } from "../scenario.ts";
 import { membershipOn } from "../rows.ts";
-import { settle, stand } from "../cluster.ts";
+import { settle, stand, until } from "../cluster.ts";
 import { healAndJudge } from "../liveness.ts";
 import { type Report, simulate } from "../simulate.ts";
 import type { World } from "../world.ts";
@@ -56,6 +56,8 @@ export function tell({ name, cluster, play }: Story, options: { readonly echo?: 
     },
   );
 }
+
+const patienceMs = 60_000;
 
 export class Stage {
   readonly world: World;
@@ -158,13 +160,15 @@ export class Stage {
     return this.world.network.cutPairs(pairs, true);
   }
 
-  async gone(host: SimHost): Promise<void> {
-    while (!host.gone) await this.sleep(100);
+  /** Until it was told to leave, and has. */
+  gone(host: SimHost): Promise<void> {
+    return until(this.world, patienceMs, `${host.name} leaves`, () => host.gone);
   }
 
   /** Until this host has heard that it was removed. */
-  async notices(host: SimHost): Promise<void> {
-    while (membershipOn(host.disk.view)?.roster.members.get(host.id)?.status !== "removed") await this.sleep(100);
+  notices(host: SimHost): Promise<void> {
+    const isNoticed = (): boolean => membershipOn(host.disk.view)?.roster.members.get(host.id)?.status === "removed";
+    return until(this.world, patienceMs, `${host.name} notices that it was removed`, isNoticed);
   }
 
   async restart(host: SimHost): Promise<void> {
