@@ -70,7 +70,8 @@ function isDrained({ cluster, holdings, replica }: LeaveDeps): boolean {
 /** Until every member that can be reached has stored it, and one at least: from there the others hear of it. */
 async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveDeps): Promise<void> {
   const leftMs = clock.now();
-  const isTold = (id: NodeId): boolean => (cluster.lastExchange(id)?.atMs ?? -Infinity) >= leftMs;
+  // One that a peer began, or that began before, may have told the status of then.
+  const isTold = (id: NodeId): boolean => (cluster.lastAskedMs(id) ?? -Infinity) >= leftMs;
   while (!tasks.stopped) {
     const others = [...cluster.roster.members.keys()].filter((id) => id !== cluster.self && cluster.isMember(id));
     const untold = others.filter((id) => cluster.health.isUp(id) && !isTold(id));

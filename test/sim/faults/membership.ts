@@ -117,7 +117,12 @@ export const membershipFaults = {
 
 /** One go of an operator who puts things in order; true when everybody who is there is a member, and nobody else. */
 export async function putInOrder(world: World): Promise<boolean> {
-  for (const id of world.lost) await removeBy(world, id, world.hosts[0]!);
+  // Those that are lost; and who left and told one host only, which was lost then.
+  const missed = world.departed.flatMap(({ id }) => {
+    const operator = world.hosts.find((each) => saysOnRing(each, id));
+    return operator === undefined ? [] : [{ id, operator }];
+  });
+  for (const { id, operator } of missed) await removeBy(world, id, operator);
   for (const each of world.hosts) {
     if (each.readyForMs < settlesInMs) continue;
     const status = statusOf(each);
@@ -127,13 +132,19 @@ export async function putInOrder(world: World): Promise<boolean> {
       await ask(world, each, { kind: "join", host: each.id });
     }
   }
-  const { hosts, lost } = world;
+  const { hosts } = world;
   // Somebody may have been removed just now, and not know it.
   const saysUp = ({ disk }: SimHost, id: NodeId): boolean =>
     membershipOn(disk.view)?.roster.members.get(id)?.status === "up";
   return (
-    lost.size === 0 && hosts.every((each) => each.ready && !isHeld(each) && hosts.every(({ id }) => saysUp(each, id)))
+    missed.length === 0 &&
+    hosts.every((each) => each.ready && !isHeld(each) && hosts.every(({ id }) => saysUp(each, id)))
   );
+}
+
+function saysOnRing({ disk }: SimHost, id: NodeId): boolean {
+  const status = membershipOn(disk.view)?.roster.members.get(id)?.status;
+  return status === "up" || status === "leaving";
 }
 
 /** It waits for somebody to give it tokens. */
