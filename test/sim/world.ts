@@ -25,7 +25,7 @@ export class World {
   /** Running copies of hosts, under the same identity. */
   readonly twins: SimHost[] = [];
   /** Older copies of disks, for the fault that restores one. */
-  readonly backups = new Map<SimHost, { readonly image: DiskImage; readonly starts: number }>();
+  readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
