@@ -124,6 +124,7 @@ export class EverwriteNode implements NodeApi {
       const roster = await this.#findCluster();
       await this.#run(await joinCluster(own, roster, wanted, means), { kind: "joined" }, means.marks);
     }
+    await this.#renewing;
     telemetry.event({ kind: "ready", id: transport.self });
   }
 
@@ -133,9 +134,8 @@ export class EverwriteNode implements NodeApi {
   }
 
   /** What is stored here is an old copy: the node goes on as one whose disk was lost, with the membership that it has heard. */
-  #renew(): void {
-    if (this.#running === undefined) return;
-    const { roster } = this.#running.deps.cluster;
+  #renew(roster: Roster): void {
+    if (this.#stopped) return;
     this.#waitingFor = "its old data to be set aside";
     this.#server.clear();
     this.#renewing = this.#startAnew(roster).catch((error: unknown) => {
@@ -212,28 +212,27 @@ export class EverwriteNode implements NodeApi {
     const running = this.#running;
     this.#running = undefined;
     await this.#tasks.stop(stopGraceMs);
-    running?.stopListening();
-    running?.deps.deadlines.stop();
+    release(running);
   }
 
   async get(bucket: string, name: string, options?: GetOptions): Promise<ReadAnswer> {
-    return this.#ready().requests.get(makeKey(bucket, name), options);
+    return this.#ask((requests) => requests.get(makeKey(bucket, name), options));
   }
 
   async getLocal(bucket: string, name: string): Promise<LocalAnswer> {
-    return this.#ready().requests.getLocal(makeKey(bucket, name));
+    return this.#ask((requests) => requests.getLocal(makeKey(bucket, name)));
   }
 
   async put(bucket: string, name: string, body: Uint8Array, options: PutOptions = {}): Promise<WriteAnswer> {
-    return this.#ready().requests.write(makeKey(bucket, name), body, options);
+    return this.#ask((requests) => requests.write(makeKey(bucket, name), body, options));
   }
 
   async delete(bucket: string, name: string, options: DeleteOptions = {}): Promise<WriteAnswer> {
-    return this.#ready().requests.write(makeKey(bucket, name), undefined, options);
+    return this.#ask((requests) => requests.write(makeKey(bucket, name), undefined, options));
   }
 
   async list(bucket: string, options?: ListOptions): Promise<ListAnswer> {
-    return this.#ready().requests.list(bucket, options);
+    return this.#ask((requests) => requests.list(bucket, options));
   }
 
   repair(options: RepairOptions): AsyncIterable<RepairProgress> {
@@ -300,6 +299,16 @@ export class EverwriteNode implements NodeApi {
     return this.#ready().commands.change(request, options);
   }
 
+  /** An answer for data that is set aside by then would promise a copy that is gone. */
+  async #ask<T>(work: (requests: Running["requests"]) => Promise<T>): Promise<T> {
+    const running = this.#ready();
+    const answer = await work(running.requests);
+    if (this.#running === running || this.#stopped) return answer;
+    const text =
+      "this host found its data to be an old copy meanwhile, and sets it aside; what a write did may survive";
+    throw new StoreError("outcome-unknown", text);
+  }
+
   #ready(): Running {
     if (this.#running === undefined || this.#tasks.stopped) {
       const text = this.#stopped ? "this host is stopping" : `this host is not ready: it waits for ${this.#waitingFor}`;
@@ -320,9 +329,17 @@ export class EverwriteNode implements NodeApi {
       waitFor: (what: string) => {
         this.#waitingFor = what;
       },
-      onOldCopy: () => this.#renew(),
+      onOldCopy: (current: Roster) => this.#renew(current),
       onLeft: this.#hasLeft,
     };
-    this.#running = await runNode(runDeps, roster, origin);
+    const running = await runNode(runDeps, roster, origin);
+    // By `stop`, or because an exchange told that the data here is an old copy.
+    if (runDeps.tasks.stopped) return release(running);
+    this.#running = running;
   }
+}
+
+function release(running: Running | undefined): void {
+  running?.stopListening();
+  running?.deps.deadlines.stop();
 }

@@ -55,7 +55,8 @@ export interface RunDeps {
   readonly marks: Marks;
   readonly waitFor: (what: string) => void;
   /** See `Cluster`. */
-  readonly onOldCopy: () => void;
+  /** With the membership that was heard. */
+  readonly onOldCopy: (roster: Roster) => void;
   /** See `leaveWhenTold`. */
   readonly onLeft: () => void;
 }
@@ -80,7 +81,7 @@ export interface Running {
 
 /** Undefined: the node was stopped before it was taken in. */
 export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin): Promise<Running | undefined> {
-  const { ports, options, config, records, tasks, server, marks, onOldCopy } = runDeps;
+  const { ports, options, config, records, tasks, server, marks } = runDeps;
   const { clock, random, transport, identity, gossip } = ports;
   const { self } = transport;
   const admission = new Admission(clock, {
@@ -91,6 +92,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const telemetry = observed(ports.telemetry, admission);
   const health = new Health({ transport, clock, telemetry }, config);
   const holdings = new Holdings(roster.cluster.partitions, random);
+  const onOldCopy = (): void => runDeps.onOldCopy(cluster.roster);
   const clusterDeps = { self, records, holdings, health, clock, identity, marks, tasks, telemetry, onOldCopy };
   const cluster = new Cluster(clusterDeps, roster);
   // Only the own disk tells what is held: what peers remember of this node may be from a disk that is lost.
@@ -144,7 +146,8 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
   // Only members are told the secrets: a new one has to be known first.
   runDeps.waitFor("the others to take it in as a member");
-  if (!(await untilToldSecrets(cluster, tasks))) {
+  await untilToldSecrets(cluster, tasks);
+  if (tasks.stopped) {
     stopMembership();
     return undefined;
   }
@@ -171,10 +174,8 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const stopAntiEntropy = antiEntropy.start();
   const reaper = new Reaper({ ...deps, consents, server, admission });
   reaper.start();
-  // What a new member holds it gets from others: no reap can be news to it.
-  if (origin.held !== undefined) {
-    cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
-  }
+  // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
+  cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
   return {
     deps: { ...deps, antiEntropy, agreementAges: new AgreementAges(forgetting) },
     repairDeps,

@@ -16,21 +16,12 @@ import { SharedTrees } from "../merkle/shared-trees.ts";
 import { partitionDiff, treeDiff } from "../merkle/tree-diff.ts";
 import type { Stop } from "../ports.ts";
 import { reasonOf } from "../tasks.ts";
+import type { StoreEvent } from "../telemetry.ts";
 import { type AntiEntropyDeps, atRest, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
 import { PeerRound } from "./anti-entropy-round.ts";
 
 /** What one round did. */
-export interface Round {
-  readonly partitions: number;
-  readonly partitionsDifferent: number;
-  readonly keysPushed: number;
-  readonly keysPulled: number;
-  readonly bytes: number;
-  readonly roundTrips: number;
-  readonly ms: number;
-  /** There is more to do than one round may. */
-  readonly cut: boolean;
-}
+export type Round = Omit<Extract<StoreEvent, { kind: "anti-entropy" }>, "kind" | "peer">;
 
 const limits = {
   /** Their leaves are 512 bytes each: 512 KiB an answer. All partitions, at Q = 1024; 20 ms of work on both sides. */

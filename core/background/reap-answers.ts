@@ -94,8 +94,8 @@ export class ReapAnswers {
         return isOwner ? verdictOfOwner(remains, digest, time) : verdictOfOther(remains);
       }),
     );
-    // A scan that skips what it cannot read may show older rows in its place: nobody knows what is held until it is mended.
-    if (replica.index.damagedIn(partition) > 0) return found.map(() => "incomplete");
+    // Nobody knows what is held until it is mended. (Of a damaged row the key is known: that one answers for itself.)
+    if (replica.index.isTorn(partition)) return found.map(() => "incomplete");
     // Asked last: a hint that was found gone may have left a moment ago.
     if (!replica.stillness.isStill(partition)) return found.map(() => "too-young");
     if (found.includes("agreed")) await consents.consent(partition, markBefore, mark);

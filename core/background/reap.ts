@@ -9,6 +9,7 @@
  * committed lapses by itself. Two leaders, which rings that differ may give, hold each other up and do no harm.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { reapMarkMax } from "../membership/reap-marks-encoding.ts";
 import type { Random, Transport } from "../ports.ts";
@@ -30,11 +31,28 @@ export interface ReapDeps extends ReapAnswerDeps {
 /** Attempts that begin with the same mark draw their own from so many: a consent to one is not one to another. */
 const marksPerAttempt = 2 ** 20;
 
+/**
+ * Keys that not all agreed on are asked about again after a tenth of the grace period, then ever more seldom, up to this
+ * (or the grace period, where that is longer): an owner whose clock is wrong, or a record that nobody can mend, lasts.
+ */
+const againMsMax = 3_600_000;
+
+/** The last answer about a key with this clock, and by `clock.now()` when it is asked about again. */
+interface Refused {
+  readonly verdict: Verdict;
+  readonly digest: Uint8Array;
+  readonly waitMs: number;
+  readonly untilMs: number;
+}
+
 /** What a pass over a partition found in the way. */
 interface Waiting {
   /** By `clock.now()`: before this there is nothing to do. */
   readonly untilMs: number;
   readonly why: ReadonlyMap<Verdict, number>;
+  readonly refused: ReadonlyMap<Key, Refused>;
+  /** Digest of the roster: once it changes, so may every answer. */
+  readonly under: Uint8Array;
 }
 
 export class Reaper {
@@ -42,9 +60,6 @@ export class Reaper {
   readonly #answers: ReapAnswers;
   readonly #intervalMs: number;
   readonly #waiting = new Map<PartitionIndex, Waiting>();
-  /** Keys that a host holds although it owns them no more. It says so in the roster, so until that changes it still does. */
-  readonly #held = new Set<Key>();
-  #heldUnder: Uint8Array | undefined;
 
   constructor(deps: ReapDeps) {
     this.#deps = deps;
@@ -101,8 +116,17 @@ export class Reaper {
   }
 
   async #reapPartition(partition: PartitionIndex): Promise<Waiting> {
-    const { admission, replica, clock, config, telemetry, tasks } = this.#deps;
+    const { admission, cluster, replica, clock, config, telemetry, tasks } = this.#deps;
     const why = new Map<Verdict, number>();
+    const before = this.#waiting.get(partition);
+    const under = cluster.digest;
+    const known = before?.under === under ? before.refused : undefined;
+    const refused = new Map<Key, Refused>();
+    const refuse = (key: Key, refusal: Refused): void => {
+      add(why, refusal.verdict, 1);
+      refused.set(key, refusal);
+      untilMs = Math.min(untilMs, refusal.untilMs);
+    };
     // What is deleted from now on is not old enough before.
     let untilMs = clock.now() + config.graceMs;
     let after: Uint8Array | null | undefined;
@@ -114,37 +138,46 @@ export class Reaper {
         const { old, young, dueInMs } = await this.#sorted(page.rows);
         untilMs = Math.min(untilMs, clock.now() + dueInMs);
         if (young > 0) add(why, "too-young", young);
-        const held = page.rows.length - old.length - young;
-        if (held > 0) add(why, "held", held);
-        const found = old.length === 0 ? [] : await this.#reap(partition, old);
-        found.forEach((verdict, i) => {
-          if (verdict !== "agreed") add(why, verdict, 1);
-          if (verdict === "held") this.#held.add(old[i]!.located.key);
+        const asked = old.filter(({ located: { key }, digest }) => {
+          const last = known?.get(key);
+          if (last === undefined || last.untilMs <= clock.now() || !equalBytes(last.digest, digest)) return true;
+          refuse(key, last);
+          return false;
         });
-        if (found.some((verdict) => verdict !== "agreed" && verdict !== "held")) {
-          untilMs = Math.min(untilMs, clock.now() + config.graceMs / 10);
-        }
+        const found = asked.length === 0 ? [] : await this.#reap(partition, asked);
+        found.forEach((verdict, i) => {
+          const { located, digest } = asked[i]!;
+          if (verdict === "agreed") return;
+          refuse(located.key, this.#refusal(verdict, digest, known?.get(located.key)));
+        });
         after = page.next;
       }
     } catch (error: unknown) {
       telemetry.event({ kind: "reap-refused", partition, reason: reasonOf(error) });
       untilMs = clock.now() + this.#intervalMs;
     }
-    return { untilMs, why };
+    return { untilMs, why, refused, under };
+  }
+
+  #refusal(verdict: Verdict, digest: Uint8Array, before: Refused | undefined): Refused {
+    const { clock, config } = this.#deps;
+    const isSame = before !== undefined && equalBytes(before.digest, digest);
+    const laterMs = isSame ? 2 * before.waitMs : config.graceMs / 10;
+    // Who holds what it owns no more says so in the roster: until that changes it still does.
+    const waitMs = verdict === "held" ? Infinity : Math.min(laterMs, Math.max(config.graceMs, againMsMax));
+    return { verdict, digest, waitMs, untilMs: clock.now() + waitMs };
   }
 
   /** Rows old enough here, and how long the youngest of the others has to wait at least. */
   async #sorted(
     rows: readonly Forgettable[],
   ): Promise<{ readonly old: readonly Forgettable[]; readonly young: number; readonly dueInMs: number }> {
-    const { cluster, replica, clock, config } = this.#deps;
+    const { replica, clock, config } = this.#deps;
     const nowMs = clock.wallTime();
     // Whom a clock that was set back would make wait longer begins anew.
     await Promise.all(rows.flatMap(({ sinceMs, located }) => (sinceMs > nowMs ? [replica.examine(located)] : [])));
-    if (this.#heldUnder !== cluster.digest) this.#held.clear();
-    this.#heldUnder = cluster.digest;
     const isOld = (row: Forgettable): boolean => forgettableAtMs(row, config.graceMs) <= nowMs;
-    const old = rows.filter((row) => isOld(row) && !this.#held.has(row.located.key));
+    const old = rows.filter(isOld);
     const young = rows.filter((row) => !isOld(row));
     const dueInMs = Math.min(...young.map((row) => forgettableAtMs(row, config.graceMs) - nowMs));
     return { old, young: young.length, dueInMs };

@@ -143,10 +143,9 @@ export async function joinCluster(
 /** A new member hears of them in its first exchanges, which its connections bring about. */
 const secretPollMs = 5;
 
-/** False: the node was stopped before it was told. */
-export async function untilToldSecrets(cluster: Pick<Cluster, "roster">, tasks: Tasks): Promise<boolean> {
+/** Or until the tasks are stopped. */
+export async function untilToldSecrets(cluster: Pick<Cluster, "roster">, tasks: Tasks): Promise<void> {
   while (cluster.roster.secrets.length === 0 && !tasks.stopped) await tasks.sleep(secretPollMs);
-  return !tasks.stopped;
 }
 
 async function ownRecord(

@@ -92,15 +92,18 @@ export class ChangeFeeds {
   }
 
   async #askOnce(host: NodeId, feed: Feed): Promise<void> {
-    const asking = [...feed.followers];
-    const filters = asking.map(({ filter, after }) => ({ ...filter, after }));
+    const asking = sameAsked(feed.followers);
+    const filters = asking.map(([{ filter, after }]) => ({ ...filter, after }));
     const { results, epoch, sequence } = await this.#ask(host, filters, waitMs);
-    for (const [i, follower] of asking.entries()) {
+    for (const [i, followers] of asking.entries()) {
       const result = results[i];
-      if (result === undefined || !feed.followers.has(follower)) continue;
-      follower.after = { epoch, sequence };
-      if (result.missed) follower.hear("everything");
-      else if (result.keys.length > 0) follower.hear(result.keys as Key[]);
+      if (result === undefined) continue;
+      for (const follower of followers) {
+        if (!feed.followers.has(follower)) continue;
+        follower.after = { epoch, sequence };
+        if (result.missed) follower.hear("everything");
+        else if (result.keys.length > 0) follower.hear(result.keys as Key[]);
+      }
     }
   }
 
@@ -112,4 +115,17 @@ export class ChangeFeeds {
     const { transport, exchange } = this.#deps;
     return call(transport, host, methods.changes, { view: exchange.view(), filters, waitMs: wait }, timeoutMs);
   }
+}
+
+/** Thousands may watch the same: it is asked once. */
+function sameAsked(followers: Iterable<Follower>): (readonly [Follower, ...Follower[]])[] {
+  const groups = new Map<string, [Follower, ...Follower[]]>();
+  for (const follower of followers) {
+    const { filter, after } = follower;
+    const asked = `${after.epoch} ${after.sequence} ${filter.exact} ${filter.prefix}`;
+    const group = groups.get(asked);
+    if (group === undefined) groups.set(asked, [follower]);
+    else group.push(follower);
+  }
+  return [...groups.values()];
 }

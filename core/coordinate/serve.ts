@@ -105,7 +105,7 @@ async function answerChanges({ replica }: CoordinateDeps, request: Request<"chan
   const asked = changes.position;
   const collect = (): Response<"changes"> => ({
     // The first question only asks where the log ends: whoever watches reads the state next.
-    results: filters.map(({ after, ...filter }) => changes.since(after ?? asked, filter)),
+    results: changes.since(filters.map(({ after, ...filter }) => ({ ...filter, after: after ?? asked }))),
     ...changes.position,
   });
   const now = collect();

@@ -11,6 +11,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/copy.ts";
+import type { WriteEvent } from "../replica/minter.ts";
 import { siblingOf } from "./answers.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -96,7 +97,7 @@ async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, int
   }
 }
 
-/** Mints on this node's state. `cannot`: this disk is full or its record damaged, and another owner is there to do it. */
+/** Mints on this node's state. `cannot`: this host is not able to, and another owner is there to do it. */
 async function mintHere(
   deps: CoordinateDeps,
   located: LocatedKey,
@@ -116,16 +117,31 @@ async function mintHere(
     hintsFor: plan.owed,
   };
   try {
-    return await deps.replica.write(located, event);
+    return await writeOnWhole(deps, located, { event, timeoutMs: intent.timeoutMs });
   } catch (error: unknown) {
     if (!(error instanceof StoreError)) throw error;
     const isCorrupt = error.code === "corrupt";
-    if (isCorrupt && (await healKey(deps, located, intent.timeoutMs))) return deps.replica.write(located, event);
-    // No write is refused for one bad disk. (Should the disk have kept it after all, it shows as a sibling.)
-    const isBadDisk = isCorrupt || deps.replica.storageState !== "ok";
-    if (isBadDisk && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
+    // No write is refused for one bad disk, nor for a partition that has just gone. (Should the disk have kept it after all,
+    // it shows as a sibling.) A forwarded one is refused with the code by which its sender goes on to another owner.
+    const isUnable = isCorrupt || error.code === "not-ready" || deps.replica.storageState !== "ok";
+    if (isUnable && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
     if (isCorrupt) return deps.replica.write(located, event, { despiteDamage: true });
     throw error;
+  }
+}
+
+/** A damaged record is healed first. @throws StoreError as `Replica.write`; `corrupt`: too few others could be asked */
+async function writeOnWhole(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { event, timeoutMs }: { readonly event: WriteEvent; readonly timeoutMs: number },
+): Promise<Written> {
+  try {
+    return await deps.replica.write(located, event);
+  } catch (error: unknown) {
+    const isCorrupt = error instanceof StoreError && error.code === "corrupt";
+    if (!isCorrupt || !(await healKey(deps, located, timeoutMs))) throw error;
+    return deps.replica.write(located, event);
   }
 }
 

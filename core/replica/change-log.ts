@@ -24,8 +24,39 @@ export interface ChangeFilter {
   readonly exact: boolean;
 }
 
-function passes({ prefix, exact }: ChangeFilter, key: Key): boolean {
-  return exact ? key === prefix : key.startsWith(prefix);
+/** A filter, and where the last answer to it ended. */
+export interface ChangesAsked extends ChangeFilter {
+  readonly after: ChangePosition;
+}
+
+/** Of one answer, keys times filters that let them through: each filter may let through as many keys as are kept. */
+const passedMax = 100_000;
+
+/** Filters by what they let through: a change is looked up, not compared with the thousands that one request may carry. */
+class Filters {
+  readonly #exact = new Map<string, number[]>();
+  /** By length. */
+  readonly #prefixes = new Map<number, Map<string, number[]>>();
+
+  constructor(filters: readonly ChangeFilter[]) {
+    for (const [i, { prefix, exact }] of filters.entries()) {
+      const byText = exact ? this.#exact : (this.#prefixes.get(prefix.length) ?? new Map<string, number[]>());
+      if (!exact) this.#prefixes.set(prefix.length, byText);
+      const same = byText.get(prefix);
+      if (same === undefined) byText.set(prefix, [i]);
+      else same.push(i);
+    }
+  }
+
+  /** Indices of those that let the key through. */
+  *passedBy(key: Key): Generator<number> {
+    yield* this.#exact.get(key) ?? [];
+    for (const [length, byText] of this.#prefixes) yield* byText.get(key.slice(0, length)) ?? [];
+  }
+
+  lets(key: Key): boolean {
+    return this.passedBy(key).next().done === false;
+  }
 }
 
 export class ChangeLog {
@@ -53,22 +84,44 @@ export class ChangeLog {
     return { epoch: this.#epoch, sequence: this.#sequence };
   }
 
-  /** Changes after `after` that the filter lets through, each key once. `missed`: some are no longer known. */
-  since(after: ChangePosition, filter: ChangeFilter): Changes {
+  /**
+   * For each filter the keys that it lets through and that changed after its position, each once. `missed`: some are no
+   * longer known; all say so where together they let through more than an answer takes.
+   */
+  since(asked: readonly ChangesAsked[]): Changes[] {
+    const results = asked.map(({ after }) => ({ keys: [] as Key[], missed: !this.#knows(after) }));
+    const filters = new Filters(asked);
+    let passed = 0;
+    for (const [key, sequence] of this.#lastChanges(asked)) {
+      for (const i of filters.passedBy(key)) {
+        passed += 1;
+        if (passed > passedMax) return asked.map(() => ({ keys: [], missed: true }));
+        const { keys, missed } = results[i]!;
+        if (!missed && sequence >= asked[i]!.after.sequence) keys.push(key);
+      }
+    }
+    return results;
+  }
+
+  #knows({ epoch, sequence }: ChangePosition): boolean {
     const oldest = Math.max(0, this.#sequence - this.#entriesMax);
-    if (after.epoch !== this.#epoch || after.sequence < oldest || after.sequence > this.#sequence) {
-      return { keys: [], missed: true };
-    }
-    const keys = new Set<Key>();
-    for (let s = after.sequence; s < this.#sequence; s++) {
-      const key = this.#keys[s % this.#entriesMax]!;
-      if (passes(filter, key)) keys.add(key);
-    }
-    return { keys: [...keys], missed: false };
+    return epoch === this.#epoch && sequence >= oldest && sequence <= this.#sequence;
+  }
+
+  /** Keys that changed since the oldest position of those that are known, with the number of their last change. */
+  #lastChanges(asked: readonly ChangesAsked[]): Map<Key, number> {
+    const start = asked.reduce(
+      (low, { after }) => (this.#knows(after) ? Math.min(low, after.sequence) : low),
+      Infinity,
+    );
+    const last = new Map<Key, number>();
+    for (let s = start; s < this.#sequence; s++) last.set(this.#keys[s % this.#entriesMax]!, s);
+    return last;
   }
 
   /** Resolves at the next change that a filter lets through, or after `waitMs`. */
-  next(filters: readonly ChangeFilter[], waitMs: number): Promise<void> {
+  next(wanted: readonly ChangeFilter[], waitMs: number): Promise<void> {
+    const filters = new Filters(wanted);
     return new Promise((resolve) => {
       let stopTimer: Stop = () => {};
       const end = (): void => {
@@ -77,7 +130,7 @@ export class ChangeLog {
         resolve();
       };
       const hear = (key: Key): void => {
-        if (filters.some((filter) => passes(filter, key))) end();
+        if (filters.lets(key)) end();
       };
       this.#waiting.add(hear);
       stopTimer = this.#clock.after(waitMs, end);

@@ -4,7 +4,7 @@
  */
 import { encodeUtf8 } from "lib0/string";
 import { StoreError } from "../errors.ts";
-import { type Durability, StorageError, type StorageOperation } from "../ports.ts";
+import type { Durability, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -53,10 +53,10 @@ export class Commits {
     try {
       await this.#records.commit(operations, durability);
     } catch (error: unknown) {
-      const isFull = error instanceof StorageError && error.kind === "full";
+      const isFull = error instanceof StoreError && error.code === "storage-full";
       this.#turn(isFull ? "full" : "failed", reasonOf(error));
       failed?.();
-      throw storeErrorOf(error);
+      throw error;
     }
     this.#turn("ok", "writes succeed again");
     committed();
@@ -77,12 +77,4 @@ export class Commits {
     this.#state = state;
     this.#telemetry.event({ kind: "storage", state, reason });
   }
-}
-
-/** A storage's error as clients see it; anything else as it is. (`corrupt` is said of one record, which reads find out.) */
-export function storeErrorOf(error: unknown): unknown {
-  if (!(error instanceof StorageError)) return error;
-  if (error.kind === "full") return new StoreError("storage-full", error.message, { cause: error });
-  if (error.kind === "closed") return new StoreError("closed", error.message, { cause: error });
-  return new StoreError("internal", `storage failed: ${error.message}`, { cause: error });
 }

@@ -12,7 +12,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
 import type { Clock, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
-import { type Batch, nothingMore, storeErrorOf, together } from "./commits.ts";
+import { type Batch, nothingMore, together } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
@@ -165,7 +165,7 @@ export class HintStore {
   async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
     if (this.isEmpty) return noStates;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
-    const found = await this.#read(rows);
+    const found = await this.#records.getMany("hints", rows);
     const states = found.flatMap((value) => {
       if (value === undefined || value === "corrupt") return [];
       const { state } = HintRow.decode(value);
@@ -178,7 +178,8 @@ export class HintStore {
   async isKept(located: LocatedKey): Promise<boolean> {
     if (this.#doubtful.size > doubtfulMax) return true;
     if (this.#tallies.size === 0) return false;
-    const found = await this.#read([...this.#tallies.keys()].map((target) => hintRow(target, located)));
+    const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
+    const found = await this.#records.getMany("hints", rows);
     return found.some((value) => value !== undefined);
   }
 
@@ -255,17 +256,8 @@ export class HintStore {
 
   async #stored(target: NodeId, located: LocatedKey): Promise<Uint8Array | undefined> {
     if (!this.#tallies.has(target)) return undefined;
-    const [value] = await this.#read([hintRow(target, located)]);
+    const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
     return value === "corrupt" ? unreadable : value;
-  }
-
-  /** @throws StoreError: clients wait for this, when the key is written */
-  async #read(rows: readonly Uint8Array[]): Promise<(Uint8Array | "corrupt" | undefined)[]> {
-    try {
-      return await this.#records.getMany("hints", rows);
-    } catch (error: unknown) {
-      throw storeErrorOf(error);
-    }
   }
 
   #doubt(target: NodeId, key: Key): void {

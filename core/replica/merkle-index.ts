@@ -67,6 +67,8 @@ export class MerkleIndex {
   /** Of these, the ones doubted since the running scan began. */
   readonly #doubted = new Set<PartitionIndex>();
   readonly #damagedRows = new Map<PartitionIndex, number>();
+  /** Rows may be missing from these of which not even the keys could be read. */
+  readonly #torn = new Set<PartitionIndex>();
   readonly #pending = new Set<PendingChange>();
   #scan: Scan | undefined;
 
@@ -88,6 +90,11 @@ export class MerkleIndex {
   /** Rows of the partition that could not be read when it was scanned; they are in no tree, so other replicas mend them. */
   damagedIn(partition: PartitionIndex): number {
     return this.#damagedRows.get(partition) ?? 0;
+  }
+
+  /** Whether the scan met a stretch that it could not read: older rows may have shown in its place. */
+  isTorn(partition: PartitionIndex): boolean {
+    return this.#torn.has(partition);
   }
 
   /** Keys held, tombstones included; those seen so far while a scan is under way. */
@@ -183,6 +190,7 @@ export class MerkleIndex {
     for (; this.#unsound.has(end); end++) {
       this.trees.clear(end);
       this.#damagedRows.delete(end);
+      this.#torn.delete(end);
       this.#doubted.delete(end);
     }
     const { partitions } = this.trees;
@@ -202,7 +210,10 @@ export class MerkleIndex {
       this.#take(scan, page);
       const at = page.next === null ? scan.end : this.#partitionOf(page.next);
       // The rows that are missing may have been of any partition of this stretch.
-      if (page.damaged) for (let p = reached; p <= at && p < scan.end; p++) this.#countDamaged(p);
+      for (let p = reached; page.damaged && p <= at && p < scan.end; p++) {
+        this.#torn.add(p);
+        this.#countDamaged(p);
+      }
       for (; reached < at; reached++) this.#finish(reached);
       if (next === undefined) return;
       page = await next;

@@ -9,11 +9,11 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import { type Durability, type PageRequest, StorageError, type StorageOperation } from "../ports.ts";
+import type { Durability, PageRequest, StorageOperation } from "../ports.ts";
 import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
-import { type Batch, Commits, nothingMore, storeErrorOf, together } from "./commits.ts";
+import { type Batch, Commits, nothingMore, together } from "./commits.ts";
 import { type ApplyOptions, type Copy, type CopyRole, notHeld, type Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import type { ReplicaDeps } from "./deps.ts";
@@ -283,7 +283,7 @@ export class Replica {
       const encoded = await this.#deps.records.get("objects", located.row);
       if (encoded !== undefined) loaded = new CachedState(decodeVersioned(encoded), encoded);
     } catch (error: unknown) {
-      if (!(error instanceof StorageError) || error.kind !== "corrupt") throw storeErrorOf(error);
+      if (!(error instanceof StoreError) || error.code !== "corrupt") throw error;
       await this.#noteDamage(located, error.message);
     }
     if (!this.#doubtful.has(located.partition)) this.#cache.set(located.key, loaded);

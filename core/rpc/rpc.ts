@@ -161,7 +161,10 @@ export class RpcServer {
     this.#served.set(method.number, { method, answer });
   }
 
-  /** From now on it answers nothing but `not-ready`, also to what is under way: what stood behind the answers is gone. */
+  /**
+   * From now on it answers nothing but `not-ready`: what stood behind the answers is gone. What is under way may have acted
+   * all the same (a write may be at other hosts by now), so it is answered `outcome-unknown`, never as a refusal.
+   */
   clear(): void {
     this.#served = new Map();
   }
@@ -177,7 +180,7 @@ export class RpcServer {
       if (served === undefined) throw notServed(body[0]);
       const { method, answer } = served;
       const response = await answer(from, method.request.decode(body, 1), deadlineMs);
-      if (this.#served !== all) throw notServed(body[0]);
+      if (this.#served !== all) throw begunBefore(method);
       return method.response.encode(response, ok);
     } catch (error: unknown) {
       return this.#encodeError(from, error);
@@ -210,6 +213,13 @@ export class RpcServer {
 /** Long texts are cut, and what a cut may halve is replaced: an error must always encode. */
 function shortened(text: string): string {
   return text.slice(0, 1_000).replace(/\p{Surrogate}/gu, "\ufffd");
+}
+
+function begunBefore({ name }: { readonly name: string }): StoreError {
+  return new StoreError(
+    "outcome-unknown",
+    `this host started anew while it answered ${name}: what that did may survive`,
+  );
 }
 
 /** Known methods have handlers once the node has its place in the cluster. */

@@ -2,11 +2,13 @@
  * Group commit: while one flush is under way its successors gather, and the next flush takes them together.
  * A flush costs about the same for one record as for a hundred, so this is what makes durable writes cheap under load.
  * Invariants: commits reach storage in the order of the calls; one caller's operations lie in one batch;
- * each caller is answered exactly once, after its own batch.
+ * each caller is answered exactly once, after its own batch, or with a StoreError.
  */
+import { StoreError } from "../errors.ts";
 import type { Durability, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import { sealBytes, sealRecord } from "./record.ts";
+import { failedWrite } from "./store-error.ts";
 
 export interface CommitLimits {
   /** Bytes of keys and values in one flush; a caller with more goes alone. */
@@ -49,7 +51,7 @@ export class CommitQueue {
   commit(operations: readonly StorageOperation[], durability: Durability): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
-        reject(new StorageError("closed", "the store was closed before this write"));
+        reject(new StoreError("closed", "the store was closed before this write"));
         return;
       }
       this.#parked.push({ operations, bytes: bytesOf(operations), durability, resolve, reject });
@@ -101,7 +103,7 @@ export class CommitQueue {
       // A full disk still takes deletes: they must not fail for the puts that they share a flush with.
       const deletes = error instanceof StorageError && error.kind === "full" ? group.filter(onlyDeletes) : [];
       const again = deletes.length < group.length ? deletes : [];
-      for (const commit of group) if (!again.includes(commit)) commit.reject(error);
+      for (const commit of group) if (!again.includes(commit)) commit.reject(failedWrite(error));
       if (again.length > 0) await this.#write(again);
     }
   }

@@ -1,14 +1,17 @@
 /**
  * What the core writes to and reads from instead of the raw port: group commit and a checksum on every record,
  * the same for every engine.
- * Invariant: a value comes back exactly as it was committed, or the read says `corrupt`; never a third thing.
+ * Invariant: a value comes back exactly as it was committed, or the read says `corrupt`; never a third thing. Whatever else
+ * fails is a StoreError: reads `not-ready`, writes `storage-full` or `internal`, both `closed`.
  */
 import { toHexString } from "lib0/buffer";
 import type { Durability, KeyRange, Namespace, PageRequest, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
+import { StoreError } from "../errors.ts";
 import type { CommitLimits } from "./commit-queue.ts";
 import { CommitQueue } from "./commit-queue.ts";
 import { unsealRecord } from "./record.ts";
+import { failedRead, failedWrite } from "./store-error.ts";
 
 /** A row of a scan. A damaged record keeps its place, so that the scan goes on and the caller can repair it. */
 export type RecordRow =
@@ -61,7 +64,7 @@ export class RecordStore {
   /** Rejects as `corrupt`, naming the record, when what is stored is not what was written. */
   async get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
     const value = await this.#read(ns, key);
-    if (value === "corrupt") throw new StorageError("corrupt", `damaged record in ${ns}: key ${toHexString(key)}`);
+    if (value === "corrupt") throw new StoreError("corrupt", `damaged record in ${ns}: key ${toHexString(key)}`);
     return value;
   }
 
@@ -71,14 +74,14 @@ export class RecordStore {
       const records = await this.#storage.getMany(ns, keys);
       return records.map((record, index) => this.#unseal(ns, keys[index]!, record));
     } catch (error: unknown) {
-      if (!isCorrupt(error)) throw error;
+      if (!isCorrupt(error)) throw failedRead(error);
       // The engine itself stumbled over one of them: find out which.
       return Promise.all(keys.map((key) => this.#read(ns, key)));
     }
   }
 
   async page(ns: Namespace, request: PageRequest): Promise<RecordPage> {
-    const { rows, next, damaged = false } = await this.#storage.page(ns, request);
+    const { rows, next, damaged = false } = await this.#storage.page(ns, request).catch(rethrow(failedRead));
     if (damaged) this.#corruptReads += 1;
     // Without values there is nothing to check.
     if (request.keysOnly) return { rows, next, damaged };
@@ -91,11 +94,11 @@ export class RecordStore {
 
   /** Deletes a range in restartable steps; not atomic, and not ordered with commits that are still waiting. */
   clear(ns: Namespace, range: KeyRange): Promise<void> {
-    return this.#storage.clear(ns, range);
+    return this.#storage.clear(ns, range).catch(rethrow(failedWrite));
   }
 
   usage(): Promise<{ readonly bytes: number; readonly freeBytes?: number }> {
-    return this.#storage.usage();
+    return this.#storage.usage().catch(rethrow(failedRead));
   }
 
   /** Flushes what was accepted, then closes the storage. */
@@ -108,7 +111,7 @@ export class RecordStore {
     try {
       return this.#unseal(ns, key, await this.#storage.get(ns, key));
     } catch (error: unknown) {
-      if (!isCorrupt(error)) throw error;
+      if (!isCorrupt(error)) throw failedRead(error);
       this.#corruptReads += 1;
       return "corrupt";
     }
@@ -122,6 +125,12 @@ export class RecordStore {
     return "corrupt";
   }
 }
+
+const rethrow =
+  (as: (error: unknown) => unknown) =>
+  (error: unknown): never => {
+    throw as(error);
+  };
 
 function isCorrupt(error: unknown): error is StorageError {
   return error instanceof StorageError && error.kind === "corrupt";

@@ -6,7 +6,9 @@ import { StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { sealBytes } from "../../core/storage/record.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
-import { bytes, del, hex, isKind, put, text } from "../conformance/storage.ts";
+import { bytes, del, hex, put, text } from "../conformance/storage.ts";
+import { failsWith } from "../support/values.ts";
+import { FaultyStorage } from "../support/faulty-storage.ts";
 
 interface Flush {
   readonly keys: readonly string[];
@@ -195,12 +197,12 @@ test("close flushes what was accepted, refuses what comes later, and closes the 
   const { storage, store, answered, commit } = slowStore();
   void commit("a");
   const closed = store.close();
-  await assert.rejects(store.commit([put(text("late"), bytes())]), isKind("closed"));
+  await assert.rejects(store.commit([put(text("late"), bytes())]), failsWith("closed"));
   await microtasks();
   await storage.flushes[0]!.end();
   await closed;
   assert.deepEqual(answered, ["a"]);
-  await assert.rejects(store.get("objects", text("a")), isKind("closed"));
+  await assert.rejects(store.get("objects", text("a")), failsWith("closed"));
 });
 
 /** Writes one record through the store and gives the raw bytes that storage holds. */
@@ -221,7 +223,7 @@ test("each flipped bit of a stored record is found, and named by namespace and k
   for (let bit = 0; bit < stored.length * 8; bit++) {
     await storage.batch([put(key, flip(stored, bit), "hints")], "synced");
     await assert.rejects(store.get("hints", key), (error: unknown) => {
-      return isKind("corrupt")(error) && /hints.*abcd/.test((error as Error).message);
+      return failsWith("corrupt")(error) && /hints.*abcd/.test((error as Error).message);
     });
     assert.equal(store.corruptReads, bit + 1);
   }
@@ -234,13 +236,13 @@ test("a record that turns up under another key or namespace is corrupt, and so i
   const { storage, store, stored } = await oneRecord("objects", key, text("value"));
   for (let bit = 0; bit < key.length * 8; bit++) {
     await storage.batch([put(flip(key, bit), stored)], "synced");
-    await assert.rejects(store.get("objects", flip(key, bit)), isKind("corrupt"));
+    await assert.rejects(store.get("objects", flip(key, bit)), failsWith("corrupt"));
   }
   await storage.batch([put(key, stored, "meta")], "synced");
-  await assert.rejects(store.get("meta", key), isKind("corrupt"));
+  await assert.rejects(store.get("meta", key), failsWith("corrupt"));
   for (let length = 0; length < stored.length; length++) {
     await storage.batch([put(key, stored.slice(0, length))], "synced");
-    await assert.rejects(store.get("objects", key), isKind("corrupt"));
+    await assert.rejects(store.get("objects", key), failsWith("corrupt"));
   }
 });
 
@@ -273,10 +275,37 @@ test("where the engine itself cannot read a record, that record is corrupt and t
   }
   const store = new RecordStore(new Unreadable());
   await store.commit([put(bytes(0), text("a")), put(bytes(1), text("b"))]);
-  await assert.rejects(store.get("objects", bytes(1)), isKind("corrupt"));
+  await assert.rejects(store.get("objects", bytes(1)), failsWith("corrupt"));
   const [first, second] = await store.getMany("objects", [bytes(0), bytes(1)]);
   assert.equal(hex(first as Uint8Array), hex(text("a")));
   assert.equal(second, "corrupt");
+});
+
+test("nothing that an engine refuses leaves the store but as one of its own errors: a failed read did nothing", async () => {
+  const disk = new FaultyStorage(new MemoryStorage());
+  const store = new RecordStore(disk);
+  const key = text("key");
+  const reads = [
+    () => store.get("objects", key),
+    () => store.getMany("objects", [key]),
+    () => store.page("objects", { limit: 1 }),
+  ];
+  for (const [kind, code] of [
+    ["io", "not-ready"],
+    ["closed", "closed"],
+  ] as const) {
+    disk.refusesReads = kind;
+    for (const read of reads) await assert.rejects(read(), failsWith(code));
+  }
+  for (const [kind, code] of [
+    ["full", "storage-full"],
+    ["closed", "closed"],
+    ["io", "internal"],
+    ["corrupt", "internal"],
+  ] as const) {
+    disk.refusesWrites = kind;
+    await assert.rejects(store.commit([put(key, text("value"))]), failsWith(code));
+  }
 });
 
 test("values and keys of 0 and of many bytes come back through the store in their own plain arrays", async () => {

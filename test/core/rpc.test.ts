@@ -116,6 +116,16 @@ describe("a server", () => {
     await assert.rejects(read(client), failsWith("not-ready"));
   });
 
+  test("that starts anew answers outcome-unknown to what is under way, for it may have acted, then not-ready", async () => {
+    const { rpc, client } = await pair();
+    rpc.on(methods.read, async () => {
+      rpc.clear();
+      return { siblings: [], deleted: false, degraded: false };
+    });
+    await assert.rejects(read(client), failsWith("outcome-unknown"));
+    await assert.rejects(read(client), failsWith("not-ready"));
+  });
+
   test("answers an unknown method and an empty body with bad-request", async () => {
     const { client } = await pair();
     for (const body of [new Uint8Array(0), Uint8Array.of(0), Uint8Array.of(99, 1, 2, 3)]) {

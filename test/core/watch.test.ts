@@ -7,7 +7,7 @@ import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
 import { texts, utf8 } from "../support/values.ts";
-import { eventsOf, placed, seen, withCluster } from "./coordinate/scene.ts";
+import { eventsOf, intercept, placed, seen, withCluster } from "./coordinate/scene.ts";
 
 /** What a watcher was told, and how to end it. */
 class Watcher {
@@ -247,6 +247,28 @@ test("many watches of one host share one long request, short enough that an idle
       await watchers[i]!.shows(`${prefix}k`, "v");
     }
     assert.equal(most, 1);
+    await Promise.all(watchers.map((watcher) => watcher.end()));
+  }));
+
+test("who watches the same shares one filter, and each hears of a change", () =>
+  withCluster(2, async (cluster) => {
+    const counts = new Set<number>();
+    intercept(cluster, "h1", (to, body) => {
+      const isPoll = to === "h2" && body[0] === methods.changes.number;
+      const { filters, waitMs } = isPoll
+        ? methods.changes.request.decode(body.subarray(1))
+        : { filters: [], waitMs: 0 };
+      if (waitMs > 0) counts.add(filters.length);
+      return undefined;
+    });
+    const watchers = Array.from({ length: 30 }, () => new Watcher(cluster.node("h1"), { prefix: "k" }));
+    for (const value of ["v1", "v2"]) {
+      const { context } = await cluster.node("h2").get("b", "k");
+      await cluster.node("h2").put("b", "k", utf8(value), context === null ? {} : { context });
+      for (const watcher of watchers) await watcher.shows("k", value);
+    }
+    await eventually(() => counts.has(1), "a poll of all");
+    assert.ok(Math.max(...counts) < watchers.length, `as many filters as ${[...counts].join()}`);
     await Promise.all(watchers.map((watcher) => watcher.end()));
   }));
 

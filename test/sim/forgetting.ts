@@ -3,7 +3,7 @@
  */
 import { covers } from "../../core/causality/version-set.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { nameOf } from "./history.ts";
+import { type Event, nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
 import type { World } from "./world.ts";
@@ -29,15 +29,15 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
 /**
  * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
- * owners*). When all faults are over everybody answers.
+ * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then.
  */
 export function checkHandedOver(
-  { oracle, hosts, healed }: World,
+  { oracle, hosts, damagedKeys }: World,
   host: string,
   { key, state }: StoredState,
   owners: readonly NodeId[],
 ): void {
-  if (oracle.truncated) return;
+  if (oracle.truncated || damagedKeys.has(key)) return;
   oracle.checks += 1;
   const located = oracle.locate(key);
   const holders = owners.filter((owner) => {
@@ -47,10 +47,33 @@ export function checkHandedOver(
       return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
     });
   });
-  const needed = healed ? owners.length : Math.max(owners.length - 1, Math.min(2, owners.length));
+  const needed = Math.max(owners.length - 1, Math.min(2, owners.length));
   if (holders.length >= Math.max(1, needed)) return;
   const text = `${host} drops ${key}, which of its owners ${owners.join()} only ${holders.length} have`;
   oracle.broken("former owners drop only what owners have", text);
+}
+
+/**
+ * Call when a host takes a hint off its disk. One that is over its bounds goes without its owner having it, if all other
+ * owners have it (PROTOCOL 7; `background/relieve-hints.ts`): from then on the writes in it are promised one copy less,
+ * though never less than W.
+ */
+export function noteSpared(
+  { oracle, hosts }: World,
+  host: NodeId,
+  { key, state, hintFor }: StoredState,
+  owners: readonly NodeId[],
+): void {
+  const located = oracle.locate(key);
+  const history = oracle.history(key);
+  const has = (owner: NodeId, event: Event): boolean =>
+    hosts.some(({ id, disk }) => id === owner && history.knows(objectOn(disk.view, located)?.vector ?? [], event));
+  for (const event of history.events.values()) {
+    if (!history.knows(state.vector, event)) continue;
+    // Delivered, the copy has only moved.
+    const isSpared = owners.every((owner) => has(owner, event) === (owner !== hintFor));
+    if (isSpared) event.write.sparedBy.add(host);
+  }
 }
 
 /**

@@ -156,10 +156,8 @@ export function drawScenario(seed: string): Scenario {
       ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
     ),
   };
-  // Beside a twin a deleted key may be asked about without end: the cluster does not come to rest (seeds 261, 264).
-  const hasTwin = scenario.faults.some(({ kind }) => kind === "twin");
   const reaping = chance.fork("reaping");
-  return hasTwin || reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  return reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
 }
 
 /**

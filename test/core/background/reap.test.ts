@@ -86,6 +86,20 @@ describe("an owner", () => {
     assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
   });
 
+  test("consents to a key beside a record that is damaged, of which the key is known (seed 60011)", async () => {
+    const { answers, request, replica, located, records } = await scene();
+    const page = records.page.bind(records);
+    const beside = { key: Uint8Array.of(...located.row.subarray(0, 16), 255), corrupt: true } as const;
+    records.page = async (ns, range) => {
+      const found = await page(ns, range);
+      return ns === "objects" ? { ...found, rows: [...found.rows, beside] } : found;
+    };
+    replica.index.distrust(located.partition);
+    await replica.index.build({ isStopped: () => false, throttle: async () => {} });
+    assert.equal(replica.index.damagedIn(located.partition), 1);
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
+  });
+
   test("refuses whoever does not lead the partition, knows another mark, or has made the mark up", async () => {
     const { answers, request, cluster } = await scene();
     await assert.rejects(answers.prepare(node("h3"), request), refused("not-ready"));

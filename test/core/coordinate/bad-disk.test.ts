@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { local, rowOf, seen, withCluster } from "./scene.ts";
+import { local, placed, rowOf, seen, withCluster } from "./scene.ts";
 
 describe("a coordinator with a bad disk", () => {
   test("that is full lets another owner mint, and says nothing of itself in the receipt", () =>
@@ -21,6 +21,35 @@ describe("a coordinator with a bad disk", () => {
       assert.deepEqual([...receipt.durable].toSorted(), ["h2", "h3"]);
       assert.equal((await cluster.node("h1").status()).storage.state, "failed");
     }));
+
+  test("that cannot be read lets another owner mint, also when the write was passed on to it", () =>
+    withCluster(
+      4,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const [a, b, c, other] = walk as [string, string, string, string];
+        await cluster.node(a).put("b", name, utf8("old"), { w: "all" });
+        cluster.disk(a).refusesReads = "io";
+        const { receipt } = await cluster.node(a).put("b", name, utf8("new"));
+        assert.deepEqual([...receipt.durable].toSorted(), [b, c].toSorted());
+        cluster.disk(b).refusesReads = "io";
+        await cluster.node(other).put("b", name, utf8("newer"), { w: "one" });
+        assert.deepEqual(texts((await cluster.node(c).getLocal("b", name)).siblings), ["new", "newer", "old"]);
+      },
+      { cacheBytesMax: 0 },
+    ));
+
+  test("that cannot be read and is alone refuses as not ready: nothing was done", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        cluster.disk("h1").refusesReads = "io";
+        await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), failsWith("not-ready"));
+        cluster.disk("h1").refusesReads = undefined;
+        assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   test("that is full and alone refuses with storage-full and stores nothing", () =>
     withCluster(1, async (cluster) => {

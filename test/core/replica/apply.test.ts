@@ -228,6 +228,6 @@ describe("the cache", () => {
     for (const name of ["k1", "k2", "k3", "k4", "k5"]) await replica.write(at(name), put("x".repeat(50)));
     world.disk.refusesReads = "io";
     assert.deepEqual(texts((await replica.read(at("k5"))).held.state.values), ["x".repeat(50)]);
-    await assert.rejects(replica.read(at("k1")), failsWith("internal"));
+    await assert.rejects(replica.read(at("k1")), failsWith("not-ready"));
   });
 });

@@ -23,10 +23,10 @@ async function poll(
   filter: ChangeFilter,
   waitMs: number,
 ): Promise<Changes & { readonly position: ChangePosition }> {
-  const now = changes.since(after, filter);
+  const [now] = changes.since([{ ...filter, after }]) as [Changes];
   if (now.missed || now.keys.length > 0 || waitMs === 0) return { ...now, position: changes.position };
   await changes.next([filter], waitMs);
-  return { ...changes.since(after, filter), position: changes.position };
+  return { ...changes.since([{ ...filter, after }])[0]!, position: changes.position };
 }
 
 describe("the change log", () => {
@@ -83,6 +83,36 @@ describe("the change log", () => {
     changes.append(key("wanted"));
     for (let i = 0; i < 9; i++) changes.append(key(i));
     assert.equal((await waiting).missed, true);
+  });
+
+  test("tells each of many filters what it would have told it alone", () => {
+    const filter = fc.record({ prefix: fc.constantFrom("", "b/", "b/1", "b/12", "c/"), exact: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(fc.tuple(filter, fc.nat(25))), fc.array(fc.nat(20)), (wants, names) => {
+        const { log: changes } = log(15);
+        const { epoch } = changes.position;
+        for (const name of names) changes.append(key(name));
+        const asked = wants.map(([each, sequence]) => ({ ...each, after: { epoch, sequence } }));
+        const expected = asked.map(({ prefix, exact, after }) => {
+          const isKnown = after.sequence <= names.length && after.sequence >= names.length - 15;
+          const since = isKnown ? names.slice(after.sequence).map(key) : [];
+          const passed = since.filter((each) => (exact ? each === prefix : each.startsWith(prefix)));
+          return { keys: [...new Set(passed)].toSorted(), missed: !isKnown };
+        });
+        const told = changes.since(asked).map(({ keys, missed }) => ({ keys: keys.toSorted(), missed }));
+        assert.deepEqual(told, expected);
+      }),
+    );
+  });
+
+  test("says missed where filters together let through more than an answer takes, and never tells half", () => {
+    const { log: changes } = log(1_000);
+    const start = changes.position;
+    for (let i = 0; i < 1_000; i++) changes.append(key(i));
+    const told = changes.since(Array.from({ length: 101 }, () => ({ ...any, after: start })));
+    assert.ok(told.every(({ keys, missed }) => keys.length === 0 && missed));
+    const fewer = changes.since(Array.from({ length: 100 }, () => ({ ...any, after: start })));
+    assert.ok(fewer.every(({ keys, missed }) => keys.length === 1_000 && !missed));
   });
 
   test("never loses a change without saying so, however it wraps", async () => {

@@ -54,6 +54,15 @@ describe("a damaged record", () => {
     assert.deepEqual([healed.role, texts(healed.held.state.values)], ["complete", ["a", "b"]]);
   });
 
+  test("that is minted on while the log of tombstones cannot be read refuses with a code (seed 50289)", async () => {
+    const { world, run } = await damaged();
+    await run.replica.read(key);
+    world.disk.refusesReads = "io";
+    await assert.rejects(run.replica.write(key, put("b"), { despiteDamage: true }), failsWith("not-ready"));
+    world.disk.refusesReads = undefined;
+    assert.equal((await run.replica.read(key)).role, "filling");
+  });
+
   test("takes a replicated write, durably, and stays filling: older values are still missing", async () => {
     const { world, run } = await damaged();
     const other = (await (await new World().start()).replica.write(key, put("b"))).held.encoded!;

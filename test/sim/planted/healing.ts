@@ -65,6 +65,12 @@ export const healing: readonly Mutation[] = [
     replace: 'return "agreed";',
   },
   {
+    name: "a leader asks again and again about what was refused",
+    file: "background/reap.js",
+    find: "const laterMs = isSame ? 2 * before.waitMs :",
+    replace: "const laterMs = isSame ? before.waitMs :",
+  },
+  {
     name: "a leader asks everybody about what it would not forget itself",
     file: "background/reap.js",
     find: 'if (!own.includes("agreed"))\n            return own;',

@@ -27,6 +27,13 @@ export const requests: readonly Mutation[] = [
     replace: "return true;",
   },
   {
+    // Rare: the owner must learn in the middle of the write that its data is an old copy. A story tells of it.
+    name: "a host that starts anew calls what was under way not begun",
+    file: "rpc/rpc.js",
+    find: "throw begunBefore(method);",
+    replace: "throw notServed(body[0]);",
+  },
+  {
     name: "a write that met no quorum is acknowledged",
     file: "coordinate/write.js",
     find: 'if (replicated.outcome.kind === "failed")\n        throw notMet(deps, replicated, { intent, deadlineMs });',

@@ -1,6 +1,7 @@
 /** Stories of disks that give back other than they were given. */
 import assert from "node:assert/strict";
 import { textOf } from "../write.ts";
+import { membershipOn } from "../rows.ts";
 import type { Story } from "./stage.ts";
 
 export const damageStories: readonly Story[] = [
@@ -86,6 +87,26 @@ export const damageStories: readonly Story[] = [
       oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
       arrivals.arrives(a!, schedule.nowMs);
       await stage.start(a!);
+      await stage.settled();
+    },
+  },
+  {
+    name: "a copy of a disk from before its host was told the secrets is set aside like any other (seed 51169)",
+    play: async (stage) => {
+      const { arrivals, oracle, schedule } = stage.world;
+      const joiner = stage.world.addHost();
+      arrivals.arrives(joiner, schedule.nowMs);
+      stage.world.start(joiner);
+      while (membershipOn(joiner.disk.synced) === undefined) await stage.sleep(0.01);
+      const copy = joiner.disk.synced.copy();
+      assert.deepEqual(membershipOn(copy)?.roster.secrets, []);
+      await stage.settled();
+      await stage.restart(joiner);
+      await stage.settled();
+      joiner.kill();
+      oracle.losing(joiner, schedule.nowMs, () => joiner.disk.restore(copy));
+      arrivals.arrives(joiner, schedule.nowMs);
+      await stage.start(joiner);
       await stage.settled();
     },
   },

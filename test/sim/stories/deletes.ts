@@ -73,7 +73,26 @@ export const deleteStories: readonly Story[] = [
       await stage.delete(owner!);
       stage.world.damagedKeys.add("sim/key0");
       await stage.damage(owner!);
+      const asked: string[] = [];
+      stage.beforeRequest(owner!, methods.prepareReap, (to) => asked.push(to));
       await stage.notReaped();
+      assert.deepEqual(asked, []);
+    },
+  },
+  {
+    name: "owners whose clocks differ are asked ever more seldom about a value that is not expired for all of them (seed 50285)",
+    brokenBy: "a leader asks again and again about what was refused",
+    cluster: reaping,
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      c!.machine.skewMs -= 3_000_000;
+      await stage.put(a!, { quorum: "all", ttlMs: 1 });
+      await stage.notReaped();
+      const status = await a!.call((node) => node.status());
+      assert.ok(status !== "died");
+      assert.equal(status.tombstones.waiting, 1);
+      assert.match(status.tombstones.why.join(), /^1 are younger/);
+      assert.deepEqual(await stage.siblings(b!), []);
     },
   },
   {

@@ -99,6 +99,13 @@ export class Stage {
     return membershipOn(at.disk.view)?.roster.members.get(of.id)?.incarnation ?? 0;
   }
 
+  /** Until it has found out that its data is an old copy, and serves nobody with it. */
+  async startsAnew(host: SimHost): Promise<void> {
+    const isOld = async (): Promise<boolean | undefined> =>
+      (await host.node?.status())?.notices.includes("waiting for its old data to be set aside");
+    while (!(await isOld())) await this.sleep(10);
+  }
+
   sleep(ms: number): Promise<void> {
     return this.world.sleep(ms);
   }
