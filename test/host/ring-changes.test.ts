@@ -51,6 +51,11 @@ async function suspected(hosts: HostProcesses, index: number, id: string): Promi
   await eventually(async () => (await memberAt(hosts, index, id))?.alive === false, `host ${index} to miss ${id}`);
 }
 
+async function knowsOfRemoval(hosts: HostProcesses, index: number): Promise<boolean> {
+  const status = await hosts.status(index).catch(() => undefined); // it may not listen yet
+  return status?.notices.some((notice) => /removed.*start it again with --seed to return/.test(notice)) ?? false;
+}
+
 describe("a host that joins and leaves", () => {
   test("takes its share by itself, hands it over when told to leave, ends, and returns with --seed", async () => {
     await using hosts = await withKeys(3);
@@ -123,7 +128,11 @@ describe("a host that is removed", () => {
     await allThere(hosts);
     await fails(through(hosts, 1, "remove", id), 1, /is no member any more: it was removed/);
 
-    hosts.start(3); // with its data, and the others as seeds
+    // With its data, on which it is a member still: it learns that it is none, and stays out until it is started again.
+    hosts.start(3);
+    await eventually(() => knowsOfRemoval(hosts, 3), "the host to know that it was removed");
+    await hosts.signal(3, "SIGTERM");
+    hosts.start(3);
     await hosts.ready(3);
     await allThere(hosts);
     const { status, life } = (await memberAt(hosts, 1, id))!;
@@ -137,9 +146,7 @@ describe("a host that is removed", () => {
     await suspected(hosts, 0, id);
     await succeeds(through(hosts, 0, "remove", id));
     await hosts.signal(3, "SIGCONT");
-    const knows = async (): Promise<boolean> =>
-      (await hosts.status(3)).notices.some((notice) => /removed.*start it again with --seed to return/.test(notice));
-    await eventually(knows, "the host to know that it was removed");
+    await eventually(() => knowsOfRemoval(hosts, 3), "the host to know that it was removed");
     assert.equal((await fetch(`${hosts.url(3)}/readyz`)).status, 503);
     const put = await kv(hosts.url(3)).put("ring/late", "x", { query: "w=1" });
     assert.deepEqual([put.status >= 400, put.json.error?.code], [true, "not-member"]);
