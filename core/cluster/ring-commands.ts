@@ -174,7 +174,8 @@ function checkJoins(cluster: Cluster, { id, status }: MemberRecord): void {
 }
 
 function checkDeparts(cluster: Cluster, { id, status }: MemberRecord): void {
-  if (status === "leaving" && id === cluster.self) throw refused("this host is leaving already: it goes on by itself, and ends when it is done");
+  if (status === "leaving" && id === cluster.self)
+    throw refused("this host is leaving already: it goes on by itself, and ends when it is done");
   if (!cluster.isMember(id)) throw refused(`${id} is no member any more: it was ${wordFor(status)}`);
   const others = ringMembers(cluster.roster).filter((member) => member.id !== id && member.status === "up");
   if (others.length === 0) throw refused(`${id} is the last host: with it all data would be gone`);

@@ -92,7 +92,10 @@ describe("a host that joins and leaves", () => {
     await eventually(isKnown, "the host to meet the others");
     const { id, ready, notices, partitions } = await hosts.status(held);
     assert.deepEqual([ready, partitions.owned], [false, 0]);
-    assert.ok(notices.some((notice) => notice.includes("everwrite join ID")), notices.join("; "));
+    assert.ok(
+      notices.some((notice) => notice.includes("everwrite join ID")),
+      notices.join("; "),
+    );
     await eventually(async () => (await memberAt(hosts, 0, id))?.alive === true, "host 0 to reach it");
 
     assert.match(await succeeds(through(hosts, 0, "join", id)), /partitions get other owners(.|\n)*\ndone\n$/);

@@ -95,7 +95,14 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host: its process is started, and no more. */
-  async begin({ flags = [], env = {}, onMessage = () => {}, data, identity, inPlaceOf }: HostSpec = {}): Promise<number> {
+  async begin({
+    flags = [],
+    env = {},
+    onMessage = () => {},
+    data,
+    identity,
+    inPlaceOf,
+  }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });

@@ -123,8 +123,7 @@ async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<vo
 
 function requestFigures(quiet: readonly LoadResult[], busy: readonly LoadResult[]): Figure[] {
   const p99 = (results: readonly LoadResult[]): number => median(results.map(({ p99Ms }) => p99Ms));
-  const sum = (of: "count" | "errors"): number =>
-    [...quiet, ...busy].reduce((total, result) => total + result[of], 0);
+  const sum = (of: "count" | "errors"): number => [...quiet, ...busy].reduce((total, result) => total + result[of], 0);
   return [
     { name: "requests answered", value: sum("count"), unit: "" },
     {
@@ -136,6 +135,11 @@ function requestFigures(quiet: readonly LoadResult[], busy: readonly LoadResult[
     { name: "p50 undisturbed", value: median(quiet.map(({ p50Ms }) => p50Ms)), unit: "ms" },
     { name: "p99 undisturbed", value: p99(quiet), unit: "ms" },
     { name: "p99 while partitions move", value: p99(busy), unit: "ms" },
-    { name: "p99 while partitions move, in times of that", value: p99(busy) / p99(quiet), unit: "x", bar: { atMost: 2 } },
+    {
+      name: "p99 while partitions move, in times of that",
+      value: p99(busy) / p99(quiet),
+      unit: "x",
+      bar: { atMost: 2 },
+    },
   ];
 }

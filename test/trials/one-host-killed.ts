@@ -18,7 +18,7 @@ const limitMs = 120_000;
 export const trial: Trial = {
   name: "one-host-killed",
   summary: "after kill -9 of one of five hosts requests avoid it in 1 s; back, it serves in 5 s; nothing has moved",
-  async run({ short, folder, signal }) {
+  async run({ short, folder, signal, log }) {
     await using hosts = await HostProcesses.of(hostCount, folder);
     const keys = short ? 500 : 20_000;
     await load({ ...spec, targets: hosts.addresses, operation: "fill", inFlight: 64, keys, ms: 0 }, signal);
@@ -46,6 +46,10 @@ export const trial: Trial = {
     await watching;
     const after = await hosts.status(killed);
 
+    for (const atMs of result.errorsAtMs.filter((_at, i) => i % 10 === 0)) {
+      log(`a request failed ${atMs - killedAtMs} ms after the kill, ${atMs - startedAtMs} ms after the start`);
+    }
+    if (result.firstError !== undefined) log(`the first failure: ${result.firstError}`);
     const early = result.errorsAtMs.filter((at) => at >= killedAtMs && at <= killedAtMs + 1_000).length;
     const figures: Figure[] = [
       { name: "answered", value: result.count, unit: "", bar: { atLeast: 1 } },
@@ -68,7 +72,6 @@ export const trial: Trial = {
     return { figures, failures: [] };
   },
 };
-
 
 async function filling(hosts: HostProcesses): Promise<number> {
   const others = hosts.urls.flatMap((_url, i) => (hosts.isRunning(i) ? [i] : []));
