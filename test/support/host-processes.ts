@@ -9,6 +9,9 @@ import { fileURLToPath } from "node:url";
 import { hostNodeFlags } from "../../node-host/node-flags.ts";
 import { eventually } from "./eventually.ts";
 
+/** Against hanging: dozens of processes may be starting on two cores. */
+const readyLimitMs = 120_000;
+
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
 
 export interface HostSpec {
@@ -184,6 +187,7 @@ export class HostProcesses implements AsyncDisposable {
         return (await fetch(`${this.url(index)}/readyz`).catch(() => undefined))?.ok ?? false;
       },
       () => `${this.#host(index).name} to be ready; its log ends with\n${this.log(index).slice(-2_000)}`,
+      readyLimitMs,
     );
   }
 
