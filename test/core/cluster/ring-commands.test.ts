@@ -46,6 +46,19 @@ describe("a plan", () => {
     }));
 });
 
+test("a rebalance of an even ring, and the join of a host that has its share, are no changes", () =>
+  withCluster(3, async (cluster) => {
+    await cluster.settled(3);
+    const h1 = cluster.node("h1");
+    const planned = (): number => cluster.events.filter(({ event }) => event.kind === "ring-planned").length;
+    await h1.changeRing({ kind: "rebalance" });
+    const before = planned();
+    for (const request of [{ kind: "rebalance" }, { kind: "join", host: "h2" }] as const) {
+      assert.equal((await h1.changeRing(request)).tokens, 0);
+    }
+    assert.equal(planned(), before);
+  }));
+
 describe("a command that cannot be is refused, and changes nothing:", () => {
   const cases: readonly (readonly [
     what: string,
