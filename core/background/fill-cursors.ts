@@ -12,7 +12,7 @@ import type { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { encodeUtf8 } from "lib0/string";
 
-/** `next`: the row to ask from; absent: everything was copied. `isPartial`: the source is not complete itself. */
+/** `next`: the row to ask from; absent: everything was copied. `isPartial`: the source is not complete itself, or did not send all of it whole. */
 export interface Cursor {
   readonly next?: Uint8Array;
   readonly isPartial?: boolean;

@@ -94,8 +94,9 @@ function jobFor({ cluster, holdings, cursors }: CopyDeps, partition: PartitionIn
 /** A ring that changed meanwhile may have given the partition other holders: it is looked at anew with those. */
 function isComplete(
   { cluster, cursors }: CopyDeps,
-  { partition, sources, missed, complete, mayMiss, ring }: Job,
+  { partition, sources, missed, hasFailedHere, complete, mayMiss, ring }: Job,
 ): boolean {
+  if (hasFailedHere === true) return false;
   // These said on the way that they are not complete after all.
   const partial = sources.filter((source) => complete.has(source) && cursors.get(partition, source)?.isPartial);
   return new Set([...missed, ...partial]).size <= mayMiss && cluster.ring.fingerprint === ring;
