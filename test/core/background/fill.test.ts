@@ -7,6 +7,7 @@ import { scanPartitions } from "../../../core/coordinate/scan.ts";
 import type { Key } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import { failsWith } from "../../support/values.ts";
 import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
 import { at, put, World } from "../replica/world.ts";
 
@@ -155,15 +156,54 @@ describe("a partition that is filling", () => {
   });
 });
 
-test("a scan that met a damaged record does not pass for one of a complete copy", async () => {
+/** A complete host with one key, and what it answers to a scan of that key's partition. */
+async function scanned() {
   const world = new World();
   const key = at("k");
-  const { replica } = await world.start();
-  await replica.write(key, put("v"));
-  await world.disk.rot("objects", key.row);
-  const { partition } = key;
-  const request = { view: { ring: "", life: 1 }, bytesMax: 1_000_000, parts: [{ partition }] };
+  const run = await world.start();
+  await run.replica.write(key, put("v"));
   const cluster = { ring: { partitions: 4 } } as unknown as Cluster;
-  const answer = { parts: [{ partition, state: "filling", rows: [] }] };
-  assert.deepEqual(await scanPartitions({ replica, cluster }, request), answer);
+  const scan = (leaves?: Uint8Array) =>
+    scanPartitions(
+      { replica: run.replica, cluster },
+      {
+        view: { ring: "", life: 1 },
+        bytesMax: 1_000_000,
+        parts: [{ partition: key.partition, ...(leaves && { leaves }) }],
+      },
+    );
+  return { world, run, key, scan };
+}
+
+describe("a scan does not pass for one of a complete copy that", () => {
+  const lacking = (partition: number) => ({ parts: [{ partition, state: "filling" as const, rows: [] }] });
+
+  test("met a damaged record", async () => {
+    const { world, key, scan } = await scanned();
+    await world.disk.rot("objects", key.row);
+    assert.deepEqual(await scan(), lacking(key.partition));
+  });
+
+  test("met a record that is no state, which is damaged from then on", async () => {
+    const { run, key, scan } = await scanned();
+    await run.records.commit([{ kind: "put", ns: "objects", key: key.row, value: Uint8Array.of(255, 255, 255) }]);
+    assert.deepEqual(await scan(), lacking(key.partition));
+    assert.deepEqual(run.replica.damagedKeys(), [key.key]);
+  });
+
+  test("ended when the partition was held completely no more", async () => {
+    const { world, run, key, scan } = await scanned();
+    const readOn = world.disk.hold("reads");
+    const scanning = scan();
+    run.holdings.set(key.partition, "former");
+    readOn();
+    assert.equal((await scanning).parts[0]!.state, "filling");
+  });
+});
+
+test("a scan for someone whose leaves are none of a partition is refused: it would be told that it has everything", async () => {
+  const { run, scan } = await scanned();
+  await run.replica.index.build({ isStopped: () => false, throttle: async () => {} });
+  for (const length of [0, 8, 511, 1_024]) await assert.rejects(scan(new Uint8Array(length)), failsWith("bad-request"));
+  assert.equal((await scan(new Uint8Array(512))).parts[0]!.rows.length, 1);
 });
