@@ -7,6 +7,7 @@ import { scanPartitions } from "../../../core/coordinate/scan.ts";
 import type { Key } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import { Tasks } from "../../../core/tasks.ts";
 import { failsWith } from "../../support/values.ts";
 import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
 import { at, put, World } from "../replica/world.ts";
@@ -94,6 +95,30 @@ describe("a state that cannot be decoded, in a page of a source,", () => {
     await sendsNoState(one, "h2");
     assert.deepEqual(await fill(one), { complete: 12, owned: 12 });
   });
+});
+
+test("what is left to be copied is what progress counts: nothing of what was copied before a restart", async () => {
+  const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+    "h2",
+    "h3",
+  ]);
+  one.cluster.claimOwned("filling");
+  const { servers, config, cluster } = one;
+  const transfers = new Transfers(one, config);
+  scans(one, "complete");
+  servers.get(node("h3"))!.on(methods.scan, () => new Promise(() => {}));
+  transfers.start(one);
+  await one.clock.advance(500);
+  assert.equal(transfers.view().filling?.percent, 37, "12 of 32: h3 keeps 4 of the 16 from h2");
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+  const tasks = new Tasks(one);
+  const restarted = new Transfers({ ...one, tasks }, config);
+  await restarted.open(cluster.ring.fingerprint);
+  restarted.start({ ...one, tasks });
+  await one.clock.advance(500);
+  assert.equal(restarted.view().filling?.percent, 20, "these 4 of 20");
 });
 
 test("a disk that refuses fails a copy, which goes on when it takes writes again", async () => {
