@@ -27,8 +27,7 @@ export async function objectOf(records: RecordStore, { key, row }: LocatedKey): 
 export async function objectPage(records: RecordStore, request: PageRequest): Promise<RecordPage> {
   const page = await records.page("objects", request);
   if (request.keysOnly) return page;
-  const checked = (row: RecordRow): RecordRow =>
-    clockOf(row) === undefined ? { key: row.key, corrupt: true } : row;
+  const checked = (row: RecordRow): RecordRow => (clockOf(row) === undefined ? { key: row.key, corrupt: true } : row);
   return { ...page, rows: page.rows.map(checked) };
 }
 
