@@ -1,6 +1,7 @@
 /**
  * Keeps vectors short: the paper's clock truncation scheme (4.4), with the safety that it lacks (PROTOCOL section 3).
- * Invariant: an entry with a live value and the node's own entry stay. What goes without everyone's agreement is counted:
+ * Invariant: an entry with a live value and the node's own entry stay (that one would be back with the next write; to cut
+ * it is no danger, since counters are the holding's and not the vector's). What goes without everyone's agreement is counted:
  * a replica that still holds what such an entry covered may bring it back.
  *
  * It relies on `touch`: an entry's time must be of this node's own knowledge, not only of the write that raised it.

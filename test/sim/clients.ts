@@ -116,6 +116,7 @@ export class Clients {
       events: new Set(),
       revived: false,
       outcomes: [],
+      sparedBy: new Set(),
       copiesLost: 0,
       ack: undefined,
       lost: false,
@@ -170,7 +171,7 @@ export class Clients {
     }
     this.counts.acknowledged += 1;
     const { receipt } = answer.value;
-    write.ack = { atMs: schedule.nowMs, durable: receipt.durable };
+    write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, where, receipt.needed);
     this.#checkAnswer(where, { key: write.key, client: operation.client, answer: answer.value });
   }

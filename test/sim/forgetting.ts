@@ -3,7 +3,7 @@
  */
 import { covers } from "../../core/causality/version-set.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { nameOf } from "./history.ts";
+import { type Event, nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn, type StoredState } from "./rows.ts";
 import type { World } from "./world.ts";
@@ -51,6 +51,29 @@ export function checkHandedOver(
   if (holders.length >= Math.max(1, needed)) return;
   const text = `${host} drops ${key}, which of its owners ${owners.join()} only ${holders.length} have`;
   oracle.broken("former owners drop only what owners have", text);
+}
+
+/**
+ * Call when a host takes a hint off its disk. One that is over its bounds goes without its owner having it, if all other
+ * owners have it (PROTOCOL 7; `background/relieve-hints.ts`): from then on the writes in it are promised one copy less,
+ * though never less than W.
+ */
+export function noteSpared(
+  { oracle, hosts }: World,
+  host: NodeId,
+  { key, state, hintFor }: StoredState,
+  owners: readonly NodeId[],
+): void {
+  const located = oracle.locate(key);
+  const history = oracle.history(key);
+  const has = (owner: NodeId, event: Event): boolean =>
+    hosts.some(({ id, disk }) => id === owner && history.knows(objectOn(disk.view, located)?.vector ?? [], event));
+  for (const event of history.events.values()) {
+    if (!history.knows(state.vector, event)) continue;
+    // Delivered, the copy has only moved.
+    const isSpared = owners.every((owner) => has(owner, event) === (owner !== hintFor));
+    if (isSpared) event.write.sparedBy.add(host);
+  }
 }
 
 /**

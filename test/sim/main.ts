@@ -3,12 +3,12 @@
  * `--seed S --log` replays one seed with its whole event log.
  * `--seed S --shrink` drops faults and operations while the same rule stays broken, and shows what is left.
  * `--story NAME [--log]` tells the stories whose names have NAME in them.
- * `--planted [NAME]`: in how many seeds the swarm finds each planted bug.
+ * `--planted [NAME]`: in how many seeds the swarm finds each planted bug; a rare one is found by the story that tells of it.
  */
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { mutations } from "./planted/mutations.ts";
-import { findPlanted } from "./planted/plant.ts";
+import { type Mutation, mutations } from "./planted/mutations.ts";
+import { findPlanted, storiesBroken } from "./planted/plant.ts";
 import { describeScenario, drawScenario, faultKinds, type Scenario } from "./scenario.ts";
 import { shrink } from "./shrink.ts";
 import { type Report, simulate } from "./simulate.ts";
@@ -84,6 +84,10 @@ async function tellStories(parts: readonly string[]): Promise<void> {
   }
 }
 
+function storiesOf(mutation: Mutation): string[] {
+  return stories.filter(({ brokenBy }) => brokenBy === mutation.name).map(({ name }) => name);
+}
+
 async function runPlanted(): Promise<void> {
   const chosen = mutations.filter(
     ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
@@ -94,9 +98,11 @@ async function runPlanted(): Promise<void> {
     for (const mutation of waiting) {
       const startMs = performance.now();
       const { seed, rule, runs } = await findPlanted(mutation, Number(options.runs));
-      if (seed !== undefined) found += 1;
+      const told = seed === undefined ? await storiesBroken(mutation, storiesOf(mutation)) : [];
+      if (seed !== undefined || told.length > 0) found += 1;
       const seconds = ((performance.now() - startMs) / 1_000).toFixed(0);
-      const result = seed === undefined ? `NOT FOUND in ${runs} seeds` : rule;
+      const unseen = `not in ${runs} seeds, ${told.length === 0 ? "NOT FOUND" : `but by the story: ${told[0]}`}`;
+      const result = seed === undefined ? unseen : rule;
       console.log(
         `${String(seed ?? "-").padStart(5)} ${seconds.padStart(5)} s  ${mutation.name}\n${" ".repeat(15)}${result.slice(0, 160)}`,
       );

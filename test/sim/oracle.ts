@@ -354,7 +354,7 @@ export class Oracle {
   #checkLeft(write: Write, where: string): void {
     if (this.truncated || this.history(write.key).isReaped(write)) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
-    const promised = write.ack?.durable.length ?? 0;
+    const promised = copiesPromised(write);
     if (write.copiesLost >= promised) write.lost = true;
     else {
       const text = `${where}: write ${write.id} is on no disk; acknowledged with ${promised} copies, ${write.copiesLost} lost with disks`;
@@ -380,4 +380,10 @@ export class Oracle {
       states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
     );
   }
+}
+
+/** As many as the receipt names; of these, those that were to spare beyond W may have been let go. */
+function copiesPromised({ ack, sparedBy }: Write): number {
+  if (ack === undefined) return 0;
+  return Math.max(ack.needed, ack.durable.filter((host) => !sparedBy.has(host)).length);
 }

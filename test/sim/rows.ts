@@ -49,7 +49,7 @@ export function statesTakenBy(
 ): StoredState[] {
   return operations.flatMap(({ kind, ns, key }, i) => {
     const record = before[i];
-    if (kind !== "delete" || ns !== "objects" || record === undefined) return [];
+    if (kind !== "delete" || record === undefined) return [];
     return readable(() => stateOf(ns, key, record)) ?? [];
   });
 }

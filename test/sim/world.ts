@@ -8,7 +8,7 @@ import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
-import { checkForgotten, checkHandedOver } from "./forgetting.ts";
+import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { membershipOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
@@ -106,7 +106,8 @@ export class World {
         this.oracle.stored(name, operations, revived);
         for (const taken of statesTakenBy(operations, before)) {
           const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
-          if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
+          if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
+          else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
           else checkHandedOver(this, name, taken, owners);
         }
       },

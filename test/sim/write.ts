@@ -21,6 +21,8 @@ export interface Write {
   revived: boolean;
   /** How each try ended. */
   readonly outcomes: string[];
+  /** Hosts that let their copy go because nobody needs it for W: see `noteSpared`. */
+  readonly sparedBy: Set<NodeId>;
   /** Copies lost with disks since it was minted. */
   copiesLost: number;
   ack: Ack | undefined;
@@ -30,6 +32,8 @@ export interface Write {
 
 export interface Ack {
   readonly atMs: number;
+  /** W. */
+  readonly needed: number;
   readonly durable: readonly NodeId[];
 }
 

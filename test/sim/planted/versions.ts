@@ -70,12 +70,6 @@ export const versions: readonly Mutation[] = [
     replace: "const limitMs = askedMs;",
   },
   {
-    name: "truncation takes the own actor",
-    file: "causality/truncation.js",
-    find: "entry.actor !== ownActor && !live.has(entry.actor)",
-    replace: "!live.has(entry.actor)",
-  },
-  {
     name: "a forged context is believed",
     file: "causality/context.js",
     find: "if (!named.some((secret) => equalSecrets(sealed.seal, sealOf(sealed.coverage, keyDigest, secret)))) {",

@@ -1,6 +1,7 @@
 /** Stories of clocks that many actors would make long. */
 import assert from "node:assert/strict";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
 import { objectOn } from "../rows.ts";
 import type { Stage, Story } from "./stage.ts";
 
@@ -83,6 +84,73 @@ export const clockStories: readonly Story[] = [
       }
       assert.equal(oracle.truncated, true, "what was cut by force is told as such");
       assert.equal(stage.world.entriesCut, 0);
+    },
+  },
+  {
+    name: "nothing is cut while a host keeps a hint from before, for it would come back",
+    brokenBy: "truncation does not ask who keeps hints",
+    cluster: { hosts: 4, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    play: async (stage) => {
+      const [a, , c, standIn] = stage.walk();
+      c!.kill();
+      await stage.sleep(3_000);
+      await stage.put(a!);
+      // The owners become equal, and the hint reaches nobody.
+      standIn!.disk.mood.readErrors = 1;
+      await stage.start(c!);
+      for (let load = 0; load < 20; load++) {
+        const device = [a!, c!][load % 2]!;
+        await stage.restart(device);
+        await stage.sleep(10_000);
+        await stage.get(device);
+        await stage.put(device, { context: "latest" });
+      }
+    },
+  },
+  {
+    name: "an event is as old as the knowledge of it here, whatever the clock of its coordinator said",
+    brokenBy: "truncation takes an agreement for older than what it knows",
+    // No hint tells that the third owner lacks something.
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3, hintBytesMax: 0 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { network } = stage.world;
+      b!.machine.skewMs = -3_600_000;
+      await stage.sleep(30_000);
+      await stage.put(b!, { client: 1, withId: true, quorum: "all" });
+      for (const other of [a!, b!]) {
+        network.cut(other.id, c!.id);
+        network.cut(c!.id, other.id);
+      }
+      for (let write = 0; write < 12; write++) {
+        await stage.sleep(3_000);
+        await stage.put(b!, { client: 1, context: "latest", withId: true });
+      }
+    },
+  },
+  {
+    name: "nothing is cut while a message from before may be in flight",
+    brokenBy: "truncation forgets what is in flight",
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 500_000, clockEntriesMax: 3 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { transport } = a!;
+      assert.ok(transport);
+      let repeat: (() => Promise<unknown>) | undefined;
+      transport.onNextRequest = (to, body) => {
+        if (body[0] !== methods.replicate.number || to !== b!.id) return;
+        transport.onNextRequest = undefined;
+        repeat = () => transport.request(to, body, 1_000);
+      };
+      await stage.put(a!, { quorum: "all", withId: true });
+      for (let load = 0; load < 20; load++) {
+        await stage.restart(c!);
+        await stage.sleep(10_000);
+        await stage.get(c!);
+        await stage.put(c!, { context: "latest" });
+      }
+      assert.ok(repeat);
+      await repeat();
     },
   },
 ];
