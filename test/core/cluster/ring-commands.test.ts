@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { seen, withCluster } from "../coordinate/scene.ts";
+import { patient, seen, withCluster } from "../coordinate/scene.ts";
 
 const keys = Array.from({ length: 60 }, (_, i) => `k${i}`);
 
@@ -156,7 +156,7 @@ describe("a host that leaves", () => {
         await cluster.settled(4);
         await allThere(cluster);
       },
-      { antiEntropyIntervalMs: 2_000_000_000 },
+      { ...patient, antiEntropyIntervalMs: 2_000_000_000 },
     ));
 
   test("returns when it is started with seeds, as a new member that fills, and only then", () =>
