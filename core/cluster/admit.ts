@@ -77,10 +77,13 @@ function isTrusted(record: MemberRecord | undefined): boolean {
   return record !== undefined && (isOnRing(record.status) || record.status === "left");
 }
 
-/** Nobody holds anything in a run that its own record does not tell of: so a wrong number cannot hide what it holds. */
+/**
+ * Nobody holds anything in a run that its own record does not tell of: so a wrong number cannot hide what it holds. But a
+ * final record may be of an earlier run than the last: what its host said then counts nowhere, and all must agree on it.
+ */
 function isOfARun({ life, incarnation }: HoldingsRecord, record: MemberRecord | undefined): boolean {
   if (record === undefined || life > record.life) return false;
-  return life < record.life || incarnation <= record.incarnation;
+  return life < record.life || incarnation <= record.incarnation || !isOnRing(record.status);
 }
 
 function newest(a: MemberRecord | undefined, b: MemberRecord | undefined): MemberRecord | undefined {

@@ -14,6 +14,7 @@ import {
   foundings,
   type HoldingsRecord,
   isOnRing,
+  mergeAs,
   mergeRoster,
   newerHoldings,
   type Roster,
@@ -139,7 +140,7 @@ export class Cluster {
     const holdings = new Map(part.holdings);
     const said = holdings.get(this.self);
     holdings.delete(this.self);
-    this.#replace(mergeRoster(this.#roster, { ...part, holdings }), origin);
+    this.#replace(mergeAs(this.self, this.#roster, { ...part, holdings }), origin);
     const record = part.members?.get(this.self);
     this.#own.heard(record === undefined ? [] : [record]);
     if (isOtherRing(before, part)) this.#fillFromBoth();

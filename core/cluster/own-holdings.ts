@@ -27,14 +27,19 @@ export function turnHoldings(holdings: Holdings, self: NodeId, before: Ring, rin
  * A former owner stays a complete holder until every owner is one; then it gets no writes any more, and counts nowhere.
  * One owner that is away may be left out where the others, two at least, are there and complete: a dead host must not
  * keep another from leaving, and any W and R of N that meet still meet. True when that happened to a partition.
+ *
+ * One that has to copy anew what it does not own any more (a part of its disk cannot be read, say) counts nowhere at once:
+ * it is not filled from anybody, and would keep its host from leaving for ever.
  */
 export function retireFormer(cluster: Cluster, holdings: Holdings): boolean {
   let retired = false;
   for (const partition of allPartitions(cluster.ring.partitions)) {
-    if (holdings.get(partition) !== "complete") continue;
+    const holding = holdings.get(partition);
+    if (holding !== "complete" && holding !== "filling") continue;
     const owners = cluster.ring.owners(partition);
     if (owners.includes(cluster.self) || owners.length === 0) continue;
-    if (areComplete(cluster, owners, partition)) retired = holdings.set(partition, "former") || retired;
+    if (holding === "filling" || areComplete(cluster, owners, partition))
+      retired = holdings.set(partition, "former") || retired;
   }
   return retired;
 }
@@ -52,7 +57,7 @@ function areComplete({ roster, health }: Cluster, owners: readonly NodeId[], par
 /**
  * What it means that partitions were reaped without this node, of which it holds something (PROTOCOL 9, *Return*). Every
  * member is asked, so a member's directory is an old copy, and goes whole: its consents and hints are as old as the states
- * of these partitions. But one that was removed is no copy: it must only not offer them when it returns (`isOutdated`). And
+ * of these partitions. (One that was removed hears of no reaps any more: see `mergeAs`.) But
  * marks of a ring that was founded apart say nothing of what is held here: what is owned is filled from both rings.
  */
 export function suspicionOf(
@@ -60,9 +65,6 @@ export function suspicionOf(
   held: readonly PartitionIndex[],
   { hasMetRing }: { readonly hasMetRing: boolean },
 ): { readonly isOldCopy: boolean; readonly refilled: readonly PartitionIndex[]; readonly text: string } {
-  if (!cluster.isMember(cluster.self)) {
-    return { isOldCopy: false, refilled: held, text: "after this host's membership ended: it offers nothing of them" };
-  }
   if (!hasMetRing) return { isOldCopy: true, refilled: [], text: "without this host: its old copy is set aside" };
   const owned = cluster.ring.ownedBy(cluster.self);
   const refilled = held.filter((partition) => owned.includes(partition));

@@ -96,7 +96,7 @@ export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly strin
 /**
  * What a host that left or was removed has on its disk cannot be offered to the owners (PROTOCOL 9, *Return*): a later run
  * than this directory knows of has been seen; or some of its partitions were reaped without it, so that what was deleted
- * could come back. It becomes doubtful with the first reap that it hears of (`Cluster.doubt`), hence `filling`.
+ * could come back. Its own roster has the reap marks that it knew as a member (`mergeAs`).
  */
 export async function isOutdated(
   id: NodeId,
@@ -112,7 +112,7 @@ export async function isOutdated(
   const consents = new Consents(records, stored.reapMarks);
   await Promise.all([consents.open(), new HintStore({ ...means, records, holdings }).open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
-  return held.filling.some((bits) => bits !== 0) || consents.takeUncovered(known.reapMarks).some(isKept);
+  return consents.takeUncovered(known.reapMarks).some(isKept);
 }
 
 /**

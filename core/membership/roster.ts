@@ -109,6 +109,17 @@ export function isOnRing(status: MemberStatus): boolean {
   return status === "up" || status === "leaving";
 }
 
+/**
+ * As the host `self` merges what it hears. Once its membership has ended it keeps the reap marks that it knew as a member:
+ * by these is told, when it returns, what was reaped without it (PROTOCOL 9, *Return*).
+ */
+export function mergeAs(self: NodeId, roster: Roster, part: RosterPart): Roster {
+  const merged = mergeRoster(roster, part);
+  if (part.reapMarks === undefined || isOnRing(merged.members.get(self)!.status)) return merged;
+  const { reapMarks: _raised, ...rest } = part;
+  return mergeRoster(roster, rest);
+}
+
 /** Higher life; within a life the final statuses whatever the incarnation; else higher incarnation (memberlist#311). */
 export function newerMember(a: MemberRecord, b: MemberRecord): MemberRecord {
   if (a.life !== b.life) return a.life > b.life ? a : b;

@@ -7,6 +7,7 @@ import type { EverwriteNode } from "../../core/node.ts";
 import type { QuorumSpec } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import type { SimHost } from "./host.ts";
+import { checkHeldByAll, heldByAll } from "./reads.ts";
 import { coverageOf } from "./rows.ts";
 import type { Operation } from "./scenario.ts";
 import type { World } from "./world.ts";
@@ -76,6 +77,7 @@ export class Clients {
     const key = keyOf(name);
     const sinceMs = schedule.nowMs;
     const expected = oracle.mustBeRead(key, r);
+    const heldBefore = heldByAll(this.#world, key);
     const answer = await attempt(host, (node) => node.get(bucket, name, { r }));
     const where = `${host.name} get ${name} r=${r}`;
     schedule.log(
@@ -89,7 +91,12 @@ export class Clients {
     const { siblings, context, degraded } = answer.value;
     const vector = context === null ? nothingSeen.vector : coverageOf(context).vector;
     oracle.answered(key, where, { siblings, context: vector, wallMs: host.wallTime() });
-    if (!degraded) oracle.read(key, where, { expected, sinceMs, context: vector });
+    if (!degraded) {
+      oracle.read(key, where, { expected, sinceMs, context: vector });
+      if (heldBefore !== undefined) {
+        await checkHeldByAll(this.#world, key, { where, expected: heldBefore, context: vector });
+      }
+    }
     if (context !== null) this.#given(client, key).push({ text: context, vector });
     this.counts.read += 1;
     return true;

@@ -1,4 +1,5 @@
 /** Waits until a simulated cluster stands, or is settled, within a bound of simulated time. */
+import type { NodeStatus } from "../../core/api.ts";
 import type { SimHost } from "./host.ts";
 import { membershipOn } from "./rows.ts";
 import type { World } from "./world.ts";
@@ -28,7 +29,7 @@ function hasShare({ id, disk }: SimHost): boolean {
   return membershipOn(disk.view)?.ring.host(id) !== undefined;
 }
 
-/** Rings agree, everything is filled, everybody reaches everybody; with `drained`, and nothing is owed to anybody. */
+/** Rings agree, everything is filled, former owners hold nothing, everybody reaches everybody; with `drained`, and nothing is owed to anybody. */
 export async function settle(world: World, boundMs: number, what: string, drained = false): Promise<void> {
   const deadlineMs = world.schedule.nowMs + boundMs;
   for (;;) {
@@ -40,22 +41,38 @@ export async function settle(world: World, boundMs: number, what: string, draine
         first !== "died" &&
         status.partitions.filling === 0 &&
         (!drained || status.hints === 0) &&
+        status.partitions.handingOff === 0 &&
         status.ring === first.ring &&
-        status.members.length === world.hosts.length &&
-        status.members.every(({ alive }) => alive),
+        membersTold(status) === membersTold(first) &&
+        membersOf(status).length === world.hosts.length &&
+        membersOf(status).every(({ alive }) => alive),
     );
     if (isSettled) return;
     if (world.schedule.nowMs > deadlineMs) {
       const told = states.map((status, i) => {
         const { name } = world.hosts[i]!;
         if (status === "died") return `${name} is down`;
-        const { ring, partitions, members, hints } = status;
-        return `${name} ring ${ring.slice(0, 6)}, filling ${partitions.filling} of ${partitions.owned}, ${members.filter(({ alive }) => alive).length} alive of ${members.length}, ${hints} hints`;
+        const { ring, partitions, hints } = status;
+        const members = membersOf(status);
+        return `${name} ring ${ring.slice(0, 6)}, filling ${partitions.filling} of ${partitions.owned}, handing off ${partitions.handingOff}, ${members.filter(({ alive }) => alive).length} alive of ${members.length}, ${hints} hints`;
       });
       fail(world, what, told.join("; "));
     }
     await world.sleep(pollMs);
   }
+}
+
+/** Those that are on the ring, or may be. */
+export function membersOf({ members }: NodeStatus): NodeStatus["members"] {
+  return members.filter(({ status }) => status === "up" || status === "leaving");
+}
+
+/** Who is a member, in which life, and who is not any more: all agree on it in the end (I8). */
+function membersTold({ members }: NodeStatus): string {
+  return members
+    .map(({ id, life, status }) => `${id} ${life} ${status}`)
+    .toSorted()
+    .join();
 }
 
 export async function until(

@@ -25,7 +25,20 @@ export interface HostDeps {
   readonly gossips: boolean;
   /** The host found out that its disk is an old copy: call what takes the data away. */
   readonly onSetAside: (host: SimHost, wipe: () => void) => void;
+  /** It was told to leave, and is done. */
+  readonly onLeft: (host: SimHost) => void;
   readonly onEvent: (host: SimHost, event: StoreEvent) => void;
+}
+
+/** How a host is started. */
+export interface HostOptions {
+  readonly name: string;
+  /** Of another host, for a copy of it. */
+  readonly id?: NodeId;
+  /** False: it takes no tokens before somebody commits its join. */
+  readonly mayJoin?: boolean;
+  /** It began a ring of its own. */
+  readonly foundsApart?: boolean;
 }
 
 /** One run of the program. */
@@ -33,7 +46,8 @@ interface Life {
   readonly process: Process;
   readonly transport: SimTransport;
   readonly node: EverwriteNode;
-  ready: boolean;
+  /** Of the schedule. */
+  readyMs: number | undefined;
 }
 
 /** A supervisor starts a program that ended again after this. */
@@ -42,6 +56,8 @@ const restartMs = 500;
 export class SimHost {
   readonly name: string;
   readonly id: NodeId;
+  readonly mayJoin: boolean;
+  readonly foundsApart: boolean;
   readonly disk: SimDisk;
   readonly machine: MachineClock = { skewMs: 0 };
   readonly #deps: HostDeps;
@@ -54,13 +70,15 @@ export class SimHost {
   readonly #waiting = new Set<() => void>();
 
   constructor(
-    { name, id = name as NodeId }: { readonly name: string; readonly id?: NodeId },
+    { name, id = name as NodeId, mayJoin = true, foundsApart = false }: HostOptions,
     deps: HostDeps,
     chance: Chance,
     listener: DiskListener,
   ) {
     this.name = name;
     this.id = id;
+    this.mayJoin = mayJoin;
+    this.foundsApart = foundsApart;
     this.#deps = deps;
     this.#chance = chance;
     this.disk = new SimDisk(chance.fork("disk"), listener);
@@ -72,7 +90,13 @@ export class SimHost {
 
   /** Requests may be sent to it; a stopped process does not answer them before it goes on. */
   get ready(): boolean {
-    return this.#life?.ready === true;
+    return this.#life?.readyMs !== undefined;
+  }
+
+  /** 0: it is not. */
+  get readyForMs(): number {
+    const readyMs = this.#life?.readyMs;
+    return readyMs === undefined ? 0 : this.#deps.schedule.nowMs - readyMs;
   }
 
   get node(): EverwriteNode | undefined {
@@ -94,7 +118,7 @@ export class SimHost {
   /** No-op while a process runs. */
   start(seeds: readonly string[]): void {
     if (this.#life !== undefined || this.gone) return;
-    const { schedule, network, cluster, config, gossips, onEvent } = this.#deps;
+    const { schedule, network, cluster, config, gossips, onEvent, onLeft } = this.#deps;
     this.starts += 1;
     const chance = this.#chance.fork(`life ${this.starts}`);
     const process = new Process(this.name, schedule, this.machine, chance.between(0, 1e6));
@@ -113,14 +137,17 @@ export class SimHost {
       ...(gossips ? { gossip: new SimGossip(this.id, network, process) } : {}),
       telemetry,
     };
-    const node = new EverwriteNode(ports, { cluster, seeds, config });
-    const life: Life = { process, transport, node, ready: false };
+    const node = new EverwriteNode(ports, { cluster, seeds, config, mayJoin: this.mayJoin });
+    const life: Life = { process, transport, node, readyMs: undefined };
     this.#life = life;
     schedule.log(`${this.name} starts`);
+    void node.left.then(() => {
+      if (this.#life === life) onLeft(this);
+    });
     const own = { kind: "host", capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.id}`], http: "" };
     node.start({ ...own, kind: "host" }).then(
       () => {
-        life.ready = true;
+        life.readyMs = schedule.nowMs;
         schedule.log(`${this.name} is ready`);
       },
       (error: unknown) => {

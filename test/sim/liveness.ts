@@ -4,11 +4,12 @@
  */
 import { nodeDefaults } from "../../core/config.ts";
 import { type Clients, keyOf } from "./clients.ts";
-import { fail, pollMs, settle, until } from "./cluster.ts";
+import { fail, membersOf, pollMs, settle, until } from "./cluster.ts";
 import { healAll } from "./faults/faults.ts";
+import { ask, putInOrder } from "./faults/membership.ts";
 import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
-import { checkNothingLost, differenceOfOwners, ownersState } from "./owners.ts";
+import { checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
 import { comeToRest } from "./rest.ts";
 import { plainOperation } from "./scenario.ts";
 import type { World } from "./world.ts";
@@ -28,12 +29,15 @@ export async function healAndJudge(world: World, clients: Clients): Promise<void
   const healedMs = world.schedule.nowMs;
   healAll(world);
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
+  await until(world, healMsMax, "everybody is a member, or gone", () => putInOrder(world));
   await converge(world, clients);
   world.healMs = world.schedule.nowMs - healedMs;
   await answerApart(world, clients);
   await forgetDeleted(world, clients);
+  await evenOut(world, clients);
   await comeToRest(world);
   checkNothingLost(world);
+  checkPlaces(world);
   await resolveAll(world, clients);
   await readAll(world, clients);
 }
@@ -51,6 +55,21 @@ async function converge(world: World, clients: Clients): Promise<void> {
   await world.sleep(lateMs);
   await settle(world, healMsMax, "hints drain after the last late message", true);
   await becomeEqual(world);
+}
+
+/** After a rebalance each host has its share of the tokens, give or take one, and another one has nothing to do (I8). */
+async function evenOut(world: World, clients: Clients): Promise<void> {
+  if (!world.scenario.evensOut) return;
+  const operator = world.hosts[0]!;
+  await tryAgain(world, "rebalance", () => ask(world, operator, { kind: "rebalance" }));
+  await converge(world, clients);
+  const tokens = world.hosts.map(({ id }) => world.oracle.ring()!.tokensOf(id).length);
+  world.oracle.checks += 1;
+  if (Math.max(...tokens) - Math.min(...tokens) > 1) fail(world, "a rebalanced ring is even", tokens.join(", "));
+  const plan = await operator.call((node) => node.plan({ kind: "rebalance" }));
+  if (plan !== "died" && plan.tokens + plan.withheld > 0) {
+    fail(world, "a rebalanced ring stays as it is", `${plan.tokens} tokens, ${plan.withheld} withheld`);
+  }
 }
 
 /** Without anybody reading (I4). */
@@ -80,7 +99,7 @@ async function answerApart(world: World, clients: Clients): Promise<void> {
     for (const host of side) {
       await until(world, noticeMsMax, `${host.name} notices who is away`, async () => {
         const status = await host.call((node) => node.status());
-        return status !== "died" && status.members.filter(({ alive }) => alive).length === side.length;
+        return status !== "died" && membersOf(status).filter(({ alive }) => alive).length === side.length;
       });
     }
   }

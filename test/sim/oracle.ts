@@ -249,11 +249,12 @@ export class Oracle {
     // A stand-in may have handed it on meanwhile: then another disk has the copy that it promised.
     const isStored = ({ view, synced }: SimDisk): boolean =>
       this.#knows(this.#options.durability === "synced" ? synced : view, write);
-    const copies = [...this.#hosts()].filter(
-      ({ id, disk }) => isStored(disk) || (this.#lossesMs.get(id) ?? -1) >= write.startedMs,
+    const storing = [...this.#hosts()].filter(({ disk }) => isStored(disk));
+    const losing = [...this.#lossesMs].filter(
+      ([id, atMs]) => atMs >= write.startedMs && !storing.some((host) => host.id === id),
     );
-    if (copies.length < needed) {
-      const on = copies.map(({ name }) => name).join() || "no disk";
+    if (storing.length + losing.length < needed) {
+      const on = storing.map(({ name }) => name).join() || "no disk";
       this.broken("an ack is W durable copies", `${where}: write ${write.id} is on ${on}, not on ${durable.join()}`);
     }
     // Buffered: one copy is synced, not always one of these (a repeat may find it done by another coordinator).

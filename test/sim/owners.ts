@@ -2,7 +2,7 @@
 import { clockDigest } from "../../core/causality/clock.ts";
 import type { Versioned } from "../../core/causality/version-set.ts";
 import { toHex } from "../../core/bytes/hex.ts";
-import { objectOn } from "./rows.ts";
+import { objectOn, statesOn } from "./rows.ts";
 import type { World } from "./world.ts";
 
 /** The first key on which owners differ, in words; undefined when all are equal. */
@@ -43,6 +43,19 @@ export function checkNothingLost(world: World): void {
       if ([...write.events].some(isKnown)) continue;
       const text = `write ${write.id} of ${key}, acknowledged by ${write.ack.durable.join()}, is unknown to the owners`;
       oracle.broken("no acknowledged write is lost", text);
+    }
+  }
+}
+
+/** Who does not own a key keeps nothing of it: everything that moved was handed off (PROTOCOL 9). */
+export function checkPlaces({ hosts, oracle }: World): void {
+  const ring = oracle.ring()!;
+  for (const { disk, id, name } of hosts) {
+    for (const { key, hintFor } of statesOn(disk.view)) {
+      if (hintFor !== undefined) continue;
+      oracle.checks += 1;
+      if (ring.owners(oracle.locate(key).partition).includes(id)) continue;
+      oracle.broken("former owners keep nothing in the end", `${name} has ${key}`);
     }
   }
 }

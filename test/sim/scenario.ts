@@ -4,57 +4,7 @@
  */
 import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
 import { Chance } from "./chance.ts";
-
-export type FaultKind = (typeof faultKinds)[number];
-
-/** Each with how often it comes, where it is drawn for a run. Those that take data away are rare, or nothing is left to lose. */
-const faultWeights = [
-  ["cut", 3],
-  ["cut-one-way", 3],
-  ["isolate", 2],
-  ["halves", 2],
-  ["bridge", 1],
-  ["swizzle", 1],
-  ["flap", 2],
-  ["reset", 3],
-  ["loss", 2],
-  ["duplicates", 3],
-  ["slow-net", 2],
-  ["late", 2],
-  ["bad-frames", 2],
-  ["kill", 5],
-  ["kill-at-step", 4],
-  ["kill-at-batch", 5],
-  ["kill-at-request", 4],
-  ["power-cut", 3],
-  ["power-cut-all", 1],
-  ["mass-restart", 1],
-  ["pause", 3],
-  ["stutter", 2],
-  ["wipe", 1],
-  ["restore-old", 1],
-  ["full", 2],
-  ["write-errors", 2],
-  ["read-errors", 2],
-  ["slow-disk", 2],
-  ["damage", 2],
-  ["missing", 1],
-  ["clock-jump", 2],
-  ["twin", 1],
-  ["join", 1],
-] as const;
-
-export const faultKinds = faultWeights.map(([kind]) => kind);
-
-export interface Fault {
-  readonly atMs: number;
-  readonly kind: FaultKind;
-  /** Indices of hosts, modulo how many there are; a kind uses as many as it needs. */
-  readonly hosts: readonly number[];
-  readonly forMs: number;
-  /** 0..1: how bad. */
-  readonly amount: number;
-}
+import { drawFaults, drawRingFaults, type Fault } from "./faults/draw.ts";
 
 export type ContextChoice = "latest" | "stale" | "none" | "forged" | "other-key" | "cut-short";
 
@@ -114,6 +64,8 @@ export interface Scenario {
   readonly skewMs: number;
   readonly joinsAtOnce: boolean;
   readonly gossips: boolean;
+  /** After healing somebody rebalances the ring. */
+  readonly evensOut: boolean;
   /** After healing the cluster is cut once more, between these hosts and the others: both sides must go on. */
   readonly apart: readonly number[];
   readonly safetyMs: number;
@@ -149,12 +101,16 @@ export function drawScenario(seed: string): Scenario {
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     joinsAtOnce: chance.is(0.2),
     gossips: chance.fork("gossip").is(0.7),
+    evensOut: chance.fork("evens out").is(0.5),
     apart: drawApart(chance.fork("apart"), hosts),
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
-    faults: drawFaults(chance.fork("faults"), safetyMs).filter(
-      ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
-    ),
+    faults: [
+      ...drawFaults(chance.fork("faults"), safetyMs).filter(
+        ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
+      ),
+      ...drawRingFaults(chance.fork("ring faults"), safetyMs).filter(({ kind }) => !cuts || kind !== "remove-cut"),
+    ].toSorted((a, b) => a.atMs - b.atMs),
   };
   const reaping = chance.fork("reaping");
   return reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
@@ -217,7 +173,8 @@ function drawDoomed(chance: Chance, safetyMs: number): Operation[] {
 
 /**
  * Clocks that are cut with everyone's agreement within the run. That counts on what the core may count on: messages are
- * not late for ever, and what was agreed is not taken back by a disk (an old copy, or writes that were never synced).
+ * not late for ever, and what was agreed is not taken back by a disk (an old copy, or writes that were never synced). Nor
+ * by a host that was removed before it was agreed and returns: nothing tells it today that entries were cut without it.
  */
 function drawShortClocks(chance: Chance): Partial<NodeConfig> {
   return {
@@ -354,19 +311,6 @@ function drawOperations(chance: Chance, safetyMs: number): Operation[] {
       returnSiblings: chance.is(0.3),
     };
   });
-}
-
-function drawFaults(chance: Chance, safetyMs: number): Fault[] {
-  const enabled = faultWeights.filter(() => chance.is(0.5));
-  if (enabled.length === 0) return [];
-  const count = chance.whole(8, 50);
-  return Array.from({ length: count }, () => ({
-    atMs: chance.between(0, safetyMs),
-    kind: chance.weighted(enabled),
-    hosts: Array.from({ length: 9 }, () => chance.whole(0, 99)),
-    forMs: chance.logarithmic(50, safetyMs / 2),
-    amount: chance.next(),
-  })).toSorted((a, b) => a.atMs - b.atMs);
 }
 
 /** One line that tells what a seed drew. */

@@ -6,11 +6,11 @@ import { Arrivals } from "./arrivals.ts";
 import type { Dot } from "../../core/causality/version-set.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
-import { SimHost } from "./host.ts";
+import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
-import { membershipOn, statesTakenBy } from "./rows.ts";
+import { membershipOn, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -24,6 +24,10 @@ export class World {
   readonly hosts: SimHost[] = [];
   /** Running copies of hosts, under the same identity. */
   readonly twins: SimHost[] = [];
+  /** Left, or lost for good: switched off, and never started again. */
+  readonly departed: SimHost[] = [];
+  /** Those of them that nobody has removed from the ring yet. */
+  readonly lost = new Set<NodeId>();
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
@@ -58,12 +62,26 @@ export class World {
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 
-  addHost(): SimHost {
-    const name = `h${this.hosts.length + 1}`;
-    const host = this.#makeHost({ name }, this.chance.fork(name));
+  addHost(how: Omit<HostOptions, "name" | "id"> = {}): SimHost {
+    const name = `h${this.hosts.length + this.departed.length + 1}`;
+    const host = this.#makeHost({ ...how, name }, this.chance.fork(name));
     host.machine.skewMs = this.chance.fork(host.name).between(-this.scenario.skewMs, this.scenario.skewMs);
     this.hosts.push(host);
     return host;
+  }
+
+  /** Its machine is gone. */
+  depart(host: SimHost): void {
+    host.kill("is switched off");
+    host.gone = true;
+    this.hosts.splice(this.hosts.indexOf(host), 1);
+    this.departed.push(host);
+  }
+
+  #left(host: SimHost): void {
+    const [kept] = statesOn(host.disk.view);
+    if (kept !== undefined) this.oracle.broken("who leaves keeps nothing", `${host.name} has left with ${kept.key}`);
+    this.depart(host);
   }
 
   /** A second process of this identity, on a copy of its disk, until `endTwin`. */
@@ -86,7 +104,7 @@ export class World {
     this.twins.splice(this.twins.indexOf(twin), 1);
   }
 
-  #makeHost(names: { readonly name: string; readonly id?: NodeId }, chance: Chance): SimHost {
+  #makeHost(options: HostOptions, chance: Chance): SimHost {
     const { scenario, schedule, network } = this;
     const deps = {
       schedule,
@@ -98,10 +116,11 @@ export class World {
         this.oracle.losing(host, schedule.nowMs, wipe);
         this.arrivals.arrives(host, schedule.nowMs);
       },
+      onLeft: (host: SimHost) => this.#left(host),
       onEvent: (host: SimHost, event: StoreEvent) => this.#told(host, event),
     };
-    const { name } = names;
-    const host: SimHost = new SimHost(names, deps, chance, {
+    const { name } = options;
+    const host: SimHost = new SimHost(options, deps, chance, {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
         for (const taken of statesTakenBy(operations, before)) {
@@ -119,6 +138,11 @@ export class World {
   start(host: SimHost, founds = false): void {
     const seeds = founds ? [] : this.hosts.filter(({ id }) => id !== host.id).map(({ id }) => `sim:${id}`);
     host.start(seeds);
+  }
+
+  /** A fault was carried out. */
+  happened(kind: string): void {
+    this.faults.set(kind, (this.faults.get(kind) ?? 0) + 1);
   }
 
   get graceMs(): number {

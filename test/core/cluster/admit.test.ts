@@ -123,6 +123,26 @@ describe("what is not signed", () => {
     assert.equal(unsigned((await admitted(sent, stranger)).part), 0);
   });
 
+  test("of a run that a removal did not know of is taken all the same, or those who heard of it would differ for ever", async () => {
+    const bits = new Uint8Array(1);
+    const said = {
+      id: h3,
+      life: 1,
+      incarnation: 4,
+      sequence: 1,
+      complete: bits,
+      filling: bits,
+      former: bits,
+      hints: bits,
+    };
+    const sent: RosterPart = { holdings: new Map([[h3, said]]) };
+    const told = async (status: "up" | "removed", incarnation: number): Promise<number> => {
+      const record = memberRecord({ id: h3, status, incarnation }, status === "removed" ? h2 : h3);
+      return (await admitted(sent, h2, rosterOf(memberRecord({ id: h2 }), record))).part.holdings!.size;
+    };
+    assert.deepEqual([await told("removed", 3), await told("up", 3), await told("up", 4)], [1, 0, 1]);
+  });
+
   test("counts from one whose record comes with it, as of who joins", async () => {
     const joining = { ...emptyRoster(cluster), ...members(memberRecord({ id: stranger })) };
     assert.equal(unsigned((await admitted(joining, stranger)).part), 4);

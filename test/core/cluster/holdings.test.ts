@@ -46,6 +46,15 @@ describe("a partition", () => {
     }
   });
 
+  test("that it owns no more and has to copy anew is a former one at once: nobody would ever fill it", () => {
+    const one = settled();
+    one.holdings.set(one.foreign, "complete");
+    one.cluster.refill(one.foreign);
+    assert.equal(one.cluster.retireFormerHoldings(), true);
+    assert.equal(one.holdings.get(one.foreign), "former");
+    assert.ok(hasBit(one.cluster.roster.holdings.get(h1)!.former, one.foreign));
+  });
+
   test("that it owns no more stays in use while an owner is filling, then it counts nowhere", () => {
     const one = settled();
     give(one, one.foreign, "h1", 3);

@@ -224,15 +224,15 @@ describe("a host that hears of a reap to which it did not consent", () => {
     await cluster.save();
   });
 
-  test("after its membership ended keeps what it has, and notes durably that it must not be offered", async () => {
-    const { cluster, holdings, found } = viewOf(3);
+  test("after its membership ended, or as it hears of that, keeps what it has and the marks that it knew as a member", async () => {
+    const removed = memberRecord({ id: self, status: "removed", mark: ownMark }, h2);
+    const { cluster, holdings } = viewOf(3);
     cluster.claimOwned("complete");
-    await cluster.retire(self, "removed", () => ({}));
-    cluster.doubt([partition]);
-    assert.equal(found.oldCopies, 0);
-    assert.equal(holdings.get(partition), "filling");
-    assert.equal(holdings.get((partition + 1) as PartitionIndex), "complete");
-    await cluster.save();
+    cluster.merge({ reapMarks: new Map([[partition, 3]]) });
+    cluster.merge({ members: new Map([[self, removed]]), reapMarks: new Map([[partition, 5]]) });
+    cluster.merge({ reapMarks: new Map([[partition, 7]]) });
+    assert.deepEqual([...cluster.roster.reapMarks], [[partition, 3]]);
+    assert.equal(holdings.get(partition), "complete");
   });
 
   test("keeps its data where it holds nothing of the partition", () => {

@@ -180,3 +180,46 @@ test("with R + W above N, a met read meets a met write at some complete holder, 
     { numRuns: 5_000 },
   );
 });
+
+test("with R + W above N, a met read meets a met write at some complete holder, also when the owners changed in between", () => {
+  const sets = fc.record({
+    writers: fc.shuffledSubarray(hosts),
+    readers: fc.shuffledSubarray(hosts),
+    order: fc.shuffledSubarray(hosts, { minLength: hosts.length }),
+  });
+  fc.assert(
+    fc.property(view, fc.integer({ min: 1, max: 4 }), sets, (before, r, { writers, readers, order }) => {
+      const n = before.owners.length;
+      fc.pre(r <= n);
+      const w = n + 1 - r;
+      const stateBefore = (node: NodeId) =>
+        before.holders.get(node) ?? (before.owners.includes(node) ? ("complete" as const) : undefined);
+      // Nobody fills in between: who was complete still is, and new owners begin to fill (PROTOCOL 9).
+      const owners = order.slice(0, n);
+      const stateAfter = (node: NodeId) =>
+        stateBefore(node) ?? (owners.includes(node) ? ("filling" as const) : undefined);
+      const known = hosts.flatMap((node) => {
+        const state = stateAfter(node);
+        return state === undefined ? [] : [[node, state] as const];
+      });
+      fc.pre(owners.some((owner) => stateAfter(owner) === "filling"));
+      const write = new WriteTally(before, { w, pw: 0 });
+      const read = new ReadTally({ owners, holders: new Map(known) }, r);
+      for (const node of writers) {
+        const state = stateBefore(node);
+        if (state !== undefined) write.ack(node, { kind: "held", state });
+      }
+      for (const node of readers) {
+        const state = stateAfter(node);
+        if (state !== undefined) read.reply(node, state);
+      }
+      if (write.outcome().kind !== "met" || read.outcome().kind !== "met") return;
+      const isMeeting = (node: NodeId): boolean => writers.includes(node) && readers.includes(node);
+      assert.ok(
+        hosts.some((node) => stateBefore(node) === "complete" && isMeeting(node)),
+        "a complete holder that has the write was read",
+      );
+    }),
+    { numRuns: 20_000 },
+  );
+});

@@ -1,6 +1,8 @@
 /** What the faults have in common: whom they hit, and how they end. */
+import type { MemberStatus } from "../../../core/membership/member.ts";
 import type { SimHost } from "../host.ts";
-import type { Fault } from "../scenario.ts";
+import { membershipOn } from "../rows.ts";
+import type { Fault } from "./draw.ts";
 import type { World } from "../world.ts";
 
 /** Carries a fault out. Returns how it ends; undefined when it did not happen at all. */
@@ -20,6 +22,16 @@ export function change<T extends object>(world: World, mood: T, to: Partial<T>):
   Object.assign(mood, to);
   world.schedule.log(`mood: ${JSON.stringify(to)}`);
   return () => Object.assign(mood, before);
+}
+
+/** What its own disk says of it. */
+export function statusOf({ id, disk }: SimHost): MemberStatus | undefined {
+  return membershipOn(disk.view)?.roster.members.get(id)?.status;
+}
+
+export function killAndRestart(world: World, victim: SimHost, { forMs }: Fault, verb: string): void {
+  victim.kill(verb);
+  world.schedule.after(forMs, "restart", () => world.start(victim));
 }
 
 export function killFor(world: World, victim: SimHost, kill: (victim: SimHost) => void): (() => void) | undefined {

@@ -2,7 +2,7 @@
 import { encodeUtf8 } from "lib0/string";
 import { keyOfRow } from "../../../core/placement/locate.ts";
 import { membershipOn } from "../rows.ts";
-import type { FaultKind } from "../scenario.ts";
+import type { FaultKind } from "./draw.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
 export const diskFaults = {

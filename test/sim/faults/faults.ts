@@ -1,18 +1,24 @@
 /** Carries faults out, and takes them back when their time is over or everything heals. */
-import type { Fault, FaultKind } from "../scenario.ts";
+import type { Fault, FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host } from "./carry.ts";
 import { diskFaults } from "./disk.ts";
+import { membershipFaults } from "./membership.ts";
 import { networkFaults } from "./network.ts";
 import { processFaults } from "./process.ts";
 
-const carries: Readonly<Record<FaultKind, Carry>> = { ...networkFaults, ...processFaults, ...diskFaults };
+const carries: Readonly<Record<FaultKind, Carry>> = {
+  ...networkFaults,
+  ...processFaults,
+  ...diskFaults,
+  ...membershipFaults,
+};
 
 export function inject(world: World, fault: Fault): void {
   if (world.healed) return;
   const end = carries[fault.kind](world, fault);
   if (end === undefined) return;
-  world.faults.set(fault.kind, (world.faults.get(fault.kind) ?? 0) + 1);
+  world.happened(fault.kind);
   if (end === done) return;
   world.schedule.after(fault.forMs, `${fault.kind} ends`, () => {
     if (!world.healed) end();

@@ -1,6 +1,6 @@
 /** Faults of the wires. */
 import type { SimHost } from "../host.ts";
-import type { Fault, FaultKind } from "../scenario.ts";
+import type { Fault, FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, change, done, host } from "./carry.ts";
 

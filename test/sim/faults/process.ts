@@ -1,8 +1,8 @@
 /** Faults of processes and of the clocks of their machines. */
 import type { SimHost } from "../host.ts";
-import type { Fault, FaultKind } from "../scenario.ts";
+import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
-import { type Carry, done, host, killFor } from "./carry.ts";
+import { type Carry, done, host, killAndRestart, killFor, statusOf } from "./carry.ts";
 
 export const processFaults = {
   kill: (world, fault) => killFor(world, host(world, fault, 0), (victim) => victim.kill()),
@@ -75,23 +75,11 @@ export const processFaults = {
   /** Its directory was copied, and somebody starts the copy too. */
   twin: (world, fault) => {
     const victim = host(world, fault, 0);
-    if (!victim.running || world.twins.length > 0) return undefined;
+    if (!victim.running || world.twins.length > 0 || statusOf(victim) !== "up") return undefined;
     const twin = world.addTwin(victim);
     return () => world.endTwin(twin);
   },
-  join: (world) => {
-    if (world.hosts.length >= 9) return undefined;
-    const joiner = world.addHost();
-    world.arrivals.arrives(joiner, world.schedule.nowMs);
-    world.start(joiner);
-    return done;
-  },
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
-
-function killAndRestart(world: World, victim: SimHost, { forMs }: Fault, verb: string): void {
-  victim.kill(verb);
-  world.schedule.after(forMs, "restart", () => world.start(victim));
-}
 
 function cutPower(world: World, victim: SimHost): void {
   world.oracle.losing(victim, world.schedule.nowMs, () => victim.powerCut());

@@ -6,6 +6,7 @@ import { copies } from "./copies.ts";
 import { healing } from "./healing.ts";
 import { members } from "./members.ts";
 import { requests } from "./requests.ts";
+import { ring } from "./ring.ts";
 import { versions } from "./versions.ts";
 
 export interface Mutation {
@@ -17,4 +18,4 @@ export interface Mutation {
   readonly replace: string;
 }
 
-export const mutations: readonly Mutation[] = [...versions, ...copies, ...requests, ...healing, ...members];
+export const mutations: readonly Mutation[] = [...versions, ...copies, ...requests, ...healing, ...members, ...ring];

@@ -3,7 +3,9 @@ import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
+import { moveStories } from "./moves.ts";
 import { raceStories } from "./races.ts";
+import { returnStories } from "./returns.ts";
 import { siblingStories } from "./siblings.ts";
 import type { Story } from "./stage.ts";
 
@@ -12,6 +14,8 @@ export const stories: readonly Story[] = [
   ...siblingStories,
   ...deleteStories,
   ...raceStories,
+  ...moveStories,
+  ...returnStories,
   ...damageStories,
   ...clockStories,
 ];

@@ -1,5 +1,6 @@
 /** Where stories play: a cluster of hosts on calm wires, one key, and clients who remember what they have read. */
 import assert from "node:assert/strict";
+import type { RingRequest } from "../../../core/api.ts";
 import type { Clients } from "../clients.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { SimHost } from "../host.ts";
@@ -35,6 +36,7 @@ const calmCluster: Scenario = {
   skewMs: 0,
   joinsAtOnce: false,
   gossips: false, // the swarm gossips: a story is about something else
+  evensOut: false,
   apart: [],
   safetyMs: 0,
   operations: [],
@@ -140,6 +142,29 @@ export class Stage {
   async notReaped(): Promise<void> {
     await this.sleep(4 * this.world.graceMs);
     assert.equal(this.world.reaped.keys, 0);
+  }
+
+  /** What an operator commands there. */
+  async change(at: SimHost, request: RingRequest): Promise<void> {
+    const plan = await at.call((node) => node.changeRing(request));
+    assert.notEqual(plan, "died");
+    this.world.schedule.log(`operator at ${at.name}: ${request.kind}`);
+  }
+
+  /** Nothing passes between these hosts and the others until the answer is called. */
+  cutOff(...hosts: readonly SimHost[]): () => void {
+    const others = this.world.hosts.filter((host) => !hosts.includes(host));
+    const pairs = hosts.flatMap((host) => others.map((other) => [host.id, other.id] as const));
+    return this.world.network.cutPairs(pairs, true);
+  }
+
+  async gone(host: SimHost): Promise<void> {
+    while (!host.gone) await this.sleep(100);
+  }
+
+  /** Until this host has heard that it was removed. */
+  async notices(host: SimHost): Promise<void> {
+    while (membershipOn(host.disk.view)?.roster.members.get(host.id)?.status !== "removed") await this.sleep(100);
   }
 
   async restart(host: SimHost): Promise<void> {

@@ -1,0 +1,88 @@
+/** Stories of partitions that change hands while something goes wrong. */
+import assert from "node:assert/strict";
+import { statesOn } from "../rows.ts";
+import type { Story } from "./stage.ts";
+
+const four = { hosts: 4 };
+
+export const moveStories: readonly Story[] = [
+  {
+    name: "a host that leaves and loses power before anybody knows tells it when it is back",
+    cluster: four,
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.change(b!, { kind: "leave", host: b!.id });
+      stage.cutPower(b!);
+      await stage.start(b!);
+      await stage.gone(b!);
+      await stage.settled();
+      assert.equal((await stage.siblings(a!)).length, 1);
+    },
+  },
+  {
+    name: "the last copy of a write does not leave with its host: nobody drops before two owners confirm",
+    cluster: { ...four, config: { readRepairShare: 0, antiEntropyIntervalMs: 2_000_000_000 } },
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      b!.kill();
+      c!.kill();
+      await stage.sleep(3_000);
+      const write = await stage.put(a!, { quorum: "one" });
+      assert.ok(write.ack);
+      await stage.start(b!);
+      await stage.start(c!);
+      await stage.change(a!, { kind: "leave", host: a!.id });
+      await stage.gone(a!);
+      await stage.settled();
+      for (const host of stage.walk().slice(0, 2)) assert.equal((await stage.siblings(host)).length, 1, host.name);
+    },
+  },
+  {
+    name: "two hosts that let go of one partition at once leave it whole with the others",
+    cluster: { hosts: 6 },
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await Promise.all([a!, b!].map((host) => stage.change(host, { kind: "leave", host: host.id })));
+      await Promise.all([a!, b!].map((host) => stage.gone(host)));
+      await stage.settled();
+      for (const host of stage.walk().slice(0, 3)) assert.equal((await stage.siblings(host)).length, 1, host.name);
+    },
+  },
+  {
+    name: "a host that is killed while it fills goes on where it was, and a source that is killed is asked again",
+    cluster: { ...four, config: { readRepairShare: 0, fillPageBytes: 1 } },
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      for (let key = 0; key < 20; key++) await stage.put(a!, { key, quorum: "all" });
+      await stage.wipe(b!);
+      await stage.sleep(300);
+      await stage.restart(b!);
+      a!.kill();
+      await stage.sleep(300);
+      await stage.start(a!);
+      await stage.settled();
+      const keys = new Set(statesOn(b!.disk.view).map(({ key }) => key));
+      for (let key = 0; key < 20; key++) {
+        if (stage.walk(key).indexOf(b!) < 3) assert.ok(keys.has(`sim/key${key}`), `key${key}`);
+      }
+    },
+  },
+  {
+    name: "a host that was removed while it was cut off offers what it alone has when it is brought back",
+    cluster: four,
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      const heal = stage.cutOff(a!);
+      await stage.sleep(5_000);
+      await stage.put(a!, { quorum: "one" });
+      await stage.change(b!, { kind: "remove", host: a!.id });
+      heal();
+      await stage.notices(a!);
+      await stage.restart(a!);
+      await stage.settled();
+      for (const host of stage.walk().slice(0, 3)) assert.equal((await stage.siblings(host)).length, 1, host.name);
+    },
+  },
+];

@@ -1,0 +1,145 @@
+/** Stories of hosts that were removed, and of what they may and may not bring back. */
+import assert from "node:assert/strict";
+import type { Stage, Story } from "./stage.ts";
+import type { SimHost } from "../host.ts";
+
+/** Wires are calm here, so that little time suffices for whatever is on its way. */
+const reaping = { hosts: 5, config: { readRepairShare: 0, graceMs: 6_000 }, lateMsMax: 1 } as const;
+
+async function readNowhere(stage: Stage): Promise<void> {
+  for (const host of stage.walk()) {
+    await stage.get(host, { quorum: "all" });
+    assert.deepEqual(await stage.siblings(host), [], host.name);
+  }
+}
+
+/** Deletes the key without this host, which somebody has removed, and waits until all others have forgotten it. */
+async function forgetWithout(stage: Stage, removed: SimHost, by: SimHost): Promise<void> {
+  await stage.change(by, { kind: "remove", host: removed.id });
+  await stage.delete(by);
+  await stage.reaped(3);
+}
+
+export const returnStories: readonly Story[] = [
+  {
+    name: "what was deleted and forgotten while a host was away and removed does not return with it",
+    cluster: reaping,
+    brokenBy: "a host that returns offers what was reaped without it",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      c!.kill();
+      await stage.sleep(3_000);
+      await forgetWithout(stage, c!, b!);
+      await stage.start(c!);
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      await readNowhere(stage);
+    },
+  },
+  {
+    name: "a removed host that never noticed gives nothing to a co-owner that has forgotten it (removed host that never noticed)",
+    cluster: reaping,
+    brokenBy: "a host that returns offers what was reaped without it",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const heal = stage.cutOff(c!);
+      await stage.sleep(5_000);
+      await forgetWithout(stage, c!, b!);
+      heal();
+      await stage.sleep(5_000);
+      await readNowhereBut(stage, c!);
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      await readNowhere(stage);
+    },
+  },
+  {
+    name: "a host that was removed while cut off admits a joiner, which copies from it what the others forget meanwhile",
+    cluster: { ...reaping, n: 2 },
+    brokenBy: "a new member does not care what was reaped without it",
+    play: async (stage) => {
+      const { world } = stage;
+      const [a, b, c] = world.hosts;
+      const keys = Array.from({ length: 20 }, (_, key) => key);
+      for (const key of keys) await stage.put(a!, { key, quorum: "all" });
+      const joiner = world.addHost();
+      world.arrivals.copied(joiner);
+      const heal = stage.cutOff(c!, joiner);
+      await stage.sleep(5_000);
+      world.start(joiner);
+      while (!joiner.ready) await stage.sleep(100);
+      await stage.sleep(10_000);
+      const copies = await Promise.all(keys.map((key) => stage.siblings(joiner, key)));
+      const copied = keys.filter((key) => copies[key]!.length > 0);
+      assert.ok(copied.length > 0, "it copied something");
+      await stage.change(b!, { kind: "remove", host: c!.id });
+      await stage.sleep(2_000);
+      for (const key of copied) await stage.delete(a!, { key });
+      await stage.reaped(2 * copied.length);
+      heal();
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      for (const key of copied) for (const host of world.hosts) assert.deepEqual(await stage.siblings(host, key), []);
+    },
+  },
+  {
+    name: "a write that lived alone on a host that was removed while it was filling is offered when it returns",
+    brokenBy: "a host that was removed while it filled offers nothing",
+    cluster: { hosts: 5, config: { readRepairShare: 0, fillPageBytes: 1 } },
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      for (let key = 1; key < 20; key++) await stage.put(a!, { key, quorum: "all" });
+      await stage.wipe(a!);
+      const heal = stage.cutOff(a!);
+      await stage.sleep(5_000);
+      const status = await a!.call((node) => node.status());
+      assert.ok(status !== "died" && status.partitions.filling > 0);
+      const write = await stage.put(a!, { quorum: "one" });
+      await stage.change(b!, { kind: "remove", host: a!.id });
+      heal();
+      await stage.notices(a!);
+      await stage.restart(a!);
+      await stage.settled();
+      assert.ok(write.ack);
+      for (const host of stage.walk().slice(0, 3)) assert.equal((await stage.siblings(host)).length, 1, host.name);
+    },
+  },
+  {
+    name: "a hint with an older value that an owner keeps for another one is delivered before the delete is forgotten",
+    brokenBy: "an owner forgets a key of which it keeps a hint",
+    cluster: { ...reaping, hosts: 4, config: { ...reaping.config, hintAgeMaxMs: 86_400_000 } },
+    play: async (stage) => {
+      const [a, b, c, standIn] = stage.walk();
+      // The stand-in keeps the value for C, and becomes an owner after B has gone.
+      c!.kill();
+      await stage.sleep(3_000);
+      await stage.put(a!, { quorum: "all" });
+      for (const [from, to] of [
+        [standIn!, c!],
+        [c!, standIn!],
+      ] as const)
+        stage.world.network.cut(from.id, to.id);
+      await stage.start(c!);
+      await stage.change(b!, { kind: "leave", host: b!.id });
+      await stage.gone(b!);
+      await stage.delete(a!);
+      await stage.notReaped();
+      stage.world.network.healAll();
+      await stage.reaped(3);
+      await stage.settled();
+      await readNowhere(stage);
+    },
+  },
+];
+
+/** Nobody has it but this one, which may not know yet. */
+async function readNowhereBut(stage: Stage, removed: SimHost): Promise<void> {
+  for (const host of stage.world.hosts.filter((each) => each !== removed)) {
+    assert.deepEqual(await stage.siblings(host), [], host.name);
+  }
+}
