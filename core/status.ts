@@ -187,7 +187,9 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
     );
   } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
   else if (ring.host(cluster.self) === undefined) {
-    notices.push("waiting for its share of the ring: partitions are filling, or nobody has told it to join");
+    notices.push(
+      "waiting for its share of the ring: partitions are filling, or it waits for `everwrite join ID` (--no-join)",
+    );
   }
   if (!cluster.inContact) notices.push("no other member has answered since the start");
   const { rivalAtMs } = cluster;

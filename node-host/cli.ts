@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { StoreError } from "../core/errors.ts";
 import { addBenchVerb } from "./cli/bench-verb.ts";
 import { addHostVerb } from "./cli/host-verb.ts";
+import { addImportOldVerb } from "./cli/import-old-verb.ts";
 import { addInfoVerbs } from "./cli/info-verbs.ts";
 import { addKeyVerb } from "./cli/key-verb.ts";
 import { addKvVerbs } from "./cli/kv-verbs.ts";
@@ -46,6 +47,7 @@ function program(io: Io): Command {
   addInfoVerbs(command, io);
   addRepairVerb(command, io);
   addRingVerbs(command, io);
+  addImportOldVerb(command, io);
   addBenchVerb(command, io);
   addKeyVerb(command, io);
   return command;

@@ -61,7 +61,7 @@ export class Admission {
     this.#adaptedMs = clock.now();
   }
 
-  /** A request of a client took this long, and ends now. */
+  /** A request of a client, or this node's share in one that another coordinates, took this long, and ends now. */
   observe(ms: number): void {
     const now = this.#clock.now();
     this.#adapt(now);

@@ -6,7 +6,7 @@
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
-import type { Infer } from "../bytes/codec.ts";
+import { DecodeError, type Infer } from "../bytes/codec.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
 import type { NodeConfig } from "../config.ts";
@@ -47,6 +47,8 @@ export interface CopyJob {
   readonly sources: readonly NodeId[];
   /** Sources that were away from the beginning, or failed. */
   readonly missed: Set<NodeId>;
+  /** Something that a source sent was not taken in here, as by a full disk: no reason to leave that source out. */
+  hasFailedHere?: boolean;
   /** A lane works on it. */
   isTaken?: boolean;
 }
@@ -149,27 +151,54 @@ function partOf({ cursors, replica }: CopyDeps, { partition }: CopyJob, source: 
 }
 
 async function takeIn(
-  { replica, cluster, cursors, holdings, progress }: CopyDeps,
+  deps: CopyDeps,
   source: NodeId,
   { job, part }: { readonly job: CopyJob; readonly part: ScannedPart },
 ): Promise<void> {
+  const { cursors, holdings, progress } = deps;
   const { partition, filling } = job;
   const before = cursors.get(partition, source);
   if (part.next !== undefined && before?.next !== undefined && compareBytes(part.next, before.next) <= 0) {
     throw new Error(`${source} does not get on with partition ${partition}`);
   }
-  await Promise.all(
-    // Copied, for a row that is kept in memory must not keep the whole page there.
-    part.rows.map(({ key, state }) => replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice())),
-  );
+  const isWhole = await applyRows(deps, source, { job, part });
   progress.moved(part.rows.length, bytesOf(part));
   if (holdings.fillingOf(partition) !== filling) return;
-  const isPartial = before?.isPartial === true || part.state !== "complete";
+  const isPartial = before?.isPartial === true || part.state !== "complete" || !isWhole;
   cursors.set(partition, source, {
     ...(isPartial ? { isPartial } : {}),
     ...(part.next === undefined ? {} : { next: part.next }),
   });
   if (part.next === undefined) progress.step();
+}
+
+/**
+ * False: some are no states. Those are left out and told, for they keep back nothing else; but with them the source has not
+ * given all that it holds, so it does not count as copied.
+ */
+async function applyRows(
+  { replica, cluster, telemetry }: CopyDeps,
+  source: NodeId,
+  { job, part: { rows } }: { readonly job: CopyJob; readonly part: ScannedPart },
+): Promise<boolean> {
+  const keys = rows.map(({ key }) => locate(parseKey(key), cluster.ring.partitions));
+  const results = await Promise.allSettled(
+    // Copied, for a row that is kept in memory must not keep the whole page there.
+    rows.map(async ({ state }, i) => {
+      await replica.apply(keys[i]!, state.slice());
+    }),
+  );
+  let isWhole = true;
+  for (const [i, result] of results.entries()) {
+    if (result.status === "fulfilled") continue;
+    if (!(result.reason instanceof DecodeError)) {
+      job.hasFailedHere = true;
+      throw result.reason;
+    }
+    telemetry.event({ kind: "corrupt-record", where: `${rows[i]!.key} as ${source} sent it` });
+    isWhole = false;
+  }
+  return isWhole;
 }
 
 function bytesOf({ rows }: ScannedPart): number {

@@ -5,14 +5,14 @@
  * and anti-entropy care for those, as long as it owned the partition all the time. So a cursor counts only for the same
  * filling: not when the partition was lost and won back, and after a restart only on the ring that it was made on.
  */
-import { bool, bytes, field, hex, message, optional, repeated, text } from "../bytes/codec.ts";
+import { bool, bytes, DecodeError, field, hex, type Infer, message, optional, repeated, text } from "../bytes/codec.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { encodeUtf8 } from "lib0/string";
 
-/** `next`: the row to ask from; absent: everything was copied. `isPartial`: the source is not complete itself. */
+/** `next`: the row to ask from; absent: everything was copied. `isPartial`: the source is not complete itself, or did not send all of it whole. */
 export interface Cursor {
   readonly next?: Uint8Array;
   readonly isPartial?: boolean;
@@ -62,9 +62,9 @@ export class FillCursors {
       for (const row of page.rows) {
         const partition = partitionOfRow(row.key);
         this.#stored.add(partition);
-        if ("corrupt" in row || holdings.get(partition) !== "filling") continue;
-        const stored = CursorRow.decode(row.value);
-        if (stored.ring !== ring) continue;
+        if ("corrupt" in row || !this.#isFilling(partition)) continue;
+        const stored = storedIn(row.value);
+        if (stored?.ring !== ring) continue;
         const cursors = stored.sources.map(({ id, ...cursor }) => [id as NodeId, cursor] as const);
         this.#kept.set(partition, { filling: holdings.fillingOf(partition), sources: new Map(cursors) });
       }
@@ -107,23 +107,47 @@ export class FillCursors {
     });
     this.#unsaved.clear();
     if (puts.length > 0) await this.#deps.records.commit(puts);
+    // Of an earlier filling: it would count again after a restart on the same ring.
+    await this.#deleteRows([...this.#stored].filter((each) => this.#isFilling(each) && !this.#counts(each)));
   }
 
   /** Forgets what is not filling any more; call when that is on the disk, for a restart must not fill it anew. */
-  async sweep(): Promise<void> {
-    const { records, holdings } = this.#deps;
-    const over = [...this.#stored].filter((partition) => holdings.get(partition) !== "filling");
-    if (over.length === 0) return;
-    for (const partition of over) {
+  sweep(): Promise<void> {
+    return this.#deleteRows([...this.#stored].filter((each) => !this.#counts(each)));
+  }
+
+  async #deleteRows(partitions: readonly PartitionIndex[]): Promise<void> {
+    if (partitions.length === 0) return;
+    const operations = partitions.map((each) => ({ kind: "delete", ns: "meta", key: rowOf(each) }) as const);
+    await this.#deps.records.commit(operations);
+    // What was copied meanwhile has a row again.
+    for (const partition of partitions.filter((each) => !this.#counts(each))) {
       this.#stored.delete(partition);
       this.#kept.delete(partition);
     }
-    await records.commit(over.map((partition) => ({ kind: "delete", ns: "meta", key: rowOf(partition) })));
+  }
+
+  #isFilling(partition: PartitionIndex): boolean {
+    return this.#deps.holdings.get(partition) === "filling";
+  }
+
+  #counts(partition: PartitionIndex): boolean {
+    return this.#isFilling(partition) && this.#current(partition) !== undefined;
   }
 
   #current(partition: PartitionIndex): Kept | undefined {
     const kept = this.#kept.get(partition);
     return kept?.filling === this.#deps.holdings.fillingOf(partition) ? kept : undefined;
+  }
+}
+
+/** Undefined: it is none. Then nothing counts as copied. */
+function storedIn(row: Uint8Array): Infer<typeof CursorRow> | undefined {
+  try {
+    return CursorRow.decode(row);
+  } catch (error: unknown) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
   }
 }
 

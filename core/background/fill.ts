@@ -33,7 +33,7 @@ export function keepFilled(deps: CopyDeps): void {
 }
 
 async function fillAll(deps: CopyDeps): Promise<void> {
-  const { cluster, holdings, clock, telemetry, progress } = deps;
+  const { cluster, cursors, holdings, clock, telemetry, progress } = deps;
   if (!cluster.inContact) return;
   const waiting = cluster.ring.ownedBy(cluster.self).filter((partition) => holdings.get(partition) === "filling");
   // Looked at before anything is copied: a fill that cannot end must not copy everything again and again.
@@ -42,7 +42,8 @@ async function fillAll(deps: CopyDeps): Promise<void> {
   const startedMs = clock.now();
   const done = { partitions: 0, lost: 0 };
   let publishedMs = startedMs;
-  progress.begin(jobs.reduce((sum, { sources }) => sum + sources.length, 0));
+  const left = jobs.flatMap(({ partition, sources }) => sources.filter((each) => !cursors.isDone(partition, each)));
+  progress.begin(left.length);
   const onCopied = async (job: Job): Promise<void> => {
     if (!isComplete(deps, job) || holdings.get(job.partition) !== "filling") return;
     if (holdings.fillingOf(job.partition) !== job.filling) return;
@@ -94,8 +95,9 @@ function jobFor({ cluster, holdings, cursors }: CopyDeps, partition: PartitionIn
 /** A ring that changed meanwhile may have given the partition other holders: it is looked at anew with those. */
 function isComplete(
   { cluster, cursors }: CopyDeps,
-  { partition, sources, missed, complete, mayMiss, ring }: Job,
+  { partition, sources, missed, hasFailedHere, complete, mayMiss, ring }: Job,
 ): boolean {
+  if (hasFailedHere === true) return false;
   // These said on the way that they are not complete after all.
   const partial = sources.filter((source) => complete.has(source) && cursors.get(partition, source)?.isPartial);
   return new Set([...missed, ...partial]).size <= mayMiss && cluster.ring.fingerprint === ring;

@@ -52,6 +52,8 @@ const limits = {
   drops: 4,
 };
 const pauseMs = 250;
+/** Between offers of what cannot be dropped yet: to owners that are there it may be news, but most often it is none. */
+const offerIntervalMs = 10_000;
 
 /** A partition that is to be dropped, as it is while the owners are asked. */
 interface Leaving {
@@ -64,19 +66,23 @@ interface Leaving {
 }
 
 export function keepHandedOff(deps: HandOffDeps): void {
-  const { cluster, tasks } = deps;
+  const { cluster, tasks, clock } = deps;
+  let offeredMs = -Infinity;
   tasks.every("hand partitions off", pauseMs, async () => {
     // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
     if (!cluster.isMember(cluster.self)) return;
     cluster.retireFormerHoldings();
-    await handOffAll(deps);
+    const isOfferDue = clock.now() - offeredMs >= offerIntervalMs;
+    if (isOfferDue) offeredMs = clock.now();
+    await handOffAll(deps, { isOfferDue });
   });
 }
 
-async function handOffAll(deps: HandOffDeps): Promise<void> {
+async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferDue: boolean }): Promise<void> {
   const { cluster, progress, telemetry, clock } = deps;
   const { ring } = cluster;
-  const leaving = beyondOwnership(deps, "former").flatMap((partition) => lookAt(deps, partition) ?? []);
+  const asked = beyondOwnership(deps, "former").filter((each) => isOfferDue || mayBeConfirmed(cluster, each));
+  const leaving = asked.flatMap((partition) => lookAt(deps, partition) ?? []);
   // Of an earlier try that the disk cut off.
   const begun = beyondOwnership(deps, "dropping");
   if (leaving.length + begun.length === 0) return;
@@ -106,6 +112,14 @@ function beyondOwnership({ cluster, holdings }: HandOffDeps, state: "former" | "
   return allPartitions(ring.partitions).filter(
     (partition) => holdings.get(partition) === state && !ring.owners(partition).includes(self),
   );
+}
+
+/** As far as is known: as many owners as must confirm can be asked, and none says that it is filling. */
+function mayBeConfirmed(cluster: Cluster, partition: PartitionIndex): boolean {
+  const { owners, holders } = cluster.partitionView(partition);
+  const isUp = (owner: NodeId): boolean => cluster.health.isUp(owner);
+  const isFilling = (owner: NodeId): boolean => isUp(owner) && holders.get(owner) === "filling";
+  return !owners.some(isFilling) && owners.filter(isUp).length >= confirmationsFor(owners.length);
 }
 
 /** Undefined: its tree is not built yet, or nobody owns it. */
@@ -205,7 +219,12 @@ async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Pro
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
   const owners = cluster.ring.owners(partition).length;
-  return !isAwaited && confirmedBy.size >= Math.max(owners - 1, Math.min(2, owners));
+  return !isAwaited && confirmedBy.size >= confirmationsFor(owners);
+}
+
+/** All but at most one, and at least two, or all, if fewer. */
+function confirmationsFor(owners: number): number {
+  return Math.max(owners - 1, Math.min(2, owners));
 }
 
 /** A write that was on its way when this node stopped counting may have arrived since. */

@@ -37,16 +37,20 @@ export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): void {
   const { cluster, tasks, telemetry } = deps;
   let isOver = false;
   tasks.every("leave", intervalMs, async () => {
-    if (isOver || cluster.ownRecord.status !== "leaving") return;
-    await giveTokens(deps);
-    if (!isDrained(deps)) return;
-    // From here on nothing new may begin that would need this disk.
-    deps.requests.close(new StoreError("not-ready", "this host is leaving the cluster: ask another one"));
-    if (deps.requests.underWay > 0 || !isDrained(deps)) return;
-    isOver = true;
-    await cluster.amend({ status: "left" });
+    const { status } = cluster.ownRecord;
+    if (isOver || (status !== "leaving" && status !== "left")) return;
+    if (status === "leaving") {
+      await giveTokens(deps);
+      if (!isDrained(deps)) return;
+      // From here on nothing new may begin that would need this disk.
+      deps.requests.close(new StoreError("not-ready", "this host is leaving the cluster: ask another one"));
+      if (deps.requests.underWay > 0 || !isDrained(deps)) return;
+      await cluster.amend({ status: "left" });
+    }
+    // A disk that refuses it is asked again: nobody hears of it before it is there.
     await cluster.save();
     await tellOthers(deps);
+    isOver = true;
     telemetry.event({ kind: "left" });
     onLeft();
   });

@@ -6,7 +6,7 @@ import type { Cluster } from "../cluster/cluster.ts";
 import { partOf, placementOf, planOptions } from "../cluster/ring-commands.ts";
 import { planJoin } from "../placement/plan.ts";
 import type { Clock } from "../ports.ts";
-import type { Tasks } from "../tasks.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 
 export interface ShareDeps {
@@ -58,12 +58,19 @@ export function takeShareWhenAsked(deps: ShareDeps): void {
   });
 }
 
-/** True when this node has its whole share. */
+/** True when this node has its whole share, on its disk. */
 async function takeWhatIsFree({ cluster, clock, telemetry }: ShareDeps): Promise<boolean> {
   const plan = planJoin(placementOf(cluster), cluster.self, planOptions(cluster));
-  if (plan.changes.length > 0) {
-    await cluster.commit(partOf(cluster, plan, clock.wallTime()));
-    telemetry.event({ kind: "joined", tokens: cluster.ring.tokensOf(cluster.self).length });
+  try {
+    if (plan.changes.length === 0) await cluster.save();
+    else {
+      await cluster.commit(partOf(cluster, plan, clock.wallTime()));
+      telemetry.event({ kind: "joined", tokens: cluster.ring.tokensOf(cluster.self).length });
+    }
+  } catch (error: unknown) {
+    // A disk that refuses it is asked again.
+    telemetry.event({ kind: "task-failed", task: "take a share of the ring", reason: reasonOf(error) });
+    return false;
   }
   return plan.withheld === 0;
 }

@@ -74,7 +74,7 @@ export class Cluster {
   #ring: Ring;
   #digest: Uint8Array | undefined;
   /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
-  readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string }>();
+  readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string; readonly mark: string }>();
   /** When the last exchange that this node began with each peer began. */
   readonly #asked = new Map<NodeId, number>();
   readonly #startedMs: number;
@@ -297,7 +297,8 @@ export class Cluster {
 
   /** `askedMs`: when this node began the exchange, if it did. */
   exchangedWith(peer: NodeId, askedMs?: number): void {
-    this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint });
+    const mark = this.#roster.members.get(peer)?.mark ?? "";
+    this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint, mark });
     if (askedMs !== undefined) this.#asked.set(peer, askedMs);
   }
 
@@ -306,8 +307,8 @@ export class Cluster {
     return this.#asked.get(peer);
   }
 
-  /** When membership was last exchanged with a peer since the start, and the ring's fingerprint after that. */
-  lastExchange(peer: NodeId): { readonly atMs: number; readonly ring: string } | undefined {
+  /** When membership was last exchanged with a peer since the start; the ring's fingerprint and the peer's mark after that. */
+  lastExchange(peer: NodeId): { readonly atMs: number; readonly ring: string; readonly mark: string } | undefined {
     return this.#exchanged.get(peer);
   }
 

@@ -16,6 +16,7 @@ import {
   summarize,
 } from "../membership/comparison.ts";
 import { rosterMessage, rosterPartOf, type RosterMessage } from "../membership/exchange.ts";
+import type { MemberRecord } from "../membership/member.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
 import type { Clock, Identity, Transport } from "../ports.ts";
@@ -33,11 +34,15 @@ export interface ExchangeDeps {
   readonly clock: Clock;
 }
 
+/** Hexadecimal, of a mark's 32: enough to tell starts of one host apart. */
+const viewMarkDigits = 16;
+
 export class Exchange {
   readonly #deps: ExchangeDeps;
   readonly #timeoutMs: number;
   /** The last one that was asked for: it seldom changes. */
   #view: View = { ring: "", life: 0 };
+  #viewOf: MemberRecord | undefined;
   readonly #running = new Map<NodeId, Promise<void>>();
 
   constructor(deps: ExchangeDeps, options: { readonly timeoutMs: number }) {
@@ -65,17 +70,21 @@ export class Exchange {
   view(): View {
     const { ring, ownRecord } = this.#deps.cluster;
     const { fingerprint } = ring;
-    if (this.#view.ring !== fingerprint || this.#view.life !== ownRecord.life) {
-      this.#view = { ring: fingerprint, life: ownRecord.life };
+    if (this.#view.ring !== fingerprint || this.#viewOf !== ownRecord) {
+      this.#view = { ring: fingerprint, life: ownRecord.life, mark: ownRecord.mark.slice(0, viewMarkDigits) };
+      this.#viewOf = ownRecord;
     }
     return this.#view;
   }
 
   /** Whether `meet` would do nothing, as it most often would. */
   hasMet(from: NodeId, view: View): boolean {
-    // Once since the start in any case: what it knows of us may tell that our data is an old copy, which can promise nothing.
+    // Once since either has started in any case: what one knows of the other may tell that its data is an old copy, which
+    // can promise nothing, and of which nothing is taken (PROTOCOL 9, *Restored old copy*).
     const { cluster } = this.#deps;
-    return this.#agrees(from, view) && cluster.isMember(from) && cluster.lastExchange(from) !== undefined;
+    const met = cluster.lastExchange(from)?.mark;
+    const isSameStart = view.mark !== undefined && met?.startsWith(view.mark) === true;
+    return isSameStart && this.#agrees(from, view) && cluster.isMember(from);
   }
 
   /**

@@ -75,6 +75,8 @@ export class RingCommands {
       throw new StoreError("not-ready", `${plan.withheld} tokens wait for partitions that are filling: try again then`);
     }
     const view = this.#viewOf(plan, held);
+    const isEven = (request.kind === "join" || request.kind === "rebalance") && plan.changes.length === 0;
+    if (isEven) return view; // nothing to commit, and nothing for the history
     await this.#commit(plan);
     telemetry.event({ kind: "ring-planned", change: plan.kind, host: plan.host ?? "", tokens: plan.changes.length });
     return view;
@@ -172,7 +174,8 @@ function checkJoins(cluster: Cluster, { id, status }: MemberRecord): void {
 }
 
 function checkDeparts(cluster: Cluster, { id, status }: MemberRecord): void {
-  if (status === "leaving" && id === cluster.self) throw refused("this host is leaving already");
+  if (status === "leaving" && id === cluster.self)
+    throw refused("this host is leaving already: it goes on by itself, and ends when it is done");
   if (!cluster.isMember(id)) throw refused(`${id} is no member any more: it was ${wordFor(status)}`);
   const others = ringMembers(cluster.roster).filter((member) => member.id !== id && member.status === "up");
   if (others.length === 0) throw refused(`${id} is the last host: with it all data would be gone`);

@@ -5,8 +5,11 @@
 import type { Infer } from "../bytes/codec.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
+import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
+import { hashBytes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
+import { leavesPerPartition } from "../merkle/trees.ts";
 import { keyOfRow, locate, rangeOfPartition } from "../placement/locate.ts";
 import type { KeyRange } from "../ports.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -47,6 +50,9 @@ async function scanPart(
   const partition = part.partition as PartitionIndex;
   const holding = replica.holdingOf(partition);
   if (holding === "none" || holding === "dropping") return { partition, state: "none", rows: [] };
+  if (part.leaves !== undefined && part.leaves.length !== leavesPerPartition * hashBytes) {
+    throw new StoreError("bad-request", `${part.leaves.length} bytes are not the leaves of a partition`);
+  }
   const page = await firstPage(replica, await rangesOf(replica, part, partitions), bytesMaxNow);
   for (const row of page.rows) {
     if ("corrupt" in row) await noteDamaged(replica, row.key, partitions);
@@ -61,7 +67,9 @@ async function scanPart(
     cluster.refill(partition);
   }
   const isWhole = !lacksRows && rows.length === page.rows.length;
-  const state = isWhole && holding === "complete" ? "complete" : "filling";
+  // Also now: a partition that is let go of loses its rows while they are read.
+  const isComplete = holding === "complete" && replica.holdingOf(partition) === "complete";
+  const state = isWhole && isComplete ? "complete" : "filling";
   return { partition, state, rows, ...(page.next === null ? {} : { next: page.next }) };
 }
 

@@ -21,9 +21,22 @@ type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["respo
 /** A long poll ends before its connection would count as silent. */
 const changesWaitMaxMs = 5_000;
 
-export function serveHosts(deps: CoordinateDeps, server: RpcServer): void {
-  server.on(methods.replicate, (from, request, deadlineMs) => answerReplicate(deps, from, { request, deadlineMs }));
-  server.on(methods.fetch, (from, request) => answerFetch(deps, from, request));
+/** `served`: a share in a client's request took so many ms here. */
+export function serveHosts(deps: CoordinateDeps, server: RpcServer, served: (ms: number) => void): void {
+  const { clock } = deps;
+  server.on(methods.replicate, async (from, request, deadlineMs) => {
+    const startedMs = clock.now();
+    const answer = await answerReplicate(deps, from, { request, deadlineMs });
+    // Hints that are delivered and repairs are nobody's who waits.
+    if (request.minted) served(clock.now() - startedMs);
+    return answer;
+  });
+  server.on(methods.fetch, async (from, request) => {
+    const startedMs = clock.now();
+    const answer = await answerFetch(deps, from, request);
+    served(clock.now() - startedMs);
+    return answer;
+  });
   server.on(methods.scan, async (from, request) => {
     await deps.exchange.meet(from, request.view);
     return scanPartitions(deps, request);

@@ -14,15 +14,15 @@
  */
 import { compareBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
-import { readClock, type StateClock } from "../causality/encoding.ts";
-import { DecodeError } from "../bytes/codec.ts";
+import type { StateClock } from "../causality/encoding.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { clockHash, entryHash, type Hash64, sameHash, sumOf } from "../merkle/hash.ts";
 import { HashTrees, type LeafIndex, partitionOfLeaf } from "../merkle/trees.ts";
 import { type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
 import { partitionOf } from "../placement/partition.ts";
 import type { KeyRange } from "../ports.ts";
-import type { RecordPage, RecordRow, RecordStore } from "../storage/record-store.ts";
+import type { RecordPage, RecordStore } from "../storage/record-store.ts";
+import { clockOf } from "./object-rows.ts";
 import type { CachedState } from "./state-cache.ts";
 
 /** A change of one row on its way to the disk. */
@@ -265,17 +265,6 @@ export class MerkleIndex {
 
   #partitionOf(row: Uint8Array): PartitionIndex {
     return partitionOf(row, this.trees.partitions);
-  }
-}
-
-/** Undefined: the row is damaged. */
-function clockOf(row: RecordRow): StateClock | undefined {
-  if ("corrupt" in row) return undefined;
-  try {
-    return readClock(row.value);
-  } catch (error: unknown) {
-    if (error instanceof DecodeError) return undefined;
-    throw error;
   }
 }
 

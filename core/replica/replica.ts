@@ -22,6 +22,7 @@ import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
+import { objectOf, objectPage } from "./object-rows.ts";
 import { PartitionDrop } from "./partition-drop.ts";
 import { type Remains, verdictOfOwner } from "./remains.ts";
 import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
@@ -217,7 +218,7 @@ export class Replica {
 
   /** Own rows in order, for those who copy or list them. */
   page(request: PageRequest): Promise<RecordPage> {
-    return this.#deps.records.page("objects", request);
+    return objectPage(this.#deps.records, request);
   }
 
   /** What this node says of a whole partition. */
@@ -280,8 +281,7 @@ export class Replica {
     if (known !== undefined) return known;
     let loaded = neverWritten;
     try {
-      const encoded = await this.#deps.records.get("objects", located.row);
-      if (encoded !== undefined) loaded = new CachedState(decodeVersioned(encoded), encoded);
+      loaded = await objectOf(this.#deps.records, located);
     } catch (error: unknown) {
       if (!(error instanceof StoreError) || error.code !== "corrupt") throw error;
       await this.#noteDamage(located, error.message);

@@ -27,7 +27,12 @@ const nodeText = text(128);
 const contextText = text(32_768);
 
 /** Where the sender stands: receivers that see another ring merge membership first (PROTOCOL 9, *Views meet*). */
-const View = message("View", { ring: field(1, hex(8)), life: field(2, varint) });
+const View = message("View", {
+  ring: field(1, hex(8)),
+  life: field(2, varint),
+  /** The beginning of the sender's latest mark, which is another after each start; who restarts on an old copy is met anew. */
+  mark: optional(3, hex(8)),
+});
 export type View = Infer<typeof View>;
 
 /** `held` states travel encoded (causality/encoding.ts), so that they are stored as they came. */

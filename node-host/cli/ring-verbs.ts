@@ -65,6 +65,10 @@ async function runChange(io: Io, change: Change, target: Target): Promise<void> 
     if (!target.json) io.stdout.write(`${planText(plan)}\n`);
     const path = target.id === undefined ? `/admin/${change}` : `/admin/${change}/${encodeURIComponent(target.id)}`;
     const done = await client.json<PlanView>("POST", path, { query: { ring: plan.ring, force: target.force } });
+    if (done.tokens === 0 && done.withheld === 0 && (change === "join" || change === "rebalance")) {
+      print(io, target, { ...done, state: "done" }, () => "nothing to change: each host has its share");
+      return;
+    }
     const end =
       target.wait === false ? "begun" : await follow(io, client, { plan: done, isQuiet: target.json === true });
     const sentence = {

@@ -21,7 +21,7 @@ export function adminHandlers(node: NodeApi): Record<string, Handler> {
       const { change, id, force } = queryOf(url, { change: changes, id: someText, force: flag });
       if (change === undefined) throw badRequest(`change=: expected ${changes.expects}`);
       if (change === "rebalance") return node.plan({ kind: change });
-      if (id === undefined && change !== "leave") throw badRequest(`${change} needs id=, the host that it is for`);
+      if (id === undefined && change !== "leave") throw badRequest(`${change} needs the id of the host that it is for`);
       return node.plan({ kind: change, host: id ?? (await ownId()), ...(force === true && { force }) });
     },
     "/admin/join/*": async ({ url }) =>

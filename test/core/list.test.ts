@@ -3,7 +3,11 @@ import { describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import type { MemoryCluster } from "../support/memory-cluster.ts";
 import { failsWith, utf8 } from "../support/values.ts";
-import { seen, withCluster } from "./coordinate/scene.ts";
+import { patient, seen, withCluster as withClusterOf } from "./coordinate/scene.ts";
+
+/** No host is silent here: those that are away were killed. */
+const withCluster = (count: number, body: (cluster: MemoryCluster) => Promise<void>): Promise<void> =>
+  withClusterOf(count, body, patient);
 
 /** Every name of a bucket, page by page. */
 async function listed(cluster: MemoryCluster, host: string, limit: number, prefix = ""): Promise<string[]> {

@@ -320,6 +320,13 @@ describe("help, version, key", () => {
       "ring",
       "explain",
       "explain-peer",
+      "plan",
+      "join",
+      "leave",
+      "remove",
+      "rebalance",
+      "repair",
+      "import-old",
       "bench",
     ];
     for (const verb of verbs) assert.match(help.text, new RegExp(`^  ${verb} `, "m"));

@@ -29,7 +29,7 @@ export class World {
   /** Those of them that nobody has removed from the ring yet. */
   readonly lost = new Set<NodeId>();
   /** Older copies of disks, for the fault that restores one. */
-  readonly backups = new Map<SimHost, { readonly image: DiskImage; readonly starts: number }>();
+  readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
   readonly faults = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */

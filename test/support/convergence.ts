@@ -32,16 +32,19 @@ export async function roundsOf(url: string): Promise<Rounds> {
 /** Where keys live: the numbers of their owners. */
 export type Owners = ReadonlyMap<string, readonly number[]>;
 
+/** As the running hosts say, which hold all of the ring. */
 export async function ownersOf(hosts: HostProcesses, keys: readonly string[]): Promise<Owners> {
-  const ids = await Promise.all(hosts.urls.map(async (_url, i) => (await hosts.status(i)).id));
+  const running = hosts.urls.flatMap((_url, i) => (hosts.isRunning(i) ? [i] : []));
+  const numberOf = new Map<string, number>();
+  await Promise.all(running.map(async (i) => numberOf.set((await hosts.status(i)).id, i)));
   const owners = new Map<string, readonly number[]>();
   await inLanes(keys, async (key, i) => {
     const { preferenceList } = await getJson<{ preferenceList: { id: string; role: string }[] }>(
-      `${hosts.url(i % hosts.size)}/explain/${key}`,
+      `${hosts.url(running[i % running.length]!)}/explain/${key}`,
     );
     owners.set(
       key,
-      preferenceList.filter(({ role }) => role === "owner").map(({ id }) => ids.indexOf(id)),
+      preferenceList.filter(({ role }) => role === "owner").map(({ id }) => numberOf.get(id)!),
     );
   });
   return owners;

@@ -5,8 +5,8 @@ import { fileURLToPath } from "node:url";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
 
-/** Against hanging: a command that is to fail must not serve for ever instead. */
-const hangMs = 30_000;
+/** Against hanging: a command that is to fail must not serve for ever instead; some wait for data to move. */
+const hangMs = 120_000;
 
 export interface Ended {
   /** null: it had to be killed. */

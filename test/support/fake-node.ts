@@ -40,6 +40,9 @@ export class FakeNode implements NodeApi {
   readonly #wake = new Set<() => void>();
   watchers = 0;
   ready = true;
+  /** Partitions that are said to move. */
+  moving = 0;
+  statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
   hold: Promise<void> | undefined;
@@ -121,6 +124,7 @@ export class FakeNode implements NodeApi {
   }
 
   async status(): Promise<NodeStatus> {
+    this.statusCalls += 1;
     return {
       id: fakeId,
       cluster: "fake",
@@ -159,7 +163,7 @@ export class FakeNode implements NodeApi {
         partitionsAgreed: 0,
         fullAgreementAgoMs: null,
       },
-      partitions: { owned: 4, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0 } },
+      partitions: { owned: 4, filling: 0, handingOff: 0, everywhere: { filling: this.moving, handingOff: 0 } },
       transfers: {},
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },

@@ -9,6 +9,9 @@ import { fileURLToPath } from "node:url";
 import { hostNodeFlags } from "../../node-host/node-flags.ts";
 import { eventually } from "./eventually.ts";
 
+/** Against hanging: dozens of processes may be starting on two cores. */
+const readyLimitMs = 120_000;
+
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
 
 export interface HostSpec {
@@ -21,6 +24,8 @@ export interface HostSpec {
   readonly data?: string;
   /** Its key file, if it is to run under the name of another. */
   readonly identity?: string;
+  /** The host that has ended, whose addresses it is to have. */
+  readonly inPlaceOf?: number;
 }
 
 interface Host {
@@ -86,7 +91,21 @@ export class HostProcesses implements AsyncDisposable {
   }
 
   /** One more host, which joins through the first one; resolves when it is ready. */
-  async add({ flags = [], env = {}, onMessage = () => {}, data, identity }: HostSpec = {}): Promise<number> {
+  async add(spec: HostSpec = {}): Promise<number> {
+    const index = await this.begin(spec);
+    await this.ready(index);
+    return index;
+  }
+
+  /** One more host: its process is started, and no more. */
+  async begin({
+    flags = [],
+    env = {},
+    onMessage = () => {},
+    data,
+    identity,
+    inPlaceOf,
+  }: HostSpec = {}): Promise<number> {
     const index = this.#hosts.length;
     const name = `host-${index + 1}`;
     mkdirSync(this.folder, { recursive: true });
@@ -95,15 +114,14 @@ export class HostProcesses implements AsyncDisposable {
       data: data ?? join(this.folder, name),
       identity: identity ?? join(this.folder, `${name}.key`),
       log: join(this.folder, `${name}.log`),
-      httpPort: await freePort(),
-      p2pPort: await freePort(),
+      httpPort: inPlaceOf === undefined ? await freePort() : this.#host(inPlaceOf).httpPort,
+      p2pPort: inPlaceOf === undefined ? await freePort() : this.#host(inPlaceOf).p2pPort,
       flags,
       env,
       onMessage,
       process: undefined,
     });
     this.start(index);
-    await this.ready(index);
     return index;
   }
 
@@ -156,6 +174,11 @@ export class HostProcesses implements AsyncDisposable {
     return child !== undefined && child.exitCode === null && child.signalCode === null;
   }
 
+  /** Null while it runs, and where a signal has ended it. */
+  exitCode(index: number): number | null {
+    return this.#host(index).process?.exitCode ?? null;
+  }
+
   async ready(index: number): Promise<void> {
     await eventually(
       async () => {
@@ -163,7 +186,8 @@ export class HostProcesses implements AsyncDisposable {
           throw new Error(`${this.#host(index).name} ended:\n${this.log(index).slice(-2_000)}`);
         return (await fetch(`${this.url(index)}/readyz`).catch(() => undefined))?.ok ?? false;
       },
-      `${this.#host(index).name} to be ready`,
+      () => `${this.#host(index).name} to be ready; its log ends with\n${this.log(index).slice(-2_000)}`,
+      readyLimitMs,
     );
   }
 
@@ -220,7 +244,13 @@ export interface HostStatus {
   readonly keys: number;
   readonly tombstones: { readonly waiting: number; readonly why: readonly string[] };
   readonly notices: readonly string[];
-  readonly members: readonly { readonly id: string; readonly alive: boolean; readonly tokens: number }[];
+  readonly members: readonly {
+    readonly id: string;
+    readonly status: string;
+    readonly alive: boolean;
+    readonly tokens: number;
+    readonly life: number;
+  }[];
   readonly partitions: { readonly owned: number; readonly filling: number };
   readonly storage: {
     readonly state: string;

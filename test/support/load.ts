@@ -69,6 +69,7 @@ const warmUpMs = 500;
 const errorsKept = 10_000;
 /** For what is not measured: reading contexts before puts. */
 const prepareInFlight = 64;
+const prepareTriesMax = 50;
 
 /** Runs a load in a child process, which ends early when `signal` aborts. `begun`: it is warm, and measures from now on. */
 export function load(spec: LoadSpec, signal?: AbortSignal, begun: () => void = () => {}): Promise<LoadResult> {
@@ -191,7 +192,10 @@ async function measure(measured: Measured, sinceMs: number, operate: () => Promi
 async function operationOf(spec: LoadSpec, store: KeyStore): Promise<Operation> {
   const value = values(spec.valueBytes);
   const contexts = new Map<string, string | undefined>();
-  const learn = async (key: string): Promise<void> => void contexts.set(key, (await store.get(key)).context);
+  const learn = async (key: string): Promise<void> => {
+    const read = await answered(() => store.get(key));
+    contexts.set(key, read.context);
+  };
   const get: Operation = async (key) => void (await store.get(key));
   const put: Operation = async (key) => {
     let context = contexts.get(key);
@@ -211,6 +215,18 @@ async function operationOf(spec: LoadSpec, store: KeyStore): Promise<Operation> 
   }
   if (spec.operation === "put") return put;
   return (key) => (Math.random() < 0.5 ? put(key) : get(key));
+}
+
+/** Not measured, so it may fail and be repeated: it often runs while hosts come and go. */
+async function answered<T>(operate: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await operate();
+    } catch (error: unknown) {
+      if (tries === prepareTriesMax) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }
 
 function lanes(count: number, lane: () => Promise<void>): Promise<unknown> {

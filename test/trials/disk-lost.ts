@@ -5,8 +5,9 @@
 import { eventually } from "../support/eventually.ts";
 import { failuresOf, loadAverage, median } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
-import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
-import type { Context, Figure, Trial } from "../tools/trial.ts";
+import { load, type LoadResult } from "../support/load.ts";
+import { loadsUntil } from "../support/loads.ts";
+import type { Figure, Trial } from "../tools/trial.ts";
 
 const lost = 2;
 const valueBytes = 1_024;
@@ -24,7 +25,8 @@ export const trial: Trial = {
     const targets = hosts.addresses.filter((_address, i) => i !== lost);
     const base = { protocol: "native", targets, valueBytes, ms: 0 } as const;
     await load({ ...base, operation: "fill", inFlight: 64, keys }, signal);
-    const front = { ...base, operation: "mixed", inFlight: 0, perSecond: 250, keys: 1_000, bucket: "front" } as const;
+    const clients = { operation: "mixed", inFlight: 0, perSecond: 250, keys: 1_000, bucket: "front" } as const;
+    const front = { ...base, ...clients, ms: short ? 2_000 : 5_000 };
     // So that the keys of the clients are there, and the first measured load is like the others.
     await load({ ...front, ms: 2_000 }, signal);
     const quiet = await loadsUntil(context, front, Promise.resolve(), short ? 1 : 4);
@@ -52,25 +54,6 @@ export const trial: Trial = {
     return { figures, failures: [...quiet, ...busy].flatMap((result) => failuresOf("clients", result)) };
   },
 };
-
-/** Loads in a row, until `done` resolves and at least `least`. */
-async function loadsUntil(
-  { short, signal, log }: Context,
-  spec: LoadSpec,
-  done: Promise<unknown>,
-  least: number,
-): Promise<LoadResult[]> {
-  const ended = new AbortController();
-  const note = (): void => ended.abort();
-  done.then(note, note);
-  const results: LoadResult[] = [];
-  while ((!ended.signal.aborted || results.length < least) && !signal.aborted) {
-    const result = await load({ ...spec, ms: short ? 2_000 : 5_000 }, signal);
-    log(`clients: p50 ${result.p50Ms} ms, p99 ${result.p99Ms} ms`);
-    results.push(result);
-  }
-  return results;
-}
 
 /** It owns what it owned, and is filling none of it. */
 async function wholeAgain(hosts: HostProcesses): Promise<void> {

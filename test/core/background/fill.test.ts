@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { compareBytes } from "../../../core/bytes/compare.ts";
 import { Transfers } from "../../../core/background/transfers.ts";
 import type { Cluster } from "../../../core/cluster/cluster.ts";
 import { scanPartitions } from "../../../core/coordinate/scan.ts";
+import type { Key } from "../../../core/identity.ts";
+import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import { Tasks } from "../../../core/tasks.ts";
+import { failsWith } from "../../support/values.ts";
 import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
 import { at, put, World } from "../replica/world.ts";
 
@@ -22,9 +27,11 @@ function scans(one: OneNode, said: Said): { count: number } {
 }
 
 /** h1 owns what it does not hold yet, and tries to fill it for a while. */
-async function fill(one: OneNode): Promise<{ readonly complete: number; readonly owned: number }> {
+async function fill(one: OneNode, halfway = () => {}): Promise<{ readonly complete: number; readonly owned: number }> {
   one.cluster.claimOwned("filling");
   new Transfers(one, one.config).start(one);
+  await one.clock.advance(5_000);
+  halfway();
   await one.clock.advance(5_000);
   const stopping = one.tasks.stop(100);
   await one.clock.advance(100);
@@ -35,6 +42,93 @@ async function fill(one: OneNode): Promise<{ readonly complete: number; readonly
     owned: owned.length,
   };
 }
+
+const peers = ["h2", "h3", "h4"];
+const complete = { h2: "complete", h3: "complete", h4: "complete" } as const;
+
+/** A source that sends, for one partition, what cannot be decoded among what can, in two pages. */
+async function sendsNoState(one: OneNode, source: string): Promise<{ whole: LocatedKey[]; broken: LocatedKey }> {
+  const [broken, first, second] = keysOfOne(one);
+  const { replica } = await new World().start();
+  const { held } = await replica.write(at("v"), put("v"));
+  const row = ({ key }: LocatedKey) => ({ key, state: held.toBytes() });
+  const pages = [
+    { rows: [{ key: broken.key, state: Uint8Array.of(255, 255, 255) }, row(first)], next: second.row },
+    { rows: [row(second)] },
+  ];
+  one.servers.get(node(source))!.on(methods.scan, async (_from, { parts }) => ({
+    parts: parts.map(({ partition, after }) => {
+      const page = partition === broken.partition ? pages[after === undefined ? 0 : 1]! : { rows: [] };
+      return { partition, state: "complete" as const, ...page };
+    }),
+  }));
+  return { whole: [first, second], broken };
+}
+
+/** In row order; h1 owns their partition. */
+function keysOfOne(one: OneNode): [LocatedKey, LocatedKey, LocatedKey] {
+  const [owned] = one.cluster.ring.ownedBy(node("h1"));
+  const keys = Array.from({ length: 400 }, (_, i) => locate(`b/k${i}` as Key, one.cluster.ring.partitions));
+  const fitting = keys.filter(({ partition }) => partition === owned).slice(0, 3);
+  return fitting.toSorted((a, b) => compareBytes(a.row, b.row)) as [LocatedKey, LocatedKey, LocatedKey];
+}
+
+describe("a state that cannot be decoded, in a page of a source,", () => {
+  test("is left out and told, and keeps back nothing else of that source", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+      "h2",
+      "h3",
+    ]);
+    scans(one, "complete");
+    const { whole, broken } = await sendsNoState(one, "h2");
+    assert.deepEqual(await fill(one), { complete: 15, owned: 16 }, "h2 is one of two that are needed");
+    for (const each of whole) assert.equal((await one.replica.row(each)).state.values.length, 1);
+    assert.equal((await one.replica.row(broken)).state.values.length, 0);
+    const told = one.events.flatMap((event) => (event.kind === "corrupt-record" ? [event.where] : []));
+    assert.ok(told.length > 0 && told.every((where) => where === `${broken.key} as h2 sent it`));
+    assert.ok(!one.events.some(({ kind }) => kind === "replica-failed"));
+  });
+
+  test("does not keep the partition filling where another source can be missed", async () => {
+    const one = oneNode("h1", rosterOf(["h1", ...peers], { holdings: complete }), peers);
+    scans(one, "complete");
+    await sendsNoState(one, "h2");
+    assert.deepEqual(await fill(one), { complete: 12, owned: 12 });
+  });
+});
+
+test("what is left to be copied is what progress counts: nothing of what was copied before a restart", async () => {
+  const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+    "h2",
+    "h3",
+  ]);
+  one.cluster.claimOwned("filling");
+  const { servers, config, cluster } = one;
+  const transfers = new Transfers(one, config);
+  scans(one, "complete");
+  servers.get(node("h3"))!.on(methods.scan, () => new Promise(() => {}));
+  transfers.start(one);
+  await one.clock.advance(500);
+  assert.equal(transfers.view().filling?.percent, 37, "12 of 32: h3 keeps 4 of the 16 from h2");
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+  const tasks = new Tasks(one);
+  const restarted = new Transfers({ ...one, tasks }, config);
+  await restarted.open(cluster.ring.fingerprint);
+  restarted.start({ ...one, tasks });
+  await one.clock.advance(500);
+  assert.equal(restarted.view().filling?.percent, 20, "these 4 of 20");
+});
+
+test("a disk that refuses fails a copy, which goes on when it takes writes again", async () => {
+  const one = oneNode("h1", rosterOf(["h1", ...peers], { holdings: complete }), peers);
+  scans(one, "complete");
+  const { whole } = await sendsNoState(one, "h2");
+  one.disk.refusesWrites = "io";
+  assert.equal((await fill(one, () => (one.disk.refusesWrites = undefined))).complete, 12);
+  for (const each of whole) assert.equal((await one.replica.row(each)).state.values.length, 1);
+});
 
 describe("a partition that is filling", () => {
   test("is complete when it was copied from every complete holder", async () => {
@@ -87,15 +181,54 @@ describe("a partition that is filling", () => {
   });
 });
 
-test("a scan that met a damaged record does not pass for one of a complete copy", async () => {
+/** A complete host with one key, and what it answers to a scan of that key's partition. */
+async function scanned() {
   const world = new World();
   const key = at("k");
-  const { replica } = await world.start();
-  await replica.write(key, put("v"));
-  await world.disk.rot("objects", key.row);
-  const { partition } = key;
-  const request = { view: { ring: "", life: 1 }, bytesMax: 1_000_000, parts: [{ partition }] };
+  const run = await world.start();
+  await run.replica.write(key, put("v"));
   const cluster = { ring: { partitions: 4 } } as unknown as Cluster;
-  const answer = { parts: [{ partition, state: "filling", rows: [] }] };
-  assert.deepEqual(await scanPartitions({ replica, cluster }, request), answer);
+  const scan = (leaves?: Uint8Array) =>
+    scanPartitions(
+      { replica: run.replica, cluster },
+      {
+        view: { ring: "", life: 1 },
+        bytesMax: 1_000_000,
+        parts: [{ partition: key.partition, ...(leaves && { leaves }) }],
+      },
+    );
+  return { world, run, key, scan };
+}
+
+describe("a scan does not pass for one of a complete copy that", () => {
+  const lacking = (partition: number) => ({ parts: [{ partition, state: "filling" as const, rows: [] }] });
+
+  test("met a damaged record", async () => {
+    const { world, key, scan } = await scanned();
+    await world.disk.rot("objects", key.row);
+    assert.deepEqual(await scan(), lacking(key.partition));
+  });
+
+  test("met a record that is no state, which is damaged from then on", async () => {
+    const { run, key, scan } = await scanned();
+    await run.records.commit([{ kind: "put", ns: "objects", key: key.row, value: Uint8Array.of(255, 255, 255) }]);
+    assert.deepEqual(await scan(), lacking(key.partition));
+    assert.deepEqual(run.replica.damagedKeys(), [key.key]);
+  });
+
+  test("ended when the partition was held completely no more", async () => {
+    const { world, run, key, scan } = await scanned();
+    const readOn = world.disk.hold("reads");
+    const scanning = scan();
+    run.holdings.set(key.partition, "former");
+    readOn();
+    assert.equal((await scanning).parts[0]!.state, "filling");
+  });
+});
+
+test("a scan for someone whose leaves are none of a partition is refused: it would be told that it has everything", async () => {
+  const { run, scan } = await scanned();
+  await run.replica.index.build({ isStopped: () => false, throttle: async () => {} });
+  for (const length of [0, 8, 511, 1_024]) await assert.rejects(scan(new Uint8Array(length)), failsWith("bad-request"));
+  assert.equal((await scan(new Uint8Array(512))).parts[0]!.rows.length, 1);
 });

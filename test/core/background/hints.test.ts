@@ -9,14 +9,14 @@ import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { microtasks, texts, utf8 } from "../../support/values.ts";
-import { eventsOf, intercept, placed, rowOf, seen, withCluster } from "../coordinate/scene.ts";
+import { eventsOf, intercept, patient, placed, rowOf, seen, withCluster } from "../coordinate/scene.ts";
 import { at, host, put, World } from "../replica/world.ts";
 
 /** More than travel in one page, in the order of delivery. */
 const keys = Array.from({ length: 100 }, (_, i) => `k${i}`).toSorted((a, b) => compareBytes(rowOf(a), rowOf(b)));
 const [first] = keys;
-/** Anti-entropy would bring what a hint does not. */
-const onlyHints = { antiEntropyIntervalMs: 2_000_000_000 };
+/** Anti-entropy would bring what a hint does not; and a host taken for away would be owed hints as well. */
+const onlyHints = { ...patient, antiEntropyIntervalMs: 2_000_000_000 };
 
 /** h1 keeps hints for h3, which is down; returns how many it has. */
 async function oweToH3(cluster: MemoryCluster): Promise<() => Promise<number>> {

@@ -53,3 +53,20 @@ test("a joiner that lost all its tokens to another joiner takes its share again"
   await one.clock.advance(5_000);
   assert.ok(one.cluster.ring.tokensOf(node("h4")).length > 0, "it waits for its share for ever");
 });
+
+test("a joiner whose disk refused to keep its share takes it when it takes writes again", async () => {
+  const hosts = ["h1", "h2", "h3"];
+  const complete = { h1: "complete", h2: "complete", h3: "complete" } as const;
+  const joiner = new Map([[node("h4"), memberRecord({ id: node("h4") })]]);
+  const one = oneNode("h4", mergeRoster(rosterOf(hosts, { holdings: complete }), { members: joiner }), hosts);
+  one.disk.refusesWrites = "full";
+  takeShare(one, { isDue: true });
+  await one.clock.advance(1_500);
+  const lost = one.cluster.roster.assignment.map((entry) =>
+    entry.host === "h4" ? { host: node("h1"), epoch: entry.epoch + 1 } : entry,
+  );
+  one.cluster.merge({ assignment: lost });
+  one.disk.refusesWrites = undefined;
+  await one.clock.advance(1_500);
+  assert.ok(one.cluster.ring.tokensOf(node("h4")).length > 0, "it waits for its share for ever");
+});

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { seen, withCluster } from "../coordinate/scene.ts";
+import { patient, seen, withCluster } from "../coordinate/scene.ts";
 
 const keys = Array.from({ length: 60 }, (_, i) => `k${i}`);
 
@@ -45,6 +45,19 @@ describe("a plan", () => {
       );
     }));
 });
+
+test("a rebalance of an even ring, and the join of a host that has its share, are no changes", () =>
+  withCluster(3, async (cluster) => {
+    await cluster.settled(3);
+    const h1 = cluster.node("h1");
+    const planned = (): number => cluster.events.filter(({ event }) => event.kind === "ring-planned").length;
+    await h1.changeRing({ kind: "rebalance" });
+    const before = planned();
+    for (const request of [{ kind: "rebalance" }, { kind: "join", host: "h2" }] as const) {
+      assert.equal((await h1.changeRing(request)).tokens, 0);
+    }
+    assert.equal(planned(), before);
+  }));
 
 describe("a command that cannot be is refused, and changes nothing:", () => {
   const cases: readonly (readonly [
@@ -143,7 +156,7 @@ describe("a host that leaves", () => {
         await cluster.settled(4);
         await allThere(cluster);
       },
-      { antiEntropyIntervalMs: 2_000_000_000 },
+      { ...patient, antiEntropyIntervalMs: 2_000_000_000 },
     ));
 
   test("returns when it is started with seeds, as a new member that fills, and only then", () =>

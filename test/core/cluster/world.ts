@@ -18,6 +18,7 @@ import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { Tasks } from "../../../core/tasks.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
+import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { testIdentity } from "../../support/test-identity.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
@@ -73,7 +74,8 @@ export function oneNode(
     }),
   );
   const random = realRandom;
-  const records = new RecordStore(new MemoryStorage());
+  const disk = new FaultyStorage(new MemoryStorage());
+  const records = new RecordStore(disk);
   const holdings = new Holdings(roster.cluster.partitions, random);
   const health = new Health({ transport, clock, telemetry }, config);
   const tasks = new Tasks({ clock, telemetry });
@@ -106,5 +108,5 @@ export function oneNode(
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
-  return { ...deps, server: new RpcServer(telemetry), servers, events };
+  return { ...deps, server: new RpcServer(telemetry), servers, events, disk };
 }

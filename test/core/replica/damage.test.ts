@@ -6,6 +6,7 @@ import { failsWith, texts } from "../../support/values.ts";
 import { at, put, type Run, World } from "./world.ts";
 
 const key = at("k");
+const noState = Uint8Array.of(255, 255, 255);
 
 /** A replica whose record of `k` (`a`) rotted on the disk; nothing of it is cached. */
 async function damaged(): Promise<{ world: World; run: Run; intact: Uint8Array }> {
@@ -132,6 +133,28 @@ test("a heal of a key that was not damaged writes only what is new", async () =>
   const { batches } = world.disk;
   assert.equal((await run.replica.apply(key, held.encoded!, { heals: true })).role, "complete");
   assert.equal(world.disk.batches, batches);
+});
+
+describe("a record that is whole and no state all the same", () => {
+  /** Nothing of it is cached. */
+  async function undecodable(): Promise<Run> {
+    const world = new World();
+    await (await world.start()).records.commit([{ kind: "put", ns: "objects", key: key.row, value: noState }]);
+    return world.start();
+  }
+
+  test("is damaged like one whose checksum is wrong, and healed like one", async () => {
+    const { replica } = await undecodable();
+    assert.equal((await replica.read(key)).role, "filling");
+    const { held } = await (await new World().start()).replica.write(key, put("a"));
+    assert.equal((await replica.apply(key, held.encoded!, { heals: true })).role, "complete");
+    assert.deepEqual(texts((await replica.read(key)).held.state.values), ["a"]);
+  });
+
+  test("is told as damaged in a page", async () => {
+    const { replica } = await undecodable();
+    assert.deepEqual((await replica.page({ limit: 10 })).rows, [{ key: key.row, corrupt: true }]);
+  });
 });
 
 describe("a state of nothing", () => {

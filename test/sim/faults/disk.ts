@@ -1,4 +1,5 @@
 /** Faults of disks. */
+import { encodeUtf8 } from "lib0/string";
 import { keyOfRow } from "../../../core/placement/locate.ts";
 import { membershipOn } from "../rows.ts";
 import type { FaultKind } from "./draw.ts";
@@ -19,12 +20,15 @@ export const diskFaults = {
   },
   "restore-old": (world, fault) => {
     const victim = host(world, fault, 0);
-    const { image: backup, starts: startsThen } = world.backups.get(victim) ?? { starts: 0 };
+    const backup = world.backups.get(victim);
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
-    // Peers remember a later start of this host than its disk does, so it could know.
-    const isNoticed = victim.starts > startsThen;
+    // A peer remembers a later start of this host than its disk does, so it could know. (One that could not write told nobody.)
+    const isNoticed = world.hosts.some((peer) => {
+      const mark = membershipOn(peer.disk.view)?.roster.members.get(victim.id)?.mark;
+      return peer !== victim && mark !== undefined && backup.get("meta", encodeUtf8(`mark ${mark}`)) === undefined;
+    });
     if (isNoticed) world.arrivals.arrives(victim, world.schedule.nowMs);
     else world.arrivals.forgetArrival(victim);
     return end ?? (() => world.start(victim));

@@ -28,7 +28,7 @@ export function inject(world: World, fault: Fault): void {
 /** Copies the disk that the fault will bring back. */
 export function backUp(world: World, fault: Fault): void {
   const victim = host(world, fault, 0);
-  world.backups.set(victim, { image: victim.disk.synced.copy(), starts: victim.starts });
+  world.backups.set(victim, victim.disk.synced.copy());
 }
 
 /** Everything works again, and everybody runs. */

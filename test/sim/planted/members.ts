@@ -32,4 +32,10 @@ export const members: readonly Mutation[] = [
     find: "this.#running.delete(peer);",
     replace: "",
   },
+  {
+    name: "a host that has started anew counts as met",
+    file: "cluster/exchange.js",
+    find: "view.mark !== undefined && met?.startsWith(view.mark) === true;",
+    replace: "met !== undefined;",
+  },
 ];

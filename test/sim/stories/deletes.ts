@@ -285,4 +285,30 @@ export const deleteStories: readonly Story[] = [
       for (const host of stage.walk(key).slice(0, 2)) assert.deepEqual(await stage.siblings(host, key), []);
     },
   },
+  {
+    name: "a host that comes back on a copy from before the reap is heard by no owner before they have met anew",
+    brokenBy: "a host that has started anew counts as met",
+    cluster: reaping,
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      b!.kill();
+      await stage.sleep(1_000);
+      await stage.put(a!, {});
+      await stage.sleep(100);
+      // It still owes B the write.
+      const copy = a!.disk.synced.copy();
+      await stage.start(b!);
+      await stage.drained();
+      await stage.delete(b!);
+      await stage.reaped(3);
+      a!.kill();
+      const { arrivals, oracle, schedule } = stage.world;
+      oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
+      arrivals.forgetArrival(a!);
+      await stage.start(a!);
+      await stage.settled();
+      await stage.sleep(1_000);
+      assert.deepEqual(await stage.siblings(b!), []);
+    },
+  },
 ];

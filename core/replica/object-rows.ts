@@ -1,0 +1,43 @@
+/**
+ * The rows of objects as the disk has them.
+ * Invariant: what comes from here is a state. A row that is none, although its checksum is right, is as damaged as one
+ * whose checksum is wrong: another version or a broken memory wrote it.
+ */
+import { DecodeError } from "../bytes/codec.ts";
+import { decodeVersioned, readClock, type StateClock } from "../causality/encoding.ts";
+import { StoreError } from "../errors.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import type { PageRequest } from "../ports.ts";
+import type { RecordPage, RecordRow, RecordStore } from "../storage/record-store.ts";
+import { CachedState, neverWritten } from "./state-cache.ts";
+
+/** @throws StoreError `corrupt` where the row is damaged, `not-ready` where the disk cannot be read */
+export async function objectOf(records: RecordStore, { key, row }: LocatedKey): Promise<CachedState> {
+  const encoded = await records.get("objects", row);
+  if (encoded === undefined) return neverWritten;
+  try {
+    return new CachedState(decodeVersioned(encoded), encoded);
+  } catch (error: unknown) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new StoreError("corrupt", `the record of ${key} is no state: ${error.message}`);
+  }
+}
+
+/** As `RecordStore.page`. Of rows without values only the keys are known, so none of those is told as damaged. */
+export async function objectPage(records: RecordStore, request: PageRequest): Promise<RecordPage> {
+  const page = await records.page("objects", request);
+  if (request.keysOnly) return page;
+  const checked = (row: RecordRow): RecordRow => (clockOf(row) === undefined ? { key: row.key, corrupt: true } : row);
+  return { ...page, rows: page.rows.map(checked) };
+}
+
+/** Undefined: the row is damaged. */
+export function clockOf(row: RecordRow): StateClock | undefined {
+  if ("corrupt" in row) return undefined;
+  try {
+    return readClock(row.value);
+  } catch (error: unknown) {
+    if (error instanceof DecodeError) return undefined;
+    throw error;
+  }
+}

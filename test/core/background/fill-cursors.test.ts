@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { FillCursors } from "../../../core/background/fill-cursors.ts";
+import { bitmapOf } from "../../../core/bytes/bitmap.ts";
+import type { PartitionIndex } from "../../../core/identity.ts";
+import { Holdings } from "../../../core/replica/holdings.ts";
+import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
+import { realRandom } from "../../support/memory-cluster.ts";
+import { node } from "../cluster/world.ts";
+
+const [first, second] = [0, 1] as PartitionIndex[] as [PartitionIndex, PartitionIndex];
+const ring = "0123456789abcdef";
+const source = node("h2");
+
+/** A process starts on the disk, which says that two partitions are filling. */
+async function start(disk: MemoryStorage) {
+  const records = new RecordStore(disk);
+  const holdings = new Holdings(4, realRandom);
+  const none = bitmapOf(4, []);
+  holdings.restore({ complete: none, filling: bitmapOf(4, [first, second]), former: none });
+  const cursors = new FillCursors({ records, holdings });
+  await cursors.open(ring);
+  return { records, holdings, cursors };
+}
+
+/** The first partition was copied, and is on the disk as copied. */
+async function copied() {
+  const disk = new MemoryStorage();
+  const run = await start(disk);
+  run.cursors.set(first, source, {});
+  await run.cursors.save(ring);
+  return { disk, ...run };
+}
+
+describe("what a restart finds copied", () => {
+  test("is what was copied before, on the same ring", async () => {
+    const { disk } = await copied();
+    const { cursors, records, holdings } = await start(disk);
+    assert.deepEqual([cursors.isDone(first, source), cursors.isDone(second, source)], [true, false]);
+    const elsewhere = new FillCursors({ records, holdings });
+    await elsewhere.open("f".repeat(16));
+    assert.equal(elsewhere.isDone(first, source), false);
+  });
+
+  test("is nothing where rows turned out to be missing since: not even where nobody is there to copy from", async () => {
+    const { disk, holdings, cursors } = await copied();
+    holdings.refill(first);
+    await cursors.sweep();
+    assert.equal((await start(disk)).cursors.isDone(first, source), false);
+  });
+
+  test("is nothing of those either while another partition is being copied", async () => {
+    const { disk, holdings, cursors } = await copied();
+    holdings.refill(first);
+    cursors.set(second, source, { next: Uint8Array.of(1) });
+    await cursors.save(ring);
+    const { cursors: found } = await start(disk);
+    assert.deepEqual([found.get(first, source), found.get(second, source)], [undefined, { next: Uint8Array.of(1) }]);
+  });
+
+  test("is nothing where the record of it is none, and the node starts", async () => {
+    const { disk, records } = await copied();
+    const { rows } = await records.page("meta", { limit: 1 });
+    await records.commit([{ kind: "put", ns: "meta", key: rows[0]!.key, value: Uint8Array.of(255, 255, 255) }]);
+    assert.equal((await start(disk)).cursors.isDone(first, source), false);
+  });
+});

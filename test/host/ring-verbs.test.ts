@@ -1,0 +1,89 @@
+/** The verbs that change the ring, against the HTTP API over a fake node; what they do to real hosts: `ring-changes.test.ts`. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { after, before, beforeEach, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { run } from "../../node-host/cli.ts";
+import { eventually } from "../support/eventually.ts";
+import { everwrite } from "../support/everwrite.ts";
+import { fakeId } from "../support/fake-node.ts";
+import { startTestServer, type TestServer } from "../support/http-server.ts";
+
+const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
+
+let server: TestServer;
+
+before(async () => {
+  server = await startTestServer();
+});
+
+after(() => server.close());
+
+beforeEach(() => {
+  server.node.moving = 0;
+  server.node.statusCalls = 0;
+  server.node.calls.length = 0;
+});
+
+test("wrong usage of a verb that changes the ring is exit code 2, says what is right, and asks no host", async () => {
+  for (const [args, pattern] of [
+    [["plan"], /missing required argument 'change'/],
+    [["plan", "grow"], /Allowed choices are join, leave, remove, rebalance/],
+    [["plan", "remove"], /remove needs the id of the host that it is for/],
+    [["join"], /missing required argument 'id'/],
+    [["remove"], /missing required argument 'id'/],
+    [["leave", fakeId], /too many arguments for 'leave'/],
+    [["rebalance", fakeId], /too many arguments for 'rebalance'/],
+    [["import-old", "store.old-1"], /come back: add --deleted-may-return to do it/],
+  ] as const) {
+    const { code, text } = await everwrite(...args, "--http", server.url);
+    assert.equal(code, 2, `${args.join(" ")}: ${text}`);
+    assert.match(text, pattern);
+  }
+  assert.deepEqual(server.node.calls, []);
+});
+
+test("a change is made on the ring that its plan showed, and told when it is done", async () => {
+  const { code, text } = await everwrite("remove", fakeId, "--force", "--http", server.url);
+  assert.equal(code, 0, text);
+  assert.match(text, /^remove 12D3KooWFakeNode: 3 tokens change hands, on the ring f1f2\n/);
+  assert.match(text, /\ndone\n$/);
+  assert.deepEqual(
+    server.node.calls.map(({ verb, options }) => [verb, options]),
+    [
+      ["plan", { kind: "remove", host: fakeId, force: true }],
+      ["change", { kind: "remove", host: fakeId, force: true, ring: "f1f2" }],
+    ],
+  );
+});
+
+test("on a terminal a change shows how far it is, until nothing moves any more", async () => {
+  server.node.moving = 8;
+  let told = "";
+  const io = {
+    stdin: (async function* () {})(),
+    stdout: { write: () => true },
+    stderr: { write: (text: string | Uint8Array) => (told += String(text)), isTTY: true },
+    env: {},
+  };
+  const running = run(["rebalance", "--http", server.url], io);
+  await eventually(() => told.includes("0 %: about 0 of 100 keys, 0 B of 100.0 KiB"), "the first figures");
+  server.node.moving = 2;
+  await eventually(() => /75 %: about 75 of 100 keys, 75.0 KiB of 100.0 KiB, about .* left/.test(told), "the next");
+  server.node.moving = 0;
+  assert.equal(await running, 0);
+});
+
+test("Ctrl-C ends the waiting, not the change, and says so", async () => {
+  server.node.moving = 8;
+  const child = spawn(process.execPath, [main, "join", fakeId, "--http", server.url, "--json"]);
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (out += text));
+  const closed = once(child, "close") as Promise<[number | null]>;
+  await eventually(() => server.node.statusCalls > 0, "it to wait");
+  child.kill("SIGINT");
+  const [code] = await closed;
+  assert.equal(code, 0);
+  assert.equal((JSON.parse(out) as { state: string }).state, "begun");
+});

@@ -1,0 +1,145 @@
+/**
+ * Three hosts become six and three again, one by one, under load that never stops. What do clients of those that stay
+ * notice, is anything lost, and how much moves beyond what has to?
+ */
+import { efficiencyOf } from "../../core/placement/efficiency.ts";
+import { complaintsOf, writeUntil } from "../support/checked-load.ts";
+import { ownersOf, rootComplaints, unequalKeys } from "../support/convergence.ts";
+import { eventually } from "../support/eventually.ts";
+import { loadAverage, median } from "../support/figures.ts";
+import { HostProcesses } from "../support/host-processes.ts";
+import { Ledger } from "../support/ledger.ts";
+import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
+import { loadsUntil } from "../support/loads.ts";
+import { nativeClient } from "../support/native-client.ts";
+import { agreedSince, change, copiesMoved, moved, ringOf } from "../support/ring-changes.ts";
+import type { Figure, Trial } from "../tools/trial.ts";
+
+const least = 3;
+const most = 6;
+const n = 3;
+/** 64 in flight: those that are measured, and those of which every acknowledged write is accounted for. */
+const measured = 56;
+const writers = 8;
+/** Far above any bar: it ends a trial that hangs. */
+const limitMs = 600_000;
+
+interface Moves {
+  /** By change: copies made, in times of what the share of one host makes necessary. */
+  readonly shares: number[];
+  readonly seconds: number[];
+}
+
+export const trial: Trial = {
+  name: "grow-and-shrink",
+  summary: "from 3 to 6 hosts and back under load: nothing lost, hardly a request fails, no more moves than must",
+  async run(context) {
+    const { short, folder, signal, log } = context;
+    await using hosts = await HostProcesses.of(least, folder);
+    const base = { protocol: "native", targets: [...hosts.addresses], valueBytes: 200 } as const;
+    await load({ ...base, operation: "fill", inFlight: 64, keys: short ? 3_000 : 200_000, ms: 0 }, signal);
+
+    const ledger = new Ledger("ledger");
+    const store = await nativeClient(base.targets);
+    const stop = new AbortController();
+    const writing = writeUntil(stop.signal, store, { ledger, writers, keys: 500 });
+    const ms = short ? 1_500 : 5_000;
+    const front: LoadSpec = { ...base, operation: "mixed", inFlight: measured, keys: 2_000, ms, bucket: "front" };
+    await load(front, signal); // so that its keys are there, and the first that counts is like the others
+    const moves: Moves = { shares: [], seconds: [] };
+    const during = async (work: Promise<void>): Promise<LoadResult[]> => {
+      const results = await loadsUntil(context, front, work, 1);
+      await work;
+      log(`copies, in times of the least: ${moves.shares.map((each) => each.toFixed(3)).join(", ")}`);
+      return results;
+    };
+    const undisturbed = (): Promise<LoadResult[]> => loadsUntil(context, front, Promise.resolve(), short ? 1 : 4);
+    const quiet = await undisturbed();
+    const busy = await during(grow(hosts, moves));
+    const grown = efficiencyOf(await ringOf(hosts.url(0)));
+    quiet.push(...(await undisturbed()));
+    busy.push(...(await during(shrink(hosts, moves))));
+    stop.abort();
+    await writing;
+
+    const endedMs = performance.now();
+    await agreedSince(hosts, endedMs);
+    const complaints = await complaintsOf(ledger, store);
+    await store.stop();
+    const sample = [...ledger.keys, ...Array.from({ length: short ? 200 : 2_000 }, (_, i) => `bench/user${i}`)];
+    const unequal = await unequalKeys(hosts, await ownersOf(hosts, sample));
+    const shrunk = efficiencyOf(await ringOf(hosts.url(0)));
+    for (const i of hosts.urls.keys()) await hosts.signal(i, "SIGTERM");
+    const onDisks = await rootComplaints(hosts, n);
+
+    return {
+      figures: [
+        ...requestFigures(quiet, busy),
+        { name: "acknowledged writes that were accounted for", value: ledger.acknowledged, unit: "" },
+        { name: "missing, risen or corrupt", value: complaints.length, unit: "", bar: { atMost: 0 } },
+        { name: "keys whose owners differ, by local reads", value: unequal.length, unit: "", bar: { atMost: 0 } },
+        { name: "partitions not on 3 hosts alike, on all disks", value: onDisks.length, unit: "", bar: { atMost: 0 } },
+        {
+          name: "copies moved by a change, in times of the least, worst",
+          value: Math.max(...moves.shares),
+          unit: "",
+          bar: { atMost: 1.15 },
+        },
+        { name: "efficiency of 6 hosts, tokens", value: grown.primary, unit: "", bar: { atLeast: 0.97 } },
+        { name: "efficiency of 6 hosts, replicas", value: grown.replica, unit: "", bar: { atLeast: 0.95 } },
+        { name: "efficiency of 3 hosts again, tokens", value: shrunk.primary, unit: "", bar: { atLeast: 0.97 } },
+        { name: "slowest change", value: Math.max(...moves.seconds), unit: "s" },
+        loadAverage(),
+      ],
+      failures: [...complaints, ...onDisks].slice(0, 20),
+    };
+  },
+};
+
+async function grow(hosts: HostProcesses, moves: Moves): Promise<void> {
+  while (hosts.size < most) await measure(hosts, moves, async () => void (await hosts.add()), hosts.size + 1);
+}
+
+async function shrink(hosts: HostProcesses, moves: Moves): Promise<void> {
+  for (let last = most - 1; last >= least; last--) {
+    const leave = async (): Promise<void> => {
+      await change(hosts.url(last), "leave");
+      await eventually(() => !hosts.isRunning(last), "the host to leave and end", limitMs);
+    };
+    await measure(hosts, moves, leave, last + 1);
+  }
+}
+
+/** `more`: hosts on the larger of the two rings, of which one's share has to move. */
+async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<void>, more: number): Promise<void> {
+  const before = await ringOf(hosts.url(0));
+  const startMs = performance.now();
+  await run();
+  await moved(hosts);
+  moves.seconds.push((performance.now() - startMs) / 1_000);
+  const after = await ringOf(hosts.url(0));
+  moves.shares.push(copiesMoved(before, after) / ((after.partitions * n) / more));
+}
+
+function requestFigures(quiet: readonly LoadResult[], busy: readonly LoadResult[]): Figure[] {
+  const p99 = (results: readonly LoadResult[]): number => median(results.map(({ p99Ms }) => p99Ms));
+  const sum = (of: "count" | "errors"): number => [...quiet, ...busy].reduce((total, result) => total + result[of], 0);
+  return [
+    { name: "requests answered", value: sum("count"), unit: "" },
+    {
+      name: "requests that failed, of 1,000",
+      value: (1_000 * sum("errors")) / (sum("count") + sum("errors")),
+      unit: "",
+      bar: { atMost: 1 },
+    },
+    { name: "p50 undisturbed", value: median(quiet.map(({ p50Ms }) => p50Ms)), unit: "ms" },
+    { name: "p99 undisturbed", value: p99(quiet), unit: "ms" },
+    { name: "p99 while partitions move", value: p99(busy), unit: "ms" },
+    {
+      name: "p99 while partitions move, in times of that",
+      value: p99(busy) / p99(quiet),
+      unit: "x",
+      bar: { atMost: 2 },
+    },
+  ];
+}
