@@ -321,7 +321,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     },
     (error: unknown) => {
       process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
-      process.exitCode = 1;
+      process.exit(1); // its connections would keep it for ever, and whoever waits for it
     },
   );
 }

@@ -48,8 +48,11 @@ export const trial: Trial = {
     await load(front, signal); // so that its keys are there, and the first that counts is like the others
     const moves: Moves = { shares: [], seconds: [] };
     const during = async (work: Promise<void>): Promise<LoadResult[]> => {
-      const results = await loadsUntil(context, front, work, 1);
-      await work;
+      const both = Promise.all([loadsUntil(context, front, work, 1), work]);
+      const [results] = await both.catch((error: unknown) => {
+        stop.abort(); // or the writers would go on for ever
+        throw error;
+      });
       log(`copies, in times of the least: ${moves.shares.map((each) => each.toFixed(3)).join(", ")}`);
       return results;
     };
