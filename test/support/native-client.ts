@@ -1,9 +1,8 @@
 /**
  * A client of the native protocol: a libp2p peer that is no member and sends reads and writes to hosts in turn.
- * Hosts that it has lost it skips, and dials again; from one that is not ready (it starts, or leaves) it goes to the next.
+ * Hosts that it has lost it skips, and dials again.
  */
 import "../../node-host/polyfill.ts";
-import { StoreError } from "../../core/errors.ts";
 import { libp2pTransport } from "../../core/libp2p/transport.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { call, methods } from "../../core/rpc/rpc.ts";
@@ -34,24 +33,14 @@ export async function nativeClient(addresses: readonly string[]): Promise<KeySto
     return host;
   };
 
-  const ask = async <T>(send: (host: NodeId) => Promise<T>): Promise<T> => {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await send(next());
-      } catch (error: unknown) {
-        if (!(error instanceof StoreError) || error.code !== "not-ready" || tries >= addresses.length) throw error;
-      }
-    }
-  };
-
   return {
     async get(key) {
-      const { siblings, context } = await ask((host) => call(transport, host, methods.read, { key }, timeoutMs));
+      const { siblings, context } = await call(transport, next(), methods.read, { key }, timeoutMs);
       return { bodies: siblings.map(({ body }) => body), context };
     },
     async put(key, body, context) {
       const request = { key, body, ...(context === undefined ? {} : { context }) };
-      return (await ask((host) => call(transport, host, methods.write, request, timeoutMs))).context;
+      return (await call(transport, next(), methods.write, request, timeoutMs)).context;
     },
     stop: async () => {
       await transport.stop();
