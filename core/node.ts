@@ -100,6 +100,7 @@ export class EverwriteNode implements NodeApi {
    * Founds, returns to or joins the cluster; resolves when requests are answered. With seeds that do not answer it goes
    * on trying, and `status` says what for, until `stop`.
    * One that left or was removed comes back as a new member if it has seeds, and offers what it holds.
+   * One that is removed while it waits to be taken in has started too, and refuses requests as `not-member`.
    * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters,
    *   `not-member` when this node left or was removed and has no seeds
    */

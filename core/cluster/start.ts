@@ -143,9 +143,10 @@ export async function joinCluster(
 /** A new member hears of them in its first exchanges, which its connections bring about. */
 const secretPollMs = 5;
 
-/** Or until the tasks are stopped. */
-export async function untilToldSecrets(cluster: Pick<Cluster, "roster">, tasks: Tasks): Promise<void> {
-  while (cluster.roster.secrets.length === 0 && !tasks.stopped) await tasks.sleep(secretPollMs);
+/** Or until the tasks are stopped, or somebody has removed this node meanwhile: nobody tells them to it any more. */
+export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRecord">, tasks: Tasks): Promise<void> {
+  const isTold = (): boolean => cluster.roster.secrets.length > 0 || !isOnRing(cluster.ownRecord.status);
+  while (!isTold() && !tasks.stopped) await tasks.sleep(secretPollMs);
 }
 
 async function ownRecord(

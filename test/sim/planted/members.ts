@@ -38,4 +38,10 @@ export const members: readonly Mutation[] = [
     find: "view.mark !== undefined && met?.startsWith(view.mark) === true;",
     replace: "met !== undefined;",
   },
+  {
+    name: "a joiner waits for the secrets although it was removed",
+    file: "cluster/start.js",
+    find: " || !isOnRing(cluster.ownRecord.status);",
+    replace: ";",
+  },
 ];

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { Stage, Story } from "./stage.ts";
 import type { SimHost } from "../host.ts";
+import { membershipOn } from "../rows.ts";
 
 /** Wires are calm here, so that little time suffices for whatever is on its way. */
 const reaping = { hosts: 5, config: { readRepairShare: 0, graceMs: 6_000 }, lateMsMax: 1 } as const;
@@ -192,6 +193,35 @@ export const returnStories: readonly Story[] = [
       await stage.sleep(5_000);
       await stage.get(b!, { quorum: 2 });
       heal();
+    },
+  },
+  {
+    name: "a host that was removed before it was told the secrets ends its start, says what it is, and comes back as a new member (seed 699)",
+    brokenBy: "a joiner waits for the secrets although it was removed",
+    cluster: { delayMs: [20, 40] },
+    play: async (stage) => {
+      const { world } = stage;
+      const [a] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const joiner = world.addHost();
+      world.arrivals.arrives(joiner, world.schedule.nowMs);
+      world.start(joiner);
+      const isKnown = ({ disk }: SimHost): boolean => membershipOn(disk.view)!.roster.members.has(joiner.id);
+      while (!world.hosts.some((host) => host !== joiner && isKnown(host))) await stage.sleep(1);
+      const heal = stage.cutOff(joiner);
+      await stage.sleep(3_000);
+      assert.deepEqual(membershipOn(joiner.disk.view)!.roster.secrets, []);
+      await stage.change(world.hosts.find(isKnown)!, { kind: "remove", host: joiner.id });
+      heal();
+      await stage.notices(joiner);
+      await stage.sleep(1_000);
+      assert.ok(joiner.ready, "it has ended its start");
+      await assert.rejects(
+        joiner.call((node) => node.get("sim", "key0")),
+        { code: "not-member" },
+      );
+      await stage.restart(joiner);
+      await stage.settled();
     },
   },
 ];
