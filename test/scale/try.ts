@@ -1,0 +1,11 @@
+import { Study } from "./study.ts";
+const [hosts, gossips, what] = [Number(process.argv[2]), process.argv[3] === "on", process.argv[4] ?? "rcjs"];
+let t = process.cpuUsage().user/1e6;
+const lap = (s: string, x?: unknown) => { console.log(s, ((process.cpuUsage().user/1e6 - t)).toFixed(2), "s", JSON.stringify(x), Math.round(process.memoryUsage().rss/1e6), "MB"); t = process.cpuUsage().user/1e6; };
+const study = await Study.begin({ hosts, partitions: 1024, gossips });
+lap("begin");
+if (what.includes("r")) lap("rest", await study.rest(5000));
+if (what.includes("c")) lap("change", await study.change());
+if (what.includes("j")) lap("join", await study.join());
+if (what.includes("s")) lap("silence", await study.silence());
+process.exit(0);
