@@ -85,7 +85,7 @@ export class Study {
     const incarnation = first!.cluster.ownRecord.incarnation + 1;
     const isTold = ({ cluster }: MemberHost): boolean =>
       cluster.roster.members.get(first!.id)!.incarnation >= incarnation;
-    const [spread] = await this.#watch([isTold], () => first!.cluster.amend({ zone: `zone-${incarnation}` }));
+    const [spread] = await this.#watch([isTold], () => first!.cluster.amend({ http: `http://10.20.30.41:${incarnation}` }));
     return spread!;
   }
 
@@ -144,7 +144,6 @@ export class Study {
     const watches = conditions.map((isTold) => ({ isTold, waiting: new Set(this.#hosts), startedMs, atMs: [] }));
     for (const watch of watches) this.#watches.add(watch);
     const begun = begin();
-    begun.then(() => console.log("begun"), (e: unknown) => console.log(e));
     const isOver = (): boolean => watches.every(({ waiting }) => waiting.size === 0);
     await this.#schedule.run(startedMs + patienceMs, isOver);
     await this.#runFor(tailMs);
