@@ -46,7 +46,12 @@ export class MemberHost {
     const parts = partsOf(deps, own.id, []);
     const { transport, clock, marks } = parts;
     await transport.meet(seed);
-    const known = await fetchRoster({ transport, identity: deps.identity }, seed, "scale", nodeDefaults.requestTimeoutMs);
+    const known = await fetchRoster(
+      { transport, identity: deps.identity },
+      seed,
+      "scale",
+      nodeDefaults.requestTimeoutMs,
+    );
     const means = { clock, random: deps.chance, identity: deps.identity, marks };
     return new MemberHost(deps, parts, await joinCluster(own, known, known.cluster, means), { joins: true });
   }

@@ -33,6 +33,8 @@ export class Mesh {
   /** Sent so far, by whom. */
   readonly sentBy = new Map<NodeId, number>();
   readonly nodes = new Map<NodeId, MeshTransport>();
+  /** Nobody dials before: a thousand hosts that start at once would greet each other a million times. */
+  isConnected = false;
 
   constructor(schedule: Schedule, chance: Chance) {
     this.schedule = schedule;
@@ -45,6 +47,7 @@ export class Mesh {
 
   /** All that exist now are connected with each other. They find that out at their next look, so nobody greets anybody. */
   connectAll(): void {
+    this.isConnected = true;
     const ids = [...this.nodes.keys()];
     for (const node of this.nodes.values()) for (const id of ids) if (id !== node.self) node.linkTo(id);
   }
@@ -179,6 +182,7 @@ export class MeshTransport implements Transport {
   }
 
   keep(peers: ReadonlyMap<NodeId, readonly string[]>): void {
+    if (!this.#mesh.isConnected) return;
     for (const id of peers.keys()) {
       if (id === this.self || this.#links.has(id) || this.#dialled.has(id)) continue;
       this.#dialled.add(id);

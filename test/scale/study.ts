@@ -85,7 +85,9 @@ export class Study {
     const incarnation = first!.cluster.ownRecord.incarnation + 1;
     const isTold = ({ cluster }: MemberHost): boolean =>
       cluster.roster.members.get(first!.id)!.incarnation >= incarnation;
-    const [spread] = await this.#watch([isTold], () => first!.cluster.amend({ http: `http://10.20.30.41:${incarnation}` }));
+    const [spread] = await this.#watch([isTold], () =>
+      first!.cluster.amend({ http: `http://10.20.30.41:${incarnation}` }),
+    );
     return spread!;
   }
 
