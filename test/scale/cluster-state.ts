@@ -25,7 +25,7 @@ export async function agreedRoster({ hosts, partitions }: ClusterSize, chance: C
   for (const id of ids) {
     const marks = Array.from({ length: 8 }, () => toHex(chance.bytes(16)));
     const version = { life: 1, incarnation: 24, status: "up", mark: marks[0]!, answers: marks } as const;
-    members.set(id, await signMember({ ...description(id), ...version }, id, identityOf(id).sign));
+    members.set(id, await signMember({ ...description(id), ...version }, id, (input) => identityOf(id).sign(input)));
   }
   const assignment = allPartitions(partitions).map((token) => ({ host: ids[token % hosts]!, epoch: 1 }));
   const ring = new Ring({ n: 3, members: members.values(), assignment });
@@ -53,12 +53,12 @@ export function description(id: NodeId): OwnDescription {
 
 /** Signatures as long as Ed25519's, without its cost in a simulation of a thousand hosts. */
 export function identityOf(self: NodeId): Identity {
-  const { sign, verify } = testIdentity(self);
+  const identity = testIdentity(self);
   return {
     sign: async (input) => {
-      const half = await sign(input);
+      const half = await identity.sign(input);
       return Uint8Array.of(...half, ...half);
     },
-    verify: (who, input, signature) => verify(who, input, signature.subarray(0, signature.length / 2)),
+    verify: (who, input, signature) => identity.verify(who, input, signature.subarray(0, signature.length / 2)),
   };
 }

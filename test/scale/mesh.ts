@@ -18,7 +18,7 @@ import type { Chance } from "../sim/chance.ts";
 import type { Schedule } from "../sim/schedule.ts";
 
 /** One way, ms: hosts of one region and of neighbouring ones. */
-export const delayMs = [5, 50] as const;
+const delayMs = [5, 50] as const;
 /** Of a frame beside its body (core/rpc/frames.ts). Noise, yamux and TCP add some 60 bytes to each write. */
 const frameBytes = { request: 17, response: 13, ping: 9 } as const;
 
