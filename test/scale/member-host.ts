@@ -80,7 +80,8 @@ export class MemberHost {
     keepMembership(membership, nodeDefaults);
     if (!joins) return;
     tasks.run("join", async () => {
-      if (await untilToldSecrets(cluster, tasks)) takeShare({ cluster, clock, tasks, telemetry }, { isDue: true });
+      await untilToldSecrets(cluster, tasks);
+      if (!tasks.stopped) takeShare({ cluster, clock, tasks, telemetry }, { isDue: true });
     });
   }
 
