@@ -5,6 +5,7 @@
  *   check <directory> <count>  prints how many of the records 0..count-1 are right, wrong, missing and corrupt
  */
 import { writeSync } from "node:fs";
+import { StoreError } from "../../core/errors.ts";
 import { StorageError } from "../../core/ports.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
@@ -87,7 +88,7 @@ function isRight(key: Uint8Array, value: Uint8Array): boolean {
 }
 
 function corruptOnly(error: unknown): "corrupt" {
-  if (error instanceof StorageError && error.kind === "corrupt") return "corrupt";
+  if (error instanceof StoreError && error.code === "corrupt") return "corrupt";
   throw error;
 }
 

@@ -5,8 +5,8 @@ export const ring: readonly Mutation[] = [
   {
     name: "a record of a page is lost in a transfer",
     file: "background/copy-partitions.js",
-    find: "part.rows.map(({ key, state }) => replica.apply",
-    replace: "part.rows.slice(1).map(({ key, state }) => replica.apply",
+    find: "await replica.apply(keys[i], state.slice());",
+    replace: "if (i > 0) await replica.apply(keys[i], state.slice());",
   },
   {
     name: "a filling host is counted in R",
@@ -30,7 +30,7 @@ export const ring: readonly Mutation[] = [
   {
     name: "one owner's word is enough to drop",
     file: "background/hand-off.js",
-    find: "confirmedBy.size >= Math.max(owners - 1, Math.min(2, owners))",
+    find: "confirmedBy.size >= confirmationsFor(owners)",
     replace: "confirmedBy.size >= 1",
   },
   {
