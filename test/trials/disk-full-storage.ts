@@ -1,11 +1,11 @@
 /**
  * The storage adapter alone on a disk that fills up, by its own rows or by another program.
- * Demanded: no acknowledged write is lost, puts end as `full`, reads go on, and once space is free the same instance
+ * Demanded: no acknowledged write is lost, puts end as `storage-full`, reads go on, and once space is free the same instance
  * takes puts again.
  */
 import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { StorageError } from "../../core/ports.ts";
+import { StoreError } from "../../core/errors.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { SmallDisk } from "../support/small-disk.ts";
@@ -39,7 +39,7 @@ export const trial: Trial = {
       using disk = new SmallDisk(join(folder, `disk-${i}`), diskMebibytes);
       const result = await fillAndFree(disk.path, each);
       const { acknowledged, refusals, lost, deleteWhileFull, resumedMs } = result;
-      const others = Object.keys(refusals).filter((kind) => kind !== "full" && kind !== "closed");
+      const others = Object.keys(refusals).filter((code) => code !== "storage-full" && code !== "closed");
       if (others.length > 0) failures.push(`${each.name}: puts were refused as ${others.join(", ")}`);
       figures.push(
         { name: `${each.name}: rows acknowledged until it was full`, value: acknowledged, unit: "" },
@@ -70,8 +70,8 @@ class Rows {
       this.acknowledged.push(index);
       return true;
     } catch (error: unknown) {
-      if (!(error instanceof StorageError)) throw error;
-      this.refusals[error.kind] = (this.refusals[error.kind] ?? 0) + 1;
+      if (!(error instanceof StoreError)) throw error;
+      this.refusals[error.code] = (this.refusals[error.code] ?? 0) + 1;
       return false;
     }
   }
