@@ -30,6 +30,11 @@ test("no rule is broken in the swarm's first seeds", async () => {
   }
 });
 
+test("a former owner does not drop the last copy while the records of all who confirm have rotted (seed 605)", async () => {
+  const { violation } = await simulate(drawScenario("605"));
+  assert.equal(violation && `${violation.rule}: ${violation.text}`, undefined);
+});
+
 test("a run leaves nothing behind in memory", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;

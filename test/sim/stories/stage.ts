@@ -213,16 +213,11 @@ export class Stage {
     return settle(this.world, 60_000, "hints are delivered", true);
   }
 
-  /** Flips a bit of the host's record of a key; memory still has what it was. */
-  rot(host: SimHost): void {
-    const { oracle, schedule } = this.world;
-    oracle.losing(host, schedule.nowMs, () => host.disk.damage("objects"));
-  }
-
-  /** The same, and lets it find out. */
+  /** Flips a bit of the host's record of a key, and lets it find out. */
   async damage(host: SimHost): Promise<void> {
+    const { oracle, schedule } = this.world;
     host.kill("finds a record damaged");
-    this.rot(host);
+    oracle.losing(host, schedule.nowMs, () => host.disk.damage("objects"));
     await this.start(host);
     await this.settled();
   }
