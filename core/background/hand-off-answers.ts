@@ -1,21 +1,26 @@
 /**
  * What an owner says to a former one that wants to drop a partition. See `hand-off.ts`.
- * Invariant: it confirms only after its membership and the asker's have met, and only what is on its disk.
+ * Invariant: it confirms only after its membership and the asker's have met, and only what is on its disk. Trees
+ * tell what was written there; before the asker drops anything the rows are read, for they may have rotted since, unnoticed,
+ * at every owner that is asked (seed 605).
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
+import type { Infer } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
 import { compare } from "../causality/clock.ts";
 import { decodeClock } from "../causality/encoding.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { noteUnreadable } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { hashBytes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { leavesPerPartition } from "../merkle/trees.ts";
-import { locate } from "../placement/locate.ts";
+import { locate, rangeOfPartition } from "../placement/locate.ts";
 import type { Replica } from "../replica/replica.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
+import type { RecordPage } from "../storage/record-store.ts";
 
 export interface HandOffAnswerDeps {
   readonly server: RpcServer;
@@ -24,10 +29,27 @@ export interface HandOffAnswerDeps {
   readonly replica: Replica;
 }
 
+type Answered = Infer<typeof methods.handOff.response>["partitions"][number];
+
+/** Of one request: takes a disk about a second, of the asker's ten. At least one partition is answered. */
+const readBytesMax = 268_435_456;
+const pageLimits = { limit: 1_000, maxBytes: 1_048_576 };
+
 export function serveHandOff({ server, cluster, exchange, replica }: HandOffAnswerDeps): void {
-  server.on(methods.handOff, async (from, { view, partitions }) => {
+  server.on(methods.handOff, async (from, { view, partitions, toDrop }) => {
     await exchange.meetOnOneRing(from, view);
-    return { partitions: partitions.map((section) => lookAt(cluster, replica, section)) };
+    const answered: Answered[] = [];
+    let bytesLeft = readBytesMax;
+    for (const section of partitions) {
+      if (bytesLeft <= 0) break;
+      let answer = lookAt(cluster, replica, section);
+      if (toDrop && answer.state === "complete") {
+        bytesLeft -= await readRows({ cluster, replica }, answer.partition as PartitionIndex);
+        answer = lookAt(cluster, replica, section);
+      }
+      answered.push(answer);
+    }
+    return { partitions: answered };
   });
   server.on(methods.covers, async (from, { view, keys }) => {
     await exchange.meetOnOneRing(from, view);
@@ -41,11 +63,27 @@ export function serveHandOff({ server, cluster, exchange, replica }: HandOffAnsw
   });
 }
 
+/** Reads all rows of a partition, and marks those that are damaged: its tree counts as not built then. The bytes of them. */
+async function readRows(
+  deps: Pick<HandOffAnswerDeps, "cluster" | "replica">,
+  partition: PartitionIndex,
+): Promise<number> {
+  const range = rangeOfPartition(partition, deps.cluster.ring.partitions);
+  let bytes = 0;
+  for (let gte: Uint8Array | null = range.gte; gte !== null;) {
+    const page: RecordPage = await deps.replica.page({ ...range, gte, ...pageLimits });
+    if (!(await noteUnreadable(deps, partition, { page, met: "before others drop theirs" }))) break;
+    for (const row of page.rows) bytes += row.key.length + ("corrupt" in row ? 0 : row.value.length);
+    gte = page.next;
+  }
+  return bytes;
+}
+
 function lookAt(
   cluster: Cluster,
   replica: Replica,
   { index, hashes }: { readonly index: number; readonly hashes: Uint8Array },
-): { readonly partition: number; readonly state: "complete" | "filling" | "none"; readonly differing: Uint8Array } {
+): Answered {
   if (hashes.length !== leavesPerPartition * hashBytes) {
     throw new StoreError("bad-request", `${hashes.length} bytes are not the leaves of a partition`);
   }

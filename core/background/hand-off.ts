@@ -4,7 +4,8 @@
  * One that holds a partition beyond its ownership asks every owner that it can reach: do you own it, are you complete, do
  * you cover all that I hold? Leaves of the Merkle trees first, then the clocks of the keys in those that differ; what an
  * owner does not cover is pushed to it. All owners but at most one that does not answer, and at least two (or all, if
- * fewer), must confirm; then it drops the partition. So the last copies of a write never go, whoever fails when.
+ * fewer), must confirm, each after a look at every row on its disk; then it drops the partition. What may not be confirmed yet is
+ * offered now and then, which costs the owners no reading. So the last copies of a write never go, whoever fails when.
  * Invariant: what is dropped is what the owners were asked about, on the ring that they were asked on.
  */
 import type { Cluster } from "../cluster/cluster.ts";
@@ -90,9 +91,16 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
   progress.begin(leaving.length + begun.length);
   try {
     const owners = new Set(leaving.flatMap(({ partition }) => ring.owners(partition)));
-    await Promise.all([...owners].map((owner) => askAbout(deps, owner, leaving)));
+    const toDrop = leaving.filter(({ partition }) => mayBeConfirmed(cluster, partition));
+    const offered = leaving.filter((each) => !toDrop.includes(each));
+    await Promise.all(
+      [...owners].map(async (owner) => {
+        await askAbout(deps, owner, { leaving: toDrop, toDrop: true });
+        await askAbout(deps, owner, { leaving: offered, toDrop: false });
+      }),
+    );
     // Nothing waits between these looks and `begin`.
-    for (const each of leaving) {
+    for (const each of toDrop) {
       if (cluster.ring.fingerprint !== ring.fingerprint || !isConfirmed(deps, each) || !isUnchanged(deps, each))
         continue;
       if (deps.replica.drop.begin(each.partition)) begun.push(each.partition);
@@ -137,20 +145,21 @@ function lookAt({ cluster, replica }: HandOffDeps, partition: PartitionIndex): L
 }
 
 /** Whether one owner confirms them; what it does not cover is pushed to it first. */
-async function askAbout(deps: HandOffDeps, owner: NodeId, leaving: readonly Leaving[]): Promise<void> {
+async function askAbout(
+  deps: HandOffDeps,
+  owner: NodeId,
+  { leaving, toDrop }: { readonly leaving: readonly Leaving[]; readonly toDrop: boolean },
+): Promise<void> {
   const { admission, cluster, exchange, transport, telemetry, tasks } = deps;
-  const own = leaving.filter(({ partition }) => cluster.ring.owners(partition).includes(owner));
+  let left = leaving.filter(({ partition }) => cluster.ring.owners(partition).includes(owner));
   try {
-    for (
-      let at = 0;
-      at < own.length && cluster.health.isUp(owner) && !tasks.stopped;
-      at += limits.partitionsPerRequest
-    ) {
-      const batch = own.slice(at, at + limits.partitionsPerRequest);
+    while (left.length > 0 && cluster.health.isUp(owner) && !tasks.stopped) {
+      const batch = left.slice(0, limits.partitionsPerRequest);
       await admission.turn();
       const request = {
         view: exchange.view(),
         partitions: batch.map(({ partition, leaves }) => ({ index: partition, hashes: leaves })),
+        ...(toDrop ? { toDrop } : {}),
       };
       const answer = await call(transport, owner, methods.handOff, request, limits.timeoutMs);
       for (const { partition, state, differing } of answer.partitions) {
@@ -159,6 +168,10 @@ async function askAbout(deps: HandOffDeps, owner: NodeId, leaving: readonly Leav
         if (state !== "complete") each.isAwaited = true;
         else if (await covers(deps, owner, { partition, differing })) each.confirmedBy.add(owner);
       }
+      const answered = new Set(answer.partitions.map(({ partition }) => partition));
+      const rest = left.filter(({ partition }) => !answered.has(partition));
+      if (rest.length === left.length) throw new Error(`${owner} answers nothing that it was asked`);
+      left = rest;
     }
   } catch (error: unknown) {
     telemetry.event({ kind: "replica-failed", id: owner, reason: `handing off: ${reasonOf(error)}` });

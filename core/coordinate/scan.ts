@@ -4,13 +4,13 @@
  */
 import type { Infer } from "../bytes/codec.ts";
 import { compareBytes } from "../bytes/compare.ts";
-import { toHex } from "../bytes/hex.ts";
+import { noteUnreadable } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { hashBytes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { leavesPerPartition } from "../merkle/trees.ts";
-import { keyOfRow, locate, rangeOfPartition } from "../placement/locate.ts";
+import { keyOfRow, rangeOfPartition } from "../placement/locate.ts";
 import type { KeyRange } from "../ports.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -54,19 +54,9 @@ async function scanPart(
     throw new StoreError("bad-request", `${part.leaves.length} bytes are not the leaves of a partition`);
   }
   const page = await firstPage(replica, await rangesOf(replica, part, partitions), bytesMaxNow);
-  for (const row of page.rows) {
-    if ("corrupt" in row) await noteDamaged(replica, row.key, partitions);
-  }
   const rows = page.rows.flatMap((row) => ("corrupt" in row ? [] : [{ key: keyOfRow(row.key), state: row.value }]));
-  // What could not be read is missing from this copy, so it must not pass for a complete one; and is fetched again, once.
-  const lacksRows = page.damaged && !cluster.wasRefilled(partition);
-  if (lacksRows) {
-    replica.forgetCached();
-    // Or the others would be told that nothing is missing.
-    replica.index.distrust(partition);
-    cluster.refill(partition);
-  }
-  const isWhole = !lacksRows && rows.length === page.rows.length;
+  const hasAllRows = await noteUnreadable({ replica, cluster }, partition, { page, met: "in a scan" });
+  const isWhole = hasAllRows && rows.length === page.rows.length;
   // Also now: a partition that is let go of loses its rows while they are read.
   const isComplete = holding === "complete" && replica.holdingOf(partition) === "complete";
   const state = isWhole && isComplete ? "complete" : "filling";
@@ -119,8 +109,4 @@ async function firstPage(replica: Replica, ranges: readonly KeyRange[], bytesMax
     for (const row of page.rows) left -= row.key.length + ("corrupt" in row ? 0 : row.value.length);
   }
   return { rows, damaged, next: null };
-}
-
-async function noteDamaged(replica: Replica, row: Uint8Array, partitions: number): Promise<void> {
-  await replica.noteDamaged(locate(keyOfRow(row), partitions), `row ${toHex(row)} in a scan`);
 }

@@ -109,8 +109,10 @@ const KeyClock = message("KeyClock", { key: field(1, keyText), clock: field(2, b
 /** A former owner asks an owner whether it holds all of these partitions, so that it may drop them (PROTOCOL 9). */
 export const HandOffRequest = message("HandOffRequest", {
   view: field(1, View),
-  /** Each with the hashes of the asker's leaves. */
+  /** Each with the hashes of the asker's leaves. Those that are not answered are to be asked again. */
   partitions: repeated(2, Section, 1_024),
+  /** What is confirmed is dropped: the answer is of the disk as it is now, not of what was written to it. */
+  toDrop: optional(3, bool),
 });
 export const HandOffResponse = message("HandOffResponse", {
   partitions: repeated(
