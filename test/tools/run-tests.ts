@@ -14,7 +14,7 @@ const fileTimeoutMs = 5 * 60_000;
 /** Files at once. Tests of hosts start processes themselves, so more than this only makes them slow. */
 const concurrency = Math.min(4, availableParallelism());
 /** Fast, and without processes or sockets: for every commit. */
-const unitFolders = ["core/", "tidy"];
+const unitFolders = ["core/", "sim/planted/places", "tidy"];
 
 interface FileReport {
   readonly file: string;

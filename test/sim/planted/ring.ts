@@ -23,9 +23,8 @@ export const ring: readonly Mutation[] = [
   {
     name: "a former owner drops without asking",
     file: "background/hand-off.js",
-    find: "await Promise.all([...owners].map((owner) => askAbout(deps, owner, leaving)));",
-    replace:
-      "for (const each of leaving)\n            for (const owner of owners)\n                each.confirmedBy.add(owner);",
+    find: "await askAbout(deps, owner, { leaving: toDrop, toDrop: true });",
+    replace: "for (const each of toDrop)\n                each.confirmedBy.add(owner);",
   },
   {
     name: "one owner's word is enough to drop",
