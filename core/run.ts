@@ -151,7 +151,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopMembership();
     return undefined;
   }
-  serveHosts(deps, server, (ms) => admission.observe(ms));
+  serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
