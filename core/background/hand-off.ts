@@ -23,7 +23,7 @@ import type { Holdings } from "../replica/holdings.ts";
 import { rowsPerPage } from "../replica/partition-drop.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
-import { reasonOf, type Tasks } from "../tasks.ts";
+import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Admission } from "./admission.ts";
 import type { Progress } from "./progress.ts";
@@ -272,14 +272,15 @@ async function dropAll(deps: HandOffDeps, partitions: readonly PartitionIndex[])
     }
     rowsInTurn -= rows;
   };
-  const lane = async (): Promise<void> => {
+  const lane = async (isFailed: () => boolean): Promise<void> => {
     for (const partition of next) {
+      if (isFailed()) return;
       if (await replica.drop.run(partition, pace)) dropped += 1;
       progress.step();
     }
   };
   try {
-    await Promise.all(Array.from({ length: limits.drops }, lane));
+    await inLanes(Array.from({ length: limits.drops }, () => lane));
   } finally {
     if (dropped > 0) cluster.publishHoldings();
   }

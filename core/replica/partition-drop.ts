@@ -9,6 +9,7 @@
 import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import { inLanes } from "../tasks.ts";
 import type { Holdings } from "./holdings.ts";
 import type { KeyQueue } from "./key-queue.ts";
 import type { Stillness } from "./stillness.ts";
@@ -54,7 +55,13 @@ export class PartitionDrop {
           if (isDropping()) await letGo(located);
         });
       };
-      await Promise.all(page.rows.map(({ key }) => dropRow(key)));
+      await inLanes(
+        page.rows.map(
+          ({ key }) =>
+            () =>
+              dropRow(key),
+        ),
+      );
       gte = page.next;
     }
     if (!isDropping()) return false;

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { compareBytes } from "../../../core/bytes/compare.ts";
+import { copyAll } from "../../../core/background/copy-partitions.ts";
+import { FillCursors } from "../../../core/background/fill-cursors.ts";
+import { Progress } from "../../../core/background/progress.ts";
+import { RateCap } from "../../../core/background/rate-cap.ts";
 import { Transfers } from "../../../core/background/transfers.ts";
 import type { Cluster } from "../../../core/cluster/cluster.ts";
 import { scanPartitions } from "../../../core/coordinate/scan.ts";
-import type { Key } from "../../../core/identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { Tasks } from "../../../core/tasks.ts";
@@ -119,6 +123,37 @@ test("what is left to be copied is what progress counts: nothing of what was cop
   restarted.start({ ...one, tasks });
   await one.clock.advance(500);
   assert.equal(restarted.view().filling?.percent, 20, "these 4 of 20");
+});
+
+test("a copy that fails has ended at every source: none is asked on behind the back of the next try", async () => {
+  const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+    "h2",
+    "h3",
+  ]);
+  one.cluster.claimOwned("filling");
+  scans(one, "complete");
+  const atH3 = { asked: 0, answered: 0 };
+  one.servers.get("h3")!.on(methods.scan, async (_from, { parts }) => {
+    atH3.asked += 1;
+    await new Promise<void>((resolve) => one.clock.after(1_000, resolve));
+    atH3.answered += 1;
+    const next = Uint8Array.of(0, 0, atH3.asked);
+    return { parts: parts.map(({ partition }) => ({ partition, state: "complete" as const, rows: [], next })) };
+  });
+  const cursors = new FillCursors(one);
+  const rate = new RateCap(one, Infinity);
+  const jobs = ["h2", "h3"].map((source, i) => ({
+    partition: i as PartitionIndex,
+    filling: one.holdings.fillingOf(i as PartitionIndex),
+    sources: [node(source)],
+    missed: new Set<NodeId>(),
+  }));
+  const copying = copyAll({ ...one, cursors, rate, progress: new Progress(one.clock) }, jobs, () =>
+    Promise.reject(new Error("the disk refuses to keep it")),
+  ).catch((error: unknown) => ({ reason: (error as Error).message, ...atH3 }));
+  await one.clock.advance(5_000);
+  assert.deepEqual(await copying, { reason: "the disk refuses to keep it", asked: 1, answered: 1 });
+  assert.equal(atH3.asked, 1);
 });
 
 test("a disk that refuses fails a copy, which goes on when it takes writes again", async () => {
