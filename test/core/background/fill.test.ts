@@ -8,6 +8,7 @@ import { RateCap } from "../../../core/background/rate-cap.ts";
 import { Transfers } from "../../../core/background/transfers.ts";
 import type { Cluster } from "../../../core/cluster/cluster.ts";
 import { scanPartitions } from "../../../core/coordinate/scan.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
@@ -213,6 +214,68 @@ describe("a partition that is filling", () => {
       one.events.filter(({ kind }) => kind === "partition-lost"),
       [{ kind: "partition-lost", partitions: 16 }],
     );
+  });
+});
+
+describe("a source that can only give a part", () => {
+  const others = { h2: "complete", h3: "complete" } as const;
+  const threeHosts = () => oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+  const allFilled = ({ cluster, holdings }: OneNode): boolean =>
+    cluster.ring.ownedBy(node("h1")).every((partition) => holdings.get(partition) === "complete");
+
+  test("is asked again after ever longer pauses, and then gives all", async () => {
+    const one = threeHosts();
+    one.cluster.claimOwned("filling");
+    const asked = scans(one, "filling");
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(60_000);
+    const tries = asked.count / 32;
+    assert.ok(tries >= 8 && tries <= 15, `${tries} tries in a minute`);
+    scans(one, "complete");
+    await one.clock.advance(8_500);
+    assert.ok(allFilled(one));
+    await one.tasks.stop(0);
+  });
+
+  test("is asked at once when the holders are others", async () => {
+    const one = threeHosts();
+    one.cluster.claimOwned("filling");
+    scans(one, "filling");
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(60_000);
+    scans(one, "complete");
+    const { holdings } = rosterOf([], { holdings: { h2: "filling" } });
+    const later = { ...holdings.get(node("h2"))!, sequence: 2 };
+    one.cluster.merge({ holdings: new Map([[node("h2"), later]]) });
+    const askedMs = one.clock.now();
+    while (!allFilled(one)) await one.clock.advance(10);
+    assert.ok(one.clock.now() - askedMs <= 500, `after ${one.clock.now() - askedMs} ms`);
+    await one.tasks.stop(0);
+  });
+
+  test("is asked soon as long as each try gets on", async () => {
+    const one = threeHosts();
+    one.cluster.claimOwned("filling");
+    scans(one, "complete");
+    let asked = 0;
+    one.servers.get("h2")!.on(methods.scan, async (_from, { parts }) => {
+      asked += 1;
+      if (asked % 2 === 0) throw new StoreError("not-ready", "busy");
+      const pageOf = (partition: number, after?: Uint8Array) => {
+        const page = (after?.[2] ?? 0) + 1;
+        return {
+          partition,
+          state: "complete" as const,
+          rows: [],
+          ...(page < 20 && { next: Uint8Array.of(0, 0, page) }),
+        };
+      };
+      return { parts: parts.map(({ partition, after }) => pageOf(partition, after)) };
+    });
+    new Transfers(one, one.config).start(one);
+    while (!allFilled(one)) await one.clock.advance(100);
+    assert.ok(one.clock.now() < 30_000, `${one.clock.now()} ms for 20 pages of which each costs two tries`);
+    await one.tasks.stop(0);
   });
 });
 
