@@ -158,7 +158,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   else takeShare(deps, { isDue });
   tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: options.seeds }));
   transfers.start({ ...deps, holdings, admission, server });
-  leaveWhenTold({ ...deps, holdings, requests }, runDeps.onLeft);
+  leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
   const stopHints = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });
