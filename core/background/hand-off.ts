@@ -116,10 +116,10 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
   }
 }
 
-function beyondOwnership({ cluster, holdings }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
+function beyondOwnership({ cluster, holdings, replica }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
   const { ring, self } = cluster;
   return allPartitions(ring.partitions).filter(
-    (partition) => holdings.get(partition) === state && !ring.owners(partition).includes(self),
+    (each) => holdings.get(each) === state && !ring.owners(each).includes(self) && !replica.drop.isUnseen(each),
   );
 }
 

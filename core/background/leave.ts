@@ -2,7 +2,8 @@
  * A host that was told to leave drains (PROTOCOL 9): its tokens go, its partitions are handed over, its hints passed on,
  * and when the others hold everything and know that it is gone, it ends. A restart in between goes on with it, also one after which only
  * the others are to be told.
- * Invariant: it is `left` only with nothing on its disk that counts: no partition held, no hint kept, no request under way.
+ * Invariant: it is `left` only with nothing on its disk that counts: no partition held (but for rows that the disk cannot
+ * tell), no hint kept, no request under way.
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import { noteTold } from "../cluster/departure.ts";
@@ -73,7 +74,7 @@ async function giveTokens({ cluster, clock }: LeaveDeps): Promise<void> {
 function isDrained({ cluster, holdings, replica }: LeaveDeps): boolean {
   return (
     cluster.ring.host(cluster.self) === undefined &&
-    allPartitions(holdings.partitions).every((partition) => holdings.get(partition) === "none") &&
+    allPartitions(holdings.partitions).every((each) => holdings.get(each) === "none" || replica.drop.isUnseen(each)) &&
     replica.hints.summaries().every(({ count }) => count === 0)
   );
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { leaveWhenTold } from "../../../core/background/leave.ts";
 import { loadRoster } from "../../../core/cluster/cluster.ts";
+import type { PartitionIndex } from "../../../core/identity.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
@@ -67,3 +68,23 @@ async function statusOnDisk(cluster: MemoryCluster): Promise<string | undefined>
   const roster = await loadRoster(new RecordStore(cluster.disk("h4")));
   return roster?.members.get(node("h4"))?.status;
 }
+
+test("a host leaves although its disk cannot tell all rows: the others hold them, and they stay a former holding", async () => {
+  const leaving = memberRecord({ id: node("h1"), status: "leaving" });
+  const roster = mergeRoster(rosterOf(["h2", "h3"]), { members: new Map([[leaving.id, leaving]]) });
+  const one = oneNode("h1", roster, ["h2", "h3"]);
+  for (const server of one.servers.values()) {
+    server.on(methods.exchange, async () => ({ same: true, lacking: [] }));
+  }
+  const partition = 3 as PartitionIndex;
+  one.disk.hasUnreadablePart = true;
+  one.holdings.set(partition, "former");
+  let hasLeft = false;
+  leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => (hasLeft = true));
+  await one.clock.advance(2_000);
+  assert.equal(hasLeft, false, "it was not dropped yet");
+  assert.ok(one.replica.drop.begin(partition));
+  await one.replica.drop.run(partition, async () => {});
+  await one.clock.advance(2_000);
+  assert.deepEqual([hasLeft, one.holdings.get(partition)], [true, "former"]);
+});
