@@ -10,6 +10,7 @@
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { claimRemains } from "../cluster/own-holdings.ts";
 import { hasBit } from "../bytes/bitmap.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { encodeClock } from "../causality/encoding.ts";
@@ -74,6 +75,7 @@ export function keepHandedOff(deps: HandOffDeps): void {
     // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
     if (!cluster.isMember(cluster.self)) return;
     cluster.retireFormerHoldings();
+    if (claimRemains(deps.holdings, deps.replica.index)) cluster.publishHoldings();
     const isOfferDue = clock.now() - offeredMs >= offerIntervalMs;
     if (isOfferDue) offeredMs = clock.now();
     await handOffAll(deps, { isOfferDue });
