@@ -156,7 +156,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
-  tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: options.seeds }));
+  tasks.run("meet seeds", () => meetSeeds(deps, options.seeds));
   transfers.start({ ...deps, holdings, admission, server });
   leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));

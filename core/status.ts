@@ -1,7 +1,7 @@
 /**
  * What a node tells of itself and of the ring as it sees it (PROTOCOL 15).
  */
-import type { AntiEntropyView, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
+import type { AntiEntropyView, AwayFill, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
 import type { AgreementAges } from "./background/agreements.ts";
 import type { AntiEntropy } from "./background/anti-entropy.ts";
 import { hasBit } from "./bytes/bitmap.ts";
@@ -48,7 +48,7 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
     transfers: facts.transfers,
   };
   if (deps === undefined) {
-    const partitions = { owned: 0, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0 } };
+    const partitions = { owned: 0, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0, away: [] } };
     const notices = [`waiting for ${facts.waitingFor}`];
     return {
       ...own,
@@ -145,15 +145,19 @@ function heldBeyond({ roster, ring }: Cluster, id: NodeId): number {
 
 function transfersEverywhere(cluster: Cluster): NodeStatus["partitions"]["everywhere"] {
   const { roster, ring } = cluster;
-  const everywhere = { filling: 0, handingOff: 0 };
+  const up = { filling: 0, handingOff: 0 };
+  const away: AwayFill[] = [];
   for (const id of roster.members.keys()) {
-    if (!cluster.isMember(id) || !cluster.health.isUp(id)) continue;
+    if (!cluster.isMember(id)) continue;
     // A new owner that has not spoken yet fills, too.
     const complete = roster.holdings.get(id)?.complete ?? new Uint8Array(0);
-    everywhere.filling += ring.ownedBy(id).filter((partition) => !hasBit(complete, partition)).length;
-    everywhere.handingOff += heldBeyond(cluster, id);
+    const filling = ring.ownedBy(id).filter((partition) => !hasBit(complete, partition)).length;
+    if (cluster.health.isUp(id)) {
+      up.filling += filling;
+      up.handingOff += heldBeyond(cluster, id);
+    } else if (filling > 0) away.push({ id, filling });
   }
-  return everywhere;
+  return { ...up, away };
 }
 
 function memberViews(cluster: Cluster): MemberView[] {

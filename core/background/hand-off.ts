@@ -120,8 +120,10 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
 
 function beyondOwnership({ cluster, holdings, replica }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
   const { ring, self } = cluster;
+  const { drop, index } = replica;
+  const isOver = (each: PartitionIndex): boolean => drop.isUnseen(each) && index.trees.keysIn(each) === 0;
   return allPartitions(ring.partitions).filter(
-    (each) => holdings.get(each) === state && !ring.owners(each).includes(self) && !replica.drop.isUnseen(each),
+    (each) => holdings.get(each) === state && !ring.owners(each).includes(self) && !isOver(each),
   );
 }
 

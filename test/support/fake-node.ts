@@ -3,6 +3,7 @@
  * `failNext` makes the next request fail.
  */
 import type {
+  AwayFill,
   DeleteOptions,
   Explanation,
   GetOptions,
@@ -42,6 +43,8 @@ export class FakeNode implements NodeApi {
   ready = true;
   /** Partitions that are said to move. */
   moving = 0;
+  /** Hosts that are said not to answer, and to have to fill. */
+  away: readonly AwayFill[] = [];
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -163,7 +166,12 @@ export class FakeNode implements NodeApi {
         partitionsAgreed: 0,
         fullAgreementAgoMs: null,
       },
-      partitions: { owned: 4, filling: 0, handingOff: 0, everywhere: { filling: this.moving, handingOff: 0 } },
+      partitions: {
+        owned: 4,
+        filling: 0,
+        handingOff: 0,
+        everywhere: { filling: this.moving, handingOff: 0, away: this.away },
+      },
       transfers: {},
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },
