@@ -3,7 +3,7 @@
  * notice, is anything lost, and how much moves beyond what has to?
  */
 import { efficiencyOf } from "../../core/placement/efficiency.ts";
-import { complaintsOf, writeUntil } from "../support/checked-load.ts";
+import { type CheckedLoadResult, complaintsOf, writeUntil } from "../support/checked-load.ts";
 import { ownersOf, rootComplaints, unequalKeys } from "../support/convergence.ts";
 import { eventually } from "../support/eventually.ts";
 import { loadAverage, median } from "../support/figures.ts";
@@ -63,7 +63,7 @@ export const trial: Trial = {
     quiet.push(...(await undisturbed()));
     busy.push(...(await during(shrink(hosts, moves))));
     stop.abort();
-    await writing;
+    const checked = await writing;
 
     const endedMs = performance.now();
     await agreedSince(hosts, endedMs);
@@ -77,7 +77,7 @@ export const trial: Trial = {
 
     return {
       figures: [
-        ...requestFigures(quiet, busy),
+        ...requestFigures({ quiet, busy, checked }),
         { name: "acknowledged writes that were accounted for", value: ledger.acknowledged, unit: "" },
         { name: "missing, risen or corrupt", value: complaints.length, unit: "", bar: { atMost: 0 } },
         { name: "keys whose owners differ, by local reads", value: unequal.length, unit: "", bar: { atMost: 0 } },
@@ -124,14 +124,22 @@ async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<vo
   moves.shares.push(copiesMoved(before, after) / ((after.partitions * n) / more));
 }
 
-function requestFigures(quiet: readonly LoadResult[], busy: readonly LoadResult[]): Figure[] {
+function requestFigures(of: {
+  readonly quiet: readonly LoadResult[];
+  readonly busy: readonly LoadResult[];
+  readonly checked: CheckedLoadResult;
+}): Figure[] {
+  const { quiet, busy, checked } = of;
   const p99 = (results: readonly LoadResult[]): number => median(results.map(({ p99Ms }) => p99Ms));
-  const sum = (of: "count" | "errors"): number => [...quiet, ...busy].reduce((total, result) => total + result[of], 0);
+  const sum = (what: "count" | "errors"): number =>
+    [...quiet, ...busy].reduce((total, result) => total + result[what], 0);
+  const answered = sum("count") + checked.answered;
+  const failed = sum("errors") + checked.failed;
   return [
-    { name: "requests answered", value: sum("count"), unit: "" },
+    { name: "requests answered", value: answered, unit: "" },
     {
       name: "requests that failed, of 1,000",
-      value: (1_000 * sum("errors")) / (sum("count") + sum("errors")),
+      value: (1_000 * failed) / (answered + failed),
       unit: "",
       bar: { atMost: 1 },
     },
