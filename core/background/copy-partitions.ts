@@ -76,10 +76,11 @@ interface PageLimits {
   readonly rowsPerCommit: number;
 }
 
-/** While clients are served; elsewhere `fillPageBytes`. A source reads and sends it in less than a millisecond. */
-const bytesBesideClients = 16_384;
-/** About a millisecond of the processor, and a commit that requests beside it wait for. */
-const rowsBesideClients = 16;
+/**
+ * While clients are served; elsewhere pages of `fillPageBytes`. So many rows, of the size that rows had so far, within these
+ * bytes: some milliseconds of the processor here, and less at the source.
+ */
+const besideClients = { rows: 64, bytesMin: 16_384, bytesMax: 65_536, partitionsMax: 8, rowsPerCommit: 16 };
 /** Of a step of background work: what asking for a page costs that turns out to be empty. */
 const pageShareMin = 1 / 16;
 /** A lane whose partitions are all with other lanes looks again. */
@@ -120,10 +121,11 @@ export async function copyAll<J extends CopyJob>(
   );
 }
 
-function pageLimits({ admission, config: { fillPageBytes } }: CopyDeps): PageLimits {
+function pageLimits({ admission, progress, config: { fillPageBytes } }: CopyDeps): PageLimits {
   if (admission.waitMs === 0) return { bytesMax: fillPageBytes, partitionsMax: 64, rowsPerCommit: 256 };
-  const bytesMax = Math.min(bytesBesideClients, fillPageBytes);
-  return { bytesMax, partitionsMax: 8, rowsPerCommit: rowsBesideClients };
+  const { rows, bytesMin, ...limits } = besideClients;
+  const bytes = (rows * progress.bytes) / Math.max(1, progress.keys);
+  return { ...limits, bytesMax: Math.floor(Math.min(Math.max(bytesMin, bytes), limits.bytesMax, fillPageBytes)) };
 }
 
 function isNeeded({ cursors, holdings }: CopyDeps, job: CopyJob, source: NodeId): boolean {
