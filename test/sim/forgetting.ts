@@ -26,13 +26,16 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   }
 }
 
+/** An owner that does not answer is waited for so long (`hand-off.ts`). */
+const askMs = 10_000;
+
 /**
  * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
  * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then.
  */
 export function checkHandedOver(
-  { oracle, hosts, damagedKeys }: World,
+  { oracle, hosts, damagedKeys, burnt, schedule }: World,
   host: string,
   { key, state }: StoredState,
   owners: readonly NodeId[],
@@ -42,10 +45,12 @@ export function checkHandedOver(
   const located = oracle.locate(key);
   const holders = owners.filter((owner) => {
     const copies = hosts.filter(({ id, name }) => id === owner && name !== host);
-    return copies.some(({ disk }) => {
-      const copy = objectOn(disk.view, located);
-      return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
-    });
+    const alive = copies.map(({ disk }) => objectOn(disk.view, located));
+    const gone = burnt.filter(({ id, atMs }) => id === owner && schedule.nowMs - atMs < askMs);
+    const lost = gone.map(({ states }) => states.find((each) => each.key === key && each.hintFor === undefined)?.state);
+    return [...alive, ...lost].some(
+      (copy) => copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry)),
+    );
   });
   const needed = Math.max(owners.length - 1, Math.min(2, owners.length));
   if (holders.length >= Math.max(1, needed)) return;
