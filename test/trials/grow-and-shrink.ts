@@ -27,7 +27,8 @@ const limitMs = 600_000;
 interface Moves {
   /** By change: copies made, in times of what the share of one host makes necessary. */
   readonly shares: number[];
-  readonly seconds: number[];
+  readonly joinSeconds: number[];
+  readonly leaveSeconds: number[];
 }
 
 export const trial: Trial = {
@@ -46,7 +47,7 @@ export const trial: Trial = {
     const ms = short ? 1_500 : 5_000;
     const front: LoadSpec = { ...base, operation: "mixed", inFlight: measured, keys: 2_000, ms, bucket: "front" };
     await load(front, signal); // so that its keys are there, and the first that counts is like the others
-    const moves: Moves = { shares: [], seconds: [] };
+    const moves: Moves = { shares: [], joinSeconds: [], leaveSeconds: [] };
     const during = async (work: Promise<void>): Promise<LoadResult[]> => {
       const both = Promise.all([loadsUntil(context, front, work, 1), work]);
       const [results] = await both.catch((error: unknown) => {
@@ -91,7 +92,8 @@ export const trial: Trial = {
         { name: "efficiency of 6 hosts, tokens", value: grown.primary, unit: "", bar: { atLeast: 0.97 } },
         { name: "efficiency of 6 hosts, replicas", value: grown.replica, unit: "", bar: { atLeast: 0.95 } },
         { name: "efficiency of 3 hosts again, tokens", value: shrunk.primary, unit: "", bar: { atLeast: 0.97 } },
-        { name: "slowest change", value: Math.max(...moves.seconds), unit: "s" },
+        { name: "slowest join", value: Math.max(...moves.joinSeconds), unit: "s" },
+        { name: "slowest leave", value: Math.max(...moves.leaveSeconds), unit: "s" },
         loadAverage(),
       ],
       failures: [...complaints, ...onDisks].slice(0, 20),
@@ -100,7 +102,9 @@ export const trial: Trial = {
 };
 
 async function grow(hosts: HostProcesses, moves: Moves): Promise<void> {
-  while (hosts.size < most) await measure(hosts, moves, async () => void (await hosts.add()), hosts.size + 1);
+  while (hosts.size < most) {
+    moves.joinSeconds.push(await measure(hosts, moves, async () => void (await hosts.add()), hosts.size + 1));
+  }
 }
 
 async function shrink(hosts: HostProcesses, moves: Moves): Promise<void> {
@@ -109,19 +113,20 @@ async function shrink(hosts: HostProcesses, moves: Moves): Promise<void> {
       await change(hosts.url(last), "leave");
       await eventually(() => !hosts.isRunning(last), "the host to leave and end", limitMs);
     };
-    await measure(hosts, moves, leave, last + 1);
+    moves.leaveSeconds.push(await measure(hosts, moves, leave, last + 1));
   }
 }
 
-/** `more`: hosts on the larger of the two rings, of which one's share has to move. */
-async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<void>, more: number): Promise<void> {
+/** How long it took, s. `more`: hosts on the larger of the two rings, of which one's share has to move. */
+async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<void>, more: number): Promise<number> {
   const before = await ringOf(hosts.url(0));
   const startMs = performance.now();
   await run();
   await moved(hosts);
-  moves.seconds.push((performance.now() - startMs) / 1_000);
+  const seconds = (performance.now() - startMs) / 1_000;
   const after = await ringOf(hosts.url(0));
   moves.shares.push(copiesMoved(before, after) / ((after.partitions * n) / more));
+  return seconds;
 }
 
 function requestFigures(of: {
