@@ -67,7 +67,6 @@ interface Taken {
   problem?: unknown;
 }
 
-const scanTimeoutMs = 10_000;
 /** A page is one step of background work. Many partitions, so that it is full even where each holds little. */
 interface PageLimits {
   readonly bytesMax: number;
@@ -76,9 +75,12 @@ interface PageLimits {
   readonly rowsPerCommit: number;
 }
 
+const scanTimeoutMs = 10_000;
+/** Where no clients are served; pages are of `fillPageBytes` there. */
+const alone = { partitionsMax: 64, rowsPerCommit: 256 };
 /**
- * While clients are served; elsewhere pages of `fillPageBytes`. So many rows, of the size that rows had so far, within these
- * bytes: some milliseconds of the processor here, and less at the source.
+ * While they are: so many rows, of the size that rows had so far, within these bytes. That is some milliseconds of the
+ * processor here, and less at the source.
  */
 const besideClients = { rows: 64, bytesMin: 16_384, bytesMax: 65_536, partitionsMax: 8, rowsPerCommit: 16 };
 /** Of a step of background work: what asking for a page costs that turns out to be empty. */
@@ -122,7 +124,7 @@ export async function copyAll<J extends CopyJob>(
 }
 
 function pageLimits({ admission, progress, config: { fillPageBytes } }: CopyDeps): PageLimits {
-  if (admission.waitMs === 0) return { bytesMax: fillPageBytes, partitionsMax: 64, rowsPerCommit: 256 };
+  if (admission.waitMs === 0) return { ...alone, bytesMax: fillPageBytes };
   const { rows, bytesMin, ...limits } = besideClients;
   const bytes = (rows * progress.bytes) / Math.max(1, progress.keys);
   return { ...limits, bytesMax: Math.floor(Math.min(Math.max(bytesMin, bytes), limits.bytesMax, fillPageBytes)) };
