@@ -53,6 +53,19 @@ describe("a put at a host that does not own the key", () => {
       }, "the silent owner's write");
     }));
 
+  test("goes to no owner that is still starting while another one answers", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster, (hosts) => hosts[3] === "h1");
+      const starting = walk[0]!;
+      cluster.kill(starting);
+      // Above what the host that was killed took to answer.
+      cluster.network.delayMs = [5, 5];
+      for (let i = 0; i < 10; i++) await cluster.node("h1").put("b", name, utf8("v"));
+      cluster.stranger(starting).serve(() => new Promise(() => {}));
+      await seen(cluster.node("h1"), starting, true);
+      await cluster.node("h1").put("b", name, utf8("w"));
+    }));
+
   test("whose owner finds too few others in time is told so, for the owner gives up first", () =>
     withCluster(
       5,
