@@ -11,7 +11,7 @@ import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
-import { membershipOn, statesOn, statesTakenBy } from "./rows.ts";
+import { membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -31,6 +31,8 @@ export class World {
   readonly departed: SimHost[] = [];
   /** Those of them that nobody has removed from the ring yet. */
   readonly lost = new Set<NodeId>();
+  /** What was on the disks of those that were lost for good, and when that was. */
+  readonly burnt: { readonly id: NodeId; readonly atMs: number; readonly states: readonly StoredState[] }[] = [];
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
