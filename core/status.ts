@@ -4,6 +4,7 @@
 import type { AntiEntropyView, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
 import type { AgreementAges } from "./background/agreements.ts";
 import type { AntiEntropy } from "./background/anti-entropy.ts";
+import type { Leases } from "./background/leases.ts";
 import { hasBit } from "./bytes/bitmap.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
@@ -16,6 +17,7 @@ import { allPartitions } from "./placement/partition.ts";
 /** What a running node is asked of. */
 export interface StatusDeps extends CoordinateDeps {
   readonly antiEntropy: AntiEntropy;
+  readonly leases: Leases;
   readonly agreementAges: AgreementAges;
 }
 
@@ -71,9 +73,9 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
   return {
     ...own,
     ready: cluster.inContact && cluster.ring.host(id) !== undefined,
-    notices: noticesOf(cluster, own.storage, deps.clock.now()),
+    notices: [...noticesOf(cluster, own.storage, deps.clock.now()), ...deps.leases.waiting],
     n: cluster.roster.cluster.n,
-    members: memberViews(cluster),
+    members: memberViews(deps),
     ring: cluster.ring.fingerprint,
     hints: hintsFor.reduce((sum, { count }) => sum + count, 0),
     oldestHintMs: Math.max(0, ...hintsFor.map(({ oldestMs }) => oldestMs)),
@@ -156,11 +158,14 @@ function transfersEverywhere(cluster: Cluster): NodeStatus["partitions"]["everyw
   return everywhere;
 }
 
-function memberViews(cluster: Cluster): MemberView[] {
+function memberViews({ cluster, leases }: StatusDeps): MemberView[] {
   return [...cluster.roster.members.values()].map((member) => ({
     id: member.id,
     status: member.status,
     kind: member.kind,
+    ...(member.leaseMs === undefined || !isOnRing(member.status)
+      ? {}
+      : { lease: { ms: member.leaseMs, leftMs: leases.leftMs(member.id) ?? member.leaseMs } }),
     alive: cluster.health.isUp(member.id),
     zone: member.zone,
     deviceGroup: member.deviceGroup,

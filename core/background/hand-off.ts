@@ -232,7 +232,9 @@ async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Pro
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
   const owners = cluster.ring.owners(partition).length;
-  return !isAwaited && confirmedBy.size >= confirmationsFor(owners);
+  // A copy on a host is not left to browsers.
+  const isAnchored = cluster.ownRecord.kind !== "host" || cluster.ring.anchors([...confirmedBy]);
+  return !isAwaited && isAnchored && confirmedBy.size >= confirmationsFor(owners);
 }
 
 /** All but at most one, and at least two, or all, if fewer. */
