@@ -187,9 +187,8 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
   }
   const { status } = cluster.ownRecord;
   if (!isOnRing(status)) {
-    notices.push(
-      `no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`,
-    );
+    const how = status === "lapsed" ? "it returns by itself" : "start it again with --seed to return";
+    notices.push(`no member of the cluster any more (${status}): its data is kept; ${how}`);
   } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
   else if (ring.host(cluster.self) === undefined) {
     notices.push(
