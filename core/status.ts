@@ -10,6 +10,7 @@ import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
+import type { MemberRecord } from "./membership/member.ts";
 import { isOnRing } from "./membership/roster.ts";
 import { efficiencyOf } from "./placement/efficiency.ts";
 import { allPartitions } from "./placement/partition.ts";
@@ -163,9 +164,7 @@ function memberViews({ cluster, leases }: StatusDeps): MemberView[] {
     id: member.id,
     status: member.status,
     kind: member.kind,
-    ...(member.leaseMs === undefined || !isOnRing(member.status)
-      ? {}
-      : { lease: { ms: member.leaseMs, leftMs: leases.leftMs(member.id) ?? member.leaseMs } }),
+    ...leaseOf(member, leases),
     alive: cluster.health.isUp(member.id),
     zone: member.zone,
     deviceGroup: member.deviceGroup,
@@ -176,6 +175,12 @@ function memberViews({ cluster, leases }: StatusDeps): MemberView[] {
     addresses: member.addresses,
     http: member.http,
   }));
+}
+
+function leaseOf({ id, status, leaseMs }: MemberRecord, leases: Leases): Pick<MemberView, "lease"> {
+  const leftMs = leases.leftMs(id);
+  if (leaseMs === undefined || leftMs === undefined || !isOnRing(status)) return {};
+  return { lease: { ms: leaseMs, leftMs } };
 }
 
 function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: number): string[] {

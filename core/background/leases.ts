@@ -79,10 +79,10 @@ export class Leases {
     });
   }
 
-  /** How much of a browser host's lease is left, ms; undefined for who has none. */
+  /** How much of a lease is left by what was heard here, ms; undefined for who has none. */
   leftMs(id: NodeId): number | undefined {
-    const member = leaseholders(this.#deps.cluster).find((each) => each.id === id);
-    return member && Math.max(0, member.leaseMs - this.#silentMs(member));
+    const member = this.#deps.cluster.roster.members.get(id);
+    return member?.leaseMs === undefined ? undefined : Math.max(0, member.leaseMs - this.#silentMs(member));
   }
 
   /** Whose lease is over and who stays a member for now, and why, in words. */
@@ -103,11 +103,12 @@ export class Leases {
       // A record is signed by its host: a new one is a sign of life too, whoever passed it on.
       const isSign = known !== undefined || lastHeardMs !== undefined;
       this.#heard.set(record.id, { record, lastHeardMs, awakeMs: this.#awakeMs, isSign });
+      this.#waiting.delete(record.id);
     }
     const ids = new Set(members.map(({ id }) => id));
-    for (const id of this.#heard.keys()) if (!ids.has(id)) this.#heard.delete(id);
-    for (const id of this.#waiting.keys())
-      if (!ids.has(id) || this.#heard.get(id)!.awakeMs === this.#awakeMs) this.#waiting.delete(id);
+    for (const map of [this.#heard, this.#waiting]) {
+      for (const id of map.keys()) if (!ids.has(id)) map.delete(id);
+    }
   }
 
   #silentMs({ id }: MemberRecord): number {

@@ -45,6 +45,12 @@ export const leases: readonly Mutation[] = [
     replace: "if (false)",
   },
   {
+    name: "who lapsed asks its seeds alone",
+    file: "node.js",
+    find: "this.#ports.transport.keep(addressesOf(stored, own.id));",
+    replace: "{ }",
+  },
+  {
     name: "copies in browsers are enough",
     file: "quorum/write-tally.js",
     find: "const isAnchored = anchors(this.#durable);",

@@ -47,6 +47,22 @@ export const leaseStories: readonly Story[] = [
     },
   },
   {
+    name: "a founder whose lease lapsed comes back without seeds, also when it is closed as it hears of that",
+    brokenBy: "who lapsed asks its seeds alone",
+    cluster: { hosts: 4, browsers: [0] },
+    play: async (stage) => {
+      const [founder, other] = stage.world.hosts;
+      founder!.kill("is closed");
+      await stage.lapsed(founder!, other!);
+      founder!.start([]);
+      await stage.lapsed(founder!, founder!);
+      founder!.kill("is closed again");
+      founder!.start([]);
+      await stage.settled();
+      assert.equal(stage.member(founder!, other!).life, 2);
+    },
+  },
+  {
     name: "a minority side of a cut ends nobody's lease",
     brokenBy: "a minority ends leases",
     cluster: { hosts: 5, browsers: [3, 4] },
