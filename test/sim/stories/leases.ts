@@ -34,6 +34,7 @@ export const leaseStories: readonly Story[] = [
   },
   {
     name: "a host that was closed for longer than its lease is a member again after its start",
+    brokenBy: "who lapsed does not come back",
     cluster: { hosts: 4, browsers: [3] },
     play: async (stage) => {
       const [browser] = browsersOf(stage);
