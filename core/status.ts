@@ -191,7 +191,8 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
   const { status } = cluster.ownRecord;
-  if (!isOnRing(status)) {
+  if (status === "left") notices.push("it has left the cluster, and ends when another host knows");
+  else if (!isOnRing(status)) {
     const how = status === "lapsed" ? "it returns by itself" : "start it again with --seed to return";
     notices.push(`no member of the cluster any more (${status}): its data is kept; ${how}`);
   } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");

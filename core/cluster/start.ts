@@ -117,7 +117,8 @@ export async function isOutdated(
   const holdings = new Holdings(stored.cluster.partitions, means.random);
   holdings.restore(held);
   const consents = new Consents(records, stored.reapMarks);
-  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings }).open()]);
+  const nobody = { event: () => {} }; // hints are only counted here
+  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings, telemetry: nobody }).open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
   return consents.takeUncovered(known.reapMarks).some(isKept);
 }
