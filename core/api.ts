@@ -124,6 +124,8 @@ export interface MemberView {
   readonly id: NodeId;
   readonly status: MemberStatus;
   readonly kind: MemberKind;
+  /** Of a browser host on the ring: how long it may be silent, and how much of that is left by what this node heard, ms. */
+  readonly lease?: { readonly ms: number; readonly leftMs: number };
   /** This node can send requests to it now. */
   readonly alive: boolean;
   readonly zone: string;

@@ -4,11 +4,13 @@
 import type { AntiEntropyView, AwayFill, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
 import type { AgreementAges } from "./background/agreements.ts";
 import type { AntiEntropy } from "./background/anti-entropy.ts";
+import type { Leases } from "./background/leases.ts";
 import { hasBit } from "./bytes/bitmap.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
+import type { MemberRecord } from "./membership/member.ts";
 import { isOnRing } from "./membership/roster.ts";
 import { efficiencyOf } from "./placement/efficiency.ts";
 import { allPartitions } from "./placement/partition.ts";
@@ -16,6 +18,7 @@ import { allPartitions } from "./placement/partition.ts";
 /** What a running node is asked of. */
 export interface StatusDeps extends CoordinateDeps {
   readonly antiEntropy: AntiEntropy;
+  readonly leases: Leases;
   readonly agreementAges: AgreementAges;
 }
 
@@ -71,9 +74,9 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
   return {
     ...own,
     ready: cluster.inContact && cluster.ring.host(id) !== undefined,
-    notices: noticesOf(cluster, own.storage, deps.clock.now()),
+    notices: [...noticesOf(cluster, own.storage, deps.clock.now()), ...deps.leases.waiting],
     n: cluster.roster.cluster.n,
-    members: memberViews(cluster),
+    members: memberViews(deps),
     ring: cluster.ring.fingerprint,
     hints: hintsFor.reduce((sum, { count }) => sum + count, 0),
     oldestHintMs: Math.max(0, ...hintsFor.map(({ oldestMs }) => oldestMs)),
@@ -160,11 +163,12 @@ function transfersEverywhere(cluster: Cluster): NodeStatus["partitions"]["everyw
   return { ...up, away };
 }
 
-function memberViews(cluster: Cluster): MemberView[] {
+function memberViews({ cluster, leases }: StatusDeps): MemberView[] {
   return [...cluster.roster.members.values()].map((member) => ({
     id: member.id,
     status: member.status,
     kind: member.kind,
+    ...leaseOf(member, leases),
     alive: cluster.health.isUp(member.id),
     zone: member.zone,
     deviceGroup: member.deviceGroup,
@@ -177,6 +181,12 @@ function memberViews(cluster: Cluster): MemberView[] {
   }));
 }
 
+function leaseOf({ id, status, leaseMs }: MemberRecord, leases: Leases): Pick<MemberView, "lease"> {
+  const leftMs = leases.leftMs(id);
+  if (leaseMs === undefined || leftMs === undefined || !isOnRing(status)) return {};
+  return { lease: { ms: leaseMs, leftMs } };
+}
+
 function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: number): string[] {
   const { ring, roster, health } = cluster;
   const notices: string[] = [];
@@ -187,9 +197,8 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
   const { status } = cluster.ownRecord;
   if (status === "left") notices.push("it has left the cluster, and ends when another host knows");
   else if (!isOnRing(status)) {
-    notices.push(
-      `no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`,
-    );
+    const how = status === "lapsed" ? "it returns by itself" : "start it again with --seed to return";
+    notices.push(`no member of the cluster any more (${status}): its data is kept; ${how}`);
   } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
   else if (ring.host(cluster.self) === undefined) {
     notices.push(

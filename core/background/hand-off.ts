@@ -132,7 +132,13 @@ function mayBeConfirmed(cluster: Cluster, partition: PartitionIndex): boolean {
   const { owners, holders } = cluster.partitionView(partition);
   const isUp = (owner: NodeId): boolean => cluster.health.isUp(owner);
   const isFilling = (owner: NodeId): boolean => isUp(owner) && holders.get(owner) === "filling";
-  return !owners.some(isFilling) && owners.filter(isUp).length >= confirmationsFor(owners.length);
+  const asked = owners.filter(isUp);
+  return !owners.some(isFilling) && asked.length >= confirmationsFor(owners.length) && mayKeepIt(cluster, asked);
+}
+
+/** A copy on a host is not left to browsers. */
+function mayKeepIt({ ownRecord, ring }: Cluster, owners: readonly NodeId[]): boolean {
+  return ownRecord.kind !== "host" || ring.anchors(owners);
 }
 
 /** Undefined: its tree is not built yet, or nobody owns it. */
@@ -249,7 +255,7 @@ async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Pro
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
   const owners = cluster.ring.owners(partition).length;
-  return !isAwaited && confirmedBy.size >= confirmationsFor(owners);
+  return !isAwaited && confirmedBy.size >= confirmationsFor(owners) && mayKeepIt(cluster, [...confirmedBy]);
 }
 
 /** All but at most one, and at least two, or all, if fewer. */

@@ -34,6 +34,7 @@ interface State {
 }
 
 export const fakeId = "12D3KooWFakeNode" as NodeId;
+export const fakeBrowserId = "12D3KooWFakeBrowser" as NodeId;
 
 export class FakeNode implements NodeApi {
   readonly states = new Map<string, State>();
@@ -151,6 +152,21 @@ export class FakeNode implements NodeApi {
           incarnation: 1,
           addresses: ["/ip4/127.0.0.1/tcp/4001"],
           http: "http://127.0.0.1:7070",
+        },
+        {
+          id: fakeBrowserId,
+          status: "up",
+          kind: "browser-host",
+          lease: { ms: 600_000, leftMs: 240_000 },
+          alive: false,
+          zone: "",
+          deviceGroup: "",
+          capacity: 20,
+          tokens: 0,
+          life: 1,
+          incarnation: 1,
+          addresses: [],
+          http: "",
         },
       ],
       ring: "f1f2",
