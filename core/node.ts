@@ -177,7 +177,7 @@ export class EverwriteNode implements NodeApi {
     checkSameParameters(stored.cluster, known.cluster);
     if (await isOutdated(own.id, { stored, known }, { ...means, records: this.#records })) {
       const reason =
-        "its place ended, and partitions were reaped, or it ran, without what is held here: that is set aside";
+        "its place ended, and something was forgotten, or it ran, without what is held here: that is set aside";
       this.#ports.telemetry.event({ kind: "old-data", reason });
       return this.#startAnew(known);
     }

@@ -95,8 +95,8 @@ export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly strin
 
 /**
  * What a host that left or was removed has on its disk cannot be offered to the owners (PROTOCOL 9, *Return*): a later run
- * than this directory knows of has been seen; or some of its partitions were reaped without it, so that what was deleted
- * could come back. Its own roster has the reap marks that it knew as a member (`mergeAs`).
+ * than this directory knows of has been seen; or something was forgotten of its partitions without it, which could
+ * come back. Its own roster has the forgetting marks that it knew as a member (`mergeAs`).
  */
 export async function isOutdated(
   id: NodeId,
@@ -109,10 +109,10 @@ export async function isOutdated(
   if (held === undefined) return false;
   const holdings = new Holdings(stored.cluster.partitions, means.random);
   holdings.restore(held);
-  const consents = new Consents(records, stored.reapMarks);
+  const consents = new Consents(records, stored.forgettingMarks);
   await Promise.all([consents.open(), new HintStore({ ...means, records, holdings }).open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
-  return consents.takeUncovered(known.reapMarks).some(isKept);
+  return consents.takeUncovered(known.forgettingMarks).some(isKept);
 }
 
 /**

@@ -24,7 +24,7 @@ async function isRefused(one: OneNode, held: "complete" | "filling" | undefined,
   const bits = stored.holdings.get(h1) ?? { id: h1, life: 1, incarnation: 1, sequence: 1, ...none, hints: none.former };
   const known = mergeRoster(stored, {
     members: new Map([[h1, memberRecord({ id: h1, status: "removed" }, node("h2"))]]),
-    reapMarks: new Map(isReaped ? [[located.partition, 7]] : []),
+    forgettingMarks: new Map(isReaped ? [[located.partition, 7]] : []),
   });
   const marks = new Marks({ records, random: realRandom }, [memberRecord().mark]);
   const means = { clock, random: realRandom, identity: testIdentity(h1), marks, records };

@@ -2,7 +2,7 @@
 import { contextOf, type Coverage, nothingSeen, type Versioned } from "../../../core/causality/version-set.ts";
 import { HybridClock } from "../../../core/causality/hybrid-clock.ts";
 import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
-import type { Key, NodeId } from "../../../core/identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
 import type { Random } from "../../../core/ports.ts";
@@ -47,6 +47,8 @@ export class World {
   readonly config: NodeConfig;
   /** Own time before which everybody knows what is known here. */
   forgettableBeforeMs = 0;
+  /** Where clocks stayed too long. */
+  readonly longClocks = new Set<PartitionIndex>();
 
   constructor(config: Partial<NodeConfig> = {}) {
     this.config = { ...nodeDefaults, ...config };
@@ -69,6 +71,7 @@ export class World {
         isConfirmed: () => isConfirmed,
         ownTime: new OwnTime(this.clock),
         forgettableBeforeMs: () => this.forgettableBeforeMs,
+        onLongClock: (partition) => void this.longClocks.add(partition),
       },
       this.config,
     );

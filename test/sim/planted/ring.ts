@@ -41,16 +41,24 @@ export const ring: readonly Mutation[] = [
   {
     name: "a host that returns offers what was reaped without it",
     file: "cluster/start.js",
-    find: "return consents.takeUncovered(known.reapMarks).some(isKept);",
+    find: "return consents.takeUncovered(known.forgettingMarks).some(isKept);",
     replace: "return false;",
+  },
+  {
+    // The owners forget under a mark of which nobody else hears.
+    name: "a cut raises no mark",
+    file: "background/reap-answers.js",
+    find: "await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });",
+    replace:
+      "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, mark]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
   },
   {
     // Rare: only who joins through a host that was removed meanwhile holds such a thing. A story tells of it.
     name: "a new member does not care what was reaped without it",
     file: "run.js",
-    find: "cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));",
+    find: "cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));",
     replace:
-      'if (origin.kind !== "joined")\n        cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));',
+      'if (origin.kind !== "joined")\n            cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));',
   },
   {
     name: "a host that was removed while it filled offers nothing",

@@ -143,11 +143,10 @@ export const clockStories: readonly Story[] = [
         repeat = () => transport.request(to, body, 1_000);
       };
       await stage.put(a!, { quorum: "all", withId: true });
-      for (let load = 0; load < 20; load++) {
-        await stage.restart(c!);
+      for (let write = 0; write < 20; write++) {
         await stage.sleep(10_000);
         await stage.get(c!);
-        await stage.put(c!, { context: "latest" });
+        await stage.put(c!, { context: "latest", withId: true });
       }
       assert.ok(repeat);
       await repeat();

@@ -40,6 +40,57 @@ export const returnStories: readonly Story[] = [
     },
   },
   {
+    name: "what was overwritten while a host was removed does not return with it, although its entry was cut from the clock meanwhile",
+    cluster: { hosts: 5, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    brokenBy: "a cut raises no mark",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all", withId: true });
+      const heal = stage.cutOff(c!);
+      await stage.sleep(5_000);
+      await stage.change(b!, { kind: "remove", host: c!.id });
+      await stage.sleep(5_000);
+      for (let start = 0; start < 8; start++) {
+        await stage.restart(b!);
+        await stage.sleep(10_000);
+        await stage.get(b!);
+        await stage.put(b!, { context: "latest" });
+      }
+      assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
+      heal();
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      assert.deepEqual(await stage.siblings(a!), ["write 8"]);
+    },
+  },
+  {
+    name: "what was overwritten does not come back with an old copy of a disk, although its entry was cut from the clock since",
+    cluster: { hosts: 3, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    brokenBy: "a cut raises no mark",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all", withId: true });
+      // Of this same run: what it will say of itself when it is back, it knows already.
+      const copy = c!.disk.synced.copy();
+      for (let start = 0; start < 8; start++) {
+        await stage.restart(b!);
+        await stage.sleep(10_000);
+        await stage.get(b!);
+        await stage.put(b!, { context: "latest" });
+      }
+      assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
+      c!.kill("gets an old copy of its disk back");
+      const { arrivals, oracle, schedule } = stage.world;
+      oracle.losing(c!, schedule.nowMs, () => c!.disk.restore(copy));
+      arrivals.forgetArrival(c!);
+      await stage.start(c!);
+      await stage.settled();
+      await stage.sleep(5_000);
+      for (const host of stage.walk()) assert.deepEqual(await stage.siblings(host), ["write 8"], host.name);
+    },
+  },
+  {
     name: "a removed host that never noticed gives nothing to a co-owner that has forgotten it (removed host that never noticed)",
     cluster: reaping,
     brokenBy: "who was removed is a member again when it states something",
