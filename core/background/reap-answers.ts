@@ -146,7 +146,11 @@ export class ReapAnswers {
     const partition = index as PartitionIndex;
     const [leader] = cluster.ring.owners(partition);
     if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
-    if ((cluster.roster.forgettingMarks.get(partition) ?? 0) !== markBefore || mark <= markBefore || mark > forgettingMarkMax) {
+    if (
+      (cluster.roster.forgettingMarks.get(partition) ?? 0) !== markBefore ||
+      mark <= markBefore ||
+      mark > forgettingMarkMax
+    ) {
       throw new StoreError("not-ready", `partition ${partition} has another forgetting mark here`);
     }
     const running = this.#prepared.get(partition);

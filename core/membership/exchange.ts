@@ -103,7 +103,9 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
     })),
     questions: incoming.questions.map(recordOf),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
-    ...(incoming.forgettingMarks ? { forgettingMarks: decodeForgettingMarks(incoming.forgettingMarks, incoming.cluster.partitions) } : {}),
+    ...(incoming.forgettingMarks
+      ? { forgettingMarks: decodeForgettingMarks(incoming.forgettingMarks, incoming.cluster.partitions) }
+      : {}),
   };
 }
 

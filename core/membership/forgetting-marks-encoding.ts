@@ -21,7 +21,8 @@ export function decodeForgettingMarks(encoded: Uint8Array, partitions: number): 
   const { marks } = ForgettingMarksMessage.decode(encoded);
   for (const { partition, mark } of marks) {
     if (partition >= partitions) throw new DecodeError(`ForgettingMarks: no partition ${partition} of ${partitions}`);
-    if (mark > forgettingMarkMax) throw new DecodeError(`ForgettingMarks: a mark of ${mark}, at most ${forgettingMarkMax} can be`);
+    if (mark > forgettingMarkMax)
+      throw new DecodeError(`ForgettingMarks: a mark of ${mark}, at most ${forgettingMarkMax} can be`);
   }
   return new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark]));
 }

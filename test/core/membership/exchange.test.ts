@@ -28,7 +28,9 @@ describe("a roster", () => {
 
 describe("forgetting marks as bytes", () => {
   const bad = (marks: readonly { partition: number; mark: number }[]): Uint8Array => {
-    const encoded = encodeForgettingMarks(new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark])));
+    const encoded = encodeForgettingMarks(
+      new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark])),
+    );
     return RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), forgettingMarks: encoded });
   };
   const read = (encoded: Uint8Array): unknown => rosterPartOf(RosterMessage.decode(encoded)).forgettingMarks;
@@ -41,7 +43,10 @@ describe("forgetting marks as bytes", () => {
   test("are refused where they name a partition that there is not, or a mark that could not be raised any more", () => {
     assert.throws(() => read(bad([{ partition: 8, mark: 1 }])), DecodeError);
     assert.throws(() => read(bad([{ partition: 0, mark: 2 ** 50 + 1 }])), DecodeError);
-    const cut = RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), forgettingMarks: Uint8Array.of(10, 9, 8) });
+    const cut = RosterMessage.encode({
+      ...rosterMessage(emptyRoster(cluster)),
+      forgettingMarks: Uint8Array.of(10, 9, 8),
+    });
     assert.throws(() => read(cut), DecodeError);
   });
 });

@@ -5,7 +5,7 @@ import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
 import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
-import type { Random } from "../../../core/ports.ts";
+import type { Random, Storage } from "../../../core/ports.ts";
 import { type Holding, Holdings } from "../../../core/replica/holdings.ts";
 import type { WriteEvent } from "../../../core/replica/minter.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
@@ -55,8 +55,12 @@ export class World {
   }
 
   /** A process starts on the disk; the one before is gone. */
-  async start(holding: Holding = "complete", isConfirmed = true): Promise<Run> {
-    const records = new RecordStore(this.disk);
+  start(holding: Holding = "complete", isConfirmed = true): Promise<Run> {
+    return this.startOn(this.disk, holding, isConfirmed);
+  }
+
+  async startOn(disk: Storage, holding: Holding = "complete", isConfirmed = true): Promise<Run> {
+    const records = new RecordStore(disk);
     const holdings = new Holdings(partitions, this.random);
     for (const partition of allPartitions(partitions)) holdings.set(partition, holding);
     const replica = new Replica(

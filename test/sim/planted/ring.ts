@@ -41,8 +41,20 @@ export const ring: readonly Mutation[] = [
   {
     name: "a host that returns offers what was reaped without it",
     file: "cluster/start.js",
-    find: "return consents.takeUncovered(known.forgettingMarks).some(isKept);",
-    replace: "return false;",
+    find: "const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);",
+    replace: "const partitions = [];",
+  },
+  {
+    name: "a host that returns sets all aside for one partition",
+    file: "node.js",
+    find: "const isKept = !outdated.isWhole &&",
+    replace: "const isKept = false &&",
+  },
+  {
+    name: "a consent does not count",
+    file: "replica/consents.js",
+    find: "if (mark !== this.#consented.get(partition))",
+    replace: "if (true)",
   },
   {
     // The owners forget under a mark of which nobody else hears.
@@ -63,9 +75,9 @@ export const ring: readonly Mutation[] = [
   {
     name: "a host that was removed while it filled offers nothing",
     file: "cluster/start.js",
-    find: "if (held === undefined)\n        return false;",
+    find: "holdings.restore(held);",
     replace:
-      "if (held === undefined)\n        return false;\n    if (held.filling.some((bits) => bits !== 0))\n        return true;",
+      "holdings.restore(held);\n    if (held.filling.some((bits) => bits !== 0))\n        return { isWhole: true, partitions: [], hintTargets: [], held };",
   },
   {
     name: "an owner forgets a key of which it keeps a hint",

@@ -1,5 +1,6 @@
 /** Stories of hosts that were removed, and of what they may and may not bring back. */
 import assert from "node:assert/strict";
+import { until } from "../cluster.ts";
 import type { Stage, Story } from "./stage.ts";
 import type { SimHost } from "../host.ts";
 import { membershipOn } from "../rows.ts";
@@ -37,6 +38,41 @@ export const returnStories: readonly Story[] = [
       await stage.restart(c!);
       await stage.settled();
       await readNowhere(stage);
+    },
+  },
+  {
+    name: "a host that returns sets aside only those partitions of which something was forgotten without it, and offers the others",
+    cluster: reaping,
+    brokenBy: "a host that returns sets all aside for one partition",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { oracle } = stage.world;
+      const partitionOf = (key: number): number => oracle.locate(`sim/key${key}`).partition;
+      const keys = Array.from({ length: 100 }, (_, key) => key);
+      const other = keys.find((key) => partitionOf(key) !== partitionOf(0) && stage.walk(key)[0] === c)!;
+      await stage.put(a!, { quorum: "all" });
+      const heal = stage.cutOff(c!);
+      await stage.sleep(5_000);
+      const alone = await stage.put(c!, { key: other, quorum: "one" });
+      assert.ok(alone.ack);
+      await forgetWithout(stage, c!, b!);
+      heal();
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      await readNowhere(stage);
+      await until(stage.world, 60_000, "its write is offered", async () => {
+        const found = await Promise.all(
+          stage
+            .walk(other)
+            .slice(0, 3)
+            .map((owner) => stage.siblings(owner, other)),
+        );
+        return found.every((siblings) => siblings.length === 1);
+      });
+      const status = await c!.call((node) => node.status());
+      assert.ok(status !== "died");
+      assert.deepEqual(status.storage.setAside, [`${c!.name}.old`]);
     },
   },
   {
