@@ -106,9 +106,7 @@ export function drawScenario(seed: string): Scenario {
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
     faults: [
-      ...drawFaults(chance.fork("faults"), safetyMs).filter(
-        ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
-      ),
+      ...drawFaults(chance.fork("faults"), safetyMs).filter((_fault, i) => !cuts || i % 3 === 0),
       ...drawRingFaults(chance.fork("ring faults"), safetyMs),
     ].toSorted((a, b) => a.atMs - b.atMs),
   };
@@ -173,7 +171,7 @@ function drawDoomed(chance: Chance, safetyMs: number): Operation[] {
 
 /**
  * Clocks that are cut with everyone's agreement within the run. That counts on what the core may count on: messages are
- * not late for ever, and what was agreed is not taken back by a disk (an old copy, or writes that were never synced).
+ * not late for ever, and what was agreed is not taken back by a disk (writes that were never synced).
  */
 function drawShortClocks(chance: Chance): Partial<NodeConfig> {
   return {
