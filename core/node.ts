@@ -25,6 +25,7 @@ import { type Imported, importOld } from "./background/import-old.ts";
 import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
 import { loadRoster } from "./cluster/cluster.ts";
+import { owesFarewell } from "./cluster/departure.ts";
 import { checkSameParameters } from "./cluster/exchange.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
 import { Marks } from "./cluster/marks.ts";
@@ -101,7 +102,8 @@ export class EverwriteNode implements NodeApi {
   /**
    * Founds, returns to or joins the cluster; resolves when requests are answered. With seeds that do not answer it goes
    * on trying, and `status` says what for, until `stop`.
-   * One that left or was removed comes back as a new member if it has seeds, and offers what it holds.
+   * One that left or was removed comes back as a new member if it has seeds, and offers what it holds; but one that has
+   * left and could not tell it any more tells it first, and then `left` resolves.
    * One that is removed while it waits to be taken in has started too, and refuses requests as `not-member`.
    * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters,
    *   `not-member` when this node left or was removed and has no seeds
@@ -115,7 +117,8 @@ export class EverwriteNode implements NodeApi {
     this.#stopServing = this.#server.listen(transport);
     const { seeds, mayFound } = this.#options;
     if (stored !== undefined) {
-      if (isDeparted(own.id, stored)) await this.#comeBack(stored, means);
+      const isOver = isDeparted(own.id, stored) && !(await owesFarewell(own.id, stored, this.#records));
+      if (isOver) await this.#comeBack(stored, means);
       else {
         const held = stored.holdings.get(own.id);
         await this.#run(await returnToCluster(own, stored, wanted, means), { kind: "returned", held }, means.marks);

@@ -153,14 +153,14 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopMembership();
     return undefined;
   }
-  serveHosts(deps, server, (ms) => admission.observe(ms));
+  serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
   tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: options.seeds }));
   transfers.start({ ...deps, holdings, admission, server });
-  leaveWhenTold({ ...deps, holdings, requests }, runDeps.onLeft);
+  leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
   const stopHints = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });

@@ -181,7 +181,8 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
   const { status } = cluster.ownRecord;
-  if (!isOnRing(status)) {
+  if (status === "left") notices.push("it has left the cluster, and ends when another host knows");
+  else if (!isOnRing(status)) {
     notices.push(
       `no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`,
     );

@@ -16,7 +16,7 @@ import { type Clock, type Transport, TransportError } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
-import { reasonOf, type Tasks } from "../tasks.ts";
+import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Admission } from "./admission.ts";
 import type { FillCursors } from "./fill-cursors.ts";
@@ -64,7 +64,10 @@ const pageShareMin = 1 / 16;
 /** A lane whose partitions are all with other lanes looks again. */
 const lookAgainMs = 10;
 
-/** Resolves when each job was copied from each of its sources, or failed there. `onCopied` hears of each that ended. */
+/**
+ * Resolves when each job was copied from each of its sources, or failed there. `onCopied` hears of each that ended; what it
+ * throws ends the copying, and is thrown when no lane is under way any more.
+ */
 export async function copyAll<J extends CopyJob>(
   deps: CopyDeps,
   jobs: readonly J[],
@@ -75,13 +78,13 @@ export async function copyAll<J extends CopyJob>(
   const isOver = (job: J): boolean => job.sources.every((source) => !isNeeded(deps, job, source));
   // Copied before the restart, or there is nobody to copy from.
   for (const job of jobs.filter(isOver)) await onCopied(job);
-  await Promise.all(
-    sources.map(async (source, i) => {
+  await inLanes(
+    sources.map((source, i) => async (isFailed) => {
       const start = Math.floor((i * jobs.length) / sources.length);
       const inTurn = [...jobs.slice(start), ...jobs.slice(0, start)].filter((job) => job.sources.includes(source));
       for (;;) {
         const left = inTurn.filter((job) => isNeeded(deps, job, source));
-        if (left.length === 0 || deps.tasks.stopped) return;
+        if (left.length === 0 || deps.tasks.stopped || isFailed()) return;
         const free = left.filter((job) => job.isTaken !== true).slice(0, Math.min(batch, partitionsPerRequestMax));
         if (free.length === 0) {
           await deps.tasks.sleep(lookAgainMs);

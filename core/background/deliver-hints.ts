@@ -10,7 +10,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
 import type { Clock, Stop, Transport } from "../ports.ts";
-import { type StoredHint, unreadable } from "../replica/hint-store.ts";
+import type { StoredHint } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -109,7 +109,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
 async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
   const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
-  if (hint.value === unreadable) {
+  if (hint.isDamaged) {
     // What it held is lost here; the partition's other copies have it, or nobody.
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
     return (await replica.hintDelivered(located, target, hint)) ? 0 : undefined;

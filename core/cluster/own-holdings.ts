@@ -7,6 +7,7 @@ import type { NodeId, PartitionIndex } from "../identity.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Ring } from "../placement/ring.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import type { MerkleIndex } from "../replica/merkle-index.ts";
 import type { Cluster } from "./cluster.ts";
 
 /** What this node owns newly it fills, whatever it still holds from earlier: it missed writes. True: something changed. */
@@ -42,6 +43,18 @@ export function retireFormer(cluster: Cluster, holdings: Holdings): boolean {
       retired = holdings.set(partition, "former") || retired;
   }
   return retired;
+}
+
+/**
+ * Rows of partitions that this node does not hold: it counts as a former owner of those, so that the owners are offered what
+ * is in the rows before these go. The disk shows them when it is opened anew: it had rejected their batch, and kept it.
+ */
+export function claimRemains(holdings: Holdings, index: MerkleIndex): boolean {
+  const isLeft = (partition: PartitionIndex): boolean =>
+    holdings.get(partition) === "none" && index.isSound(partition) && index.trees.keysIn(partition) > 0;
+  const remains = allPartitions(holdings.partitions).filter(isLeft);
+  for (const partition of remains) holdings.set(partition, "former");
+  return remains.length > 0;
 }
 
 function areComplete({ roster, health }: Cluster, owners: readonly NodeId[], partition: PartitionIndex): boolean {

@@ -118,7 +118,8 @@ export async function outdatedOf(
   const holdings = new Holdings(stored.cluster.partitions, means.random);
   holdings.restore(held);
   const consents = new Consents(records, stored.forgettingMarks);
-  const hints = new HintStore({ ...means, records, holdings });
+  const nobody = { event: () => {} }; // hints are only counted here
+  const hints = new HintStore({ ...means, records, holdings, telemetry: nobody });
   await Promise.all([consents.open(), hints.open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
   const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);

@@ -35,6 +35,7 @@ const formerFailures = [
   ["605", "a former owner does not drop the last copy while the records of all who confirm have rotted"],
   ["699", "a host that was removed before it was told the secrets ends its start"],
   ["94228", "a ring that lost its only disk before it met the other one blocks no key"],
+  ["300814", "what a disk rejected and kept does not stay with a host that does not own it"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

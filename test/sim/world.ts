@@ -1,6 +1,7 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
 import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
+import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Dot } from "../../core/causality/version-set.ts";
@@ -20,6 +21,8 @@ export class World {
   readonly chance: Chance;
   readonly network: SimNetwork;
   readonly oracle: Oracle;
+  /** By host: the ring that it left last. */
+  readonly ringsBefore = new Map<NodeId, { readonly ring: Ring; readonly atMs: number }>();
   readonly arrivals: Arrivals;
   readonly hosts: SimHost[] = [];
   /** Running copies of hosts, under the same identity. */
@@ -127,7 +130,7 @@ export class World {
           const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
-          else checkHandedOver(this, name, taken, owners);
+          else checkHandedOver(this, host, taken, owners);
         }
       },
       // Hosts clear what they have set aside.
@@ -163,6 +166,10 @@ export class World {
       if (event.forced > 0) this.oracle.truncated = true;
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
+    }
+    if (kind === "ring-changed") {
+      const before = membershipOn(host.disk.view)?.ring;
+      if (before !== undefined) this.ringsBefore.set(host.id, { ring: before, atMs: this.schedule.nowMs });
     }
     if (kind === "reaped") {
       this.reaped.keys += event.keys;

@@ -29,6 +29,8 @@ export interface LoadSpec {
   readonly keys: number;
   readonly ms: number;
   readonly bucket?: string;
+  /** Of `native`: a request that a host refuses before it begins goes to the next one. */
+  readonly passesOn?: boolean;
   /** Hosts whose CPU time is to be measured beside the load's own. */
   readonly httpUrls?: readonly string[];
 }
@@ -42,6 +44,8 @@ export interface LoadResult {
   readonly count: number;
   readonly errors: number;
   readonly firstError?: string;
+  /** Where `passesOn`: how many a host refused and the next one got. */
+  readonly passedOn?: number;
   /** When operations failed, ms since 1970; the first 10,000 of them. */
   readonly errorsAtMs: readonly number[];
   /** The longest time without any success, and when it ended, ms since 1970. */
@@ -117,6 +121,7 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     count: latencies.length,
     errors,
     ...(firstError === undefined ? {} : { firstError }),
+    ...(store.passedOn === undefined ? {} : { passedOn: store.passedOn }),
     errorsAtMs,
     gapMs: Math.round(gapMs),
     gapEndedAtMs: performance.timeOrigin + gapEndedMs,
@@ -239,10 +244,11 @@ function values(bytes: number): () => Uint8Array {
   return () => made[Math.floor(Math.random() * made.length)]!;
 }
 
-async function storeOf({ protocol, targets, inFlight, perSecond, etcd3Folder = "." }: LoadSpec): Promise<KeyStore> {
+async function storeOf(spec: LoadSpec): Promise<KeyStore & { readonly passedOn?: number }> {
+  const { protocol, targets, inFlight, perSecond, etcd3Folder = ".", passesOn = false } = spec;
   switch (protocol) {
     case "native":
-      return nativeClient(targets);
+      return nativeClient(targets, { passesOn });
     case "etcd":
       return etcdClient(targets);
     case "etcd3":

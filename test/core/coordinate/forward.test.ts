@@ -4,7 +4,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { intercept, placed, withCluster } from "./scene.ts";
+import { intercept, placed, seen, withCluster } from "./scene.ts";
 
 describe("a put at a host that does not own the key", () => {
   test("is coordinated by an owner, not by this host", () =>
@@ -30,6 +30,19 @@ describe("a put at a host that does not own the key", () => {
         assert.ok(siblings.length <= 1, "one owner minted it");
         return siblings.length === 1;
       }, "the silent owner's write");
+    }));
+
+  test("goes to no owner that is still starting while another one answers", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster, (hosts) => hosts[3] === "h1");
+      const starting = walk[0]!;
+      cluster.kill(starting);
+      // Above what the host that was killed took to answer.
+      cluster.network.delayMs = [5, 5];
+      for (let i = 0; i < 10; i++) await cluster.node("h1").put("b", name, utf8("v"));
+      cluster.stranger(starting).serve(() => new Promise(() => {}));
+      await seen(cluster.node("h1"), starting, true);
+      await cluster.node("h1").put("b", name, utf8("w"));
     }));
 
   test("whose owner finds too few others in time is told so, for the owner gives up first", () =>

@@ -27,6 +27,12 @@ export const ring: readonly Mutation[] = [
     replace: "for (const each of toDrop)\n                each.confirmedBy.add(owner);",
   },
   {
+    name: "what the disk shows anew stays where it is",
+    file: "background/hand-off.js",
+    find: "if (claimRemains(deps.holdings, deps.replica.index))",
+    replace: "if (false)",
+  },
+  {
     name: "one owner's word is enough to drop",
     file: "background/hand-off.js",
     find: "confirmedBy.size >= confirmationsFor(owners)",
