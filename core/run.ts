@@ -7,6 +7,7 @@ import { AgreementAges, Agreements } from "./background/agreements.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
 import { Forgetting } from "./background/forgetting.ts";
+import { Leases } from "./background/leases.ts";
 import { leaveWhenTold } from "./background/leave.ts";
 import { keepMembership } from "./background/members.ts";
 import { Reaper } from "./background/reap.ts";
@@ -45,6 +46,8 @@ import type { Tasks } from "./tasks.ts";
 
 /** Damage is rare, and reads mend what they meet. */
 const healIntervalMs = 5_000;
+/** A member whose place ended answers nobody any more: it should not take long to find out. */
+const noticeIntervalMs = 250;
 
 export interface RunDeps {
   readonly ports: NodePorts;
@@ -60,6 +63,8 @@ export interface RunDeps {
   readonly onOldCopy: (roster: Roster) => void;
   /** See `leaveWhenTold`. */
   readonly onLeft: () => void;
+  /** With the membership in which this node's lease has lapsed. */
+  readonly onLapsed: (roster: Roster) => void;
 }
 
 /** How a node came to its roster, and what its disk says that it held when it was written last. */
@@ -158,9 +163,14 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
-  tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: options.seeds }));
+  tasks.run("meet seeds", () => meetSeeds(deps, options.seeds));
   transfers.start({ ...deps, holdings, admission, server });
   leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
+  const leases = new Leases(deps);
+  leases.start(server);
+  tasks.every("notice a lapse", noticeIntervalMs, () => {
+    if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(cluster.roster);
+  });
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
   const stopHints = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });
@@ -182,7 +192,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     forgetting.heard();
   });
   return {
-    deps: { ...deps, antiEntropy, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
+    deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,
     requests,
     feeds: new ChangeFeeds(deps),

@@ -120,8 +120,10 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
 
 function beyondOwnership({ cluster, holdings, replica }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
   const { ring, self } = cluster;
+  const { drop, index } = replica;
+  const isOver = (each: PartitionIndex): boolean => drop.isUnseen(each) && index.trees.keysIn(each) === 0;
   return allPartitions(ring.partitions).filter(
-    (each) => holdings.get(each) === state && !ring.owners(each).includes(self) && !replica.drop.isUnseen(each),
+    (each) => holdings.get(each) === state && !ring.owners(each).includes(self) && !isOver(each),
   );
 }
 
@@ -130,7 +132,13 @@ function mayBeConfirmed(cluster: Cluster, partition: PartitionIndex): boolean {
   const { owners, holders } = cluster.partitionView(partition);
   const isUp = (owner: NodeId): boolean => cluster.health.isUp(owner);
   const isFilling = (owner: NodeId): boolean => isUp(owner) && holders.get(owner) === "filling";
-  return !owners.some(isFilling) && owners.filter(isUp).length >= confirmationsFor(owners.length);
+  const asked = owners.filter(isUp);
+  return !owners.some(isFilling) && asked.length >= confirmationsFor(owners.length) && mayKeepIt(cluster, asked);
+}
+
+/** A copy on a host is not left to browsers. */
+function mayKeepIt({ ownRecord, ring }: Cluster, owners: readonly NodeId[]): boolean {
+  return ownRecord.kind !== "host" || ring.anchors(owners);
 }
 
 /** Undefined: its tree is not built yet, or nobody owns it. */
@@ -247,7 +255,7 @@ async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Pro
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
   const owners = cluster.ring.owners(partition).length;
-  return !isAwaited && confirmedBy.size >= confirmationsFor(owners);
+  return !isAwaited && confirmedBy.size >= confirmationsFor(owners) && mayKeepIt(cluster, [...confirmedBy]);
 }
 
 /** All but at most one, and at least two, or all, if fewer. */

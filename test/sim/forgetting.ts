@@ -30,14 +30,18 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   }
 }
 
+/** An owner that does not answer is waited for so long (`hand-off.ts`). */
+const askMs = 10_000;
+
 /**
  * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
  * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then. Rows go one by one,
- * so where the ring has just changed the owners before that may be those who were asked (seed 301664).
+ * so where the ring has just changed the owners before that may be those who were asked (seed 301664). One on a machine
+ * that has just burnt down counts too: it may have confirmed, while others were still to be heard (seed 17).
  */
 export function checkHandedOver(
-  { oracle, hosts, damagedKeys, ringsBefore, schedule }: World,
+  { oracle, hosts, damagedKeys, ringsBefore, burnt, schedule }: World,
   { id, name }: SimHost,
   { key, state }: StoredState,
   owners: readonly NodeId[],
@@ -47,10 +51,12 @@ export function checkHandedOver(
   const located = oracle.locate(key);
   const hasIt = (owner: NodeId): boolean => {
     const copies = hosts.filter((each) => each.id === owner && each.name !== name);
-    return copies.some(({ disk }) => {
-      const copy = objectOn(disk.view, located);
-      return copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry));
-    });
+    const alive = copies.map(({ disk }) => objectOn(disk.view, located));
+    const gone = burnt.filter((each) => each.id === owner && schedule.nowMs - each.atMs < askMs);
+    const lost = gone.map(({ states }) => states.find((each) => each.key === key && each.hintFor === undefined)?.state);
+    return [...alive, ...lost].some(
+      (copy) => copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry)),
+    );
   };
   const areEnough = (asked: readonly NodeId[]): boolean =>
     asked.filter(hasIt).length >= Math.max(1, asked.length - 1, Math.min(2, asked.length));

@@ -126,6 +126,36 @@ test("what is left to be copied is what progress counts: nothing of what was cop
   assert.equal(restarted.view().filling?.percent, 20, "these 4 of 20");
 });
 
+test("beside clients the rows of a page are taken in a few at a time: a write does not wait for all of them", async () => {
+  const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+    "h2",
+    "h3",
+  ]);
+  one.cluster.claimOwned("filling");
+  scans(one, "complete");
+  const [own, ...others] = Array.from({ length: 101 }, (_, i) => locate(`b/k${i}` as Key, 16));
+  const { replica } = await new World().start();
+  const state = (await replica.write(at("v"), put("v"))).held.toBytes();
+  one.servers.get(node("h2"))!.on(methods.scan, async (_from, { parts }) => ({
+    parts: parts.map(({ partition }) => {
+      const located = others.filter((key) => key.partition === partition);
+      return { partition, state: "complete" as const, rows: located.map(({ key }) => ({ key, state })) };
+    }),
+  }));
+  const release = one.disk.hold("writes");
+  one.admission.observe(1);
+  new Transfers(one, one.config).start(one);
+  await one.clock.advance(500);
+  const writing = one.replica.write(own!, put("of a client"));
+  release();
+  await writing;
+  const { rows } = await one.records.page("objects", { limit: 200 });
+  assert.ok(rows.length > 1 && rows.length < 30, `${rows.length} rows were written before it or with it`);
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+});
+
 test("a copy that fails has ended at every source: none is asked on behind the back of the next try", async () => {
   const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
     "h2",

@@ -11,6 +11,7 @@ import { allPartitions } from "../../../core/placement/partition.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { node, oneNode, type OneNode, rosterOf, type RosterSpec } from "../cluster/world.ts";
+import { memberRecord } from "../membership/samples.ts";
 import { put, World } from "../replica/world.ts";
 
 const owners = ["h2", "h3", "h4"];
@@ -27,8 +28,12 @@ async function formerOwner(up: readonly string[], spec: RosterSpec): Promise<One
 }
 
 /** How often `up` were asked about what h1 has, in a while, and what is left here. */
-async function handOff(up: readonly string[], holdings: RosterSpec["holdings"]) {
+async function handOff(up: readonly string[], holdings: RosterSpec["holdings"], browsers: readonly string[] = []) {
   const one = await formerOwner(up, { ...(holdings && { holdings }) });
+  for (const id of browsers.map(node)) {
+    const record = memberRecord({ id, incarnation: 2, kind: "browser-host", leaseMs: 600_000 });
+    one.cluster.merge({ members: new Map([[id, record]]) });
+  }
   const asked: NodeId[] = [];
   for (const [id, server] of one.servers) {
     server.on(methods.handOff, async (_from, { partitions }) => {
@@ -57,6 +62,11 @@ describe("a former owner", () => {
 
   test("offers what it has, but does not ask again and again, while too many owners are away to let it go", async () => {
     assert.deepEqual(await handOff(["h2"], {}), { asked: ["h2"], left: 16 });
+  });
+
+  test("does the same while only browsers could confirm it, whose copies come and go", async () => {
+    assert.deepEqual(await handOff(["h2", "h3"], {}, ["h2", "h3"]), { asked: ["h2", "h3"], left: 16 });
+    assert.deepEqual(await handOff(owners, {}, ["h2", "h3"]), { asked: owners, left: 0 });
   });
 
   test("does the same while an owner says that it is filling", async () => {

@@ -5,8 +5,8 @@ export const ring: readonly Mutation[] = [
   {
     name: "a record of a page is lost in a transfer",
     file: "background/copy-partitions.js",
-    find: "await replica.apply(keys[i], state.slice());",
-    replace: "if (i > 0) await replica.apply(keys[i], state.slice());",
+    find: "for (let at = 0; at < rows.length; at += rowsPerCommit) {",
+    replace: "for (let at = 1; at < rows.length; at += rowsPerCommit) {",
   },
   {
     name: "a filling host is counted in R",
