@@ -35,7 +35,7 @@ export const leases: readonly Mutation[] = [
   {
     name: "who lapsed offers nothing",
     file: "node.js",
-    find: '{ kind: "joined", held: stored.holdings.get(own.id) }',
+    find: '{ kind: "joined", held: outdated.held }',
     replace: '{ kind: "joined" }',
   },
   {
