@@ -33,12 +33,6 @@ export const leases: readonly Mutation[] = [
     replace: "false ?",
   },
   {
-    name: "who lapsed offers nothing",
-    file: "node.js",
-    find: '{ kind: "joined", held: outdated.held }',
-    replace: '{ kind: "joined" }',
-  },
-  {
     name: "who lapsed does not come back",
     file: "run.js",
     find: 'if (cluster.ownRecord.status === "lapsed")',
