@@ -13,6 +13,8 @@ export interface NodePorts {
   readonly storage: Storage;
   /** Closes the storage, keeps what is in it, and opens an empty one: what was in it turned out to be an old copy. */
   readonly setAside: () => Promise<{ readonly storage: Storage; readonly as: string }>;
+  /** Opens an empty storage beside the one in use, to keep some of what is in that; the node fills and closes it. */
+  readonly openAside: () => Promise<{ readonly storage: Storage; readonly as: string }>;
   readonly transport: Transport;
   readonly identity: Identity;
   /** Without it membership spreads more slowly. */

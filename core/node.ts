@@ -29,13 +29,15 @@ import { owesFarewell } from "./cluster/departure.ts";
 import { checkSameParameters } from "./cluster/exchange.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
 import { Marks } from "./cluster/marks.ts";
+import { setPartitionsAside } from "./cluster/set-aside.ts";
 import {
   checkMayReturn,
   checkRole,
   foundCluster,
   isDeparted,
-  isOutdated,
   joinCluster,
+  type Outdated,
+  outdatedOf,
   type OwnDescription,
   returnToCluster,
   type StartMeans,
@@ -192,7 +194,7 @@ export class EverwriteNode implements NodeApi {
     if (beginning === this.#beginnings) this.#renewing = undefined;
   }
 
-  /** One that left, was removed or lapsed, with what it had then: the owners are offered it, unless it is outdated. */
+  /** One that left, was removed or lapsed, with what it had then: the owners are offered it, but for what is outdated. */
   async #comeBack(stored: Roster, means: StartMeans): Promise<void> {
     const own = this.#own!;
     checkMayReturn(own.id, stored, this.#options.seeds);
@@ -200,16 +202,33 @@ export class EverwriteNode implements NodeApi {
     if (stored.members.get(own.id)?.status === "lapsed") this.#ports.transport.keep(addressesOf(stored, own.id));
     const known = await this.#findCluster();
     checkSameParameters(stored.cluster, known.cluster);
-    if (await isOutdated(own.id, { stored, known }, { ...means, records: this.#records })) {
-      const reason =
-        "its place ended, and partitions were reaped, or it ran, without what is held here: that is set aside";
+    const outdated = await outdatedOf(own.id, { stored, known }, { ...means, records: this.#records });
+    if (outdated.isWhole || outdated.partitions.length > 0) {
+      const reason = outdated.isWhole
+        ? "its place ended, and it ran without what is held here: that is set aside"
+        : `its place ended, and something was forgotten since in partitions ${outdated.partitions.join(", ")}: what it held there is set aside`;
       this.#ports.telemetry.event({ kind: "old-data", reason });
-      return this.#startAnew(known);
+      const isKept = !outdated.isWhole && (await this.#setPartitionsAside(outdated, stored.cluster.partitions));
+      if (!isKept) return this.#startAnew(known);
     }
     const roster = await joinCluster(own, mergeRoster(known, stored), this.#options.cluster, means, {
       keepsData: true,
     });
-    await this.#run(roster, { kind: "joined", held: stored.holdings.get(own.id) }, means.marks);
+    await this.#run(roster, { kind: "joined", held: outdated.held }, means.marks);
+  }
+
+  /** False: some of them cannot be read, or copied for want of room. Then all goes, which takes a new name and no room. */
+  async #setPartitionsAside({ partitions, hintTargets }: Outdated, q: number): Promise<boolean> {
+    const { openAside: open, telemetry } = this.#ports;
+    try {
+      const deps = { records: this.#records, partitions: q, hintTargets, open };
+      const as = await setPartitionsAside(deps, partitions);
+      if (as !== undefined) this.#setAside.push(as);
+      return true;
+    } catch (error: unknown) {
+      telemetry.event({ kind: "task-failed", task: "set some partitions aside", reason: reasonOf(error) });
+      return false;
+    }
   }
 
   async #findCluster(): Promise<Roster> {

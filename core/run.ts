@@ -3,9 +3,10 @@
  * which one needs the other. Invariant: nobody hears of this node before its roster is on the disk.
  */
 import { Admission, observed, pacedBy } from "./background/admission.ts";
-import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
+import { AgreementAges, Agreements } from "./background/agreements.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
+import { Forgetting } from "./background/forgetting.ts";
 import { Leases } from "./background/leases.ts";
 import { leaveWhenTold } from "./background/leave.ts";
 import { keepMembership } from "./background/members.ts";
@@ -111,7 +112,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const ownTime = new OwnTime(clock);
   const agreements = new Agreements(roster.cluster.partitions);
   tasks.every("notice sleep", tickIntervalMs, () => ownTime.tick());
-  const forgetting = { cluster, holdings, ownTime, agreements };
+  const forgetting = new Forgetting({ cluster, holdings, ownTime, agreements, clock }, config);
   const replicaDeps = {
     records,
     holdings,
@@ -120,12 +121,13 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     random,
     telemetry,
     ownTime,
-    forgettableBeforeMs: (partition: PartitionIndex) => forgettableBeforeMs(forgetting, { partition, ...config }),
+    forgettableBeforeMs: (partition: PartitionIndex) => forgetting.forgettableBeforeMs(partition),
+    onLongClock: (partition: PartitionIndex) => forgetting.want(partition),
     owns: (partition: PartitionIndex) => cluster.ring.owners(partition).includes(self),
     isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
   };
   const replica = new Replica(replicaDeps, config);
-  const consents = new Consents(records, roster.reapMarks);
+  const consents = new Consents(records, roster.forgettingMarks);
   await Promise.all([replica.open(), consents.open()]);
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
@@ -182,12 +184,15 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     damagedFiles: options.damagedFiles ?? (async () => []),
   };
   const stopAntiEntropy = antiEntropy.start();
-  const reaper = new Reaper({ ...deps, consents, server, admission });
+  const reaper = new Reaper({ ...deps, consents, forgetting, server, admission });
   reaper.start();
   // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
-  cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
+  cluster.onChange(() => {
+    cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));
+    forgetting.heard();
+  });
   return {
-    deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges(forgetting) },
+    deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,
     requests,
     feeds: new ChangeFeeds(deps),

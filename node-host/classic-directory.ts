@@ -62,8 +62,7 @@ async function openChecked(directory: string, headroomBytes: number): Promise<Da
 
 /** Renames a directory that nobody has open to `<directory>.<why>-<time>` and returns the new name. @throws StorageError */
 export async function setAside(directory: string, why: "damaged" | "old"): Promise<string> {
-  // Colons are not allowed in Windows file names.
-  const aside = `${directory}.${why}-${new Date().toISOString().replaceAll(":", "-")}`;
+  const aside = asideName(directory, why);
   try {
     await rename(directory, aside);
   } catch (error: unknown) {
@@ -72,6 +71,11 @@ export async function setAside(directory: string, why: "damaged" | "old"): Promi
     });
   }
   return aside;
+}
+
+export function asideName(directory: string, why: "damaged" | "old"): string {
+  // Colons are not allowed in Windows file names.
+  return `${directory}.${why}-${new Date().toISOString().replaceAll(":", "-")}`;
 }
 
 /** What was ever set aside of this directory, oldest first within each reason. */

@@ -13,7 +13,7 @@ import { gossipService, libp2pGossip } from "../core/libp2p/gossip.ts";
 import { libp2pIdentity } from "../core/libp2p/identity.ts";
 import { libp2pTransport } from "../core/libp2p/transport.ts";
 import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
-import { setAside, setAsideOf } from "./classic-directory.ts";
+import { asideName, setAside, setAsideOf } from "./classic-directory.ts";
 import { openClassicStorage } from "./classic-storage.ts";
 import { createHttpServer } from "./http/server.ts";
 import { loadIdentity } from "./identity-file.ts";
@@ -105,6 +105,10 @@ async function start(
       const as = await setAside(directory, "old");
       stores.push(await openClassicStorage({ directory }));
       return { storage: stores.at(-1)!, as };
+    },
+    openAside: async () => {
+      const as = asideName(directory, "old");
+      return { storage: await openClassicStorage({ directory: as }), as };
     },
     transport,
     identity: libp2pIdentity(privateKey),

@@ -1,7 +1,8 @@
 /**
  * Brings what was set aside as an old copy back in, by hand: each state is merged into its owners' copies as any other.
  * What was overwritten since stays overwritten, for its successor covers it. What was deleted and forgotten since
- * (PROTOCOL 10) comes back, which is why nobody does this unasked.
+ * (PROTOCOL 10) comes back, and so does what was overwritten under a clock that was cut since, which is why nobody does this
+ * unasked.
  */
 import { decodeVersioned } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";

@@ -1,5 +1,6 @@
 /**
- * The answering side of reaping: a member consents, an owner forgets (PROTOCOL 10). See `reap.ts` for the steps.
+ * The answering side of reaping: a member consents, an owner forgets (PROTOCOL 10). See `reap.ts` for the steps. A reap of no
+ * keys only raises the partition's mark; what is forgotten under that, and when, `forgetting.ts` tells.
  *
  * Invariants:
  * - A member is in one reap of a partition at a time, and not longer than `2 * reapTimeoutMs`.
@@ -17,7 +18,7 @@ import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
-import { reapMarkMax } from "../membership/reap-marks-encoding.ts";
+import { forgettingMarkMax } from "../membership/forgetting-marks-encoding.ts";
 import { type LocatedKey, locate } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import type { Consents } from "../replica/consents.ts";
@@ -26,12 +27,14 @@ import type { Replica } from "../replica/replica.ts";
 import type { View } from "../rpc/messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { Forgetting } from "./forgetting.ts";
 
 export interface ReapAnswerDeps {
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly replica: Replica;
   readonly consents: Consents;
+  readonly forgetting: Forgetting;
   readonly clock: Clock;
   readonly telemetry: Telemetry;
   readonly config: NodeConfig;
@@ -69,12 +72,12 @@ export class ReapAnswers {
   }
 
   /**
-   * A verdict for each key. Those agreed on are consented to, durably.
+   * A verdict for each key, or one where no key is named. Those agreed on are consented to, durably.
    * @throws StoreError `not-ready` when this node is in another reap of the partition, or knows another leader or mark;
    *   `bad-request`
    */
   async prepare(from: NodeId, request: PrepareReap): Promise<Verdict[]> {
-    const { cluster, clock, consents, replica, config } = this.#deps;
+    const { cluster, clock, consents, forgetting, replica, config } = this.#deps;
     const { markBefore, mark } = request;
     const partition = this.#checked(from, request);
     const keys = request.keys.map(({ key, digest }) => ({
@@ -86,6 +89,11 @@ export class ReapAnswers {
     }
     const ring = cluster.ring.fingerprint;
     this.#prepared.set(partition, { leader: from, mark, ring, keys, untilMs: clock.now() + 2 * config.reapTimeoutMs });
+    forgetting.consenting(partition, mark);
+    if (keys.length === 0) {
+      await consents.consent(partition, markBefore, mark);
+      return ["agreed"];
+    }
     const isOwner = cluster.ring.owners(partition).includes(cluster.self);
     const found = await Promise.all(
       keys.map(async ({ located, digest }): Promise<Verdict> => {
@@ -117,11 +125,11 @@ export class ReapAnswers {
       throw new StoreError("not-ready", `no consent to this reap of partition ${partition} is left here`);
     }
     this.#prepared.delete(partition);
-    await cluster.commit({ reapMarks: new Map([[partition, mark]]) });
+    await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });
     const agreed = prepared.keys.filter((_key, i) => hasBit(chosen, i));
     const done = await Promise.all(agreed.map(({ located, digest }) => replica.forget(located, digest)));
     const keys = done.filter(Boolean).length;
-    telemetry.event({ kind: "reaped", partition, keys });
+    if (prepared.keys.length > 0) telemetry.event({ kind: "reaped", partition, keys });
     return keys;
   }
 
@@ -138,8 +146,12 @@ export class ReapAnswers {
     const partition = index as PartitionIndex;
     const [leader] = cluster.ring.owners(partition);
     if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
-    if ((cluster.roster.reapMarks.get(partition) ?? 0) !== markBefore || mark <= markBefore || mark > reapMarkMax) {
-      throw new StoreError("not-ready", `partition ${partition} has another reap mark here`);
+    if (
+      (cluster.roster.forgettingMarks.get(partition) ?? 0) !== markBefore ||
+      mark <= markBefore ||
+      mark > forgettingMarkMax
+    ) {
+      throw new StoreError("not-ready", `partition ${partition} has another forgetting mark here`);
     }
     const running = this.#prepared.get(partition);
     if (running !== undefined && running.leader !== from && clock.now() <= running.untilMs) {

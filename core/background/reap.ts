@@ -11,7 +11,7 @@
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
-import { reapMarkMax } from "../membership/reap-marks-encoding.ts";
+import { forgettingMarkMax } from "../membership/forgetting-marks-encoding.ts";
 import type { Random, Transport } from "../ports.ts";
 import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
 import type { Forgettable } from "../replica/tombstone-log.ts";
@@ -27,6 +27,9 @@ export interface ReapDeps extends ReapAnswerDeps {
   readonly random: Random;
   readonly tasks: Tasks;
 }
+
+/** Marks that are wanted for long clocks are looked after so often. */
+const raiseIntervalMs = 1_000;
 
 /** Attempts that begin with the same mark draw their own from so many: a consent to one is not one to another. */
 const marksPerAttempt = 2 ** 20;
@@ -73,6 +76,7 @@ export class Reaper {
     const { tasks, replica } = this.#deps;
     tasks.every("notice pauses", this.#intervalMs, () => replica.stillness.sweep());
     tasks.every("reap", this.#intervalMs, () => this.#pass());
+    tasks.every("raise forgetting marks", raiseIntervalMs, () => this.#raiseMarks());
   }
 
   /** Tombstones and expiring values held here, and in words what those led from here wait for. */
@@ -107,6 +111,30 @@ export class Reaper {
     }
   }
 
+  /** Reaps of no keys, where clocks are too long: what is cut from these is forgotten under a mark as well. */
+  async #raiseMarks(): Promise<void> {
+    const { admission, cluster, forgetting, tasks } = this.#deps;
+    for (const partition of forgetting.due()) {
+      if (cluster.ring.owners(partition)[0] !== cluster.self) continue;
+      if (tasks.stopped || this.#away().length > 0) return;
+      await admission.turn();
+      forgetting.tried(partition, { isRaised: await this.#raiseMark(partition) });
+    }
+  }
+
+  async #raiseMark(partition: PartitionIndex): Promise<boolean> {
+    try {
+      return (await this.#reap(partition, [])).includes("agreed");
+    } catch (error: unknown) {
+      this.#refused(partition, error);
+      return false;
+    }
+  }
+
+  #refused(partition: PartitionIndex, error: unknown): void {
+    this.#deps.telemetry.event({ kind: "reap-refused", partition, reason: reasonOf(error) });
+  }
+
   #members(): NodeId[] {
     return this.#deps.cluster.ring.members.map(({ id }) => id);
   }
@@ -116,7 +144,7 @@ export class Reaper {
   }
 
   async #reapPartition(partition: PartitionIndex): Promise<Waiting> {
-    const { admission, cluster, replica, clock, config, telemetry, tasks } = this.#deps;
+    const { admission, cluster, replica, clock, config, tasks } = this.#deps;
     const why = new Map<Verdict, number>();
     const before = this.#waiting.get(partition);
     const under = cluster.digest;
@@ -153,7 +181,7 @@ export class Reaper {
         after = page.next;
       }
     } catch (error: unknown) {
-      telemetry.event({ kind: "reap-refused", partition, reason: reasonOf(error) });
+      this.#refused(partition, error);
       untilMs = clock.now() + this.#intervalMs;
     }
     return { untilMs, why, refused, under };
@@ -183,12 +211,12 @@ export class Reaper {
     return { old, young: young.length, dueInMs };
   }
 
-  /** The verdict of all members on each key; those agreed on are forgotten. */
+  /** The verdict of all members on each key, or one where there is none; those agreed on are forgotten, under a new mark. */
   async #reap(partition: PartitionIndex, rows: readonly Forgettable[]): Promise<Verdict[]> {
     const { cluster, exchange, random } = this.#deps;
     const owners = cluster.ring.owners(partition);
-    const markBefore = cluster.roster.reapMarks.get(partition) ?? 0;
-    const mark = Math.min(markBefore + 1 + Math.floor(random.next() * marksPerAttempt), reapMarkMax);
+    const markBefore = cluster.roster.forgettingMarks.get(partition) ?? 0;
+    const mark = Math.min(markBefore + 1 + Math.floor(random.next() * marksPerAttempt), forgettingMarkMax);
     const keys = rows.map(({ located, digest }) => ({ key: located.key, digest }));
     const request = { view: exchange.view(), partition, markBefore, mark, keys };
     // What is not to be forgotten here is not asked about: a damaged record without another copy would be, for ever.
@@ -196,10 +224,10 @@ export class Reaper {
     if (!own.includes("agreed")) return own;
     const others = this.#members().filter((member) => member !== cluster.self);
     const answers = [own, ...(await Promise.all(others.map((member) => this.#prepareAt(member, request))))];
-    const found = rows.map((_row, i) => worst(answers.map((answer) => answer[i]!)));
+    const found = own.map((_verdict, i) => worst(answers.map((answer) => answer[i]!)));
     const agreed = found.flatMap((verdict, i) => (verdict === "agreed" ? [i] : []));
     if (agreed.length > 0) {
-      const chosen = bitmapOf(rows.length, agreed);
+      const chosen = bitmapOf(found.length, agreed);
       await Promise.all(
         owners.map((owner) => this.#commitAt(owner, { view: exchange.view(), partition, mark, chosen })),
       );
@@ -211,7 +239,8 @@ export class Reaper {
     const { transport, config } = this.#deps;
     const answer = await call(transport, member, methods.prepareReap, request, config.reapTimeoutMs);
     // A verdict of a newer version, or none at all, is no consent.
-    return request.keys.map((_key, i) => verdicts[answer.verdicts[i] ?? -1] ?? "held");
+    const count = Math.max(1, request.keys.length);
+    return Array.from({ length: count }, (_, i) => verdicts[answer.verdicts[i] ?? -1] ?? "held");
   }
 
   /** An owner that cannot be reached now keeps the tombstones, and gives them back to the others: see `reap-answers.ts`. */

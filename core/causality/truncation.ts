@@ -22,7 +22,8 @@ export interface TruncationRule {
   /**
    * Whether nobody can still hold what the entry covers: with every owner there was, by this node's clock, a full
    * agreement after the entry's time and before the oldest message that may still be in flight (a message sent before the
-   * agreement carries what was agreed away), and no other member holds anything of the partition.
+   * agreement carries what was agreed away), and no other member holds anything of the partition; and whether who is no
+   * member, or holds an old copy, will be told apart (`background/forgetting.ts`).
    */
   readonly agreed: (entry: VectorEntry) => boolean;
 }

@@ -256,14 +256,14 @@ export class Cluster {
     return retired;
   }
 
-  /** Partitions that were reaped without this node; see `suspicionOf`. */
+  /** Partitions of which something was forgotten without this node; see `suspicionOf`. */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
     const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
     if (held.length === 0 || this.#isOldCopy) return;
     const hasMetRing = foundings(this.#roster).some((each) => !this.#foundings.includes(each));
     const { isOldCopy, refilled, text } = suspicionOf(this, held, { hasMetRing });
-    telemetry.event({ kind: "old-data", reason: `partitions ${held.join(", ")} were reaped ${text}` });
+    telemetry.event({ kind: "old-data", reason: `in partitions ${held.join(", ")} something was forgotten ${text}` });
     if (isOldCopy) return this.#giveUp();
     for (const each of refilled) holdings.set(each, "filling");
     this.publishHoldings();

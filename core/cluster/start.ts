@@ -9,7 +9,7 @@ import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import { lease, problemOfRole } from "../membership/roles.ts";
 import { signMember } from "../membership/signed-member.ts";
-import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
+import { emptyRoster, type HoldingsRecord, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
 import type { Clock, Identity, Random } from "../ports.ts";
 import { Consents } from "../replica/consents.ts";
@@ -100,27 +100,39 @@ export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly strin
   throw new StoreError("not-member", `${text}: start it with --seed to join again; what it holds is offered then`);
 }
 
-/**
- * What a host that left or was removed has on its disk cannot be offered to the owners (PROTOCOL 9, *Return*): a later run
- * than this directory knows of has been seen; or some of its partitions were reaped without it, so that what was deleted
- * could come back. Its own roster has the reap marks that it knew as a member (`mergeAs`).
- */
-export async function isOutdated(
+/** What of the disk of a host that left or was removed cannot be offered to the owners (PROTOCOL 9, *Return*). */
+export interface Outdated {
+  /** A later run than this directory knows of has been seen. */
+  readonly isWhole: boolean;
+  /** Something was forgotten there without it, which could come back; with its states its hints go. */
+  readonly partitions: readonly PartitionIndex[];
+  /** For whom hints are kept. */
+  readonly hintTargets: readonly NodeId[];
+  /** What it holds without these. */
+  readonly held: HoldingsRecord | undefined;
+}
+
+/** Its own roster has the forgetting marks that it knew as a member (`mergeAs`). */
+export async function outdatedOf(
   id: NodeId,
   { stored, known }: { readonly stored: Roster; readonly known: Roster },
   { records, ...means }: StartMeans & { readonly records: RecordStore },
-): Promise<boolean> {
+): Promise<Outdated> {
   const member = known.members.get(id);
-  if (member !== undefined && means.marks.isStrange(member)) return true;
+  const isWhole = member !== undefined && means.marks.isStrange(member);
   const held = stored.holdings.get(id);
-  if (held === undefined) return false;
+  if (isWhole || held === undefined) return { isWhole, partitions: [], hintTargets: [], held };
   const holdings = new Holdings(stored.cluster.partitions, means.random);
   holdings.restore(held);
-  const consents = new Consents(records, stored.reapMarks);
+  const consents = new Consents(records, stored.forgettingMarks);
   const nobody = { event: () => {} }; // hints are only counted here
-  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings, telemetry: nobody }).open()]);
+  const hints = new HintStore({ ...means, records, holdings, telemetry: nobody });
+  await Promise.all([consents.open(), hints.open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
-  return consents.takeUncovered(known.reapMarks).some(isKept);
+  const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);
+  for (const each of partitions) holdings.set(each, "none");
+  const hintTargets = hints.summaries().map(({ target }) => target);
+  return { isWhole, partitions, hintTargets, held: { ...held, ...holdings.bitmaps() } };
 }
 
 /**

@@ -16,13 +16,13 @@ const groupsMax = 1_024;
 const digestBytes = 8;
 
 /** Everything of a roster that is not by member. */
-const sections = ["assignment", "secrets", "changes", "questions", "reapMarks"] as const;
+const sections = ["assignment", "secrets", "changes", "questions", "forgettingMarks"] as const;
 const Sections = message("RosterSections", {
   assignment: field(1, fixedBytes(digestBytes)),
   secrets: field(2, fixedBytes(digestBytes)),
   changes: field(3, fixedBytes(digestBytes)),
   questions: field(4, fixedBytes(digestBytes)),
-  reapMarks: field(5, fixedBytes(digestBytes)),
+  forgettingMarks: field(5, fixedBytes(digestBytes)),
 });
 
 /** What a node has, in digests. */
@@ -65,7 +65,7 @@ export const nothingKnown: RosterComparison = {
   groupCount: 1,
   groups: [0],
   versions: [],
-  sections: { assignment: none, secrets: none, changes: none, questions: none, reapMarks: none },
+  sections: { assignment: none, secrets: none, changes: none, questions: none, forgettingMarks: none },
 };
 
 /** 16 bytes, equal on two nodes exactly when their rosters are. */
@@ -185,7 +185,7 @@ function sectionDigests(roster: Roster): RosterSummary["sections"] {
     secrets: of("secrets"),
     changes: of("changes"),
     questions: of("questions"),
-    reapMarks: of("reapMarks"),
+    forgettingMarks: of("forgettingMarks"),
   };
 }
 

@@ -17,7 +17,7 @@ import {
 } from "../bytes/codec.ts";
 import type { NodeId } from "../identity.ts";
 import { decodeAssignment, encodeAssignment } from "./assignment-encoding.ts";
-import { decodeReapMarks, encodeReapMarks } from "./reap-marks-encoding.ts";
+import { decodeForgettingMarks, encodeForgettingMarks } from "./forgetting-marks-encoding.ts";
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
 import { recordOf, SignedMember, versionMax } from "./signed-member.ts";
 
@@ -57,7 +57,7 @@ export const RosterMessage = message("Roster", {
   holdings: repeated(4, Holdings, membersMax),
   secrets: repeated(5, hex(32), 1_000),
   changes: repeated(6, Change, 1_000),
-  reapMarks: optional(7, bytes(2_097_152)),
+  forgettingMarks: optional(7, bytes(2_097_152)),
   members: repeated(20, SignedMember, membersMax),
   questions: repeated(21, SignedMember, membersMax),
 });
@@ -73,9 +73,9 @@ export function rosterMessage(roster: Roster, part: RosterPart = roster): Roster
     changes: part.changes ?? [],
     questions: (part.questions ?? []).map(({ proof }) => proof),
     // None as in rosters of versions that know none, so that digests agree with theirs.
-    ...(part.reapMarks === undefined || part.reapMarks.size === 0
+    ...(part.forgettingMarks === undefined || part.forgettingMarks.size === 0
       ? {}
-      : { reapMarks: encodeReapMarks(part.reapMarks) }),
+      : { forgettingMarks: encodeForgettingMarks(part.forgettingMarks) }),
   };
 }
 
@@ -104,7 +104,9 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
     })),
     questions: incoming.questions.map(recordOf),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
-    ...(incoming.reapMarks ? { reapMarks: decodeReapMarks(incoming.reapMarks, incoming.cluster.partitions) } : {}),
+    ...(incoming.forgettingMarks
+      ? { forgettingMarks: decodeForgettingMarks(incoming.forgettingMarks, incoming.cluster.partitions) }
+      : {}),
   };
 }
 

@@ -49,11 +49,14 @@ export interface Roster {
    * that runs on an old copy of its data hears of the runs that it does not know (PROTOCOL 9, *Restored old copy*).
    */
   readonly questions: readonly MemberRecord[];
-  /** Of each partition that was ever reaped the reap mark: it grows with each reap (PROTOCOL 9, *Return*; 10). */
-  readonly reapMarks: ReapMarks;
+  /**
+   * Of a partition, what has been forgotten there: its mark grows with each reap of deleted keys, and before entries of clocks are
+   * cut (PROTOCOL 3, *Truncation*; 9, *Return*; 10).
+   */
+  readonly forgettingMarks: ForgettingMarks;
 }
 
-export type ReapMarks = ReadonlyMap<PartitionIndex, number>;
+export type ForgettingMarks = ReadonlyMap<PartitionIndex, number>;
 
 /** Some of a roster: what one side has and the other lacks. */
 export type RosterPart = Partial<Omit<Roster, "cluster">>;
@@ -72,7 +75,7 @@ export function emptyRoster(cluster: ClusterParameters): Roster {
     secrets: [],
     changes: [],
     questions: [],
-    reapMarks: new Map(),
+    forgettingMarks: new Map(),
   };
 }
 
@@ -81,20 +84,20 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   const members = mergeMap(roster.members, part.members, newerMember);
   const holdings = mergeMap(roster.holdings, part.holdings, newerHoldings);
   const assignment = part.assignment ? mergeAssignments(roster.assignment, part.assignment) : roster.assignment;
-  const reapMarks = mergeMap(roster.reapMarks, part.reapMarks, Math.max);
+  const forgettingMarks = mergeMap(roster.forgettingMarks, part.forgettingMarks, Math.max);
   const secrets = union(roster.secrets, part.secrets, (secret) => secret);
   const changes = mergedChanges(roster.changes, part.changes);
   const questions = mergedQuestions(roster, part, members);
   const unchanged =
     members === roster.members &&
     holdings === roster.holdings &&
-    reapMarks === roster.reapMarks &&
+    forgettingMarks === roster.forgettingMarks &&
     secrets.length === roster.secrets.length &&
     sameChanges(changes, roster.changes) &&
     questions === roster.questions &&
     assignment === roster.assignment;
   if (unchanged) return roster;
-  return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions, reapMarks };
+  return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions, forgettingMarks };
 }
 
 /** A name for each founding in the history: rings that were founded apart and met have more than one. */
@@ -118,13 +121,13 @@ export function addressesOf(roster: Roster, self: NodeId): ReadonlyMap<NodeId, r
 }
 
 /**
- * As the host `self` merges what it hears. Once its membership has ended it keeps the reap marks that it knew as a member:
- * by these is told, when it returns, what was reaped without it (PROTOCOL 9, *Return*).
+ * As the host `self` merges what it hears. Once its membership has ended it keeps the forgetting marks that it knew as a
+ * member: by these is told, when it returns, what was forgotten without it (PROTOCOL 9, *Return*).
  */
 export function mergeAs(self: NodeId, roster: Roster, part: RosterPart): Roster {
   const merged = mergeRoster(roster, part);
-  if (part.reapMarks === undefined || isOnRing(merged.members.get(self)!.status)) return merged;
-  const { reapMarks: _raised, ...rest } = part;
+  if (part.forgettingMarks === undefined || isOnRing(merged.members.get(self)!.status)) return merged;
+  const { forgettingMarks: _raised, ...rest } = part;
   return mergeRoster(roster, rest);
 }
 

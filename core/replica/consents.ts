@@ -1,13 +1,13 @@
 /**
- * To which reaps this node consented: the reap mark of each, on the disk before anybody hears of the consent.
+ * To which forgetting this node consented: the mark of each reap, of keys or of none, on the disk before anybody hears of it.
  * Being synced it also makes durable what the consent says of the disk: a hint that was deleted before cannot be back
- * after a power cut. And a mark that this node learns of without a consent tells that its partition was reaped without
- * it: the data are an old copy (PROTOCOL 9, *Return*).
+ * after a power cut. And a mark that this node learns of without a consent tells that something of its partition was
+ * forgotten without it: the data are an old copy (PROTOCOL 9, *Return*).
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { field, message, varint } from "../bytes/codec.ts";
 import type { PartitionIndex } from "../identity.ts";
-import type { ReapMarks } from "../membership/roster.ts";
+import type { ForgettingMarks } from "../membership/roster.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
 const ConsentRow = message("ConsentRow", { mark: field(1, varint) });
@@ -23,7 +23,7 @@ export class Consents {
   /** Of the last consent, carried out or not. Marks are drawn, so that no two attempts have the same. */
   readonly #consented = new Map<PartitionIndex, number>();
 
-  constructor(records: RecordStore, known: ReapMarks) {
+  constructor(records: RecordStore, known: ForgettingMarks) {
     this.#records = records;
     this.#known = new Map(known);
   }
@@ -49,7 +49,7 @@ export class Consents {
   }
 
   /** Partitions whose mark was raised without this node; each is told once. */
-  takeUncovered(marks: ReapMarks): PartitionIndex[] {
+  takeUncovered(marks: ForgettingMarks): PartitionIndex[] {
     const uncovered: PartitionIndex[] = [];
     for (const [partition, mark] of marks) {
       if (mark <= (this.#known.get(partition) ?? 0)) continue;

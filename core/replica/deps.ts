@@ -19,6 +19,8 @@ export interface ReplicaDeps {
   readonly ownTime: OwnTime;
   /** Own time before which what was known here of the partition is forgettable (`causality/truncation.ts`). */
   readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
+  /** A clock there stays too long for want of what that asks for. */
+  readonly onLongClock: (partition: PartitionIndex) => void;
   /** Whether the ring gives the partition to this node; others may hold it too, from earlier. */
   readonly owns: (partition: PartitionIndex) => boolean;
   /** Whether this node is sure of the ring since its start; until then it says `filling` (PROTOCOL 9). */

@@ -11,7 +11,7 @@ import { decodeVersioned } from "../causality/encoding.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
-import type { Clock, StorageOperation } from "../ports.ts";
+import type { Clock, KeyRange, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { type Batch, nothingMore, together } from "./commits.ts";
@@ -58,6 +58,7 @@ interface Tally {
   oldestAtMs: number;
 }
 
+const noBytes = new Uint8Array(0);
 const pageBytes = 1_048_576;
 /** Above it this process does not know any more which hints may come back, so any may. */
 const doubtfulMax = 10_000;
@@ -360,6 +361,13 @@ function rangeOf(target: NodeId): { readonly gte: Uint8Array; readonly lt: Uint8
   // Ids are ASCII, so the last byte has room above it.
   lt[lt.length - 1]! += 1;
   return { gte, lt };
+}
+
+/** Hints for a target of keys whose rows lie in that range. */
+export function rangeOfHints(target: NodeId, { gte = noBytes, lt }: KeyRange): KeyRange {
+  const prefix = prefixOf(target);
+  const within = (row: Uint8Array): Uint8Array => Uint8Array.of(...prefix, ...row);
+  return { gte: within(gte), lt: lt === undefined ? rangeOf(target).lt : within(lt) };
 }
 
 function targetOf(row: Uint8Array): NodeId {

@@ -101,8 +101,8 @@ export class TombstoneLog {
       ...limits
     }: { readonly after?: Uint8Array | undefined; readonly limit: number; readonly maxBytes?: number },
   ): Promise<{ readonly rows: readonly Forgettable[]; readonly next: Uint8Array | null }> {
-    const range = { gte: after ?? prefixOf(partition), lt: prefixOf((partition + 1) as PartitionIndex) };
-    const page = await this.#records.page("meta", { ...range, ...limits });
+    const { gte, lt } = rangeOfTombstones(partition);
+    const page = await this.#records.page("meta", { gte: after ?? gte, lt, ...limits });
     const rows = page.rows.flatMap((row) =>
       "corrupt" in row ? [] : [forgettableOf(locatedOf(row.key, partition), row.value)],
     );
@@ -133,6 +133,11 @@ export class TombstoneLog {
     if (count > 0) this.#counts.set(partition, count);
     else this.#counts.delete(partition);
   }
+}
+
+/** Rows about the keys of a partition. */
+export function rangeOfTombstones(partition: PartitionIndex): { readonly gte: Uint8Array; readonly lt: Uint8Array } {
+  return { gte: prefixOf(partition), lt: prefixOf((partition + 1) as PartitionIndex) };
 }
 
 /** The clock in the row of a key with this state; undefined: it has none, for something in it may be read for ever. */

@@ -19,6 +19,8 @@ export interface TruncatorDeps {
   readonly telemetry: Telemetry;
   /** Own time before which all that was known here of the partition nobody can bring back; 0: nothing. */
   readonly forgettableBeforeMs: (partition: PartitionIndex) => number;
+  /** A clock stays longer than it should. */
+  readonly onLongClock: (partition: PartitionIndex) => void;
 }
 
 export class Truncator {
@@ -75,7 +77,7 @@ export class Truncator {
 
   #cut({ key, partition }: LocatedKey, state: Versioned, mayGo: (entry: VectorEntry) => boolean): Versioned {
     if (state.vector.length <= this.#entriesMax) return state;
-    const { holdings, forgettableBeforeMs } = this.#deps;
+    const { holdings, forgettableBeforeMs, onLongClock } = this.#deps;
     const beforeMs = forgettableBeforeMs(partition);
     const result = truncate(state, {
       entriesMax: this.#entriesMax,
@@ -83,6 +85,7 @@ export class Truncator {
       agreed: (entry) => entry.timeMs < beforeMs && mayGo(entry),
     });
     this.#tell(key, state, result);
+    if (result.state.vector.length > this.#entriesMax) onLongClock(partition);
     return result.state;
   }
 

@@ -213,17 +213,17 @@ export const SwapResponse = message("SwapResponse", {
   applied: field(3, varint),
 });
 
-/** Phase 1 of a reap: may these keys be forgotten, with these clocks? The view's ring tells the owners. */
+/** Phase 1 of a reap: may these keys be forgotten, with these clocks? The view's ring tells the owners. Of no keys: the mark alone. */
 export const PrepareReapRequest = message("PrepareReapRequest", {
   view: field(1, View),
   partition: field(2, varint),
-  /** The partition's reap mark as the leader knows it, and the one that this reap would raise it to. */
+  /** The partition's forgetting mark as the leader knows it, and the one that this reap would raise it to. */
   markBefore: field(3, varint),
   mark: field(4, varint),
   keys: repeated(5, message("ReapKey", { key: field(1, keyText), digest: field(2, fixedBytes(16)) }), 10_000),
 });
 export const PrepareReapResponse = message("PrepareReapResponse", {
-  /** For each key, in order: the number of a verdict (replica/remains.ts). */
+  /** For each key, in order: the number of a verdict (replica/remains.ts). Where no key was named, one. */
   verdicts: field(1, bytes(10_000)),
 });
 

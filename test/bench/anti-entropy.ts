@@ -134,6 +134,7 @@ class Pair {
       telemetry,
       identity: testIdentity(id),
       setAside,
+      openAside: setAside,
     };
     // Only one of the two asks, so that no two rounds find the same difference.
     const config = { antiEntropyIntervalMs: id === h1 ? 50 : 2_000_000_000 };

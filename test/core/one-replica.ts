@@ -38,6 +38,7 @@ export function open(
     isConfirmed: () => true,
     ownTime: new OwnTime(clock),
     forgettableBeforeMs: () => 0,
+    onLongClock: () => {},
   };
   return { replica: new Replica(deps, nodeDefaults), records };
 }

@@ -11,8 +11,8 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 
 const keys = Array.from({ length: 120 }, (_, i) => `ring/k${i}`);
 
-async function withKeys(count: number): Promise<HostProcesses> {
-  const hosts = await HostProcesses.of(count, temporaryDirectory());
+async function withKeys(count: number, env: Readonly<Record<string, string>> = {}): Promise<HostProcesses> {
+  const hosts = await HostProcesses.of(count, temporaryDirectory(), { env });
   for (const [i, key] of keys.entries()) {
     assert.equal((await kv(hosts.url(i % count)).put(key, key, { query: "w=all" })).status, 200);
   }
@@ -140,6 +140,41 @@ describe("a host that is removed", () => {
     await allThere(hosts);
     const { status, life } = (await memberAt(hosts, 1, id))!;
     assert.deepEqual([status, life], ["up", 2]);
+  });
+
+  test("returns with all but what was forgotten without it, which is set aside, shown, and imported by hand alone", async () => {
+    await using hosts = await withKeys(4, { EVERWRITE_GRACE_MS: "2000" });
+    const { id } = await hosts.status(3);
+    const held = await Promise.all(keys.map(async (key) => (await kv(hosts.url(3)).get(key, "local=1")).json.holding));
+    const doomed = keys.find((_key, i) => held[i] === "complete")!;
+    await hosts.signal(3, "SIGKILL");
+    await suspected(hosts, 0, id);
+    await succeeds(through(hosts, 0, "remove", id));
+    await moved(hosts);
+    const { context } = await kv(hosts.url(0)).get(doomed, "r=all");
+    assert.equal((await kv(hosts.url(0)).delete(doomed, { context, query: "w=all" })).status, 200);
+    await eventually(async () => {
+      const all = await Promise.all([0, 1, 2].map((i) => hosts.status(i)));
+      return all.every(({ tombstones }) => tombstones.waiting === 0);
+    }, "the others to forget it");
+
+    hosts.start(3);
+    await eventually(() => knowsOfRemoval(hosts, 3), "the host to know that it was removed");
+    await hosts.signal(3, "SIGTERM");
+    hosts.start(3);
+    await hosts.ready(3);
+    await moved(hosts);
+    const [aside, ...more] = (await hosts.status(3)).storage.setAside;
+    assert.match(aside!, /store\.old-/);
+    assert.deepEqual(more, []);
+    for (const url of hosts.urls) {
+      for (const key of keys) {
+        assert.deepEqual((await kv(url).get(key, "r=all")).values, key === doomed ? [] : [key], `${key} at ${url}`);
+      }
+    }
+    const imported = await through(hosts, 3, "import-old", aside!, "--deleted-may-return", "--json");
+    assert.deepEqual([imported.code, JSON.parse(imported.text)], [0, { keys: 1, failed: 0 }]);
+    assert.deepEqual((await kv(hosts.url(0)).get(doomed, "r=all")).values, [doomed]);
   });
 
   test("while it could not be reached learns of it when it is back, serves nobody, and says how to return", async () => {

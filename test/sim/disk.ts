@@ -37,6 +37,8 @@ const syncMs = [0.2, 2] as const;
 export interface DiskListener {
   /** These rows are in the engine now; `synced` may follow. over `before`. `revived`: their batch was rejected. */
   written(operations: readonly StorageOperation[], revived: boolean, before: readonly (Uint8Array | undefined)[]): void;
+  /** Takes a range of rows off the disk; it does once `clear` is called. */
+  clearing(clear: () => void): void;
 }
 
 export class SimDisk {
@@ -106,8 +108,11 @@ export class SimDisk {
         whenOpen(() =>
           inOrder(() =>
             later(writeMs, "disk clear", () => {
-              this.view.clear(ns, range);
-              this.synced.clear(ns, range);
+              this.#sync();
+              this.#listener.clearing(() => {
+                this.view.clear(ns, range);
+                this.synced.clear(ns, range);
+              });
             }),
           ),
         ),

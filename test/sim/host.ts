@@ -4,6 +4,7 @@
 import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { EverwriteNode } from "../../core/node.ts";
+import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import type { NodeOptions } from "../../core/node-options.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { testIdentity } from "../support/test-identity.ts";
@@ -136,6 +137,7 @@ export class SimHost {
         this.#setAside();
         return { storage: this.disk.open(process), as: `${this.name}.old` };
       },
+      openAside: async () => ({ storage: new MemoryStorage(), as: `${this.name}.old` }),
       transport,
       identity: testIdentity(this.id),
       ...(gossips ? { gossip: new SimGossip(this.id, network, process) } : {}),

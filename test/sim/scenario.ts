@@ -115,10 +115,8 @@ export function drawScenario(seed: string): Scenario {
     safetyMs,
     operations: drawOperations(chance.fork("operations"), safetyMs),
     faults: [
-      ...drawFaults(chance.fork("faults"), safetyMs).filter(
-        ({ kind }, i) => !cuts || (i % 3 === 0 && kind !== "restore-old"),
-      ),
-      ...drawRingFaults(chance.fork("ring faults"), safetyMs).filter(({ kind }) => !cuts || kind !== "remove-cut"),
+      ...drawFaults(chance.fork("faults"), safetyMs).filter((_fault, i) => !cuts || i % 3 === 0),
+      ...drawRingFaults(chance.fork("ring faults"), safetyMs),
     ].toSorted((a, b) => a.atMs - b.atMs),
   };
   const reaping = chance.fork("reaping");
@@ -199,8 +197,7 @@ function drawDoomed(chance: Chance, safetyMs: number): Operation[] {
 
 /**
  * Clocks that are cut with everyone's agreement within the run. That counts on what the core may count on: messages are
- * not late for ever, and what was agreed is not taken back by a disk (an old copy, or writes that were never synced). Nor
- * by a host that was removed before it was agreed and returns: nothing tells it today that entries were cut without it.
+ * not late for ever, and what was agreed is not taken back by a disk (writes that were never synced).
  */
 function drawShortClocks(chance: Chance): Partial<NodeConfig> {
   return {

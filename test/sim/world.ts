@@ -138,6 +138,8 @@ export class World {
           else checkHandedOver(this, host, taken, owners);
         }
       },
+      // Hosts clear what they have set aside.
+      clearing: (clear) => this.oracle.losing(host, schedule.nowMs, clear),
     });
     return host;
   }

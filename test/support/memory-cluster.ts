@@ -90,7 +90,8 @@ export class MemoryCluster {
     const identity = testIdentity(name as NodeId);
     const gossip = this.gossip?.of(name as NodeId);
     const platform = { clock: realClock, random: realRandom, telemetry, storage: duringRun(storage, run.signal) };
-    const ports = { ...platform, transport, setAside, identity, ...(gossip && { gossip }) };
+    const openAside = async () => ({ storage: new MemoryStorage(), as: `${name}.old` });
+    const ports = { ...platform, transport, setAside, openAside, identity, ...(gossip && { gossip }) };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },

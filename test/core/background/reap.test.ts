@@ -1,12 +1,15 @@
 /** What a member answers to those who want to reap, and what it does not. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { Agreements } from "../../../core/background/agreements.ts";
+import { Forgetting } from "../../../core/background/forgetting.ts";
 import { ReapAnswers } from "../../../core/background/reap-answers.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { Key, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { Consents } from "../../../core/replica/consents.ts";
+import { OwnTime } from "../../../core/replica/own-time.ts";
 import { Stillness } from "../../../core/replica/stillness.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
@@ -35,8 +38,10 @@ async function scene(graceMs = 60_000) {
     }
   };
   pass(graceMs);
-  const consents = new Consents(here.records, here.cluster.roster.reapMarks);
-  const answers = new ReapAnswers({ ...here, consents });
+  const consents = new Consents(here.records, here.cluster.roster.forgettingMarks);
+  const agreements = new Agreements(partitions);
+  const forgetting = new Forgetting({ ...here, ownTime: new OwnTime(here.clock), agreements }, here.config);
+  const answers = new ReapAnswers({ ...here, consents, forgetting });
   const request = {
     view: here.exchange.view(),
     partition: located.partition,
@@ -58,18 +63,27 @@ function keyOf(fits: (key: LocatedKey) => boolean): LocatedKey {
 const refused = (code: string) => (error: unknown) => error instanceof StoreError && error.code === code;
 
 describe("an owner", () => {
-  test("consents to what it has with that clock, then forgets it and raises the reap mark durably", async () => {
+  test("consents to what it has with that clock, then forgets it and raises the forgetting mark durably", async () => {
     const { answers, request, commit, replica, located, cluster, records } = await scene();
     assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
     assert.equal(await answers.commit(node("h1"), commit), 1);
     assert.equal((await replica.read(located)).held.encoded, undefined);
-    assert.equal(cluster.roster.reapMarks.get(located.partition), 5);
+    assert.equal(cluster.roster.forgettingMarks.get(located.partition), 5);
     const stored = await records.get(
       "meta",
       Uint8Array.from("roster", (letter) => letter.charCodeAt(0)),
     );
     assert.ok(stored !== undefined, "the mark is on the disk");
     await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"), "a commit that is repeated");
+  });
+
+  test("consents to a mark alone, where no key is named, and raises it", async () => {
+    const { answers, request, commit, cluster, located, consents, events } = await scene();
+    assert.deepEqual(await answers.prepare(node("h1"), { ...request, keys: [] }), ["agreed"]);
+    assert.equal(await answers.commit(node("h1"), commit), 0);
+    assert.equal(cluster.roster.forgettingMarks.get(located.partition), 5);
+    assert.deepEqual(consents.takeUncovered(cluster.roster.forgettingMarks), []);
+    assert.ok(!events.some(({ kind }) => kind === "reaped"), "nothing was");
   });
 
   test("consents to nothing in a partition of which rows cannot be read, until they can", async () => {
@@ -107,7 +121,7 @@ describe("an owner", () => {
     for (const mark of [0, 2 ** 50 + 1]) {
       await assert.rejects(answers.prepare(node("h1"), { ...request, mark }), refused("not-ready"));
     }
-    assert.equal(cluster.roster.reapMarks.size, 0);
+    assert.equal(cluster.roster.forgettingMarks.size, 0);
   });
 
   test("refuses a partition that there is not, a key of another one, and one that is none", async () => {

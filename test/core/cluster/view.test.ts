@@ -228,10 +228,10 @@ describe("a host that hears of a reap to which it did not consent", () => {
     const removed = memberRecord({ id: self, status: "removed", mark: ownMark }, h2);
     const { cluster, holdings } = viewOf(3);
     cluster.claimOwned("complete");
-    cluster.merge({ reapMarks: new Map([[partition, 3]]) });
-    cluster.merge({ members: new Map([[self, removed]]), reapMarks: new Map([[partition, 5]]) });
-    cluster.merge({ reapMarks: new Map([[partition, 7]]) });
-    assert.deepEqual([...cluster.roster.reapMarks], [[partition, 3]]);
+    cluster.merge({ forgettingMarks: new Map([[partition, 3]]) });
+    cluster.merge({ members: new Map([[self, removed]]), forgettingMarks: new Map([[partition, 5]]) });
+    cluster.merge({ forgettingMarks: new Map([[partition, 7]]) });
+    assert.deepEqual([...cluster.roster.forgettingMarks], [[partition, 3]]);
     assert.equal(holdings.get(partition), "complete");
   });
 

@@ -101,6 +101,7 @@ export function oneNode(
       isConfirmed,
       ownTime: new OwnTime(clock),
       forgettableBeforeMs: () => 0,
+      onLongClock: () => {},
     },
     config,
   );

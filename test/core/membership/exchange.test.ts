@@ -11,7 +11,7 @@ import {
   rosterMessage,
   rosterPartOf,
 } from "../../../core/membership/exchange.ts";
-import { encodeReapMarks } from "../../../core/membership/reap-marks-encoding.ts";
+import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { emptyRoster } from "../../../core/membership/roster.ts";
 import { memberRecord, cluster, roster, sent } from "./samples.ts";
 
@@ -26,22 +26,27 @@ describe("a roster", () => {
   });
 });
 
-describe("reap marks as bytes", () => {
+describe("forgetting marks as bytes", () => {
   const bad = (marks: readonly { partition: number; mark: number }[]): Uint8Array => {
-    const encoded = encodeReapMarks(new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark])));
-    return RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), reapMarks: encoded });
+    const encoded = encodeForgettingMarks(
+      new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark])),
+    );
+    return RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), forgettingMarks: encoded });
   };
-  const read = (encoded: Uint8Array): unknown => rosterPartOf(RosterMessage.decode(encoded)).reapMarks;
+  const read = (encoded: Uint8Array): unknown => rosterPartOf(RosterMessage.decode(encoded)).forgettingMarks;
 
   test("come back as they were, and take no byte while there are none", () => {
     assert.deepEqual(read(bad([{ partition: 7, mark: 2 ** 50 }])), new Map([[7, 2 ** 50]]));
-    assert.equal(rosterMessage(emptyRoster(cluster)).reapMarks, undefined);
+    assert.equal(rosterMessage(emptyRoster(cluster)).forgettingMarks, undefined);
   });
 
   test("are refused where they name a partition that there is not, or a mark that could not be raised any more", () => {
     assert.throws(() => read(bad([{ partition: 8, mark: 1 }])), DecodeError);
     assert.throws(() => read(bad([{ partition: 0, mark: 2 ** 50 + 1 }])), DecodeError);
-    const cut = RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), reapMarks: Uint8Array.of(10, 9, 8) });
+    const cut = RosterMessage.encode({
+      ...rosterMessage(emptyRoster(cluster)),
+      forgettingMarks: Uint8Array.of(10, 9, 8),
+    });
     assert.throws(() => read(cut), DecodeError);
   });
 });

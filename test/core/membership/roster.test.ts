@@ -73,21 +73,21 @@ describe("merging rosters", () => {
       fc.property(roster, (own) => {
         const members = new Map([[restarted.id, restarted]]);
         const merged = mergeRoster(own, { ...own, members });
-        for (const section of ["assignment", "secrets", "changes", "reapMarks", "holdings"] as const) {
+        for (const section of ["assignment", "secrets", "changes", "forgettingMarks", "holdings"] as const) {
           assert.equal(merged[section], own[section], section);
         }
       }),
     );
   });
 
-  test("keeps of each partition the highest reap mark, and changes nothing for lower ones", () => {
+  test("keeps of each partition the highest forgetting mark, and changes nothing for lower ones", () => {
     const marks = (...pairs: [number, number][]): RosterPart => ({
-      reapMarks: new Map(pairs.map(([partition, mark]) => [partition as PartitionIndex, mark])),
+      forgettingMarks: new Map(pairs.map(([partition, mark]) => [partition as PartitionIndex, mark])),
     });
     const own = mergeRoster(emptyRoster(cluster), marks([1, 5], [2, 7]));
     assert.equal(mergeRoster(own, marks([1, 5], [2, 6])), own);
     assert.deepEqual(
-      [...mergeRoster(own, marks([1, 9], [3, 1])).reapMarks],
+      [...mergeRoster(own, marks([1, 9], [3, 1])).forgettingMarks],
       [
         [1, 9],
         [2, 7],

@@ -90,12 +90,12 @@ export const part: fc.Arbitrary<RosterPart> = fc
     assignment: fc.option(assignment, { nil: undefined }),
     secrets: fc.array(fc.constantFrom("aa".repeat(32), "bb".repeat(32), "cc".repeat(32))),
     changes: fc.array(change, { maxLength: 4 }),
-    reapMarks: fc.array(fc.tuple(fc.constantFrom(0, 3, 7), few), { maxLength: 3 }),
+    forgettingMarks: fc.array(fc.tuple(fc.constantFrom(0, 3, 7), few), { maxLength: 3 }),
   })
-  .map(({ members, holdings: held, assignment: tokens, reapMarks: marks, ...lists }) => ({
+  .map(({ members, holdings: held, assignment: tokens, forgettingMarks: marks, ...lists }) => ({
     members: new Map(members.map((each) => [each.id, each])),
     holdings: new Map(held.map((each) => [each.id, each])),
-    reapMarks: new Map(marks.map(([partition, mark]) => [partition as PartitionIndex, mark])),
+    forgettingMarks: new Map(marks.map(([partition, mark]) => [partition as PartitionIndex, mark])),
     ...(tokens === undefined ? {} : { assignment: tokens }),
     ...lists,
   }));

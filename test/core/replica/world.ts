@@ -2,10 +2,10 @@
 import { contextOf, type Coverage, nothingSeen, type Versioned } from "../../../core/causality/version-set.ts";
 import { HybridClock } from "../../../core/causality/hybrid-clock.ts";
 import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
-import type { Key, NodeId } from "../../../core/identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
-import type { Random } from "../../../core/ports.ts";
+import type { Random, Storage } from "../../../core/ports.ts";
 import { type Holding, Holdings } from "../../../core/replica/holdings.ts";
 import type { WriteEvent } from "../../../core/replica/minter.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
@@ -47,14 +47,20 @@ export class World {
   readonly config: NodeConfig;
   /** Own time before which everybody knows what is known here. */
   forgettableBeforeMs = 0;
+  /** Where clocks stayed too long. */
+  readonly longClocks = new Set<PartitionIndex>();
 
   constructor(config: Partial<NodeConfig> = {}) {
     this.config = { ...nodeDefaults, ...config };
   }
 
   /** A process starts on the disk; the one before is gone. */
-  async start(holding: Holding = "complete", isConfirmed = true): Promise<Run> {
-    const records = new RecordStore(this.disk);
+  start(holding: Holding = "complete", isConfirmed = true): Promise<Run> {
+    return this.startOn(this.disk, holding, isConfirmed);
+  }
+
+  async startOn(disk: Storage, holding: Holding = "complete", isConfirmed = true): Promise<Run> {
+    const records = new RecordStore(disk);
     const holdings = new Holdings(partitions, this.random);
     for (const partition of allPartitions(partitions)) holdings.set(partition, holding);
     const replica = new Replica(
@@ -69,6 +75,7 @@ export class World {
         isConfirmed: () => isConfirmed,
         ownTime: new OwnTime(this.clock),
         forgettableBeforeMs: () => this.forgettableBeforeMs,
+        onLongClock: (partition) => void this.longClocks.add(partition),
       },
       this.config,
     );

@@ -202,6 +202,19 @@ describe("a write id", () => {
   });
 });
 
+test("a clock that stays too long is told of, and is cut once it is known what is forgettable", async () => {
+  const world = new World({ clockEntriesMax: 1 });
+  const first = await (await world.start()).replica.write(key, put("a"));
+  assert.equal(world.longClocks.size, 0);
+  const second = await (await world.start()).replica.write(key, put("b", first.held.state));
+  assert.deepEqual([...world.longClocks], [key.partition]);
+  world.longClocks.clear();
+  world.forgettableBeforeMs = Infinity;
+  const third = await (await world.start()).replica.write(key, put("c", second.held.state));
+  assert.equal(third.held.state.vector.length, 1);
+  assert.equal(world.longClocks.size, 0);
+});
+
 describe("a last-writer-wins value", () => {
   const lww = { value: { kind: "lww" as const } };
 

@@ -41,7 +41,7 @@ export const healing: readonly Mutation[] = [
       "return this.#deps.cluster.ring.members.map(({ id }) => id).filter((id) => this.#deps.cluster.health.isUp(id));",
   },
   {
-    name: "a reap mark without a consent is ignored",
+    name: "a forgetting mark without a consent is ignored",
     file: "cluster/cluster.js",
     find: "if (isOldCopy)\n            return this.#giveUp();",
     replace: "",

@@ -47,23 +47,43 @@ export const ring: readonly Mutation[] = [
   {
     name: "a host that returns offers what was reaped without it",
     file: "cluster/start.js",
-    find: "return consents.takeUncovered(known.reapMarks).some(isKept);",
-    replace: "return false;",
+    find: "const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);",
+    replace: "const partitions = [];",
+  },
+  {
+    name: "a host that returns sets all aside for one partition",
+    file: "node.js",
+    find: "const isKept = !outdated.isWhole &&",
+    replace: "const isKept = false &&",
+  },
+  {
+    name: "a consent does not count",
+    file: "replica/consents.js",
+    find: "if (mark !== this.#consented.get(partition))",
+    replace: "if (true)",
+  },
+  {
+    // The owners forget under a mark of which nobody else hears.
+    name: "a cut raises no mark",
+    file: "background/reap-answers.js",
+    find: "await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });",
+    replace:
+      "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, mark]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
   },
   {
     // Rare: only who joins through a host that was removed meanwhile holds such a thing. A story tells of it.
     name: "a new member does not care what was reaped without it",
     file: "run.js",
-    find: "cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));",
+    find: "cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));",
     replace:
-      'if (origin.kind !== "joined")\n        cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));',
+      'if (origin.kind !== "joined")\n            cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));',
   },
   {
     name: "a host that was removed while it filled offers nothing",
     file: "cluster/start.js",
-    find: "if (held === undefined)\n        return false;",
+    find: "holdings.restore(held);",
     replace:
-      "if (held === undefined)\n        return false;\n    if (held.filling.some((bits) => bits !== 0))\n        return true;",
+      "holdings.restore(held);\n    if (held.filling.some((bits) => bits !== 0))\n        return { isWhole: true, partitions: [], hintTargets: [], held };",
   },
   {
     name: "an owner forgets a key of which it keeps a hint",

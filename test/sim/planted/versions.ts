@@ -59,15 +59,15 @@ export const versions: readonly Mutation[] = [
   },
   {
     name: "truncation does not ask who keeps hints",
-    file: "background/agreements.js",
+    file: "background/forgetting.js",
     find: "return !beyond.some((bits) => hasBit(bits, partition));",
     replace: "return true;",
   },
   {
     name: "truncation forgets what is in flight",
-    file: "background/agreements.js",
-    find: "const limitMs = askedMs - inFlightMsMax;",
-    replace: "const limitMs = askedMs;",
+    file: "background/forgetting.js",
+    find: "const arrivedMs = raised.agreedMs + this.#inFlightMsMax;",
+    replace: "const arrivedMs = raised.agreedMs;",
   },
   {
     name: "a forged context is believed",

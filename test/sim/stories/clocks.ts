@@ -111,27 +111,30 @@ export const clockStories: readonly Story[] = [
     name: "an event is as old as the knowledge of it here, whatever the clock of its coordinator said",
     brokenBy: "truncation takes an agreement for older than what it knows",
     // No hint tells that the third owner lacks something.
-    cluster: { config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3, hintBytesMax: 0 } },
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 1, hintBytesMax: 0 } },
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       const { network } = stage.world;
-      b!.machine.skewMs = -3_600_000;
+      for (const host of [a!, b!]) host.machine.skewMs = -3_600_000;
       await stage.sleep(30_000);
       await stage.put(b!, { client: 1, withId: true, quorum: "all" });
+      for (const host of [b!, a!]) await stage.put(host, { client: 1, context: "latest", quorum: "all" });
+      // Until the mark is raised under which entries may go.
+      await stage.sleep(15_000);
       for (const other of [a!, b!]) {
         network.cut(other.id, c!.id);
         network.cut(c!.id, other.id);
       }
       for (let write = 0; write < 12; write++) {
         await stage.sleep(3_000);
-        await stage.put(b!, { client: 1, context: "latest", withId: true });
+        await stage.put(b!, { client: 1, context: "latest" });
       }
     },
   },
   {
     name: "nothing is cut while a message from before may be in flight",
     brokenBy: "truncation forgets what is in flight",
-    cluster: { config: { readRepairShare: 0, inFlightMsMax: 500_000, clockEntriesMax: 3 } },
+    cluster: { config: { readRepairShare: 0, inFlightMsMax: 500_000, clockEntriesMax: 1 } },
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       const { transport } = a!;
@@ -143,14 +146,43 @@ export const clockStories: readonly Story[] = [
         repeat = () => transport.request(to, body, 1_000);
       };
       await stage.put(a!, { quorum: "all", withId: true });
-      for (let load = 0; load < 20; load++) {
-        await stage.restart(c!);
+      for (let write = 0; write < 20; write++) {
         await stage.sleep(10_000);
         await stage.get(c!);
         await stage.put(c!, { context: "latest" });
       }
       assert.ok(repeat);
       await repeat();
+    },
+  },
+  {
+    name: "a member that consented to a mark and could not be reached when it was raised keeps its data, and nothing is cut before it knows of it",
+    brokenBy: "a consent does not count",
+    cluster: { hosts: 4, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    play: async (stage) => {
+      const [a, b, , other] = stage.walk();
+      const { world } = stage;
+      const write = async (): Promise<void> => {
+        await stage.restart(b!);
+        await stage.sleep(10_000);
+        await stage.get(b!);
+        await stage.put(b!, { context: "latest" });
+      };
+      const heals: (() => void)[] = [];
+      stage.beforeRequest(a!, methods.commitReap, () => heals.push(stage.cutOff(other!)));
+      for (let load = 0; load < 20 && heals.length === 0; load++) await write();
+      assert.equal(heals.length, 1, "a mark is raised");
+      for (let load = 0; load < 4; load++) await write();
+      assert.equal(world.entriesCut, 0);
+      heals[0]!();
+      for (let load = 0; load < 8; load++) await write();
+      await stage.settled();
+      assert.ok(world.entriesCut > 0);
+      for (const host of world.hosts) {
+        const status = await host.call((node) => node.status());
+        assert.ok(status !== "died");
+        assert.deepEqual(status.storage.setAside, [], host.name);
+      }
     },
   },
 ];

@@ -242,7 +242,7 @@ export const deleteStories: readonly Story[] = [
   {
     name: "a host that gets a copy of its disk from before a reap back brings no deleted value back (restored copy after the reap)",
     cluster: reaping,
-    brokenBy: "a reap mark without a consent is ignored",
+    brokenBy: "a forgetting mark without a consent is ignored",
     play: async (stage) => {
       const [a, , c] = stage.walk();
       await stage.put(a!, { quorum: "all" });

@@ -1,5 +1,6 @@
 /** Stories of hosts that were removed, and of what they may and may not bring back. */
 import assert from "node:assert/strict";
+import { until } from "../cluster.ts";
 import type { Stage, Story } from "./stage.ts";
 import type { SimHost } from "../host.ts";
 import { membershipOn } from "../rows.ts";
@@ -37,6 +38,92 @@ export const returnStories: readonly Story[] = [
       await stage.restart(c!);
       await stage.settled();
       await readNowhere(stage);
+    },
+  },
+  {
+    name: "a host that returns sets aside only those partitions of which something was forgotten without it, and offers the others",
+    cluster: reaping,
+    brokenBy: "a host that returns sets all aside for one partition",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      const { oracle } = stage.world;
+      const partitionOf = (key: number): number => oracle.locate(`sim/key${key}`).partition;
+      const keys = Array.from({ length: 100 }, (_, key) => key);
+      const other = keys.find((key) => partitionOf(key) !== partitionOf(0) && stage.walk(key)[0] === c)!;
+      await stage.put(a!, { quorum: "all" });
+      const heal = stage.cutOff(c!);
+      await stage.sleep(5_000);
+      const alone = await stage.put(c!, { key: other, quorum: "one" });
+      assert.ok(alone.ack);
+      await forgetWithout(stage, c!, b!);
+      heal();
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      await readNowhere(stage);
+      await until(stage.world, 60_000, "its write is offered", async () => {
+        const found = await Promise.all(
+          stage
+            .walk(other)
+            .slice(0, 3)
+            .map((owner) => stage.siblings(owner, other)),
+        );
+        return found.every((siblings) => siblings.length === 1);
+      });
+      const status = await c!.call((node) => node.status());
+      assert.ok(status !== "died");
+      assert.deepEqual(status.storage.setAside, [`${c!.name}.old`]);
+    },
+  },
+  {
+    name: "what was overwritten while a host was removed does not return with it, although its entry was cut from the clock meanwhile",
+    cluster: { hosts: 5, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    brokenBy: "a cut raises no mark",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all", withId: true });
+      const heal = stage.cutOff(c!);
+      await stage.sleep(5_000);
+      await stage.change(b!, { kind: "remove", host: c!.id });
+      await stage.sleep(5_000);
+      for (let start = 0; start < 8; start++) {
+        await stage.restart(b!);
+        await stage.sleep(10_000);
+        await stage.get(b!);
+        await stage.put(b!, { context: "latest" });
+      }
+      assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
+      heal();
+      await stage.notices(c!);
+      await stage.restart(c!);
+      await stage.settled();
+      assert.deepEqual(await stage.siblings(a!), ["write 8"]);
+    },
+  },
+  {
+    name: "what was overwritten does not come back with an old copy of a disk, although its entry was cut from the clock since",
+    cluster: { hosts: 3, config: { readRepairShare: 0, inFlightMsMax: 2_000, clockEntriesMax: 3 } },
+    brokenBy: "a cut raises no mark",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all", withId: true });
+      // Of this same run: what it will say of itself when it is back, it knows already.
+      const copy = c!.disk.synced.copy();
+      for (let start = 0; start < 8; start++) {
+        await stage.restart(b!);
+        await stage.sleep(10_000);
+        await stage.get(b!);
+        await stage.put(b!, { context: "latest" });
+      }
+      assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
+      c!.kill("gets an old copy of its disk back");
+      const { arrivals, oracle, schedule } = stage.world;
+      oracle.losing(c!, schedule.nowMs, () => c!.disk.restore(copy));
+      arrivals.forgetArrival(c!);
+      await stage.start(c!);
+      await stage.settled();
+      await stage.sleep(5_000);
+      for (const host of stage.walk()) assert.deepEqual(await stage.siblings(host), ["write 8"], host.name);
     },
   },
   {
