@@ -31,11 +31,7 @@ export interface CheckedLoadResult {
 }
 
 /** Writes through `store` until `signal` aborts; failed requests are counted, corrupt answers end it. */
-export async function writeUntil(
-  signal: AbortSignal,
-  store: KeyStore,
-  load: CheckedLoad,
-): Promise<CheckedLoadResult> {
+export async function writeUntil(signal: AbortSignal, store: KeyStore, load: CheckedLoad): Promise<CheckedLoadResult> {
   const { ledger, keys, writers } = load;
   const result: CheckedLoadResult = { answered: 0, failed: 0 };
   const counted = <T>(request: Promise<T>): Promise<T> =>
