@@ -162,6 +162,17 @@ export const ExchangeResponse = message("ExchangeResponse", {
   lacking: repeated(5, nodeText, membersMax),
 });
 
+/** Whether the asked has heard of a browser host in this life, and how long ago, by its own waking time. */
+export const HeardRequest = message("HeardRequest", {
+  view: field(1, View),
+  id: field(2, text(128)),
+  life: field(3, varint),
+});
+export const HeardResponse = message("HeardResponse", {
+  /** Absent: not since it started. */
+  silentMs: optional(1, varint),
+});
+
 /** Step 1 of a round of anti-entropy: are the partitions that both hold equal? */
 export const CompareRequest = message("CompareRequest", { view: field(1, View), digest: field(2, fixedBytes(8)) });
 export const CompareResponse = message("CompareResponse", {

@@ -68,8 +68,10 @@ export class World {
   }
 
   addHost(how: Omit<HostOptions, "name" | "id"> = {}): SimHost {
-    const name = `h${this.hosts.length + this.departed.length + 1}`;
-    const host = this.#makeHost({ ...how, name }, this.chance.fork(name));
+    const index = this.hosts.length + this.departed.length;
+    const name = `h${index + 1}`;
+    const leaseMs = this.scenario.browsers.includes(index) ? this.scenario.leaseMs : undefined;
+    const host = this.#makeHost({ ...how, name, leaseMs }, this.chance.fork(name));
     host.machine.skewMs = this.chance.fork(host.name).between(-this.scenario.skewMs, this.scenario.skewMs);
     this.hosts.push(host);
     return host;
@@ -93,7 +95,8 @@ export class World {
   addTwin(original: SimHost): SimHost {
     // Each draws its own: two of the same chance would mint the same dots.
     const chance = this.chance.fork(`${original.name}' at ${this.schedule.nowMs}`);
-    const twin = this.#makeHost({ name: `${original.name}'`, id: original.id }, chance);
+    const { id, leaseMs } = original;
+    const twin = this.#makeHost({ name: `${original.name}'`, id, leaseMs }, chance);
     twin.disk.restore(original.disk.synced);
     this.twins.push(twin);
     this.arrivals.copied(original);
@@ -160,6 +163,13 @@ export class World {
     });
   }
 
+  /** What it has by now misses what the others take from here on. */
+  #lapsed(id: string): void {
+    this.happened("lapse");
+    const host = this.hosts.find((each) => each.id === id);
+    if (host !== undefined) this.arrivals.arrives(host, this.schedule.nowMs);
+  }
+
   #told(host: SimHost, event: StoreEvent): void {
     const { kind } = event;
     if (kind === "clock-truncated") {
@@ -167,6 +177,7 @@ export class World {
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }
+    if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(event.host);
     if (kind === "ring-changed") {
       const before = membershipOn(host.disk.view)?.ring;
       if (before !== undefined) this.ringsBefore.set(host.id, { ring: before, atMs: this.schedule.nowMs });

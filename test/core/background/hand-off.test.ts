@@ -11,9 +11,12 @@ import { allPartitions } from "../../../core/placement/partition.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { node, oneNode, type OneNode, rosterOf, type RosterSpec } from "../cluster/world.ts";
+import { memberRecord } from "../membership/samples.ts";
 import { put, World } from "../replica/world.ts";
 
 const owners = ["h2", "h3", "h4"];
+const confirmed = ({ index }: { readonly index: number }) =>
+  ({ partition: index, state: "complete", differing: new Uint8Array(0) }) as const;
 const complete = { h2: "complete", h3: "complete", h4: "complete" } as const;
 
 /** h1 holds all partitions as a former owner. */
@@ -27,8 +30,12 @@ async function formerOwner(up: readonly string[], spec: RosterSpec): Promise<One
 }
 
 /** How often `up` were asked about what h1 has, in a while, and what is left here. */
-async function handOff(up: readonly string[], holdings: RosterSpec["holdings"]) {
+async function handOff(up: readonly string[], holdings: RosterSpec["holdings"], browsers: readonly string[] = []) {
   const one = await formerOwner(up, { ...(holdings && { holdings }) });
+  for (const id of browsers.map(node)) {
+    const record = memberRecord({ id, incarnation: 2, kind: "browser-host", leaseMs: 600_000 });
+    one.cluster.merge({ members: new Map([[id, record]]) });
+  }
   const asked: NodeId[] = [];
   for (const [id, server] of one.servers) {
     server.on(methods.handOff, async (_from, { partitions }) => {
@@ -59,8 +66,44 @@ describe("a former owner", () => {
     assert.deepEqual(await handOff(["h2"], {}), { asked: ["h2"], left: 16 });
   });
 
+  test("does the same while only browsers could confirm it, whose copies come and go", async () => {
+    assert.deepEqual(await handOff(["h2", "h3"], {}, ["h2", "h3"]), { asked: ["h2", "h3"], left: 16 });
+    assert.deepEqual(await handOff(owners, {}, ["h2", "h3"]), { asked: owners, left: 0 });
+  });
+
   test("does the same while an owner says that it is filling", async () => {
     assert.deepEqual(await handOff(owners, { h3: "filling" }), { asked: owners, left: 16 });
+  });
+
+  test("asks again about a partition in which a write ended, begun while it counted, after the owners were asked", async () => {
+    const run = await new World().start();
+    const located = Array.from({ length: 64 }, (_, i) => locate(`b/k${i}` as Key, 16)).find((k) => k.partition < 4)!;
+    await run.replica.write(located, put("v"));
+    const state = (await run.replica.row(located)).toBytes();
+    const one = await formerOwner(owners, {});
+    const { disk, holdings } = one;
+    const batch = disk.batch.bind(disk);
+    let diskGoesOn = (): void => {};
+    const held = new Promise<void>((resolve) => (diskGoesOn = resolve));
+    disk.batch = (...args) => held.then(() => batch(...args));
+    holdings.set(located.partition, "complete");
+    const written = one.replica.apply(located, state);
+    await one.clock.advance(1);
+    holdings.set(located.partition, "former");
+    const asked: NodeId[] = [];
+    for (const [id, server] of one.servers) {
+      server.on(methods.handOff, async (_from, { partitions: sections }) => {
+        if (sections.some(({ index }) => index === located.partition)) asked.push(id as NodeId);
+        diskGoesOn();
+        await written;
+        return { partitions: sections.map(confirmed) };
+      });
+    }
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(5_000);
+    assert.deepEqual(asked.toSorted(), [...owners, ...owners].toSorted());
+    assert.equal(holdings.get(located.partition), "none");
+    await one.tasks.stop(0);
   });
 });
 
@@ -102,11 +145,7 @@ describe("a partition that an owner reads for longer than a request may take", (
   async function asked() {
     const one = await formerOwner(["h2", "h3"], spec);
     one.servers.get("h3")!.on(methods.handOff, async (_from, { partitions: sections }) => ({
-      partitions: sections.map(({ index }) => ({
-        partition: index,
-        state: "complete" as const,
-        differing: new Uint8Array(0),
-      })),
+      partitions: sections.map(confirmed),
     }));
     return one;
   }

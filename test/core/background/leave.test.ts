@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { leaveWhenTold } from "../../../core/background/leave.ts";
 import { loadRoster } from "../../../core/cluster/cluster.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
@@ -12,6 +13,30 @@ import { failsWith } from "../../support/values.ts";
 import { intercept } from "../coordinate/scene.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
 import { memberRecord } from "../membership/samples.ts";
+
+test("a host that has left ends when a member has heard so, not when an exchange ends that began before (seed 3133)", async () => {
+  const leaving = memberRecord({ id: node("h1"), status: "leaving" });
+  const roster = mergeRoster(rosterOf(["h2", "h3"]), { members: new Map([[leaving.id, leaving]]) });
+  const one = oneNode("h1", roster, ["h2", "h3"]);
+  let answers = false;
+  for (const server of one.servers.values()) {
+    server.on(methods.exchange, async () => {
+      if (!answers) throw new StoreError("not-ready", "busy");
+      return { same: true, lacking: [] };
+    });
+  }
+  let hasLeft = false;
+  leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => (hasLeft = true));
+  await one.clock.advance(1_000);
+  assert.equal(one.cluster.ownRecord.status, "left");
+  // What the peers asked for while it was leaving is answered now.
+  for (const peer of one.servers.keys()) one.cluster.exchangedWith(node(peer));
+  await one.clock.advance(30_000);
+  assert.equal(hasLeft, false, "nobody knows that it has left");
+  answers = true;
+  await one.clock.advance(1_000);
+  assert.equal(hasLeft, true);
+});
 
 test("a host that leaves while its disk refuses to keep that leaves when it takes writes again", async () => {
   const leaving = memberRecord({ id: node("h1"), status: "leaving" });
@@ -84,7 +109,7 @@ test("a host leaves although its disk cannot tell all rows: the others hold them
   await one.clock.advance(2_000);
   assert.equal(hasLeft, false, "it was not dropped yet");
   assert.ok(one.replica.drop.begin(partition));
-  await one.replica.drop.run(partition, async () => {});
+  await one.replica.drop.run(partition, { pace: async () => {}, isAllowed: () => true });
   await one.clock.advance(2_000);
   assert.deepEqual([hasLeft, one.holdings.get(partition)], [true, "former"]);
 });

@@ -184,7 +184,7 @@ test("with R + W above N, a met read meets a met write at some complete holder, 
       const stateOf = (node: NodeId) =>
         partition.holders.get(node) ?? (partition.owners.includes(node) ? ("complete" as const) : undefined);
       fc.pre(hosts.some((node) => stateOf(node) === "complete"));
-      const write = new WriteTally(partition, { w, pw: w });
+      const write = new WriteTally(partition, { w, pw: w, anchors: () => true });
       const read = new ReadTally(partition, r);
       for (const node of writers) {
         const state = stateOf(node);
@@ -232,7 +232,7 @@ test("with R + W above N, a met read meets a met write at some complete holder, 
         return state === undefined ? [] : [[node, state] as const];
       });
       fc.pre(owners.some((owner) => stateAfter(owner) === "filling"));
-      const write = new WriteTally(before, { w, pw: 0 });
+      const write = new WriteTally(before, { w, pw: 0, anchors: () => true });
       const read = new ReadTally({ owners, holders: new Map(known) }, r);
       for (const node of writers) {
         const state = stateBefore(node);

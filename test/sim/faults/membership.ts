@@ -154,7 +154,7 @@ function isHeld({ mayJoin, disk, id }: SimHost): boolean {
 }
 
 function isGone(status: MemberStatus | undefined): boolean {
-  return status === "removed" || status === "left";
+  return status === "removed" || status === "left" || status === "lapsed";
 }
 
 /** It asks its seeds once when it starts, and none of them answered. */
