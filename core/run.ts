@@ -160,9 +160,10 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   transfers.start({ ...deps, holdings, admission, server });
   leaveWhenTold({ ...deps, holdings, requests }, runDeps.onLeft);
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-  const stopHints = deliverHints({ ...deps, admission });
+  const hints = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });
-  const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, ...pacedBy(admission) };
+  const sendsHintsTo = hints.isUnderWay;
+  const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, sendsHintsTo, ...pacedBy(admission) };
   const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
   const repairDeps = {
     ...antiEntropyDeps,
@@ -187,7 +188,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopListening: () => {
       stopAntiEntropy();
       stopMembership();
-      stopHints();
+      hints.stop();
     },
   };
 }

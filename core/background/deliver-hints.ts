@@ -9,7 +9,7 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
-import type { Clock, Stop, Transport } from "../ports.ts";
+import { type Clock, type Stop, type Transport, TransportError } from "../ports.ts";
 import { type StoredHint, unreadable } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -35,8 +35,16 @@ const intervalMs = 1_000;
 /** In one step. Beside clients it is to take a few milliseconds, here and at the target; see `admission.ts`. */
 const rowsBesideClients = 8;
 const rowsAlone = 128;
+/** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
+const bytesTogether = 262_144;
 
-export function deliverHints(deps: HintDeps): Stop {
+/** The deliveries under way, one for each target. */
+export interface HintDelivery {
+  readonly isUnderWay: (target: NodeId) => boolean;
+  readonly stop: Stop;
+}
+
+export function deliverHints(deps: HintDeps): HintDelivery {
   const { tasks, transport } = deps;
   const running = new Set<NodeId>();
   const deliver = (target: NodeId): void => {
@@ -46,9 +54,10 @@ export function deliverHints(deps: HintDeps): Stop {
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, async () => targetsNow(deps).forEach(deliver));
-  return transport.onPeerChange((id, connected) => {
+  const stop = transport.onPeerChange((id, connected) => {
     if (connected && deps.replica.hints.owes(id)) deliver(id);
   });
+  return { isUnderWay: (target) => running.has(target), stop };
 }
 
 /** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */
@@ -78,7 +87,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       await admission.turn();
       const limit = admission.waitMs === 0 ? rowsAlone : rowsBesideClients;
       const page = await replica.hints.page(target, { after, limit });
-      const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
+      const results = await deliverPage(deps, target, page.hints);
       for (const [i, result] of results.entries()) {
         if (result.status === "rejected") failures.push(reasonOf(result.reason));
         if (result.status === "fulfilled" && result.value !== undefined) {
@@ -105,6 +114,62 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - startedMs });
 }
 
+/** What the target takes in together, and the rest one by one: then it shows which of them cannot be delivered. */
+async function deliverPage(
+  deps: HintDeps,
+  target: NodeId,
+  hints: readonly StoredHint[],
+): Promise<PromiseSettledResult<number | undefined>[]> {
+  const { ring } = deps.cluster;
+  const taken = await sendTogether(deps, target, hints);
+  return Promise.allSettled(
+    hints.map((hint) => {
+      const parcel = taken.get(hint);
+      return parcel === undefined ? deliverOne(deps, target, hint) : forget(deps, { ...parcel, target, hint, ring });
+    }),
+  );
+}
+
+interface Parcel {
+  readonly located: LocatedKey;
+  readonly bytes: number;
+}
+
+/**
+ * One message, which costs both sides a fraction of what one for each does, and waits for its turn at the target too: what
+ * it owns itself, as far as that fits. Nothing where it did not take all of it.
+ */
+async function sendTogether(
+  deps: HintDeps,
+  target: NodeId,
+  hints: readonly StoredHint[],
+): Promise<ReadonlyMap<StoredHint, Parcel>> {
+  const { cluster, replica, exchange, transport, config } = deps;
+  const { ring } = cluster;
+  const parcels = new Map<StoredHint, Parcel>();
+  const push: { readonly key: Key; readonly state: Uint8Array }[] = [];
+  let left = bytesTogether;
+  try {
+    for (const hint of cluster.health.isUp(target) ? hints : []) {
+      const located = locate(keyOfRow(hint.row), ring.partitions);
+      if (hint.value === unreadable || !ring.owners(located.partition).includes(target)) continue;
+      const state = hint.state ?? (await ownState(replica, located));
+      if (state === undefined || state.length > left) continue;
+      left -= state.length;
+      push.push({ key: located.key, state });
+      parcels.set(hint, { located, bytes: state.length });
+    }
+    if (push.length < 2) return new Map();
+    const request = { view: exchange.view(), push, wanted: [], bytesMax: 0 };
+    const { applied } = await call(transport, target, methods.swap, request, config.replicaTimeoutMs);
+    return applied === push.length ? parcels : new Map();
+  } catch (error: unknown) {
+    // One by one it is told why.
+    if (error instanceof StoreError || error instanceof TransportError) return new Map();
+    throw error;
+  }
+}
+
 /** The bytes delivered, when it is gone; undefined for a hint that grew meanwhile: it stays for the next round. */
 async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
@@ -125,9 +190,16 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   } else {
     await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
   }
+  return forget(deps, { located, bytes: receivers.length * state.length, target, hint, ring });
+}
+
+async function forget(
+  { cluster, replica }: HintDeps,
+  { located, bytes, target, hint, ring }: Parcel & { target: NodeId; hint: StoredHint; ring: Cluster["ring"] },
+): Promise<number | undefined> {
   // As an ack of a write: a ring that changed meanwhile has owners who may have copied from the receivers before that.
   if (cluster.ring.fingerprint !== ring.fingerprint) return undefined;
-  return (await replica.hintDelivered(located, target, hint)) ? receivers.length * state.length : undefined;
+  return (await replica.hintDelivered(located, target, hint)) ? bytes : undefined;
 }
 
 /** To a stand-in, as a hint, and to the owners that are up: two of them at least hold it then, or all there are. */
