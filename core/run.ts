@@ -160,9 +160,8 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   transfers.start({ ...deps, holdings, admission, server });
   leaveWhenTold({ ...deps, holdings, requests }, runDeps.onLeft);
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-  const hints = deliverHints({ ...deps, admission });
+  const sendsHintsTo = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });
-  const sendsHintsTo = hints.isUnderWay;
   const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, sendsHintsTo, ...pacedBy(admission) };
   const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
   const repairDeps = {
@@ -188,7 +187,6 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopListening: () => {
       stopAntiEntropy();
       stopMembership();
-      hints.stop();
     },
   };
 }

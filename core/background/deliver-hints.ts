@@ -1,6 +1,6 @@
 /**
  * Hinted handoff: what was kept for hosts that were away goes to them when they are back (PROTOCOL 7; paper 4.6).
- * Found on the disk, not in memory; delivered on recovery, at start and periodically, for one of these may be missed.
+ * Found on the disk, not in memory; looked for periodically, which no recovery escapes.
  * Invariant: a hint is deleted only after the durable ack of those it is for, and only if it is still what was delivered.
  */
 import type { Cluster } from "../cluster/cluster.ts";
@@ -9,7 +9,7 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
-import { type Clock, type Stop, type Transport, TransportError } from "../ports.ts";
+import { type Clock, type Transport, TransportError } from "../ports.ts";
 import { type StoredHint, unreadable } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -30,22 +30,17 @@ export interface HintDeps {
   readonly config: NodeConfig;
 }
 
-/** Recovery is noticed at once; this is for what slipped through. */
+/** Soon after a recovery, not at once: with whoever comes back all meet for some 50 ms, which clients notice as it is. */
 const intervalMs = 1_000;
-/** In one step. Beside clients it is to take a few milliseconds, here and at the target; see `admission.ts`. */
-const rowsBesideClients = 8;
+/** In one step. Beside clients it is to take a millisecond or two, here and at the target; see `admission.ts`. */
+const rowsBesideClients = 16;
 const rowsAlone = 128;
 /** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
 const bytesTogether = 262_144;
 
-/** The deliveries under way, one for each target. */
-export interface HintDelivery {
-  readonly isUnderWay: (target: NodeId) => boolean;
-  readonly stop: Stop;
-}
-
-export function deliverHints(deps: HintDeps): HintDelivery {
-  const { tasks, transport } = deps;
+/** Until the tasks stop. The answer tells to whom a delivery is under way. */
+export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
+  const { tasks } = deps;
   const running = new Set<NodeId>();
   const deliver = (target: NodeId): void => {
     if (running.has(target)) return;
@@ -54,10 +49,7 @@ export function deliverHints(deps: HintDeps): HintDelivery {
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, async () => targetsNow(deps).forEach(deliver));
-  const stop = transport.onPeerChange((id, connected) => {
-    if (connected && deps.replica.hints.owes(id)) deliver(id);
-  });
-  return { isUnderWay: (target) => running.has(target), stop };
+  return (target) => running.has(target);
 }
 
 /** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */

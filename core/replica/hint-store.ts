@@ -113,10 +113,6 @@ export class HintStore {
     return this.#tallies.get(target)?.bytes ?? 0;
   }
 
-  owes(target: NodeId): boolean {
-    return (this.#tallies.get(target)?.count ?? 0) > 0;
-  }
-
   /** Some of what is kept for a target, in ring order. */
   async page(
     target: NodeId,
@@ -161,9 +157,9 @@ export class HintStore {
     };
   }
 
-  /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
+  /** What is kept of this key for whomever; empty in the usual case, without touching the disk: each write asks. */
   async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
-    if (this.isEmpty) return noStates;
+    if (!this.#statesIn.has(located.partition)) return noStates;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
     const found = await this.#records.getMany("hints", rows);
     const states = found.flatMap((value) => {

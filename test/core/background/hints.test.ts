@@ -214,7 +214,6 @@ async function standIn(names: readonly string[] = ["k"]) {
     ownRecord: { status: "up" },
   };
   const transport = {
-    onPeerChange: () => () => {},
     async request(to: string, body: Uint8Array): Promise<Uint8Array> {
       outside.sent.push(statesIn(body).length > 1 ? `${to}: ${statesIn(body).length}` : to);
       await outside.answer(to);
