@@ -51,6 +51,24 @@ export const moveStories: readonly Story[] = [
     },
   },
   {
+    name: "a host that fills asks for page after page until there is nothing more",
+    cluster: { ...four, config: { readRepairShare: 0, antiEntropyIntervalMs: 2_000_000_000, fillPageBytes: 1 } },
+    brokenBy: "filling ends after the first page",
+    play: async (stage) => {
+      const keys = Array.from({ length: 40 }, (_, key) => key);
+      const [host] = stage.walk();
+      for (const key of keys) await stage.put(host!, { key, quorum: "all" });
+      await stage.wipe(host!);
+      await stage.settled();
+      const held = new Set(statesOn(host!.disk.view).map(({ key }) => key));
+      const owned = keys.filter((key) => stage.walk(key).indexOf(host!) < 3);
+      assert.deepEqual(
+        owned.filter((key) => !held.has(`sim/key${key}`)),
+        [],
+      );
+    },
+  },
+  {
     name: "a host that is killed while it fills goes on where it was, and a source that is killed is asked again",
     cluster: { ...four, config: { readRepairShare: 0, fillPageBytes: 1 } },
     play: async (stage) => {
