@@ -34,8 +34,9 @@ const nearShare = 0.75;
  */
 const compared = 0.98;
 const samplesMin = 50;
+/** Of a comparison of few: quickly away from what may hurt, and nearer to it only when four of five find no harm. */
 const slowDown = 1.5;
-const speedUp = 0.8;
+const speedUp = 0.9;
 /** At shorter intervals most requests begin beside a step, and there is nothing to compare with. */
 const waitMinMs = 4 * shadowMs;
 /** Clients who asked nothing for this long are not waiting. */

@@ -9,7 +9,7 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
-import { type Clock, type Transport, TransportError } from "../ports.ts";
+import type { Clock, Transport } from "../ports.ts";
 import { type StoredHint, unreadable } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -37,6 +37,8 @@ const rowsBesideClients = 16;
 const rowsAlone = 128;
 /** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
 const bytesTogether = 262_144;
+/** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
+const togetherTimeoutMs = 10_000;
 
 /** Until the tasks stop. The answer tells to whom a delivery is under way. */
 export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
@@ -130,34 +132,35 @@ interface Parcel {
 /**
  * One message, which costs both sides a fraction of what one for each does, and waits for its turn at the target too: what
  * it owns itself, as far as that fits. Nothing where it did not take all of it.
+ * @throws TransportError, StoreError `not-ready`: the target is away or busy, and is not to be asked for each of them
  */
 async function sendTogether(
   deps: HintDeps,
   target: NodeId,
   hints: readonly StoredHint[],
 ): Promise<ReadonlyMap<StoredHint, Parcel>> {
-  const { cluster, replica, exchange, transport, config } = deps;
+  const { cluster, replica, exchange, transport } = deps;
   const { ring } = cluster;
   const parcels = new Map<StoredHint, Parcel>();
   const push: { readonly key: Key; readonly state: Uint8Array }[] = [];
   let left = bytesTogether;
+  for (const hint of cluster.health.isUp(target) ? hints : []) {
+    const located = locate(keyOfRow(hint.row), ring.partitions);
+    if (hint.value === unreadable || !ring.owners(located.partition).includes(target)) continue;
+    // Where the own copy cannot be read, it is told when that hint goes alone.
+    const state = hint.state ?? (await ownState(replica, located).catch(() => undefined));
+    if (state === undefined || state.length > left) continue;
+    left -= state.length;
+    push.push({ key: located.key, state });
+    parcels.set(hint, { located, bytes: state.length });
+  }
+  if (push.length < 2) return new Map();
+  const request = { view: exchange.view(), push, wanted: [], bytesMax: 0 };
   try {
-    for (const hint of cluster.health.isUp(target) ? hints : []) {
-      const located = locate(keyOfRow(hint.row), ring.partitions);
-      if (hint.value === unreadable || !ring.owners(located.partition).includes(target)) continue;
-      const state = hint.state ?? (await ownState(replica, located));
-      if (state === undefined || state.length > left) continue;
-      left -= state.length;
-      push.push({ key: located.key, state });
-      parcels.set(hint, { located, bytes: state.length });
-    }
-    if (push.length < 2) return new Map();
-    const request = { view: exchange.view(), push, wanted: [], bytesMax: 0 };
-    const { applied } = await call(transport, target, methods.swap, request, config.replicaTimeoutMs);
+    const { applied } = await call(transport, target, methods.swap, request, togetherTimeoutMs);
     return applied === push.length ? parcels : new Map();
   } catch (error: unknown) {
-    // One by one it is told why.
-    if (error instanceof StoreError || error instanceof TransportError) return new Map();
+    if (error instanceof StoreError && error.code !== "not-ready") return new Map();
     throw error;
   }
 }

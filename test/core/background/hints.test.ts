@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { compareBytes } from "../../../core/bytes/compare.ts";
 import { deliverHints, type HintDeps } from "../../../core/background/deliver-hints.ts";
 import { nodeDefaults } from "../../../core/config.ts";
+import { StoreError } from "../../../core/errors.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { Tasks } from "../../../core/tasks.ts";
@@ -67,7 +68,8 @@ describe("hints for a host that is back", () => {
         let [isBlocked, tries] = [true, 0];
         intercept(cluster, "h1", async (to, body) => {
           if (!isBlocked || to !== "h3" || !statesIn(body).includes(`b/${first}`)) return;
-          if (body[0] === methods.replicate.number) tries += 1;
+          if (body[0] === methods.swap.number) throw new StoreError("internal", "one of these cannot be taken in");
+          tries += 1;
           throw new TransportError("lost", "nobody can deliver this one");
         });
         const h3 = await cluster.start("h3", { config: onlyHints });
@@ -273,6 +275,17 @@ describe("a stand-in", () => {
     await secondPasses();
     assert.deepEqual(outside.sent.slice(4).toSorted(), ["h2", "h3: 3"]);
     assert.deepEqual(owed(), []);
+  });
+
+  test("asks a target that does not answer for none of them alone, and for all again later", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    outside.answer = async () => {
+      throw new TransportError("lost", "no answer");
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2: 2", "h2: 2"], ["h2", "h2", "h3", "h3"]]);
   });
 
   test("keeps hints that travelled together over a change of the ring", async () => {
