@@ -68,7 +68,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
-    if (deps.sendsHintsTo(from)) throw new StoreError("not-ready", "hints are on their way to you: compare after them");
+    if (deps.sendsHintsTo(from)) throw new StoreError("not-ready", "hints are on their way to you");
     const shared = sharedWith(deps, from);
     if (!equalBytes(shared.digest(), digest)) return { groups: shared.groups() };
     agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
