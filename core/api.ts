@@ -124,6 +124,8 @@ export interface MemberView {
   readonly id: NodeId;
   readonly status: MemberStatus;
   readonly kind: MemberKind;
+  /** Of a browser host on the ring: how long it may be silent, and how much of that is left by what this node heard, ms. */
+  readonly lease?: { readonly ms: number; readonly leftMs: number };
   /** This node can send requests to it now. */
   readonly alive: boolean;
   readonly zone: string;
@@ -200,8 +202,8 @@ export interface NodeStatus {
     readonly filling: number;
     /** Held beyond ownership, until the owners confirm that they hold all of it. */
     readonly handingOff: number;
-    /** Of all members that this node reaches, as they have published it. */
-    readonly everywhere: { readonly filling: number; readonly handingOff: number };
+    /** As the members have published it: of those that this node reaches, and what each of the others is still to fill. */
+    readonly everywhere: { readonly filling: number; readonly handingOff: number; readonly away: readonly AwayFill[] };
   };
   /** Transfers of this node that are under way. */
   readonly transfers: { readonly filling?: TransferProgress; readonly handingOff?: TransferProgress };
@@ -310,6 +312,12 @@ export interface PeerExplanation {
   readonly agrees?: boolean;
   /** In words: what, if anything, keeps it from being used. */
   readonly verdict: string;
+}
+
+/** A member that does not answer and owns partitions that it does not hold completely: it fills them when it is back. */
+export interface AwayFill {
+  readonly id: NodeId;
+  readonly filling: number;
 }
 
 /** How far a repair is. */

@@ -107,7 +107,7 @@ export const nodeDefaults: NodeConfig = {
   backgroundWaitMaxMs: 40, // between two steps of about 16 keys: a host that is always busy moves 400 keys a second
   hintBytesMax: 268_435_456, // kept for one host that is away: a host must not fill up for another's outage
   hintAgeMaxMs: 86_400_000, // after a day away comparing trees is cheaper than hint by hint
-  fillPageBytes: 262_144, // one step: its group commit is what requests beside it wait for
+  fillPageBytes: 262_144, // a page of a transfer without clients beside it; with them pages are smaller (copy-partitions.ts)
   transferBytesPerSecondMax: 33_554_432, // a quarter of what a gigabit network or a plain SSD can do
   antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal
 

@@ -25,11 +25,13 @@ import { type Imported, importOld } from "./background/import-old.ts";
 import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
 import { loadRoster } from "./cluster/cluster.ts";
+import { owesFarewell } from "./cluster/departure.ts";
 import { checkSameParameters } from "./cluster/exchange.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
 import { Marks } from "./cluster/marks.ts";
 import {
   checkMayReturn,
+  checkRole,
   foundCluster,
   isDeparted,
   isOutdated,
@@ -43,7 +45,7 @@ import { explain, explainPeer } from "./coordinate/explain.ts";
 import { watch } from "./coordinate/watch.ts";
 import { StoreError } from "./errors.ts";
 import type { NodeId } from "./identity.ts";
-import { mergeRoster, type Roster } from "./membership/roster.ts";
+import { addressesOf, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
 import type { CancelSignal, Stop, Storage } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
@@ -76,6 +78,8 @@ export class EverwriteNode implements NodeApi {
   #running: Running | undefined;
   #stopServing: Stop = () => {};
   #renewing: Promise<void> | undefined;
+  /** How often it began anew while it ran: of two ways at once the later one counts. */
+  #beginnings = 0;
   #stopped = false;
   #own: OwnDescription | undefined;
   #waitingFor = "the start";
@@ -99,13 +103,16 @@ export class EverwriteNode implements NodeApi {
   /**
    * Founds, returns to or joins the cluster; resolves when requests are answered. With seeds that do not answer it goes
    * on trying, and `status` says what for, until `stop`.
-   * One that left or was removed comes back as a new member if it has seeds, and offers what it holds.
+   * One that left or was removed comes back as a new member if it has seeds, and offers what it holds; but one that has
+   * left and could not tell it any more tells it first, and then `left` resolves.
    * One that is removed while it waits to be taken in has started too, and refuses requests as `not-member`.
-   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters,
+   * @throws StoreError `bad-request` when the data or the seeds belong to a cluster with other parameters, or the
+   *   description is of no member (an edge, a lease that its kind does not have),
    *   `not-member` when this node left or was removed and has no seeds
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
     const { transport, telemetry } = this.#ports;
+    checkRole(description);
     const own = (this.#own = { ...description, id: transport.self });
     const wanted = this.#options.cluster;
     const means = await this.#startMeans();
@@ -113,7 +120,8 @@ export class EverwriteNode implements NodeApi {
     this.#stopServing = this.#server.listen(transport);
     const { seeds, mayFound } = this.#options;
     if (stored !== undefined) {
-      if (isDeparted(own.id, stored)) await this.#comeBack(stored, means);
+      const isOver = isDeparted(own.id, stored) && !(await owesFarewell(own.id, stored, this.#records));
+      if (isOver) await this.#comeBack(stored, means);
       else {
         const held = stored.holdings.get(own.id);
         await this.#run(await returnToCluster(own, stored, wanted, means), { kind: "returned", held }, means.marks);
@@ -145,34 +153,51 @@ export class EverwriteNode implements NodeApi {
   }
 
   async #startAnew(roster: Roster): Promise<void> {
-    const { clock, telemetry } = this.#ports;
+    const beginning = ++this.#beginnings;
     await this.#letGo();
     const { storage, as } = await this.#ports.setAside();
     this.#setAside.push(as);
     this.#records = new RecordStore(storage);
-    while (!this.#stopped && this.#running === undefined) {
+    await this.#untilRunning(beginning, "start on an empty storage", async (means) => {
+      const joined = await joinCluster(this.#own!, roster, this.#options.cluster, means);
+      await this.#run(joined, { kind: "joined" }, means.marks);
+    });
+  }
+
+  /** Its lease lapsed while it was away: it goes on as if it had been started again. */
+  #returnFromLapse(roster: Roster): void {
+    if (this.#stopped) return;
+    this.#waitingFor = "a new place in the cluster: it was silent for longer than its lease";
+    this.#server.clear();
+    const beginning = ++this.#beginnings;
+    const attempt = (means: StartMeans): Promise<void> => this.#comeBack(roster, means);
+    this.#renewing = this.#letGo().then(() => this.#untilRunning(beginning, "return after a lapse", attempt));
+  }
+
+  /** Tries until this node runs, is stopped, or begins anew in another way. Nothing was said to anybody by a try that failed. */
+  async #untilRunning(beginning: number, task: string, attempt: (means: StartMeans) => Promise<void>): Promise<void> {
+    const { clock, telemetry } = this.#ports;
+    const isWanted = (): boolean => !this.#stopped && beginning === this.#beginnings;
+    while (isWanted() && this.#running === undefined) {
       this.#tasks = new Tasks(this.#ports);
       try {
-        const means = await this.#startMeans();
-        await this.#run(
-          await joinCluster(this.#own!, roster, this.#options.cluster, means),
-          { kind: "joined" },
-          means.marks,
-        );
+        await attempt(await this.#startMeans());
       } catch (error: unknown) {
-        // Nothing was said to anybody yet, so it can begin again.
-        telemetry.event({ kind: "task-failed", task: "start on an empty storage", reason: reasonOf(error) });
+        if (!isWanted()) return;
+        telemetry.event({ kind: "task-failed", task, reason: reasonOf(error) });
         await this.#letGo();
         await new Promise<void>((resolve) => clock.after(startAnewPauseMs, resolve));
       }
     }
-    this.#renewing = undefined;
+    if (beginning === this.#beginnings) this.#renewing = undefined;
   }
 
-  /** One that left or was removed, with what it had then: the owners are offered it, unless it is outdated. */
+  /** One that left, was removed or lapsed, with what it had then: the owners are offered it, unless it is outdated. */
   async #comeBack(stored: Roster, means: StartMeans): Promise<void> {
     const own = this.#own!;
     checkMayReturn(own.id, stored, this.#options.seeds);
+    // Who lapsed needs no seeds: it is sent away by nobody, and asks those who were members with it.
+    if (stored.members.get(own.id)?.status === "lapsed") this.#ports.transport.keep(addressesOf(stored, own.id));
     const known = await this.#findCluster();
     checkSameParameters(stored.cluster, known.cluster);
     if (await isOutdated(own.id, { stored, known }, { ...means, records: this.#records })) {
@@ -305,8 +330,7 @@ export class EverwriteNode implements NodeApi {
     const running = this.#ready();
     const answer = await work(running.requests);
     if (this.#running === running || this.#stopped) return answer;
-    const text =
-      "this host found its data to be an old copy meanwhile, and sets it aside; what a write did may survive";
+    const text = "this host began anew meanwhile (its data was an old copy, or its lease lapsed); a write may survive";
     throw new StoreError("outcome-unknown", text);
   }
 
@@ -332,6 +356,7 @@ export class EverwriteNode implements NodeApi {
       },
       onOldCopy: (current: Roster) => this.#renew(current),
       onLeft: this.#hasLeft,
+      onLapsed: (current: Roster) => this.#returnFromLapse(current),
     };
     const running = await runNode(runDeps, roster, origin);
     // By `stop`, or because an exchange told that the data here is an old copy.

@@ -6,6 +6,7 @@ import { Admission, observed, pacedBy } from "./background/admission.ts";
 import { AgreementAges, Agreements, forgettableBeforeMs } from "./background/agreements.ts";
 import { AntiEntropy } from "./background/anti-entropy.ts";
 import { deliverHints, type HintDeps } from "./background/deliver-hints.ts";
+import { Leases } from "./background/leases.ts";
 import { leaveWhenTold } from "./background/leave.ts";
 import { keepMembership } from "./background/members.ts";
 import { Reaper } from "./background/reap.ts";
@@ -44,6 +45,8 @@ import type { Tasks } from "./tasks.ts";
 
 /** Damage is rare, and reads mend what they meet. */
 const healIntervalMs = 5_000;
+/** A member whose place ended answers nobody any more: it should not take long to find out. */
+const noticeIntervalMs = 250;
 
 export interface RunDeps {
   readonly ports: NodePorts;
@@ -59,6 +62,8 @@ export interface RunDeps {
   readonly onOldCopy: (roster: Roster) => void;
   /** See `leaveWhenTold`. */
   readonly onLeft: () => void;
+  /** With the membership in which this node's lease has lapsed. */
+  readonly onLapsed: (roster: Roster) => void;
 }
 
 /** How a node came to its roster, and what its disk says that it held when it was written last. */
@@ -151,14 +156,19 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopMembership();
     return undefined;
   }
-  serveHosts(deps, server, (ms) => admission.observe(ms));
+  serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
-  tasks.run("meet seeds", () => meetSeeds({ ...deps, seeds: options.seeds }));
+  tasks.run("meet seeds", () => meetSeeds(deps, options.seeds));
   transfers.start({ ...deps, holdings, admission, server });
-  leaveWhenTold({ ...deps, holdings, requests }, runDeps.onLeft);
+  leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
+  const leases = new Leases(deps);
+  leases.start(server);
+  tasks.every("notice a lapse", noticeIntervalMs, () => {
+    if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(cluster.roster);
+  });
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
   const sendsHintsTo = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });
@@ -177,7 +187,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
   cluster.onChange(() => cluster.doubt(consents.takeUncovered(cluster.roster.reapMarks)));
   return {
-    deps: { ...deps, antiEntropy, agreementAges: new AgreementAges(forgetting) },
+    deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges(forgetting) },
     repairDeps,
     requests,
     feeds: new ChangeFeeds(deps),

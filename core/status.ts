@@ -1,14 +1,16 @@
 /**
  * What a node tells of itself and of the ring as it sees it (PROTOCOL 15).
  */
-import type { AntiEntropyView, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
+import type { AntiEntropyView, AwayFill, HintsView, MemberView, NodeStatus, RingView } from "./api.ts";
 import type { AgreementAges } from "./background/agreements.ts";
 import type { AntiEntropy } from "./background/anti-entropy.ts";
+import type { Leases } from "./background/leases.ts";
 import { hasBit } from "./bytes/bitmap.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
 import type { CoordinateDeps } from "./coordinate/deps.ts";
 import type { NodeId } from "./identity.ts";
+import type { MemberRecord } from "./membership/member.ts";
 import { isOnRing } from "./membership/roster.ts";
 import { efficiencyOf } from "./placement/efficiency.ts";
 import { allPartitions } from "./placement/partition.ts";
@@ -16,6 +18,7 @@ import { allPartitions } from "./placement/partition.ts";
 /** What a running node is asked of. */
 export interface StatusDeps extends CoordinateDeps {
   readonly antiEntropy: AntiEntropy;
+  readonly leases: Leases;
   readonly agreementAges: AgreementAges;
 }
 
@@ -48,7 +51,7 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
     transfers: facts.transfers,
   };
   if (deps === undefined) {
-    const partitions = { owned: 0, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0 } };
+    const partitions = { owned: 0, filling: 0, handingOff: 0, everywhere: { filling: 0, handingOff: 0, away: [] } };
     const notices = [`waiting for ${facts.waitingFor}`];
     return {
       ...own,
@@ -71,9 +74,9 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
   return {
     ...own,
     ready: cluster.inContact && cluster.ring.host(id) !== undefined,
-    notices: noticesOf(cluster, own.storage, deps.clock.now()),
+    notices: [...noticesOf(cluster, own.storage, deps.clock.now()), ...deps.leases.waiting],
     n: cluster.roster.cluster.n,
-    members: memberViews(cluster),
+    members: memberViews(deps),
     ring: cluster.ring.fingerprint,
     hints: hintsFor.reduce((sum, { count }) => sum + count, 0),
     oldestHintMs: Math.max(0, ...hintsFor.map(({ oldestMs }) => oldestMs)),
@@ -145,22 +148,27 @@ function heldBeyond({ roster, ring }: Cluster, id: NodeId): number {
 
 function transfersEverywhere(cluster: Cluster): NodeStatus["partitions"]["everywhere"] {
   const { roster, ring } = cluster;
-  const everywhere = { filling: 0, handingOff: 0 };
+  const up = { filling: 0, handingOff: 0 };
+  const away: AwayFill[] = [];
   for (const id of roster.members.keys()) {
-    if (!cluster.isMember(id) || !cluster.health.isUp(id)) continue;
+    if (!cluster.isMember(id)) continue;
     // A new owner that has not spoken yet fills, too.
     const complete = roster.holdings.get(id)?.complete ?? new Uint8Array(0);
-    everywhere.filling += ring.ownedBy(id).filter((partition) => !hasBit(complete, partition)).length;
-    everywhere.handingOff += heldBeyond(cluster, id);
+    const filling = ring.ownedBy(id).filter((partition) => !hasBit(complete, partition)).length;
+    if (cluster.health.isUp(id)) {
+      up.filling += filling;
+      up.handingOff += heldBeyond(cluster, id);
+    } else if (filling > 0) away.push({ id, filling });
   }
-  return everywhere;
+  return { ...up, away };
 }
 
-function memberViews(cluster: Cluster): MemberView[] {
+function memberViews({ cluster, leases }: StatusDeps): MemberView[] {
   return [...cluster.roster.members.values()].map((member) => ({
     id: member.id,
     status: member.status,
     kind: member.kind,
+    ...leaseOf(member, leases),
     alive: cluster.health.isUp(member.id),
     zone: member.zone,
     deviceGroup: member.deviceGroup,
@@ -173,6 +181,12 @@ function memberViews(cluster: Cluster): MemberView[] {
   }));
 }
 
+function leaseOf({ id, status, leaseMs }: MemberRecord, leases: Leases): Pick<MemberView, "lease"> {
+  const leftMs = leases.leftMs(id);
+  if (leaseMs === undefined || leftMs === undefined || !isOnRing(status)) return {};
+  return { lease: { ms: leaseMs, leftMs } };
+}
+
 function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: number): string[] {
   const { ring, roster, health } = cluster;
   const notices: string[] = [];
@@ -181,10 +195,10 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
   const { status } = cluster.ownRecord;
-  if (!isOnRing(status)) {
-    notices.push(
-      `no member of the cluster any more (${status}): its data is kept; start it again with --seed to return`,
-    );
+  if (status === "left") notices.push("it has left the cluster, and ends when another host knows");
+  else if (!isOnRing(status)) {
+    const how = status === "lapsed" ? "it returns by itself" : "start it again with --seed to return";
+    notices.push(`no member of the cluster any more (${status}): its data is kept; ${how}`);
   } else if (status === "leaving") notices.push("leaving the cluster: its partitions go to the others");
   else if (ring.host(cluster.self) === undefined) {
     notices.push(

@@ -119,6 +119,17 @@ export class Tasks {
   }
 }
 
+/**
+ * Runs lanes of work side by side, until all have ended: after a failure the others are asked to end (`isFailed`), and the
+ * first failure is thrown when they have. So nothing goes on, or fails, behind the caller's back.
+ */
+export async function inLanes(lanes: readonly ((isFailed: () => boolean) => Promise<void>)[]): Promise<void> {
+  const failures: unknown[] = [];
+  const isFailed = (): boolean => failures.length > 0;
+  await Promise.all(lanes.map((lane) => lane(isFailed).catch((error: unknown) => void failures.push(error))));
+  if (isFailed()) throw failures[0];
+}
+
 /** Expected failures in one line, bugs with their stack. */
 export function reasonOf(error: unknown): string {
   const expected = [StoreError, TransportError, StorageError, DecodeError];

@@ -10,13 +10,14 @@ import { DecodeError, type Infer } from "../bytes/codec.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
 import type { NodeConfig } from "../config.ts";
+import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
 import { type Clock, type Transport, TransportError } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
-import { reasonOf, type Tasks } from "../tasks.ts";
+import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Admission } from "./admission.ts";
 import type { FillCursors } from "./fill-cursors.ts";
@@ -56,45 +57,80 @@ export interface CopyJob {
 type ScanPart = Infer<typeof methods.scan.request>["parts"][number];
 type ScannedPart = Infer<typeof methods.scan.response>["parts"][number];
 
+/** What a source has sent of one partition, and how it was taken in. */
+interface Taken {
+  readonly job: CopyJob;
+  readonly part: ScannedPart;
+  /** All of it were states. */
+  isWhole: boolean;
+  /** Of this node, as a full disk. */
+  problem?: unknown;
+}
+
+/** A page is one step of background work. Many partitions, so that it is full even where each holds little. */
+interface PageLimits {
+  readonly bytesMax: number;
+  readonly partitionsMax: number;
+  /** Taken in together. */
+  readonly rowsPerCommit: number;
+}
+
 const scanTimeoutMs = 10_000;
-/** Small, so that each lane has work; large, so that a page is full even where partitions hold little. */
-const partitionsPerRequestMax = 64;
+/** Where no clients are served; pages are of `fillPageBytes` there. */
+const alone = { partitionsMax: 64, rowsPerCommit: 256 };
+/**
+ * While they are: so many rows, of the size that rows had so far, within these bytes. That is some milliseconds of the
+ * processor here, and less at the source.
+ */
+const besideClients = { rows: 64, bytesMin: 16_384, bytesMax: 65_536, partitionsMax: 8, rowsPerCommit: 16 };
 /** Of a step of background work: what asking for a page costs that turns out to be empty. */
 const pageShareMin = 1 / 16;
 /** A lane whose partitions are all with other lanes looks again. */
 const lookAgainMs = 10;
 
-/** Resolves when each job was copied from each of its sources, or failed there. `onCopied` hears of each that ended. */
+/**
+ * Resolves when each job was copied from each of its sources, or failed there. `onCopied` hears of each that ended; what it
+ * throws ends the copying, and is thrown when no lane is under way any more.
+ */
 export async function copyAll<J extends CopyJob>(
   deps: CopyDeps,
   jobs: readonly J[],
   onCopied: (job: J) => Promise<void>,
 ): Promise<void> {
   const sources = [...new Set(jobs.flatMap((job) => job.sources))];
+  // Small enough that each lane has work.
   const batch = Math.ceil(jobs.length / (2 * sources.length));
   const isOver = (job: J): boolean => job.sources.every((source) => !isNeeded(deps, job, source));
   // Copied before the restart, or there is nobody to copy from.
   for (const job of jobs.filter(isOver)) await onCopied(job);
-  await Promise.all(
-    sources.map(async (source, i) => {
+  await inLanes(
+    sources.map((source, i) => async (isFailed) => {
       const start = Math.floor((i * jobs.length) / sources.length);
       const inTurn = [...jobs.slice(start), ...jobs.slice(0, start)].filter((job) => job.sources.includes(source));
       for (;;) {
         const left = inTurn.filter((job) => isNeeded(deps, job, source));
-        if (left.length === 0 || deps.tasks.stopped) return;
-        const free = left.filter((job) => job.isTaken !== true).slice(0, Math.min(batch, partitionsPerRequestMax));
+        if (left.length === 0 || deps.tasks.stopped || isFailed()) return;
+        const limits = pageLimits(deps);
+        const free = left.filter((job) => job.isTaken !== true).slice(0, Math.min(batch, limits.partitionsMax));
         if (free.length === 0) {
           await deps.tasks.sleep(lookAgainMs);
           continue;
         }
         for (const job of free) job.isTaken = true;
-        await copyPage(deps, source, { jobs: free, all: left }).finally(() => {
+        await copyPage(deps, source, { jobs: free, all: left, limits }).finally(() => {
           for (const job of free) job.isTaken = false;
         });
         for (const job of left.filter((each) => each.isTaken !== true && isOver(each))) await onCopied(job);
       }
     }),
   );
+}
+
+function pageLimits({ admission, progress, config: { fillPageBytes } }: CopyDeps): PageLimits {
+  if (admission.waitMs === 0) return { ...alone, bytesMax: fillPageBytes };
+  const { rows, bytesMin, ...limits } = besideClients;
+  const bytes = (rows * progress.bytes) / Math.max(1, progress.keys);
+  return { ...limits, bytesMax: Math.floor(Math.min(Math.max(bytesMin, bytes), limits.bytesMax, fillPageBytes)) };
 }
 
 function isNeeded({ cursors, holdings }: CopyDeps, job: CopyJob, source: NodeId): boolean {
@@ -106,9 +142,10 @@ function isNeeded({ cursors, holdings }: CopyDeps, job: CopyJob, source: NodeId)
 async function copyPage(
   deps: CopyDeps,
   source: NodeId,
-  { jobs, all }: { readonly jobs: readonly CopyJob[]; readonly all: readonly CopyJob[] },
+  page: { readonly jobs: readonly CopyJob[]; readonly all: readonly CopyJob[]; readonly limits: PageLimits },
 ): Promise<void> {
-  const { admission, rate, cluster, cursors, transport, telemetry, config } = deps;
+  const { admission, rate, cluster, cursors, transport, telemetry } = deps;
+  const { jobs, all, limits } = page;
   const failed = (missing: readonly CopyJob[], error: unknown): void => {
     telemetry.event({ kind: "replica-failed", id: source, reason: `filling: ${reasonOf(error)}` });
     for (const job of missing) job.missed.add(source);
@@ -116,24 +153,27 @@ async function copyPage(
   try {
     const request = {
       view: deps.exchange.view(),
-      bytesMax: config.fillPageBytes,
+      bytesMax: limits.bytesMax,
       parts: jobs.map((job) => partOf(deps, job, source)),
     };
     const { parts } = await call(transport, source, methods.scan, request, scanTimeoutMs);
-    const answered = parts.flatMap((part) => {
+    const answered = parts.flatMap((part): Taken[] => {
       const job = jobs.find(({ partition }) => partition === part.partition);
-      return job === undefined ? [] : [{ job, part }];
+      return job === undefined ? [] : [{ job, part, isWhole: true }];
     });
     if (answered.length === 0) throw new Error(`${source} answers nothing that it was asked`);
-    await Promise.all(
-      answered.map(({ job, part }) =>
-        takeIn(deps, source, { job, part }).catch((error: unknown) => failed([job], error)),
-      ),
-    );
+    await applyRows(deps, source, answered, limits.rowsPerCommit);
+    for (const each of answered) {
+      try {
+        note(deps, source, each);
+      } catch (error: unknown) {
+        failed([each.job], error);
+      }
+    }
     await cursors.save(cluster.ring.fingerprint);
     const bytes = answered.reduce((sum, { part }) => sum + bytesOf(part), 0);
     await rate.pay(bytes);
-    await admission.done(Math.max(pageShareMin, bytes / config.fillPageBytes));
+    await admission.done(Math.max(pageShareMin, bytes / limits.bytesMax));
   } catch (error: unknown) {
     failed(error instanceof TransportError ? all : jobs, error);
   }
@@ -150,18 +190,52 @@ function partOf({ cursors, replica }: CopyDeps, { partition }: CopyJob, source: 
   };
 }
 
-async function takeIn(
-  deps: CopyDeps,
+/**
+ * In groups, so that requests beside them are committed in between. What is no state is left out and told, for it keeps
+ * back nothing else; but with it the source has not given all that it holds, so it does not count as copied.
+ */
+async function applyRows(
+  { replica, cluster, telemetry }: CopyDeps,
   source: NodeId,
-  { job, part }: { readonly job: CopyJob; readonly part: ScannedPart },
+  answered: readonly Taken[],
+  rowsPerCommit: number,
 ): Promise<void> {
-  const { cursors, holdings, progress } = deps;
+  const rows = answered.flatMap((of) => of.part.rows.map((row) => ({ of, row })));
+  for (let at = 0; at < rows.length; at += rowsPerCommit) {
+    const group = rows.slice(at, at + rowsPerCommit);
+    const results = await Promise.allSettled(
+      group.map(async ({ row: { key, state } }) => {
+        const located = locate(parseKey(key), cluster.ring.partitions);
+        // Copied, for a row that is kept in memory must not keep the whole page there.
+        await replica.apply(located, state.slice());
+      }),
+    );
+    for (const [i, result] of results.entries()) {
+      if (result.status === "fulfilled") continue;
+      const { of, row } = group[i]!;
+      if (isNoState(result.reason)) {
+        telemetry.event({ kind: "corrupt-record", where: `${row.key} as ${source} sent it` });
+        of.isWhole = false;
+      } else of.problem ??= result.reason;
+    }
+  }
+}
+
+function isNoState(error: unknown): boolean {
+  return error instanceof DecodeError || (error instanceof StoreError && error.code === "bad-request");
+}
+
+/** How far the partition is copied now. @throws what kept some of the page out of it */
+function note({ cursors, holdings, progress }: CopyDeps, source: NodeId, { job, part, isWhole, problem }: Taken): void {
   const { partition, filling } = job;
+  if (problem !== undefined) {
+    job.hasFailedHere = true;
+    throw problem;
+  }
   const before = cursors.get(partition, source);
   if (part.next !== undefined && before?.next !== undefined && compareBytes(part.next, before.next) <= 0) {
     throw new Error(`${source} does not get on with partition ${partition}`);
   }
-  const isWhole = await applyRows(deps, source, { job, part });
   progress.moved(part.rows.length, bytesOf(part));
   if (holdings.fillingOf(partition) !== filling) return;
   const isPartial = before?.isPartial === true || part.state !== "complete" || !isWhole;
@@ -170,35 +244,6 @@ async function takeIn(
     ...(part.next === undefined ? {} : { next: part.next }),
   });
   if (part.next === undefined) progress.step();
-}
-
-/**
- * False: some are no states. Those are left out and told, for they keep back nothing else; but with them the source has not
- * given all that it holds, so it does not count as copied.
- */
-async function applyRows(
-  { replica, cluster, telemetry }: CopyDeps,
-  source: NodeId,
-  { job, part: { rows } }: { readonly job: CopyJob; readonly part: ScannedPart },
-): Promise<boolean> {
-  const keys = rows.map(({ key }) => locate(parseKey(key), cluster.ring.partitions));
-  const results = await Promise.allSettled(
-    // Copied, for a row that is kept in memory must not keep the whole page there.
-    rows.map(async ({ state }, i) => {
-      await replica.apply(keys[i]!, state.slice());
-    }),
-  );
-  let isWhole = true;
-  for (const [i, result] of results.entries()) {
-    if (result.status === "fulfilled") continue;
-    if (!(result.reason instanceof DecodeError)) {
-      job.hasFailedHere = true;
-      throw result.reason;
-    }
-    telemetry.event({ kind: "corrupt-record", where: `${rows[i]!.key} as ${source} sent it` });
-    isWhole = false;
-  }
-  return isWhole;
 }
 
 function bytesOf({ rows }: ScannedPart): number {

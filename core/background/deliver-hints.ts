@@ -10,7 +10,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
 import type { Clock, Transport } from "../ports.ts";
-import { type StoredHint, unreadable } from "../replica/hint-store.ts";
+import type { StoredHint } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -146,7 +146,7 @@ async function sendTogether(
   let left = bytesTogether;
   for (const hint of cluster.health.isUp(target) ? hints : []) {
     const located = locate(keyOfRow(hint.row), ring.partitions);
-    if (hint.value === unreadable || !ring.owners(located.partition).includes(target)) continue;
+    if (hint.isDamaged || !ring.owners(located.partition).includes(target)) continue;
     // Where the own copy cannot be read, it is told when that hint goes alone.
     const state = hint.state ?? (await ownState(replica, located).catch(() => undefined));
     if (state === undefined || state.length > left) continue;
@@ -169,7 +169,7 @@ async function sendTogether(
 async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
   const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
-  if (hint.value === unreadable) {
+  if (hint.isDamaged) {
     // What it held is lost here; the partition's other copies have it, or nobody.
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
     return (await replica.hintDelivered(located, target, hint)) ? 0 : undefined;

@@ -10,6 +10,8 @@ import type { Cluster } from "../cluster/cluster.ts";
 import { hasBit } from "../bytes/bitmap.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { copyAll, type CopyDeps, type CopyJob } from "./copy-partitions.ts";
+import type { Cursor, FillCursors } from "./fill-cursors.ts";
+import { FillRetries } from "./fill-retries.ts";
 
 /** Told to everybody this often while partitions become complete, so that former owners can let go of them. */
 const publishIntervalMs = 1_000;
@@ -21,10 +23,19 @@ interface Job extends CopyJob {
   readonly complete: ReadonlySet<NodeId>;
   readonly mayMiss: number;
   readonly ring: string;
+  /** What it was tried with; see `FillRetries`. */
+  readonly situation: string;
+  /** How far it was copied from each source when it began. */
+  readonly before: ReadonlyMap<NodeId, Cursor | undefined>;
+}
+
+interface FillDeps extends CopyDeps {
+  readonly retries: FillRetries;
 }
 
 /** Fills whatever needs it, again and again: members come and go while it runs. */
-export function keepFilled(deps: CopyDeps): void {
+export function keepFilled(copyDeps: CopyDeps): void {
+  const deps = { ...copyDeps, retries: new FillRetries(copyDeps.clock) };
   deps.tasks.every("fill partitions", pauseMs, async () => {
     // What was completed since, or lost, is on the disk by now: a restart needs no cursors for it.
     await deps.cursors.sweep();
@@ -32,8 +43,8 @@ export function keepFilled(deps: CopyDeps): void {
   });
 }
 
-async function fillAll(deps: CopyDeps): Promise<void> {
-  const { cluster, cursors, holdings, clock, telemetry, progress } = deps;
+async function fillAll(deps: FillDeps): Promise<void> {
+  const { cluster, cursors, holdings, retries, clock, telemetry, progress } = deps;
   if (!cluster.inContact) return;
   const waiting = cluster.ring.ownedBy(cluster.self).filter((partition) => holdings.get(partition) === "filling");
   // Looked at before anything is copied: a fill that cannot end must not copy everything again and again.
@@ -48,6 +59,7 @@ async function fillAll(deps: CopyDeps): Promise<void> {
     if (!isComplete(deps, job) || holdings.get(job.partition) !== "filling") return;
     if (holdings.fillingOf(job.partition) !== job.filling) return;
     holdings.set(job.partition, "complete");
+    retries.ended(job.partition);
     done.partitions += 1;
     if (job.isLost) done.lost += 1;
     if (clock.now() - publishedMs < publishIntervalMs) return;
@@ -58,6 +70,9 @@ async function fillAll(deps: CopyDeps): Promise<void> {
   try {
     await copyAll(deps, jobs, onCopied);
   } finally {
+    for (const job of jobs.filter(({ partition }) => holdings.get(partition) === "filling")) {
+      retries.failed(job.partition, job.situation, { gotOn: gotOn(cursors, job) });
+    }
     progress.end();
     if (done.partitions > 0) cluster.publishHoldings();
   }
@@ -72,24 +87,38 @@ async function fillAll(deps: CopyDeps): Promise<void> {
   });
 }
 
-/** Undefined: not possible now, because somebody who must be asked is away. */
-function jobFor({ cluster, holdings, cursors }: CopyDeps, partition: PartitionIndex): Job | undefined {
+/** Undefined: not possible now, because somebody who must be asked is away, or tried a moment ago. */
+function jobFor({ cluster, holdings, cursors, retries }: FillDeps, partition: PartitionIndex): Job | undefined {
   const { all, complete } = sourcesOf(cluster, partition);
   const mayMiss = complete.length > Math.max(1, cluster.ring.n - 1) ? 1 : 0;
   const away = all.filter((node) => !cluster.health.isUp(node));
   if (away.length > mayMiss || !hasMetOwners(cluster, partition)) return undefined;
+  const sources = all.filter((node) => !away.includes(node));
+  const ring = cluster.ring.fingerprint;
+  const situation = [ring, ...sources.map((node) => (complete.includes(node) ? `${node} complete` : node))].join();
+  if (!retries.isDue(partition, situation)) return undefined;
   // A copy of less than all is worth one try: it may have become complete since.
   for (const node of complete) if (cursors.get(partition, node)?.isPartial) cursors.forget(partition, node);
   return {
     partition,
     filling: holdings.fillingOf(partition),
-    sources: all.filter((node) => !away.includes(node)),
+    sources,
     missed: new Set(away),
     isLost: complete.length === 0,
     complete: new Set(complete),
     mayMiss,
-    ring: cluster.ring.fingerprint,
+    ring,
+    situation,
+    before: new Map(sources.map((source) => [source, cursors.get(partition, source)])),
   };
+}
+
+/** A source gave more of it than before, and has not said that it cannot give all. */
+function gotOn(cursors: FillCursors, { partition, sources, before }: Job): boolean {
+  return sources.some((source) => {
+    const cursor = cursors.get(partition, source);
+    return cursor !== undefined && cursor.isPartial !== true && cursor !== before.get(source);
+  });
 }
 
 /** A ring that changed meanwhile may have given the partition other holders: it is looked at anew with those. */

@@ -2,7 +2,8 @@
  * What an owner says to a former one that wants to drop a partition. See `hand-off.ts`.
  * Invariant: it confirms only after its membership and the asker's have met, and only what is on its disk. Trees
  * tell what was written there; before the asker drops anything the rows are read, for they may have rotted since, unnoticed,
- * at every owner that is asked (seed 605).
+ * at every owner that is asked (seed 605). A partition may take longer to read than a request may take: then the asker
+ * keeps how far that is, and asks from there; what was read is not forgotten by a restart here, nor when the ask ends.
  */
 import { bitmapOf } from "../bytes/bitmap.ts";
 import type { Infer } from "../bytes/codec.ts";
@@ -18,83 +19,98 @@ import { hashBytes } from "../merkle/hash.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { leavesPerPartition } from "../merkle/trees.ts";
 import { locate, rangeOfPartition } from "../placement/locate.ts";
+import { partitionOf } from "../placement/partition.ts";
+import type { Clock } from "../ports.ts";
 import type { Replica } from "../replica/replica.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import type { RecordPage } from "../storage/record-store.ts";
+import type { Admission } from "./admission.ts";
 
 export interface HandOffAnswerDeps {
+  readonly admission: Admission;
+  readonly clock: Clock;
   readonly server: RpcServer;
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly replica: Replica;
 }
 
+type Asked = Infer<typeof methods.handOff.request>["partitions"][number];
 type Answered = Infer<typeof methods.handOff.response>["partitions"][number];
 
-/** Of one request: takes a disk about a second, of the asker's ten. At least one partition is answered. */
-const readBytesMax = 268_435_456;
-const pageLimits = { limit: 1_000, maxBytes: 1_048_576 };
+/** A step of background work: a few milliseconds of checksums. */
+const pageLimits = { limit: 1_000, maxBytes: 262_144 };
 
-export function serveHandOff({ server, cluster, exchange, replica }: HandOffAnswerDeps): void {
-  server.on(methods.handOff, async (from, { view, partitions, toDrop }) => {
+export function serveHandOff(deps: HandOffAnswerDeps): void {
+  const { server, admission, clock, cluster, exchange, replica } = deps;
+  server.on(methods.handOff, async (from, { view, partitions, toDrop }, deadlineMs) => {
     await exchange.meetOnOneRing(from, view);
     const answered: Answered[] = [];
-    let bytesLeft = readBytesMax;
-    for (const section of partitions) {
-      if (bytesLeft <= 0) break;
-      let answer = lookAt(cluster, replica, section);
-      if (toDrop && answer.state === "complete") {
-        bytesLeft -= await readRows({ cluster, replica }, answer.partition as PartitionIndex);
-        answer = lookAt(cluster, replica, section);
+    // The other half is for the way, and for a page that takes long.
+    const endMs = (clock.now() + deadlineMs) / 2;
+    for (const asked of partitions) {
+      const answer = lookAt(cluster, replica, asked);
+      if (!toDrop || answer.state !== "complete") {
+        answered.push(answer);
+        continue;
       }
-      answered.push(answer);
+      const next = await readRows(deps, asked, endMs);
+      answered.push(next === null ? lookAt(cluster, replica, asked) : { ...nothingOf(asked), state: "reading", next });
+      if (clock.now() >= endMs) break;
     }
     return { partitions: answered };
   });
-  server.on(methods.covers, async (from, { view, keys }) => {
+  server.on(methods.covers, async (from, { view, keys }, deadlineMs) => {
     await exchange.meetOnOneRing(from, view);
+    if (!(await admission.turn(deadlineMs))) throw new StoreError("not-ready", "this host is busy with its clients");
     const uncovered: number[] = [];
-    for (const [i, { key, clock }] of keys.entries()) {
+    for (const [i, { key, clock: theirs }] of keys.entries()) {
       const { role, held } = await replica.read(locate(parseKey(key), cluster.ring.partitions));
-      const relation = compare(held.state, decodeClock(clock));
+      const relation = compare(held.state, decodeClock(theirs));
       if (role !== "complete" || (relation !== "equal" && relation !== "after")) uncovered.push(i);
     }
     return { uncovered: bitmapOf(keys.length, uncovered) };
   });
 }
 
-/** Reads all rows of a partition, and marks those that are damaged: its tree counts as not built then. The bytes of them. */
+/**
+ * Reads rows of a partition until `endMs`, and marks those that are damaged: its tree counts as not built then.
+ * The row to go on from; null: there are no more.
+ */
 async function readRows(
-  deps: Pick<HandOffAnswerDeps, "cluster" | "replica">,
-  partition: PartitionIndex,
-): Promise<number> {
-  const range = rangeOfPartition(partition, deps.cluster.ring.partitions);
-  let bytes = 0;
-  for (let gte: Uint8Array | null = range.gte; gte !== null;) {
-    const page: RecordPage = await deps.replica.page({ ...range, gte, ...pageLimits });
-    if (!(await noteUnreadable(deps, partition, { page, met: "before others drop theirs" }))) break;
-    for (const row of page.rows) bytes += row.key.length + ("corrupt" in row ? 0 : row.value.length);
+  { admission, clock, cluster, replica }: HandOffAnswerDeps,
+  { index, readFrom }: Asked,
+  endMs: number,
+): Promise<Uint8Array | null> {
+  const partition = index as PartitionIndex;
+  const { partitions } = cluster.ring;
+  if (readFrom !== undefined && partitionOf(readFrom, partitions) !== partition) {
+    throw new StoreError("bad-request", `what is to be read of partition ${index} begins in another one`);
+  }
+  const range = rangeOfPartition(partition, partitions);
+  let gte = readFrom ?? range.gte;
+  while (clock.now() < endMs && (await admission.turn(endMs))) {
+    const page: RecordPage = await replica.page({ ...range, gte, ...pageLimits });
+    if (!(await noteUnreadable({ cluster, replica }, partition, { page, met: "before others drop theirs" })))
+      return null;
+    if (page.next === null) return null;
     gte = page.next;
   }
-  return bytes;
+  return gte;
 }
 
-function lookAt(
-  cluster: Cluster,
-  replica: Replica,
-  { index, hashes }: { readonly index: number; readonly hashes: Uint8Array },
-): Answered {
+function lookAt(cluster: Cluster, replica: Replica, asked: Asked): Answered {
+  const { index, hashes } = asked;
   if (hashes.length !== leavesPerPartition * hashBytes) {
     throw new StoreError("bad-request", `${hashes.length} bytes are not the leaves of a partition`);
   }
   const partition = index as PartitionIndex;
-  const nothing = { partition: index, differing: new Uint8Array(0) };
   if (index >= cluster.ring.partitions || !cluster.ring.owners(partition).includes(cluster.self)) {
-    return { ...nothing, state: "none" };
+    return { ...nothingOf(asked), state: "none" };
   }
   // A tree that is not built yet says nothing of what is on the disk: it soon is.
   if (replica.holdingOf(partition) !== "complete" || !replica.index.isSound(partition)) {
-    return { ...nothing, state: "filling" };
+    return { ...nothingOf(asked), state: "filling" };
   }
   const first = index * leavesPerPartition;
   const leaves = new SharedTrees(replica.index.trees, [partition]).leavesDiffering({ index, hashes });
@@ -106,4 +122,8 @@ function lookAt(
       leaves.map((leaf) => leaf - first),
     ),
   };
+}
+
+function nothingOf({ index }: Asked): Pick<Answered, "partition" | "differing"> {
+  return { partition: index, differing: new Uint8Array(0) };
 }

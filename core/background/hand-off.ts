@@ -10,7 +10,9 @@
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { claimRemains } from "../cluster/own-holdings.ts";
 import { hasBit } from "../bytes/bitmap.ts";
+import { compareBytes } from "../bytes/compare.ts";
 import { encodeClock } from "../causality/encoding.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { type Hash64, sameHash } from "../merkle/hash.ts";
@@ -22,7 +24,7 @@ import type { Holdings } from "../replica/holdings.ts";
 import { rowsPerPage } from "../replica/partition-drop.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
-import { reasonOf, type Tasks } from "../tasks.ts";
+import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Admission } from "./admission.ts";
 import type { Progress } from "./progress.ts";
@@ -73,6 +75,7 @@ export function keepHandedOff(deps: HandOffDeps): void {
     // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
     if (!cluster.isMember(cluster.self)) return;
     cluster.retireFormerHoldings();
+    if (claimRemains(deps.holdings, deps.replica.index)) cluster.publishHoldings();
     const isOfferDue = clock.now() - offeredMs >= offerIntervalMs;
     if (isOfferDue) offeredMs = clock.now();
     await handOffAll(deps, { isOfferDue });
@@ -115,10 +118,12 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
   }
 }
 
-function beyondOwnership({ cluster, holdings }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
+function beyondOwnership({ cluster, holdings, replica }: HandOffDeps, state: "former" | "dropping"): PartitionIndex[] {
   const { ring, self } = cluster;
+  const { drop, index } = replica;
+  const isOver = (each: PartitionIndex): boolean => drop.isUnseen(each) && index.trees.keysIn(each) === 0;
   return allPartitions(ring.partitions).filter(
-    (partition) => holdings.get(partition) === state && !ring.owners(partition).includes(self),
+    (each) => holdings.get(each) === state && !ring.owners(each).includes(self) && !isOver(each),
   );
 }
 
@@ -127,7 +132,13 @@ function mayBeConfirmed(cluster: Cluster, partition: PartitionIndex): boolean {
   const { owners, holders } = cluster.partitionView(partition);
   const isUp = (owner: NodeId): boolean => cluster.health.isUp(owner);
   const isFilling = (owner: NodeId): boolean => isUp(owner) && holders.get(owner) === "filling";
-  return !owners.some(isFilling) && owners.filter(isUp).length >= confirmationsFor(owners.length);
+  const asked = owners.filter(isUp);
+  return !owners.some(isFilling) && asked.length >= confirmationsFor(owners.length) && mayKeepIt(cluster, asked);
+}
+
+/** A copy on a host is not left to browsers. */
+function mayKeepIt({ ownRecord, ring }: Cluster, owners: readonly NodeId[]): boolean {
+  return ownRecord.kind !== "host" || ring.anchors(owners);
 }
 
 /** Undefined: its tree is not built yet, or nobody owns it. */
@@ -151,27 +162,39 @@ async function askAbout(
   { leaving, toDrop }: { readonly leaving: readonly Leaving[]; readonly toDrop: boolean },
 ): Promise<void> {
   const { admission, cluster, exchange, transport, telemetry, tasks } = deps;
-  let left = leaving.filter(({ partition }) => cluster.ring.owners(partition).includes(owner));
+  const asked = leaving.filter(({ partition }) => cluster.ring.owners(partition).includes(owner));
+  const left = new Map(asked.map((each) => [each.partition, each]));
+  /** How far the owner has read those that take it longer than a request may. */
+  const readTo = new Map<PartitionIndex, Uint8Array>();
   try {
-    while (left.length > 0 && cluster.health.isUp(owner) && !tasks.stopped) {
-      const batch = left.slice(0, limits.partitionsPerRequest);
+    while (left.size > 0 && cluster.health.isUp(owner) && !tasks.stopped) {
       await admission.turn();
+      const batch = [...left.values()].slice(0, limits.partitionsPerRequest);
       const request = {
         view: exchange.view(),
-        partitions: batch.map(({ partition, leaves }) => ({ index: partition, hashes: leaves })),
+        partitions: batch.map(({ partition, leaves }) => {
+          const readFrom = readTo.get(partition);
+          return { index: partition, hashes: leaves, ...(readFrom && { readFrom }) };
+        }),
         ...(toDrop ? { toDrop } : {}),
       };
-      const answer = await call(transport, owner, methods.handOff, request, limits.timeoutMs);
-      for (const { partition, state, differing } of answer.partitions) {
-        const each = batch.find((asked) => asked.partition === partition);
+      const { partitions } = await call(transport, owner, methods.handOff, request, limits.timeoutMs);
+      let getsOn = false;
+      for (const { partition: index, state, differing, next } of partitions) {
+        const each = left.get(index as PartitionIndex);
         if (each === undefined) continue;
+        const { partition } = each;
+        const before = readTo.get(partition);
+        if (state === "reading" && next !== undefined) {
+          getsOn ||= before === undefined || compareBytes(next, before) > 0;
+          readTo.set(partition, next);
+          continue;
+        }
+        getsOn = left.delete(partition);
         if (state !== "complete") each.isAwaited = true;
         else if (await covers(deps, owner, { partition, differing })) each.confirmedBy.add(owner);
       }
-      const answered = new Set(answer.partitions.map(({ partition }) => partition));
-      const rest = left.filter(({ partition }) => !answered.has(partition));
-      if (rest.length === left.length) throw new Error(`${owner} answers nothing that it was asked`);
-      left = rest;
+      if (!getsOn) throw new Error(`${owner} answers nothing that it was asked`);
     }
   } catch (error: unknown) {
     telemetry.event({ kind: "replica-failed", id: owner, reason: `handing off: ${reasonOf(error)}` });
@@ -232,7 +255,7 @@ async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Pro
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {
   const owners = cluster.ring.owners(partition).length;
-  return !isAwaited && confirmedBy.size >= confirmationsFor(owners);
+  return !isAwaited && confirmedBy.size >= confirmationsFor(owners) && mayKeepIt(cluster, [...confirmedBy]);
 }
 
 /** All but at most one, and at least two, or all, if fewer. */
@@ -259,14 +282,15 @@ async function dropAll(deps: HandOffDeps, partitions: readonly PartitionIndex[])
     }
     rowsInTurn -= rows;
   };
-  const lane = async (): Promise<void> => {
+  const lane = async (isFailed: () => boolean): Promise<void> => {
     for (const partition of next) {
+      if (isFailed()) return;
       if (await replica.drop.run(partition, pace)) dropped += 1;
       progress.step();
     }
   };
   try {
-    await Promise.all(Array.from({ length: limits.drops }, lane));
+    await inLanes(Array.from({ length: limits.drops }, () => lane));
   } finally {
     if (dropped > 0) cluster.publishHoldings();
   }

@@ -1,9 +1,12 @@
 /**
  * A host that was told to leave drains (PROTOCOL 9): its tokens go, its partitions are handed over, its hints passed on,
- * and when the others hold everything and know that it is gone, it ends. A restart in between goes on with it.
- * Invariant: it is `left` only with nothing on its disk that counts: no partition held, no hint kept, no request under way.
+ * and when the others hold everything and know that it is gone, it ends. A restart in between goes on with it, also one after which only
+ * the others are to be told.
+ * Invariant: it is `left` only with nothing on its disk that counts: no partition held (but for rows that the disk cannot
+ * tell), no hint kept, no request under way.
  */
 import type { Cluster } from "../cluster/cluster.ts";
+import { noteTold } from "../cluster/departure.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import { partOf, placementOf, planOptions } from "../cluster/ring-commands.ts";
 import { StoreError } from "../errors.ts";
@@ -13,6 +16,7 @@ import { planLeave } from "../placement/plan.ts";
 import type { Clock } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { Replica } from "../replica/replica.ts";
+import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 
@@ -21,6 +25,7 @@ export interface LeaveDeps {
   readonly exchange: Exchange;
   readonly holdings: Holdings;
   readonly replica: Replica;
+  readonly records: RecordStore;
   /** Of clients: refused from the call of `close` on. */
   readonly requests: { close(reason: StoreError): void; readonly underWay: number };
   readonly clock: Clock;
@@ -34,7 +39,7 @@ const tellMs = 10_000;
 
 /** `onLeft`: everything is done, the process may end. */
 export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): void {
-  const { cluster, tasks, telemetry } = deps;
+  const { cluster, records, tasks, telemetry } = deps;
   let isOver = false;
   tasks.every("leave", intervalMs, async () => {
     const { status } = cluster.ownRecord;
@@ -42,14 +47,17 @@ export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): void {
     if (status === "leaving") {
       await giveTokens(deps);
       if (!isDrained(deps)) return;
-      // From here on nothing new may begin that would need this disk.
-      deps.requests.close(new StoreError("not-ready", "this host is leaving the cluster: ask another one"));
+    }
+    // From here on nothing new may begin that would need this disk.
+    deps.requests.close(new StoreError("not-ready", "this host is leaving the cluster: ask another one"));
+    if (status === "leaving") {
       if (deps.requests.underWay > 0 || !isDrained(deps)) return;
       await cluster.amend({ status: "left" });
     }
     // A disk that refuses it is asked again: nobody hears of it before it is there.
     await cluster.save();
-    await tellOthers(deps);
+    if (!(await tellOthers(deps))) return;
+    await noteTold(records, cluster.ownRecord.life);
     isOver = true;
     telemetry.event({ kind: "left" });
     onLeft();
@@ -66,13 +74,13 @@ async function giveTokens({ cluster, clock }: LeaveDeps): Promise<void> {
 function isDrained({ cluster, holdings, replica }: LeaveDeps): boolean {
   return (
     cluster.ring.host(cluster.self) === undefined &&
-    allPartitions(holdings.partitions).every((partition) => holdings.get(partition) === "none") &&
+    allPartitions(holdings.partitions).every((each) => holdings.get(each) === "none" || replica.drop.isUnseen(each)) &&
     replica.hints.summaries().every(({ count }) => count === 0)
   );
 }
 
-/** Until every member that can be reached has stored it, and one at least: from there the others hear of it. */
-async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveDeps): Promise<void> {
+/** True when every member that can be reached has stored it, and one at least: from there the others hear of it. */
+async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveDeps): Promise<boolean> {
   const leftMs = clock.now();
   // One that a peer began, or that began before, may have told the status of then.
   const isTold = (id: NodeId): boolean => (cluster.lastAskedMs(id) ?? -Infinity) >= leftMs;
@@ -80,7 +88,7 @@ async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveD
     const others = [...cluster.roster.members.keys()].filter((id) => id !== cluster.self && cluster.isMember(id));
     const untold = others.filter((id) => cluster.health.isUp(id) && !isTold(id));
     const isLate = clock.now() - leftMs >= tellMs;
-    if ((untold.length === 0 || isLate) && others.some(isTold)) return;
+    if ((untold.length === 0 || isLate) && others.some(isTold)) return true;
     const results = await Promise.allSettled(untold.map((id) => exchange.with(id)));
     for (const [i, result] of results.entries()) {
       if (result.status === "fulfilled") continue;
@@ -88,4 +96,5 @@ async function tellOthers({ cluster, exchange, clock, tasks, telemetry }: LeaveD
     }
     await tasks.sleep(intervalMs);
   }
+  return false;
 }

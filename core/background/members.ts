@@ -10,6 +10,7 @@ import type { Exchange } from "../cluster/exchange.ts";
 import { sweepIntervalMs } from "../cluster/health.ts";
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord } from "../membership/member.ts";
+import { addressesOf } from "../membership/roster.ts";
 import type { Clock, Gossip, Random, Stop, Transport } from "../ports.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -51,12 +52,12 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   cluster.onChange((origin: ChangeOrigin) => {
     tellChanges(deps, before);
     before = { members: cluster.roster.members, ring: cluster.ring.fingerprint };
-    transport.keep(addressesOf(cluster));
+    transport.keep(addressesOf(cluster.roster, cluster.self));
     tasks.run("save membership", () => cluster.save());
     // Gossip tells all; whoever has a change otherwise passes it on. Agreeing peers answer a digest with "same".
     if (origin !== "gossip") for (const id of someOf(connected(), fanOut, deps.random)) reconcile(id);
   });
-  transport.keep(addressesOf(cluster));
+  transport.keep(addressesOf(cluster.roster, cluster.self));
 
   let drawnMs = clock.now();
   const beaten = new Map<NodeId, number>();
@@ -102,12 +103,6 @@ function someOf(ids: readonly NodeId[], count: number, random: Random): NodeId[]
     chosen.push(...left.splice(Math.floor(random.next() * left.length), 1));
   }
   return chosen;
-}
-
-function addressesOf(cluster: Cluster): ReadonlyMap<NodeId, readonly string[]> {
-  const members = [...cluster.roster.members.values()];
-  const kept = members.filter(({ id }) => id !== cluster.self && cluster.isMember(id));
-  return new Map(kept.map(({ id, addresses }) => [id, addresses]));
 }
 
 function tellChanges(

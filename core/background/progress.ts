@@ -44,6 +44,10 @@ export class Progress {
     return this.#keys;
   }
 
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Undefined while nothing is under way. */
   view(): TransferProgress | undefined {
     if (!this.#running) return undefined;

@@ -5,7 +5,8 @@
  * complete and durably: these owe it to the target then, and anti-entropy pays, for it compares everything with whoever
  * comes back, who has missed the most, first. So no range has to be marked, and no host fills up for another's outage.
  * Invariant: acknowledged data is never dropped, nor left with fewer copies than W: a hint whose copy the other owners
- * cannot make up for (W = N, or an owner that was filling) is none that may be spared, and stays whatever its size or age.
+ * cannot make up for (W = N, an owner that was filling, or these are browsers alone) is none that may be spared, and stays
+ * whatever its size or age.
  */
 import type { NodeId } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
@@ -59,6 +60,7 @@ async function relieveOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   const owners = ring.owners(located.partition);
   const others = owners.filter((owner) => owner !== target);
   if (!owners.includes(target) || others.length === 0 || !hint.isSpare) return false;
+  if (!ring.anchors(others)) return false;
   // Nothing is asked of those who cannot answer.
   if (!others.every((owner) => cluster.health.isUp(owner))) return false;
   const { state } = hint;

@@ -7,6 +7,7 @@
 import type { ClusterParameters } from "../config.ts";
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord } from "../membership/member.ts";
+import { problemOfRole } from "../membership/roles.ts";
 import { type HoldingsRecord, isOnRing, newerMember, type Roster, type RosterPart } from "../membership/roster.ts";
 import { compareProofs, isSaidByOthers, signingInput } from "../membership/signed-member.ts";
 import type { Identity } from "../ports.ts";
@@ -60,6 +61,8 @@ async function problemOf(
   isSignerKnown: boolean,
 ): Promise<string | undefined> {
   const { id, status, proof } = record;
+  const badRole = problemOfRole(record);
+  if (badRole !== undefined) return badRole;
   if (proof.by !== id && !isSaidByOthers(status)) return `only ${id} itself can say that it is ${status}`;
   if (proof.by !== id && !isSignerKnown) return `${proof.by}, which says that ${id} was ${status}, is no member`;
   if (!isAdmitted(cluster, id)) return `${id} has no grant for this cluster`;

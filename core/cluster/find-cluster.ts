@@ -21,7 +21,17 @@ export interface FindDeps {
   readonly waitFor: (what: string) => void;
 }
 
+export interface MeetDeps {
+  readonly transport: Transport;
+  readonly cluster: Cluster;
+  readonly exchange: Exchange;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+}
+
 const retryMs = { first: 200, max: 5_000 };
+/** Nobody waits for it, and it may be for ever. */
+const meetAgainMs = { first: 1_000, max: 60_000 };
 
 /** @throws StoreError `bad-request` when a seed belongs to another cluster, `closed` when the node was stopped meanwhile */
 export async function findCluster(
@@ -55,28 +65,41 @@ export async function findCluster(
 }
 
 /**
- * A host that has its place already asks its seeds too, once: they may belong to a ring of the same name that was founded
- * apart, and the two become one (paper 4.8.2, "logical partitions"). That a seed does not answer is no matter.
+ * A host that has its place already asks its seeds too: they may belong to a ring of the same name that was founded
+ * apart, and the two become one (paper 4.8.2, "logical partitions"). One that does not answer may be started later, so it
+ * is asked again after ever longer pauses, until it is a member: members find each other without seeds.
  */
-export async function meetSeeds({
-  transport,
-  cluster,
-  exchange,
-  telemetry,
-  seeds,
-}: {
-  readonly transport: Transport;
-  readonly cluster: Cluster;
-  readonly exchange: Exchange;
-  readonly telemetry: Telemetry;
-  readonly seeds: readonly string[];
-}): Promise<void> {
-  for (const address of seeds) {
-    try {
-      const peer = await transport.meet(address);
-      if (peer !== transport.self && !cluster.roster.members.has(peer)) await exchange.with(peer);
-    } catch (error: unknown) {
-      telemetry.event({ kind: "seed-silent", address, reason: reasonOf(error) });
+export async function meetSeeds(deps: MeetDeps, seeds: readonly string[]): Promise<void> {
+  const { cluster, tasks, telemetry } = deps;
+  let left = seeds;
+  for (let pauseMs = meetAgainMs.first; !tasks.stopped; pauseMs = Math.min(2 * pauseMs, meetAgainMs.max)) {
+    const unmet: string[] = [];
+    for (const address of left) {
+      try {
+        if (!(await meet(deps, address))) unmet.push(address);
+      } catch (error: unknown) {
+        unmet.push(address);
+        telemetry.event({ kind: "seed-silent", address, reason: reasonOf(error) });
+      }
     }
+    // The transport dials members by itself.
+    left = unmet.filter((address) => !isOfMember(cluster, address));
+    if (left.length === 0) return;
+    await tasks.sleep(pauseMs);
   }
+}
+
+/** True when whoever answers there is a member now. */
+async function meet({ transport, cluster, exchange }: MeetDeps, address: string): Promise<boolean> {
+  const peer = await transport.meet(address);
+  // One list of seeds may serve all hosts: the own address is no news.
+  if (peer === transport.self) return true;
+  if (!cluster.isMember(peer)) await exchange.with(peer);
+  return cluster.isMember(peer);
+}
+
+/** A seed's address may lack the `/p2p/ID` part. */
+function isOfMember(cluster: Cluster, address: string): boolean {
+  const isAt = (each: string): boolean => each === address || each.startsWith(`${address}/p2p/`);
+  return [...cluster.roster.members.values()].some(({ id, addresses }) => cluster.isMember(id) && addresses.some(isAt));
 }

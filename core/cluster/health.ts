@@ -14,6 +14,9 @@ export const sweepIntervalMs = 100;
 /** What one sweep may add to a silence: a sweep that comes late was held up by this process. */
 const sweepMaxMs = 2 * sweepIntervalMs;
 
+/** Above any round trip. */
+const unheardMs = 1e9;
+
 /** How one peer has answered so far. */
 interface Watched {
   readonly detector: PhiDetector;
@@ -30,6 +33,8 @@ export class Health {
   readonly #telemetry: Telemetry;
   readonly #suspectAfterMs: number;
   readonly #connected = new Set<NodeId>();
+  /** Since when those are connected that have said nothing since: a host that starts may be long about its first word. */
+  readonly #unheard = new Map<NodeId, number>();
   readonly #suspects = new Set<NodeId>();
   readonly #watched = new Map<NodeId, Watched>();
   #states = new Map<NodeId, PeerState>();
@@ -73,6 +78,8 @@ export class Health {
   connectionChanged(node: NodeId, connected: boolean): void {
     if (connected) this.#connected.add(node);
     else this.#connected.delete(node);
+    if (connected) this.#unheard.set(node, this.#clock.now());
+    else this.#unheard.delete(node);
     this.#suspects.delete(node);
     // A new connection may be another process on another way: what the old one was like does not tell.
     this.#watched.delete(node);
@@ -89,6 +96,7 @@ export class Health {
       states.set(peer.id, peer);
       // A change between two listeners would go unheard for ever.
       if (peer.connected !== this.#connected.has(peer.id)) this.connectionChanged(peer.id, peer.connected);
+      if ((peer.lastHeardMs ?? -Infinity) > (this.#unheard.get(peer.id) ?? Infinity)) this.#unheard.delete(peer.id);
       const suspect = peer.connected && this.#isSuspect(peer, now, awakeMs);
       if (suspect === this.#suspects.has(peer.id)) continue;
       if (suspect) this.#suspects.add(peer.id);
@@ -131,9 +139,12 @@ export class Health {
     return watched;
   }
 
-  /** Peers in the order in which they answered lately; those never asked come first, to be found out. */
+  /**
+   * Peers in the order in which they answered lately. Those never asked come first, to be found out; those that have said
+   * nothing since they connected come last: whatever is asked of them may wait for the end of their start.
+   */
   byRoundTrip(nodes: readonly NodeId[]): NodeId[] {
-    return nodes.toSorted((a, b) => (this.state(a)?.rttMs ?? 0) - (this.state(b)?.rttMs ?? 0));
+    return nodes.toSorted((a, b) => this.#expectedMs(a) - this.#expectedMs(b));
   }
 
   /** The first of these in that order, of those that are `isWanted`. */
@@ -141,11 +152,15 @@ export class Health {
     let fastest: NodeId | undefined;
     let fastestMs = Infinity;
     for (const node of nodes) {
-      const rttMs = this.state(node)?.rttMs ?? 0;
-      if (rttMs >= fastestMs || !isWanted(node)) continue;
+      const expectedMs = this.#expectedMs(node);
+      if (expectedMs >= fastestMs || !isWanted(node)) continue;
       fastest = node;
-      fastestMs = rttMs;
+      fastestMs = expectedMs;
     }
     return fastest;
+  }
+
+  #expectedMs(node: NodeId): number {
+    return (this.state(node)?.rttMs ?? 0) + (this.#unheard.has(node) ? unheardMs : 0);
   }
 }

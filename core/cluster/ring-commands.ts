@@ -142,6 +142,14 @@ export function partOf(cluster: Cluster, plan: Plan, atMs: number): RosterPart {
   return { assignment: applyPlan(roster.assignment, plan), changes: [change] };
 }
 
+/** A lapse is planned as a removal is: its host does not come to give its tokens away, and its place waits for nothing. */
+export function lapseOf(cluster: Cluster, { id, life }: MemberRecord, atMs: number): RosterPart {
+  const { roster, self } = cluster;
+  const plan = planRemove(placementOf(cluster), id, planOptions(cluster));
+  const change = { by: self, atMs, verb: "lapse", subject: id, life, tokens: plan.changes.length } as const;
+  return { assignment: applyPlan(roster.assignment, plan), changes: [change] };
+}
+
 export function placementOf({ roster }: Cluster): Placement {
   return { n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment };
 }
@@ -169,6 +177,7 @@ function memberNamed({ roster }: Cluster, id: string): MemberRecord {
 
 function checkJoins(cluster: Cluster, { id, status }: MemberRecord): void {
   if (status === "leaving") throw refused(`${id} is leaving`);
+  if (status === "lapsed") throw refused(`${id} was silent for longer than its lease: it returns by itself`);
   if (status !== "up") throw refused(`${id} was ${wordFor(status)}: it returns when it is started with --seed`);
   if (!cluster.health.isUp(id)) throw refused(`${id} does not answer: a plan gives nothing to such a host`);
 }

@@ -7,6 +7,7 @@ import { type ClusterParameters, clusterDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
+import { lease, problemOfRole } from "../membership/roles.ts";
 import { signMember } from "../membership/signed-member.ts";
 import { emptyRoster, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
@@ -29,6 +30,8 @@ export interface OwnDescription {
   readonly deviceGroup: string;
   readonly addresses: readonly string[];
   readonly http: string;
+  /** Of a browser host: how long it may be silent, ms; the default where not given (`membership/roles.ts`). */
+  readonly leaseMs?: number;
 }
 
 /** Parameters given explicitly; those of an existing cluster win, and a difference is refused. */
@@ -73,6 +76,7 @@ export async function returnToCluster(
       `this data directory belongs to another node: ${own.id} is not among ${members}`,
     );
   }
+  checkSameKind(own, former);
   // A restart does not end a departure.
   const { life, incarnation, status } = former;
   const record = await ownRecord(own, { life, incarnation: incarnation + 1, status }, means);
@@ -85,10 +89,13 @@ export function isDeparted(id: NodeId, stored: Roster): boolean {
   return former !== undefined && !isOnRing(former.status);
 }
 
-/** @throws StoreError `not-member`: only an operator brings it back, by naming whom it is to join */
+/**
+ * One whose lease lapsed was sent away by nobody: it comes back by itself.
+ * @throws StoreError `not-member`: only an operator brings another one back, by naming whom it is to join
+ */
 export function checkMayReturn(id: NodeId, stored: Roster, seeds: readonly string[]): void {
-  if (seeds.length > 0) return;
   const how = stored.members.get(id)?.status;
+  if (seeds.length > 0 || how === "lapsed") return;
   const text = `${id} is no member of the cluster "${stored.cluster.name}" any more (${how})`;
   throw new StoreError("not-member", `${text}: start it with --seed to join again; what it holds is offered then`);
 }
@@ -110,7 +117,8 @@ export async function isOutdated(
   const holdings = new Holdings(stored.cluster.partitions, means.random);
   holdings.restore(held);
   const consents = new Consents(records, stored.reapMarks);
-  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings }).open()]);
+  const nobody = { event: () => {} }; // hints are only counted here
+  await Promise.all([consents.open(), new HintStore({ ...means, records, holdings, telemetry: nobody }).open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
   return consents.takeUncovered(known.reapMarks).some(isKept);
 }
@@ -130,6 +138,7 @@ export async function joinCluster(
   checkSameParameters(known.cluster, wanted);
   const former = known.members.get(own.id);
   const isMember = former !== undefined && isOnRing(former.status);
+  if (isMember) checkSameKind(own, former);
   const version = isMember
     ? { life: former.life, incarnation: former.incarnation + 1 }
     : { life: (former?.life ?? 0) + 1, incarnation: 1 };
@@ -149,13 +158,44 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRec
   while (!isTold() && !tasks.stopped) await tasks.sleep(secretPollMs);
 }
 
+/** @throws StoreError `bad-request` for an edge, or a lease that its kind does not have */
+export function checkRole({ kind, leaseMs }: Pick<OwnDescription, "kind" | "leaseMs">): void {
+  // A caller in JavaScript may say anything.
+  const isMember = kind === "host" || kind === "browser-host";
+  const stated = { kind, status: "up" as const, ...leaseOf({ kind, leaseMs }) };
+  const problem = isMember ? problemOfRole(stated) : `a node of kind "${String(kind)}" is never a member of the ring`;
+  if (problem !== undefined) throw new StoreError("bad-request", problem);
+}
+
+function leaseOf({
+  kind,
+  leaseMs,
+}: {
+  readonly kind: MemberStatement["kind"];
+  readonly leaseMs?: number | undefined;
+}): {
+  readonly leaseMs?: number;
+} {
+  if (leaseMs !== undefined) return { leaseMs };
+  return kind === "browser-host" ? { leaseMs: lease.defaultMs } : {};
+}
+
+/** Within a life a member's kind stays: who ends the membership of a browser host may not meet a host. */
+function checkSameKind({ id, kind }: OwnDescription, former: MemberRecord): void {
+  if (kind === former.kind) return;
+  throw new StoreError(
+    "bad-request",
+    `${id} is a ${former.kind} of the cluster: it leaves before it becomes a ${kind}`,
+  );
+}
+
 async function ownRecord(
   own: OwnDescription,
   version: Pick<MemberStatement, "life" | "incarnation" | "status">,
   { identity, marks }: StartMeans,
   answers: readonly string[] = marks.latest,
 ): Promise<MemberRecord> {
-  const statement = { ...own, ...version, mark: await marks.draw(), answers };
+  const statement = { ...own, ...leaseOf(own), ...version, mark: await marks.draw(), answers };
   return signMember(statement, own.id, (input) => identity.sign(input));
 }
 

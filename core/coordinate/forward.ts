@@ -14,10 +14,15 @@ import type { WriteIntent } from "./write.ts";
 
 const answerMarginMs = 250;
 
-/** Owners other than this node that are up, those first that answered fastest lately. */
+/**
+ * Owners other than this node that are up, those first that answered fastest lately. Those that are filling come last:
+ * they are busy with that, and know least of the key that they would write on.
+ */
 export function reachableOwners({ cluster }: CoordinateDeps, located: LocatedKey): NodeId[] {
-  const others = cluster.ring.owners(located.partition).filter((node) => node !== cluster.self);
-  return cluster.health.byRoundTrip(others.filter((node) => cluster.health.isUp(node)));
+  const { owners, holders } = cluster.partitionView(located.partition);
+  const up = cluster.health.byRoundTrip(owners.filter((node) => node !== cluster.self && cluster.health.isUp(node)));
+  const isFilling = (node: NodeId): boolean => holders.get(node) === "filling";
+  return up.some(isFilling) ? [...up.filter((node) => !isFilling(node)), ...up.filter(isFilling)] : up;
 }
 
 export async function forwardWrite(

@@ -12,7 +12,7 @@ import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import type { PartitionView } from "../quorum/holders.ts";
-import { type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
+import { type Lacking, type ReadOutcome, type ReadRole, ReadTally } from "../quorum/read-tally.ts";
 import type { Copy } from "../replica/copy.ts";
 import { CachedState, neverWritten } from "../replica/state-cache.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
@@ -126,7 +126,7 @@ class Reading {
     const { cluster, replica } = this.#deps;
     const own = replica.readInMemory(this.#located) ?? (await this.#readHere());
     if (own !== undefined && own.role !== "none") this.#take(cluster.self, own.role, own.held.digest, own.held);
-    this.#askAtOnce();
+    this.#askMore();
     this.#proceed();
     if (this.#outcome !== undefined) return this.#outcome;
     this.#startTimers();
@@ -151,11 +151,31 @@ class Reading {
     }
   }
 
-  /** As few as can suffice; all of them for a share of the reads, so that rarely read replicas are mended too. */
-  #askAtOnce(): void {
-    const isWide = this.#asksAll || this.#ownerFilling();
-    const count = isWide ? Infinity : this.#request.r - this.#replies.length;
-    for (let i = 0; i < count; i++) if (!this.#askNext()) return;
+  /**
+   * As few more as can suffice without those that have not answered yet, if they are what they are known to be; all of them
+   * for a share of the reads, so that rarely read replicas are mended too. Owners that are filling come last: a host
+   * that has just joined would else be asked for everything at once. False: there is nobody left to ask, or no need to.
+   */
+  #askMore(): boolean {
+    const { r } = this.#request;
+    const before = this.#asked.length;
+    const lacking = (): Lacking => this.#tally.lacking(this.#asked.slice(before));
+    const isEnough = ({ owners, complete }: Lacking): boolean => !this.#asksAll && owners <= 0 && complete <= 0;
+    let now = lacking();
+    if (isEnough(now)) return false;
+    while (!isEnough(now)) {
+      const holder = this.#nextHolder(now);
+      if (holder === undefined) break;
+      this.#send(holder);
+      now = lacking();
+    }
+    const count = (): number => this.#replies.length + this.#asked.length - before;
+    while (this.#asksAll || this.#asked.length === before || count() < r) {
+      const standIn = this.#nextStandIn();
+      if (standIn === undefined) break;
+      this.#send(standIn);
+    }
+    return this.#asked.length > before;
   }
 
   /** Goes as far as what is known allows: waits, asks one more, answers, repairs. Called after every change. */
@@ -163,7 +183,7 @@ class Reading {
     while (this.#outcome === undefined) {
       const outcome = this.#tally.outcome();
       if (outcome.kind === "pending") return;
-      if (outcome.kind !== "met" && this.#askNext()) continue;
+      if (outcome.kind !== "met" && this.#askMore()) continue;
       if (this.#request.all === true && this.#waiting > 0) return;
       this.#finish(outcome);
     }
@@ -182,29 +202,36 @@ class Reading {
     };
   }
 
-  #askNext(): boolean {
-    const node = this.#nextToAsk();
-    if (node === undefined) return false;
+  #send(node: NodeId): void {
     this.#asked.push(node);
     this.#tally.ask(node);
     this.#waiting += 1;
     this.#deps.tasks.run("read", () => this.#ask(node));
-    return true;
   }
 
-  /** The owners that answer fastest, then other complete holders, then stand-ins for owners that are away. */
-  #nextToAsk(): NodeId | undefined {
-    const { ring, self, health } = this.#deps.cluster;
+  #mayAsk(node: NodeId): boolean {
+    const { self, health } = this.#deps.cluster;
+    return node !== self && health.isUp(node) && !this.#asked.includes(node);
+  }
+
+  /** The complete owners, those first that answer fastest; then whoever is lacking: other owners, or other holders. */
+  #nextHolder(lacking: Lacking): NodeId | undefined {
+    const { health } = this.#deps.cluster;
     const { owners, holders } = this.#view;
-    const mayAsk = (node: NodeId): boolean => node !== self && health.isUp(node) && !this.#asked.includes(node);
+    const mayAsk = (node: NodeId): boolean => this.#mayAsk(node);
+    const complete = health.fastest(owners, (owner) => holders.get(owner) !== "filling" && mayAsk(owner));
+    if (complete !== undefined) return complete;
     const owner = health.fastest(owners, mayAsk);
-    if (owner !== undefined) return owner;
-    const isFurther = (node: NodeId): boolean => !owners.includes(node) && mayAsk(node);
-    if (this.#ownerFilling()) {
-      for (const node of holders.keys()) if (isFurther(node)) return node;
-    }
-    const isAway = (node: NodeId): boolean => node !== self && !health.isUp(node);
-    return owners.some(isAway) ? ring.walk(this.#located.partition).find(isFurther) : undefined;
+    if (!this.#ownerFilling() && lacking.complete <= 0) return owner;
+    const other = [...holders.keys()].find((node) => !owners.includes(node) && mayAsk(node));
+    return lacking.owners > 0 ? (owner ?? other) : (other ?? owner);
+  }
+
+  #nextStandIn(): NodeId | undefined {
+    const { ring, self, health } = this.#deps.cluster;
+    const { owners } = this.#view;
+    if (!owners.some((node) => node !== self && !health.isUp(node))) return undefined;
+    return ring.walk(this.#located.partition).find((node) => !owners.includes(node) && this.#mayAsk(node));
   }
 
   async #ask(node: NodeId): Promise<void> {
@@ -249,7 +276,7 @@ class Reading {
   }
 
   #speculate(): void {
-    if (this.#outcome !== undefined || !this.#askNext()) return;
+    if (this.#outcome !== undefined || !this.#askMore()) return;
     this.#deps.telemetry.event({ kind: "speculative-read" });
   }
 

@@ -113,7 +113,9 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       // A state that is too old (a process may sleep) goes nowhere new: what it holds may be forgotten by now.
       const isTimely = clock.now() <= write.deadlineMs + deps.config.inFlightMsMax / 2;
       const walk = isTimely ? cluster.ring.walk(located.partition) : [];
-      const fallback = walk.find((next) => isFree(next) && cluster.health.isUp(next));
+      const free = walk.filter((next) => isFree(next) && cluster.health.isUp(next));
+      // As in `healthyTargets`: pages alone may not keep it.
+      const fallback = free.find((next) => cluster.ring.anchors([...tally.durable, next])) ?? free[0];
       if (fallback !== undefined) {
         asked.add(fallback);
         tally.ask(fallback);

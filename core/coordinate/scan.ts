@@ -8,10 +8,9 @@ import { noteUnreadable } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { hashBytes } from "../merkle/hash.ts";
-import { SharedTrees } from "../merkle/shared-trees.ts";
-import { leavesPerPartition } from "../merkle/trees.ts";
+import { type Section, SharedTrees } from "../merkle/shared-trees.ts";
+import { type HashTrees, leavesPerPartition } from "../merkle/trees.ts";
 import { keyOfRow, rangeOfPartition } from "../placement/locate.ts";
-import type { KeyRange } from "../ports.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import type { methods } from "../rpc/rpc.ts";
@@ -22,6 +21,17 @@ type ScanResponse = Infer<typeof methods.scan.response>;
 type Part = ScanRequest["parts"][number];
 type Scanned = ScanResponse["parts"][number];
 
+/**
+ * Rows from `gte` on and before `lt`. `isKnown`: the asker has them already, so only their keys are read: the tree has rows,
+ * too, that the disk has lost since, and nobody else would miss those.
+ */
+interface Stretch {
+  readonly gte: Uint8Array;
+  readonly lt?: Uint8Array;
+  readonly isKnown: boolean;
+}
+
+/** Of one answer, read for it, sent or not: what it costs is what it may hold. */
 const rowsMax = 10_000;
 const bytesMax = 4_194_304;
 
@@ -34,8 +44,8 @@ export async function scanPartitions(
   let left = Math.min(request.bytesMax, bytesMax);
   for (const part of request.parts) {
     if (parts.length > 0 && left <= 0) break;
-    const scanned = await scanPart(deps, part, Math.max(1, left));
-    left -= scanned.rows.reduce((sum, { key, state }) => sum + key.length + state.length, 0);
+    const { scanned, bytesRead } = await scanPart(deps, part, Math.max(1, left));
+    left -= bytesRead;
     parts.push(scanned);
   }
   return { parts };
@@ -45,68 +55,78 @@ async function scanPart(
   { replica, cluster }: Pick<CoordinateDeps, "replica" | "cluster">,
   part: Part,
   bytesMaxNow: number,
-): Promise<Scanned> {
+): Promise<{ readonly scanned: Scanned; readonly bytesRead: number }> {
   const { partitions } = cluster.ring;
   const partition = part.partition as PartitionIndex;
   const holding = replica.holdingOf(partition);
-  if (holding === "none" || holding === "dropping") return { partition, state: "none", rows: [] };
+  if (holding === "none" || holding === "dropping")
+    return { scanned: { partition, state: "none", rows: [] }, bytesRead: 0 };
   if (part.leaves !== undefined && part.leaves.length !== leavesPerPartition * hashBytes) {
     throw new StoreError("bad-request", `${part.leaves.length} bytes are not the leaves of a partition`);
   }
-  const page = await firstPage(replica, await rangesOf(replica, part, partitions), bytesMaxNow);
+  const page = await firstPage(replica, stretchesOf(replica, part, partitions), bytesMaxNow);
   const rows = page.rows.flatMap((row) => ("corrupt" in row ? [] : [{ key: keyOfRow(row.key), state: row.value }]));
   const hasAllRows = await noteUnreadable({ replica, cluster }, partition, { page, met: "in a scan" });
   const isWhole = hasAllRows && rows.length === page.rows.length;
   // Also now: a partition that is let go of loses its rows while they are read.
   const isComplete = holding === "complete" && replica.holdingOf(partition) === "complete";
   const state = isWhole && isComplete ? "complete" : "filling";
-  return { partition, state, rows, ...(page.next === null ? {} : { next: page.next }) };
+  const scanned = { partition, state, rows, ...(page.next === null ? {} : { next: page.next }) } as const;
+  return { scanned, bytesRead: page.bytesRead };
 }
 
-/** What is left to be sent, as ranges of rows. */
-async function rangesOf(
-  replica: Replica,
-  { partition, after, leaves }: Part,
+/** What is left to be looked at, in row order. */
+function stretchesOf(
+  { index }: Replica,
+  { partition: asked, after, leaves }: Part,
   partitions: number,
-): Promise<readonly KeyRange[]> {
-  const { index } = replica;
-  const whole = rangeOfPartition(partition as PartitionIndex, partitions);
-  // Rows that cannot be read are in no tree: only a look at all of them finds those.
-  const isTold = leaves !== undefined && index.isSound(partition as PartitionIndex);
-  const ranges =
-    isTold && index.damagedIn(partition as PartitionIndex) === 0 && (await isReadable(replica, whole))
-      ? new SharedTrees(index.trees, [partition as PartitionIndex])
-          .leavesDiffering({ index: partition, hashes: leaves })
-          .map((leaf) => index.trees.rangeOfLeaf(leaf))
-      : [whole];
-  if (after === undefined) return ranges;
-  return ranges
+): readonly Stretch[] {
+  const partition = asked as PartitionIndex;
+  // Rows that cannot be read are in no tree: only reading all of them finds those.
+  const isTold = leaves !== undefined && index.isSound(partition) && index.damagedIn(partition) === 0;
+  const stretches = isTold
+    ? runsOf(index.trees, { index: partition, hashes: leaves })
+    : [{ ...rangeOfPartition(partition, partitions), isKnown: false }];
+  if (after === undefined) return stretches;
+  return stretches
     .filter(({ lt }) => lt === undefined || compareBytes(after, lt) < 0)
-    .map((range) => (compareBytes(after, range.gte) > 0 ? { ...range, gte: after } : range));
+    .map((stretch) => (compareBytes(after, stretch.gte) > 0 ? { ...stretch, gte: after } : stretch));
 }
 
-/** Trees have rows, too, that the disk has lost since: those would not be missed. */
-async function isReadable(replica: Replica, whole: KeyRange): Promise<boolean> {
-  for (let gte = whole.gte ?? null; gte !== null;) {
-    const page: RecordPage = await replica.page({ ...whole, gte, limit: rowsMax, keysOnly: true });
-    if (page.damaged) return false;
-    gte = page.next;
+/** Neighbouring leaves that the asker has, and such that it has not, as one stretch each. */
+function runsOf(trees: HashTrees, asker: Section): Stretch[] {
+  const partition = asker.index as PartitionIndex;
+  const differing = new Set(new SharedTrees(trees, [partition]).leavesDiffering(asker));
+  const runs: Stretch[] = [];
+  for (let i = 0; i < leavesPerPartition; i++) {
+    const leaf = partition * leavesPerPartition + i;
+    const isKnown = !differing.has(leaf);
+    const { gte, ...end } = trees.rangeOfLeaf(leaf);
+    const before = runs.at(-1)?.isKnown === isKnown ? runs.pop() : undefined;
+    runs.push({ gte: before?.gte ?? gte, ...end, isKnown });
   }
-  return true;
+  return runs;
 }
 
-/** Rows of one range after the other until the limit; `next` of the first that is not exhausted. */
-async function firstPage(replica: Replica, ranges: readonly KeyRange[], bytesMaxNow: number): Promise<RecordPage> {
+/** Rows of one stretch after the other until the limit; `next` of the first that is not exhausted. */
+async function firstPage(
+  replica: Replica,
+  stretches: readonly Stretch[],
+  bytesMaxNow: number,
+): Promise<RecordPage & { readonly bytesRead: number }> {
   const rows: RecordPage["rows"][number][] = [];
-  let left = bytesMaxNow;
+  let bytesRead = 0;
+  let rowsRead = 0;
   let damaged = false;
-  for (const range of ranges) {
-    if (left <= 0 || rows.length >= rowsMax) return { rows, damaged, next: range.gte ?? null };
-    const page = await replica.page({ ...range, limit: rowsMax - rows.length, maxBytes: left });
-    rows.push(...page.rows);
+  for (const { isKnown, ...range } of stretches) {
+    if (bytesRead >= bytesMaxNow || rowsRead >= rowsMax) return { rows, damaged, next: range.gte, bytesRead };
+    const limits = { limit: rowsMax - rowsRead, maxBytes: bytesMaxNow - bytesRead };
+    const page = await replica.page({ ...range, ...limits, keysOnly: isKnown });
+    if (!isKnown) rows.push(...page.rows);
     damaged ||= page.damaged;
-    if (page.next !== null) return { rows, damaged, next: page.next };
-    for (const row of page.rows) left -= row.key.length + ("corrupt" in row ? 0 : row.value.length);
+    rowsRead += page.rows.length;
+    for (const row of page.rows) bytesRead += row.key.length + ("corrupt" in row ? 0 : row.value.length);
+    if (page.next !== null) return { rows, damaged, next: page.next, bytesRead };
   }
-  return { rows, damaged, next: null };
+  return { rows, damaged, next: null, bytesRead };
 }

@@ -21,24 +21,32 @@ type Response<M extends keyof typeof methods> = Infer<(typeof methods)[M]["respo
 /** A long poll ends before its connection would count as silent. */
 const changesWaitMaxMs = 5_000;
 
-/** `served`: a share in a client's request took so many ms here. */
-export function serveHosts(deps: CoordinateDeps, server: RpcServer, served: (ms: number) => void): void {
+/** How the clients of this host fare; see `background/admission.ts`. */
+export interface ClientLoad {
+  /** A share in a client's request took so many ms here. */
+  observe(ms: number): void;
+  /** Awaited before a step of another host's background work. False: it could not begin by `deadlineMs`. */
+  turn(deadlineMs: number): Promise<boolean>;
+}
+
+export function serveHosts(deps: CoordinateDeps, server: RpcServer, load: ClientLoad): void {
   const { clock } = deps;
   server.on(methods.replicate, async (from, request, deadlineMs) => {
     const startedMs = clock.now();
     const answer = await answerReplicate(deps, from, { request, deadlineMs });
     // Hints that are delivered and repairs are nobody's who waits.
-    if (request.minted) served(clock.now() - startedMs);
+    if (request.minted) load.observe(clock.now() - startedMs);
     return answer;
   });
   server.on(methods.fetch, async (from, request) => {
     const startedMs = clock.now();
     const answer = await answerFetch(deps, from, request);
-    served(clock.now() - startedMs);
+    load.observe(clock.now() - startedMs);
     return answer;
   });
-  server.on(methods.scan, async (from, request) => {
+  server.on(methods.scan, async (from, request, deadlineMs) => {
     await deps.exchange.meet(from, request.view);
+    if (!(await load.turn(deadlineMs))) throw new StoreError("not-ready", "this host is busy with its clients");
     return scanPartitions(deps, request);
   });
   server.on(methods.list, async (from, request) => {

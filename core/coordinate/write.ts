@@ -65,7 +65,7 @@ export async function coordinateWrite(
 function needsOf(deps: CoordinateDeps, intent: WriteIntent): WriteNeeds {
   const w = resolveQuorum(intent.w, deps.cluster.replicas, "w");
   const pw = intent.pw === undefined ? 0 : resolveQuorum(intent.pw, deps.cluster.replicas, "pw");
-  return { w: Math.max(w, pw), pw };
+  return { w: Math.max(w, pw), pw, anchors: (hosts) => deps.cluster.ring.anchors(hosts) };
 }
 
 /** An owner coordinates, for it can mint on the state that it holds; so does anybody when no owner is reachable. */
@@ -200,9 +200,10 @@ function notMet(
   const ms = clock.now() - (deadlineMs - intent.timeoutMs);
   const { needed, got } = outcome.kind === "failed" ? outcome : { needed: 0, got: 0 };
   const what = intent.body === undefined ? "delete" : "put";
+  const where = cluster.ring.anchors(durable) ? "" : ", none at a host that is no browser,";
   return new StoreError(
     "quorum-not-met",
-    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${others} after ${Math.round(ms)} ms; the write may survive`,
+    `${needed} of ${cluster.replicas} durable copies needed for ${what}, ${got} made${where}${others} after ${Math.round(ms)} ms; the write may survive`,
     { needed, got, from: durable },
   );
 }

@@ -44,9 +44,10 @@ const Holdings = message("Holdings", {
 const Change = message("RingChange", {
   by: field(1, text(128)),
   atMs: field(2, varint),
-  verb: field(3, choice({ create: 0, join: 1, leave: 2, remove: 3, rebalance: 4 })),
+  verb: field(3, choice({ create: 0, join: 1, leave: 2, remove: 3, rebalance: 4, lapse: 5 })),
   subject: field(4, text(128)),
   tokens: field(5, varint),
+  life: optional(6, varint),
 });
 
 /** A roster, or a part of one. Number 2 was members without signatures. */

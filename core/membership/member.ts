@@ -6,7 +6,10 @@ import type { NodeId } from "../identity.ts";
 /** `up` and `leaving` are on the ring; the rest are final within a life (PROTOCOL 9). */
 export type MemberStatus = "up" | "leaving" | "left" | "removed" | "lapsed";
 
-/** `host`: a Node process with files. `browser-host`: a page on the ring, never the only durable copy while hosts exist. */
+/**
+ * `host`: a Node process with files. `browser-host`: a page on the ring, never the only durable copy while hosts exist.
+ * An edge, the usual page, is no member: see `roles.ts`.
+ */
 export type MemberKind = "host" | "browser-host";
 
 /** The part of a member that placement depends on, and nothing else: equal placement means equal ring. */
@@ -35,7 +38,7 @@ export interface MemberStatement extends PlacedMember {
   readonly mark: string;
   /** Earlier marks that the host answers for: it knows them. The latest few, and those it was asked about. */
   readonly answers: readonly string[];
-  /** A browser host that is not heard of for so long may be declared `lapsed`, ms. */
+  /** Of browser hosts, and of no other: one that is not heard of for so long is declared `lapsed`, ms (`roles.ts`). */
   readonly leaseMs?: number;
 }
 

@@ -27,8 +27,10 @@ export interface HoldingsRecord {
 export interface RingChange {
   readonly by: NodeId;
   readonly atMs: number;
-  readonly verb: "create" | "join" | "leave" | "remove" | "rebalance";
+  readonly verb: "create" | "join" | "leave" | "remove" | "rebalance" | "lapse";
   readonly subject: NodeId;
+  /** Of a lapse the life that it ended: hosts that carry it out at once make one change of it. */
+  readonly life?: number;
   /** Tokens that it gave to another host. */
   readonly tokens: number;
 }
@@ -81,7 +83,7 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   const assignment = part.assignment ? mergeAssignments(roster.assignment, part.assignment) : roster.assignment;
   const reapMarks = mergeMap(roster.reapMarks, part.reapMarks, Math.max);
   const secrets = union(roster.secrets, part.secrets, (secret) => secret);
-  const changes = lastOf(union(roster.changes, part.changes, changeOrder), changesMax);
+  const changes = mergedChanges(roster.changes, part.changes);
   const questions = mergedQuestions(roster, part, members);
   const unchanged =
     members === roster.members &&
@@ -107,6 +109,12 @@ export function ringMembers(roster: Roster): MemberRecord[] {
 
 export function isOnRing(status: MemberStatus): boolean {
   return status === "up" || status === "leaving";
+}
+
+/** Where the others that are on the ring listen. */
+export function addressesOf(roster: Roster, self: NodeId): ReadonlyMap<NodeId, readonly string[]> {
+  const others = ringMembers(roster).filter(({ id }) => id !== self);
+  return new Map(others.map(({ id, addresses }) => [id, addresses]));
 }
 
 /**
@@ -203,12 +211,20 @@ function union<T>(ours: readonly T[], theirs: readonly T[] | undefined, orderOf:
   return [...byOrder.entries()].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, item]) => item);
 }
 
-function changeOrder(change: RingChange): string {
-  return [String(change.atMs).padStart(16, "0"), change.by, change.verb, change.subject, change.tokens].join(" ");
+/** Of those that are one change the latest stays: then what fell off the end cannot come back in another order of merging. */
+function mergedChanges(ours: readonly RingChange[], theirs: readonly RingChange[] | undefined): readonly RingChange[] {
+  const all = union(ours, theirs, changeOrder);
+  if (all === ours) return ours;
+  const latest = new Map(all.map((change) => [changeName(change), change]));
+  return all.filter((change) => latest.get(changeName(change)) === change).slice(-changesMax);
 }
 
-function lastOf<T>(items: readonly T[], count: number): readonly T[] {
-  return items.length <= count ? items : items.slice(-count);
+function changeName(change: RingChange): string {
+  return change.verb === "lapse" ? `lapse ${change.subject} ${change.life}` : changeOrder(change);
+}
+
+function changeOrder({ atMs, by, verb, subject, tokens, life = 0 }: RingChange): string {
+  return [String(atMs).padStart(16, "0"), by, verb, subject, tokens, life].join(" ");
 }
 
 function sameChanges(a: readonly RingChange[], b: readonly RingChange[]): boolean {

@@ -34,7 +34,8 @@ const Statement = message("MemberStatement", {
   life: field(2, varint),
   incarnation: field(3, varint),
   status: field(4, choice({ up: 0, leaving: 1, left: 2, removed: 3, lapsed: 4 })),
-  kind: field(5, choice({ host: 0, "browser-host": 1 })),
+  /** An edge never is a member; its number is there to be told so. */
+  kind: field(5, choice({ host: 0, "browser-host": 1, edge: 2 })),
   capacity: field(6, varint),
   zone: field(7, text(128)),
   deviceGroup: field(8, text(128)),
@@ -83,16 +84,18 @@ export function encodeStatement(statement: MemberStatement): Uint8Array {
   return Statement.encode(statement);
 }
 
-/** Not verified: see `cluster/admit.ts`. @throws DecodeError when the payload is no statement, or a number is beyond all reason */
+/** Not verified: see `cluster/admit.ts`. @throws DecodeError when the payload is no statement of a member, or a number is beyond all reason */
 export function recordOf({ payload, by, signature }: SignedMember | Proof): MemberRecord {
-  const { id, ...stated } = Statement.decode(payload);
+  const { id, kind, ...stated } = Statement.decode(payload);
   const { life, incarnation } = stated;
+  if (kind === "edge") throw new DecodeError(`${id} is an edge, which is never a member of the ring`);
   if (life > versionMax || incarnation > versionMax) {
     throw new DecodeError(`life ${life} and incarnation ${incarnation} of ${id} cannot be: at most ${versionMax}`);
   }
   // Copies: a record is kept, the message that it came in is not.
   return {
     ...stated,
+    kind,
     id: id as NodeId,
     proof: { payload: payload.slice(), by: by as NodeId, signature: signature.slice() },
   };

@@ -95,6 +95,11 @@ export class Ring {
     return this.#tokensOf.get(host) ?? [];
   }
 
+  /** False: pages alone, which come and go, although the ring has Node hosts: no copy may be kept by these only (PROTOCOL 2). */
+  anchors(hosts: readonly NodeId[]): boolean {
+    return !this.#domains.hasNode || hosts.some((id) => this.host(id)?.kind === "host");
+  }
+
   /** How many copies can lie apart: with fewer device groups than N, two copies share a machine (riak#381). */
   get spread(): { readonly hosts: number; readonly deviceGroups: number; readonly zones: number } {
     return { hosts: this.hosts.length, deviceGroups: this.#domains.groups, zones: this.#domains.zones };

@@ -16,6 +16,12 @@ export type ReadOutcome =
   | { readonly kind: "degraded" }
   | { readonly kind: "failed"; readonly needed: number; readonly got: number };
 
+/** Replies that are missing; not above 0 where there are enough. */
+export interface Lacking {
+  readonly owners: number;
+  readonly complete: number;
+}
+
 export class ReadTally {
   readonly #holders: Holders;
   readonly #r: number;
@@ -65,6 +71,16 @@ export class ReadTally {
     if (this.#asked.length > 0) return { kind: "pending" };
     if (this.#replied.length >= this.#r) return { kind: "degraded" };
     return { kind: "failed", needed: this.#r, got: this.#replied.length };
+  }
+
+  /** If `expected` reply as what they are known to be; nobody else does who was asked. */
+  lacking(expected: readonly NodeId[]): Lacking {
+    const count = (replied: readonly NodeId[], counts: (node: NodeId) => boolean): number =>
+      replied.length + expected.filter((node) => !replied.includes(node) && counts(node)).length;
+    return {
+      owners: this.#r - count(this.#ownersReplied, (node) => this.#holders.isOwner(node)),
+      complete: this.#completeNeeded() - count(this.#completeReplied, (node) => this.#holders.isComplete(node)),
+    };
   }
 
   get replied(): readonly NodeId[] {

@@ -21,6 +21,8 @@ export interface WriteNeeds {
   readonly w: number;
   /** PW: how many of these must be owners; 0 when the client does not care. */
   readonly pw: number;
+  /** Whether these may be the only ones that hold it durably (`Ring.anchors`). */
+  readonly anchors: (hosts: readonly NodeId[]) => boolean;
 }
 
 export class WriteTally {
@@ -105,15 +107,18 @@ export class WriteTally {
     const copies = Math.min(this.#durable.length, this.#covered.length);
     const complete = this.#completeNeeded();
     const missing = Math.max(w - copies, pw - this.#ownersDurable.length, complete - this.#completeCovered.length);
-    if (missing <= 0) return { kind: "met" };
+    const { anchors } = this.#needs;
+    const isAnchored = anchors(this.#durable);
+    if (missing <= 0 && isAnchored) return { kind: "met" };
     // Fail as soon as success is out of reach: the client should not wait for a timeout.
-    if (missing <= this.#asked.length) return undefined;
+    if (missing <= this.#asked.length && (isAnchored || anchors(this.#asked))) return undefined;
     const quotas = [
       { needed: w, got: copies },
       { needed: pw, got: this.#ownersDurable.length },
       { needed: complete, got: this.#completeCovered.length },
     ];
-    return { kind: "failed", ...quotas.find(({ needed, got }) => needed - got > this.#asked.length)! };
+    const lost = quotas.find(({ needed, got }) => needed - got > this.#asked.length);
+    return { kind: "failed", ...(lost ?? { needed: w, got: copies }) };
   }
 
   #completeNeeded(): number {

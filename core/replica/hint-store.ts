@@ -5,13 +5,15 @@
  * is marked as hinted (`Holdings`) before the first state of it is on the disk, and until the last one is gone.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
-import { bool, bytes, field, message, optional, varint } from "../bytes/codec.ts";
+import { bool, bytes, DecodeError, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { decodeVersioned } from "../causality/encoding.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
 import type { Clock, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import type { Telemetry } from "../telemetry.ts";
 import { type Batch, nothingMore, together } from "./commits.ts";
 import type { Holdings } from "./holdings.ts";
 
@@ -33,8 +35,8 @@ export interface HintSummary {
   readonly oldestAtMs: number;
 }
 
-/** Stands for a damaged row: nothing of it can be delivered. */
-export const unreadable = new Uint8Array(0);
+/** Stands for a row whose checksum is wrong, or that is no hint. */
+const unreadable = new Uint8Array(0);
 
 /** One kept hint; `row` is the key's row, `value` what is stored, to tell whether it grew meanwhile. */
 export interface StoredHint {
@@ -46,6 +48,8 @@ export interface StoredHint {
   readonly state?: Uint8Array;
   /** What its write was promised holds without this copy, once all other owners have it. */
   readonly isSpare: boolean;
+  /** The row cannot be read, or what it keeps is no state: nothing of it can be delivered. */
+  readonly isDamaged: boolean;
 }
 
 interface Tally {
@@ -54,7 +58,6 @@ interface Tally {
   oldestAtMs: number;
 }
 
-const noStates = { states: [], damaged: 0 };
 const pageBytes = 1_048_576;
 /** Above it this process does not know any more which hints may come back, so any may. */
 const doubtfulMax = 10_000;
@@ -63,22 +66,27 @@ export interface HintStoreDeps {
   readonly records: RecordStore;
   readonly holdings: Holdings;
   readonly clock: Clock;
+  readonly telemetry: Telemetry;
 }
 
 export class HintStore {
   readonly #records: RecordStore;
   readonly #holdings: Holdings;
   readonly #clock: Clock;
+  readonly #telemetry: Telemetry;
   readonly #tallies = new Map<NodeId, Tally>();
   /** Rows with states, stored or about to be. */
   readonly #statesIn = new Map<PartitionIndex, number>();
+  /** Then `#statesIn` may be too small, and decides no more what is looked for on the disk. */
+  #mayMiscount = false;
   /** Rows of batches that failed, by key: on the disk or not, and nobody was told that they are kept. */
   readonly #doubtful = new Map<Key, Set<NodeId>>();
 
-  constructor({ records, holdings, clock }: HintStoreDeps) {
+  constructor({ records, holdings, clock, telemetry }: HintStoreDeps) {
     this.#records = records;
     this.#holdings = holdings;
     this.#clock = clock;
+    this.#telemetry = telemetry;
   }
 
   /** Counts what an earlier run left on the disk (riak_core#154: never trust memory for what is owed). */
@@ -88,7 +96,7 @@ export class HintStore {
       const page = await this.#records.page("hints", { gte, limit: 10_000, maxBytes: pageBytes });
       for (const row of page.rows) {
         // A damaged row is counted too: it is there until it is delivered over, or dropped as undeliverable.
-        const stored = "corrupt" in row ? unreadable : row.value;
+        const stored = soundOf("corrupt" in row ? "corrupt" : row.value);
         this.#count(targetOf(row.key), stored);
         this.#countState(this.#partitionOf(row.key.subarray(1 + row.key[0]!)), stored, 1);
       }
@@ -122,12 +130,14 @@ export class HintStore {
     const page = await this.#records.page("hints", { gte: after ?? gte, lt, limit, maxBytes: pageBytes });
     const hints = page.rows.flatMap((row): StoredHint[] => {
       const key = row.key.subarray(gte.length);
-      if ("corrupt" in row)
-        return [{ row: key, value: unreadable, storedAtMs: Number.MAX_SAFE_INTEGER, isSpare: false }];
-      const { state, storedAtMs, spare } = HintRow.decode(row.value);
+      const value = soundOf("corrupt" in row ? "corrupt" : row.value);
+      const damaged = { row: key, value, isSpare: false, isDamaged: true };
+      if (value === unreadable) return [{ ...damaged, storedAtMs: Number.MAX_SAFE_INTEGER }];
+      const { state, storedAtMs, spare } = HintRow.decode(value);
       // A pointer is no copy.
-      const isSpare = spare === true || state === undefined;
-      return [{ row: key, value: row.value, storedAtMs, isSpare, ...(state === undefined ? {} : { state }) }];
+      if (state === undefined) return [{ row: key, value, storedAtMs, isSpare: true, isDamaged: false }];
+      if (isDamaged(value)) return [{ ...damaged, storedAtMs }];
+      return [{ row: key, value, storedAtMs, state, isSpare: spare === true, isDamaged: false }];
     });
     return { hints, next: page.next };
   }
@@ -158,16 +168,20 @@ export class HintStore {
   }
 
   /** What is kept of this key for whomever; empty in the usual case, without touching the disk: each write asks. */
-  async statesOf(located: LocatedKey): Promise<{ readonly states: readonly Uint8Array[]; readonly damaged: number }> {
-    if (!this.#statesIn.has(located.partition)) return noStates;
-    const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
-    const found = await this.#records.getMany("hints", rows);
-    const states = found.flatMap((value) => {
-      if (value === undefined || value === "corrupt") return [];
-      const { state } = HintRow.decode(value);
-      return state === undefined ? [] : [state];
+  async statesOf(located: LocatedKey): Promise<readonly Uint8Array[]> {
+    if (!this.#statesIn.has(located.partition) && !this.#mayMiscount) return [];
+    const targets = [...this.#tallies.keys()];
+    const found = await this.#records.getMany(
+      "hints",
+      targets.map((target) => hintRow(target, located)),
+    );
+    return found.flatMap((record, i) => {
+      if (record === undefined) return [];
+      const stored = soundOf(record);
+      if (!isDamaged(stored)) return HintRow.decode(stored).state ?? [];
+      this.#noteDamaged(targets[i]!, located);
+      return [];
     });
-    return { states, damaged: found.filter((value) => value === "corrupt").length };
   }
 
   /** Whether anything is kept of this key for anybody, readable or not. */
@@ -198,10 +212,10 @@ export class HintStore {
     return targets.filter((_target, i) => found[i] !== undefined && found[i].state === undefined);
   }
 
-  /** What is kept of this key for one target. */
+  /** What is kept of this key for one target, if it can be read. */
   async get(target: NodeId, located: LocatedKey): Promise<{ readonly state?: Uint8Array } | undefined> {
     const value = await this.#stored(target, located);
-    return value === undefined || value === unreadable ? undefined : HintRow.decode(value);
+    return value === undefined || isDamaged(value) ? undefined : HintRow.decode(value);
   }
 
   /**
@@ -220,7 +234,8 @@ export class HintStore {
     hint: { readonly nowMs: number; readonly state?: Uint8Array; readonly isSpare: boolean },
   ): Promise<Batch> {
     const before = await this.#stored(target, located);
-    const isReadable = before !== undefined && before !== unreadable;
+    const isReadable = before !== undefined && !isDamaged(before);
+    if (before !== undefined && !isReadable) this.#noteDamaged(target, located);
     const former = isReadable ? HintRow.decode(before) : { storedAtMs: hint.nowMs, times: 0 };
     const { storedAtMs } = former;
     // A state that was kept stays, also when this node holds the key itself by now.
@@ -253,7 +268,13 @@ export class HintStore {
   async #stored(target: NodeId, located: LocatedKey): Promise<Uint8Array | undefined> {
     if (!this.#tallies.has(target)) return undefined;
     const [value] = await this.#records.getMany("hints", [hintRow(target, located)]);
-    return value === "corrupt" ? unreadable : value;
+    return value === undefined ? undefined : soundOf(value);
+  }
+
+  /** It may have named this node's actor, so that ends here. */
+  #noteDamaged(target: NodeId, located: LocatedKey): void {
+    this.#holdings.dropActor(located.partition);
+    this.#telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
   }
 
   #doubt(target: NodeId, key: Key): void {
@@ -264,6 +285,8 @@ export class HintStore {
   /** A damaged row counts as one with a state: nobody can tell. */
   #countState(partition: PartitionIndex, stored: Uint8Array, by: 1 | -1): void {
     if (stored !== unreadable && HintRow.decode(stored).state === undefined) return;
+    // One that rotted after it was counted may have been a pointer, which was not.
+    if (stored === unreadable && by === -1) this.#mayMiscount = true;
     const count = (this.#statesIn.get(partition) ?? 0) + by;
     if (count > 0) this.#statesIn.set(partition, count);
     else this.#statesIn.delete(partition);
@@ -289,6 +312,28 @@ export class HintStore {
     tally.count -= 1;
     tally.bytes -= value.length;
     if (tally.count === 0) this.#tallies.delete(target);
+  }
+}
+
+/** A row that is no hint, although its checksum is right, is as damaged as one whose checksum is wrong. */
+function soundOf(record: Uint8Array | "corrupt"): Uint8Array {
+  return record !== "corrupt" && isDecodable(() => HintRow.decode(record)) ? record : unreadable;
+}
+
+/** Of a row as `soundOf` gives it: the state that it keeps may be none, all the same. */
+function isDamaged(stored: Uint8Array): boolean {
+  if (stored === unreadable) return true;
+  const { state } = HintRow.decode(stored);
+  return state !== undefined && !isDecodable(() => decodeVersioned(state));
+}
+
+function isDecodable(decode: () => unknown): boolean {
+  try {
+    decode();
+    return true;
+  } catch (error: unknown) {
+    if (error instanceof DecodeError) return false;
+    throw error;
   }
 }
 

@@ -4,20 +4,25 @@
  * `begin` is atomic with everything else that happens to the partition: from then on nothing is taken in, and the actor is
  * gone. The rows follow one by one, each within its key's queue; a node that owns the partition again meanwhile keeps
  * what is left and fills. After a crash the partition is `former` with some rows fewer, and is dropped again.
+ * Where the disk cannot tell all rows, the unseen ones stay on it, and may show again: the partition stays `former`, so
+ * that they are never taken for what is missing here, nor for nothing when others reap; it is tried again at the next start.
  * Invariants: the holding becomes `none` after its last row is gone; a row is deleted only while its partition is `dropping`, with its hash in the tree and its place in memory.
  */
 import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import { inLanes } from "../tasks.ts";
 import type { Holdings } from "./holdings.ts";
 import type { KeyQueue } from "./key-queue.ts";
 import type { Stillness } from "./stillness.ts";
+import type { Telemetry } from "../telemetry.ts";
 
 export interface DropDeps {
   readonly records: RecordStore;
   readonly holdings: Holdings;
   readonly queue: KeyQueue;
   readonly stillness: Stillness;
+  readonly telemetry: Telemetry;
   /** Deletes the row of a key, and turns hints that point at it into hints with its state. Runs within the key's queue. */
   readonly letGo: (located: LocatedKey) => Promise<void>;
 }
@@ -27,6 +32,8 @@ export const rowsPerPage = 64;
 
 export class PartitionDrop {
   readonly #deps: DropDeps;
+  /** Partitions of which only such rows are left, and the filling (`Holdings.fillingOf`) that they are left of. */
+  readonly #unseen = new Map<PartitionIndex, number>();
 
   constructor(deps: DropDeps) {
     this.#deps = deps;
@@ -39,14 +46,22 @@ export class PartitionDrop {
     return holdings.set(partition, "dropping");
   }
 
-  /** Deletes the rows, `pace` awaited before; false: the partition is owned again, and what is left stays. */
+  /** Everything of this former holding is gone but for rows that the disk cannot tell. */
+  isUnseen(partition: PartitionIndex): boolean {
+    const { holdings } = this.#deps;
+    return holdings.get(partition) === "former" && this.#unseen.get(partition) === holdings.fillingOf(partition);
+  }
+
+  /** Deletes the rows, `pace` awaited before; false: the partition is owned again, and what is left stays, or `isUnseen`. */
   async run(partition: PartitionIndex, pace: (rows: number) => Promise<void>): Promise<boolean> {
-    const { records, holdings, queue, stillness, letGo } = this.#deps;
+    const { records, holdings, queue, stillness, telemetry, letGo } = this.#deps;
     const isDropping = (): boolean => holdings.get(partition) === "dropping";
     const range = rangeOfPartition(partition, holdings.partitions);
+    let isWhole = true;
     let gte: Uint8Array | null = range.gte;
     while (gte !== null && isDropping()) {
       const page = await records.page("objects", { ...range, gte, limit: rowsPerPage, keysOnly: true });
+      isWhole &&= !page.damaged;
       if (page.rows.length > 0) await pace(page.rows.length);
       const dropRow = async (row: Uint8Array): Promise<void> => {
         const located = locate(keyOfRow(row), holdings.partitions);
@@ -54,12 +69,23 @@ export class PartitionDrop {
           if (isDropping()) await letGo(located);
         });
       };
-      await Promise.all(page.rows.map(({ key }) => dropRow(key)));
+      await inLanes(
+        page.rows.map(
+          ({ key }) =>
+            () =>
+              dropRow(key),
+        ),
+      );
       gte = page.next;
     }
     if (!isDropping()) return false;
     // Its states were pushed to the owners a moment ago, and a copy of one may still be on its way: as with a hint.
     stillness.hintGone(partition);
-    return holdings.set(partition, "none");
+    if (isWhole) return holdings.set(partition, "none");
+    this.#unseen.set(partition, holdings.fillingOf(partition));
+    holdings.set(partition, "former");
+    const where = `rows of partition ${partition} that cannot be read: they stay on the disk, all else of it is dropped`;
+    telemetry.event({ kind: "corrupt-record", where });
+    return false;
   }
 }

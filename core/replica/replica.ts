@@ -144,7 +144,7 @@ export class Replica {
     return this.#queue.run(located, async () => {
       const removal = await this.hints.remove(target, located, delivered);
       if (removal === undefined) return false;
-      if (delivered.state !== undefined) this.#deps.holdings.dropActor(located.partition);
+      if (delivered.state !== undefined || delivered.isDamaged) this.#deps.holdings.dropActor(located.partition);
       this.stillness.hintGone(located.partition);
       // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
       await this.#flush(located, { ...removal, operations: [removal.operation] }, this.#config.durability);
@@ -366,14 +366,9 @@ export class Replica {
     return { operations: [object, ...log.operations], committed: log.committed };
   }
 
-  /** States kept of a key for whomever. One that is damaged may have named this node's actor, so that ends here. */
+  /** States kept of a key for whomever. */
   async #keptOf(located: LocatedKey): Promise<Versioned[]> {
-    const { states, damaged } = await this.hints.statesOf(located);
-    if (damaged > 0) {
-      this.#deps.holdings.dropActor(located.partition);
-      this.#deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${located.key}` });
-    }
-    return states.map(decodeVersioned);
+    return (await this.hints.statesOf(located)).map(decodeVersioned);
   }
 
   async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {

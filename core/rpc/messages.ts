@@ -109,8 +109,18 @@ const KeyClock = message("KeyClock", { key: field(1, keyText), clock: field(2, b
 /** A former owner asks an owner whether it holds all of these partitions, so that it may drop them (PROTOCOL 9). */
 export const HandOffRequest = message("HandOffRequest", {
   view: field(1, View),
-  /** Each with the hashes of the asker's leaves. Those that are not answered are to be asked again. */
-  partitions: repeated(2, Section, 1_024),
+  /** Those that are not answered are to be asked again. */
+  partitions: repeated(
+    2,
+    message("HandOffSection", {
+      index: field(1, varint),
+      /** Of the asker's leaves. */
+      hashes: field(2, bytes(hashesMax)),
+      /** With `toDrop`: the asked has read the rows before this one already; absent: none. */
+      readFrom: optional(3, bytes(2_048)),
+    }),
+    1_024,
+  ),
   /** What is confirmed is dropped: the answer is of the disk as it is now, not of what was written to it. */
   toDrop: optional(3, bool),
 });
@@ -119,10 +129,11 @@ export const HandOffResponse = message("HandOffResponse", {
     1,
     message("HandOffPartition", {
       partition: field(1, varint),
-      /** `none`: it is no owner of it. */
-      state: field(2, choice({ complete: 0, filling: 1, none: 2 })),
+      /** `none`: it is no owner of it. `reading`: more of the disk than one answer's worth; ask again from `next` on. */
+      state: field(2, choice({ complete: 0, filling: 1, none: 2, reading: 3 })),
       /** A bit for each leaf that is not equal. */
       differing: field(3, bytes(128)),
+      next: optional(4, bytes(2_048)),
     }),
     1_024,
   ),
@@ -149,6 +160,17 @@ export const ExchangeResponse = message("ExchangeResponse", {
   summary: optional(4, RosterSummary),
   /** Members of whom the asker has something, and the asked nothing. */
   lacking: repeated(5, nodeText, membersMax),
+});
+
+/** Whether the asked has heard of a browser host in this life, and how long ago, by its own waking time. */
+export const HeardRequest = message("HeardRequest", {
+  view: field(1, View),
+  id: field(2, text(128)),
+  life: field(3, varint),
+});
+export const HeardResponse = message("HeardResponse", {
+  /** Absent: not since it started. */
+  silentMs: optional(1, varint),
 });
 
 /** Step 1 of a round of anti-entropy: are the partitions that both hold equal? */

@@ -2,7 +2,14 @@
  * status, members, ring, explain, explain-peer: what a host knows, in tables.
  */
 import type { Command } from "commander";
-import type { Explanation, NodeStatus, PeerExplanation, RingView, TransferProgress } from "../../core/api.ts";
+import type {
+  Explanation,
+  MemberView,
+  NodeStatus,
+  PeerExplanation,
+  RingView,
+  TransferProgress,
+} from "../../core/api.ts";
 import { keyPath } from "./client.ts";
 import { bytesText, durationText, type Io, shortId, styled, table } from "./terminal.ts";
 import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
@@ -104,18 +111,24 @@ function transferText({ percent: share, keys, bytes, leftMs }: TransferProgress)
 
 function membersTable(members: NodeStatus["members"], nameOf: (id: string) => string): string {
   return table([
-    ["MEMBER", "STATUS", "REACHED", "ZONE", "CAPACITY", "TOKENS", "HTTP", "ADDRESSES"],
-    ...members.map(({ id, status, alive, zone, capacity, tokens, http, addresses }) => [
+    ["MEMBER", "STATUS", "REACHED", "ZONE", "CAPACITY", "TOKENS", "KIND", "LEASE", "HTTP", "ADDRESSES"],
+    ...members.map(({ id, status, kind, lease, alive, zone, capacity, tokens, http, addresses }) => [
       nameOf(id),
       status,
       alive ? "yes" : "no",
       zone || "-",
       capacity,
       tokens,
+      kind,
+      lease === undefined ? "-" : leaseText(lease, alive),
       http || "-",
       addresses.join(" "),
     ]),
   ]);
+}
+
+function leaseText({ ms, leftMs }: NonNullable<MemberView["lease"]>, isReached: boolean): string {
+  return isReached ? durationText(ms) : `${durationText(leftMs)} left`;
 }
 
 function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView): string {

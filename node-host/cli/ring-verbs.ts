@@ -3,7 +3,7 @@
  * A change is shown before it is made, and made only on the ring that was shown.
  */
 import { type Command, Argument } from "commander";
-import type { NodeStatus, PlanView } from "../../core/api.ts";
+import type { AwayFill, NodeStatus, PlanView } from "../../core/api.ts";
 import type { HttpClient } from "./client.ts";
 import { bytesText, CliError, durationText, type Io, shortId, table } from "./terminal.ts";
 import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
@@ -19,6 +19,11 @@ type Change = PlanView["change"];
 const pollMs = 500;
 /** Often enough for a host that ends a moment after it has left. */
 const leavePollMs = 100;
+/** A host that stutters, or starts anew, is back by then. */
+const awayPatienceMs = 3_000;
+
+/** How the showing of a change ended. */
+type End = { readonly state: "done" | "begun" } | { readonly state: "waiting"; readonly waitsFor: readonly AwayFill[] };
 
 export function addRingVerbs(program: Command, io: Io): void {
   const planVerb = clientVerb(program, "plan", {
@@ -69,22 +74,30 @@ async function runChange(io: Io, change: Change, target: Target): Promise<void> 
       print(io, target, { ...done, state: "done" }, () => "nothing to change: each host has its share");
       return;
     }
-    const end =
-      target.wait === false ? "begun" : await follow(io, client, { plan: done, isQuiet: target.json === true });
-    const sentence = {
-      done: "done",
-      begun: "the change goes on by itself: `everwrite status` tells how far it is",
-    }[end];
-    print(io, target, { ...done, state: end }, () => sentence);
+    const end: End =
+      target.wait === false
+        ? { state: "begun" }
+        : await follow(io, client, { plan: done, isQuiet: target.json === true });
+    print(io, target, { ...done, ...end }, () => sentenceOf(end));
+    if (end.state === "waiting") throw new CliError("the change is made, but not all of its data could move yet");
   });
 }
 
-/** Until nothing moves any more, or Ctrl-C: what was begun goes on without this command. */
+function sentenceOf(end: End): string {
+  if (end.state !== "waiting")
+    return { done: "done", begun: "the change goes on by itself: `everwrite status` tells how far it is" }[end.state];
+  const lines = end.waitsFor.map(
+    ({ id, filling }) => `${id} does not answer: ${filling} partitions wait to be filled there`,
+  );
+  return [...lines, "that goes on by itself when it is back; if it is dead for good: `everwrite remove ID`"].join("\n");
+}
+
+/** Until nothing moves any more, or Ctrl-C: what was begun goes on without this command. Of hosts that are away no end is in sight. */
 async function follow(
   io: Io,
   client: HttpClient,
   { plan, isQuiet }: { readonly plan: PlanView; readonly isQuiet: boolean },
-): Promise<"done" | "begun"> {
+): Promise<End> {
   const isTold = io.stderr.isTTY === true && !isQuiet;
   const interruption = new AbortController();
   const interrupt = (): void => interruption.abort();
@@ -92,20 +105,25 @@ async function follow(
   process.once("SIGTERM", interrupt);
   const startedMs = performance.now();
   let most = 1;
+  let stillMs: number | undefined;
   try {
     while (!interruption.signal.aborted) {
       const status = await statusOf(client, plan.change === "leave");
-      if (status === "gone") return "done";
-      const { filling, handingOff } = status.partitions.everywhere;
+      if (status === "gone") return { state: "done" };
+      const { filling, handingOff, away } = status.partitions.everywhere;
       const left = filling + handingOff;
       most = Math.max(most, left);
       const isLeaving =
         plan.change === "leave" && status.members.some(({ id, status: is }) => id === plan.host && is === "leaving");
-      if (left === 0 && !isLeaving) return "done";
+      if (left === 0 && !isLeaving && away.length === 0) return { state: "done" };
+      stillMs = left === 0 && !isLeaving ? (stillMs ?? performance.now()) : undefined;
+      if (stillMs !== undefined && performance.now() - stillMs >= awayPatienceMs) {
+        return { state: "waiting", waitsFor: away };
+      }
       if (isTold) io.stderr.write(`\r\u001b[K${progressText(plan, 1 - left / most, performance.now() - startedMs)}`);
       await new Promise((resolve) => setTimeout(resolve, plan.change === "leave" ? leavePollMs : pollMs));
     }
-    return "begun";
+    return { state: "begun" };
   } finally {
     if (isTold) io.stderr.write("\r\u001b[K");
     process.off("SIGINT", interrupt);

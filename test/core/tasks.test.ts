@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Clock } from "../../core/ports.ts";
-import { Tasks } from "../../core/tasks.ts";
+import { inLanes, Tasks } from "../../core/tasks.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 
 /** A clock whose timers ring when the test says so. */
@@ -67,4 +67,22 @@ test("a stopping node waits for the turn that runs, and no other begins", async 
   await stopped;
   assert.equal(await ring(), false);
   assert.equal(turns, 1);
+});
+
+test("lanes end together: the others hear of a failure, and it is thrown when they have ended", async () => {
+  const told: string[] = [];
+  let end = (): void => {};
+  const lanes = inLanes([
+    () => Promise.reject(new Error("the first")),
+    async (isFailed) => {
+      await new Promise<void>((resolve) => (end = resolve));
+      told.push(`failed: ${isFailed()}`);
+      throw new Error("the second");
+    },
+  ]).catch((error: unknown) => told.push((error as Error).message));
+  await new Promise(setImmediate);
+  assert.deepEqual(told, []);
+  end();
+  await lanes;
+  assert.deepEqual(told, ["failed: true", "the first"]);
 });

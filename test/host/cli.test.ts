@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { StoreError } from "../../core/errors.ts";
-import { fakeId } from "../support/fake-node.ts";
+import { fakeBrowserId, fakeId } from "../support/fake-node.ts";
 import { startTestServer, type TestServer } from "../support/http-server.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
@@ -171,6 +171,11 @@ describe("what a host tells", () => {
     for (const [args, pattern, field] of [
       [["status"], /cluster\s+fake, N=3 R=quorum W=quorum, ring f1f2[^]*MEMBER\s+STATUS/, "ready"],
       [["members"], new RegExp(`${fakeId}\\s+up\\s+yes\\s+a\\s+100\\s+4`), "members"],
+      [
+        ["members"],
+        new RegExp(`${fakeBrowserId}\\s+up\\s+no\\s+-\\s+20\\s+0\\s+browser-host\\s+4 min left`),
+        "members",
+      ],
       [["ring"], /\(nobody\)\s+1\s+25\.0 %/, "tokens"],
       [["explain", "b/k"], /b\/k has position 0+ in partition 0[^]*owner\s+yes\s+a\s+complete\s+yes/, "preferenceList"],
       [["explain-peer", fakeId], /this node itself/, "verdict"],

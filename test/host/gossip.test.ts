@@ -39,6 +39,21 @@ async function gossiper(cluster: string): Promise<Gossiper> {
 const idOf = ({ libp2p }: Gossiper): NodeId => libp2p.peerId.toString() as NodeId;
 const meet = (a: Gossiper, b: Gossiper): Promise<unknown> => a.libp2p.dial(b.libp2p.getMultiaddrs());
 
+/** Of gossipsub's messages from now on: how many came, and of how many the id was made, which follows their verification. */
+function counted({ libp2p }: Gossiper): { readonly brought: () => number; readonly verified: () => number } {
+  const inside = libp2p.services["pubsub"] as Record<"handleReceivedMessage" | "msgIdFn", Function>;
+  const calls = (name: keyof typeof inside): (() => number) => {
+    let count = 0;
+    const original = inside[name];
+    inside[name] = function (this: unknown, ...values: unknown[]): unknown {
+      count += 1;
+      return original.apply(this, values);
+    };
+    return () => count;
+  };
+  return { brought: calls("handleReceivedMessage"), verified: calls("msgIdFn") };
+}
+
 /** Published again and again, for gossip may lose, until all have heard it. */
 async function reaches(from: Gossiper, first: number, all: readonly Gossiper[]): Promise<void> {
   let times = 0;
@@ -80,6 +95,19 @@ describe("gossip over libp2p", () => {
     await a.gossip.publish(new Uint8Array(gossipBytesMax).fill(3));
     await eventually(() => b.heard.some(({ first }) => first === 3), "the largest body");
     await reaches(a, 4, [b]);
+  });
+
+  test("verifies each message once, however many neighbours bring it", async () => {
+    const nodes = await Promise.all(Array.from({ length: 4 }, () => gossiper("five")));
+    for (const [i, a] of nodes.entries()) for (const b of nodes.slice(i + 1)) await meet(a, b);
+    const [first, , , last] = nodes as [Gossiper, Gossiper, Gossiper, Gossiper];
+    const { brought, verified } = counted(last);
+    let times = 0;
+    await eventually(async () => {
+      await first.gossip.publish(Uint8Array.of(7, times++));
+      return brought() >= last.heard.length + 10;
+    }, "neighbours to bring what was heard");
+    assert.ok(verified() < brought() - 5, `${verified()} of ${brought()} were verified`);
   });
 
   test("works among more than ten peers behind one address", async () => {

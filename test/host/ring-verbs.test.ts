@@ -22,6 +22,7 @@ after(() => server.close());
 
 beforeEach(() => {
   server.node.moving = 0;
+  server.node.away = [];
   server.node.statusCalls = 0;
   server.node.calls.length = 0;
 });
@@ -73,6 +74,34 @@ test("on a terminal a change shows how far it is, until nothing moves any more",
   await eventually(() => /75 %: about 75 of 100 keys, 75.0 KiB of 100.0 KiB, about .* left/.test(told), "the next");
   server.node.moving = 0;
   assert.equal(await running, 0);
+});
+
+test("a change that waits for a host that does not answer is not done: it says for whom, and ends with 1", async () => {
+  server.node.away = [{ id: fakeId, filling: 7 }];
+  const told = await everwrite("rebalance", "--http", server.url);
+  assert.equal(told.code, 1, told.text);
+  assert.match(told.text, /12D3KooWFakeNode does not answer: 7 partitions wait to be filled there/);
+  assert.doesNotMatch(told.text, /^done$/m);
+  let out = "";
+  const io = {
+    stdin: (async function* () {})(),
+    stdout: { write: (text: string | Uint8Array) => Boolean((out += String(text))) },
+    stderr: { write: () => true },
+    env: {},
+  };
+  const code = await run(["remove", fakeId, "--json", "--http", server.url], io);
+  const { state, waitsFor } = JSON.parse(out) as { state: string; waitsFor: unknown };
+  assert.deepEqual([code, state, waitsFor], [1, "waiting", [{ id: fakeId, filling: 7 }]]);
+});
+
+test("a host that is away for a moment is waited for", async () => {
+  server.node.away = [{ id: fakeId, filling: 7 }];
+  const running = everwrite("rebalance", "--http", server.url);
+  await eventually(() => server.node.statusCalls > 1, "it to wait");
+  server.node.away = [];
+  const { code, text } = await running;
+  assert.equal(code, 0, text);
+  assert.match(text, /\ndone\n$/);
 });
 
 test("Ctrl-C ends the waiting, not the change, and says so", async () => {

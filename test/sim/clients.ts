@@ -7,6 +7,7 @@ import type { EverwriteNode } from "../../core/node.ts";
 import type { QuorumSpec } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import type { SimHost } from "./host.ts";
+import { checkAnchored } from "./owners.ts";
 import { checkHeldByAll, heldByAll } from "./reads.ts";
 import { coverageOf } from "./rows.ts";
 import type { Operation } from "./scenario.ts";
@@ -180,6 +181,7 @@ export class Clients {
     const { receipt } = answer.value;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, where, receipt.needed);
+    checkAnchored(this.#world, write, where);
     this.#checkAnswer(where, { key: write.key, client: operation.client, answer: answer.value });
   }
 

@@ -39,6 +39,8 @@ export interface HostOptions {
   readonly mayJoin?: boolean;
   /** It began a ring of its own. */
   readonly foundsApart?: boolean;
+  /** It is a browser host under this lease. */
+  readonly leaseMs?: number | undefined;
 }
 
 /** One run of the program. */
@@ -58,6 +60,7 @@ export class SimHost {
   readonly id: NodeId;
   readonly mayJoin: boolean;
   readonly foundsApart: boolean;
+  readonly leaseMs: number | undefined;
   readonly disk: SimDisk;
   readonly machine: MachineClock = { skewMs: 0 };
   readonly #deps: HostDeps;
@@ -70,7 +73,7 @@ export class SimHost {
   readonly #waiting = new Set<() => void>();
 
   constructor(
-    { name, id = name as NodeId, mayJoin = true, foundsApart = false }: HostOptions,
+    { name, id = name as NodeId, mayJoin = true, foundsApart = false, leaseMs }: HostOptions,
     deps: HostDeps,
     chance: Chance,
     listener: DiskListener,
@@ -79,6 +82,7 @@ export class SimHost {
     this.id = id;
     this.mayJoin = mayJoin;
     this.foundsApart = foundsApart;
+    this.leaseMs = leaseMs;
     this.#deps = deps;
     this.#chance = chance;
     this.disk = new SimDisk(chance.fork("disk"), listener);
@@ -144,8 +148,10 @@ export class SimHost {
     void node.left.then(() => {
       if (this.#life === life) onLeft(this);
     });
-    const own = { kind: "host", capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.id}`], http: "" };
-    node.start({ ...own, kind: "host" }).then(
+    const kind =
+      this.leaseMs === undefined ? { kind: "host" as const } : { kind: "browser-host" as const, leaseMs: this.leaseMs };
+    const own = { capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.id}`], http: "" };
+    node.start({ ...own, ...kind }).then(
       () => {
         life.readyMs = schedule.nowMs;
         schedule.log(`${this.name} is ready`);

@@ -139,7 +139,7 @@ function printTotals(totals: Totals, seconds: number): void {
     reaped,
   } = totals;
   const share = (some: number): string => `${((100 * some) / runs).toFixed(0)} %`;
-  const faultCount = [...faults.values()].reduce((sum, { count }) => sum + count, 0);
+  const faultCount = faultKinds.reduce((sum, kind) => sum + (faults.get(kind)?.count ?? 0), 0);
   console.log(`${runs} runs in ${seconds.toFixed(1)} s (${(runs / seconds).toFixed(1)} seeds a second)`);
   console.log(`${(simulatedMs / 3_600_000).toFixed(1)} simulated hours, ${events} events`);
   console.log(`${operations} operations: ${acknowledged} writes acknowledged, ${reads} reads; ${checks} checks`);
@@ -148,6 +148,8 @@ function printTotals(totals: Totals, seconds: number): void {
     `${reaped.keys} deleted keys forgotten, in ${share(reaped.runs)} of runs; ` +
       `${reaped.underFaults} amid faults, in ${share(reaped.runsUnderFaults)}`,
   );
+  const lapses = faults.get("lapse") ?? { count: 0, runs: 0 };
+  console.log(`${lapses.count} leases ended, in ${share(lapses.runs)} of runs`);
   console.log(`${entriesCut} entries of clocks cut with agreement`);
   for (const kind of faultKinds) {
     const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };

@@ -2,8 +2,9 @@
 import { clockDigest } from "../../core/causality/clock.ts";
 import type { Versioned } from "../../core/causality/version-set.ts";
 import { toHex } from "../../core/bytes/hex.ts";
-import { objectOn, statesOn } from "./rows.ts";
+import { membershipOn, objectOn, statesOn } from "./rows.ts";
 import type { World } from "./world.ts";
+import type { Write } from "./write.ts";
 
 /** The first key on which owners differ, in words; undefined when all are equal. */
 export function differenceOfOwners(world: World): string | undefined {
@@ -26,6 +27,18 @@ export function differenceOfOwners(world: World): string | undefined {
 export function ownersState(world: World, key: string): Versioned | undefined {
   const [owner] = world.oracle.ring()!.owners(world.oracle.locate(key).partition);
   return stateAt(world, owner!, key);
+}
+
+/** Call at once when a write is acknowledged: where the ring has other hosts, browsers are not its only ones (PROTOCOL 2). */
+export function checkAnchored({ hosts, oracle }: World, { id, ack }: Write, where: string): void {
+  const holders = hosts.filter((host) => ack!.durable.includes(host.id));
+  if (holders.some(({ leaseMs }) => leaseMs === undefined) || holders.length < ack!.durable.length) return;
+  oracle.checks += 1;
+  // One that has not heard of the others yet has coordinated it.
+  const kinds = holders.map(({ disk }) => membershipOn(disk.view)?.ring.hosts.map(({ kind }) => kind) ?? []);
+  if (!kinds.every((known) => known.includes("host"))) return;
+  const text = `${where}: write ${id} is on ${holders.map(({ name }) => name).join()}, which are browsers`;
+  oracle.broken("no write is acknowledged by browsers alone", text);
 }
 
 /** Every acknowledged write with a copy left is known to the owners; call it when they are equal. */

@@ -3,8 +3,12 @@
  * data, so that a failing one can be made smaller and a story can be written by hand.
  */
 import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
+import { lease } from "../../core/membership/roles.ts";
 import { Chance } from "./chance.ts";
-import { drawFaults, drawRingFaults, type Fault } from "./faults/draw.ts";
+import { drawBrowserFaults, drawFaults, drawRingFaults, type Fault } from "./faults/draw.ts";
+
+/** Whoever joins counts too. */
+const hostsEverMax = 30;
 
 export type ContextChoice = "latest" | "stale" | "none" | "forged" | "other-key" | "cut-short";
 
@@ -62,6 +66,9 @@ export interface Scenario {
   /** The longest that a message may be late. */
   readonly lateMsMax: number;
   readonly skewMs: number;
+  /** Which hosts, in the order in which they are made, are browser hosts, and their lease. */
+  readonly browsers: readonly number[];
+  readonly leaseMs: number;
   readonly joinsAtOnce: boolean;
   readonly gossips: boolean;
   /** After healing somebody rebalances the ring. */
@@ -99,6 +106,8 @@ export function drawScenario(seed: string): Scenario {
     racesReaps: false,
     lateMsMax: cuts ? 500 : 120_000,
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
+    browsers: [],
+    leaseMs: lease.minMs,
     joinsAtOnce: chance.is(0.2),
     gossips: chance.fork("gossip").is(0.7),
     evensOut: chance.fork("evens out").is(0.5),
@@ -113,7 +122,29 @@ export function drawScenario(seed: string): Scenario {
     ].toSorted((a, b) => a.atMs - b.atMs),
   };
   const reaping = chance.fork("reaping");
-  return reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  const drawn = reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  const browsers = chance.fork("browser hosts");
+  // Nothing tells a host that comes back that a clock was cut without it: see `drawShortClocks`.
+  return cuts || browsers.is(0.7) ? drawn : withBrowsers(browsers, drawn);
+}
+
+/** Some hosts are browser hosts, which are away for longer than their lease now and then; a few clusters have no others. */
+function withBrowsers(chance: Chance, scenario: Scenario): Scenario {
+  const leaseMs = chance.pick([lease.minMs, 15_000]);
+  const share = chance.pick([0.3, 0.3, 0.6, 0.6, 1]);
+  const browsers = Array.from({ length: hostsEverMax }, (_, i) => i).filter(() => chance.is(share));
+  const late = stretched(scenario, Math.max(1, (4 * leaseMs) / scenario.safetyMs));
+  const absences = drawBrowserFaults(chance.fork("absences"), late.safetyMs, leaseMs);
+  const faults = [...late.faults, ...absences].toSorted((a, b) => a.atMs - b.atMs);
+  return { ...late, browsers, leaseMs, faults };
+}
+
+/** All happens in this many times the time, each for as long as before. */
+function stretched(scenario: Scenario, times: number): Scenario {
+  const later = <T extends { readonly atMs: number }>(list: readonly T[]): T[] =>
+    list.map((each) => ({ ...each, atMs: each.atMs * times }));
+  const { safetyMs, operations, faults } = scenario;
+  return { ...scenario, safetyMs: safetyMs * times, operations: later(operations), faults: later(faults) };
 }
 
 /**
@@ -122,7 +153,7 @@ export function drawScenario(seed: string): Scenario {
  * early, and some of those written again late; some runs take so long that a reap may come amid the faults.
  */
 function withShortGrace(chance: Chance, scenario: Scenario, cuts: boolean): Scenario {
-  const { hosts, delayMs, config, operations, faults } = scenario;
+  const { hosts, delayMs, config, operations } = scenario;
   const common = { endsInDeletes: chance.is(0.7), racesReaps: chance.is(0.5) };
   const doomed = chance.fork("doomed");
   if (cuts) {
@@ -139,18 +170,13 @@ function withShortGrace(chance: Chance, scenario: Scenario, cuts: boolean): Scen
   const requestTimeoutMs = 2 * replicaTimeoutMs;
   const inFlightMsMax = 2 * (lateMsMax + requestTimeoutMs + hosts * replicaTimeoutMs);
   const graceMs = 3 * inFlightMsMax;
-  const stretch = chance.is(0.5) ? Math.max(1, (3 * graceMs) / scenario.safetyMs) : 1;
-  const later = <T extends { readonly atMs: number }>(list: readonly T[]): T[] =>
-    list.map((each) => ({ ...each, atMs: each.atMs * stretch }));
-  const safetyMs = scenario.safetyMs * stretch;
+  const late = stretched(scenario, chance.is(0.5) ? Math.max(1, (3 * graceMs) / scenario.safetyMs) : 1);
   return {
-    ...scenario,
+    ...late,
     ...common,
     config: { ...config, requestTimeoutMs, replicaTimeoutMs, inFlightMsMax, graceMs },
     lateMsMax,
-    safetyMs,
-    operations: [...later(operations), ...drawDoomed(doomed, safetyMs)],
-    faults: later(faults),
+    operations: [...late.operations, ...drawDoomed(doomed, late.safetyMs)],
   };
 }
 
@@ -316,12 +342,13 @@ function drawOperations(chance: Chance, safetyMs: number): Operation[] {
 /** One line that tells what a seed drew. */
 export function describeScenario(scenario: Scenario): string {
   const { hosts, n, partitions, config, operations, faults, delayMs, safetyMs } = scenario;
+  const browsers = scenario.browsers.filter((index) => index < hosts).length;
   const counts = new Map<string, number>();
   for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   const keys = new Set(operations.map(({ key }) => key)).size;
   const mix = [...counts].map(([kind, count]) => (count === 1 ? kind : `${count} ${kind}`)).join(", ");
   return (
-    `${hosts} hosts, N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
+    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
     `${operations.length} operations on ${keys} keys in ${safetyMs / 1000} s; faults: ${mix || "none"}`
   );
 }

@@ -1,6 +1,7 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
 import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
+import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
 import type { Dot } from "../../core/causality/version-set.ts";
@@ -10,7 +11,7 @@ import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
-import { membershipOn, statesOn, statesTakenBy } from "./rows.ts";
+import { membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -20,6 +21,8 @@ export class World {
   readonly chance: Chance;
   readonly network: SimNetwork;
   readonly oracle: Oracle;
+  /** By host: the ring that it left last. */
+  readonly ringsBefore = new Map<NodeId, { readonly ring: Ring; readonly atMs: number }>();
   readonly arrivals: Arrivals;
   readonly hosts: SimHost[] = [];
   /** Running copies of hosts, under the same identity. */
@@ -28,6 +31,8 @@ export class World {
   readonly departed: SimHost[] = [];
   /** Those of them that nobody has removed from the ring yet. */
   readonly lost = new Set<NodeId>();
+  /** What was on the disks of those that were lost for good, and when that was. */
+  readonly burnt: { readonly id: NodeId; readonly atMs: number; readonly states: readonly StoredState[] }[] = [];
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
@@ -63,8 +68,10 @@ export class World {
   }
 
   addHost(how: Omit<HostOptions, "name" | "id"> = {}): SimHost {
-    const name = `h${this.hosts.length + this.departed.length + 1}`;
-    const host = this.#makeHost({ ...how, name }, this.chance.fork(name));
+    const index = this.hosts.length + this.departed.length;
+    const name = `h${index + 1}`;
+    const leaseMs = this.scenario.browsers.includes(index) ? this.scenario.leaseMs : undefined;
+    const host = this.#makeHost({ ...how, name, leaseMs }, this.chance.fork(name));
     host.machine.skewMs = this.chance.fork(host.name).between(-this.scenario.skewMs, this.scenario.skewMs);
     this.hosts.push(host);
     return host;
@@ -88,7 +95,8 @@ export class World {
   addTwin(original: SimHost): SimHost {
     // Each draws its own: two of the same chance would mint the same dots.
     const chance = this.chance.fork(`${original.name}' at ${this.schedule.nowMs}`);
-    const twin = this.#makeHost({ name: `${original.name}'`, id: original.id }, chance);
+    const { id, leaseMs } = original;
+    const twin = this.#makeHost({ name: `${original.name}'`, id, leaseMs }, chance);
     twin.disk.restore(original.disk.synced);
     this.twins.push(twin);
     this.arrivals.copied(original);
@@ -127,7 +135,7 @@ export class World {
           const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
-          else checkHandedOver(this, name, taken, owners);
+          else checkHandedOver(this, host, taken, owners);
         }
       },
     });
@@ -155,12 +163,24 @@ export class World {
     });
   }
 
+  /** What it has by now misses what the others take from here on. */
+  #lapsed(id: string): void {
+    this.happened("lapse");
+    const host = this.hosts.find((each) => each.id === id);
+    if (host !== undefined) this.arrivals.arrives(host, this.schedule.nowMs);
+  }
+
   #told(host: SimHost, event: StoreEvent): void {
     const { kind } = event;
     if (kind === "clock-truncated") {
       if (event.forced > 0) this.oracle.truncated = true;
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
+    }
+    if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(event.host);
+    if (kind === "ring-changed") {
+      const before = membershipOn(host.disk.view)?.ring;
+      if (before !== undefined) this.ringsBefore.set(host.id, { ring: before, atMs: this.schedule.nowMs });
     }
     if (kind === "reaped") {
       this.reaped.keys += event.keys;

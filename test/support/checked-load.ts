@@ -24,18 +24,41 @@ interface Known {
   readonly seen: readonly number[];
 }
 
-/** Writes through `store` until `signal` aborts; failed requests are expected, corrupt answers are not. */
-export async function writeUntil(signal: AbortSignal, store: KeyStore, load: CheckedLoad): Promise<void> {
+/** What became of its requests, reads among them. */
+export interface CheckedLoadResult {
+  answered: number;
+  failed: number;
+}
+
+/** Writes through `store` until `signal` aborts; failed requests are counted, corrupt answers end it. */
+export async function writeUntil(signal: AbortSignal, store: KeyStore, load: CheckedLoad): Promise<CheckedLoadResult> {
   const { ledger, keys, writers } = load;
+  const result: CheckedLoadResult = { answered: 0, failed: 0 };
+  const counted = <T>(request: Promise<T>): Promise<T> =>
+    request.then(
+      (answer) => {
+        result.answered += 1;
+        return answer;
+      },
+      (error: unknown) => {
+        result.failed += 1;
+        throw error;
+      },
+    );
+  const counting: KeyStore = {
+    ...store,
+    get: (key) => counted(store.get(key)),
+    put: (key, body, context) => counted(store.put(key, body, context)),
+  };
   const writer = async (): Promise<void> => {
     const written = new Map<string, Known>();
     while (!signal.aborted) {
       const key = `${ledger.bucket}/key${Math.floor(Math.random() * keys)}`;
       try {
-        const known = await knownOf(key, { store, ledger, written });
+        const known = await knownOf(key, { store: counting, ledger, written });
         const { number, body } = ledger.begin(key, known.seen);
         written.delete(key);
-        const context = await store.put(key, body, known.context);
+        const context = await counting.put(key, body, known.context);
         ledger.acknowledge(number);
         if (context !== undefined) written.set(key, { context, seen: [number] });
       } catch (error: unknown) {
@@ -45,6 +68,7 @@ export async function writeUntil(signal: AbortSignal, store: KeyStore, load: Che
     }
   };
   await Promise.all(Array.from({ length: writers }, writer));
+  return result;
 }
 
 async function knownOf(

@@ -3,6 +3,7 @@
  * `failNext` makes the next request fail.
  */
 import type {
+  AwayFill,
   DeleteOptions,
   Explanation,
   GetOptions,
@@ -33,6 +34,7 @@ interface State {
 }
 
 export const fakeId = "12D3KooWFakeNode" as NodeId;
+export const fakeBrowserId = "12D3KooWFakeBrowser" as NodeId;
 
 export class FakeNode implements NodeApi {
   readonly states = new Map<string, State>();
@@ -42,6 +44,8 @@ export class FakeNode implements NodeApi {
   ready = true;
   /** Partitions that are said to move. */
   moving = 0;
+  /** Hosts that are said not to answer, and to have to fill. */
+  away: readonly AwayFill[] = [];
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -149,6 +153,21 @@ export class FakeNode implements NodeApi {
           addresses: ["/ip4/127.0.0.1/tcp/4001"],
           http: "http://127.0.0.1:7070",
         },
+        {
+          id: fakeBrowserId,
+          status: "up",
+          kind: "browser-host",
+          lease: { ms: 600_000, leftMs: 240_000 },
+          alive: false,
+          zone: "",
+          deviceGroup: "",
+          capacity: 20,
+          tokens: 0,
+          life: 1,
+          incarnation: 1,
+          addresses: [],
+          http: "",
+        },
       ],
       ring: "f1f2",
       hints: 0,
@@ -163,7 +182,12 @@ export class FakeNode implements NodeApi {
         partitionsAgreed: 0,
         fullAgreementAgoMs: null,
       },
-      partitions: { owned: 4, filling: 0, handingOff: 0, everywhere: { filling: this.moving, handingOff: 0 } },
+      partitions: {
+        owned: 4,
+        filling: 0,
+        handingOff: 0,
+        everywhere: { filling: this.moving, handingOff: 0, away: this.away },
+      },
       transfers: {},
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },

@@ -26,6 +26,8 @@ export class FaultyStorage implements Storage {
   hasUnreadablePart = false;
   /** Flushes asked for since the start. */
   batches = 0;
+  /** Rows of objects that were to be written or deleted since the start. */
+  objectsWritten = 0;
   #heldReads: Gate | undefined;
   #heldWrites: Gate | undefined;
   /** Undoes what was written since the last synced batch, newest first. */
@@ -81,6 +83,7 @@ export class FaultyStorage implements Storage {
 
   async batch(operations: readonly StorageOperation[], durability: Durability): Promise<void> {
     this.batches += 1;
+    this.objectsWritten += operations.filter(({ ns }) => ns === "objects").length;
     await this.#heldWrites?.opened;
     const refusal = this.refusesWrites;
     if (refusal === undefined || this.writesWhatItRefuses) await this.#write(operations, durability);

@@ -29,6 +29,8 @@ export interface LoadSpec {
   readonly keys: number;
   readonly ms: number;
   readonly bucket?: string;
+  /** Of `native`: a request that a host refuses before it begins goes to the next one. */
+  readonly passesOn?: boolean;
   /** Hosts whose CPU time is to be measured beside the load's own. */
   readonly httpUrls?: readonly string[];
 }
@@ -40,8 +42,11 @@ export interface LoadResult {
   readonly p999Ms: number;
   readonly maxMs: number;
   readonly count: number;
+  /** Also of what is not measured: reading contexts before puts, and warming up. */
   readonly errors: number;
   readonly firstError?: string;
+  /** Where `passesOn`: how many a host refused and the next one got. */
+  readonly passedOn?: number;
   /** When operations failed, ms since 1970; the first 10,000 of them. */
   readonly errorsAtMs: readonly number[];
   /** The longest time without any success, and when it ended, ms since 1970. */
@@ -55,11 +60,21 @@ export interface LoadResult {
 
 type Operation = (key: string) => Promise<void>;
 
+class Failures {
+  readonly atMs: number[] = [];
+  first: string | undefined;
+  count = 0;
+
+  add(error: unknown): void {
+    this.count += 1;
+    this.first ??= error instanceof Error ? error.message : String(error);
+    if (this.atMs.length < errorsKept) this.atMs.push(Date.now());
+  }
+}
+
 interface Measured {
   readonly latencies: number[];
-  readonly errorsAtMs: number[];
-  firstError: string | undefined;
-  errors: number;
+  readonly failures: Failures;
   lastSuccessMs: number;
   gapMs: number;
   gapEndedMs: number;
@@ -67,7 +82,7 @@ interface Measured {
 
 const warmUpMs = 500;
 const errorsKept = 10_000;
-/** For what is not measured: reading contexts before puts. */
+/** Reading contexts before puts. */
 const prepareInFlight = 64;
 const prepareTriesMax = 50;
 
@@ -91,19 +106,20 @@ export function load(spec: LoadSpec, signal?: AbortSignal, begun: () => void = (
 
 async function run(spec: LoadSpec): Promise<LoadResult> {
   const store = await storeOf(spec);
-  const operation = await operationOf(spec, store);
+  const failures = new Failures();
+  const operation = await operationOf(spec, store, failures);
   // Connections, caches, compiled code.
-  if (spec.operation !== "fill") await loop({ ...spec, ms: Math.min(warmUpMs, spec.ms / 4) }, operation);
+  if (spec.operation !== "fill") await loop({ ...spec, ms: Math.min(warmUpMs, spec.ms / 4) }, operation, failures);
   process.send?.("begun");
   const hostsBefore = await cpuSecondsOf(spec);
   const cpuBefore = process.cpuUsage();
   const startedMs = performance.now();
-  const measured = await loop(spec, operation);
+  const measured = await loop(spec, operation, failures);
   const seconds = (performance.now() - startedMs) / 1_000;
   const { user, system } = process.cpuUsage(cpuBefore);
   const hostSeconds = (await cpuSecondsOf(spec)) - hostsBefore;
   await store.stop();
-  const { latencies, errors, errorsAtMs, firstError, gapMs, gapEndedMs } = measured;
+  const { latencies, gapMs, gapEndedMs } = measured;
   latencies.sort((a, b) => a - b);
   const quantile = (q: number): number =>
     Math.round((latencies[Math.min(latencies.length - 1, Math.ceil(q * latencies.length) - 1)] ?? Infinity) * 1_000) /
@@ -115,9 +131,10 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     p999Ms: quantile(0.999),
     maxMs: quantile(1),
     count: latencies.length,
-    errors,
-    ...(firstError === undefined ? {} : { firstError }),
-    errorsAtMs,
+    errors: failures.count,
+    ...(failures.first === undefined ? {} : { firstError: failures.first }),
+    ...(store.passedOn === undefined ? {} : { passedOn: store.passedOn }),
+    errorsAtMs: failures.atMs,
     gapMs: Math.round(gapMs),
     gapEndedAtMs: performance.timeOrigin + gapEndedMs,
     cpuUsPerOperation: Math.round((user + system) / Math.max(1, latencies.length)),
@@ -132,14 +149,12 @@ async function cpuSecondsOf({ httpUrls = [] }: LoadSpec): Promise<number> {
   return each.reduce((sum, seconds) => sum + seconds, 0);
 }
 
-async function loop(spec: LoadSpec, operation: Operation): Promise<Measured> {
+async function loop(spec: LoadSpec, operation: Operation, failures: Failures): Promise<Measured> {
   const startMs = performance.now();
   const endMs = startMs + spec.ms;
   const measured: Measured = {
     latencies: [],
-    errorsAtMs: [],
-    firstError: undefined,
-    errors: 0,
+    failures,
     lastSuccessMs: startMs,
     gapMs: 0,
     gapEndedMs: startMs,
@@ -181,19 +196,17 @@ async function measure(measured: Measured, sinceMs: number, operate: () => Promi
     }
     measured.lastSuccessMs = nowMs;
   } catch (error: unknown) {
-    measured.errors += 1;
-    measured.firstError ??= error instanceof Error ? error.message : String(error);
-    if (measured.errorsAtMs.length < errorsKept) measured.errorsAtMs.push(Date.now());
+    measured.failures.add(error);
     // A refusal may come in no time; without a pause a closed loop would only count refusals.
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
 
-async function operationOf(spec: LoadSpec, store: KeyStore): Promise<Operation> {
+async function operationOf(spec: LoadSpec, store: KeyStore, failures: Failures): Promise<Operation> {
   const value = values(spec.valueBytes);
   const contexts = new Map<string, string | undefined>();
   const learn = async (key: string): Promise<void> => {
-    const read = await answered(() => store.get(key));
+    const read = await answered(() => store.get(key), failures);
     contexts.set(key, read.context);
   };
   const get: Operation = async (key) => void (await store.get(key));
@@ -217,12 +230,13 @@ async function operationOf(spec: LoadSpec, store: KeyStore): Promise<Operation> 
   return (key) => (Math.random() < 0.5 ? put(key) : get(key));
 }
 
-/** Not measured, so it may fail and be repeated: it often runs while hosts come and go. */
-async function answered<T>(operate: () => Promise<T>): Promise<T> {
+/** Repeated, for without a context the load would be another one; what failed counts all the same. */
+async function answered<T>(operate: () => Promise<T>, failures: Failures): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await operate();
     } catch (error: unknown) {
+      failures.add(error);
       if (tries === prepareTriesMax) throw error;
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
@@ -239,10 +253,11 @@ function values(bytes: number): () => Uint8Array {
   return () => made[Math.floor(Math.random() * made.length)]!;
 }
 
-async function storeOf({ protocol, targets, inFlight, perSecond, etcd3Folder = "." }: LoadSpec): Promise<KeyStore> {
+async function storeOf(spec: LoadSpec): Promise<KeyStore & { readonly passedOn?: number }> {
+  const { protocol, targets, inFlight, perSecond, etcd3Folder = ".", passesOn = false } = spec;
   switch (protocol) {
     case "native":
-      return nativeClient(targets);
+      return nativeClient(targets, { passesOn });
     case "etcd":
       return etcdClient(targets);
     case "etcd3":

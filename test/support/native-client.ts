@@ -3,16 +3,27 @@
  * Hosts that it has lost it skips, and dials again.
  */
 import "../../node-host/polyfill.ts";
+import { StoreError } from "../../core/errors.ts";
 import { libp2pTransport } from "../../core/libp2p/transport.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { call, methods } from "../../core/rpc/rpc.ts";
+import { TransportError } from "../../core/ports.ts";
+import { call, type Method, methods } from "../../core/rpc/rpc.ts";
 import { nodeLibp2p } from "../../node-host/libp2p-node.ts";
 import type { KeyStore } from "./key-store.ts";
 import { realClock } from "./real-clock.ts";
 
 const timeoutMs = 10_000;
 
-export async function nativeClient(addresses: readonly string[]): Promise<KeyStore> {
+export interface NativeClient extends KeyStore {
+  /** Requests that one host refused before it began and the next one got. */
+  readonly passedOn: number;
+}
+
+/** `passesOn`: as applications do; otherwise a refusal is a failure. */
+export async function nativeClient(
+  addresses: readonly string[],
+  { passesOn = false }: { readonly passesOn?: boolean } = {},
+): Promise<NativeClient> {
   const libp2p = await nodeLibp2p({ listen: [] });
   const transport = libp2pTransport({ libp2p, clock: realClock });
   await transport.start();
@@ -32,19 +43,39 @@ export async function nativeClient(addresses: readonly string[]): Promise<KeySto
     if (host === undefined) throw new Error("no host is connected");
     return host;
   };
+  let passedOn = 0;
+  const ask = async <Request, Response>(method: Method<Request, Response>, request: Request): Promise<Response> => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await call(transport, next(), method, request, timeoutMs);
+      } catch (error: unknown) {
+        if (!passesOn || !isUntouched(error) || tries >= connected.length) throw error;
+        passedOn += 1;
+      }
+    }
+  };
 
   return {
+    get passedOn() {
+      return passedOn;
+    },
     async get(key) {
-      const { siblings, context } = await call(transport, next(), methods.read, { key }, timeoutMs);
+      const { siblings, context } = await ask(methods.read, { key });
       return { bodies: siblings.map(({ body }) => body), context };
     },
     async put(key, body, context) {
       const request = { key, body, ...(context === undefined ? {} : { context }) };
-      return (await call(transport, next(), methods.write, request, timeoutMs)).context;
+      return (await ask(methods.write, request)).context;
     },
     stop: async () => {
       await transport.stop();
       await libp2p.stop();
     },
   };
+}
+
+/** Even a write certainly did nothing: the host was not reached, or is starting, stopping or no member. */
+function isUntouched(error: unknown): boolean {
+  if (error instanceof TransportError) return error.kind === "not-sent";
+  return error instanceof StoreError && (error.code === "not-ready" || error.code === "not-member");
 }

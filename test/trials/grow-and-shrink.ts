@@ -3,7 +3,7 @@
  * notice, is anything lost, and how much moves beyond what has to?
  */
 import { efficiencyOf } from "../../core/placement/efficiency.ts";
-import { complaintsOf, writeUntil } from "../support/checked-load.ts";
+import { type CheckedLoadResult, complaintsOf, writeUntil } from "../support/checked-load.ts";
 import { ownersOf, rootComplaints, unequalKeys } from "../support/convergence.ts";
 import { eventually } from "../support/eventually.ts";
 import { loadAverage, median } from "../support/figures.ts";
@@ -27,7 +27,8 @@ const limitMs = 600_000;
 interface Moves {
   /** By change: copies made, in times of what the share of one host makes necessary. */
   readonly shares: number[];
-  readonly seconds: number[];
+  readonly joinSeconds: number[];
+  readonly leaveSeconds: number[];
 }
 
 export const trial: Trial = {
@@ -46,7 +47,7 @@ export const trial: Trial = {
     const ms = short ? 1_500 : 5_000;
     const front: LoadSpec = { ...base, operation: "mixed", inFlight: measured, keys: 2_000, ms, bucket: "front" };
     await load(front, signal); // so that its keys are there, and the first that counts is like the others
-    const moves: Moves = { shares: [], seconds: [] };
+    const moves: Moves = { shares: [], joinSeconds: [], leaveSeconds: [] };
     const during = async (work: Promise<void>): Promise<LoadResult[]> => {
       const both = Promise.all([loadsUntil(context, front, work, 1), work]);
       const [results] = await both.catch((error: unknown) => {
@@ -63,7 +64,7 @@ export const trial: Trial = {
     quiet.push(...(await undisturbed()));
     busy.push(...(await during(shrink(hosts, moves))));
     stop.abort();
-    await writing;
+    const checked = await writing;
 
     const endedMs = performance.now();
     await agreedSince(hosts, endedMs);
@@ -77,7 +78,7 @@ export const trial: Trial = {
 
     return {
       figures: [
-        ...requestFigures(quiet, busy),
+        ...requestFigures({ quiet, busy, checked }),
         { name: "acknowledged writes that were accounted for", value: ledger.acknowledged, unit: "" },
         { name: "missing, risen or corrupt", value: complaints.length, unit: "", bar: { atMost: 0 } },
         { name: "keys whose owners differ, by local reads", value: unequal.length, unit: "", bar: { atMost: 0 } },
@@ -91,7 +92,8 @@ export const trial: Trial = {
         { name: "efficiency of 6 hosts, tokens", value: grown.primary, unit: "", bar: { atLeast: 0.97 } },
         { name: "efficiency of 6 hosts, replicas", value: grown.replica, unit: "", bar: { atLeast: 0.95 } },
         { name: "efficiency of 3 hosts again, tokens", value: shrunk.primary, unit: "", bar: { atLeast: 0.97 } },
-        { name: "slowest change", value: Math.max(...moves.seconds), unit: "s" },
+        { name: "slowest join", value: Math.max(...moves.joinSeconds), unit: "s" },
+        { name: "slowest leave", value: Math.max(...moves.leaveSeconds), unit: "s" },
         loadAverage(),
       ],
       failures: [...complaints, ...onDisks].slice(0, 20),
@@ -100,7 +102,9 @@ export const trial: Trial = {
 };
 
 async function grow(hosts: HostProcesses, moves: Moves): Promise<void> {
-  while (hosts.size < most) await measure(hosts, moves, async () => void (await hosts.add()), hosts.size + 1);
+  while (hosts.size < most) {
+    moves.joinSeconds.push(await measure(hosts, moves, async () => void (await hosts.add()), hosts.size + 1));
+  }
 }
 
 async function shrink(hosts: HostProcesses, moves: Moves): Promise<void> {
@@ -109,29 +113,38 @@ async function shrink(hosts: HostProcesses, moves: Moves): Promise<void> {
       await change(hosts.url(last), "leave");
       await eventually(() => !hosts.isRunning(last), "the host to leave and end", limitMs);
     };
-    await measure(hosts, moves, leave, last + 1);
+    moves.leaveSeconds.push(await measure(hosts, moves, leave, last + 1));
   }
 }
 
-/** `more`: hosts on the larger of the two rings, of which one's share has to move. */
-async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<void>, more: number): Promise<void> {
+/** How long it took, s. `more`: hosts on the larger of the two rings, of which one's share has to move. */
+async function measure(hosts: HostProcesses, moves: Moves, run: () => Promise<void>, more: number): Promise<number> {
   const before = await ringOf(hosts.url(0));
   const startMs = performance.now();
   await run();
   await moved(hosts);
-  moves.seconds.push((performance.now() - startMs) / 1_000);
+  const seconds = (performance.now() - startMs) / 1_000;
   const after = await ringOf(hosts.url(0));
   moves.shares.push(copiesMoved(before, after) / ((after.partitions * n) / more));
+  return seconds;
 }
 
-function requestFigures(quiet: readonly LoadResult[], busy: readonly LoadResult[]): Figure[] {
+function requestFigures(of: {
+  readonly quiet: readonly LoadResult[];
+  readonly busy: readonly LoadResult[];
+  readonly checked: CheckedLoadResult;
+}): Figure[] {
+  const { quiet, busy, checked } = of;
   const p99 = (results: readonly LoadResult[]): number => median(results.map(({ p99Ms }) => p99Ms));
-  const sum = (of: "count" | "errors"): number => [...quiet, ...busy].reduce((total, result) => total + result[of], 0);
+  const sum = (what: "count" | "errors"): number =>
+    [...quiet, ...busy].reduce((total, result) => total + result[what], 0);
+  const answered = sum("count") + checked.answered;
+  const failed = sum("errors") + checked.failed;
   return [
-    { name: "requests answered", value: sum("count"), unit: "" },
+    { name: "requests answered", value: answered, unit: "" },
     {
       name: "requests that failed, of 1,000",
-      value: (1_000 * sum("errors")) / (sum("count") + sum("errors")),
+      value: (1_000 * failed) / (answered + failed),
       unit: "",
       bar: { atMost: 1 },
     },

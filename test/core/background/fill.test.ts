@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { compareBytes } from "../../../core/bytes/compare.ts";
+import { copyAll } from "../../../core/background/copy-partitions.ts";
+import { FillCursors } from "../../../core/background/fill-cursors.ts";
+import { Progress } from "../../../core/background/progress.ts";
+import { RateCap } from "../../../core/background/rate-cap.ts";
 import { Transfers } from "../../../core/background/transfers.ts";
 import type { Cluster } from "../../../core/cluster/cluster.ts";
 import { scanPartitions } from "../../../core/coordinate/scan.ts";
-import type { Key } from "../../../core/identity.ts";
+import { StoreError } from "../../../core/errors.ts";
+import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { Tasks } from "../../../core/tasks.ts";
@@ -121,6 +126,67 @@ test("what is left to be copied is what progress counts: nothing of what was cop
   assert.equal(restarted.view().filling?.percent, 20, "these 4 of 20");
 });
 
+test("beside clients the rows of a page are taken in a few at a time: a write does not wait for all of them", async () => {
+  const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+    "h2",
+    "h3",
+  ]);
+  one.cluster.claimOwned("filling");
+  scans(one, "complete");
+  const [own, ...others] = Array.from({ length: 101 }, (_, i) => locate(`b/k${i}` as Key, 16));
+  const { replica } = await new World().start();
+  const state = (await replica.write(at("v"), put("v"))).held.toBytes();
+  one.servers.get(node("h2"))!.on(methods.scan, async (_from, { parts }) => ({
+    parts: parts.map(({ partition }) => {
+      const located = others.filter((key) => key.partition === partition);
+      return { partition, state: "complete" as const, rows: located.map(({ key }) => ({ key, state })) };
+    }),
+  }));
+  const release = one.disk.hold("writes");
+  one.admission.observe(1);
+  new Transfers(one, one.config).start(one);
+  await one.clock.advance(500);
+  const writing = one.replica.write(own!, put("of a client"));
+  release();
+  await writing;
+  const { rows } = await one.records.page("objects", { limit: 200 });
+  assert.ok(rows.length > 1 && rows.length < 30, `${rows.length} rows were written before it or with it`);
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+});
+
+test("a copy that fails has ended at every source: none is asked on behind the back of the next try", async () => {
+  const one = oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: { h2: "complete", h3: "complete" } }), [
+    "h2",
+    "h3",
+  ]);
+  one.cluster.claimOwned("filling");
+  scans(one, "complete");
+  const atH3 = { asked: 0, answered: 0 };
+  one.servers.get("h3")!.on(methods.scan, async (_from, { parts }) => {
+    atH3.asked += 1;
+    await new Promise<void>((resolve) => one.clock.after(1_000, resolve));
+    atH3.answered += 1;
+    const next = Uint8Array.of(0, 0, atH3.asked);
+    return { parts: parts.map(({ partition }) => ({ partition, state: "complete" as const, rows: [], next })) };
+  });
+  const cursors = new FillCursors(one);
+  const rate = new RateCap(one, Infinity);
+  const jobs = ["h2", "h3"].map((source, i) => ({
+    partition: i as PartitionIndex,
+    filling: one.holdings.fillingOf(i as PartitionIndex),
+    sources: [node(source)],
+    missed: new Set<NodeId>(),
+  }));
+  const copying = copyAll({ ...one, cursors, rate, progress: new Progress(one.clock) }, jobs, () =>
+    Promise.reject(new Error("the disk refuses to keep it")),
+  ).catch((error: unknown) => ({ reason: (error as Error).message, ...atH3 }));
+  await one.clock.advance(5_000);
+  assert.deepEqual(await copying, { reason: "the disk refuses to keep it", asked: 1, answered: 1 });
+  assert.equal(atH3.asked, 1);
+});
+
 test("a disk that refuses fails a copy, which goes on when it takes writes again", async () => {
   const one = oneNode("h1", rosterOf(["h1", ...peers], { holdings: complete }), peers);
   scans(one, "complete");
@@ -178,6 +244,68 @@ describe("a partition that is filling", () => {
       one.events.filter(({ kind }) => kind === "partition-lost"),
       [{ kind: "partition-lost", partitions: 16 }],
     );
+  });
+});
+
+describe("a source that can only give a part", () => {
+  const others = { h2: "complete", h3: "complete" } as const;
+  const threeHosts = () => oneNode("h1", rosterOf(["h1", "h2", "h3"], { holdings: others }), ["h2", "h3"]);
+  const allFilled = ({ cluster, holdings }: OneNode): boolean =>
+    cluster.ring.ownedBy(node("h1")).every((partition) => holdings.get(partition) === "complete");
+
+  test("is asked again after ever longer pauses, and then gives all", async () => {
+    const one = threeHosts();
+    one.cluster.claimOwned("filling");
+    const asked = scans(one, "filling");
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(60_000);
+    const tries = asked.count / 32;
+    assert.ok(tries >= 8 && tries <= 15, `${tries} tries in a minute`);
+    scans(one, "complete");
+    await one.clock.advance(8_500);
+    assert.ok(allFilled(one));
+    await one.tasks.stop(0);
+  });
+
+  test("is asked at once when the holders are others", async () => {
+    const one = threeHosts();
+    one.cluster.claimOwned("filling");
+    scans(one, "filling");
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(60_000);
+    scans(one, "complete");
+    const { holdings } = rosterOf([], { holdings: { h2: "filling" } });
+    const later = { ...holdings.get(node("h2"))!, sequence: 2 };
+    one.cluster.merge({ holdings: new Map([[node("h2"), later]]) });
+    const askedMs = one.clock.now();
+    while (!allFilled(one)) await one.clock.advance(10);
+    assert.ok(one.clock.now() - askedMs <= 500, `after ${one.clock.now() - askedMs} ms`);
+    await one.tasks.stop(0);
+  });
+
+  test("is asked soon as long as each try gets on", async () => {
+    const one = threeHosts();
+    one.cluster.claimOwned("filling");
+    scans(one, "complete");
+    let asked = 0;
+    one.servers.get("h2")!.on(methods.scan, async (_from, { parts }) => {
+      asked += 1;
+      if (asked % 2 === 0) throw new StoreError("not-ready", "busy");
+      const pageOf = (partition: number, after?: Uint8Array) => {
+        const page = (after?.[2] ?? 0) + 1;
+        return {
+          partition,
+          state: "complete" as const,
+          rows: [],
+          ...(page < 20 && { next: Uint8Array.of(0, 0, page) }),
+        };
+      };
+      return { parts: parts.map(({ partition, after }) => pageOf(partition, after)) };
+    });
+    new Transfers(one, one.config).start(one);
+    while (!allFilled(one)) await one.clock.advance(100);
+    assert.ok(one.clock.now() < 30_000, `${one.clock.now()} ms for 20 pages of which each costs two tries`);
+    await one.tasks.stop(0);
   });
 });
 

@@ -188,6 +188,30 @@ describe("hints over their bounds", () => {
     ));
 });
 
+test("a hint over its bounds stays where it is the only copy that is not in a browser", () =>
+  withCluster(
+    2,
+    async (cluster) => {
+      const browsers = ["h3", "h4"];
+      for (const name of browsers) {
+        await cluster.join(name, { seeds: ["memory:h1"], own: { kind: "browser-host" }, config: noRoom });
+      }
+      await cluster.settled();
+      const { name, walk } = await placed(cluster, ([, , , last]) => !browsers.includes(last!));
+      const standIn = walk[3]!;
+      const away = ["h1", "h2"].find((host) => host !== standIn)!;
+      cluster.kill(away);
+      for (const node of cluster.nodes.values()) await seen(node, away, false);
+      const { receipt } = await cluster.node("h3").put("b", name, utf8("v"), { w: 2 });
+      assert.equal(receipt.got >= 2, true);
+      await eventually(async () => (await keepersFor(cluster, away)).includes(standIn), `${standIn} to keep it`);
+      await new Promise((resolve) => setTimeout(resolve, 2_500)); // two chances to relieve
+      assert.ok((await keepersFor(cluster, away)).includes(standIn));
+      for (const browser of browsers) assert.deepEqual(await localTexts(cluster, browser, name), ["v"]);
+    },
+    noRoom,
+  ));
+
 /** A stand-in with a hint of each key for h2 and one for h3; the others are as the test has them. */
 async function standIn(names: readonly string[] = ["k"]) {
   const run = await new World().start("none");

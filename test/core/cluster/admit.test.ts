@@ -5,11 +5,12 @@ import { field, message, text, varint } from "../../../core/bytes/codec.ts";
 import { admit, mayKnowSecrets } from "../../../core/cluster/admit.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { RosterMessage, rosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
-import type { MemberRecord } from "../../../core/membership/member.ts";
+import type { MemberRecord, MemberStatement } from "../../../core/membership/member.ts";
+import { lease } from "../../../core/membership/roles.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../../../core/membership/roster.ts";
 import { encodeStatement, recordOf, signingInput } from "../../../core/membership/signed-member.ts";
 import type { Identity } from "../../../core/ports.ts";
-import { testIdentity } from "../../support/test-identity.ts";
+import { signedRecord, testIdentity } from "../../support/test-identity.ts";
 import { cluster, memberRecord, nodes, part as anyPart } from "../membership/samples.ts";
 
 const [h1, h2, h3, stranger] = nodes as [NodeId, NodeId, NodeId, NodeId];
@@ -72,6 +73,33 @@ describe("a member record", () => {
       const said = memberRecord({ id: h2, status, incarnation: 3 }, h3);
       assert.deepEqual((await admitted(members(said))).members, isByOthers ? [h2] : [], status);
       assert.deepEqual((await admitted(members(memberRecord({ id: h2, status }, stranger)))).members, [], status);
+    }
+  });
+
+  test("says only what its kind may be: a lease is for browser hosts, in reason, and only theirs lapses", async () => {
+    const browser = { kind: "browser-host", leaseMs: 600_000 } as const;
+    const roles: readonly (readonly [Partial<MemberStatement>, boolean])[] = [
+      [{}, true],
+      [browser, true],
+      [{ ...browser, leaseMs: lease.minMs }, true],
+      [{ ...browser, leaseMs: lease.maxMs }, true],
+      [{ leaseMs: 600_000 }, false],
+      [{ kind: "browser-host" }, false],
+      [{ ...browser, leaseMs: 0 }, false],
+      [{ ...browser, leaseMs: lease.minMs - 1 }, false],
+      [{ ...browser, leaseMs: lease.maxMs + 1 }, false],
+      [{ ...browser, leaseMs: Number.MAX_SAFE_INTEGER }, false],
+    ];
+    for (const [role, isFine] of roles) {
+      const said = memberRecord({ id: h2, incarnation: 3, ...role });
+      const { members: found, refused } = await admitted(members(said), h2);
+      assert.deepEqual([found, refused], isFine ? [[h2], []] : [[], [h2]], JSON.stringify(role));
+    }
+    const lapse = { id: h2, status: "lapsed", incarnation: 3 } as const;
+    for (const by of [h2, h3]) {
+      assert.deepEqual((await admitted(members(memberRecord(lapse, by)))).members, [h2]);
+      const host = signedRecord({ ...memberRecord({ id: h2, incarnation: 3 }), status: "lapsed" }, by);
+      assert.deepEqual((await admitted(members(host))).refused, [h2], "a host never lapses");
     }
   });
 

@@ -81,6 +81,25 @@ describe("a peer", () => {
     const health = await scene.after(1, { id: h2, rttMs: 9 }, { id: h3, rttMs: 3 });
     assert.deepEqual(health.byRoundTrip([h2, h3, unknown]), [unknown, h3, h2]);
   });
+
+  test("that has said nothing since it connected is asked after all others, however fast it was before", async () => {
+    const scene = new Scene();
+    const slow = { id: h2, rttMs: 90, lastHeardMs: 40 };
+    for (const id of [h2, h3]) scene.health.connectionChanged(id, true);
+    await scene.after(100, slow, { id: h3, rttMs: 1, lastHeardMs: 50 });
+    scene.health.connectionChanged(h3, false);
+    scene.health.connectionChanged(h3, true);
+    const first = (): readonly unknown[] => [
+      scene.health.byRoundTrip([h3, h2])[0],
+      scene.health.fastest([h3, h2], () => true),
+      scene.health.fastest([h3], () => true),
+    ];
+    assert.deepEqual(first(), [h2, h2, h3]);
+    await scene.after(100, slow, { id: h3, rttMs: 1, lastHeardMs: 50, waitingSinceMs: 100 });
+    assert.deepEqual(first(), [h2, h2, h3]);
+    await scene.after(100, slow, { id: h3, rttMs: 1, lastHeardMs: 201 });
+    assert.deepEqual(first(), [h3, h3, h3]);
+  });
 });
 
 describe("phi-accrual", () => {

@@ -46,6 +46,22 @@ describe("a partition", () => {
     }
   });
 
+  test("that it lost and won back between two rings that it saw is filling, with its other owners complete all the while", () => {
+    const one = settled();
+    const states = () => allPartitions(16).filter((partition) => one.holdings.get(partition) === "filling");
+    const fillings = one.holdings.fillingOf(4 as PartitionIndex);
+    give(one, 5 as PartitionIndex, "h2", 4);
+    assert.deepEqual(states(), [], "a token of another owner went and came back");
+    give(one, 4 as PartitionIndex, "h1", 4);
+    assert.deepEqual(states(), [2, 3, 4], "its own did, by which it owns these");
+    give(one, 4 as PartitionIndex, "h1", 6);
+    assert.equal(
+      one.holdings.fillingOf(4 as PartitionIndex),
+      fillings + 2,
+      "what was copied for the first does not count",
+    );
+  });
+
   test("that it owns no more and has to copy anew is a former one at once: nobody would ever fill it", () => {
     const one = settled();
     one.holdings.set(one.foreign, "complete");

@@ -280,3 +280,20 @@ test("two rings of one name that were founded apart become one when they meet, a
       }
     }
   }));
+
+test("what a member that does not answer is still to fill is told, by whom and how much", () =>
+  withCluster(3, async (cluster) => {
+    const everywhere = async () => (await cluster.node("h1").status()).partitions.everywhere;
+    assert.deepEqual(await everywhere(), { filling: 0, handingOff: 0, away: [] });
+    cluster.kill("h3");
+    cluster.wipe("h3");
+    const readOn = ["h1", "h2"].map((source) => cluster.disk(source).hold("reads"));
+    await cluster.start("h3", { seeds: ["memory:h1"] });
+    await eventually(async () => (await everywhere()).filling === 16, "h1 to know that h3 fills");
+    cluster.kill("h3");
+    await seen(cluster.node("h1"), "h3", false);
+    assert.deepEqual(await everywhere(), { filling: 0, handingOff: 0, away: [{ id: "h3", filling: 16 }] });
+    for (const read of readOn) read();
+    await cluster.start("h3");
+    await eventually(async () => (await everywhere()).away.length === 0, "it to be back");
+  }));

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { meetSeeds } from "../../../core/cluster/find-cluster.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { type Transport, TransportError } from "../../../core/ports.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { eventsOf, withCluster } from "../coordinate/scene.ts";
+import { memberRecord } from "../membership/samples.ts";
+import { node, oneNode, rosterOf } from "./world.ts";
 
 describe("a host that starts without data", () => {
   test("waits while its seed waits for its own seed, and joins when that one is there", () =>
@@ -67,3 +72,38 @@ async function withNone(body: (cluster: MemoryCluster) => Promise<void>): Promis
     await cluster.stop();
   }
 }
+
+describe("a host that has its place already", () => {
+  test("meets a seed that is started later, and their rings become one", () =>
+    withNone(async (cluster) => {
+      await cluster.start("h1");
+      await cluster.node("h1").put("b", "k", utf8("v"), { w: 1 });
+      cluster.kill("h1");
+      await cluster.start("h1", { seeds: ["memory:h2"] });
+      await eventually(() => eventsOf(cluster, "seed-silent", "h1").length > 0, "h1 to have asked its seed");
+      await cluster.start("h2");
+      await cluster.settled(2);
+      assert.deepEqual(texts((await cluster.node("h2").get("b", "k", { r: "all" })).siblings), ["v"]);
+    }));
+
+  test("asks a seed that does not answer after ever longer pauses, and no more when it is a member", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"]), []);
+    let asked: number[] = [];
+    const transport = {
+      self: one.transport.self,
+      meet: async (): Promise<NodeId> => {
+        asked.push(Math.round(one.clock.now() / 1_000));
+        throw new TransportError("not-sent", "nobody is there");
+      },
+    } as unknown as Transport;
+    const meeting = meetSeeds({ ...one, transport }, ["memory:h3"]);
+    await one.clock.advance(300_000);
+    assert.deepEqual(asked, [0, 1, 3, 7, 15, 31, 63, 123, 183, 243]);
+    const h3 = memberRecord({ id: node("h3"), addresses: ["memory:h3"] });
+    one.cluster.merge({ members: new Map([[h3.id, h3]]) });
+    asked = [];
+    await one.clock.advance(300_000);
+    await meeting;
+    assert.deepEqual(asked, [303], "then its address is that of a member");
+  });
+});

@@ -4,7 +4,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { intercept, placed, withCluster } from "./scene.ts";
+import { intercept, placed, seen, sentBy, withCluster } from "./scene.ts";
 
 describe("a put at a host that does not own the key", () => {
   test("is coordinated by an owner, not by this host", () =>
@@ -13,6 +13,27 @@ describe("a put at a host that does not own the key", () => {
       const { receipt } = await cluster.node(walk[3]!).put("b", name, utf8("v"), { w: "all" });
       assert.deepEqual([...receipt.durable].toSorted(), walk.slice(0, 3).toSorted());
       assert.equal((await cluster.node(walk[3]!).getLocal("b", name)).holding, "none");
+    }));
+
+  test("is coordinated by an owner that is complete while another one fills, though nobody is slower than it yet", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster, (hosts) => hosts[3] === "h1");
+      const [wiped, ...others] = walk as [string, ...string[]];
+      await cluster.node("h1").put("b", name, utf8("v"), { w: "all" });
+      cluster.kill(wiped);
+      cluster.wipe(wiped);
+      // What is known of the key is in memory; nothing can be copied from a disk.
+      const releases = others.map((other) => cluster.disk(other).hold("reads"));
+      await cluster.start(wiped, { seeds: ["memory:h1"] });
+      await seen(cluster.node("h1"), wiped, true);
+      await eventually(async () => {
+        return (await cluster.node("h1").status()).partitions.everywhere.filling > 0;
+      }, `h1 to know that ${wiped} fills`);
+      const forwarded = sentBy(cluster, "h1", methods.write);
+      for (let i = 0; i < 10; i++) await cluster.node("h1").put("b", name, utf8(`v${i}`));
+      assert.equal(forwarded.length, 10);
+      assert.ok(!forwarded.includes(wiped as NodeId), `some went to ${wiped}: ${forwarded.join()}`);
+      for (const release of releases) release();
     }));
 
   test("whose owner falls silent is outcome-unknown, is tried nowhere else, and may survive", () =>
@@ -30,6 +51,19 @@ describe("a put at a host that does not own the key", () => {
         assert.ok(siblings.length <= 1, "one owner minted it");
         return siblings.length === 1;
       }, "the silent owner's write");
+    }));
+
+  test("goes to no owner that is still starting while another one answers", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster, (hosts) => hosts[3] === "h1");
+      const starting = walk[0]!;
+      cluster.kill(starting);
+      // Above what the host that was killed took to answer.
+      cluster.network.delayMs = [5, 5];
+      for (let i = 0; i < 10; i++) await cluster.node("h1").put("b", name, utf8("v"));
+      cluster.stranger(starting).serve(() => new Promise(() => {}));
+      await seen(cluster.node("h1"), starting, true);
+      await cluster.node("h1").put("b", name, utf8("w"));
     }));
 
   test("whose owner finds too few others in time is told so, for the owner gives up first", () =>

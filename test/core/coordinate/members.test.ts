@@ -2,15 +2,18 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
 import { fetchRoster } from "../../../core/cluster/exchange.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { rosterMessage } from "../../../core/membership/exchange.ts";
 import { emptyRoster } from "../../../core/membership/roster.ts";
+import { encodeStatement, signingInput } from "../../../core/membership/signed-member.ts";
 import { call, methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { signedRecord, testIdentity } from "../../support/test-identity.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { value } from "../causality/samples.ts";
+import { memberRecord } from "../membership/samples.ts";
 import { eventsOf, placed, rowOf, withCluster } from "./scene.ts";
 
 const h1 = "h1" as NodeId;
@@ -111,6 +114,25 @@ test("no record that a stranger sends keeps a host from raising and telling its 
     await cluster.settled();
     const { members } = await cluster.node("h2").status();
     assert.equal(members.find(({ id }) => id === h1)?.incarnation, known.incarnation + 1);
+  }));
+
+test("an edge that tells of itself as a member is refused with the reason, and changes nothing", () =>
+  withCluster(2, async (cluster) => {
+    const edge = cluster.stranger("edge");
+    await edge.meet("memory:h1");
+    const payload = encodeStatement(memberRecord({ id: edge.self, kind: "browser-host", leaseMs: 600_000 }));
+    // The kind is field 5, a varint: 1 is a browser host, 2 an edge.
+    payload[payload.findIndex((byte, i) => byte === 5 << 3 && payload[i + 1] === 1) + 1] = 2;
+    const signature = await testIdentity(edge.self).sign(signingInput(payload));
+    const part = { ...rosterMessage(emptyRoster(testParameters)), members: [{ payload, by: edge.self, signature }] };
+    const asked = call(edge, h1, methods.exchange, { cluster: "test", digest: new Uint8Array(16), part }, 2_000);
+    await assert.rejects(asked, (error) => {
+      assert.ok(error instanceof StoreError && error.code === "bad-request");
+      assert.match(error.message, /edge is an edge, which is never a member of the ring/);
+      return true;
+    });
+    const { members } = await cluster.node("h1").status();
+    assert.deepEqual(members.map(({ id }) => id).toSorted(), ["h1", "h2"]);
   }));
 
 describe("views meet before data counts", () => {

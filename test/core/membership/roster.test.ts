@@ -138,6 +138,25 @@ describe("merging rosters", () => {
     );
   });
 
+  test("makes one change of a lapse that two hosts carried out at once, and two of the lapses of two lives", () => {
+    const lapse = { verb: "lapse", subject: nodes[3]!, life: 1, tokens: 2 } as const;
+    const [first, second] = [1, 2].map((i) => ({ changes: [{ ...lapse, by: nodes[i]!, atMs: i }] }));
+    const later = { changes: [{ ...lapse, by: nodes[1]!, atMs: 9, life: 2 }] };
+    for (const parts of [
+      [first!, second!, later],
+      [later, second!, first!],
+    ]) {
+      const merged = parts.reduce(mergeRoster, emptyRoster(cluster));
+      assert.deepEqual(
+        merged.changes.map(({ atMs, life }) => [atMs, life]),
+        [
+          [2, 1],
+          [9, 2],
+        ],
+      );
+    }
+  });
+
   test("forgets the oldest ring changes above 500, whatever the order in which they came", () => {
     const changes = Array.from({ length: 700 }, (_, atMs) => ({
       by: nodes[0]!,

@@ -21,6 +21,9 @@ const node = fc.constantFrom(...nodes);
 const few = fc.integer({ min: 1, max: 3 });
 const status: fc.Arbitrary<MemberStatus> = fc.constantFrom("up", "leaving", "left", "removed", "lapsed");
 
+/** What may be said to have lapsed. */
+const browser = { kind: "browser-host", leaseMs: 600_000 } as const;
+
 /** Signed by the member itself, or by whom it is told. */
 export function memberRecord(rest: Partial<MemberStatement> = {}, by?: NodeId): MemberRecord {
   const statement: MemberStatement = {
@@ -36,6 +39,7 @@ export function memberRecord(rest: Partial<MemberStatement> = {}, by?: NodeId): 
     http: "",
     mark: "00".repeat(16),
     answers: [],
+    ...(rest.status === "lapsed" ? browser : {}),
     ...rest,
   };
   return signedRecord(statement, by);
@@ -68,9 +72,10 @@ export const holdings: fc.Arbitrary<HoldingsRecord> = fc
 const change: fc.Arbitrary<RingChange> = fc.record({
   by: node,
   atMs: fc.integer({ min: 0, max: 20 }),
-  verb: fc.constantFrom("join", "leave"),
+  verb: fc.constantFrom("join", "leave", "lapse"),
   subject: node,
   tokens: few,
+  life: few,
 });
 
 const assignment = fc.array(fc.record({ host: fc.option(node), epoch: fc.integer({ min: 0, max: 3 }) }), {

@@ -145,6 +145,35 @@ test("a read tally agrees with a count from scratch until it is met", () => {
   );
 });
 
+test("a read is met when all reply that were asked until none was lacking, and not without the last of them", () => {
+  const order = fc.shuffledSubarray(hosts, { minLength: hosts.length });
+  fc.assert(
+    fc.property(view, fc.integer({ min: 1, max: 4 }), order, (partition, r, inTurn) => {
+      const tally = new ReadTally(partition, r);
+      const stateOf = (node: NodeId) =>
+        partition.holders.get(node) ?? (partition.owners.includes(node) ? ("complete" as const) : undefined);
+      const asked: NodeId[] = [];
+      for (const next of inTurn) {
+        const { owners, complete } = tally.lacking(asked);
+        if (owners <= 0 && complete <= 0) break;
+        if (stateOf(next) !== undefined) asked.push(next);
+      }
+      const { owners, complete } = tally.lacking(asked);
+      fc.pre(owners <= 0 && complete <= 0);
+      for (const node of asked) {
+        assert.notEqual(tally.outcome().kind, "met", `before ${node} replied`);
+        tally.reply(node, stateOf(node)!);
+        assert.deepEqual(
+          tally.lacking([]).owners <= 0 && tally.lacking([]).complete <= 0,
+          tally.outcome().kind === "met",
+        );
+      }
+      assert.equal(tally.outcome().kind, "met");
+    }),
+    { numRuns: 3_000 },
+  );
+});
+
 test("with R + W above N, a met read meets a met write at some complete holder, also while owners fill", () => {
   const sets = fc.tuple(fc.shuffledSubarray(hosts), fc.shuffledSubarray(hosts));
   fc.assert(
@@ -155,7 +184,7 @@ test("with R + W above N, a met read meets a met write at some complete holder, 
       const stateOf = (node: NodeId) =>
         partition.holders.get(node) ?? (partition.owners.includes(node) ? ("complete" as const) : undefined);
       fc.pre(hosts.some((node) => stateOf(node) === "complete"));
-      const write = new WriteTally(partition, { w, pw: w });
+      const write = new WriteTally(partition, { w, pw: w, anchors: () => true });
       const read = new ReadTally(partition, r);
       for (const node of writers) {
         const state = stateOf(node);
@@ -203,7 +232,7 @@ test("with R + W above N, a met read meets a met write at some complete holder, 
         return state === undefined ? [] : [[node, state] as const];
       });
       fc.pre(owners.some((owner) => stateAfter(owner) === "filling"));
-      const write = new WriteTally(before, { w, pw: 0 });
+      const write = new WriteTally(before, { w, pw: 0, anchors: () => true });
       const read = new ReadTally({ owners, holders: new Map(known) }, r);
       for (const node of writers) {
         const state = stateBefore(node);

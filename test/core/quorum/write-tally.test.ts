@@ -10,8 +10,11 @@ const id = (name: string): NodeId => name as NodeId;
 const held = (state: "complete" | "filling" = "complete"): WriteAck => ({ kind: "held", state });
 const hintFor = (owner: string): WriteAck => ({ kind: "hint", for: id(owner) });
 
+/** No host is a browser. */
+const anybody = (): boolean => true;
+
 function tallyOf(partition: PartitionView, needs: Partial<WriteNeeds>, asked: string): WriteTally {
-  const tally = new WriteTally(partition, { w: 1, pw: 0, ...needs });
+  const tally = new WriteTally(partition, { w: 1, pw: 0, anchors: anybody, ...needs });
   for (const node of asked.split(" ")) tally.ask(id(node));
   return tally;
 }
@@ -58,9 +61,20 @@ describe("a write", () => {
     assert.equal(failed.fail(id("d")).kind, "failed");
   });
 
+  test("is not met by browsers alone where there are other hosts, and fails when only browsers are left to answer", () => {
+    const anchors = (nodes: readonly NodeId[]): boolean => nodes.includes(id("a"));
+    const tally = tallyOf(viewOf("a b c"), { w: 2, anchors }, "a b c");
+    tally.ack(id("b"), held());
+    assert.equal(tally.ack(id("c"), held()).kind, "pending", "two copies, and both may be closed");
+    assert.equal(tally.ack(id("a"), held()).kind, "met");
+    const failed = tallyOf(viewOf("a b c"), { w: 2, anchors }, "a b c");
+    failed.ack(id("b"), held());
+    assert.deepEqual(failed.fail(id("a")), { kind: "failed", needed: 2, got: 1 });
+  });
+
   test("counts what the coordinator did itself all at once, though nobody asked it", () => {
     const partition = viewOf("a b c", { a: "filling" });
-    const tally = new WriteTally(partition, { w: 1, pw: 0 });
+    const tally = new WriteTally(partition, { w: 1, pw: 0, anchors: anybody });
     const outcome = tally.ackOwn(id("a"), [held("filling"), hintFor("b"), hintFor("c")]);
     assert.equal(outcome.kind, "met", "the hints cover complete holders, the own copy is the durable one");
     assert.deepEqual(tally.durable, ["a"]);
@@ -174,14 +188,17 @@ function modelOutcome(partition: PartitionView, needs: WriteNeeds, steps: readon
     [needs.pw, owners.size],
     [isFilling ? Math.min(needs.w, c) : 0, complete.size],
   ];
-  if (wanted.every(([needed, got]) => got >= needed)) return { kind: "met" };
+  const isAnchored = needs.anchors([...durable]);
+  if (isAnchored && wanted.every(([needed, got]) => got >= needed)) return { kind: "met" };
   const toCome = [...waiting.values()].reduce((sum, owed) => sum + owed, 0);
   const lost = wanted.find(([needed, got]) => got + toCome < needed);
-  return lost ? { kind: "failed", needed: lost[0], got: lost[1] } : { kind: "pending" };
+  if (lost) return { kind: "failed", needed: lost[0], got: lost[1] };
+  if (isAnchored || needs.anchors(hosts.filter((node) => (waiting.get(node) ?? 0) > 0))) return { kind: "pending" };
+  return { kind: "failed", needed: wanted[0]![0], got: wanted[0]![1] };
 }
 
 test("a hint and the owner that it is for are one copy: one disk is left when the hint is delivered", () => {
-  const tally = new WriteTally(viewOf("a b c"), { w: 2, pw: 0 });
+  const tally = new WriteTally(viewOf("a b c"), { w: 2, pw: 0, anchors: anybody });
   for (const node of ["a", "d"] as NodeId[]) tally.ask(node);
   tally.ack("d" as NodeId, { kind: "hint", for: "a" as NodeId });
   assert.notEqual(tally.ack("a" as NodeId, { kind: "held", state: "complete" }).kind, "met");
@@ -189,8 +206,16 @@ test("a hint and the owner that it is for are one copy: one disk is left when th
 
 test("a write tally agrees with a count from scratch until it is decided, and never changes its mind afterwards", () => {
   const needs = fc
-    .record({ w: fc.integer({ min: 1, max: 4 }), pw: fc.integer({ min: 0, max: 4 }) })
-    .map(({ w, pw }) => ({ w, pw: Math.min(w, pw) }));
+    .record({
+      w: fc.integer({ min: 1, max: 4 }),
+      pw: fc.integer({ min: 0, max: 4 }),
+      noBrowsers: fc.option(fc.subarray(hosts, { minLength: 1 })),
+    })
+    .map(({ w, pw, noBrowsers }) => ({
+      w,
+      pw: Math.min(w, pw),
+      anchors: (nodes: readonly NodeId[]) => noBrowsers === null || nodes.some((node) => noBrowsers.includes(node)),
+    }));
   fc.assert(
     fc.property(view, needs, fc.array(step, { maxLength: 14 }), (partition, wanted, steps) => {
       const asked = hosts.map((node): Step => ({ kind: "ask", node }));

@@ -221,3 +221,53 @@ describe("what an owner owes", () => {
     assert.deepEqual(tallies(run), [["h2", 1]]);
   });
 });
+
+/** A hint for `away` of which the row is whole, and what it says is nonsense: another version or a broken memory wrote it. */
+async function nonsense(what: "row" | "state"): Promise<{ readonly world: World; readonly row: Uint8Array }> {
+  const world = new World();
+  const { replica, records } = await world.start("none");
+  await replica.keepHint(key, away, await stateOf("a"));
+  const [row] = (await records.page("hints", { limit: 1 })).rows;
+  assert.ok(row !== undefined && "value" in row);
+  const value = what === "row" ? Uint8Array.of(255, 255, 255) : row.value.slice();
+  const { hints } = await replica.hints.page(away, { after: undefined, limit: 1 });
+  const state = hints[0]!.state!;
+  const start = Buffer.from(value).indexOf(state);
+  if (what === "state") value.fill(255, start, start + state.length);
+  await records.commit([{ kind: "put", ns: "hints", key: row.key, value }]);
+  return { world, row: row.key };
+}
+
+for (const what of ["row", "state"] as const) {
+  describe(`a hint whose ${what} is none`, () => {
+    test("is counted, told as damaged, answers for nothing, and goes as one", async () => {
+      const { world } = await nonsense(what);
+      const run = await world.start("none");
+      assert.deepEqual(tallies(run), [["h2", 1]]);
+      assert.deepEqual((await run.replica.read(key)).held.state.values, []);
+      assert.deepEqual(world.kinds(), ["corrupt-record"]);
+      const { hints } = await run.replica.hints.page(away, { after: undefined, limit: 10 });
+      assert.deepEqual(
+        hints.map(({ isDamaged, isSpare, state }) => ({ isDamaged, isSpare, state })),
+        [{ isDamaged: true, isSpare: false, state: undefined }],
+      );
+      assert.equal(await run.replica.hintDelivered(key, away, hints[0]!), true);
+      assert.deepEqual(run.replica.hints.summaries(), []);
+      assert.equal(run.holdings.isHinted(key.partition), false);
+    });
+
+    test("does not keep back the next one for the same host, which ends the actor that it may have named", async () => {
+      const { world } = await nonsense(what);
+      const run = await world.start("none");
+      run.holdings.nextDot(key.partition);
+      await run.replica.keepHint(key, away, await stateOf("b"));
+      assert.equal(run.holdings.actorOf(key.partition), undefined);
+      assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["b"]);
+      assert.deepEqual(tallies(run), [["h2", 1]]);
+      assert.equal(
+        run.replica.hints.bytesFor(away),
+        (await run.records.page("hints", { limit: 1 })).rows.map((row) => ("value" in row ? row.value.length : 0))[0],
+      );
+    });
+  });
+}

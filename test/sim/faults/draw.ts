@@ -53,7 +53,13 @@ const ringFaultWeights = [
   ["kill-in-transfer", 4],
 ] as const;
 
-export const faultKinds = [...faultWeights, ...ringFaultWeights].map(([kind]) => kind);
+/** What befalls browser hosts, for longer than their lease. */
+const browserFaultWeights = [
+  ["absent", 3],
+  ["asleep", 2],
+] as const;
+
+export const faultKinds = [...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind);
 
 export interface Fault {
   readonly atMs: number;
@@ -77,6 +83,13 @@ export function drawRingFaults(chance: Chance, safetyMs: number): Fault[] {
   if (chance.is(1 / 3)) return [];
   const count = chance.whole(1, 8);
   return Array.from({ length: count }, () => drawFault(chance, chance.weighted(ringFaultWeights), safetyMs));
+}
+
+export function drawBrowserFaults(chance: Chance, safetyMs: number, leaseMs: number): Fault[] {
+  return Array.from({ length: chance.whole(1, 5) }, () => {
+    const fault = drawFault(chance, chance.weighted(browserFaultWeights), safetyMs * 0.7);
+    return { ...fault, forMs: leaseMs * chance.between(1.1, 2.5) };
+  });
 }
 
 function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {

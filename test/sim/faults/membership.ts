@@ -7,7 +7,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import type { MemberStatus } from "../../../core/membership/member.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import type { SimHost } from "../host.ts";
-import { membershipOn } from "../rows.ts";
+import { membershipOn, statesOn } from "../rows.ts";
 import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host, killAndRestart, statusOf } from "./carry.ts";
@@ -52,6 +52,7 @@ export const membershipFaults = {
     const victim = host(world, fault, 0);
     if (!mayGo(world, victim) || world.lost.size > 0) return undefined;
     victim.kill("is lost for good");
+    world.burnt.push({ id: victim.id, atMs: world.schedule.nowMs, states: statesOn(victim.disk.view) });
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
     world.depart(victim);
     world.lost.add(victim.id);
@@ -153,7 +154,7 @@ function isHeld({ mayJoin, disk, id }: SimHost): boolean {
 }
 
 function isGone(status: MemberStatus | undefined): boolean {
-  return status === "removed" || status === "left";
+  return status === "removed" || status === "left" || status === "lapsed";
 }
 
 /** It asks its seeds once when it starts, and none of them answered. */

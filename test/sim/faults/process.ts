@@ -1,6 +1,6 @@
 /** Faults of processes and of the clocks of their machines. */
 import type { SimHost } from "../host.ts";
-import type { FaultKind } from "./draw.ts";
+import type { Fault, FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host, killAndRestart, killFor, statusOf } from "./carry.ts";
 
@@ -48,6 +48,22 @@ export const processFaults = {
       process.resume();
     };
   },
+  /** Its tab is closed. */
+  absent: (world, fault) => {
+    const victim = browser(world, fault);
+    return victim && killFor(world, victim, (each) => each.kill("is closed"));
+  },
+  /** Its machine is suspended. */
+  asleep: (world, fault) => {
+    const process = browser(world, fault)?.process;
+    if (process === undefined || process.paused) return undefined;
+    world.schedule.log(`${process.name} falls asleep`);
+    process.pause();
+    return () => {
+      world.schedule.log(`${process.name} wakes up`);
+      process.resume();
+    };
+  },
   stutter: (world, fault) => {
     const victim = host(world, fault, 0);
     let over = false;
@@ -80,6 +96,11 @@ export const processFaults = {
     return () => world.endTwin(twin);
   },
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
+
+function browser(world: World, { hosts }: Fault): SimHost | undefined {
+  const browsers = world.hosts.filter(({ leaseMs }) => leaseMs !== undefined);
+  return browsers[hosts[0]! % browsers.length];
+}
 
 function cutPower(world: World, victim: SimHost): void {
   world.oracle.losing(victim, world.schedule.nowMs, () => victim.powerCut());

@@ -4,6 +4,7 @@
  */
 import { copies } from "./copies.ts";
 import { healing } from "./healing.ts";
+import { leases } from "./leases.ts";
 import { members } from "./members.ts";
 import { requests } from "./requests.ts";
 import { ring } from "./ring.ts";
@@ -18,4 +19,12 @@ export interface Mutation {
   readonly replace: string;
 }
 
-export const mutations: readonly Mutation[] = [...versions, ...copies, ...requests, ...healing, ...members, ...ring];
+export const mutations: readonly Mutation[] = [
+  ...versions,
+  ...copies,
+  ...requests,
+  ...healing,
+  ...members,
+  ...ring,
+  ...leases,
+];

@@ -5,8 +5,8 @@ export const ring: readonly Mutation[] = [
   {
     name: "a record of a page is lost in a transfer",
     file: "background/copy-partitions.js",
-    find: "await replica.apply(keys[i], state.slice());",
-    replace: "if (i > 0) await replica.apply(keys[i], state.slice());",
+    find: "for (let at = 0; at < rows.length; at += rowsPerCommit) {",
+    replace: "for (let at = 1; at < rows.length; at += rowsPerCommit) {",
   },
   {
     name: "a filling host is counted in R",
@@ -25,6 +25,12 @@ export const ring: readonly Mutation[] = [
     file: "background/hand-off.js",
     find: "await askAbout(deps, owner, { leaving: toDrop, toDrop: true });",
     replace: "for (const each of toDrop)\n                each.confirmedBy.add(owner);",
+  },
+  {
+    name: "what the disk shows anew stays where it is",
+    file: "background/hand-off.js",
+    find: "if (claimRemains(deps.holdings, deps.replica.index))",
+    replace: "if (false)",
   },
   {
     name: "one owner's word is enough to drop",

@@ -102,7 +102,7 @@ export const versions: readonly Mutation[] = [
   {
     name: "an actor outlives the hint that was handed on (riak_kv#679, hand-off)",
     file: "replica/replica.js",
-    find: "if (delivered.state !== undefined)\n                this.#deps.holdings.dropActor(located.partition);",
+    find: "if (delivered.state !== undefined || delivered.isDamaged)\n                this.#deps.holdings.dropActor(located.partition);",
     replace: "",
   },
 ];

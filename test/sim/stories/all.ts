@@ -3,6 +3,7 @@ import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
+import { leaseStories } from "./leases.ts";
 import { moveStories } from "./moves.ts";
 import { raceStories } from "./races.ts";
 import { returnStories } from "./returns.ts";
@@ -16,6 +17,7 @@ export const stories: readonly Story[] = [
   ...raceStories,
   ...moveStories,
   ...returnStories,
+  ...leaseStories,
   ...damageStories,
   ...clockStories,
 ];

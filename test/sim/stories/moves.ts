@@ -103,4 +103,18 @@ export const moveStories: readonly Story[] = [
       for (const host of stage.walk().slice(0, 3)) assert.equal((await stage.siblings(host)).length, 1, host.name);
     },
   },
+  {
+    name: "a row that the disk shows anew in a partition that its host does not hold goes to the owners, and then away",
+    cluster: four,
+    brokenBy: "what the disk shows anew stays where it is",
+    play: async (stage) => {
+      const [a, , , d] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const [row] = [...a!.disk.view.rows("objects")];
+      d!.kill();
+      for (const image of [d!.disk.view, d!.disk.synced]) image.apply([{ kind: "put", ns: "objects", ...row! }]);
+      await stage.start(d!);
+      await stage.settled();
+    },
+  },
 ];

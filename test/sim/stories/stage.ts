@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import type { RingRequest } from "../../../core/api.ts";
 import type { Clients } from "../clients.ts";
 import type { NodeId } from "../../../core/identity.ts";
+import type { MemberRecord } from "../../../core/membership/member.ts";
+import { lease } from "../../../core/membership/roles.ts";
 import type { SimHost } from "../host.ts";
 import { type Operation, plainOperation, type Scenario } from "../scenario.ts";
 import { membershipOn } from "../rows.ts";
@@ -34,6 +36,8 @@ const calmCluster: Scenario = {
   racesReaps: false,
   lateMsMax: 0,
   skewMs: 0,
+  browsers: [],
+  leaseMs: lease.minMs,
   joinsAtOnce: false,
   gossips: false, // the swarm gossips: a story is about something else
   evensOut: false,
@@ -101,6 +105,29 @@ export class Stage {
   /** Of a host, as another one has it on its disk. */
   incarnation(of: SimHost, at: SimHost): number {
     return membershipOn(at.disk.view)?.roster.members.get(of.id)?.incarnation ?? 0;
+  }
+
+  /** As another host has it on its disk. */
+  member(of: SimHost, at: SimHost): MemberRecord {
+    const record = membershipOn(at.disk.view)?.roster.members.get(of.id);
+    assert.ok(record, `${at.name} knows no ${of.name}`);
+    return record;
+  }
+
+  /** Until its lease has lapsed, as this host has it on its disk. */
+  lapsed(of: SimHost, at: SimHost): Promise<void> {
+    return until(this.world, patienceMs, `${of.name} lapses`, () => this.member(of, at).status === "lapsed");
+  }
+
+  /** That nobody's membership ended, for so long; at the end all must know each other. */
+  async nobodyLapses(ms: number): Promise<void> {
+    await this.sleep(ms);
+    for (const at of this.world.hosts) {
+      for (const of of this.world.hosts) {
+        const { life, status } = this.member(of, at);
+        assert.deepEqual([life, status], [1, "up"], `${of.name} at ${at.name}`);
+      }
+    }
   }
 
   /** Until it has found out that its data is an old copy, and serves nobody with it. */

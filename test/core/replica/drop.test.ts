@@ -1,0 +1,56 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { allPartitions } from "../../../core/placement/partition.ts";
+import { at, put, type Run, World } from "./world.ts";
+
+const keys = Array.from({ length: 40 }, (_, i) => at(`k${i}`)).filter(({ partition }) => partition === 0);
+const [{ partition }] = keys as [(typeof keys)[number]];
+
+/** A former owner that drops the partition of `keys`; what it is then. */
+async function dropped({ replica, holdings }: Run): Promise<string> {
+  holdings.set(partition, "former");
+  assert.ok(replica.drop.begin(partition));
+  const isGone = await replica.drop.run(partition, async () => {});
+  assert.equal(isGone, holdings.get(partition) === "none");
+  return holdings.get(partition);
+}
+
+const left = async ({ records }: Run): Promise<number> => (await records.page("objects", { limit: 1_000 })).rows.length;
+
+describe("a partition that is dropped", () => {
+  test("is held no more when its last row is gone", async () => {
+    const run = await new World().start();
+    for (const key of keys) await run.replica.write(key, put("v"));
+    assert.equal(await dropped(run), "none");
+    assert.equal(await left(run), 0);
+    assert.equal(run.replica.drop.isUnseen(partition), false);
+  });
+
+  test("from a disk that cannot tell all rows stays a former holding, for these may show again; and is told", async () => {
+    const world = new World();
+    const run = await world.start();
+    for (const key of keys) await run.replica.write(key, put("v"));
+    await world.disk.loseRows([keys[0]!.row]);
+    assert.equal(await dropped(run), "former");
+    assert.equal(await left(run), 0);
+    assert.equal(run.replica.drop.isUnseen(partition), true);
+    assert.deepEqual(
+      allPartitions(4).filter((each) => run.replica.drop.isUnseen(each)),
+      [partition],
+    );
+    const told = world.events.flatMap((event) => (event.kind === "corrupt-record" ? [event.where] : []));
+    assert.match(told.join(), /^rows of partition 0 that cannot be read/);
+  });
+
+  test("is asked about again where it was owned in between", async () => {
+    const world = new World();
+    const run = await world.start();
+    await run.replica.write(keys[0]!, put("v"));
+    world.disk.hasUnreadablePart = true;
+    assert.equal(await dropped(run), "former");
+    run.holdings.set(partition, "filling");
+    assert.equal(run.replica.drop.isUnseen(partition), false);
+    world.disk.hasUnreadablePart = false;
+    assert.equal(await dropped(run), "none");
+  });
+});
