@@ -50,10 +50,7 @@ describe("hints for a host that is back", () => {
         });
         const h3 = await cluster.start("h3", { config: onlyHints });
         await eventually(async () => (await owed()) === 0, "all to be delivered");
-        assert.deepEqual(
-          sent.flat().toSorted(),
-          keys.map((key) => `b/${key}`).toSorted(),
-        );
+        assert.deepEqual(sent.flat().toSorted(), keys.map((key) => `b/${key}`).toSorted());
         assert.ok(sent.length < keys.length / 4, `${sent.length} messages`);
         for (const key of keys) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
       },
@@ -309,7 +306,13 @@ describe("a stand-in", () => {
     outside.up.add("h2");
     await secondPasses();
     await secondPasses();
-    assert.deepEqual([outside.sent, owed()], [["h2: 2", "h2: 2"], ["h2", "h2", "h3", "h3"]]);
+    assert.deepEqual(
+      [outside.sent, owed()],
+      [
+        ["h2: 2", "h2: 2"],
+        ["h2", "h2", "h3", "h3"],
+      ],
+    );
   });
 
   test("keeps hints that travelled together over a change of the ring", async () => {
