@@ -162,7 +162,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
   tasks.run("meet seeds", () => meetSeeds(deps, options.seeds));
-  transfers.start({ ...deps, holdings, admission, server });
+  transfers.start({ ...deps, holdings, ownTime, admission, server });
   leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
   const leases = new Leases(deps);
   leases.start(server);

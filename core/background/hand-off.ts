@@ -21,6 +21,7 @@ import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import type { OwnTime } from "../replica/own-time.ts";
 import { rowsPerPage } from "../replica/partition-drop.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -40,6 +41,7 @@ export interface HandOffDeps {
   readonly replica: Replica;
   readonly transport: Transport;
   readonly clock: Clock;
+  readonly ownTime: Pick<OwnTime, "hasSleptSince">;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
 }
@@ -83,15 +85,15 @@ export function keepHandedOff(deps: HandOffDeps): void {
 }
 
 async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferDue: boolean }): Promise<void> {
-  const { cluster, progress, telemetry, clock } = deps;
+  const { cluster, holdings, progress, telemetry, clock, ownTime } = deps;
   const { ring } = cluster;
+  // What the disk, or a change of the ring, kept from being dropped.
+  for (const partition of beyondOwnership(deps, "dropping")) holdings.set(partition, "former");
   const asked = beyondOwnership(deps, "former").filter((each) => isOfferDue || mayBeConfirmed(cluster, each));
   const leaving = asked.flatMap((partition) => lookAt(deps, partition) ?? []);
-  // Of an earlier try that the disk cut off.
-  const begun = beyondOwnership(deps, "dropping");
-  if (leaving.length + begun.length === 0) return;
+  if (leaving.length === 0) return;
   const startedMs = clock.now();
-  progress.begin(leaving.length + begun.length);
+  progress.begin(leaving.length);
   try {
     const owners = new Set(leaving.flatMap(({ partition }) => ring.owners(partition)));
     const toDrop = leaving.filter(({ partition }) => mayBeConfirmed(cluster, partition));
@@ -102,15 +104,16 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
         await askAbout(deps, owner, { leaving: offered, toDrop: false });
       }),
     );
+    // Owners may lose what they had while this process sleeps: then they are asked again (seed 302147).
+    const isAllowed = (): boolean => cluster.ring.fingerprint === ring.fingerprint && !ownTime.hasSleptSince(startedMs);
     // Nothing waits between these looks and `begin`.
-    for (const each of toDrop) {
-      if (cluster.ring.fingerprint !== ring.fingerprint || !isConfirmed(deps, each) || !isUnchanged(deps, each))
-        continue;
-      if (deps.replica.drop.begin(each.partition)) begun.push(each.partition);
-    }
+    const begun = toDrop
+      .filter((each) => isAllowed() && isConfirmed(deps, each) && isUnchanged(deps, each))
+      .map(({ partition }) => partition)
+      .filter((partition) => deps.replica.drop.begin(partition));
     // A restart must not find a ring on which this node is still an owner, and complete, with rows gone.
     await cluster.save();
-    const dropped = await dropAll(deps, begun);
+    const dropped = await dropAll(deps, begun, isAllowed);
     if (dropped === 0) return;
     telemetry.event({ kind: "handed-off", partitions: dropped, keys: progress.keys, ms: clock.now() - startedMs });
   } finally {
@@ -269,7 +272,11 @@ function isUnchanged({ replica }: HandOffDeps, { partition, root }: Leaving): bo
 }
 
 /** How many are gone now. Published in between, for others may wait for it. */
-async function dropAll(deps: HandOffDeps, partitions: readonly PartitionIndex[]): Promise<number> {
+async function dropAll(
+  deps: HandOffDeps,
+  partitions: readonly PartitionIndex[],
+  isAllowed: () => boolean,
+): Promise<number> {
   const { replica, admission, cluster, progress } = deps;
   const next = partitions.values();
   let dropped = 0;
@@ -285,7 +292,7 @@ async function dropAll(deps: HandOffDeps, partitions: readonly PartitionIndex[])
   const lane = async (isFailed: () => boolean): Promise<void> => {
     for (const partition of next) {
       if (isFailed()) return;
-      if (await replica.drop.run(partition, pace)) dropped += 1;
+      if (await replica.drop.run(partition, { pace, isAllowed })) dropped += 1;
       progress.step();
     }
   };

@@ -12,7 +12,7 @@ import type { CopyDeps } from "./copy-partitions.ts";
 import { keepFilled } from "./fill.ts";
 import { FillCursors } from "./fill-cursors.ts";
 import { serveHandOff } from "./hand-off-answers.ts";
-import { keepHandedOff } from "./hand-off.ts";
+import { type HandOffDeps, keepHandedOff } from "./hand-off.ts";
 import { Progress } from "./progress.ts";
 import { RateCap } from "./rate-cap.ts";
 
@@ -41,7 +41,7 @@ export class Transfers {
     return this.#cursors.open(ring);
   }
 
-  start(deps: Omit<CopyDeps, "rate" | "cursors" | "progress"> & { readonly server: RpcServer }): void {
+  start(deps: Omit<CopyDeps & HandOffDeps, "rate" | "cursors" | "progress"> & { readonly server: RpcServer }): void {
     serveHandOff(deps);
     keepFilled({ ...deps, rate: this.#rate, cursors: this.#cursors, progress: this.#filling });
     keepHandedOff({ ...deps, rate: this.#rate, progress: this.#handingOff });

@@ -49,6 +49,11 @@ export class OwnTime {
     return !this.#isLate() && this.#clock.now() - this.#sleptUntilMs >= settlingMs;
   }
 
+  /** Also before the first tick notices it. `clockMs`: of the clock's `now()`. */
+  hasSleptSince(clockMs: number): boolean {
+    return this.#isLate() || this.#sleptUntilMs >= clockMs;
+  }
+
   #isLate(): boolean {
     return this.#clock.now() - this.#tickMs > sleepMsMin;
   }

@@ -30,6 +30,11 @@ export interface DropDeps {
 /** Each is a read and a delete; a group of them is one flush. */
 export const rowsPerPage = 64;
 
+export interface DropLimits {
+  readonly pace: (rows: number) => Promise<void>;
+  readonly isAllowed: () => boolean;
+}
+
 export class PartitionDrop {
   readonly #deps: DropDeps;
   /** Partitions of which only such rows are left, and the filling (`Holdings.fillingOf`) that they are left of. */
@@ -52,10 +57,16 @@ export class PartitionDrop {
     return holdings.get(partition) === "former" && this.#unseen.get(partition) === holdings.fillingOf(partition);
   }
 
-  /** Deletes the rows, `pace` awaited before; false: the partition is owned again, and what is left stays, or `isUnseen`. */
-  async run(partition: PartitionIndex, pace: (rows: number) => Promise<void>): Promise<boolean> {
+  /**
+   * Deletes the rows, `pace` awaited before, while `isAllowed`; what is left then is `former` again. False: something stays:
+   * that, or the partition is owned again, or `isUnseen`.
+   */
+  async run(partition: PartitionIndex, { pace, isAllowed }: DropLimits): Promise<boolean> {
     const { records, holdings, queue, stillness, telemetry, letGo } = this.#deps;
-    const isDropping = (): boolean => holdings.get(partition) === "dropping";
+    const isDropping = (): boolean => {
+      if (holdings.get(partition) === "dropping" && !isAllowed()) holdings.set(partition, "former");
+      return holdings.get(partition) === "dropping";
+    };
     const range = rangeOfPartition(partition, holdings.partitions);
     let isWhole = true;
     let gte: Uint8Array | null = range.gte;

@@ -30,11 +30,13 @@ export function ownersState(world: World, key: string): Versioned | undefined {
 }
 
 /** Call at once when a write is acknowledged: where the ring has other hosts, browsers are not its only ones (PROTOCOL 2). */
-export function checkAnchored({ hosts, oracle }: World, { id, ack }: Write, where: string): void {
+export function checkAnchored({ hosts, oracle, ringsBefore }: World, write: Write, where: string): void {
+  const { id, ack, startedMs } = write;
   const holders = hosts.filter((host) => ack!.durable.includes(host.id));
   if (holders.some(({ leaseMs }) => leaseMs === undefined) || holders.length < ack!.durable.length) return;
   oracle.checks += 1;
-  // One that has not heard of the others yet has coordinated it.
+  // One that had not heard of the others yet may have coordinated it.
+  if (holders.some((host) => (ringsBefore.get(host.id)?.atMs ?? -Infinity) >= startedMs)) return;
   const kinds = holders.map(({ disk }) => membershipOn(disk.view)?.ring.hosts.map(({ kind }) => kind) ?? []);
   if (!kinds.every((known) => known.includes("host"))) return;
   const text = `${where}: write ${id} is on ${holders.map(({ name }) => name).join()}, which are browsers`;

@@ -15,6 +15,8 @@ import { memberRecord } from "../membership/samples.ts";
 import { put, World } from "../replica/world.ts";
 
 const owners = ["h2", "h3", "h4"];
+const confirmed = ({ index }: { readonly index: number }) =>
+  ({ partition: index, state: "complete", differing: new Uint8Array(0) }) as const;
 const complete = { h2: "complete", h3: "complete", h4: "complete" } as const;
 
 /** h1 holds all partitions as a former owner. */
@@ -72,6 +74,37 @@ describe("a former owner", () => {
   test("does the same while an owner says that it is filling", async () => {
     assert.deepEqual(await handOff(owners, { h3: "filling" }), { asked: owners, left: 16 });
   });
+
+  test("asks again about a partition in which a write ended, begun while it counted, after the owners were asked", async () => {
+    const run = await new World().start();
+    const located = Array.from({ length: 64 }, (_, i) => locate(`b/k${i}` as Key, 16)).find((k) => k.partition < 4)!;
+    await run.replica.write(located, put("v"));
+    const state = (await run.replica.row(located)).toBytes();
+    const one = await formerOwner(owners, {});
+    const { disk, holdings } = one;
+    const batch = disk.batch.bind(disk);
+    let diskGoesOn = (): void => {};
+    const held = new Promise<void>((resolve) => (diskGoesOn = resolve));
+    disk.batch = (...args) => held.then(() => batch(...args));
+    holdings.set(located.partition, "complete");
+    const written = one.replica.apply(located, state);
+    await one.clock.advance(1);
+    holdings.set(located.partition, "former");
+    const asked: NodeId[] = [];
+    for (const [id, server] of one.servers) {
+      server.on(methods.handOff, async (_from, { partitions: sections }) => {
+        if (sections.some(({ index }) => index === located.partition)) asked.push(id as NodeId);
+        diskGoesOn();
+        await written;
+        return { partitions: sections.map(confirmed) };
+      });
+    }
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(5_000);
+    assert.deepEqual(asked.toSorted(), [...owners, ...owners].toSorted());
+    assert.equal(holdings.get(located.partition), "none");
+    await one.tasks.stop(0);
+  });
 });
 
 const partitions = 4;
@@ -112,11 +145,7 @@ describe("a partition that an owner reads for longer than a request may take", (
   async function asked() {
     const one = await formerOwner(["h2", "h3"], spec);
     one.servers.get("h3")!.on(methods.handOff, async (_from, { partitions: sections }) => ({
-      partitions: sections.map(({ index }) => ({
-        partition: index,
-        state: "complete" as const,
-        differing: new Uint8Array(0),
-      })),
+      partitions: sections.map(confirmed),
     }));
     return one;
   }

@@ -109,7 +109,7 @@ test("a host leaves although its disk cannot tell all rows: the others hold them
   await one.clock.advance(2_000);
   assert.equal(hasLeft, false, "it was not dropped yet");
   assert.ok(one.replica.drop.begin(partition));
-  await one.replica.drop.run(partition, async () => {});
+  await one.replica.drop.run(partition, { pace: async () => {}, isAllowed: () => true });
   await one.clock.advance(2_000);
   assert.deepEqual([hasLeft, one.holdings.get(partition)], [true, "former"]);
 });

@@ -108,5 +108,6 @@ export function oneNode(
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
-  return { ...deps, network, server: new RpcServer(telemetry), servers, events, disk };
+  const ownTime = { hasSleptSince: () => false };
+  return { ...deps, ownTime, network, server: new RpcServer(telemetry), servers, events, disk };
 }

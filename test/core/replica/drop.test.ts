@@ -10,7 +10,7 @@ const [{ partition }] = keys as [(typeof keys)[number]];
 async function dropped({ replica, holdings }: Run): Promise<string> {
   holdings.set(partition, "former");
   assert.ok(replica.drop.begin(partition));
-  const isGone = await replica.drop.run(partition, async () => {});
+  const isGone = await replica.drop.run(partition, { pace: async () => {}, isAllowed: () => true });
   assert.equal(isGone, holdings.get(partition) === "none");
   return holdings.get(partition);
 }
