@@ -172,9 +172,9 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(cluster.roster);
   });
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-  const stopHints = deliverHints({ ...deps, admission });
+  const sendsHintsTo = deliverHints({ ...deps, admission });
   relieveHints({ ...deps, admission });
-  const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, ...pacedBy(admission) };
+  const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, sendsHintsTo, ...pacedBy(admission) };
   const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
   const repairDeps = {
     ...antiEntropyDeps,
@@ -202,7 +202,6 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopListening: () => {
       stopAntiEntropy();
       stopMembership();
-      stopHints();
     },
   };
 }

@@ -41,6 +41,8 @@ export interface AntiEntropyDeps extends Pace {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
+  /** What is kept for the peer is on its way to it: comparing now would find the same keys, and move them twice. */
+  readonly sendsHintsTo: (peer: NodeId) => boolean;
 }
 
 type Request<M extends keyof typeof methods> = Infer<(typeof methods)[M]["request"]>;
@@ -51,9 +53,9 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
-/** Steps of about a millisecond; see `admission.ts`. A leaf is a read of the disk, a state a share in a commit. */
+/** Steps of a millisecond or two; see `admission.ts`. A leaf is a read of the disk, a state a share in a commit. */
 export const leavesPerStep = 8;
-const statesPerStep = 8;
+const statesPerStep = 16;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   const { server, exchange, agreements, throttle } = deps;
@@ -66,6 +68,7 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   };
   server.on(methods.compare, async (from, { view, digest }) => {
     await meet(from, view);
+    if (deps.sendsHintsTo(from)) throw new StoreError("not-ready", "hints are on their way to you");
     const shared = sharedWith(deps, from);
     if (!equalBytes(shared.digest(), digest)) return { groups: shared.groups() };
     agreements.note(from, atRest(deps, shared.partitions), deps.ownTime.nowMs());
@@ -111,15 +114,17 @@ export function atRest({ replica }: AntiEntropyDeps, partitions: readonly Partit
 }
 
 /**
- * Merges states of a peer into what is held here. One that cannot be taken in does not hold up the others.
+ * Merges states of a peer into what is held here, within a turn that was taken, and further ones. One that cannot be taken
+ * in does not hold up the others.
  * @returns how many were taken in
  */
 export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
-  const { replica, cluster, telemetry, throttle } = deps;
+  const { replica, cluster, telemetry, throttle, servesClients } = deps;
   const results: PromiseSettledResult<unknown>[] = [];
-  for (let at = 0; at < states.length; at += statesPerStep) {
-    await throttle();
-    const step = states.slice(at, at + statesPerStep).map(async ({ key, state }) => {
+  for (let at = 0, size = 0; at < states.length; at += size) {
+    if (at > 0) await throttle();
+    size = servesClients() ? statesPerStep : states.length;
+    const step = states.slice(at, at + size).map(async ({ key, state }) => {
       // Copied, for a row that is kept in memory must not keep the whole message there.
       await replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice());
     });

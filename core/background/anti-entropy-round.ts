@@ -157,6 +157,7 @@ export class PeerRound implements RemoteTrees {
   async #takeIn(asked: ReadonlySet<string>, answered: Infer<typeof methods.swap.response>["states"]): Promise<number> {
     const states = answered.filter(({ key }) => asked.has(key));
     for (const { state } of states) this.#stateBytes += state.length;
+    if (states.length > 0) await this.#deps.throttle();
     return applyAll(this.#deps, this.#peer, states);
   }
 

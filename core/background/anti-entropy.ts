@@ -184,11 +184,11 @@ export class AntiEntropy {
 
   /** The peer whose turn it is: a random one of those that waited longest, so that all are met in bounded time. */
   #choose(): NodeId | undefined {
-    const { cluster } = this.#deps;
+    const { cluster, sendsHintsTo } = this.#deps;
     if (!cluster.isMember(cluster.self)) return undefined;
     const candidates = cluster.ring.members
       .map(({ id }) => id)
-      .filter((id) => id !== cluster.self && cluster.isMember(id) && cluster.health.isUp(id));
+      .filter((id) => id !== cluster.self && cluster.isMember(id) && cluster.health.isUp(id) && !sendsHintsTo(id));
     const inTurn = this.#shuffled(candidates).toSorted((a, b) => this.#askedMs(a) - this.#askedMs(b));
     return inTurn.find((id) => sharedWith(this.#deps, id).partitions.length > 0);
   }

@@ -1,6 +1,6 @@
 /**
  * Hinted handoff: what was kept for hosts that were away goes to them when they are back (PROTOCOL 7; paper 4.6).
- * Found on the disk, not in memory; delivered on recovery, at start and periodically, for one of these may be missed.
+ * Found on the disk, not in memory; looked for periodically, which no recovery escapes.
  * Invariant: a hint is deleted only after the durable ack of those it is for, and only if it is still what was delivered.
  */
 import type { Cluster } from "../cluster/cluster.ts";
@@ -9,7 +9,7 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
-import type { Clock, Stop, Transport } from "../ports.ts";
+import type { Clock, Transport } from "../ports.ts";
 import type { StoredHint } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
@@ -30,14 +30,19 @@ export interface HintDeps {
   readonly config: NodeConfig;
 }
 
-/** Recovery is noticed at once; this is for what slipped through. */
+/** Soon after a recovery, not at once: with whoever comes back all meet for some 50 ms, which clients notice as it is. */
 const intervalMs = 1_000;
-/** In one step. Beside clients it is to take a few milliseconds, here and at the target; see `admission.ts`. */
-const rowsBesideClients = 8;
+/** In one step. Beside clients it is to take a millisecond or two, here and at the target; see `admission.ts`. */
+const rowsBesideClients = 16;
 const rowsAlone = 128;
+/** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
+const bytesTogether = 262_144;
+/** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
+const togetherTimeoutMs = 10_000;
 
-export function deliverHints(deps: HintDeps): Stop {
-  const { tasks, transport } = deps;
+/** Until the tasks stop. The answer tells to whom a delivery is under way. */
+export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
+  const { tasks } = deps;
   const running = new Set<NodeId>();
   const deliver = (target: NodeId): void => {
     if (running.has(target)) return;
@@ -46,9 +51,7 @@ export function deliverHints(deps: HintDeps): Stop {
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, async () => targetsNow(deps).forEach(deliver));
-  return transport.onPeerChange((id, connected) => {
-    if (connected && deps.replica.hints.owes(id)) deliver(id);
-  });
+  return (target) => running.has(target);
 }
 
 /** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */
@@ -78,7 +81,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       await admission.turn();
       const limit = admission.waitMs === 0 ? rowsAlone : rowsBesideClients;
       const page = await replica.hints.page(target, { after, limit });
-      const results = await Promise.allSettled(page.hints.map((hint) => deliverOne(deps, target, hint)));
+      const results = await deliverPage(deps, target, page.hints);
       for (const [i, result] of results.entries()) {
         if (result.status === "rejected") failures.push(reasonOf(result.reason));
         if (result.status === "fulfilled" && result.value !== undefined) {
@@ -105,6 +108,63 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - startedMs });
 }
 
+/** What the target takes in together, and the rest one by one: then it shows which of them cannot be delivered. */
+async function deliverPage(
+  deps: HintDeps,
+  target: NodeId,
+  hints: readonly StoredHint[],
+): Promise<PromiseSettledResult<number | undefined>[]> {
+  const { ring } = deps.cluster;
+  const taken = await sendTogether(deps, target, hints);
+  return Promise.allSettled(
+    hints.map((hint) => {
+      const parcel = taken.get(hint);
+      return parcel === undefined ? deliverOne(deps, target, hint) : forget(deps, { ...parcel, target, hint, ring });
+    }),
+  );
+}
+
+interface Parcel {
+  readonly located: LocatedKey;
+  readonly bytes: number;
+}
+
+/**
+ * One message, which costs both sides a fraction of what one for each does, and waits for its turn at the target too: what
+ * it owns itself, as far as that fits. Nothing where it did not take all of it.
+ * @throws TransportError, StoreError `not-ready`: the target is away or busy, and is not to be asked for each of them
+ */
+async function sendTogether(
+  deps: HintDeps,
+  target: NodeId,
+  hints: readonly StoredHint[],
+): Promise<ReadonlyMap<StoredHint, Parcel>> {
+  const { cluster, replica, exchange, transport } = deps;
+  const { ring } = cluster;
+  const parcels = new Map<StoredHint, Parcel>();
+  const push: { readonly key: Key; readonly state: Uint8Array }[] = [];
+  let left = bytesTogether;
+  for (const hint of cluster.health.isUp(target) ? hints : []) {
+    const located = locate(keyOfRow(hint.row), ring.partitions);
+    if (hint.isDamaged || !ring.owners(located.partition).includes(target)) continue;
+    // Where the own copy cannot be read, it is told when that hint goes alone.
+    const state = hint.state ?? (await ownState(replica, located).catch(() => undefined));
+    if (state === undefined || state.length > left) continue;
+    left -= state.length;
+    push.push({ key: located.key, state });
+    parcels.set(hint, { located, bytes: state.length });
+  }
+  if (push.length < 2) return new Map();
+  const request = { view: exchange.view(), push, wanted: [], bytesMax: 0 };
+  try {
+    const { applied } = await call(transport, target, methods.swap, request, togetherTimeoutMs);
+    return applied === push.length ? parcels : new Map();
+  } catch (error: unknown) {
+    if (error instanceof StoreError && error.code !== "not-ready") return new Map();
+    throw error;
+  }
+}
+
 /** The bytes delivered, when it is gone; undefined for a hint that grew meanwhile: it stays for the next round. */
 async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
@@ -125,9 +185,16 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   } else {
     await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
   }
+  return forget(deps, { located, bytes: receivers.length * state.length, target, hint, ring });
+}
+
+async function forget(
+  { cluster, replica }: HintDeps,
+  { located, bytes, target, hint, ring }: Parcel & { target: NodeId; hint: StoredHint; ring: Cluster["ring"] },
+): Promise<number | undefined> {
   // As an ack of a write: a ring that changed meanwhile has owners who may have copied from the receivers before that.
   if (cluster.ring.fingerprint !== ring.fingerprint) return undefined;
-  return (await replica.hintDelivered(located, target, hint)) ? receivers.length * state.length : undefined;
+  return (await replica.hintDelivered(located, target, hint)) ? bytes : undefined;
 }
 
 /** To a stand-in, as a hint, and to the owners that are up: two of them at least hold it then, or all there are. */

@@ -78,6 +78,8 @@ export class HintStore {
   readonly #tallies = new Map<NodeId, Tally>();
   /** Rows with states, stored or about to be. */
   readonly #statesIn = new Map<PartitionIndex, number>();
+  /** Then `#statesIn` may be too small, and decides no more what is looked for on the disk. */
+  #mayMiscount = false;
   /** Rows of batches that failed, by key: on the disk or not, and nobody was told that they are kept. */
   readonly #doubtful = new Map<Key, Set<NodeId>>();
 
@@ -118,10 +120,6 @@ export class HintStore {
 
   bytesFor(target: NodeId): number {
     return this.#tallies.get(target)?.bytes ?? 0;
-  }
-
-  owes(target: NodeId): boolean {
-    return (this.#tallies.get(target)?.count ?? 0) > 0;
   }
 
   /** Some of what is kept for a target, in ring order. */
@@ -170,9 +168,9 @@ export class HintStore {
     };
   }
 
-  /** What is kept of this key for whomever; empty in the usual case, without touching the disk. */
+  /** What is kept of this key for whomever; empty in the usual case, without touching the disk: each write asks. */
   async statesOf(located: LocatedKey): Promise<readonly Uint8Array[]> {
-    if (this.isEmpty) return [];
+    if (!this.#statesIn.has(located.partition) && !this.#mayMiscount) return [];
     const targets = [...this.#tallies.keys()];
     const found = await this.#records.getMany(
       "hints",
@@ -288,6 +286,8 @@ export class HintStore {
   /** A damaged row counts as one with a state: nobody can tell. */
   #countState(partition: PartitionIndex, stored: Uint8Array, by: 1 | -1): void {
     if (stored !== unreadable && HintRow.decode(stored).state === undefined) return;
+    // One that rotted after it was counted may have been a pointer, which was not.
+    if (stored === unreadable && by === -1) this.#mayMiscount = true;
     const count = (this.#statesIn.get(partition) ?? 0) + by;
     if (count > 0) this.#statesIn.set(partition, count);
     else this.#statesIn.delete(partition);

@@ -184,6 +184,29 @@ test("keys are compared for half of the time that the peer waits, so that some a
   assert.equal(listed, 2);
 });
 
+test("nothing is compared with a peer to which hints are on their way, until they have arrived", async () => {
+  const { replica } = open(new MemoryStorage());
+  let handler: RequestHandler = async () => new Uint8Array(0);
+  let sendsHints = true;
+  const deps = {
+    replica,
+    clock: new ManualClock(),
+    server: new RpcServer({ event: () => {} }),
+    cluster: { ring: { fingerprint: view.ring }, roster: { holdings: new Map() } },
+    exchange: { meetOnOneRing: async () => {} },
+    agreements: new Agreements(q),
+    ownTime: { nowMs: () => 0 },
+    sendsHintsTo: (to: NodeId) => sendsHints && to === peer,
+  } as unknown as AntiEntropyDeps;
+  serveAntiEntropy(deps);
+  deps.server.listen({ serve: (serves: RequestHandler) => (handler = serves) } as unknown as Transport);
+  const compare = async (from: NodeId): Promise<number> =>
+    (await handler(from, encodeCall(methods.compare, { view, digest: new Uint8Array(8) }), Infinity))[0]!;
+  assert.deepEqual([await compare(peer), await compare("other" as NodeId)], [1, 0]);
+  sendsHints = false;
+  assert.equal(await compare(peer), 0);
+});
+
 test("a partition has fully agreed since the oldest agreement with each of the peers", () => {
   const agreements = new Agreements(q);
   const [p0, p1] = [0 as PartitionIndex, 1 as PartitionIndex];

@@ -3,6 +3,8 @@ import { describe, test } from "node:test";
 import { compareBytes } from "../../../core/bytes/compare.ts";
 import { deliverHints, type HintDeps } from "../../../core/background/deliver-hints.ts";
 import { nodeDefaults } from "../../../core/config.ts";
+import { StoreError } from "../../../core/errors.ts";
+import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { Tasks } from "../../../core/tasks.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -28,7 +30,33 @@ async function oweToH3(cluster: MemoryCluster): Promise<() => Promise<number>> {
   return owed;
 }
 
+/** The keys whose states a request carries. */
+function statesIn(body: Uint8Array): string[] {
+  const message = body.subarray(1);
+  if (body[0] === methods.replicate.number) return [methods.replicate.request.decode(message).key];
+  if (body[0] !== methods.swap.number) return [];
+  return methods.swap.request.decode(message).push.map(({ key }) => key);
+}
+
 describe("hints for a host that is back", () => {
+  test("travel together", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const owed = await oweToH3(cluster);
+        const sent: string[][] = [];
+        intercept(cluster, "h1", async (to, body) => {
+          if (to === "h3" && statesIn(body).length > 0) sent.push(statesIn(body));
+        });
+        const h3 = await cluster.start("h3", { config: onlyHints });
+        await eventually(async () => (await owed()) === 0, "all to be delivered");
+        assert.deepEqual(sent.flat().toSorted(), keys.map((key) => `b/${key}`).toSorted());
+        assert.ok(sent.length < keys.length / 4, `${sent.length} messages`);
+        for (const key of keys) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
+      },
+      onlyHints,
+    ));
+
   test("are delivered but for one that cannot be, which holds up no other and is tried again", () =>
     withCluster(
       3,
@@ -36,10 +64,10 @@ describe("hints for a host that is back", () => {
         const owed = await oweToH3(cluster);
         let [isBlocked, tries] = [true, 0];
         intercept(cluster, "h1", async (to, body) => {
-          if (!isBlocked || to !== "h3" || body[0] !== methods.replicate.number) return;
-          if (methods.replicate.request.decode(body.subarray(1)).key !== `b/${first}`) return;
+          if (!isBlocked || to !== "h3" || !statesIn(body).includes(`b/${first}`)) return;
+          if (body[0] === methods.swap.number) throw new StoreError("internal", "one of these cannot be taken in");
           tries += 1;
-          throw new Error("nobody can deliver this one");
+          throw new TransportError("lost", "nobody can deliver this one");
         });
         const h3 = await cluster.start("h3", { config: onlyHints });
         await eventually(async () => (await owed()) === 1 && tries >= 2, "all but one to be delivered");
@@ -181,11 +209,13 @@ test("a hint over its bounds stays where it is the only copy that is not in a br
     noRoom,
   ));
 
-/** A stand-in with a hint for h2 and one for h3; the others are as the test has them. */
-async function standIn() {
+/** A stand-in with a hint of each key for h2 and one for h3; the others are as the test has them. */
+async function standIn(names: readonly string[] = ["k"]) {
   const run = await new World().start("none");
-  const { held } = await (await new World().start()).replica.write(at("k"), put("v"));
-  for (const target of ["h2", "h3"]) await run.replica.keepHint(at("k"), host(target), held.toBytes());
+  for (const name of names) {
+    const { held } = await (await new World().start()).replica.write(at(name), put("v"));
+    for (const target of ["h2", "h3"]) await run.replica.keepHint(at(name), host(target), held.toBytes());
+  }
   const clock = new ManualClock();
   const telemetry = { event: () => {} };
   const outside = {
@@ -193,6 +223,8 @@ async function standIn() {
     ring: { fingerprint: "before", owners: ["h2", "h3"] },
     sent: [] as string[],
     answer: async (_to: string): Promise<void> => {},
+    /** How many of those in one message are taken in. */
+    applied: 0,
   };
   const cluster = {
     self: host("h1"),
@@ -205,10 +237,13 @@ async function standIn() {
     ownRecord: { status: "up" },
   };
   const transport = {
-    onPeerChange: () => () => {},
-    async request(to: string): Promise<Uint8Array> {
-      outside.sent.push(to);
+    async request(to: string, body: Uint8Array): Promise<Uint8Array> {
+      outside.sent.push(statesIn(body).length > 1 ? `${to}: ${statesIn(body).length}` : to);
       await outside.answer(to);
+      if (body[0] === methods.swap.number) {
+        const { applied } = outside;
+        return Uint8Array.of(0, ...methods.swap.response.encode({ states: [], done: 0, applied }));
+      }
       return Uint8Array.of(0, ...methods.replicate.response.encode({ role: "complete" }));
     },
   };
@@ -224,7 +259,7 @@ async function standIn() {
     telemetry,
     config: nodeDefaults,
   } as unknown as HintDeps);
-  const owed = (): string[] => run.replica.hints.summaries().map(({ target }) => target);
+  const owed = (): string[] => run.replica.hints.summaries().flatMap(({ target, count }) => Array(count).fill(target));
   const secondPasses = async (): Promise<void> => {
     clock.skip(1_000);
     await microtasks();
@@ -244,6 +279,51 @@ describe("a stand-in", () => {
     await secondPasses();
     assert.deepEqual(outside.sent, ["h2", "h3"]);
     assert.deepEqual(owed(), ["h2"]);
+  });
+
+  test("delivers one by one what its target did not take in as a whole, and keeps what it did not take in then", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l", "m"]);
+    outside.applied = 2;
+    outside.answer = async () => {
+      if (outside.sent.length === 2) throw new TransportError("lost", "no answer");
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual(outside.sent, ["h2: 3", "h2", "h2", "h2"]);
+    assert.deepEqual(owed(), ["h2", "h3", "h3", "h3"]);
+    outside.up.add("h3");
+    outside.applied = 3;
+    await secondPasses();
+    assert.deepEqual(outside.sent.slice(4).toSorted(), ["h2", "h3: 3"]);
+    assert.deepEqual(owed(), []);
+  });
+
+  test("asks a target that does not answer for none of them alone, and for all again later", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    outside.answer = async () => {
+      throw new TransportError("lost", "no answer");
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    await secondPasses();
+    assert.deepEqual(
+      [outside.sent, owed()],
+      [
+        ["h2: 2", "h2: 2"],
+        ["h2", "h2", "h3", "h3"],
+      ],
+    );
+  });
+
+  test("keeps hints that travelled together over a change of the ring", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    outside.applied = 2;
+    outside.answer = async () => {
+      outside.ring = { fingerprint: "after", owners: ["h2", "h4"] };
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2: 2"], ["h2", "h2", "h3", "h3"]]);
   });
 
   test("keeps a hint that was delivered on a ring that is no more, and delivers it to the owners of today", async () => {

@@ -170,6 +170,15 @@ describe("what an owner owes", () => {
     assert.notEqual(owed, undefined);
   });
 
+  test("costs writes no look at the disk for states that nobody keeps", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    await replica.write(key, put("a", undefined, { hintsFor: [away] }));
+    world.disk.refusesReads = "io";
+    const { held } = await replica.write(key, put("b"));
+    assert.deepEqual(texts(held.state.values), ["a", "b"]);
+  });
+
   test("is written in one batch with the value that is owed", async () => {
     const world = new World();
     const run = await world.start();
