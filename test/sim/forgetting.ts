@@ -37,11 +37,11 @@ const askMs = 10_000;
  * Call when a host that does not own the key, as its own disk knows, takes a state of it off its disk: its owners have all
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
  * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then. Rows go one by one,
- * so where the ring has just changed the owners before that may be those who were asked (seed 301664). One on a machine
- * that has just burnt down counts too: it may have confirmed, while others were still to be heard (seed 17).
+ * so where the ring has just changed the owners before that may be those who were asked (seed 301664). One that
+ * its owner's disk has just lost counts too: it may have confirmed, while others were still to be heard (seeds 17, 93).
  */
 export function checkHandedOver(
-  { oracle, hosts, damagedKeys, ringsBefore, burnt, schedule }: World,
+  { oracle, hosts, damagedKeys, ringsBefore, lostCopies, schedule }: World,
   { id, name }: SimHost,
   { key, state }: StoredState,
   owners: readonly NodeId[],
@@ -52,7 +52,7 @@ export function checkHandedOver(
   const hasIt = (owner: NodeId): boolean => {
     const copies = hosts.filter((each) => each.id === owner && each.name !== name);
     const alive = copies.map(({ disk }) => objectOn(disk.view, located));
-    const gone = burnt.filter((each) => each.id === owner && schedule.nowMs - each.atMs < askMs);
+    const gone = lostCopies.filter((each) => each.id === owner && schedule.nowMs - each.atMs < askMs);
     const lost = gone.map(({ states }) => states.find((each) => each.key === key && each.hintFor === undefined)?.state);
     return [...alive, ...lost].some(
       (copy) => copy !== undefined && state.vector.every((entry) => covers(copy.vector, entry)),

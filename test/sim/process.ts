@@ -8,6 +8,9 @@ import type { Schedule } from "./schedule.ts";
 /** Wall time at the start of a simulation: 2026-01-01. */
 const epochMs = 1_767_225_600_000;
 
+/** Time passes while one waits: by less, it would not in numbers of this size, and who waits would wait for ever (seed 43). */
+const delayMsMin = 1e-6;
+
 /** What the clock of the machine shows beside true time; it outlives processes. */
 export interface MachineClock {
   skewMs: number;
@@ -52,7 +55,11 @@ export class Process {
       if (this.#paused) this.#deferred.push(once);
       else this.#step(run);
     };
-    const unschedule = this.#schedule.after(delayMs, this.#labelled(label), once);
+    const unschedule = this.#schedule.after(
+      delayMs > 0 ? Math.max(delayMs, delayMsMin) : 0,
+      this.#labelled(label),
+      once,
+    );
     return () => {
       stopped = true;
       unschedule();

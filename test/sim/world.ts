@@ -31,8 +31,8 @@ export class World {
   readonly departed: SimHost[] = [];
   /** Those of them that nobody has removed from the ring yet. */
   readonly lost = new Set<NodeId>();
-  /** What was on the disks of those that were lost for good, and when that was. */
-  readonly burnt: { readonly id: NodeId; readonly atMs: number; readonly states: readonly StoredState[] }[] = [];
+  /** What was on disks just before some of it was lost, by whose disk and when. */
+  readonly lostCopies: { readonly id: NodeId; readonly atMs: number; readonly states: readonly StoredState[] }[] = [];
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
@@ -142,6 +142,11 @@ export class World {
       clearing: (clear) => this.oracle.losing(host, schedule.nowMs, clear),
     });
     return host;
+  }
+
+  /** Call before a fault takes copies from this host's disk. */
+  losesCopies({ id, disk }: SimHost): void {
+    this.lostCopies.push({ id, atMs: this.schedule.nowMs, states: statesOn(disk.view) });
   }
 
   /** The first start of the first host founds the cluster. */

@@ -12,6 +12,7 @@ export const diskFaults = {
     if (!world.hosts.some((other) => other !== victim && membershipOn(other.disk.synced) !== undefined))
       return undefined;
     const end = killFor(world, victim, (each) => each.kill("loses its disk"));
+    world.losesCopies(victim);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
     world.arrivals.arrives(victim, world.schedule.nowMs);
     // Sometimes it is back before anybody noticed.
@@ -54,6 +55,7 @@ export const diskFaults = {
   missing: (world, fault) => {
     const victim = host(world, fault, 0);
     const end = killFor(world, victim, (each) => each.kill("finds a record missing"));
+    world.losesCopies(victim);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.lose("objects"));
     world.arrivals.forgetArrival(victim);
     return end;

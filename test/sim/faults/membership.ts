@@ -7,7 +7,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import type { MemberStatus } from "../../../core/membership/member.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import type { SimHost } from "../host.ts";
-import { membershipOn, statesOn } from "../rows.ts";
+import { membershipOn } from "../rows.ts";
 import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { type Carry, done, host, killAndRestart, statusOf } from "./carry.ts";
@@ -52,7 +52,7 @@ export const membershipFaults = {
     const victim = host(world, fault, 0);
     if (!mayGo(world, victim) || world.lost.size > 0) return undefined;
     victim.kill("is lost for good");
-    world.burnt.push({ id: victim.id, atMs: world.schedule.nowMs, states: statesOn(victim.disk.view) });
+    world.losesCopies(victim);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
     world.depart(victim);
     world.lost.add(victim.id);
