@@ -82,10 +82,7 @@ export const damageStories: readonly Story[] = [
       await stage.restart(a!);
       await stage.settled();
       await stage.put(b!, { quorum: "all" });
-      a!.kill();
-      const { arrivals, oracle, schedule } = stage.world;
-      oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
-      arrivals.arrives(a!, schedule.nowMs);
+      stage.restoreCopy(a!, copy, { isNoticed: true });
       await stage.start(a!);
       await stage.settled();
     },
@@ -93,7 +90,7 @@ export const damageStories: readonly Story[] = [
   {
     name: "a copy of a disk from before its host was told the secrets is set aside like any other (seed 51169)",
     play: async (stage) => {
-      const { arrivals, oracle, schedule } = stage.world;
+      const { arrivals, schedule } = stage.world;
       const joiner = stage.world.addHost();
       arrivals.arrives(joiner, schedule.nowMs);
       stage.world.start(joiner);
@@ -103,9 +100,7 @@ export const damageStories: readonly Story[] = [
       await stage.settled();
       await stage.restart(joiner);
       await stage.settled();
-      joiner.kill();
-      oracle.losing(joiner, schedule.nowMs, () => joiner.disk.restore(copy));
-      arrivals.arrives(joiner, schedule.nowMs);
+      stage.restoreCopy(joiner, copy, { isNoticed: true });
       await stage.start(joiner);
       await stage.settled();
     },

@@ -301,10 +301,7 @@ export const deleteStories: readonly Story[] = [
       await stage.drained();
       await stage.delete(b!);
       await stage.reaped(3);
-      a!.kill();
-      const { arrivals, oracle, schedule } = stage.world;
-      oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
-      arrivals.forgetArrival(a!);
+      stage.restoreCopy(a!, copy, { isNoticed: false });
       await stage.start(a!);
       await stage.settled();
       await stage.sleep(1_000);

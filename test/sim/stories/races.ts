@@ -141,7 +141,7 @@ export const raceStories: readonly Story[] = [
  * before that owner has let go. How it ends for the client of `at`.
  */
 async function outcomesAmidNewStart(stage: Stage, at: SimHost): Promise<readonly string[]> {
-  const { arrivals, network, oracle, schedule } = stage.world;
+  const { network } = stage.world;
   const [a, b, c, outsider] = stage.walk();
   const cut = (...pairs: readonly (readonly [SimHost, SimHost])[]): (() => void) =>
     network.cutPairs(
@@ -154,9 +154,7 @@ async function outcomesAmidNewStart(stage: Stage, at: SimHost): Promise<readonly
   await stage.restart(a!);
   while (stage.incarnation(a!, b!) < stage.incarnation(a!, a!)) await stage.sleep(10);
   // Of this start only B knows. A starts once more on what it had before, and meets the others.
-  a!.kill();
-  oracle.losing(a!, schedule.nowMs, () => a!.disk.restore(copy));
-  arrivals.arrives(a!, schedule.nowMs);
+  stage.restoreCopy(a!, copy, { isNoticed: true });
   const silent = cut([a!, b!], [c!, outsider!]);
   alone();
   await stage.start(a!);

@@ -22,6 +22,17 @@ async function forgetWithout(stage: Stage, removed: SimHost, by: SimHost): Promi
   await stage.reaped(3);
 }
 
+/** So many runs of this host overwrite the key, each under an actor of its own, that its clock is cut. */
+async function overwriteUntilCut(stage: Stage, host: SimHost): Promise<void> {
+  for (let start = 0; start < 8; start++) {
+    await stage.restart(host);
+    await stage.sleep(10_000);
+    await stage.get(host);
+    await stage.put(host, { context: "latest" });
+  }
+  assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
+}
+
 export const returnStories: readonly Story[] = [
   {
     name: "what was deleted and forgotten while a host was away and removed does not return with it",
@@ -86,13 +97,7 @@ export const returnStories: readonly Story[] = [
       await stage.sleep(5_000);
       await stage.change(b!, { kind: "remove", host: c!.id });
       await stage.sleep(5_000);
-      for (let start = 0; start < 8; start++) {
-        await stage.restart(b!);
-        await stage.sleep(10_000);
-        await stage.get(b!);
-        await stage.put(b!, { context: "latest" });
-      }
-      assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
+      await overwriteUntilCut(stage, b!);
       heal();
       await stage.notices(c!);
       await stage.restart(c!);
@@ -109,17 +114,8 @@ export const returnStories: readonly Story[] = [
       await stage.put(a!, { quorum: "all", withId: true });
       // Of this same run: what it will say of itself when it is back, it knows already.
       const copy = c!.disk.synced.copy();
-      for (let start = 0; start < 8; start++) {
-        await stage.restart(b!);
-        await stage.sleep(10_000);
-        await stage.get(b!);
-        await stage.put(b!, { context: "latest" });
-      }
-      assert.ok(stage.world.entriesCut > 0 && !stage.world.oracle.truncated);
-      c!.kill("gets an old copy of its disk back");
-      const { arrivals, oracle, schedule } = stage.world;
-      oracle.losing(c!, schedule.nowMs, () => c!.disk.restore(copy));
-      arrivals.forgetArrival(c!);
+      await overwriteUntilCut(stage, b!);
+      stage.restoreCopy(c!, copy, { isNoticed: false });
       await stage.start(c!);
       await stage.settled();
       await stage.sleep(5_000);

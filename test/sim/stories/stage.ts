@@ -5,6 +5,7 @@ import type { Clients } from "../clients.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { MemberRecord } from "../../../core/membership/member.ts";
 import { lease } from "../../../core/membership/roles.ts";
+import type { DiskImage } from "../disk-image.ts";
 import type { SimHost } from "../host.ts";
 import { type Operation, plainOperation, type Scenario } from "../scenario.ts";
 import { membershipOn } from "../rows.ts";
@@ -223,6 +224,15 @@ export class Stage {
     host.kill("finds a record missing");
     const { oracle, schedule } = this.world;
     oracle.losing(host, schedule.nowMs, () => host.disk.lose("objects"));
+  }
+
+  /** Kills it; its disk is what it was when `copy` was made. `isNoticed`: it can find out from the others, and fills then. */
+  restoreCopy(host: SimHost, copy: DiskImage, { isNoticed }: { readonly isNoticed: boolean }): void {
+    host.kill("gets an old copy of its disk back");
+    const { arrivals, oracle, schedule } = this.world;
+    oracle.losing(host, schedule.nowMs, () => host.disk.restore(copy));
+    if (isNoticed) arrivals.arrives(host, schedule.nowMs);
+    else arrivals.forgetArrival(host);
   }
 
   cutPower(host: SimHost): void {
