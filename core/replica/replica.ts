@@ -31,6 +31,9 @@ import { inFlightMs, Stillness } from "./stillness.ts";
 import { loggedDigest, TombstoneLog } from "./tombstone-log.ts";
 import { Truncator } from "./truncator.ts";
 
+const synced: CommitOptions = { durability: "synced" };
+const buffered: CommitOptions = { durability: "buffered" };
+
 export class Replica {
   readonly hints: HintStore;
   readonly changes: ChangeLog;
@@ -113,12 +116,9 @@ export class Replica {
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
       const more = heals ? this.#damaged.mending(located, after) : nothingMore;
+      const { isPatient = false } = options;
       if (heals || after !== before)
-        await this.#commit(
-          located,
-          { before: heals ? neverWritten : before, after, more },
-          { isPatient: options.isPatient === true },
-        );
+        await this.#commit(located, { before: heals ? neverWritten : before, after, more }, { isPatient });
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -186,7 +186,7 @@ export class Replica {
       const after = cut === state ? before : encodedAnew(cut);
       const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
-      await this.#commit(located, { before, after: role === "none" ? before : after, more }, { durability: "synced" });
+      await this.#commit(located, { before, after: role === "none" ? before : after, more }, synced);
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
     });
   }
@@ -196,10 +196,10 @@ export class Replica {
     return this.#queue.run(located, async () => {
       const isSettled = !this.#doubtful.has(located.partition); // or a failed write may yet change what is read
       const doubtful = this.hints.settling(located);
-      if (doubtful !== undefined) await this.#flush(located, doubtful, { durability: "buffered" });
+      if (doubtful !== undefined) await this.#flush(located, doubtful, buffered);
       const remains = await this.#remains(located);
       const mending = isSettled ? this.tombstones.mending(remains, this.#deps.clock.wallTime()) : undefined;
-      if (mending !== undefined) await this.#flush(located, mending, { durability: "buffered" });
+      if (mending !== undefined) await this.#flush(located, mending, buffered);
       return remains;
     });
   }
@@ -213,11 +213,7 @@ export class Replica {
       const remains = await this.#remains(located);
       const nowMs = this.#deps.clock.wallTime();
       if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
-      await this.#commit(
-        located,
-        { before: remains.held, after: neverWritten, more: nothingMore },
-        { durability: "synced" },
-      );
+      await this.#commit(located, { before: remains.held, after: neverWritten, more: nothingMore }, synced);
       const { holdings } = this.#deps;
       const actor = holdings.actorOf(located.partition);
       if (remains.held.state.vector.some((entry) => entry.actor === actor)) holdings.dropActor(located.partition);
@@ -327,8 +323,7 @@ export class Replica {
     const before = await this.#load(located);
     const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
     const hints = await this.hints.put(located, targets, before.encoded);
-    const gone = { before, after: neverWritten, more: hints };
-    if (!this.#damaged.has(located.key)) return this.#commit(located, gone, { isPatient: true });
+    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after: neverWritten, more: hints });
     await this.#unmark(located, neverWritten, hints);
   }
 
