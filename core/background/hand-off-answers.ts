@@ -41,10 +41,8 @@ type Answered = Infer<typeof methods.handOff.response>["partitions"][number];
 
 /** A page is two milliseconds of checksums at most. */
 const pageLimits = { limit: 1_000, maxBytes: 262_144 };
-/** Of a step, which is about a millisecond: any page, and what is in it. */
-const share = { ofPage: 1 / 16, ofRow: 1 / 512, ofByte: 1 / pageLimits.maxBytes };
-/** Each may be a read of the disk. */
-const shareOfKey = 1 / 32;
+/** Of a step, which is about a millisecond: any page, what is in it, and a key that is looked up, perhaps on the disk. */
+const share = { ofPage: 1 / 16, ofRow: 1 / 512, ofByte: 1 / 131_072, ofKey: 1 / 32 };
 
 export function serveHandOff(deps: HandOffAnswerDeps): void {
   const { server, admission, clock, cluster, exchange, replica } = deps;
@@ -72,7 +70,7 @@ export function serveHandOff(deps: HandOffAnswerDeps): void {
     const uncovered: number[] = [];
     for (const [i, { key, clock: theirs }] of keys.entries()) {
       if (!(await steps.turn(deadlineMs))) throw new StoreError("not-ready", "this host is busy with its clients");
-      steps.did(shareOfKey);
+      steps.did(share.ofKey);
       const { role, held } = await replica.read(locate(parseKey(key), cluster.ring.partitions));
       const relation = compare(held.state, decodeClock(theirs));
       if (role !== "complete" || (relation !== "equal" && relation !== "after")) uncovered.push(i);
