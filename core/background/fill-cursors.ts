@@ -108,7 +108,7 @@ export class FillCursors {
       return [{ kind: "put", ns: "meta", key: rowOf(partition), value: CursorRow.encode({ ring, sources }) }];
     });
     this.#unsaved.clear();
-    if (puts.length > 0) await this.#deps.records.commit(puts);
+    if (puts.length > 0) await this.#deps.records.commit(puts, { isPatient: true });
     const { fillingsBegun } = this.#deps.holdings;
     if (this.#cleanAt === fillingsBegun) return;
     // Of an earlier filling: it would count again after a restart on the same ring.
