@@ -1,4 +1,4 @@
-/** Every number of the transport, with unit and reason. */
+/** Every number of the transport and of the relay, with unit and reason. */
 import { defaultFrameLimits, type FrameLimits } from "../rpc/frames.ts";
 
 export interface TransportLimits extends FrameLimits {
@@ -39,4 +39,24 @@ export const defaultTransportLimits: TransportLimits = {
   redialMsMin: 100,
   redialMsMax: 5_000,
   dialTimeoutMs: 5_000,
+};
+
+export interface RelayLimits {
+  /** Nodes that can be reached through this one at the same time. */
+  readonly reservationsMax: number;
+  /** How long a reservation holds without being renewed, ms; its node renews it five minutes before its end. */
+  readonly reservationMs: number;
+  /** One relayed connection: how long it may last, ms, and how many bytes it may carry. */
+  readonly relayedMs: number;
+  readonly relayedBytes: bigint;
+}
+
+export const defaultRelayLimits: RelayLimits = {
+  // libp2p's 15 are used up by one office. A reservation is a WebSocket and a row of a table.
+  reservationsMax: 1_000,
+  reservationMs: 2 * 3_600_000,
+  // libp2p's 2 minutes and 128 KiB cut pairs that find no direct way in the middle of their work (js-libp2p#2413). It stays
+  // metered, so that a host is no free tunnel; a pair that used its share connects anew.
+  relayedMs: 3_600_000,
+  relayedBytes: 256n * 1024n * 1024n,
 };
