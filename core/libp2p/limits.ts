@@ -17,6 +17,17 @@ export interface TransportLimits extends FrameLimits {
   readonly pingMs: number;
   /** A connection on which an answer is due and nothing at all comes is cut after this, ms. Slow handlers are fine: pongs count. */
   readonly silentMs: number;
+  /** So is one that takes no bytes for this long, ms: a slow one takes some. */
+  readonly notReadingMs: number;
+  /** An idle link is pinged this often, ms, so that a dead one is found before a request needs it. */
+  readonly idlePingMs: number;
+  /** What a link has instead of `silentMs` for its first sign of life after the machine slept or the network changed, ms. */
+  readonly probeMs: number;
+  /**
+   * What links over WebRTC have instead: there, no socket says that the peer is gone, and libp2p takes 14 s to find out,
+   * in which it hands the dead connection to whoever dials.
+   */
+  readonly webRtc: { readonly silentMs: number; readonly idlePingMs: number };
   /** How long `stop` waits for running handlers, ms. */
   readonly graceMs: number;
   /** Backoff of redials, ms; the first try is at once. */
@@ -35,6 +46,11 @@ export const defaultTransportLimits: TransportLimits = {
   // Well below the store's `suspectAfterMs`, so that a peer with a slow handler is not suspected.
   pingMs: 500,
   silentMs: 10_000,
+  notReadingMs: 10_000,
+  idlePingMs: 30_000,
+  probeMs: 3_000,
+  // A peer that stops for a second at a time lives on; one that is gone is noticed within two.
+  webRtc: { silentMs: 1_200, idlePingMs: 300 },
   graceMs: 5_000,
   redialMsMin: 100,
   redialMsMax: 5_000,

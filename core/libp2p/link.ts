@@ -15,6 +15,7 @@ import { endOfTurn } from "./end-of-turn.ts";
 import type { Answerable, Inbox } from "./inbox.ts";
 import type { TransportLimits } from "./limits.ts";
 import { describe, type OnProblem } from "./problem.ts";
+import { isWebRtc } from "./route.ts";
 import { Silence } from "./silence.ts";
 
 /** One write: large enough to make encryption and system calls cheap, small enough for a slow link to get on with. */
@@ -54,6 +55,7 @@ export class Link implements Answerable {
   #paused = false;
   #resuming = false;
   #closed = false;
+  #agreed = false;
   #saidBye = false;
   #heardBye = false;
   #pongQueued = false;
@@ -66,7 +68,8 @@ export class Link implements Answerable {
     this.#reader = new FrameReader(needs.limits, (message) => this.#handle(message));
     this.#queue = new FrameQueue(needs.limits);
     this.#asking = new Asking({ ...needs, queue: this.#queue, write: (message) => this.#write(message) });
-    this.#silence = new Silence(needs.limits);
+    const { limits, connection } = needs;
+    this.#silence = new Silence(isWebRtc(connection) ? { ...limits, ...limits.webRtc } : limits);
     this.#stream.maxReadBufferLength = pausedBytesMax;
     this.#stream.addEventListener("message", ({ data }) => this.#receive(data instanceof Uint8Array ? [data] : data));
     this.#stream.addEventListener("drain", () => this.#drained());
@@ -78,6 +81,11 @@ export class Link implements Answerable {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** It ended otherwise than both sides had agreed, or than this side wanted. */
+  get broke(): boolean {
+    return this.#closed && !this.#agreed;
   }
 
   get congested(): boolean {
@@ -219,7 +227,13 @@ export class Link implements Answerable {
 
   #closeIfDone(): void {
     if (!this.#saidBye || !this.#heardBye || !this.#asking.idle || !this.settled) return;
+    this.#agreed = true;
     this.#end("replaced by another stream");
+  }
+
+  /** The connection may have died unnoticed: find out soon. */
+  probe(): void {
+    this.#silence.probe();
   }
 
   /** Call every `pingMs`. */
@@ -246,6 +260,7 @@ export class Link implements Answerable {
 
   /** Ends the link in order: what was given to the stream still goes out. */
   close(reason: string): void {
+    this.#agreed = true;
     this.#end(reason);
   }
 

@@ -15,8 +15,12 @@ export type TransportProblem =
 
 export type OnProblem = (problem: TransportProblem) => void;
 
-/** An error as one line that names its causes: libp2p wraps the interesting one in an AggregateError. */
+/**
+ * An error as one line that names its causes: libp2p wraps the interesting one in an AggregateError, and lets a browser's
+ * `error` event of a WebSocket through, which says nothing of the reason (the platform hides it from pages).
+ */
 export function describe(error: unknown): string {
+  if (error instanceof Event) return "the connection could not be opened";
   if (!(error instanceof Error)) return String(error);
   if (error instanceof AggregateError && error.errors.length > 0) {
     return [...new Set(error.errors.map(describe))].join("; ");

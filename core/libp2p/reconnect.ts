@@ -1,12 +1,12 @@
 /**
  * Keeps a set of peers connected: libp2p itself does not redial within seconds.
+ * A peer has a name: its id, or the address at which whoever is there is wanted.
  *
  * Invariant: for each kept peer that is not connected there is exactly one attempt running or one timer set.
  */
-import type { NodeId } from "../identity.ts";
 import type { Clock, Stop } from "../ports.ts";
 import type { TransportLimits } from "./limits.ts";
-import { describe, type OnProblem } from "./problem.ts";
+import { describe } from "./problem.ts";
 
 interface Kept {
   addresses: readonly string[];
@@ -19,25 +19,27 @@ interface Kept {
   lastProblem: string;
 }
 
-export interface ReconnectNeeds {
-  readonly self: NodeId;
+export interface ReconnectNeeds<Name extends string> {
+  /** Never dialled; of two that keep each other the one of smaller name dials first. */
+  readonly self: Name;
   readonly clock: Clock;
   readonly limits: TransportLimits;
-  readonly isConnected: (id: NodeId) => boolean;
+  readonly isConnected: (id: Name) => boolean;
   /** Resolves when requests can be sent. */
-  readonly connect: (id: NodeId, addresses: readonly string[]) => Promise<void>;
-  readonly onProblem: OnProblem;
+  readonly connect: (id: Name, addresses: readonly string[]) => Promise<void>;
+  /** Told once per different reason in a row. */
+  readonly onUnreachable: (id: Name, reason: string) => void;
 }
 
-export class Reconnect {
-  readonly #needs: ReconnectNeeds;
-  readonly #kept = new Map<NodeId, Kept>();
+export class Reconnect<Name extends string> {
+  readonly #needs: ReconnectNeeds<Name>;
+  readonly #kept = new Map<Name, Kept>();
 
-  constructor(needs: ReconnectNeeds) {
+  constructor(needs: ReconnectNeeds<Name>) {
     this.#needs = needs;
   }
 
-  keep(peers: ReadonlyMap<NodeId, readonly string[]>): void {
+  keep(peers: ReadonlyMap<Name, readonly string[]>): void {
     for (const [id, kept] of this.#kept) {
       if (peers.has(id)) continue;
       kept.stopTimer?.();
@@ -68,7 +70,7 @@ export class Reconnect {
     }
   }
 
-  keeps(id: NodeId): boolean {
+  keeps(id: Name): boolean {
     return this.#kept.has(id);
   }
 
@@ -80,7 +82,7 @@ export class Reconnect {
     }
   }
 
-  changed(id: NodeId, connected: boolean): void {
+  changed(id: Name, connected: boolean): void {
     const kept = this.#kept.get(id);
     if (kept === undefined || kept.connected === connected) return;
     const { clock, limits } = this.#needs;
@@ -102,19 +104,19 @@ export class Reconnect {
     this.#kept.clear();
   }
 
-  #schedule(id: NodeId, kept: Kept, ms: number): void {
+  #schedule(id: Name, kept: Kept, ms: number): void {
     kept.stopTimer?.();
     kept.stopTimer = this.#needs.clock.after(ms, () => void this.#try(id, kept));
   }
 
-  async #try(id: NodeId, kept: Kept): Promise<void> {
+  async #try(id: Name, kept: Kept): Promise<void> {
     if (kept.connected || kept.dialling) return;
     kept.dialling = true;
     try {
       await this.#needs.connect(id, kept.addresses);
     } catch (error) {
       const message = describe(error);
-      if (message !== kept.lastProblem) this.#needs.onProblem({ kind: "unreachable", peer: id, message });
+      if (message !== kept.lastProblem) this.#needs.onUnreachable(id, message);
       kept.lastProblem = message;
     }
     kept.dialling = false;
@@ -124,7 +126,7 @@ export class Reconnect {
   }
 
   /** Where both ends begin at the same moment, the smaller id dials first: that saves a second connection. */
-  #headStartMs(id: NodeId): number {
+  #headStartMs(id: Name): number {
     return this.#needs.self < id ? 0 : this.#needs.limits.redialMsMin / 2;
   }
 

@@ -25,6 +25,7 @@ import { Link } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { describe, type OnProblem } from "./problem.ts";
 import { Reconnect } from "./reconnect.ts";
+import { isWebRtc } from "./route.ts";
 import { openWindowByHalves } from "./window.ts";
 
 export interface Libp2pTransport extends Transport {
@@ -32,7 +33,7 @@ export interface Libp2pTransport extends Transport {
   start(): Promise<void>;
   /** Refuses new requests, lets running handlers answer for a grace, closes the streams. libp2p itself stays up. */
   stop(): Promise<void>;
-  /** Redials now: the machine woke, the network is back, the page is visible again. */
+  /** The machine woke, the network is back, the page is visible again: redials now, and probes what looks connected. */
   wake(): void;
 }
 
@@ -58,7 +59,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   readonly #limits: TransportLimits;
   readonly #onProblem: OnProblem;
   readonly #deadlines: Deadlines;
-  readonly #reconnect: Reconnect;
+  readonly #reconnect: Reconnect<NodeId>;
   readonly #peers = new Map<NodeId, Peer>();
   readonly #opening = new Map<Connection, Promise<void>>();
   readonly #listeners = new Set<(id: NodeId, connected: boolean) => void>();
@@ -77,7 +78,7 @@ class TransportOverLibp2p implements Libp2pTransport {
       self: this.self,
       clock,
       limits,
-      onProblem: this.#onProblem,
+      onUnreachable: (peer, message) => this.#onProblem({ kind: "unreachable", peer, message }),
       isConnected: (id) => this.#peers.get(id)?.current !== undefined,
       connect: (id, addresses) => this.#connect(id, addresses),
     });
@@ -139,6 +140,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   }
 
   wake(): void {
+    for (const peer of this.#peers.values()) for (const link of peer.links) link.probe();
     this.#reconnect.wake();
   }
 
@@ -229,7 +231,19 @@ class TransportOverLibp2p implements Libp2pTransport {
   #closed(peer: Peer, link: Link): void {
     const wasCurrent = peer.current === link;
     peer.remove(link);
+    if (link.broke) this.#abortWebRtc(peer);
     if (wasCurrent && peer.current === undefined) this.#changed(peer.id, false);
+  }
+
+  /**
+   * A peer in a browser that is gone, or that closes its stream on the way out, leaves WebRTC connections that look open
+   * for 14 s, and that the next dial would be given.
+   */
+  #abortWebRtc(peer: Peer): void {
+    const inUse = new Set(peer.links.map(({ connection }) => connection));
+    for (const connection of this.#libp2p.getConnections(peerIdFromString(peer.id))) {
+      if (isWebRtc(connection) && !inUse.has(connection)) connection.abort(new Error("its stream of requests ended"));
+    }
   }
 
   #changed(id: NodeId, connected: boolean): void {
