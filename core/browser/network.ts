@@ -6,18 +6,18 @@
 import { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { identify } from "@libp2p/identify";
-import type { Libp2p, Transport as Libp2pCarrier } from "@libp2p/interface";
+import type { Libp2p } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
-import { createLibp2p } from "libp2p";
+import { createLibp2p, type Libp2pOptions } from "libp2p";
 import { gossipService, libp2pGossip } from "../libp2p/gossip.ts";
 import { libp2pIdentity, readKey } from "../libp2p/identity.ts";
 import { defaultTransportLimits, type TransportLimits } from "../libp2p/limits.ts";
 import { type MeetingPoint, MeetingPoints } from "../libp2p/meeting-points.ts";
 import type { OnProblem } from "../libp2p/problem.ts";
 import { isWebRtcAddress } from "../libp2p/route.ts";
-import { type Libp2pTransport, libp2pTransport } from "../libp2p/transport.ts";
+import { libp2pTransport } from "../libp2p/transport.ts";
 import { inWholeWrites } from "../libp2p/whole-writes.ts";
 import type { Clock, Gossip, Identity, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
@@ -56,8 +56,8 @@ export interface PageNetwork {
 export const pageTransportLimits: Partial<TransportLimits> = {
   // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
   pingMs: 300,
-  // WebRTC is a dial of the relay, one through it, and ICE.
-  dialTimeoutMs: 10_000,
+  // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
+  dialTimeoutMs: 15_000,
 };
 
 /** Relays at which a page is found at the same time: when one fails, the others know it already. */
@@ -79,8 +79,6 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
       // All pages that are behind one relay come from its address.
       inboundConnectionThreshold: 500,
       maxIncomingPendingConnections: 100,
-      // One address that does not answer must leave time for the next.
-      addressDialTimeout: 4_000,
     },
     // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
     connectionMonitor: { enabled: false },
@@ -116,18 +114,15 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   };
 }
 
+/** How it dials, and where it waits for others. */
 async function carriers({
   meetPages,
   iceServers = [],
-}: PageNetworkOptions): Promise<{
-  transports: ((components: never) => Libp2pCarrier)[];
-  addresses?: { listen: string[] };
-}> {
-  const direct = [webSockets() as (components: never) => Libp2pCarrier];
-  if (!meetPages) return { transports: direct };
+}: PageNetworkOptions): Promise<Required<Pick<Libp2pOptions, "transports" | "addresses">>> {
+  if (!meetPages) return { transports: [webSockets()], addresses: {} };
   const { webRtcTransport } = await import("./webrtc.ts");
   return {
-    transports: [...direct, circuitRelayTransport(), webRtcTransport(iceServers)],
+    transports: [webSockets(), circuitRelayTransport(), webRtcTransport(iceServers)],
     addresses: { listen: [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
   };
 }

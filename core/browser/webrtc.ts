@@ -1,15 +1,17 @@
 /** WebRTC as a libp2p transport. Alone in its file: bundlers make a chunk of it, which a page that talks to hosts only never loads. */
-import type { Transport } from "@libp2p/interface";
 import { webRTC } from "@libp2p/webrtc";
+import type { Libp2pOptions } from "libp2p";
+
+type TransportFactory = NonNullable<Libp2pOptions["transports"]>[number];
 
 /** A write of 64 KiB may wait behind this much, bytes: pings must get through, or a slow line would look dead. */
 const bufferedBytesMax = 128 * 1024;
 
 /** The transport factory for libp2p. Without `iceServers`, pages find each other in one network, or where one of them has a public address. */
-export function webRtcTransport(iceServers: readonly RTCIceServer[]): (components: never) => Transport {
+export function webRtcTransport(iceServers: readonly RTCIceServer[]): TransportFactory {
   return webRTC({
     // Without a list libp2p asks four public servers, whose operators would learn who is here.
     rtcConfiguration: { iceServers: [...iceServers] },
     dataChannel: { maxBufferedAmount: bufferedBytesMax },
-  }) as (components: never) => Transport;
+  });
 }

@@ -33,6 +33,8 @@ export interface TransportLimits extends FrameLimits {
   /** Backoff of redials, ms; the first try is at once. */
   readonly redialMsMin: number;
   readonly redialMsMax: number;
+  /** The longest pause of it while a relay carries the requests: some pairs never find a direct way, and each try costs both. */
+  readonly detourMsMax: number;
   /** One attempt to dial and open the stream, ms. */
   readonly dialTimeoutMs: number;
 }
@@ -54,6 +56,7 @@ export const defaultTransportLimits: TransportLimits = {
   graceMs: 5_000,
   redialMsMin: 100,
   redialMsMax: 5_000,
+  detourMsMax: 60_000,
   dialTimeoutMs: 5_000,
 };
 

@@ -64,6 +64,7 @@ export class MeetingPoints {
       clock,
       limits,
       isConnected: () => false,
+      hasDetour: () => false,
       connect: (address) => this.#connect(address),
       onUnreachable: (address, reason) => void (this.#known.get(address)!.reason = reason),
     });

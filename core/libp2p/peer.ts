@@ -37,6 +37,12 @@ export class Peer {
     return this.#links.find(({ link }) => !link.retired)?.link;
   }
 
+  /** Requests go straight to it, not through a relay. */
+  get isDirect(): boolean {
+    const { current } = this;
+    return current !== undefined && !isRelayed(current.connection);
+  }
+
   get links(): readonly Link[] {
     return this.#links.map(({ link }) => link);
   }

@@ -25,6 +25,8 @@ export interface ReconnectNeeds<Name extends string> {
   readonly clock: Clock;
   readonly limits: TransportLimits;
   readonly isConnected: (id: Name) => boolean;
+  /** Requests reach it all the same, by a detour: there is no hurry. */
+  readonly hasDetour: (id: Name) => boolean;
   /** Resolves when requests can be sent. */
   readonly connect: (id: Name, addresses: readonly string[]) => Promise<void>;
   /** Told once per different reason in a row. */
@@ -96,7 +98,8 @@ export class Reconnect<Name extends string> {
     // A connection that lasts shows that the peer is well; one that breaks at once must not be redialled in a loop.
     const lasted = clock.now() - kept.connectedMs >= limits.redialMsMax;
     kept.failures = lasted ? 0 : kept.failures + 1;
-    if (!kept.dialling) this.#schedule(id, kept, kept.failures <= 1 ? this.#headStartMs(id) : this.#backoffMs(kept));
+    if (!kept.dialling)
+      this.#schedule(id, kept, kept.failures <= 1 ? this.#headStartMs(id) : this.#backoffMs(id, kept));
   }
 
   stop(): void {
@@ -122,7 +125,7 @@ export class Reconnect<Name extends string> {
     kept.dialling = false;
     if (kept.connected || this.#kept.get(id) !== kept) return;
     kept.failures += 1;
-    this.#schedule(id, kept, this.#backoffMs(kept));
+    this.#schedule(id, kept, this.#backoffMs(id, kept));
   }
 
   /** Where both ends begin at the same moment, the smaller id dials first: that saves a second connection. */
@@ -131,9 +134,12 @@ export class Reconnect<Name extends string> {
   }
 
   /** Doubles from min to max; half of it is chance, so that a host that returns is not dialled by all at once. */
-  #backoffMs({ failures }: Kept): number {
-    const { redialMsMin, redialMsMax } = this.#needs.limits;
-    const ms = Math.min(redialMsMax, redialMsMin * 2 ** Math.min(failures - 1, 16));
+  #backoffMs(id: Name, { failures }: Kept): number {
+    const { redialMsMin, redialMsMax, detourMsMax } = this.#needs.limits;
+    const ms = Math.min(
+      this.#needs.hasDetour(id) ? detourMsMax : redialMsMax,
+      redialMsMin * 2 ** Math.min(failures - 1, 16),
+    );
     return ms * (0.5 + Math.random() / 2);
   }
 }

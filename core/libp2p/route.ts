@@ -12,8 +12,10 @@ export function isWebRtcAddress(address: Multiaddr): boolean {
 }
 
 /** Through a third node, which meters it; a WebRTC connection only names the relay that introduced the two. */
-export function isRelayed(connection: Connection): boolean {
-  const { limits, remoteAddr } = connection;
-  if (limits !== undefined) return true;
-  return !isWebRtc(connection) && remoteAddr.getComponents().some(({ name }) => name === "p2p-circuit");
+export function isRelayed({ limits, remoteAddr }: Connection): boolean {
+  return limits !== undefined || isRelayedAddress(remoteAddr);
+}
+
+export function isRelayedAddress(address: Multiaddr): boolean {
+  return !isWebRtcAddress(address) && address.getComponents().some(({ name }) => name === "p2p-circuit");
 }

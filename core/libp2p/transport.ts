@@ -25,7 +25,7 @@ import { Link } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { describe, type OnProblem } from "./problem.ts";
 import { Reconnect } from "./reconnect.ts";
-import { isWebRtc } from "./route.ts";
+import { isRelayedAddress, isWebRtc } from "./route.ts";
 import { openWindowByHalves } from "./window.ts";
 
 export interface Libp2pTransport extends Transport {
@@ -79,7 +79,8 @@ class TransportOverLibp2p implements Libp2pTransport {
       clock,
       limits,
       onUnreachable: (peer, message) => this.#onProblem({ kind: "unreachable", peer, message }),
-      isConnected: (id) => this.#peers.get(id)?.current !== undefined,
+      isConnected: (id) => this.#peers.get(id)?.isDirect ?? false,
+      hasDetour: (id) => this.#peers.get(id)?.current !== undefined,
       connect: (id, addresses) => this.#connect(id, addresses),
     });
   }
@@ -157,9 +158,12 @@ class TransportOverLibp2p implements Libp2pTransport {
     const signal = AbortSignal.timeout(this.#limits.dialTimeoutMs);
     const peerId = peerIdFromString(id);
     const suffix = `/p2p/${id}`;
+    const all = addresses.map((a) => multiaddr(a.endsWith(suffix) ? a : a + suffix));
+    const hasDetour = this.#peers.get(id)?.current !== undefined;
+    const wanted = hasDetour ? all.filter((address) => !isRelayedAddress(address)) : all;
+    if (hasDetour && wanted.length === 0) return;
     // Without an address libp2p may still know one, or a connection of the other's making.
-    const target =
-      addresses.length === 0 ? peerId : addresses.map((a) => multiaddr(a.endsWith(suffix) ? a : a + suffix));
+    const target = wanted.length === 0 ? peerId : wanted;
     const connection = await this.#libp2p.dial(target, { signal });
     await this.#libp2p.peerStore.merge(peerId, { tags: peerTag });
     await this.#open(connection);
@@ -207,7 +211,8 @@ class TransportOverLibp2p implements Libp2pTransport {
       onClosed: (closed) => this.#closed(peer, closed),
     });
     peer.add(link, opener);
-    if (!before) this.#changed(peer.id, true);
+    this.#reconnect.changed(peer.id, peer.isDirect);
+    if (!before) this.#tell(peer.id, true);
   }
 
   #peerOf(id: NodeId): Peer {
@@ -232,7 +237,8 @@ class TransportOverLibp2p implements Libp2pTransport {
     const wasCurrent = peer.current === link;
     peer.remove(link);
     if (link.broke) this.#abortWebRtc(peer);
-    if (wasCurrent && peer.current === undefined) this.#changed(peer.id, false);
+    this.#reconnect.changed(peer.id, peer.isDirect);
+    if (wasCurrent && peer.current === undefined) this.#tell(peer.id, false);
   }
 
   /**
@@ -246,8 +252,7 @@ class TransportOverLibp2p implements Libp2pTransport {
     }
   }
 
-  #changed(id: NodeId, connected: boolean): void {
-    this.#reconnect.changed(id, connected);
+  #tell(id: NodeId, connected: boolean): void {
     for (const listener of this.#listeners) listener(id, connected);
   }
 

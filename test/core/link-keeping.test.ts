@@ -14,7 +14,10 @@ import { ManualClock } from "../support/manual-clock.ts";
 const self = "first" as NodeId;
 const peer = "second" as NodeId;
 
-function reconnecting(connect: (n: number) => Promise<void>): {
+function reconnecting(
+  connect: (n: number) => Promise<void>,
+  hasDetour = false,
+): {
   clock: ManualClock;
   reconnect: Reconnect<NodeId>;
   triesMs: number[];
@@ -28,6 +31,7 @@ function reconnecting(connect: (n: number) => Promise<void>): {
     clock,
     limits: defaultTransportLimits,
     isConnected: () => false,
+    hasDetour: () => hasDetour,
     connect: () => connect(triesMs.push(clock.now())),
     onUnreachable: (peer, message) => problems.push({ kind: "unreachable", peer, message }),
   });
@@ -52,6 +56,14 @@ describe("reconnect", () => {
     assert.deepEqual(problems, [{ kind: "unreachable", peer, message: "refused" }]);
     reconnect.stop();
     assert.deepEqual(clock.pendingMs, []);
+  });
+
+  it("goes on trying, but ever more rarely, to be rid of a detour", async () => {
+    const { clock, reconnect, triesMs } = reconnecting(refused, true);
+    reconnect.keep(new Map([[peer, ["a"]]]));
+    await clock.advance(600_000);
+    const gaps = triesMs.slice(1).map((at, n) => at - triesMs[n]!);
+    assert.ok(gaps.at(-1)! >= 30_000 && Math.max(...gaps) <= 60_000, gaps.join());
   });
 
   it("tries at once when told that the machine woke, and when the peer moved", async () => {
