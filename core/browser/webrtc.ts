@@ -1,8 +1,11 @@
 /** WebRTC as a libp2p transport. Alone in its file: bundlers make a chunk of it, which a page that talks to hosts only never loads. */
+import { restorePlatform } from "./peer-connection.ts";
 import { webRTC } from "@libp2p/webrtc";
 import type { Libp2pOptions } from "libp2p";
 
 type TransportFactory = NonNullable<Libp2pOptions["transports"]>[number];
+
+restorePlatform();
 
 /** A write of 64 KiB may wait behind this much, bytes: pings must get through, or a slow line would look dead. */
 const bufferedBytesMax = 128 * 1024;
