@@ -3,7 +3,6 @@
  *
  * Invariant: it dials nothing but the seeds and what nodes met there name; no public server is a default.
  */
-import { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { identify } from "@libp2p/identify";
 import type { Libp2p } from "@libp2p/interface";
@@ -11,7 +10,6 @@ import { noise } from "@libp2p/noise";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
 import { createLibp2p, type Libp2pOptions } from "libp2p";
-import { gossipService, libp2pGossip } from "../libp2p/gossip.ts";
 import { libp2pIdentity, readKey } from "../libp2p/identity.ts";
 import { defaultTransportLimits, type TransportLimits } from "../libp2p/limits.ts";
 import { type MeetingPoint, MeetingPoints } from "../libp2p/meeting-points.ts";
@@ -28,10 +26,10 @@ export interface PageNetworkOptions {
   readonly key: Uint8Array;
   /** Multiaddrs of hosts or relays, wss or ws. */
   readonly seeds: readonly string[];
-  /** Gossip is of one cluster. */
-  readonly cluster: string;
   /** Whether it meets other pages, too: loads WebRTC, and lets itself be found through the seeds. */
   readonly meetPages: boolean;
+  /** The cluster in whose gossip it takes part, as members of the ring do: loads gossipsub. */
+  readonly gossipOf?: string;
   /** STUN and TURN servers of the application, for pages in different networks. */
   readonly iceServers?: readonly RTCIceServer[];
   readonly clock: Clock;
@@ -40,7 +38,8 @@ export interface PageNetworkOptions {
 
 export interface PageNetwork {
   readonly transport: Transport;
-  readonly gossip: Gossip;
+  /** With `gossipOf`. */
+  readonly gossip?: Gossip;
   readonly identity: Identity;
   /** Where other pages find this one now; empty without `meetPages`, and while no relay knows it. */
   addresses(): readonly string[];
@@ -65,13 +64,18 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { key, seeds, cluster, clock, onProblem } = options;
+  const { key, seeds, gossipOf, clock, onProblem } = options;
   const privateKey = readKey(key);
   const { mayDial } = dialPolicy(seeds);
+  // Each a chunk of its own: most pages need neither.
+  const [ways, gossiping] = await Promise.all([
+    waysOf(options),
+    gossipOf === undefined ? undefined : import("../libp2p/gossip.ts"),
+  ]);
   const libp2p = await createLibp2p({
     privateKey,
     start: false,
-    ...(await carriers(options)),
+    ...ways,
     connectionEncrypters: [inWholeWrites(noise())],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
     connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
@@ -82,7 +86,10 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     },
     // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
     connectionMonitor: { enabled: false },
-    services: { identify: identify(), pubsub: gossipService(cluster) },
+    services: {
+      identify: identify(),
+      ...(gossipOf === undefined || gossiping === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) }),
+    },
   });
   await libp2p.start();
   const transport = libp2pTransport(
@@ -99,7 +106,9 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   });
   return {
     transport,
-    gossip: libp2pGossip(libp2p.services.pubsub as GossipSub, cluster),
+    ...(gossipOf === undefined || gossiping === undefined
+      ? {}
+      : { gossip: gossiping.libp2pGossip((libp2p.services as { pubsub: GossipSub }).pubsub, gossipOf) }),
     identity: libp2pIdentity(privateKey),
     addresses: () => addressesOf(libp2p),
     onAddresses: (listener) => onAddresses(libp2p, listener),
@@ -114,13 +123,13 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   };
 }
 
-/** How it dials, and where it waits for others. */
-async function carriers({
+/** How it reaches others, and how it is reached. */
+async function waysOf({
   meetPages,
   iceServers = [],
 }: PageNetworkOptions): Promise<Required<Pick<Libp2pOptions, "transports" | "addresses">>> {
   if (!meetPages) return { transports: [webSockets()], addresses: {} };
-  const { webRtcTransport } = await import("./webrtc.ts");
+  const { circuitRelayTransport, webRtcTransport } = await import("./webrtc.ts");
   return {
     transports: [webSockets(), circuitRelayTransport(), webRtcTransport(iceServers)],
     addresses: { listen: [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },

@@ -1,7 +1,12 @@
-/** WebRTC as a libp2p transport. Alone in its file: bundlers make a chunk of it, which a page that talks to hosts only never loads. */
+/**
+ * How pages reach each other: WebRTC, and the relays through which they find each other. In a file of its own: bundlers
+ * make a chunk of it, which a page that talks to hosts only never loads.
+ */
 import { restorePlatform } from "./peer-connection.ts";
 import { webRTC } from "@libp2p/webrtc";
 import type { Libp2pOptions } from "libp2p";
+
+export { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 
 type TransportFactory = NonNullable<Libp2pOptions["transports"]>[number];
 

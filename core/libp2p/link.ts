@@ -55,7 +55,7 @@ export class Link implements Answerable {
   #paused = false;
   #resuming = false;
   #closed = false;
-  #agreed = false;
+  #wanted = false;
   #saidBye = false;
   #heardBye = false;
   #pongQueued = false;
@@ -83,9 +83,9 @@ export class Link implements Answerable {
     return this.#closed;
   }
 
-  /** It ended otherwise than both sides had agreed, or than this side wanted. */
+  /** It ended although neither both sides had agreed on it nor this side wanted it. */
   get broke(): boolean {
-    return this.#closed && !this.#agreed;
+    return this.#closed && !this.#wanted && !(this.#saidBye && this.#heardBye);
   }
 
   get congested(): boolean {
@@ -227,7 +227,6 @@ export class Link implements Answerable {
 
   #closeIfDone(): void {
     if (!this.#saidBye || !this.#heardBye || !this.#asking.idle || !this.settled) return;
-    this.#agreed = true;
     this.#end("replaced by another stream");
   }
 
@@ -260,7 +259,7 @@ export class Link implements Answerable {
 
   /** Ends the link in order: what was given to the stream still goes out. */
   close(reason: string): void {
-    this.#agreed = true;
+    this.#wanted = true;
     this.#end(reason);
   }
 

@@ -236,7 +236,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   #closed(peer: Peer, link: Link): void {
     const wasCurrent = peer.current === link;
     peer.remove(link);
-    if (link.broke) this.#abortWebRtc(peer);
+    if (link.broke && isWebRtc(link.connection)) this.#abortWebRtc(peer);
     this.#reconnect.changed(peer.id, peer.isDirect);
     if (wasCurrent && peer.current === undefined) this.#tell(peer.id, false);
   }

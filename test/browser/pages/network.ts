@@ -6,7 +6,14 @@ import { makeKey } from "../../../core/libp2p/identity.ts";
 import type { TransportProblem } from "../../../core/libp2p/problem.ts";
 import { expose } from "../expose.ts";
 
+export interface Opening {
+  readonly meetPages?: boolean;
+  readonly gossipOf?: string;
+}
+
 let network: PageNetwork | undefined;
+/** Texts heard by gossip. */
+const heard: string[] = [];
 const problems: TransportProblem[] = [];
 /** Ids of peers whose connection ended. */
 const losses: string[] = [];
@@ -17,18 +24,19 @@ function opened(): PageNetwork {
 }
 
 const functions = {
-  async open(seeds: readonly string[], { meetPages = true }: { meetPages?: boolean } = {}): Promise<string> {
+  async open(seeds: readonly string[], { meetPages = true, gossipOf }: Opening = {}): Promise<string> {
     const key = await makeKey();
     network = await openPageNetwork({
       key,
       seeds,
-      cluster: "test",
       meetPages,
+      ...(gossipOf === undefined ? {} : { gossipOf }),
       clock: systemClock,
       onProblem: (problem) => problems.push(problem),
     });
     network.transport.serve(async (_from, body) => body);
     network.transport.onPeerChange((id, connected) => connected || losses.push(id));
+    network.gossip?.subscribe(async (_from, body) => heard.push(new TextDecoder().decode(body)) > 0);
     return network.transport.self;
   },
   /** The code and text of the error, or nothing. */
@@ -56,13 +64,15 @@ const functions = {
     const answer = await opened().transport.request(id as NodeId, body, timeoutMs);
     return answer.length === bytes && answer.every((byte, n) => byte === n % 251);
   },
+  publish: (text: string) => opened().gossip?.publish(new TextEncoder().encode(text)),
+  heard: () => heard,
   peer(id: string) {
     return [...opened().transport.peers()].find((peer) => peer.id === id);
   },
   losses: () => losses,
   problems: () => problems,
-  /** How many scripts the page has loaded. */
-  scripts: () => performance.getEntriesByType("resource").filter(({ name }) => name.endsWith(".js")).length,
+  /** What the page has loaded. */
+  scripts: () => performance.getEntriesByType("resource").map(({ name }) => name),
 };
 
 export type Functions = typeof functions;

@@ -1,0 +1,7 @@
+/** IndexedDB in memory as this process's own, for unit tests: not for durability, quota or connections that the browser ends. */
+import "fake-indexeddb/auto";
+
+// Without this it takes an empty key for a detached buffer, which no browser does.
+for (const { prototype } of [ArrayBuffer, Uint8Array]) {
+  Object.defineProperty(prototype, "detached", { configurable: true, get: () => false });
+}
