@@ -98,8 +98,6 @@ export const hostSettings: Settings<HostOptions> = {
   logFormat: one("FORMAT", oneOf(...logFormats), "pretty", logFormats.join(" or ")),
 };
 
-export type SettingName = keyof HostOptions;
-
 export type HostFlags = Flags<HostOptions>;
 
 /** Throws `bad-request` with a sentence that names the flag, variable or key at fault. */

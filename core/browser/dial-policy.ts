@@ -8,23 +8,17 @@
  */
 import { type Multiaddr, multiaddr } from "@multiformats/multiaddr";
 
-export interface DialPolicy {
-  mayDial(address: Multiaddr): boolean;
-}
-
 /** @throws Error where a seed is no multiaddr */
-export function dialPolicy(seeds: readonly string[]): DialPolicy {
+export function dialPolicy(seeds: readonly string[]): (address: Multiaddr) => boolean {
   const kinds = seeds.map((seed) => kindOf(multiaddr(seed)));
   const isPlainFine = kinds.some((kind) => kind?.isPlain);
   const isLoopbackFine = kinds.some((kind) => kind?.reach === "loopback");
   const isPrivateFine = isLoopbackFine || kinds.some((kind) => kind?.reach === "private");
-  return {
-    mayDial(address) {
-      const kind = kindOf(address);
-      if (kind === undefined || (kind.isPlain && !isPlainFine)) return false;
-      if (kind.reach === "loopback") return isLoopbackFine;
-      return kind.reach === "public" || isPrivateFine;
-    },
+  return (address) => {
+    const kind = kindOf(address);
+    if (kind === undefined || (kind.isPlain && !isPlainFine)) return false;
+    if (kind.reach === "loopback") return isLoopbackFine;
+    return kind.reach === "public" || isPrivateFine;
   };
 }
 

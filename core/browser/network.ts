@@ -52,7 +52,7 @@ export interface PageNetwork {
 }
 
 /** What differs from hosts. */
-export const pageTransportLimits: Partial<TransportLimits> = {
+const pageTransportLimits: Partial<TransportLimits> = {
   // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
   pingMs: 300,
   // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
@@ -66,7 +66,7 @@ const reservationsMax = 3;
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
   const { key, seeds, gossipOf, clock, onProblem } = options;
   const privateKey = readKey(key);
-  const { mayDial } = dialPolicy(seeds);
+  const mayDial = dialPolicy(seeds);
   // Each a chunk of its own: most pages need neither.
   const [ways, gossiping] = await Promise.all([
     waysOf(options),

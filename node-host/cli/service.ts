@@ -10,7 +10,7 @@ const exitMs = 5_000;
 /** A flag for each setting; each can also stand in a variable or in the file of `--config`. */
 export function addSettings<Options>(command: Command, settings: Settings<Options>): void {
   command.option("--config <file>", "settings as JSON; each flag can stand there in camelCase (deviceGroup)");
-  for (const [name, setting] of Object.entries(settings) as [string, Setting<unknown>][]) {
+  for (const [name, setting] of Object.entries<Setting<unknown>>(settings)) {
     const { placeholder, many, about, initial } = setting;
     if (placeholder === "") {
       command.option(`--${kebab(name)}`, about);

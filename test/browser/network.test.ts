@@ -196,6 +196,7 @@ test("pages that open one after the other have a direct connection at the first 
   for (let n = 0; n < 12; n += 1) {
     const tab = await browser.open<Functions>(server.url);
     await tab.call("open", [relay.address]);
+    assert.equal(await tab.call("failureToConnect", 10_000), undefined);
     await tab.call("keep", { [page.id]: addresses });
     await eventually(
       async () => (await tab.call("peer", page.id))?.addresses.some((address) => address.includes("/webrtc")) ?? false,
