@@ -10,6 +10,7 @@ import { freePort, HostProcesses } from "../support/host-processes.ts";
 import { Libp2pNodes } from "../support/libp2p-nodes.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
+import { bundleWebRtc } from "../tools/bundle-webrtc.ts";
 import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
 import type { Functions, Opening } from "./pages/network.ts";
 import { servePage, type PageServer } from "./page-server.ts";
@@ -17,9 +18,10 @@ import { servePage, type PageServer } from "./page-server.ts";
 /** After which libp2p by itself knows that a WebRTC peer is gone, as measured. */
 const libp2pAloneMs = 14_000;
 
+const pageEntry = new URL("./pages/network.js", import.meta.url);
 let server: PageServer;
 before(async () => {
-  server = await servePage(new URL("./pages/network.js", import.meta.url));
+  server = await servePage(pageEntry);
 });
 after(() => server[Symbol.asyncDispose]());
 
@@ -92,6 +94,8 @@ async function rendererOf({ context }: Chromium, page: Page): Promise<number> {
 }
 
 async function connect(a: Profile, b: Profile): Promise<void> {
+  // Also that of `a`: while its own way to the relay is still opening, a first dial may fail, and the second comes at once.
+  await a.found();
   await a.tab.call("keep", { [b.id]: await b.found() });
   await eventually(
     async () => (await a.isDirectTo(b)) && (await b.isDirectTo(a)),
@@ -188,7 +192,10 @@ describe("two pages", () => {
   });
 });
 
-test("pages that open one after the other have a direct connection at the first try, each of them", async () => {
+test("pages with the published WebRTC chunk that open one after the other have a direct connection at the first try", async () => {
+  const text = await bundleWebRtc();
+  const chunk = { name: "published", load: (id: string) => (id.endsWith("/core/browser/webrtc.js") ? text : null) };
+  await using server = await servePage(pageEntry, { plugins: [chunk] });
   await using relay = await RelayProcess.start();
   await using page = await Profile.open([relay.address]);
   const addresses = await page.found();
@@ -245,6 +252,20 @@ test("a page that stops for 300 ms every 2 s is only slow: no connection breaks,
   }
   assert.deepEqual([await a.tab.call("losses"), await b.tab.call("losses")], [[], []]);
   assert.deepEqual([await a.tab.call("problems"), await b.tab.call("problems")], [[], []]);
+});
+
+test("a page wakes when its network is back, and when the machine slept", async () => {
+  await using page = await Profile.open([`/ip4/127.0.0.1/tcp/${await freePort()}/ws`], { meetPages: false });
+  await page.tab.call("watchWaking");
+  await page.browser.context.setOffline(true);
+  assert.equal(await page.tab.call("wakings"), 0);
+  await page.browser.context.setOffline(false);
+  await eventually(async () => (await page.tab.call("wakings")) === 1, "it hears that the network is back");
+  // For the page it is the same whether the machine slept or its process was stopped.
+  await page.signal("SIGSTOP");
+  await setTimeout(6_000);
+  await page.signal("SIGCONT");
+  await eventually(async () => (await page.tab.call("wakings")) > 1, "it notices that time has jumped");
 });
 
 test("with every relay down a newcomer is told which are, and why", async () => {

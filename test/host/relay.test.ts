@@ -60,6 +60,8 @@ class Visitor {
   }
 
   async asks(other: Visitor): Promise<void> {
+    // While the own way to the relay is still opening, a dial through it may fail.
+    await this.points.connected(10_000);
     const id = await this.transport.meet(other.addresses[0]!);
     const body = text.encode(`to ${id}`);
     assert.deepEqual(await this.transport.request(id, body, 10_000), body);

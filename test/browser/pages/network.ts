@@ -1,6 +1,7 @@
 /** A page on the network, for the tests of it: it answers requests with what it was asked, and asks hosts and other pages. */
 import { openPageNetwork, type PageNetwork } from "../../../core/browser/network.ts";
 import { systemClock } from "../../../core/browser/system-ports.ts";
+import { onWake } from "../../../core/browser/wake.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { makeKey } from "../../../core/libp2p/identity.ts";
 import type { TransportProblem } from "../../../core/libp2p/problem.ts";
@@ -15,6 +16,7 @@ let network: PageNetwork | undefined;
 /** Texts heard by gossip. */
 const heard: string[] = [];
 const problems: TransportProblem[] = [];
+let wakings = 0;
 /** Ids of peers whose connection ended. */
 const losses: string[] = [];
 
@@ -71,6 +73,10 @@ const functions = {
   },
   losses: () => losses,
   problems: () => problems,
+  watchWaking(): void {
+    onWake(systemClock, () => (wakings += 1));
+  },
+  wakings: () => wakings,
   /** What the page has loaded. */
   scripts: () => performance.getEntriesByType("resource").map(({ name }) => name),
 };
