@@ -16,8 +16,8 @@ export function recordTransactions(): void {
   const beginning = new WeakMap<IDBTransaction, SeenTransaction>();
   Object.assign(globalThis, { seenTransactions: seen });
   type Open = IDBDatabase["transaction"];
-  const transaction = Reflect.get(IDBDatabase.prototype, "transaction") as Open;
-  const commit = Reflect.get(IDBTransaction.prototype, "commit") as () => void;
+  const transaction = Reflect.get<IDBDatabase, "transaction">(IDBDatabase.prototype, "transaction");
+  const commit = Reflect.get<IDBTransaction, "commit">(IDBTransaction.prototype, "commit");
   IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args: Parameters<Open>) {
     const opened = transaction.apply(this, args);
     const entry = { mode: opened.mode, durability: opened.durability, committedAtOnce: false };

@@ -1,7 +1,10 @@
-/** IndexedDB in memory as this process's own, for unit tests: not for durability, quota or connections that the browser ends. */
-import "fake-indexeddb/auto";
+/** IndexedDB in memory as this process's own, for unit tests: not for durability, quota or large databases. */
+import * as fake from "fake-indexeddb";
 
-// Without this it takes an empty key for a detached buffer, which no browser does.
-for (const { prototype } of [ArrayBuffer, Uint8Array]) {
-  Object.defineProperty(prototype, "detached", { configurable: true, get: () => false });
+export function installFakeIndexedDb(): void {
+  Object.assign(globalThis, fake);
+  // Without this it takes an empty key for a detached buffer, which no browser does.
+  for (const { prototype } of [ArrayBuffer, Uint8Array]) {
+    Object.defineProperty(prototype, "detached", { configurable: true, get: () => false });
+  }
 }
