@@ -313,12 +313,18 @@ export class Replica {
     return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
-  /** The row goes, with whatever mark it has; hints that stood on it keep its state themselves. */
+  /**
+   * The row goes, with whatever mark it has; hints that stood on it keep its state themselves. One whose partition is owned
+   * again by now stays: sources may have been told that it is here, and it would go after the disk says who owns it.
+   */
   async #letGo(located: LocatedKey): Promise<void> {
     const before = await this.#load(located);
     const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
     const hints = await this.hints.put(located, targets, before.encoded);
-    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after: neverWritten, more: hints });
+    // Nothing is awaited between this look and the commit.
+    const isDropping = this.#deps.holdings.get(located.partition) === "dropping";
+    if (!isDropping || !this.#damaged.has(located.key))
+      return this.#commit(located, { before, after: isDropping ? neverWritten : before, more: hints });
     await this.#unmark(located, neverWritten, hints);
   }
 

@@ -131,8 +131,8 @@ export class World {
     const host: SimHost = new SimHost(options, deps, chance, {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
-        for (const taken of statesTakenBy(operations, before)) {
-          const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
+        for (const taken of statesTakenBy(operations, before, host.disk.view)) {
+          const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
           else checkHandedOver(this, host, taken, owners);
