@@ -1,6 +1,9 @@
 /** Stories of partitions that change hands while something goes wrong. */
 import assert from "node:assert/strict";
-import { statesOn } from "../rows.ts";
+import { hasBit } from "../../../core/bytes/bitmap.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { until } from "../cluster.ts";
+import { membershipOn, statesOn } from "../rows.ts";
 import type { Story } from "./stage.ts";
 
 const four = { hosts: 4 };
@@ -85,6 +88,24 @@ export const moveStories: readonly Story[] = [
       for (let key = 0; key < 20; key++) {
         if (stage.walk(key).indexOf(b!) < 3) assert.ok(keys.has(`sim/key${key}`), `key${key}`);
       }
+    },
+  },
+  {
+    name: "a partition that is filled is told within seconds, although a source of others is silent (seed 404606)",
+    cluster: { ...four, silentMs: 20_000 },
+    brokenBy: "what is filled is told at the end",
+    play: async (stage) => {
+      const [a, , , d] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.wipe(a!, { awaitReady: false });
+      stage.beforeRequest(a!, methods.scan, () => d!.process!.pause(), d);
+      while (!d!.process!.paused) await stage.sleep(10);
+      const { partition } = stage.world.oracle.locate("sim/key0");
+      await until(stage.world, 2_500, `${a!.name} says that it is complete`, () => {
+        const said = membershipOn(a!.disk.view)?.roster.holdings.get(a!.id);
+        return said !== undefined && hasBit(said.complete, partition);
+      });
+      d!.process!.resume();
     },
   },
   {
