@@ -38,10 +38,12 @@ const askMs = 10_000;
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
  * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then. Rows go one by one,
  * so where the ring has just changed the owners before that may be those who were asked (seed 301664). One that
- * its owner's disk has just lost counts too: it may have confirmed, while others were still to be heard (seeds 17, 93).
+ * its owner's disk has just lost counts too, also for an older copy of that disk: it may have confirmed, while others were
+ * still to be heard (seeds 17, 93, 404986). And under an owner's name a second process on a copy of its disk may be the one
+ * that was asked (seed 400186).
  */
 export function checkHandedOver(
-  { oracle, hosts, damagedKeys, ringsBefore, lostCopies, schedule }: World,
+  { oracle, hosts, twins, damagedKeys, ringsBefore, lostCopies, schedule }: World,
   { id, name }: SimHost,
   { key, state }: StoredState,
   owners: readonly NodeId[],
@@ -50,7 +52,7 @@ export function checkHandedOver(
   oracle.checks += 1;
   const located = oracle.locate(key);
   const hasIt = (owner: NodeId): boolean => {
-    const copies = hosts.filter((each) => each.id === owner && each.name !== name);
+    const copies = [...hosts, ...twins].filter((each) => each.id === owner && each.name !== name);
     const alive = copies.map(({ disk }) => objectOn(disk.view, located));
     const gone = lostCopies.filter((each) => each.id === owner && schedule.nowMs - each.atMs < askMs);
     const lost = gone.map(({ states }) => states.find((each) => each.key === key && each.hintFor === undefined)?.state);

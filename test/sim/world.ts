@@ -108,6 +108,7 @@ export class World {
     if (twin.gone) return;
     twin.kill("is switched off, and its disk thrown away");
     twin.gone = true;
+    this.losesCopies(twin);
     this.oracle.losing(twin, this.schedule.nowMs, () => twin.disk.wipe());
     this.twins.splice(this.twins.indexOf(twin), 1);
   }

@@ -24,6 +24,7 @@ export const diskFaults = {
     const backup = world.backups.get(victim);
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
+    world.losesCopies(victim);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // A peer remembers a later start of this host than its disk does, so it could know. (One that could not write told nobody.)
     const isNoticed = world.hosts.some((peer) => {
