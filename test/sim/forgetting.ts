@@ -70,9 +70,10 @@ export function checkHandedOver(
 }
 
 /**
- * Call when a host takes a hint off its disk. One that is over its bounds goes without its owner having it, if all other
- * owners have it (PROTOCOL 7; `background/relieve-hints.ts`): from then on the writes in it are promised one copy less,
- * though never less than W.
+ * Call when a host takes a hint off its disk. Delivered, the copy has moved to its owner: a write that two hosts kept for one
+ * owner, as its coordinator and as the stand-in, is one copy there (seeds 404383, 406340). One that is over its bounds goes
+ * without its owner having it, if all other owners have it (PROTOCOL 7; `background/relieve-hints.ts`). Of the writes in it
+ * fewer copies are promised from then on, though never less than W.
  */
 export function noteSpared(
   { oracle, hosts }: World,
@@ -86,9 +87,10 @@ export function noteSpared(
     hosts.some(({ id, disk }) => id === owner && history.knows(objectOn(disk.view, located)?.vector ?? [], event));
   for (const event of history.events.values()) {
     if (!history.knows(state.vector, event)) continue;
-    // Delivered, the copy has only moved.
     const isSpared = owners.every((owner) => has(owner, event) === (owner !== hintFor));
     if (isSpared) event.write.sparedBy.add(host);
+    const target = owners.find((owner) => owner === hintFor);
+    if (target !== undefined && has(target, event) && !has(host, event)) event.write.movedTo.set(host, target);
   }
 }
 

@@ -41,6 +41,8 @@ const formerFailures = [
   ["94228", "a ring that lost its only disk before it met the other one blocks no key"],
   ["300814", "what a disk rejected and kept does not stay with a host that does not own it"],
   ["302147", "a host that slept in the middle of a drop asks the owners again about what is left"],
+  ["404383", "what two hosts keep for one owner is one copy once it has it"],
+  ["406340", "the same where its only owner gets an older copy of its disk back"],
   ["400186", "a former owner believes either of two processes that answer under an owner's name"],
   ["404986", "a former owner may drop what an owner confirmed, whose disk is an older copy a moment later"],
   ["404606", "a host tells that it has filled a partition while it waits for a source of others"],
