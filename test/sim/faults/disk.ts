@@ -1,7 +1,7 @@
 /** Faults of disks. */
 import { encodeUtf8 } from "lib0/string";
 import { keyOfRow } from "../../../core/placement/locate.ts";
-import { membershipOn } from "../rows.ts";
+import { membershipOn, statesOn } from "../rows.ts";
 import type { FaultKind } from "./draw.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
@@ -42,13 +42,16 @@ export const diskFaults = {
     change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
   damage: (world, fault) => {
     const victim = host(world, fault, 0);
+    const before = statesOn(victim.disk.view);
     let row: Uint8Array | undefined;
     world.oracle.losing(victim, world.schedule.nowMs, () => {
       row = victim.disk.damage("objects");
     });
     if (row === undefined) return undefined;
-    world.damagedKeys.add(keyOfRow(row));
-    world.arrivals.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
+    const damaged = keyOfRow(row);
+    world.damagedKeys.add(damaged);
+    const had = before.find(({ key, hintFor }) => key === damaged && hintFor === undefined)?.state.vector;
+    world.arrivals.damaged(victim, damaged, { nowMs: world.schedule.nowMs, had });
     world.schedule.log(`a record of ${victim.name} is damaged`);
     return done;
   },
