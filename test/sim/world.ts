@@ -4,7 +4,7 @@ import type { NodeId } from "../../core/identity.ts";
 import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
-import type { Dot } from "../../core/causality/version-set.ts";
+import { covers, type Dot, type Versioned } from "../../core/causality/version-set.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { type HostOptions, SimHost } from "./host.ts";
@@ -33,6 +33,8 @@ export class World {
   readonly lost = new Set<NodeId>();
   /** What was on disks just before some of it was lost, by whose disk and when. */
   readonly lostCopies: { readonly id: NodeId; readonly atMs: number; readonly states: readonly StoredState[] }[] = [];
+  /** What was on the older copies of disks that hosts got which had left: they have handed it over (seed 408280). */
+  readonly handedOver = new Map<NodeId, readonly StoredState[]>();
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
@@ -86,7 +88,10 @@ export class World {
   }
 
   #left(host: SimHost): void {
-    const [kept] = statesOn(host.disk.view);
+    const old = this.handedOver.get(host.id) ?? [];
+    const isOld = ({ key, hintFor, state }: StoredState): boolean =>
+      old.some((each) => each.key === key && each.hintFor === hintFor && coversAll(each.state, state));
+    const kept = statesOn(host.disk.view).find((each) => !isOld(each));
     if (kept !== undefined) this.oracle.broken("who leaves keeps nothing", `${host.name} has left with ${kept.key}`);
     this.depart(host);
   }
@@ -201,6 +206,10 @@ export class World {
     if (kind === "request") return;
     this.schedule.log(`${host.name} ${textOf(event)}`);
   }
+}
+
+function coversAll({ vector }: Versioned, other: Versioned): boolean {
+  return other.vector.every((entry) => covers(vector, entry));
 }
 
 function textOf({ kind, ...rest }: StoreEvent): string {

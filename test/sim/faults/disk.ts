@@ -3,7 +3,7 @@ import { encodeUtf8 } from "lib0/string";
 import { keyOfRow } from "../../../core/placement/locate.ts";
 import { membershipOn, statesOn } from "../rows.ts";
 import type { FaultKind } from "./draw.ts";
-import { type Carry, change, done, host, killFor } from "./carry.ts";
+import { type Carry, change, done, host, killFor, statusOf } from "./carry.ts";
 
 export const diskFaults = {
   wipe: (world, fault) => {
@@ -25,6 +25,7 @@ export const diskFaults = {
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
     world.losesCopies(victim);
+    if (statusOf(victim) === "left") world.handedOver.set(victim.id, statesOn(backup));
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // A peer remembers a later start of this host than its disk does, so it could know. (One that could not write told nobody.)
     const isNoticed = world.hosts.some((peer) => {
