@@ -155,6 +155,13 @@ export class World {
     this.lostCopies.push({ id, atMs: this.schedule.nowMs, states: statesOn(disk.view) });
   }
 
+  /** Call before a host's disk is replaced by an older copy. */
+  losesToCopy(host: SimHost, copy: DiskImage): void {
+    this.losesCopies(host);
+    const status = membershipOn(host.disk.view)?.roster.members.get(host.id)?.status;
+    if (status === "left") this.handedOver.set(host.id, statesOn(copy));
+  }
+
   /** The first start of the first host founds the cluster. */
   start(host: SimHost, founds = false): void {
     const seeds = founds ? [] : this.hosts.filter(({ id }) => id !== host.id).map(({ id }) => `sim:${id}`);

@@ -109,6 +109,37 @@ export const moveStories: readonly Story[] = [
     },
   },
   {
+    name: "what a browser and a host keep for the only owner of a key is one copy once that has it (seed 404383)",
+    cluster: { ...four, n: 1, browsers: [3] },
+    play: async (stage) => {
+      const [a] = stage.walk();
+      a!.kill();
+      await stage.sleep(3_000);
+      const write = await stage.put(stage.host("h4"), { quorum: "one" });
+      assert.equal(write.ack?.durable.length, 2);
+      await stage.start(a!);
+      await stage.drained();
+      await stage.wipe(a!);
+    },
+  },
+  {
+    name: "a host that had left and starts from a copy of its disk from before only ends (seed 408280)",
+    cluster: four,
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.change(b!, { kind: "leave", host: b!.id });
+      const copy = b!.disk.synced.copy();
+      assert.notEqual(statesOn(copy).length, 0);
+      const status = (): string => stage.member(b!, b!).status;
+      await until(stage.world, 60_000, `${b!.name} has left`, () => status() === "left");
+      stage.restoreCopy(b!, copy, { isNoticed: false });
+      assert.equal(status(), "leaving");
+      await stage.start(b!);
+      await stage.gone(b!);
+    },
+  },
+  {
     name: "a host that was removed while it was cut off offers what it alone has when it is brought back",
     cluster: four,
     play: async (stage) => {

@@ -230,6 +230,7 @@ export class Stage {
   restoreCopy(host: SimHost, copy: DiskImage, { isNoticed }: { readonly isNoticed: boolean }): void {
     host.kill("gets an old copy of its disk back");
     const { arrivals, oracle, schedule } = this.world;
+    this.world.losesToCopy(host, copy);
     oracle.losing(host, schedule.nowMs, () => host.disk.restore(copy));
     if (isNoticed) arrivals.arrives(host, schedule.nowMs);
     else arrivals.forgetArrival(host);
