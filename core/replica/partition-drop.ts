@@ -8,7 +8,7 @@
  * that they are never taken for what is missing here, nor for nothing when others reap; it is tried again at the next start.
  * Invariants: the holding becomes `none` after its last row is gone; a row's deletion is committed only while its partition
  * is `dropping`, with its hash in the tree and its place in memory: so the disk has it before a ring that gives the
- * partition back.
+ * partition back, and no source is told of a row that then goes.
  */
 import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
