@@ -95,14 +95,14 @@ const lookAgainMs = 10;
 export async function copyAll<J extends CopyJob>(
   deps: CopyDeps,
   jobs: readonly J[],
-  onCopied: (job: J) => Promise<void>,
+  onCopied: (job: J) => void,
 ): Promise<void> {
   const sources = [...new Set(jobs.flatMap((job) => job.sources))];
   // Small enough that each lane has work.
   const batch = Math.ceil(jobs.length / (2 * sources.length));
   const isOver = (job: J): boolean => job.sources.every((source) => !isNeeded(deps, job, source));
   // Copied before the restart, or there is nobody to copy from.
-  for (const job of jobs.filter(isOver)) await onCopied(job);
+  for (const job of jobs.filter(isOver)) onCopied(job);
   await inLanes(
     sources.map((source, i) => async (isFailed) => {
       const start = Math.floor((i * jobs.length) / sources.length);
@@ -122,7 +122,7 @@ export async function copyAll<J extends CopyJob>(
         });
         const changed = isAway ? [...left] : free;
         if (isAway) for (const job of changed) job.missed.add(source);
-        for (const job of changed.filter((each) => each.isTaken !== true && isOver(each))) await onCopied(job);
+        for (const job of changed.filter((each) => each.isTaken !== true && isOver(each))) onCopied(job);
       }
     }),
   );
