@@ -159,6 +159,15 @@ export class Stage {
     };
   }
 
+  /** Until the host has sent a request of this method to the other one. */
+  requested(host: SimHost, method: { readonly number: number }, to: SimHost): Promise<void> {
+    let isSent = false;
+    host.transport!.onNextRequest = (id, body) => {
+      isSent ||= id === to.id && body[0] === method.number;
+    };
+    return until(this.world, patienceMs, `${host.name} asks ${to.name}`, () => isSent);
+  }
+
   /** Until hosts have forgotten so many copies of deleted keys. */
   async reaped(copies: number): Promise<void> {
     const deadlineMs = this.world.schedule.nowMs + 10 * this.world.graceMs;
