@@ -45,6 +45,12 @@ export const copies: readonly Mutation[] = [
     replace: "",
   },
   {
+    name: "what is filled is told at the end",
+    file: "background/fill.js",
+    find: '"tell what is filled", publishIntervalMs',
+    replace: '"tell what is filled", 1e9',
+  },
+  {
     name: "a partition counts as filled whoever failed",
     file: "background/fill.js",
     find: "new Set([...missed, ...partial]).size <= mayMiss &&",
@@ -58,9 +64,9 @@ export const copies: readonly Mutation[] = [
   },
   {
     name: "a former owner does not push what an owner lacks",
-    file: "background/hand-off.js",
-    find: "if (!(await push(deps, owner, lacking.map(({ row }) => keyOfRow(row)))))",
-    replace: "if (false)",
+    file: "background/cover.js",
+    find: "if (await push(deps, owner, lacking))",
+    replace: "if (true)",
   },
   {
     name: "a damaged record is served as whole",
