@@ -90,7 +90,7 @@ export async function openStore<Schema extends object = object>(options: OpenSto
 function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "telemetry"> {
   const setting = <Name extends SettingName>(name: Name, value: unknown, called: string = name) => {
     const { read, initial } = hostSettings[name];
-    return (value === undefined ? initial : read([value].flat().map(String), called)) as typeof initial;
+    return value === undefined ? initial : read([value].flat().map(String), called);
   };
   const name = setting("cluster", options.name, "name");
   return {

@@ -45,6 +45,7 @@ interface HostDeps {
 const lookIntervalMs = 250;
 const whole = { source: "quorum", pending: false } as const;
 
+/** The node is stopped by `close`; whoever made it brings what that means. */
 export class HostStoreNode implements StoreNode {
   readonly id: NodeId;
   readonly #deps: HostDeps;
