@@ -22,7 +22,7 @@ test("of two lww writes that had not seen each other the loser is told where the
   const [left, right] = [new World(), new World()];
   const [a, b] = [await left.start(), await right.start()];
   const early = await write(a, "early");
-  right.clock.advance(5);
+  await right.clock.advance(5);
   const late = await write(b, "late");
   assert.deepEqual([told(left), told(right)], [[], []]);
 
