@@ -4,7 +4,7 @@
 import type { ReadAnswer, Sibling, WriteAnswer } from "../api.ts";
 import type { NodeId } from "../identity.ts";
 import { stampToMs } from "../causality/hybrid-clock.ts";
-import { deleted, type Dot, type LiveValue, siblings } from "../causality/version-set.ts";
+import { deleted, dotText, type LiveValue, siblings } from "../causality/version-set.ts";
 import type { methods } from "../rpc/rpc.ts";
 import type { WriteResponse } from "../rpc/messages.ts";
 import type { Infer } from "../bytes/codec.ts";
@@ -13,10 +13,6 @@ import type { CachedState } from "../replica/state-cache.ts";
 import type { Contexts } from "./contexts.ts";
 
 type ReadResponse = Infer<typeof methods.read.response>;
-
-export function dotText(dot: Dot): string {
-  return `${dot.actor}:${dot.counter}`;
-}
 
 export function siblingOf(value: LiveValue): Sibling {
   return {
@@ -48,8 +44,9 @@ export function readResponseOf({ context, ...answer }: ReadAnswer): ReadResponse
   return { ...answer, ...(context === null ? {} : { context }) };
 }
 
-export function writeResponseOf({ context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
+export function writeResponseOf({ dot, context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
   return {
+    dot,
     ...(context === null ? {} : { context }),
     durable: receipt.durable,
     hinted: receipt.hinted,
@@ -63,6 +60,7 @@ export function writeResponseOf({ context, receipt, siblings: listed }: WriteAns
 
 export function writeAnswerOf(response: WriteResponse): WriteAnswer {
   return {
+    dot: response.dot,
     context: response.context ?? null,
     receipt: {
       durable: response.durable as readonly NodeId[],

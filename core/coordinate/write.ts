@@ -2,7 +2,15 @@
  * put and delete (PROTOCOL 5): route, mint and persist here, replicate at once, answer at W.
  */
 import { actorOfWriteId } from "../causality/actor.ts";
-import { type Coverage, contextOf, covers, coversAll, siblings, type Versioned } from "../causality/version-set.ts";
+import {
+  type Coverage,
+  contextOf,
+  covers,
+  coversAll,
+  dotText,
+  siblings,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -225,6 +233,7 @@ function answerOf(
     ? siblings(state, deps.clock.wallTime()).map(siblingOf)
     : undefined;
   return {
+    dot: dotText(written.dot),
     context: listed !== undefined || isOnlyValue(state, written) ? deps.contexts.seal(written.held, state, key) : null,
     receipt: {
       durable: replicated.durable,

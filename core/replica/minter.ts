@@ -21,6 +21,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Holdings } from "./holdings.ts";
+import { tellLwwLosers } from "./lww-losers.ts";
 
 /** A write as the client asked it; the dot and the stamp come from here. */
 export interface WriteEvent {
@@ -73,6 +74,8 @@ export class Minter {
     const body = new Uint8Array(value.body);
     const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
     this.#checkSiblings(located.key, held, state);
+    const writer = { vector: coverage.vector, values: [] };
+    tellLwwLosers(this.#deps.telemetry, located.key, [held, writer], state);
     return { state, dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
   }
 
