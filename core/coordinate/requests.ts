@@ -13,18 +13,25 @@ import type {
   Sibling,
   WriteAnswer,
 } from "../api.ts";
+import type { Infer } from "../bytes/codec.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
-import type { Key } from "../identity.ts";
+import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
+import { parseQuorum } from "../quorum/resolve.ts";
+import type { methods } from "../rpc/rpc.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { coordinateEdgeWrite, stateUnless } from "./edge-writes.ts";
 import { list } from "./list.ts";
 import { readState } from "./read.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
 type WriteOptions = PutOptions & DeleteOptions;
+type EdgeReadResponse = Infer<typeof methods.edgeRead.response>;
+type EdgeWriteRequest = Infer<typeof methods.edgeWrite.request>;
+type EdgeWriteResponse = Infer<typeof methods.edgeWrite.response>;
 
 const contentTypeDefault = "application/octet-stream";
 
@@ -54,6 +61,38 @@ export class Requests {
       const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
       return readAnswerOf(held, { key, contexts: this.#deps.contexts, degraded, nowMs: clock.wallTime() });
     });
+  }
+
+  /** As `get`, for the copy of an edge that has the state of this digest. */
+  edgeRead(key: Key, options: GetOptions, have: Uint8Array | undefined): Promise<EdgeReadResponse> {
+    const { config, cluster, contexts } = this.#deps;
+    const timeoutMs = this.#timeout(options.timeoutMs);
+    return this.#admit("get", { timeoutMs }, async () => {
+      const located = this.#locate(key);
+      const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
+      const { state } = held;
+      const ring = cluster.ring.fingerprint;
+      if (state.vector.length === 0) return { degraded, ring };
+      return { ...stateUnless(held, have), context: contexts.seal(held, state, key), degraded, ring };
+    });
+  }
+
+  /** A write that was minted by `edge`. */
+  edgeWrite(key: Key, edge: NodeId, request: EdgeWriteRequest): Promise<EdgeWriteResponse> {
+    const { tombstone, body } = request.value;
+    const timeoutMs = this.#timeout(request.timeoutMs);
+    const limits = { timeoutMs, ...(tombstone ? {} : { valueBytes: body.length }) };
+    const intent = {
+      request,
+      edge,
+      timeoutMs,
+      w: request.w === undefined ? this.#deps.config.w : parseQuorum(request.w, "w"),
+      ...(request.pw === undefined ? {} : { pw: parseQuorum(request.pw, "pw") }),
+      forwarded: request.forwarded !== undefined,
+    };
+    return this.#admit(tombstone ? "delete" : "put", limits, () =>
+      coordinateEdgeWrite(this.#deps, this.#locate(key), intent),
+    );
   }
 
   getLocal(key: Key): Promise<LocalAnswer> {
@@ -136,7 +175,7 @@ export class Requests {
    * Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. The caller may
    * stop waiting, or has waited long enough (a hung disk, say); what is under way goes on, and holds its place until it ends.
    */
-  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer>(
+  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer | EdgeReadResponse | EdgeWriteResponse>(
     verb: "get" | "put" | "delete" | "list",
     limits: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number; readonly valueBytes?: number },
     work: () => Promise<T>,
