@@ -92,6 +92,8 @@ export interface Receipt {
 
 /** A write that met its quorum. */
 export interface WriteAnswer {
+  /** The name of the event that it became, as in `Sibling`. */
+  readonly dot: string;
   /** Null when other values are live beside this one and were not returned: read before writing again. */
   readonly context: string | null;
   readonly receipt: Receipt;
@@ -105,6 +107,7 @@ export interface ListOptions {
   /** The `next` of the page before. */
   readonly after?: string;
   readonly timeoutMs?: number;
+  readonly signal?: CancelSignal;
 }
 
 /** Names (without the bucket) in the order of their ring position. */

@@ -14,6 +14,7 @@ export const statusOfCode = {
   "value-too-large": 413,
   "too-many-siblings": 429,
   overloaded: 429,
+  undecodable: 422,
   corrupt: 500,
   internal: 500,
   "quorum-not-met": 503,
@@ -21,6 +22,7 @@ export const statusOfCode = {
   "not-ready": 503,
   "not-member": 503,
   closed: 503,
+  aborted: 503,
   "outcome-unknown": 504,
 } as const;
 

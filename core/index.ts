@@ -55,5 +55,19 @@ export {
   type Transport,
   TransportError,
 } from "./ports.ts";
+export type {
+  ChangeOrigin,
+  ParkedWrite,
+  ReadSource,
+  StoreChange,
+  StoreFacts,
+  StoreGetOptions,
+  StoreList,
+  StoreNode,
+  StoreRead,
+  StoreWrite,
+  WaitOptions,
+  WriteLevel,
+} from "./store-node.ts";
 export { MemoryStorage } from "./storage/memory-storage.ts";
 export type { StoreEvent, Telemetry } from "./telemetry.ts";

@@ -48,8 +48,9 @@ export function readResponseOf({ context, ...answer }: ReadAnswer): ReadResponse
   return { ...answer, ...(context === null ? {} : { context }) };
 }
 
-export function writeResponseOf({ context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
+export function writeResponseOf({ dot, context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
   return {
+    dot,
     ...(context === null ? {} : { context }),
     durable: receipt.durable,
     hinted: receipt.hinted,
@@ -63,6 +64,7 @@ export function writeResponseOf({ context, receipt, siblings: listed }: WriteAns
 
 export function writeAnswerOf(response: WriteResponse): WriteAnswer {
   return {
+    dot: response.dot,
     context: response.context ?? null,
     receipt: {
       durable: response.durable as readonly NodeId[],

@@ -106,7 +106,9 @@ export class Requests {
 
   list(bucket: string, options: ListOptions = {}): Promise<ListAnswer> {
     const timeoutMs = this.#timeout(options.timeoutMs);
-    return this.#admit("list", { timeoutMs }, () => list(this.#deps, bucket, { ...options, timeoutMs }));
+    return this.#admit("list", { signal: options.signal, timeoutMs }, () =>
+      list(this.#deps, bucket, { ...options, timeoutMs }),
+    );
   }
 
   /** A put, or a delete where `body` is undefined. */

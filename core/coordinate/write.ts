@@ -12,7 +12,7 @@ import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/copy.ts";
 import type { EdgeEvent, WriteEvent } from "../replica/minter.ts";
-import { siblingOf } from "./answers.ts";
+import { dotText, siblingOf } from "./answers.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { forwardWrite, reachableOwners } from "./forward.ts";
@@ -251,6 +251,7 @@ function answerOf(
     ? siblings(state, deps.clock.wallTime()).map(siblingOf)
     : undefined;
   return {
+    dot: dotText(written.dot),
     context: listed !== undefined || isOnlyValue(state, written) ? deps.contexts.seal(written.held, state, key) : null,
     receipt: {
       durable: replicated.durable,

@@ -278,6 +278,7 @@ export const WriteResponse = message("WriteResponse", {
   siblings: repeated(7, SiblingMessage, 10_000),
   /** Tells "not asked for" from "none". */
   siblingsReturned: optional(8, bool),
+  dot: field(9, text(64)),
 });
 export type WriteResponse = Infer<typeof WriteResponse>;
 

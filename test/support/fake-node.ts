@@ -271,6 +271,7 @@ export class FakeNode implements NodeApi {
     const receipt = { durable: [fakeId], hinted: [], needed: 1, got: 1, localOnly: false };
     const alone = state.live.length === 1 || returnSiblings === true;
     return {
+      dot: event.dot,
       context: alone ? contextOf(state) : null,
       receipt,
       ...(returnSiblings && { siblings: this.#read(bucket, name).siblings }),
