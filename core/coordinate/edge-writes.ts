@@ -26,6 +26,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
 import type { CachedState } from "../replica/state-cache.ts";
@@ -116,18 +117,11 @@ function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): 
 /** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */
 function checkValue({ config, clock, hybridClock }: CoordinateDeps, key: Key, value: LiveValue, seen: Coverage): void {
   const { body, kind, contentType, tombstone, stamp, expiresAtMs, generation } = value;
-  if (body.length > config.valueBytesMax) {
-    const text = `the value of ${key} has ${body.length} bytes, at most ${config.valueBytesMax} are allowed`;
-    throw new StoreError("value-too-large", text);
-  }
+  checkBody(config, key, body);
+  checkContentType(config, contentType);
+  checkKind(kind);
   if (tombstone && body.length > 0) throw new StoreError("bad-request", "a delete has no value");
-  if (contentType.length > config.contentTypeBytesMax || !/^[\x20-\x7e]+$/.test(contentType)) {
-    const rule = `1 to ${config.contentTypeBytesMax} printable ASCII characters`;
-    throw new StoreError("bad-request", `the content type must have ${rule}`);
-  }
-  if (kind === "yjs" || generation !== undefined) {
-    throw new StoreError("bad-request", "values of kind yjs are not supported by this version");
-  }
+  if (generation !== undefined) throw new StoreError("bad-request", "only values of kind yjs have a generation");
   const wallMs = clock.wallTime();
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);
@@ -139,8 +133,8 @@ function checkValue({ config, clock, hybridClock }: CoordinateDeps, key: Key, va
   }
 }
 
-/** Ten years, as for any client, and a day for clocks that differ. */
-const expiryMaxMs = 315_446_400_000;
+/** As for any client, and a day for clocks that differ. */
+const expiryMaxMs = ttlMaxMs + 86_400_000;
 
 /** A write may have been deleted and forgotten since it was first sent: then a repeat would bring it back (PROTOCOL 7). */
 async function checkCovered(

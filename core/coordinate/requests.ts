@@ -17,6 +17,7 @@ import type { Infer } from "../bytes/codec.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault, timeoutOf } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
@@ -32,8 +33,6 @@ type WriteOptions = PutOptions & DeleteOptions;
 type EdgeReadResponse = Infer<typeof methods.edgeRead.response>;
 type EdgeWriteRequest = Infer<typeof methods.edgeWrite.request>;
 type EdgeWriteResponse = Infer<typeof methods.edgeWrite.response>;
-
-const contentTypeDefault = "application/octet-stream";
 
 export class Requests {
   readonly #deps: CoordinateDeps;
@@ -125,23 +124,13 @@ export class Requests {
     const { context, pw, writeId, ifAbsent, ifContext, ttlMs, returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
-    if (body !== undefined && body.length > config.valueBytesMax) {
-      throw new StoreError(
-        "value-too-large",
-        `the value of ${key} has ${body.length} bytes, at most ${config.valueBytesMax} are allowed`,
-      );
-    }
+    if (body !== undefined) checkBody(config, key, body);
     if (body !== undefined && body.length > config.valueBytesWarn) {
       telemetry.event({ kind: "value-large", key, bytes: body.length });
     }
-    if (contentType.length > config.contentTypeBytesMax || !/^[\x20-\x7e]+$/.test(contentType)) {
-      const rule = `1 to ${config.contentTypeBytesMax} printable ASCII characters`;
-      throw new StoreError("bad-request", `the content type must have ${rule}`);
-    }
-    if (kind === "yjs") throw new StoreError("bad-request", "values of kind yjs are not supported by this version");
-    if (ttlMs !== undefined && (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > ttlMaxMs)) {
-      throw new StoreError("bad-request", `ttlMs must be a whole number of 1 to ${ttlMaxMs}, not ${ttlMs}`);
-    }
+    checkContentType(config, contentType);
+    checkKind(kind);
+    checkTtl(ttlMs);
     return {
       ...(body === undefined ? {} : { body }),
       contentType,
@@ -160,13 +149,7 @@ export class Requests {
   }
 
   #timeout(timeoutMs: number | undefined): number {
-    const { requestTimeoutMs, requestTimeoutMaxMs } = this.#deps.config;
-    if (timeoutMs === undefined) return requestTimeoutMs;
-    if (Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= requestTimeoutMaxMs) return timeoutMs;
-    throw new StoreError(
-      "bad-request",
-      `timeoutMs must be a whole number of 1 to ${requestTimeoutMaxMs}, not ${timeoutMs}`,
-    );
+    return timeoutOf(this.#deps.config, timeoutMs);
   }
 
   #locate(key: Key): LocatedKey {
@@ -246,5 +229,3 @@ function notMember({ self, ownRecord, roster }: CoordinateDeps["cluster"]): Stor
 
 /** Coordination ends in time by itself, and says more; this is for when it cannot. */
 const ownAnswerMarginMs = 250;
-/** Ten years: an absolute time that stays a safe integer with any wall clock. */
-const ttlMaxMs = 315_360_000_000;

@@ -58,7 +58,7 @@ export const EdgeReadResponse = message("EdgeReadResponse", {
 });
 
 /** An event of the writer's own: of an actor that derives from its node id and a nonce, or from a write id. */
-const OwnEvent = message("OwnEvent", {
+export const OwnEvent = message("OwnEvent", {
   nonce: optional(1, hex(8)),
   writeId: optional(2, hex(8)),
   counter: field(3, varint),

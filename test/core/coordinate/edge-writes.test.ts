@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { clockDigest } from "../../../core/causality/clock.ts";
 import { actorFromRandom, actorOfEdge, actorOfWriteId } from "../../../core/causality/actor.ts";
 import { decodeVersioned } from "../../../core/causality/encoding.ts";
 import { stampOfMs } from "../../../core/causality/hybrid-clock.ts";
@@ -20,12 +21,16 @@ const nonce = "00000000000000a1";
 async function edgeAt(cluster: MemoryCluster, host: string, name = "edge") {
   const transport = cluster.stranger(name);
   await transport.meet(`memory:${host}`);
-  const ask = (request: Request) => call(transport, host as NodeId, methods.edgeWrite, request, 5_000);
-  return { transport, ask };
+  const askOf = (to: string) => (request: Request) => call(transport, to as NodeId, methods.edgeWrite, request, 5_000);
+  return { transport, ask: askOf(host), askOf };
 }
 
 /** The `counter`-th event of the edge, of some text. */
-function write(text: string, counter = 1, rest: Partial<Request> & { readonly value?: Partial<LiveValue> } = {}): Request {
+function write(
+  text: string,
+  counter = 1,
+  rest: Partial<Omit<Request, "value">> & { readonly value?: Partial<LiveValue> } = {},
+): Request {
   const { value, ...other } = rest;
   return {
     key: "b/k",
@@ -55,19 +60,23 @@ describe("a write that an edge has minted", { concurrency: true }, () => {
       const answer = await ask(write("v1", 1, { w: "all" }));
       assert.equal(answer.got, 3);
       const state = decodeVersioned(answer.state!);
-      assert.deepEqual(state.values.map(({ dot }) => dot), [write("v1").value.dot]);
+      assert.deepEqual(
+        state.values.map(({ dot }) => dot),
+        [write("v1").value.dot],
+      );
       await cluster.node("h2").put("b", "k", utf8("v2"), { context: answer.context, w: "all" });
       assert.deepEqual(await valuesAt(cluster, "h3"), ["v2"]);
     }));
 
   test("is one event however often and wherever it arrives, also after it was overwritten", () =>
     withCluster(3, async (cluster) => {
-      const [one, other] = [await edgeAt(cluster, "h1"), await edgeAt(cluster, "h2")];
-      const first = await one.ask(write("v1"));
-      assert.deepEqual((await other.ask(write("v1", 1, { w: "all" }))).got, 3);
+      const { transport, ask, askOf } = await edgeAt(cluster, "h1");
+      await transport.meet("memory:h2");
+      const first = await ask(write("v1"));
+      assert.equal((await askOf("h2")(write("v1", 1, { w: "all" }))).got, 3);
       assert.deepEqual(await valuesAt(cluster, "h3"), ["v1"]);
       await cluster.node("h3").put("b", "k", utf8("v2"), { context: first.context, w: "all" });
-      const repeated = await one.ask(write("v1", 1, { w: "all" }));
+      const repeated = await ask(write("v1", 1, { w: "all" }));
       assert.equal(repeated.got, 3);
       assert.deepEqual(await valuesAt(cluster, "h1"), ["v2"]);
     }));
@@ -122,7 +131,11 @@ describe("a hostile edge", { concurrency: true }, () => {
   const far = stampOfMs(Date.now() + 3_600_000_000);
   const cases: readonly (readonly [what: string, code: Parameters<typeof failsWith>[0], request: Request])[] = [
     ["a dot of another edge", "bad-context", write("x", 1, { value: { dot: { actor: foreign, counter: 1 } } })],
-    ["a dot of a host", "bad-context", write("x", 1, { value: { dot: { actor: actorFromRandom(utf8("8 bytes!")), counter: 1 } } })],
+    [
+      "a dot of a host",
+      "bad-context",
+      write("x", 1, { value: { dot: { actor: actorFromRandom(utf8("8 bytes!")), counter: 1 } } }),
+    ],
     ["another counter than it proves", "bad-context", write("x", 1, { event: { nonce, counter: 2 } })],
     ["a dot with neither nonce nor write id", "bad-context", write("x", 1, { event: { counter: 1 } })],
     ["a context that no host has sealed", "bad-context", write("x", 1, { contexts: ["AAAA"] })],
@@ -133,14 +146,21 @@ describe("a hostile edge", { concurrency: true }, () => {
     ["a delete with a value", "bad-request", write("x", 1, { value: { tombstone: true } })],
     ["a content type that is none", "bad-request", write("x", 1, { value: { contentType: "a\nb" } })],
     ["an unknown kind of merging", "bad-request", write("x", 1, { value: { kind: "yjs" } })],
-    ["the word of a member that it is not", "not-member", write("x", 1, { edge: "victim", forwarded: { ring: nonce, life: 1 } })],
+    [
+      "the word of a member that it is not",
+      "not-ready",
+      write("x", 1, { edge: "victim", forwarded: { ring: nonce, life: 1 } }),
+    ],
   ];
   test("is refused, and nothing changes", () =>
     withCluster(3, async (cluster) => {
       const { ask } = await edgeAt(cluster, "h1");
       const { context } = await cluster.node("h1").put("b", "other", utf8("o"));
       await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
-      const all = [...cases, ["a context of another key", "bad-context", write("x", 1, { contexts: [context!] })] as const];
+      const all = [
+        ...cases,
+        ["a context of another key", "bad-context", write("x", 1, { contexts: [context!] })] as const,
+      ];
       for (const [what, code, request] of all) await assert.rejects(ask(request), failsWith(code), what);
       assert.deepEqual(await valuesAt(cluster, "h2"), ["v"]);
     }));
@@ -188,7 +208,6 @@ describe("a node that is no member", { concurrency: true }, () => {
       const { state, context: sealed } = await read();
       assert.deepEqual(texts(decodeVersioned(state!).values), ["v"]);
       assert.equal(sealed, context);
-      const { clockDigest } = await import("../../../core/causality/clock.ts");
       assert.equal((await read(clockDigest(decodeVersioned(state!)))).state, undefined);
     }));
 });
