@@ -11,7 +11,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { locate, type LocatedKey, positionBytes } from "../placement/locate.ts";
 import { call, methods } from "../rpc/rpc.ts";
-import { dotText } from "./answers.ts";
+import { dotText } from "../siblings.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 /** Beyond owners and these many fallbacks nobody is asked: they can hold hints only while many hosts are away. */

@@ -30,7 +30,8 @@ export function serveEdges(deps: WatchDeps, server: RpcServer): void {
   });
   server.on(methods.edgeList, async (_from, { bucket, ...options }) => {
     const { keys, next } = await requests.list(bucket, options);
-    return next === null ? { keys } : { keys, next };
+    const ring = cluster.ring.fingerprint;
+    return next === null ? { keys, ring } : { keys, next, ring };
   });
   serveEdgeWatches(deps, server);
 }

@@ -12,7 +12,7 @@ import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/copy.ts";
 import type { EdgeEvent, WriteEvent } from "../replica/minter.ts";
-import { dotText, siblingOf } from "./answers.ts";
+import { dotText, siblingOf } from "../siblings.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { forwardWrite, reachableOwners } from "./forward.ts";

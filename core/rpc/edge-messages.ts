@@ -106,6 +106,7 @@ export const EdgeListRequest = message("EdgeListRequest", {
 export const EdgeListResponse = message("EdgeListResponse", {
   keys: repeated(1, keyText, 100_000),
   next: optional(2, keyText),
+  ring: field(3, hex(8)),
 });
 
 /** Waits for changes on behalf of an edge (`coordinate/edge-watches.ts`): a session lasts as long as it is asked for. */
