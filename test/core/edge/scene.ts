@@ -5,7 +5,7 @@ import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { MemoryEdges } from "../../support/memory-edges.ts";
 import { texts } from "../../support/values.ts";
-import { withCluster } from "../coordinate/scene.ts";
+import { patient, withCluster } from "../coordinate/scene.ts";
 
 /** Hosts h1..hN, and edges that the test starts; all end with it. */
 export function withEdges(
@@ -23,7 +23,7 @@ export function withEdges(
         await edges.stop();
       }
     },
-    config,
+    { ...patient, ...config },
   );
 }
 
@@ -43,6 +43,9 @@ export const valuesOf = async (edge: EdgeNode, name: string, r?: "local"): Promi
   texts((await edge.get("b", name, r === undefined ? {} : { r })).siblings);
 
 export const flushed = (edge: EdgeNode): Promise<void> => edge.flush({ timeoutMs: 20_000 });
+
+export const online = (edge: EdgeNode): Promise<void> =>
+  eventually(() => edge.facts().connected, "the edge to be online");
 
 /** Waits until an edge has noticed that it is offline. */
 export const offline = (edge: EdgeNode): Promise<void> =>
