@@ -207,7 +207,7 @@ async function applyRows(
       group.map(async ({ row: { key, state } }) => {
         const located = locate(parseKey(key), cluster.ring.partitions);
         // Copied, for a row that is kept in memory must not keep the whole page there.
-        await replica.apply(located, state.slice());
+        await replica.apply(located, state.slice(), { isPatient: true });
       }),
     );
     for (const [i, result] of results.entries()) {

@@ -106,7 +106,7 @@ export class FillCursors {
       return [{ kind: "put", ns: "meta", key: rowOf(partition), value: CursorRow.encode({ ring, sources }) }];
     });
     this.#unsaved.clear();
-    if (puts.length > 0) await this.#deps.records.commit(puts);
+    if (puts.length > 0) await this.#deps.records.commit(puts, { isPatient: true });
     // Of an earlier filling: it would count again after a restart on the same ring.
     await this.#deleteRows([...this.#stored].filter((each) => this.#isFilling(each) && !this.#counts(each)));
   }
