@@ -29,8 +29,11 @@ export const statusOfCode = {
 /** The stable part of an error. */
 export type StoreErrorCode = keyof typeof statusOfCode;
 
-/** Machine-readable part of an error: how many replicas were needed and answered, and which. */
+/** Machine-readable part of an error: how many replicas were needed and answered, and which; which value it is about. */
 export interface StoreErrorDetail {
+  /** `bucket/name`. */
+  readonly key?: string;
+  readonly dot?: string;
   readonly needed?: number;
   readonly got?: number;
   /** Node ids of the replicas that did answer. */

@@ -52,7 +52,7 @@ import type { NodeOptions, NodePorts } from "./node-options.ts";
 import type { CancelSignal, Stop, Storage } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
-import { nodeStatus, ringView } from "./status.ts";
+import { isConnected, nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
 
@@ -315,6 +315,11 @@ export class EverwriteNode implements NodeApi {
       id: this.#ports.transport.self,
       name: this.#options.cluster.name,
     });
+  }
+
+  /** See `isConnected`. */
+  get connected(): boolean {
+    return this.#running !== undefined && isConnected(this.#running.deps.cluster);
   }
 
   /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */

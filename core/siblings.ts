@@ -3,11 +3,7 @@
  */
 import type { Sibling } from "./api.ts";
 import { stampToMs } from "./causality/hybrid-clock.ts";
-import type { Dot, LiveValue } from "./causality/version-set.ts";
-
-export function dotText(dot: Dot): string {
-  return `${dot.actor}:${dot.counter}`;
-}
+import { dotText, type LiveValue } from "./causality/version-set.ts";
 
 export function siblingOf(value: LiveValue): Sibling {
   return {

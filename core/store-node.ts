@@ -35,15 +35,15 @@ export interface WaitOptions {
 }
 
 /**
- * How safe a write is. `local`: durable on this node (of a host: at the hosts that its receipt names); `quorum`, `all`:
- * a majority of the owners, every owner has it; a number: so many hosts have it durably, stand-ins included.
+ * How safe a write is. `local`: durable on this node (of a host: at the hosts that its receipt names); `quorum`, or a
+ * number: so many hosts have it durably, stand-ins included; `all`: every owner has it.
  */
 export type WriteLevel = "local" | "quorum" | "all" | number;
 
 /** An accepted write. On an edge that is offline `receipt.localOnly` is true and `receipt.durable` names the edge itself. */
 export interface StoreWrite extends WriteAnswer {
   /**
-   * Resolves with how many hosts have it, once it is as safe as asked; a successor that has seen it counts for it.
+   * Resolves with how many hosts are known to have it, once it is as safe as asked; a successor that has seen it counts for it.
    * @throws StoreError `aborted`; `quorum-not-met`: not within `timeoutMs` (without one it waits as long as it takes);
    *   `bad-request`: such a level can never be met; on an edge also that with which the hosts refused the write for good
    */
@@ -88,6 +88,15 @@ export interface ParkedWrite {
   readonly error: StoreError;
 }
 
+/** A value of kind lww that lost to one that was written without having seen it, as this node found out. */
+export interface LwwConflict {
+  readonly bucket: string;
+  readonly name: string;
+  readonly discardedDot: string;
+  /** When it was written, ms since 1970. */
+  readonly timeMs: number;
+}
+
 /** `close` stops the node; what it holds stays, and so do unsent writes. */
 export interface StoreNode {
   readonly id: NodeId;
@@ -111,6 +120,8 @@ export interface StoreNode {
   facts(): StoreFacts;
   /** Calls back after each change of the facts. */
   onFacts(listener: () => void): Stop;
+  /** Tells lww values that were discarded in copies held here. */
+  onConflict(listener: (conflict: LwwConflict) => void): Stop;
   parked(): Promise<readonly ParkedWrite[]>;
   /** Forgets a parked write, after the application has kept what it needs of it (by a write of its own, say). */
   discard(write: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void>;

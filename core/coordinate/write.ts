@@ -2,7 +2,15 @@
  * put and delete (PROTOCOL 5): route, mint and persist here, replicate at once, answer at W.
  */
 import { actorOfWriteId } from "../causality/actor.ts";
-import { type Coverage, contextOf, covers, coversAll, siblings, type Versioned } from "../causality/version-set.ts";
+import {
+  type Coverage,
+  contextOf,
+  covers,
+  coversAll,
+  dotText,
+  siblings,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -12,7 +20,7 @@ import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/copy.ts";
 import type { EdgeEvent, WriteEvent } from "../replica/minter.ts";
-import { dotText, siblingOf } from "../siblings.ts";
+import { siblingOf } from "../siblings.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { forwardWrite, reachableOwners } from "./forward.ts";

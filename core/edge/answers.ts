@@ -1,8 +1,8 @@
 /**
  * What an edge answers of what it knows.
  */
-import { deleted, siblings } from "../causality/version-set.ts";
-import { dotText, siblingOf } from "../siblings.ts";
+import { deleted, dotText, siblings } from "../causality/version-set.ts";
+import { siblingOf } from "../siblings.ts";
 import type { StoreRead, StoreWrite } from "../store-node.ts";
 import { type Subject, textOf } from "./evidence.ts";
 import type { Known } from "./local.ts";

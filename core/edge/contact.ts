@@ -262,7 +262,7 @@ export class Contact {
       { kind: "put", ns: "meta", key: rosterRow, value: encodeRoster(roster) },
       { kind: "put", ns: "meta", key: graceRow, value: encodeUtf8(String(graceMs)) },
     ] as const;
-    await records.commit(rows, "buffered");
+    await records.commit(rows, { durability: "buffered" });
   }
 
   #take(roster: Roster): void {

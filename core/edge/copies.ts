@@ -151,7 +151,7 @@ export class Copies {
     const { copy } = this.#cache.get(key) ?? { copy: await this.#read(key, row) };
     this.#deps.actor.forget(copy.state);
     this.#forget(key);
-    await this.#deps.records.commit([{ kind: "delete", ns: "objects", key: row }], "buffered");
+    await this.#deps.records.commit([{ kind: "delete", ns: "objects", key: row }], { durability: "buffered" });
   }
 
   async #read(key: Key, row: Uint8Array): Promise<Copy> {

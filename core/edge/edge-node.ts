@@ -6,10 +6,11 @@
  * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`).
  */
 import type { DeleteOptions, ListOptions, PutOptions } from "../api.ts";
-import { makeKey } from "../bytes/key.ts";
+import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
+import { dotText } from "../causality/version-set.ts";
 import { loadRoster } from "../cluster/cluster.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
@@ -17,9 +18,9 @@ import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault, t
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { methods } from "../rpc/rpc.ts";
-import { dotText } from "../siblings.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
+  LwwConflict,
   ParkedWrite,
   StoreChange,
   StoreFacts,
@@ -93,24 +94,32 @@ export class EdgeNode implements StoreNode {
   readonly #delivery: Delivery;
   readonly #watching: Watching;
   readonly #listeners = new Set<() => void>();
+  readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
   #isLoaded = false;
   #isClosed = false;
 
   constructor(ports: EdgePorts, { cluster, seeds, config }: EdgeOptions) {
-    const { random, telemetry, transport } = ports;
+    const { clock, random, transport } = ports;
+    const telemetry = this.#telling(ports.telemetry);
     this.id = transport.self;
     this.#config = { ...edgeDefaults, ...config };
     const self = this.id;
-    const records = (this.#records = new RecordStore(ports.storage));
-    const tasks = (this.#tasks = new Tasks(ports));
-    const contact = (this.#contact = new Contact({ ...ports, records, tasks }, this.#config, { name: cluster, seeds }));
+    const records = (this.#records = new RecordStore(ports.storage, { clock }));
+    const tasks = (this.#tasks = new Tasks({ clock, telemetry }));
+    const contact = (this.#contact = new Contact({ ...ports, telemetry, records, tasks }, this.#config, {
+      name: cluster,
+      seeds,
+    }));
     const actor = new OwnActor({ edge: self, random, hybridClock: new HybridClock(this.#config) });
     const outbox = (this.#outbox = new Outbox({ self, records, telemetry }, this.#config));
     const isPinned = (key: Key): boolean => outbox.of(key).length > 0 || this.#watching.isWatched(key);
     const copies = (this.#copies = new Copies({ self, records, actor, telemetry, isPinned }, this.#config));
     const locate = (key: Key) => contact.locate(key);
     const changed = (key: Key, by: "local" | "remote"): void => this.#changed(key, by);
-    const local = (this.#local = new Local({ self, records, copies, outbox, actor, locate, changed }, this.#config));
+    const local = (this.#local = new Local(
+      { self, records, copies, outbox, actor, telemetry, locate, changed },
+      this.#config,
+    ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
     this.#delivery = new Delivery(deps, this.#config);
     this.#watching = new Watching({
@@ -211,13 +220,17 @@ export class EdgeNode implements StoreNode {
     return () => this.#listeners.delete(listener);
   }
 
+  onConflict(listener: (conflict: LwwConflict) => void): Stop {
+    this.#conflictListeners.add(listener);
+    return () => this.#conflictListeners.delete(listener);
+  }
+
   async parked(): Promise<readonly ParkedWrite[]> {
     return [...this.#outbox.all()].flatMap((write) => {
       const { key, dot, row, parkedFor: error } = write;
       if (error === undefined) return [];
-      const slash = key.indexOf("/");
       const { tombstone, body, contentType } = row.value;
-      const named = { bucket: key.slice(0, slash), name: key.slice(slash + 1), dot: dotText(dot), contentType, error };
+      const named = { bucket: bucketOf(key), name: nameOf(key), dot: dotText(dot), contentType, error };
       return [tombstone ? named : { ...named, body }];
     });
   }
@@ -361,6 +374,19 @@ export class EdgeNode implements StoreNode {
   #changed(key: Key, by: "local" | "remote"): void {
     this.#watching.tell(key, by);
     this.#makeRoom();
+  }
+
+  /** Conflicts go to the application as well. */
+  #telling(telemetry: Telemetry): Telemetry {
+    return {
+      event: (event) => {
+        telemetry.event(event);
+        if (event.kind !== "conflict") return;
+        const [bucket, name] = [bucketOf(event.key as Key), nameOf(event.key as Key)];
+        for (const hear of this.#conflictListeners)
+          hear({ bucket, name, discardedDot: event.discardedDot, timeMs: event.timeMs });
+      },
+    };
   }
 
   #tell(): void {

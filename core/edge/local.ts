@@ -3,12 +3,14 @@
  * acknowledged. Work on one key happens one after the other, as at a host's replica.
  * Invariant: what is shown, minted on or handed out as a context is the merge of both.
  */
-import { type Coverage, nothing, type Versioned } from "../causality/version-set.ts";
+import { type Coverage, merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { KeyQueue } from "../replica/key-queue.ts";
+import { tellLwwLosers } from "../replica/lww-losers.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import type { Telemetry } from "../telemetry.ts";
 import type { Copies, Copy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
@@ -52,6 +54,7 @@ interface LocalDeps {
   readonly copies: Copies;
   readonly outbox: Outbox;
   readonly actor: OwnActor;
+  readonly telemetry: Telemetry;
   readonly locate: (key: Key) => LocatedKey;
   /** What is known of the key has changed; whose change it is. */
   readonly changed: (key: Key, by: "local" | "remote") => void;
@@ -125,10 +128,11 @@ export class Local {
     return this.#queue.run(located, async () => {
       const { copies, records } = this.#deps;
       const copy = await copies.get(located);
+      await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, isQuorum);
       if (after !== copy) {
         const operation = copies.operation(located, after);
-        await records.commit([operation], "buffered");
+        await records.commit([operation], { durability: "buffered" });
         copies.stored(located, after, operation);
         this.#deps.changed(located.key, "remote");
       }
@@ -145,10 +149,11 @@ export class Local {
     return this.#queue.run(located, async () => {
       const { copies, outbox, records } = this.#deps;
       const copy = await copies.get(located);
+      await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, false);
       const operation = copies.operation(located, after);
       // What a power cut brings back of the outbox is sent again: the same events.
-      await records.commit([...outbox.removing(writes), operation], "buffered");
+      await records.commit([...outbox.removing(writes), operation], { durability: "buffered" });
       copies.stored(located, after, operation);
       for (const write of writes) write.ack = ack;
       outbox.removed(writes);
@@ -161,7 +166,7 @@ export class Local {
   discard(located: LocatedKey, writes: readonly OutboxWrite[]): Promise<void> {
     return this.#queue.run(located, async () => {
       const { outbox, records } = this.#deps;
-      await records.commit(outbox.removing(writes), "synced");
+      await records.commit(outbox.removing(writes));
       outbox.removed(writes);
     });
   }
@@ -183,6 +188,13 @@ export class Local {
       await this.#deps.outbox.mark(writes, { error });
       this.#deps.changed(located.key, "local");
     });
+  }
+
+  /** lww values of this node, or of hosts, that the other side's has replaced unseen. */
+  async #tellConflicts(located: LocatedKey, { state }: Told): Promise<void> {
+    if (state === undefined || !state.values.some(({ kind }) => kind === "lww")) return;
+    const known = await this.#know(located);
+    tellLwwLosers(this.#deps.telemetry, located.key, [known.state, state], merge(known.state, state));
   }
 
   #after(key: Key, copy: Copy, { asked, state = asked.state, context }: Told, isQuorum: boolean): Copy {

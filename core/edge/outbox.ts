@@ -153,7 +153,7 @@ export class Outbox {
     this.#next += 1;
     this.#bytes += write.bytes;
     try {
-      await this.#deps.records.commit([this.#saving(write)], "synced");
+      await this.#deps.records.commit([this.#saving(write)]);
     } finally {
       this.#bytes -= write.bytes;
     }
@@ -170,10 +170,7 @@ export class Outbox {
     const before = writes.map(({ row }) => row);
     for (const write of writes) write.row = { ...write.row, ...change };
     try {
-      await this.#deps.records.commit(
-        writes.map((write) => this.#saving(write)),
-        "synced",
-      );
+      await this.#deps.records.commit(writes.map((write) => this.#saving(write)));
     } catch (error: unknown) {
       for (const [i, write] of writes.entries()) write.row = before[i]!;
       throw error;
@@ -186,7 +183,7 @@ export class Outbox {
   async unmark(write: OutboxWrite): Promise<void> {
     const { sentMs: _sentMs, ...row } = write.row;
     write.row = row;
-    await this.#deps.records.commit([this.#saving(write)], "buffered");
+    await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
   }
 
   /** To be committed with what follows from it; then `removed`. */

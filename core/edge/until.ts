@@ -29,7 +29,7 @@ export async function untilLevel(
 ): Promise<number> {
   if (level === "local") return write.ack?.durable.length ?? 0;
   const { tasks, contact, delivery, config } = deps;
-  const levels = typeof level === "number" ? { w: String(level) } : { w: level, pw: level };
+  const levels = level === "all" ? { w: level, pw: level } : { w: String(level) };
   let isLate = false;
   const stopTimer = timeoutMs === undefined ? () => {} : tasks.after(timeoutMs, () => void (isLate = true));
   const late = (): StoreError =>
@@ -70,10 +70,10 @@ function neededFor({ replicas }: Contact, level: Exclude<WriteLevel, "local">): 
   }
 }
 
-/** A number counts stand-ins, "quorum" and "all" owners alone. */
+/** "all" counts owners alone. */
 function isSafe(contact: Contact, { ack, key }: OutboxWrite, level: Exclude<WriteLevel, "local">): boolean {
   if (ack === undefined) return false;
   const owners = contact.ownersOf(key);
-  const counted = ack.durable.filter((id) => typeof level === "number" || owners.includes(id));
+  const counted = ack.durable.filter((id) => level !== "all" || owners.includes(id));
   return counted.length >= neededFor(contact, level);
 }

@@ -22,6 +22,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Holdings } from "./holdings.ts";
+import { tellLwwLosers } from "./lww-losers.ts";
 
 /** A write as the client asked it; the dot and the stamp come from here. */
 export interface WriteEvent {
@@ -82,6 +83,8 @@ export class Minter {
     const body = new Uint8Array(value.body);
     const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
     this.#checkSiblings(located.key, held, state);
+    const writer = { vector: coverage.vector, values: [] };
+    tellLwwLosers(this.#deps.telemetry, located.key, [held, writer], state);
     return { state, dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
   }
 
@@ -91,6 +94,8 @@ export class Minter {
     this.#deps.hybridClock.observe(arrived.stamp, wallMs);
     const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs);
     this.#checkSiblings(key, held, state);
+    const writer = { vector: coverage.vector, values: [arrived] };
+    tellLwwLosers(this.#deps.telemetry, key, [held, writer], state);
     return { state, dot: arrived.dot, stamp: arrived.stamp, writeIdIgnored: false };
   }
 
