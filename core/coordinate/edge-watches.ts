@@ -94,7 +94,7 @@ class Session {
     const isEnded = (): boolean => isDropped || this.#ended;
     const changed = {
       add: (keys: Iterable<Key>): void => {
-        for (const key of [...keys]) {
+        for (const key of keys) {
           if (!filter.exact) told.add(key);
           this.#changed.add(key);
         }

@@ -8,7 +8,6 @@
  * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
  */
 import type { Infer } from "../bytes/codec.ts";
-import { decodeVersioned } from "../causality/encoding.ts";
 import { stampOfMs, stampToMs } from "../causality/hybrid-clock.ts";
 import { nodeDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -21,8 +20,9 @@ import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
 import { type Contact, isOfOneHost } from "./contact.ts";
 import type { Copies } from "./copies.ts";
-import type { Local, Told } from "./local.ts";
+import type { Local } from "./local.ts";
 import { type Ack, nextOf, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
+import { type Told, toldBy } from "./told.ts";
 
 export interface DeliveryDeps {
   readonly contact: Contact;
@@ -77,7 +77,7 @@ export class Delivery {
     const stop = contact.onChange(() => {
       if (!contact.isConnected) return;
       this.#failures.clear();
-      for (const key of [...this.#waiting.keys()]) this.#tryAgain(key);
+      for (const key of this.#waiting.keys()) this.#tryAgain(key);
       this.sendAll();
     });
     tasks.onStop(stop);
@@ -118,6 +118,11 @@ export class Delivery {
     const { told, ack } = await this.#request(located, write, levels, timeoutMs);
     await this.#deps.local.heard(located, told, false);
     return ack;
+  }
+
+  /** What counted as sent and is not on its way counts as never sent: no host can have it. */
+  async unmark(write: OutboxWrite): Promise<void> {
+    if (write.isPending && !write.mayBeOut && write.sends === 0) await this.#deps.outbox.unmark(write);
   }
 
   /** False: the rest has to wait. */
@@ -161,19 +166,37 @@ export class Delivery {
     { w, pw }: Levels,
     timeoutMs: number,
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
+    write.sends += 1;
+    try {
+      return await this.#send(located, write, { w, timeoutMs, ...(pw === undefined ? {} : { pw }) });
+    } finally {
+      write.sends -= 1;
+    }
+  }
+
+  async #send(
+    located: LocatedKey,
+    write: OutboxWrite,
+    { w, pw, timeoutMs }: Levels & { readonly timeoutMs: number },
+  ): Promise<{ readonly told: Told; readonly ack: Ack }> {
     const { copies, local } = this.#deps;
     const asked = await local.copy(located);
     await this.#markSent(located, write);
     const { key, event, value, contexts, own } = write.row;
     const request = {
-      ...{ key, event, value, contexts, own, w, timeoutMs },
+      key,
+      event,
+      value,
+      contexts,
+      own,
+      w,
+      timeoutMs,
       ...(pw === undefined ? {} : { pw }),
       have: copies.digest(asked),
       ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
     };
-    const { state, context, ...answer } = await this.#ask(located, write, request);
-    // A copy: what arrived is a part of a frame, and is kept.
-    const told = { asked, state: state === undefined ? undefined : decodeVersioned(state.slice()), context };
+    const answer = await this.#ask(located, write, request);
+    const told = toldBy(answer, key as Key, asked);
     const durable = answer.durable as readonly NodeId[];
     const hinted = answer.hinted as Ack["hinted"];
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };

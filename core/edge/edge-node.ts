@@ -7,16 +7,13 @@
  */
 import type { DeleteOptions, ListOptions, PutOptions } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
-import { parseWriteId } from "../causality/actor.ts";
-import { decodeVersioned } from "../causality/encoding.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
 import { loadRoster } from "../cluster/cluster.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault, timeoutOf } from "../limits.ts";
+import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
-import { resolveQuorum } from "../quorum/resolve.ts";
 import { methods } from "../rpc/rpc.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
@@ -39,15 +36,16 @@ import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
 import { Copies } from "./copies.ts";
 import { Delivery } from "./delivery.ts";
-import { evidenceOf } from "./evidence.ts";
 import { listKnown } from "./list.ts";
 import { Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
+import { toldBy } from "./told.ts";
 import { untilLevel } from "./until.ts";
 import { unlessAborted, untilMet } from "./waiting.ts";
 import { Watching } from "./watching.ts";
+import { type WriteOptions, wishOf } from "./wish.ts";
 
 /** The outside world of one edge. The caller made them, and closes them after `close`. */
 export interface EdgePorts {
@@ -71,8 +69,6 @@ export interface EdgeOptions {
 const stopGraceMs = 1_000;
 /** A host is waited for a little longer than it was told to take. */
 const answerMarginMs = 250;
-
-type WriteOptions = PutOptions & DeleteOptions;
 
 /**
  * @example
@@ -275,11 +271,9 @@ export class EdgeNode implements StoreNode {
     const asked = await this.#local.copy(located);
     const request = { key, timeoutMs, have: this.#copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
     const answer = await this.#contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
-    const { context, degraded } = answer;
-    // A copy: what arrived is a part of a frame, and is kept.
-    const state = answer.state === undefined ? undefined : decodeVersioned(answer.state.slice());
+    const { degraded } = answer;
     const isQuorum = !degraded && (r === undefined || r === "quorum" || r === "all");
-    await this.#local.heard(located, { asked, state, context }, isQuorum);
+    await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
     this.#makeRoom();
     return degraded;
   }
@@ -291,42 +285,24 @@ export class EdgeNode implements StoreNode {
 
   async #write(bucket: string, name: string, body: Uint8Array | undefined, options: WriteOptions): Promise<StoreWrite> {
     const key = makeKey(bucket, name);
-    const { signal, ttlMs, context, writeId, w = "quorum", pw } = options;
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
-    const contentType = options.contentType ?? contentTypeDefault;
-    const kind = options.kind ?? "opaque";
-    if (body !== undefined) checkBody(this.#config, key, body);
-    checkContentType(this.#config, contentType);
-    checkKind(kind);
-    checkTtl(ttlMs);
-    const needed = resolveQuorum(w, this.#contact.replicas, "w");
-    if (pw !== undefined) resolveQuorum(pw, this.#contact.replicas, "pw");
-    const subject = { edge: this.id, key };
-    const evidence = evidenceOf(subject, context);
-    this.#checkOpen();
-    const get = (): Promise<StoreRead> => this.#get(key, undefined, timeoutMs);
-    await checkPreconditions(subject, options, get);
-    const wallMs = this.#contact.wallMs;
-    const wish = {
-      evidence,
-      value: {
-        kind,
-        tombstone: body === undefined,
-        contentType,
-        body: body ?? new Uint8Array(0),
-        ...(ttlMs === undefined ? {} : { expiresAtMs: wallMs + ttlMs }),
-      },
-      ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
-      levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
-      wallMs,
-      isSentNow: this.#contact.isConnected,
+    const deps = {
+      self: this.id,
+      tasks: this.#tasks,
+      contact: this.#contact,
+      delivery: this.#delivery,
+      config: this.#config,
     };
+    this.#checkOpen();
+    wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
+    const subject = { edge: this.id, key };
+    await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
+    const { wish, needed } = wishOf(deps, key, body, options);
     const located = this.#contact.locate(key);
     const { write, writeIdIgnored } = await this.#local.write(located, wish);
     this.#delivery.send(key);
-    await this.#untilAnswered(write, { timeoutMs, ...(signal && { signal }) });
+    await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
     const known = await this.#local.know(located);
-    const deps = { tasks: this.#tasks, contact: this.#contact, delivery: this.#delivery, config: this.#config };
     return {
       ...writeOf(
         subject,
@@ -351,7 +327,11 @@ export class EdgeNode implements StoreNode {
         for (const stop of stops) stop();
       };
     };
-    await untilMet(this.#tasks, { isMet, listen }, options);
+    try {
+      await untilMet(this.#tasks, { isMet, listen }, options);
+    } finally {
+      await this.#delivery.unmark(write);
+    }
     if (write.parkedFor !== undefined) throw write.parkedFor;
   }
 

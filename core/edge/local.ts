@@ -15,6 +15,7 @@ import type { Copies, Copy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
+import type { Told } from "./told.ts";
 
 export interface Known {
   readonly state: Versioned;
@@ -22,14 +23,6 @@ export interface Known {
   readonly evidence: Evidence;
   /** Of the writes in it some wait for hosts. */
   readonly isPending: boolean;
-}
-
-/** What a host told of a key. `state` absent: as in the copy that was named to it. */
-export interface Told {
-  readonly asked: Copy;
-  readonly state: Versioned | undefined;
-  /** Absent: never written. */
-  readonly context: string | undefined;
 }
 
 export interface WriteWish {
@@ -192,12 +185,12 @@ export class Local {
 
   /** lww values of this node, or of hosts, that the other side's has replaced unseen. */
   async #tellConflicts(located: LocatedKey, { state }: Told): Promise<void> {
-    if (state === undefined || !state.values.some(({ kind }) => kind === "lww")) return;
+    if (!state.values.some(({ kind }) => kind === "lww")) return;
     const known = await this.#know(located);
     tellLwwLosers(this.#deps.telemetry, located.key, [known.state, state], merge(known.state, state));
   }
 
-  #after(key: Key, copy: Copy, { asked, state = asked.state, context }: Told, isQuorum: boolean): Copy {
+  #after(key: Key, copy: Copy, { asked, state, context }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
     if (context === undefined) {
       const none = { state: nothing, contexts: [] };

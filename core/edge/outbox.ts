@@ -54,6 +54,8 @@ export class OutboxWrite {
   ack: Ack | undefined;
   /** A host may have it: by an answer, by a silence, or as an earlier run has sent it. */
   mayBeOut = false;
+  /** Requests with it that are under way. */
+  sends = 0;
   readonly #listeners = new Set<() => void>();
 
   constructor(edge: NodeId, sequence: number, row: OutboxRow) {
@@ -88,7 +90,7 @@ export class OutboxWrite {
   }
 
   changed(): void {
-    for (const listener of [...this.#listeners]) listener();
+    for (const listener of this.#listeners) listener();
   }
 }
 
@@ -181,7 +183,8 @@ export class Outbox {
 
   /** No host has seen it after all. */
   async unmark(write: OutboxWrite): Promise<void> {
-    const { sentMs: _sentMs, ...row } = write.row;
+    const { sentMs, ...row } = write.row;
+    if (sentMs === undefined) return;
     write.row = row;
     await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
   }

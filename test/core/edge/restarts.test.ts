@@ -228,9 +228,9 @@ describe("what hosts refuse for good", { concurrency: true }, () => {
       async (edges, cluster) => {
         const edge = await edges.start("e1", { seeds: [] });
         for (let i = 1; i <= 4; i++) await edge.put("b", "k", utf8(`v${i}`));
-        const { until } = await edge.put("b", "other", utf8("o"));
+        const other = await edge.put("b", "other", utf8("o"));
         await edges.transport("e1").meet("memory:h1");
-        assert.ok((await until("quorum", { timeoutMs: 20_000 })) >= 2);
+        assert.ok((await other.until("quorum", { timeoutMs: 20_000 })) >= 2);
         await flushed(edge);
         const parked = await edge.parked();
         assert.deepEqual(
@@ -257,8 +257,8 @@ describe("what hosts refuse for good", { concurrency: true }, () => {
         await assert.rejects(edge.put("b", "k", utf8("v2")), failsWith("too-many-siblings"));
         edges.cut("e1");
         await offline(edge);
-        const { until } = await edge.put("b", "k", utf8("v3"));
-        const refused = assert.rejects(until("quorum"), failsWith("too-many-siblings"));
+        const third = await edge.put("b", "k", utf8("v3"));
+        const refused = assert.rejects(third.until("quorum"), failsWith("too-many-siblings"));
         edges.heal("e1");
         await refused;
         assert.equal((await edge.parked()).length, 2);

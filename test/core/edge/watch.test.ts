@@ -12,7 +12,7 @@ async function watching(
   what: { readonly name: string } | { readonly prefix: string },
   body: (seen: {
     readonly all: readonly StoreChange[];
-    shows(name: string, value: string): Promise<void>;
+    readonly shows: (name: string, value: string) => Promise<void>;
   }) => Promise<void>,
 ): Promise<void> {
   const all: StoreChange[] = [];

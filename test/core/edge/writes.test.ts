@@ -63,13 +63,13 @@ describe("an edge in contact with hosts", { concurrency: true }, () => {
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.connected("e1");
       cluster.kill("h3");
-      const { until, receipt } = await edge.put("b", "k", utf8("v"), { w: "one" });
-      assert.equal(receipt.localOnly, false);
-      await assert.rejects(until("all", { timeoutMs: 100 }), failsWith("quorum-not-met"));
-      await assert.rejects(until(9), failsWith("bad-request"));
-      assert.ok((await until("quorum", { timeoutMs: 20_000 })) >= 2);
+      const put = await edge.put("b", "k", utf8("v"), { w: "one" });
+      assert.equal(put.receipt.localOnly, false);
+      await assert.rejects(put.until("all", { timeoutMs: 100 }), failsWith("quorum-not-met"));
+      await assert.rejects(put.until(9), failsWith("bad-request"));
+      assert.ok((await put.until("quorum", { timeoutMs: 20_000 })) >= 2);
       await cluster.start("h3");
-      assert.equal(await until("all", { timeoutMs: 20_000 }), 3);
+      assert.equal(await put.until("all", { timeoutMs: 20_000 }), 3);
     }));
 
   test("lists what hosts have, and what it alone has", () =>
