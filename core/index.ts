@@ -27,6 +27,7 @@ export type {
   Sibling,
   TransferProgress,
   ValueKind,
+  Watched,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";

@@ -18,6 +18,7 @@ import type {
   RepairProgress,
   RingRequest,
   RingView,
+  Watched,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
@@ -285,11 +286,7 @@ export class EverwriteNode implements NodeApi {
     return repair(repairDeps, options);
   }
 
-  watch(
-    bucket: string,
-    what: { readonly name: string } | { readonly prefix: string },
-    signal: CancelSignal,
-  ): AsyncIterable<WatchEvent> {
+  watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent> {
     const { deps, requests, feeds } = this.#ready();
     return watch({ ...deps, requests, feeds }, bucket, what, signal);
   }

@@ -2,7 +2,16 @@
  * What a Store runs over: a node as an application uses it. A host on the ring and an edge both are one, so that
  * `core/store/` knows neither. Byte-level, as `NodeApi`; everything that can fail rejects with `StoreError`.
  */
-import type { DeleteOptions, GetOptions, ListAnswer, ListOptions, PutOptions, ReadAnswer, WriteAnswer } from "./api.ts";
+import type {
+  DeleteOptions,
+  GetOptions,
+  ListAnswer,
+  ListOptions,
+  PutOptions,
+  ReadAnswer,
+  Watched,
+  WriteAnswer,
+} from "./api.ts";
 import type { QuorumSpec } from "./config.ts";
 import type { StoreError } from "./errors.ts";
 import type { NodeId } from "./identity.ts";
@@ -106,12 +115,8 @@ export interface StoreNode {
   put(bucket: string, name: string, body: Uint8Array, options?: PutOptions): Promise<StoreWrite>;
   delete(bucket: string, name: string, options?: DeleteOptions): Promise<StoreWrite>;
   list(bucket: string, options?: ListOptions): Promise<StoreList>;
-  /** The current state first, then each change, none missed; ends when `signal` aborts. With `name`: that key, else all under `prefix`. */
-  watch(
-    bucket: string,
-    what: { readonly name: string } | { readonly prefix: string },
-    signal: CancelSignal,
-  ): AsyncIterable<StoreChange>;
+  /** The current state first, then each change, none missed; ends when `signal` aborts. */
+  watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<StoreChange>;
   /**
    * Resolves when everything written before the call is acknowledged by its quorum, or parked.
    * @throws StoreError `aborted`; `quorum-not-met`: not within `timeoutMs` (without one it waits as long as it takes)

@@ -86,11 +86,16 @@ export async function openStore<Schema extends object = object>(options: OpenSto
   return new Store<Schema>(options.name, { ...ports, node });
 }
 
-/** As `everwrite host` would have them, in the words of the options here. */
+/** As `everwrite host` would have them, in the words of the options here. @throws StoreError `bad-request` */
 function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "telemetry"> {
+  // Not every caller has a compiler that checks these.
+  if (typeof options.name !== "string") throw new StoreError("bad-request", "openStore needs the cluster's name");
+  if (options.role !== undefined && options.role !== "host") {
+    throw new StoreError("bad-request", `role must be "host", not ${String(options.role)}`);
+  }
   const setting = <Name extends SettingName>(name: Name, value: unknown, called: string = name) => {
     const { read, initial } = hostSettings[name];
-    return (value === undefined ? initial : read([value].flat().map(String), called)) as typeof initial;
+    return value === undefined ? initial : read([value].flat().map(String), called);
   };
   const name = setting("cluster", options.name, "name");
   return {

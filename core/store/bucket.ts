@@ -1,7 +1,7 @@
 /**
  * One bucket as an application sees it: its values, its conflict rule, its quorums. Keys here are names without the bucket.
  */
-import type { DeleteOptions, PutOptions, Receipt } from "../api.ts";
+import type { DeleteOptions, PutOptions, Receipt, Watched } from "../api.ts";
 import { makeKey } from "../bytes/key.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -208,10 +208,7 @@ export class Bucket<T> {
     }
   }
 
-  async *#changes(
-    keys: { readonly name: string } | { readonly prefix: string },
-    end: Cancellation,
-  ): AsyncGenerator<BucketChange<T>, undefined> {
+  async *#changes(keys: Watched, end: Cancellation): AsyncGenerator<BucketChange<T>, undefined> {
     const what = { bucket: this.name, keys, onError: (error: StoreError) => this.#tell(error) };
     try {
       for await (const change of follow(this.#deps, what, end)) {

@@ -3,6 +3,7 @@
  */
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Clock, Stop } from "../ports.ts";
+import type { WaitOptions } from "../store-node.ts";
 
 /** A signal and its trigger in one; also triggered by those that it follows. */
 export class Cancellation implements CancelSignal {
@@ -65,4 +66,28 @@ export function sleep(clock: Clock, ms: number, signal: CancelSignal): Promise<b
 /** What a call rejects with whose own signal ended it. */
 export function abortedError(what: string): StoreError {
   return new StoreError("aborted", `${what} was aborted by its signal`);
+}
+
+/** Resolves when the work has ended. @throws StoreError `aborted`; `quorum-not-met`: not within `timeoutMs` */
+export async function within(
+  clock: Clock,
+  work: Promise<void>,
+  { signal, timeoutMs }: WaitOptions,
+  what: string,
+): Promise<void> {
+  const stops: Stop[] = [];
+  const over = new Promise<never>((_resolve, reject) => {
+    const abort = (): void => reject(abortedError(what));
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort, { once: true });
+    stops.push(() => signal?.removeEventListener("abort", abort));
+    if (timeoutMs === undefined) return;
+    const text = `${what} took longer than ${timeoutMs} ms`;
+    stops.push(clock.after(timeoutMs, () => reject(new StoreError("quorum-not-met", text))));
+  });
+  try {
+    await Promise.race([over, work]);
+  } finally {
+    for (const stop of stops) stop();
+  }
 }

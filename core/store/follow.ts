@@ -1,6 +1,7 @@
 /**
  * A watch that goes on: where the node's own ends or fails (it began anew on an empty disk, say), it is begun again.
  */
+import type { Watched } from "../api.ts";
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Clock, Random } from "../ports.ts";
 import type { StoreChange, StoreNode } from "../store-node.ts";
@@ -13,22 +14,23 @@ export interface FollowDeps {
   readonly random: Random;
 }
 
-/** Which keys of a bucket. */
-export type Followed = { readonly name: string } | { readonly prefix: string };
-
 /** Trying again changes nothing of these. */
 const finalCodes: ReadonlySet<string> = new Set(["bad-request", "unauthorized", "forbidden", "closed"]);
 
 /** @throws StoreError one that trying again cannot mend; the others are told to `onError` */
 export async function* follow(
   deps: FollowDeps,
-  what: { readonly bucket: string; readonly keys: Followed; readonly onError: (error: StoreError) => void },
+  what: { readonly bucket: string; readonly keys: Watched; readonly onError: (error: StoreError) => void },
   signal: CancelSignal,
 ): AsyncGenerator<StoreChange> {
+  const shown = new Set<string>();
+  const keys = "name" in what.keys ? what.keys : { ...what.keys, shown };
   for (let attempt = 0; !signal.aborted; attempt++) {
     try {
-      for await (const change of deps.node.watch(what.bucket, what.keys, signal)) {
+      for await (const change of deps.node.watch(what.bucket, keys, signal)) {
         attempt = 0;
+        if (change.siblings.length > 0) shown.add(change.name);
+        else shown.delete(change.name);
         yield change;
       }
     } catch (error: unknown) {

@@ -1,7 +1,7 @@
 /**
  * A host on the ring as the node of a Store. Whatever it answers is with the hosts already: nothing is ever pending.
  */
-import type { DeleteOptions, ListOptions, NodeApi, PutOptions, WriteAnswer } from "../api.ts";
+import type { DeleteOptions, ListOptions, NodeApi, PutOptions, Watched, WriteAnswer } from "../api.ts";
 import { makeKey } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
@@ -18,8 +18,7 @@ import type {
   StoreWrite,
   WaitOptions,
 } from "../store-node.ts";
-import { abortedError } from "./cancel.ts";
-import type { Followed } from "./follow.ts";
+import { abortedError, within } from "./cancel.ts";
 import { Listeners } from "./listeners.ts";
 import { Origins, OwnWrites } from "./origins.ts";
 import { untilSafe } from "./safety.ts";
@@ -45,6 +44,7 @@ interface HostDeps {
 const lookIntervalMs = 250;
 const whole = { source: "quorum", pending: false } as const;
 
+/** The node is stopped by `close`; whoever made it brings what that means. */
 export class HostStoreNode implements StoreNode {
   readonly id: NodeId;
   readonly #deps: HostDeps;
@@ -87,9 +87,9 @@ export class HostStoreNode implements StoreNode {
     });
   }
 
-  async *watch(bucket: string, keys: Followed, signal: CancelSignal): AsyncGenerator<StoreChange> {
+  async *watch(bucket: string, keys: Watched, signal: CancelSignal): AsyncGenerator<StoreChange> {
     const { node, clock } = this.#deps;
-    const origins = new Origins(this.#own, { begunMs: clock.wallTime(), isExact: "name" in keys });
+    const origins = new Origins(this.#own, keys, clock.wallTime());
     for await (const event of node.watch(bucket, keys, signal)) {
       await this.#own.done(makeKey(event.bucket, event.name), signal);
       const origin = origins.of(event);
@@ -97,8 +97,8 @@ export class HostStoreNode implements StoreNode {
     }
   }
 
-  async flush({ signal }: WaitOptions = {}): Promise<void> {
-    if (signal?.aborted) throw abortedError("flush");
+  flush(options: WaitOptions = {}): Promise<void> {
+    return within(this.#deps.clock, this.#own.allDone(), options, "the flush");
   }
 
   facts(): StoreFacts {

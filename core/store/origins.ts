@@ -3,7 +3,7 @@
  * A host's watch hears of a write before its answer is back; so a change is held until the own writes of its key are done,
  * for a moment at most.
  */
-import type { WatchEvent } from "../api.ts";
+import type { Watched, WatchEvent } from "../api.ts";
 import { Recent } from "../bytes/recent.ts";
 import type { CancelSignal, Clock } from "../ports.ts";
 import type { ChangeOrigin } from "../store-node.ts";
@@ -50,6 +50,11 @@ export class OwnWrites {
     return this.#latest.get(key) ?? 0;
   }
 
+  /** Resolves when all that are under way have ended. */
+  async allDone(): Promise<void> {
+    await Promise.allSettled([...this.#underWay.values()].flatMap((all) => [...all]));
+  }
+
   /** Resolves when those of the key that are under way have ended, or after `holdMs`. */
   async done(key: string, signal: CancelSignal): Promise<void> {
     const all = this.#underWay.get(key);
@@ -70,11 +75,14 @@ export class Origins {
   readonly #begunMs: number;
   readonly #isExact: boolean;
   readonly #shown = new Map<string, Shown>();
+  /** By an earlier watch: also their absence is told. */
+  readonly #shownBefore: Set<string>;
 
-  constructor(own: OwnWrites, { begunMs, isExact }: { readonly begunMs: number; readonly isExact: boolean }) {
+  constructor(own: OwnWrites, watched: Watched, begunMs: number) {
     this.#own = own;
     this.#begunMs = begunMs;
-    this.#isExact = isExact;
+    this.#isExact = "name" in watched;
+    this.#shownBefore = new Set("name" in watched ? [] : watched.shown);
   }
 
   /** Undefined: it is as it was told last (several hosts tell of one write). */
@@ -84,7 +92,8 @@ export class Origins {
     const dots = siblings.map(({ dot }) => dot);
     const shown = { dots, facts: [...dots, deleted, degraded].join(), latest: this.#own.latest(key) };
     const isGone = siblings.length === 0 && !this.#isExact;
-    if (before?.facts === shown.facts || (before === undefined && isGone)) return undefined;
+    const isNew = before === undefined && !this.#shownBefore.delete(name);
+    if (before?.facts === shown.facts || (isNew && isGone)) return undefined;
     // A key without values need not be remembered: when it has some again they are newer than the watch.
     if (isGone) this.#shown.delete(key);
     else this.#shown.set(key, shown);

@@ -2,9 +2,10 @@
  * The present state of the keys that an application shows, kept current: one watch per key, however many subscribe.
  * Invariant: a key's snapshot is the same object until something of it changes (what React's `useSyncExternalStore` needs).
  */
-import type { StoreError } from "../errors.ts";
+import { StoreError } from "../errors.ts";
 import type { Stop } from "../ports.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
+import { reasonOf } from "../tasks.ts";
 import { Cancellation } from "./cancel.ts";
 import { follow, type FollowDeps } from "./follow.ts";
 import { Listeners } from "./listeners.ts";
@@ -72,7 +73,10 @@ export class Subscriptions<T> {
     const end = new Cancellation(this.#deps.closing);
     const live: LiveKey<T> = { snapshot: this.#loading, shown: undefined, subscribers: new Listeners(), end };
     this.#live.set(name, live);
-    this.#keepCurrent(name, live).catch((error: unknown) => this.#deps.onError(error as StoreError));
+    this.#keepCurrent(name, live).catch((cause: unknown) => {
+      const error = cause instanceof StoreError ? cause : new StoreError("internal", reasonOf(cause), { cause });
+      this.#deps.onError(error);
+    });
     return live;
   }
 

@@ -117,9 +117,8 @@ test("a watch ends when its reader leaves, when it is returned from while it wai
   await cluster.stop();
 });
 
-test("a subscription goes on when the node's watch fails, tells of it once, and does not tell a state twice", async () => {
-  const cluster = await MemoryCluster.of(1);
-  const host: StoreNode = hostStoreNode(cluster, "h1");
+/** A node whose watches fail when the test says so; `begun` counts them. */
+function withFailingWatch(host: StoreNode): { readonly node: StoreNode; readonly begun: () => number; fail(): void } {
   let begun = 0;
   let fail = (): void => {};
   const node = new Proxy(host, {
@@ -142,7 +141,13 @@ test("a subscription goes on when the node's watch fails, tells of it once, and 
       };
     },
   });
-  await using store = storeOver(node);
+  return { node, begun: () => begun, fail: () => fail() };
+}
+
+test("a subscription goes on when the node's watch fails, tells of it once, and does not tell a state twice", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const failing = withFailingWatch(hostStoreNode(cluster, "h1"));
+  await using store = storeOver(failing.node);
   const errors: StoreError[] = [];
   store.on("error", ({ error }) => errors.push(error));
   const notes = store.bucket<number>("notes");
@@ -150,8 +155,8 @@ test("a subscription goes on when the node's watch fails, tells of it once, and 
   const told: (number | undefined)[] = [];
   notes.subscribe("k", ({ value }) => told.push(value));
   await eventually(() => told.length === 1, "the first state");
-  fail();
-  await eventually(() => begun === 2, "the watch to begin again");
+  failing.fail();
+  await eventually(() => failing.begun() === 2, "the watch to begin again");
   await notes.put("k", 2, { context: notes.getSnapshot("k").context });
   await eventually(() => told.includes(2), "the change");
   assert.deepEqual(told, [1, 2]);
@@ -159,6 +164,48 @@ test("a subscription goes on when the node's watch fails, tells of it once, and 
     errors.map(({ code }) => code),
     ["not-ready"],
   );
+  await cluster.stop();
+});
+
+test("a watch of a prefix that is begun again tells what was deleted meanwhile", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const failing = withFailingWatch(hostStoreNode(cluster, "h1"));
+  await using store = storeOver(failing.node);
+  const notes = store.bucket<number>("notes");
+  const [kept, gone] = [await notes.put("kept", 1), await notes.put("gone", 1)];
+  assert.notEqual(kept.dot, gone.dot);
+  const abort = new AbortController();
+  const { changes, ended } = gather(notes, { signal: abort.signal });
+  await eventually(() => changes.length === 2, "both keys");
+  failing.fail();
+  // Written past the store, and before its watch is begun again.
+  await cluster.node("h1").delete("notes", "gone", { context: gone.context! });
+  await eventually(() => changes.some(({ key, values }) => key === "gone" && values.length === 0), "the delete");
+  abort.abort();
+  await ended;
+  await cluster.stop();
+});
+
+test("flush waits for the writes that are under way, as long as it may", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await using store = storeOver(hostStoreNode(cluster, "h1"));
+  const notes = store.bucket<number>("notes");
+  let done = 0;
+  const writes = Array.from({ length: 5 }, (_, i) => notes.put(`k${i}`, i).then(() => (done += 1)));
+  await store.flush();
+  await microtasks();
+  assert.equal(done, 5);
+  await Promise.all(writes);
+  const release = ["h1", "h2", "h3"].map((name) => cluster.disk(name).hold("writes"));
+  const slow = notes.put("k", 1);
+  await assert.rejects(store.flush({ timeoutMs: 50 }), failsWith("quorum-not-met"));
+  const abort = new AbortController();
+  const flushing = store.flush({ signal: abort.signal });
+  abort.abort();
+  await assert.rejects(flushing, failsWith("aborted"));
+  for (const go of release) go();
+  await slow;
+  await store.flush();
   await cluster.stop();
 });
 
