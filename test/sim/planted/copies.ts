@@ -58,9 +58,9 @@ export const copies: readonly Mutation[] = [
   },
   {
     name: "a former owner does not push what an owner lacks",
-    file: "background/hand-off.js",
-    find: "if (!(await push(deps, owner, lacking.map(({ row }) => keyOfRow(row)))))",
-    replace: "if (false)",
+    file: "background/cover.js",
+    find: "if (await push(deps, owner, lacking))",
+    replace: "if (true)",
   },
   {
     name: "a damaged record is served as whole",
