@@ -12,7 +12,8 @@ import type { Chance } from "../chance.ts";
 import { keyOf } from "../clients.ts";
 import { until } from "../cluster.ts";
 import type { DiskImage } from "../disk-image.ts";
-import { ownersState } from "../owners.ts";
+import type { KeyHistory } from "../history.ts";
+import { differenceOfOwners, ownersState } from "../owners.ts";
 import type { World } from "../world.ts";
 import { bodyOf, contentTypeOf, type Write } from "../write.ts";
 import { SimEdge } from "./sim-edge.ts";
@@ -202,7 +203,7 @@ export class Devices {
     }
   }
 
-  /** Call when hosts have healed. Afterwards no edge runs. */
+  /** Call when hosts have healed. Judges what owners have when all are equal, before they forget; afterwards no edge runs. */
   async deliver(): Promise<void> {
     const isDone = (): boolean =>
       this.#running === 0 &&
@@ -212,6 +213,9 @@ export class Devices {
       });
     await until(this.#world, deliveryMsMax, "edges deliver what they have accepted", isDone);
     for (const device of this.#devices) await this.#switchOff(device);
+    const areEqual = (): boolean => differenceOfOwners(this.#world) === undefined;
+    await until(this.#world, deliveryMsMax, "owners are equal after edges delivered", areEqual);
+    this.#judge();
   }
 
   async #switchOff(device: Device): Promise<void> {
@@ -226,14 +230,13 @@ export class Devices {
     edge.kill("is switched off");
   }
 
-  /** Call when owners are equal. */
-  judge(): void {
+  #judge(): void {
     const { oracle } = this.#world;
     for (const { edge, accepted, aside } of this.#devices) {
       for (const { write, dot } of accepted) {
         const name = `${dot.actor}:${dot.counter}`;
         const history = oracle.history(write.key);
-        if (oracle.truncated || write.lost || aside.has(name) || history.isReaped(write)) continue;
+        if (oracle.truncated || write.lost || aside.has(name) || isForgotten(history, write)) continue;
         oracle.checks += 1;
         this.delivered += 1;
         const vector = ownersState(this.#world, write.key)?.vector ?? [];
@@ -243,4 +246,10 @@ export class Devices {
       }
     }
   }
+}
+
+/** One that went with its successor is forgotten with that. */
+function isForgotten(history: KeyHistory, write: Write): boolean {
+  if (write.events.size > 0) return history.isReaped(write);
+  return [...history.events.values()].some(({ reaped }) => reaped);
 }
