@@ -106,7 +106,10 @@ export interface LwwConflict {
   readonly timeMs: number;
 }
 
-/** `close` stops the node; what it holds stays, and so do unsent writes. */
+/**
+ * A call whose signal is aborted before it begins does nothing, and rejects with `aborted`, as does one that is aborted later:
+ * of a write it is not known then whether it happened. `close` stops the node; what it holds stays, and so do unsent writes.
+ */
 export interface StoreNode {
   readonly id: NodeId;
   /** From a quorum where the cluster answers; an edge that is offline answers from its own copy, and says so. */

@@ -146,8 +146,9 @@ export class HostStoreNode implements StoreNode {
     });
   }
 
-  /** A host calls a request that its caller ended `closed`, as it does when it ends itself. */
+  /** One that is aborted before it begins does nothing. A host calls one that its caller ended later `closed`, as if it ended itself. */
   async #ask<A>(signal: CancelSignal | undefined, what: string, work: () => Promise<A>): Promise<A> {
+    if (signal?.aborted) throw abortedError(what);
     try {
       return await work();
     } catch (error: unknown) {

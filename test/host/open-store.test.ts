@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { openStore } from "../../node-host/index.ts";
+import { openStore, type OpenStoreOptions } from "../../node-host/index.ts";
 import { eventually } from "../support/eventually.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { kv } from "../support/http-client.ts";
@@ -110,6 +110,10 @@ test("what keeps a store from opening is said with a code, and leaves nothing be
   await assert.rejects(openStore({ ...silent, timeoutMs: 300 }), failsWith("not-ready"));
   await assert.rejects(openStore({ ...silent, signal: AbortSignal.timeout(300) }), failsWith("aborted"));
   await assert.rejects(openStore({ name: "shop", data, seeds: ["nowhere"] }), failsWith("bad-request"));
+  const callers = [{ data }, { name: "", data }, { name: "shop", data, role: "edge" }] as unknown[];
+  for (const options of callers) {
+    await assert.rejects(openStore(options as OpenStoreOptions), failsWith("bad-request"));
+  }
   await assert.rejects(openStore({ name: "shop", data, partitions: 3 }), failsWith("bad-request"));
   {
     await using store = await openStore({ name: "shop", data, n: 2 });

@@ -173,6 +173,17 @@ test("calls end with their signal, and with the store", async () => {
   await assert.rejects(notes.delete("k", { signal }), failsWith("aborted"));
   await assert.rejects(store.flush({ signal }), failsWith("aborted"));
   await assert.rejects(notes.entries({ signal }).next(), failsWith("aborted"));
+  assert.deepEqual(
+    (await notes.get("k", { r: "all" })).values,
+    [],
+    "a put that was aborted before it began did nothing",
+  );
+  const release = ["h1", "h2", "h3"].map((name) => cluster.disk(name).hold("writes"));
+  const abort = new AbortController();
+  const writing = notes.put("k", 1, { signal: abort.signal });
+  abort.abort();
+  await assert.rejects(writing, failsWith("aborted"));
+  for (const go of release) go();
   await store.close();
   await store.close();
   await assert.rejects(notes.get("k"), failsWith("closed"));

@@ -1,10 +1,25 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { StoreError } from "../../../core/errors.ts";
+import { backoffMs } from "../../../core/store/follow.ts";
 import { merge } from "../../../core/values/conflict-rules.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
 import { Failing, hostStoreNode, storeOver } from "../../support/memory-stores.ts";
 import { failsWith } from "../../support/values.ts";
+
+test("the waits between tries grow up to two seconds, each drawn from nought to its bound", () => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 0, max: 1_000 }),
+      fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }),
+      (attempt, drawn) => {
+        const waitMs = backoffMs(attempt, { next: () => drawn, bytes: () => new Uint8Array(0) });
+        assert.equal(waitMs, drawn * Math.min(2_000, 50 * 2 ** attempt));
+      },
+    ),
+  );
+});
 
 const increment = (count = 0): number => count + 1;
 
