@@ -51,7 +51,7 @@ export function isPassing(error: unknown): boolean {
 }
 
 /** So often a host may say that a write is none. */
-const misreadMax = 3;
+const misreadMax = 10;
 /** A host gives up first, so that it says which quorum was missed. */
 const answerMarginMs = 250;
 

@@ -167,6 +167,7 @@ export class Devices {
       revived: false,
       outcomes: [],
       sparedBy: new Set(),
+      movedTo: new Map(),
       copiesLost: 0,
       ack: undefined,
       lost: false,
