@@ -249,8 +249,8 @@ export class Devices {
   }
 }
 
-/** One that went with its successor is forgotten with that. */
+/** One that went with its successor is an event of no disk: what hosts forget of the key may be that. */
 function isForgotten(history: KeyHistory, write: Write): boolean {
   if (write.events.size > 0) return history.isReaped(write);
-  return [...history.events.values()].some(({ reaped }) => reaped);
+  return history.forgotten.size > 0 || [...history.events.values()].some(({ reaped }) => reaped);
 }
