@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryEdges } from "../../support/memory-edges.ts";
@@ -219,6 +220,48 @@ describe("the age of a write", { concurrency: true }, () => {
       },
       { graceMs: 200 },
     ));
+});
+
+describe("a write of an edge that was offline", { concurrency: true }, () => {
+  test("counts as sent from the moment that a host may have it, also after a restart", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        await edge.put("b", "k", utf8("v"));
+        const lost = losesNext(edges, "e1", "request");
+        await edges.transport("e1").meet("memory:h1");
+        await lost;
+        await edges.kill("e1");
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(
+          (await again.parked()).map(({ error }) => error.code),
+          ["outcome-unknown"],
+        );
+        assert.deepEqual(await atHosts(cluster, "k"), []);
+      },
+      { graceMs: 200 },
+    ));
+
+  test("stays in the outbox through every failure of hosts to answer", () =>
+    withEdges(1, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], config: { requestTimeoutMs: 50 } });
+      await edge.put("b", "k", utf8("v"));
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      let failures = 0;
+      transport.request = async (to, body, timeoutMs) => {
+        if (body[0] !== methods.edgeWrite.number || failures === 3) return request(to, body, timeoutMs);
+        failures += 1;
+        throw new TransportError(failures === 1 ? "not-sent" : "lost", "as the test wants it");
+      };
+      await transport.meet("memory:h1");
+      await flushed(edge);
+      assert.equal(failures, 3);
+      assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+    }));
 });
 
 describe("what hosts refuse for good", { concurrency: true }, () => {

@@ -6,8 +6,8 @@ import { type Report, safety, simulate } from "../simulate.ts";
 import { stand } from "../cluster.ts";
 import { Devices } from "./devices.ts";
 
-/** Enough to notice a broken edge before a commit. */
-const seeds = Array.from({ length: Number(process.env["EDGE_SEEDS"] ?? 12) }, (_, i) => `edges ${i + 1}`);
+/** Enough to notice a broken edge before a commit; `EDGE_SEEDS=200 npm test -- sim/edges` looks for the rare. */
+const seeds = Array.from({ length: Number(process.env["EDGE_SEEDS"] ?? 6) }, (_, i) => `edges ${i + 1}`);
 
 let delivered = 0;
 
