@@ -19,7 +19,7 @@ import { libp2pTransport } from "../libp2p/transport.ts";
 import { inWholeWrites } from "../libp2p/whole-writes.ts";
 import type { Clock, Gossip, Identity, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
-import { onWake } from "./wake.ts";
+import { onLeave, onWake } from "./wake.ts";
 
 export interface PageNetworkOptions {
   /** From `makeKey`, kept in the page's storage: who has it is this node. */
@@ -104,6 +104,9 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     transport.wake();
     points.wake();
   });
+  const stopLeaving = onLeave(() => {
+    for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
+  });
   return {
     transport,
     ...(gossipOf === undefined || gossiping === undefined
@@ -116,6 +119,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     connected: (timeoutMs) => points.connected(timeoutMs),
     async stop() {
       stopWaking();
+      stopLeaving();
       points.stop();
       await transport.stop();
       await libp2p.stop();
