@@ -24,13 +24,19 @@ export function isLost(error: unknown): boolean {
   return error instanceof DOMException && lost.has(error.name);
 }
 
+/** A large value has a file of its own in Chromium; this is said when it is gone. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof DOMException && unreadable.has(error.name);
+}
+
+const unreadable = new Set(["DataError", "NotReadableError"]);
 const lost = new Set(["AbortError", "InvalidStateError", "UnknownError"]);
 
 function kindOf({ name }: DOMException, doing: Doing): StorageErrorKind {
   switch (name) {
     case "QuotaExceededError":
       return "full";
-    // Our keys and values are sound: Chromium says this of a disk without room, and of a large value whose file is gone.
+    // Our keys and values are sound: when writing, Chromium says this of a disk without room.
     case "DataError":
     case "NotReadableError":
       return doing === "read" ? "corrupt" : "full";

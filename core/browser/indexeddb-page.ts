@@ -1,15 +1,17 @@
 /**
- * Pages of a scan over one namespace. A page is one transaction (or, backwards in browsers without `getAllRecords`, one
- * for each row), and never an open cursor.
+ * Pages of a scan over one namespace: one transaction each where the browser has `getAllRecords` and can read all values,
+ * and never an open cursor.
  */
 import { wrap } from "idb";
 import type { KeyRange, Namespace, Page, PageRequest, Row } from "../ports.ts";
+import { isUnreadable } from "./indexeddb-errors.ts";
 import { reading } from "./indexeddb-transaction.ts";
 
 /** A page may end before its limits, so that none holds more than this at once. */
-const rowsMax = 10_000;
+const keysMax = 10_000;
 const bytesMax = 4 * 1024 * 1024;
-/** Asked for where a page's bytes are said to hold fewer. */
+/** Rows are asked for by what the last ones were long; keys lie in the order of the ring, so that long ones are spread. */
+const rowsMax = 1_000;
 const rowsMin = 16;
 
 const noBytes = new Uint8Array();
@@ -40,7 +42,7 @@ export class PageReader {
     const query = keyRange(request);
     if (query === undefined) return { rows: [], next: null };
     const count = this.#rowsOf(ns, request);
-    const found = await findRows(database, ns, query, count, request);
+    const found = await findRows(database, ns, { ...request, query, count });
     const rows = found.map((row) => rowOf(row, request.keysOnly));
     if (!request.keysOnly && rows.length > 0) {
       this.#rowBytes.set(ns, rows.reduce((sum, row) => sum + sizeOf(row), 0) / rows.length);
@@ -49,8 +51,8 @@ export class PageReader {
   }
 
   #rowsOf(ns: Namespace, { limit, maxBytes = bytesMax, keysOnly, reverse }: PageRequest): number {
-    // Backwards, keys are not to be had without their values.
-    if (keysOnly && !reverse) return Math.min(limit, rowsMax);
+    // Backwards, keys come with their values.
+    if (keysOnly && !reverse) return Math.min(limit, keysMax);
     const rows = Math.ceil(Math.min(maxBytes, bytesMax) / (this.#rowBytes.get(ns) ?? bytesMax));
     return Math.min(limit, rowsMax, Math.max(rowsMin, rows));
   }
@@ -76,63 +78,87 @@ export function bytesOf(value: unknown): Uint8Array {
 async function findRows(
   database: IDBDatabase,
   ns: Namespace,
-  query: IDBKeyRange,
-  count: number,
-  request: PageRequest,
+  request: PageRequest & { readonly query: IDBKeyRange; readonly count: number },
 ): Promise<readonly Found[]> {
-  const { reverse = false, keysOnly = false } = request;
-  const direction = reverse ? "prev" : "next";
-  if (keysOnly && !reverse) {
-    const keys = await reading(database, ns, (store) => wrap(store.getAllKeys(query, count)));
-    return keys.map((key) => ({ key, value: noBytes }));
+  const { query, count, reverse = false, keysOnly = false } = request;
+  let areAllReadable = true;
+  if (!keysOnly || reverse) {
+    try {
+      const records = await reading(database, ns, async (store: RecordStore) => {
+        const found = store.getAllRecords?.({ query, count, direction: reverse ? "prev" : "next" });
+        return found && wrap(found);
+      });
+      if (records !== undefined) return records;
+    } catch (error: unknown) {
+      if (!isUnreadable(error)) throw error;
+      areAllReadable = false;
+    }
   }
-  const records = await reading(database, ns, async (store: RecordStore) => {
-    const found = store.getAllRecords?.({ query, count, direction });
-    return found && wrap(found);
-  });
-  if (records !== undefined) return records;
-  return reverse ? rowsBackwards(database, ns, request, count) : rowsForwards(database, ns, query, count);
+  const keys = await (reverse ? keysBackwards(database, ns, request) : keysForwards(database, ns, request));
+  if (keysOnly) return keys.map((key) => ({ key, value: noBytes }));
+  const rows = await (areAllReadable ? rowsOfKeys(database, ns, keys) : rowsOneByOne(database, ns, keys));
+  // One was deleted between its key and its value: once more, without it.
+  return rows.length === keys.length ? rows : findRows(database, ns, request);
 }
 
-async function rowsForwards(
+function keysForwards(
   database: IDBDatabase,
   ns: Namespace,
-  query: IDBKeyRange,
-  count: number,
-): Promise<readonly Found[]> {
-  const [keys, values] = await reading(database, ns, (store) =>
-    Promise.all([wrap(store.getAllKeys(query, count)), wrap(store.getAll(query, count))]),
-  );
-  return keys.map((key, at) => ({ key, value: values[at] }));
+  { query, count }: { readonly query: IDBKeyRange; readonly count: number },
+): Promise<readonly IDBValidKey[]> {
+  return reading(database, ns, (store) => wrap(store.getAllKeys(query, count)));
 }
 
-/** A cursor that went on would need its transaction open across tasks. */
-async function rowsBackwards(
+/** One by one: a cursor that went on would need its transaction open across tasks. */
+async function keysBackwards(
   database: IDBDatabase,
   ns: Namespace,
-  range: KeyRange,
-  count: number,
-): Promise<readonly Found[]> {
-  const found: Found[] = [];
-  for (let query = keyRange(range); query !== undefined && found.length < count;) {
-    const last = query;
-    const row = await reading(database, ns, (store) => lastRow(store, last));
-    if (row === undefined) break;
-    found.push(row);
-    query = keyRange({ ...range, lt: new Uint8Array(row.key as ArrayBuffer) });
+  { count, ...range }: KeyRange & { readonly count: number },
+): Promise<readonly IDBValidKey[]> {
+  const keys: IDBValidKey[] = [];
+  for (let query = keyRange(range); query !== undefined && keys.length < count;) {
+    const last = await reading(database, ns, lastKey(query));
+    if (last === undefined) break;
+    keys.push(last);
+    query = keyRange({ ...range, lt: new Uint8Array(last as ArrayBuffer) });
   }
-  return found;
+  return keys;
 }
 
-function lastRow(store: IDBObjectStore, query: IDBKeyRange): Promise<Found | undefined> {
-  return new Promise((resolve, reject) => {
-    const request = store.openCursor(query, "prev");
-    request.addEventListener("success", () => {
-      const cursor = request.result;
-      resolve(cursor === null ? undefined : { key: cursor.key, value: cursor.value });
+function lastKey(query: IDBKeyRange) {
+  return (store: IDBObjectStore): Promise<IDBValidKey | undefined> =>
+    new Promise((resolve, reject) => {
+      const request = store.openKeyCursor(query, "prev");
+      request.addEventListener("success", () => resolve(request.result?.key));
+      request.addEventListener("error", () => reject(request.error));
     });
-    request.addEventListener("error", () => reject(request.error));
-  });
+}
+
+/** Rows that were deleted since are left out. */
+async function rowsOfKeys(
+  database: IDBDatabase,
+  ns: Namespace,
+  keys: readonly IDBValidKey[],
+): Promise<readonly Found[]> {
+  const values = await reading(database, ns, (store) => Promise.all(keys.map((key) => wrap(store.getAll(key)))));
+  return keys.flatMap((key, at) => values[at]!.map((value: unknown) => ({ key, value })));
+}
+
+/** Each in a transaction of its own, because a request that fails ends the one that it is in. */
+async function rowsOneByOne(
+  database: IDBDatabase,
+  ns: Namespace,
+  keys: readonly IDBValidKey[],
+): Promise<readonly Found[]> {
+  const rows = await Promise.all(
+    keys.map((key) =>
+      rowsOfKeys(database, ns, [key]).catch((error: unknown) => {
+        if (!isUnreadable(error)) throw error;
+        return [{ key, value: noBytes }];
+      }),
+    ),
+  );
+  return rows.flat();
 }
 
 /** `asked`: rows that were asked for; fewer mean that the range has ended. */

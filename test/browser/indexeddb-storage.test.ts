@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { readdirSync, rmSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { storageSuite } from "../conformance/storage.ts";
 import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
@@ -113,8 +115,44 @@ describe("IndexedDbStorage in Chromium", { timeout: 120_000 }, () => {
     for (const name of written) assert.equal(await tab.call("has", name, size), true, name);
   });
 
+  test("tells of a value that the disk has lost, reads the others, and takes the value anew", async () => {
+    const size = 300_000;
+    await using own = await launchChromium();
+    const tab = await own.open<Functions>(server.url);
+    assert.equal(await tab.call("open", "damaged"), "done");
+    for (const name of ["a", "b", "c"]) assert.equal(await tab.call("put", name, size), "done");
+    await own[Symbol.asyncDispose]();
+    removeOneFile(join(own.profile, "Default", "IndexedDB"), size);
+
+    await using next = await launchChromium({ profile: own.profile });
+    const again = await next.open<Functions>(server.url);
+    assert.equal(await again.call("open", "damaged"), "done");
+    const rows = await again.call("scan", size);
+    assert.deepEqual(
+      rows.map(({ name }) => name),
+      ["a", "b", "c"],
+    );
+    const damaged = rows.filter(({ whole }) => whole === "damaged").map(({ name }) => name);
+    assert.equal(damaged.length, 1);
+    assert.equal(rows.filter(({ whole }) => whole === true).length, 2);
+    for (const name of damaged) {
+      assert.equal(await again.call("has", name, size), "corrupt");
+      assert.equal(await again.call("put", name, size), "done");
+      assert.equal(await again.call("has", name, size), true);
+    }
+  });
+
   test("tells the room that the browser leaves it", async () => {
     const { first } = await twoTabs("room");
     assert.ok(((await first.call("freeBytes")) ?? 0) > 0);
   });
 });
+
+/** Large values have files of their own. */
+function removeOneFile(folder: string, bytes: number): void {
+  const file = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    .map((name) => join(folder, name))
+    .find((path) => path.includes(".indexeddb.blob") && statSync(path).size >= bytes);
+  assert.ok(file !== undefined, "no large value lies in a file");
+  rmSync(file);
+}

@@ -44,6 +44,14 @@ const functions = {
     if (outcome !== "done") return outcome;
     return found !== undefined && isEqual(found, valueOf(name, bytes));
   },
+  /** `true`, `false` or `damaged` for each row. */
+  scan: async (bytes: number) => {
+    const { rows } = await store.page("objects", { limit: 1_000 });
+    return rows.map((row) => {
+      const name = new TextDecoder().decode(row.key);
+      return { name, whole: "value" in row ? isEqual(row.value, valueOf(name, bytes)) : "damaged" };
+    });
+  },
   freeBytes: async () => (await store.usage()).freeBytes,
 
   /** What another tab with other code may do. */
