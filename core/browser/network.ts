@@ -9,7 +9,7 @@ import type { Libp2p } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
-import { createLibp2p, type Libp2pOptions } from "libp2p";
+import { createLibp2p } from "libp2p";
 import { libp2pIdentity, readKey } from "../libp2p/identity.ts";
 import { defaultTransportLimits, type TransportLimits } from "../libp2p/limits.ts";
 import { type MeetingPoint, MeetingPoints } from "../libp2p/meeting-points.ts";
@@ -68,14 +68,23 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const privateKey = readKey(key);
   const mayDial = dialPolicy(seeds);
   // Each a chunk of its own: most pages need neither.
-  const [ways, gossiping] = await Promise.all([
-    waysOf(options),
+  const [pages, gossiping] = await Promise.all([
+    options.meetPages ? import("./webrtc.ts") : undefined,
     gossipOf === undefined ? undefined : import("../libp2p/gossip.ts"),
   ]);
+  const reservations = pages?.reservations();
   const libp2p = await createLibp2p({
     privateKey,
     start: false,
-    ...ways,
+    transports: [
+      webSockets(),
+      ...(pages === undefined || reservations === undefined
+        ? []
+        : [reservations.transport, pages.webRtcTransport(options.iceServers ?? [])]),
+    ],
+    addresses: {
+      listen: pages === undefined ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"],
+    },
     connectionEncrypters: [inWholeWrites(noise())],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
     connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
@@ -98,7 +107,10 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   );
   await transport.start();
   const limits = { ...defaultTransportLimits, ...pageTransportLimits };
-  const points = new MeetingPoints({ libp2p, clock, limits }, seeds);
+  const points = new MeetingPoints(
+    { libp2p, clock, limits, ...(reservations === undefined ? {} : { reservations }) },
+    seeds,
+  );
   points.start();
   const stopWaking = onWake(clock, () => {
     transport.wake();
@@ -124,19 +136,6 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
       await transport.stop();
       await libp2p.stop();
     },
-  };
-}
-
-/** How it reaches others, and how it is reached. */
-async function waysOf({
-  meetPages,
-  iceServers = [],
-}: PageNetworkOptions): Promise<Required<Pick<Libp2pOptions, "transports" | "addresses">>> {
-  if (!meetPages) return { transports: [webSockets()], addresses: {} };
-  const { circuitRelayTransport, webRtcTransport } = await import("./webrtc.ts");
-  return {
-    transports: [webSockets(), circuitRelayTransport(), webRtcTransport(iceServers)],
-    addresses: { listen: [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
   };
 }
 

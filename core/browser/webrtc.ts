@@ -6,7 +6,7 @@ import { restorePlatform } from "./peer-connection.ts";
 import { webRTC } from "@libp2p/webrtc";
 import type { Libp2pOptions } from "libp2p";
 
-export { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
+export { reservations } from "../libp2p/reservations.ts";
 
 type TransportFactory = NonNullable<Libp2pOptions["transports"]>[number];
 

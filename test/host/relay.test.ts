@@ -56,12 +56,15 @@ describe("a relay", () => {
     await b.asks(a);
   });
 
-  it("gives a reservation of a node that is gone to the next", async () => {
+  it("gives a reservation of a node that is gone to one that it had refused", async () => {
     await using relay = await RelayProcess.start("--reservations", "1");
     const first = await Visitor.start(relay.address);
     await eventually(() => first.isFoundThrough(relay.id), "the first has the only reservation");
-    await first.stop();
     const second = await Visitor.start(relay.address);
+    await second.points.connected(10_000);
+    await setTimeout(300);
+    assert.ok(!second.isFoundThrough(relay.id));
+    await first.stop();
     await eventually(() => second.isFoundThrough(relay.id), "the second has it");
     await (await Visitor.start(relay.address)).asks(second);
   });

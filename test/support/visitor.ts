@@ -1,7 +1,6 @@
 /** A node as a page is: it dials WebSockets, listens nowhere, and is found through relays only. */
 import "../../node-host/polyfill.ts";
 import assert from "node:assert/strict";
-import { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
 import { identify } from "@libp2p/identify";
 import type { Libp2p } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
@@ -10,6 +9,7 @@ import { yamux } from "@libp2p/yamux";
 import { createLibp2p } from "libp2p";
 import { defaultTransportLimits } from "../../core/libp2p/limits.ts";
 import { MeetingPoints } from "../../core/libp2p/meeting-points.ts";
+import { reservations, type Reservations } from "../../core/libp2p/reservations.ts";
 import { libp2pTransport, type Libp2pTransport } from "../../core/libp2p/transport.ts";
 import { realClock } from "./real-clock.ts";
 
@@ -22,22 +22,23 @@ export class Visitor {
   readonly points: MeetingPoints;
   readonly transport: Libp2pTransport;
 
-  private constructor(libp2p: Libp2p, seeds: readonly string[]) {
+  private constructor(libp2p: Libp2p, relays: Reservations, seeds: readonly string[]) {
     this.libp2p = libp2p;
-    this.points = new MeetingPoints({ libp2p, clock: realClock, limits }, seeds);
+    this.points = new MeetingPoints({ libp2p, clock: realClock, limits, reservations: relays }, seeds);
     this.transport = libp2pTransport({ libp2p, clock: realClock }, limits);
   }
 
   static async start(...seeds: readonly string[]): Promise<Visitor> {
+    const relays = reservations();
     const libp2p = await createLibp2p({
       addresses: { listen: ["/p2p-circuit", "/p2p-circuit", "/p2p-circuit"] },
-      transports: [webSockets(), circuitRelayTransport()],
+      transports: [webSockets(), relays.transport],
       connectionEncrypters: [noise()],
       streamMuxers: [yamux()],
       connectionMonitor: { enabled: false },
       services: { identify: identify() },
     });
-    const visitor = new Visitor(libp2p, seeds);
+    const visitor = new Visitor(libp2p, relays, seeds);
     visitor.transport.serve(async (_from, body) => body);
     await visitor.transport.start();
     visitor.points.start();
