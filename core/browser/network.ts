@@ -5,11 +5,11 @@
  */
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { identify } from "@libp2p/identify";
-import type { Libp2p } from "@libp2p/interface";
+import type { Libp2p, PrivateKey } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
-import { createLibp2p } from "libp2p";
+import { createLibp2p, type Libp2pOptions } from "libp2p";
 import { libp2pIdentity, readKey } from "../libp2p/identity.ts";
 import { defaultTransportLimits, type TransportLimits } from "../libp2p/limits.ts";
 import { type MeetingPoint, MeetingPoints } from "../libp2p/meeting-points.ts";
@@ -64,53 +64,23 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { key, seeds, gossipOf, clock, onProblem } = options;
-  const privateKey = readKey(key);
-  const mayDial = dialPolicy(seeds);
+  const { seeds, gossipOf, clock, onProblem } = options;
+  const privateKey = readKey(options.key);
   // Each a chunk of its own: most pages need neither.
   const [pages, gossiping] = await Promise.all([
     options.meetPages ? import("./webrtc.ts") : undefined,
     gossipOf === undefined ? undefined : import("../libp2p/gossip.ts"),
   ]);
-  const reservations = pages?.reservations();
-  const libp2p = await createLibp2p({
-    privateKey,
-    start: false,
-    transports: [
-      webSockets(),
-      ...(pages === undefined || reservations === undefined
-        ? []
-        : [reservations.transport, pages.webRtcTransport(options.iceServers ?? [])]),
-    ],
-    addresses: {
-      listen: pages === undefined ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"],
-    },
-    connectionEncrypters: [inWholeWrites(noise())],
-    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
-    connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
-    connectionManager: {
-      // All pages that are behind one relay come from its address.
-      inboundConnectionThreshold: 500,
-      maxIncomingPendingConnections: 100,
-    },
-    // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
-    connectionMonitor: { enabled: false },
-    services: {
-      identify: identify(),
-      ...(gossipOf === undefined || gossiping === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) }),
-    },
+  const found = pages?.reservations();
+  const libp2p = await startLibp2p(privateKey, seeds, {
+    ways:
+      pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
+    services: gossiping === undefined || gossipOf === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) },
   });
-  await libp2p.start();
-  const transport = libp2pTransport(
-    { libp2p, clock, ...(onProblem === undefined ? {} : { onProblem }) },
-    pageTransportLimits,
-  );
+  const transport = libp2pTransport({ libp2p, clock, ...(onProblem && { onProblem }) }, pageTransportLimits);
   await transport.start();
   const limits = { ...defaultTransportLimits, ...pageTransportLimits };
-  const points = new MeetingPoints(
-    { libp2p, clock, limits, ...(reservations === undefined ? {} : { reservations }) },
-    seeds,
-  );
+  const points = new MeetingPoints({ libp2p, clock, limits, ...(found && { reservations: found }) }, seeds);
   points.start();
   const stopWaking = onWake(clock, () => {
     transport.wake();
@@ -119,11 +89,10 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const stopLeaving = onLeave(() => {
     for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
   });
+  const pubsub = libp2p.services["pubsub"] as GossipSub;
   return {
     transport,
-    ...(gossipOf === undefined || gossiping === undefined
-      ? {}
-      : { gossip: gossiping.libp2pGossip((libp2p.services as { pubsub: GossipSub }).pubsub, gossipOf) }),
+    ...(gossiping && gossipOf !== undefined && { gossip: gossiping.libp2pGossip(pubsub, gossipOf) }),
     identity: libp2pIdentity(privateKey),
     addresses: () => addressesOf(libp2p),
     onAddresses: (listener) => onAddresses(libp2p, listener),
@@ -137,6 +106,39 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
       await libp2p.stop();
     },
   };
+}
+
+interface Extras {
+  /** How it reaches other pages, beside hosts. */
+  readonly ways: NonNullable<Libp2pOptions["transports"]>;
+  readonly services: NonNullable<Libp2pOptions["services"]>;
+}
+
+async function startLibp2p(
+  privateKey: PrivateKey,
+  seeds: readonly string[],
+  { ways, services }: Extras,
+): Promise<Libp2p> {
+  const mayDial = dialPolicy(seeds);
+  const libp2p = await createLibp2p({
+    privateKey,
+    start: false,
+    transports: [webSockets(), ...ways],
+    addresses: { listen: ways.length === 0 ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
+    connectionEncrypters: [inWholeWrites(noise())],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
+    connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
+    connectionManager: {
+      // All pages that are behind one relay come from its address.
+      inboundConnectionThreshold: 500,
+      maxIncomingPendingConnections: 100,
+    },
+    // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
+    connectionMonitor: { enabled: false },
+    services: { identify: identify(), ...services },
+  });
+  await libp2p.start();
+  return libp2p;
 }
 
 function addressesOf(libp2p: Libp2p): readonly string[] {
