@@ -189,7 +189,7 @@ export class MeetingPoints {
   }
 
   #isFoundThrough(relay: PeerId): boolean {
-    const way = `/p2p/${relay}/p2p-circuit`;
+    const way = `/p2p/${relay.toString()}/p2p-circuit`;
     return this.#libp2p.getMultiaddrs().some((address) => address.toString().includes(way));
   }
 }
