@@ -32,6 +32,8 @@ export type {
   WriteAnswer,
 } from "./api.ts";
 export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
+export type { EdgeConfig } from "./edge/config.ts";
+export { EdgeNode, type EdgeOptions, type EdgePorts } from "./edge/edge-node.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export type { NodeId } from "./identity.ts";
 export { EverwriteNode } from "./node.ts";

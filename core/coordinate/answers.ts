@@ -1,29 +1,18 @@
 /**
  * Between the store's own types and what travels or is shown.
  */
-import type { ReadAnswer, Sibling, WriteAnswer } from "../api.ts";
+import type { ReadAnswer, WriteAnswer } from "../api.ts";
 import type { NodeId } from "../identity.ts";
-import { stampToMs } from "../causality/hybrid-clock.ts";
-import { deleted, dotText, type LiveValue, siblings } from "../causality/version-set.ts";
+import { deleted, siblings } from "../causality/version-set.ts";
 import type { methods } from "../rpc/rpc.ts";
 import type { WriteResponse } from "../rpc/messages.ts";
 import type { Infer } from "../bytes/codec.ts";
 import type { Key } from "../identity.ts";
 import type { CachedState } from "../replica/state-cache.ts";
+import { siblingOf } from "../siblings.ts";
 import type { Contexts } from "./contexts.ts";
 
 type ReadResponse = Infer<typeof methods.read.response>;
-
-export function siblingOf(value: LiveValue): Sibling {
-  return {
-    body: value.body,
-    contentType: value.contentType,
-    kind: value.kind,
-    timeMs: stampToMs(value.stamp),
-    dot: dotText(value.dot),
-    ...(value.expiresAtMs === undefined ? {} : { expiresAtMs: value.expiresAtMs }),
-  };
-}
 
 /** A key that was never written has no context; one that was deleted has. */
 export function readAnswerOf(

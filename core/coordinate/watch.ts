@@ -94,11 +94,14 @@ class ChangedKeys {
   }
 }
 
+/** Where a watcher collects what is to be read. */
+type Collecting = Pick<ChangedKeys, "add" | "ended">;
+
 /** One key: one owner of it is followed. A prefix: every host, for its keys are anywhere. */
-class Following {
+export class Following {
   readonly #deps: WatchDeps;
   readonly #filter: ChangeFilter;
-  readonly #changed: ChangedKeys;
+  readonly #changed: Collecting;
   readonly #live: ReadonlySet<Key>;
   readonly #followed = new Map<NodeId, Stop>();
   #reading = false;
@@ -107,7 +110,7 @@ class Following {
   constructor(
     deps: WatchDeps,
     filter: ChangeFilter,
-    keys: { readonly changed: ChangedKeys; readonly live: ReadonlySet<Key> },
+    keys: { readonly changed: Collecting; readonly live: ReadonlySet<Key> },
   ) {
     this.#deps = deps;
     this.#filter = filter;

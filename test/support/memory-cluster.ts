@@ -141,16 +141,8 @@ export class MemoryCluster {
   }
 
   /** A copy of a disk as it is now. */
-  async copyDisk(name: string): Promise<FaultyStorage> {
-    const copy = new MemoryStorage();
-    for (const ns of ["objects", "hints", "meta", "merkle"] as const) {
-      const { rows } = await this.disk(name).page(ns, { limit: 1_000_000 });
-      await copy.batch(
-        rows.map((row) => ({ kind: "put", ns, ...row })),
-        "synced",
-      );
-    }
-    return new FaultyStorage(copy);
+  copyDisk(name: string): Promise<FaultyStorage> {
+    return copyOf(this.disk(name));
   }
 
   putDisk(name: string, disk: FaultyStorage): void {
@@ -222,8 +214,20 @@ export class MemoryCluster {
   }
 }
 
+export async function copyOf(disk: FaultyStorage): Promise<FaultyStorage> {
+  const copy = new MemoryStorage();
+  for (const ns of ["objects", "hints", "meta", "merkle"] as const) {
+    const { rows } = await disk.page(ns, { limit: 1_000_000 });
+    await copy.batch(
+      rows.map((row) => ({ kind: "put", ns, ...row })),
+      "synced",
+    );
+  }
+  return new FaultyStorage(copy);
+}
+
 /** The disk as one run of a process has it: once it was killed it writes no more, whatever it was about to. */
-function duringRun(disk: Storage, killed: AbortSignal): Storage {
+export function duringRun(disk: Storage, killed: AbortSignal): Storage {
   const alive = (): void => {
     if (killed.aborted) throw new StorageError("closed", "this process was killed");
   };

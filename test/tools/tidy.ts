@@ -22,7 +22,7 @@ const rings: readonly { readonly ring: number; readonly places: readonly string[
       "values/",
     ],
   },
-  { ring: 1, places: ["ports.ts", "config.ts", "api.ts", "store-node.ts", "telemetry.ts"] },
+  { ring: 1, places: ["ports.ts", "config.ts", "api.ts", "store-node.ts", "limits.ts", "siblings.ts", "telemetry.ts"] },
   {
     ring: 2,
     places: [
