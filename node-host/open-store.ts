@@ -17,7 +17,7 @@ import { IdentityError } from "./identity-file.ts";
 import { anyPort, KeptPort } from "./kept-port.ts";
 import { ListenError } from "./libp2p-node.ts";
 import type { logLevels } from "./log-options.ts";
-import { hostSettings, type SettingName } from "./options.ts";
+import { type HostOptions, hostSettings } from "./options.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 
 /** Only `name` is needed. What `everwrite host --help` says of the flags of the same names holds here too. */
@@ -93,7 +93,7 @@ function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "teleme
   if (options.role !== undefined && options.role !== "host") {
     throw new StoreError("bad-request", `role must be "host", not ${String(options.role)}`);
   }
-  const setting = <Name extends SettingName>(name: Name, value: unknown, called: string = name) => {
+  const setting = <Name extends keyof HostOptions>(name: Name, value: unknown, called: string = name) => {
     const { read, initial } = hostSettings[name];
     return value === undefined ? initial : read([value].flat().map(String), called);
   };
@@ -119,6 +119,7 @@ function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "teleme
     durability: hostSettings.durability.initial,
     gossip: hostSettings.gossip.initial,
     graceMs: hostSettings.graceMs.initial,
+    relayReservations: 0, // browsers meet at hosts that are there for it
   };
 }
 

@@ -4,6 +4,7 @@
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { fromBase64url } from "../../core/bytes/base64url.ts";
+import { equalBytes } from "../../core/bytes/compare.ts";
 import { bytes, DecodeError, field, fixedBytes, message, optional, varint } from "../../core/bytes/codec.ts";
 import { coverage, decodeVersioned } from "../../core/causality/encoding.ts";
 import type { Coverage, Versioned } from "../../core/causality/version-set.ts";
@@ -42,15 +43,24 @@ export function statesIn(operations: readonly StorageOperation[]): StoredState[]
   });
 }
 
-/** States that a batch takes away: `before` are the rows under its operations. */
+/** A state that a batch takes off a disk, and the ring there when it was told to: a batch is told in the order of its rows. */
+export interface TakenState extends StoredState {
+  readonly ring: Ring | undefined;
+}
+
+/** States that a batch takes away: `before` are the rows under its operations, `after` is the disk with the batch on it. */
 export function statesTakenBy(
   operations: readonly StorageOperation[],
   before: readonly (Uint8Array | undefined)[],
-): StoredState[] {
+  after: DiskImage,
+): TakenState[] {
+  const rosterAt = operations.findIndex(({ ns, key }) => ns === "meta" && equalBytes(key, rosterRow));
   return operations.flatMap(({ kind, ns, key }, i) => {
     const record = before[i];
     if (kind !== "delete" || record === undefined) return [];
-    return readable(() => stateOf(ns, key, record)) ?? [];
+    const taken = readable(() => stateOf(ns, key, record));
+    const membership = i < rosterAt ? membershipIn(before[rosterAt]) : membershipOn(after);
+    return taken === undefined ? [] : [{ ...taken, ring: membership?.ring }];
   });
 }
 
@@ -106,11 +116,19 @@ export function objectOn(image: DiskImage, located: LocatedKey): Versioned | und
 }
 
 const rosterRow = encodeUtf8("roster");
-const rings = new WeakMap<Uint8Array, { readonly roster: Roster; readonly ring: Ring }>();
+const rings = new WeakMap<Uint8Array, Membership>();
+
+interface Membership {
+  readonly roster: Roster;
+  readonly ring: Ring;
+}
 
 /** The membership that a disk holds. */
-export function membershipOn(image: DiskImage): { readonly roster: Roster; readonly ring: Ring } | undefined {
-  const record = image.get("meta", rosterRow);
+export function membershipOn(image: DiskImage): Membership | undefined {
+  return membershipIn(image.get("meta", rosterRow));
+}
+
+function membershipIn(record: Uint8Array | undefined): Membership | undefined {
   if (record === undefined) return undefined;
   let known = rings.get(record);
   if (known === undefined) {

@@ -1,7 +1,9 @@
 /** Faults of disks. */
 import { encodeUtf8 } from "lib0/string";
 import { keyOfRow } from "../../../core/placement/locate.ts";
-import { membershipOn } from "../rows.ts";
+import { membershipOn, statesOn } from "../rows.ts";
+import type { SimHost } from "../host.ts";
+import type { World } from "../world.ts";
 import type { FaultKind } from "./draw.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
@@ -24,6 +26,7 @@ export const diskFaults = {
     const backup = world.backups.get(victim);
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
+    world.losesToCopy(victim, backup);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // A peer remembers a later start of this host than its disk does, so it could know. (One that could not write told nobody.)
     const isNoticed = world.hosts.some((peer) => {
@@ -41,13 +44,7 @@ export const diskFaults = {
     change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
   damage: (world, fault) => {
     const victim = host(world, fault, 0);
-    let row: Uint8Array | undefined;
-    world.oracle.losing(victim, world.schedule.nowMs, () => {
-      row = victim.disk.damage("objects");
-    });
-    if (row === undefined) return undefined;
-    world.damagedKeys.add(keyOfRow(row));
-    world.arrivals.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
+    if (!damageRecord(world, victim)) return undefined;
     world.schedule.log(`a record of ${victim.name} is damaged`);
     return done;
   },
@@ -61,3 +58,18 @@ export const diskFaults = {
     return end;
   },
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
+
+/** Flips a bit of one of its records; false: it has none. */
+export function damageRecord(world: World, victim: SimHost): boolean {
+  const before = statesOn(victim.disk.view);
+  let row: Uint8Array | undefined;
+  world.oracle.losing(victim, world.schedule.nowMs, () => {
+    row = victim.disk.damage("objects");
+  });
+  if (row === undefined) return false;
+  const damaged = keyOfRow(row);
+  world.damagedKeys.add(damaged);
+  const had = before.find(({ key, hintFor }) => key === damaged && hintFor === undefined)?.state.vector;
+  world.arrivals.damaged(victim, damaged, { nowMs: world.schedule.nowMs, had });
+  return true;
+}
