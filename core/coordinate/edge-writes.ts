@@ -11,7 +11,7 @@
  * Invariant: what is not the edge's own, not sealed or not within the limits is refused before anything changes.
  */
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
-import { stampToMs } from "../causality/hybrid-clock.ts";
+import { stampOfMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -64,12 +64,12 @@ export async function coordinateEdgeWrite(
 ): Promise<Response> {
   const { request, edge, timeoutMs, forwarded } = intent;
   const coverage = coverageOf(deps, located.key, edge, request);
-  checkValue(deps, located.key, request.value, coverage);
+  checkValue(deps, located.key, request.value);
   const needs = needsOf(deps, intent);
   if (request.onlyCovered === true) await checkCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const event = { coverage, arrived: request.value };
+  const event = { coverage, arrived: believable(deps, request.value, coverage) };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
@@ -115,8 +115,8 @@ function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): 
 }
 
 /** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */
-function checkValue({ config, clock, hybridClock }: CoordinateDeps, key: Key, value: LiveValue, seen: Coverage): void {
-  const { body, kind, contentType, tombstone, stamp, expiresAtMs, generation } = value;
+function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValue): void {
+  const { body, kind, contentType, tombstone, expiresAtMs, generation } = value;
   checkBody(config, key, body);
   checkContentType(config, contentType);
   checkKind(kind);
@@ -126,11 +126,16 @@ function checkValue({ config, clock, hybridClock }: CoordinateDeps, key: Key, va
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);
   }
-  // A stamp never changes, so it must not lie further ahead than what it had to exceed (PROTOCOL 3, *lww*).
-  if (!hybridClock.isWithinBound(stamp, Math.max(wallMs, stampToMs(seen.stamp)))) {
-    const aheadMs = stampToMs(stamp) - wallMs;
-    throw new StoreError("bad-request", `the write of ${key} was stamped ${aheadMs} ms ahead of this host's clock`);
-  }
+}
+
+/**
+ * An edge's clock must not win over everybody's for long: a stamp that lies further ahead of this host's clock than what
+ * the write has seen is brought within the bound. Not refused: hosts' clocks differ too, and the write is to be taken by
+ * any. Where two hosts bring it to two stamps, the greater record of the event wins, as it does for write ids.
+ */
+function believable({ clock, config }: CoordinateDeps, value: LiveValue, seen: Coverage): LiveValue {
+  const latest = Math.max(stampOfMs(clock.wallTime() + config.clockDriftMaxMs), seen.stamp + 1);
+  return value.stamp <= latest ? value : { ...value, stamp: latest };
 }
 
 /** As for any client, and a day for clocks that differ. */

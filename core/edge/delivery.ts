@@ -8,7 +8,6 @@
  * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
  */
 import type { Infer } from "../bytes/codec.ts";
-import { stampOfMs, stampToMs } from "../causality/hybrid-clock.ts";
 import { nodeDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
@@ -51,6 +50,8 @@ export function isPassing(error: unknown): boolean {
   return error instanceof StoreError && passing.includes(error.code);
 }
 
+/** So often a host may say that a write is none. */
+const misreadMax = 3;
 /** A host gives up first, so that it says which quorum was missed. */
 const answerMarginMs = 250;
 
@@ -145,6 +146,7 @@ export class Delivery {
       return true;
     } catch (error: unknown) {
       if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
+      if (error instanceof StoreError && error.code === "bad-request") write.misread += 1;
       if (error instanceof TransportError || this.#passes(error, write)) {
         telemetry.event({ kind: "task-failed", task: "deliver a write", reason: `${located.key}: ${reasonOf(error)}` });
         return false;
@@ -155,8 +157,12 @@ export class Delivery {
     }
   }
 
-  /** A host that starts anew cannot tell either what became of a write; but that one may be repeated. */
+  /**
+   * A host that starts anew cannot tell either what became of a write; but that one may be repeated. And what this node
+   * took for a sound write may have been damaged on its way, or met a host of another version.
+   */
   #passes(error: StoreError, write: OutboxWrite): boolean {
+    if (error.code === "bad-request") return write.misread < misreadMax;
     return isPassing(error) || (error.code === "outcome-unknown" && !this.#isTooOld(write));
   }
 
@@ -206,12 +212,7 @@ export class Delivery {
   async #markSent(located: LocatedKey, write: OutboxWrite): Promise<void> {
     const { contact, local } = this.#deps;
     if (write.row.sentMs !== undefined || !write.isPending) return;
-    const { value } = write.row;
-    // Nobody else has the event yet. A clock that was ahead while this edge was alone must not be ahead for ever.
-    const latestMs = Math.max(contact.wallMs, stampToMs(write.coverage.stamp)) + this.#config.clockDriftMaxMs / 2;
-    const isAhead = stampToMs(value.stamp) > latestMs;
-    const stamp = isAhead ? Math.max(stampOfMs(contact.wallMs), write.coverage.stamp + 1) : value.stamp;
-    await local.mark(located, write, { sentMs: contact.wallMs, value: { ...value, stamp } });
+    await local.markSent(located, write, contact.wallMs);
   }
 
   #isTooOld({ row, mayBeOut }: OutboxWrite): boolean {

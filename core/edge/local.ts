@@ -165,11 +165,8 @@ export class Local {
   }
 
   /** Durable when it resolves. */
-  mark(located: LocatedKey, write: OutboxWrite, change: Pick<OutboxRow, "sentMs" | "value">): Promise<void> {
-    return this.#queue.run(located, async () => {
-      this.#viewed.delete(located.key);
-      await this.#deps.outbox.mark([write], change);
-    });
+  markSent(located: LocatedKey, write: OutboxWrite, sentMs: number): Promise<void> {
+    return this.#queue.run(located, () => this.#deps.outbox.mark([write], { sentMs }));
   }
 
   /** Hosts refused them for good, or nobody knows what became of them: they are sent no more. */

@@ -54,6 +54,8 @@ export class OutboxWrite {
   ack: Ack | undefined;
   /** A host may have it: by an answer, by a silence, or as an earlier run has sent it. */
   mayBeOut = false;
+  /** How often a host could not make sense of it. */
+  misread = 0;
   /** Requests with it that are under way. */
   sends = 0;
   readonly #listeners = new Set<() => void>();
@@ -165,10 +167,7 @@ export class Outbox {
   }
 
   /** Several at once, in one flush. */
-  async mark(
-    writes: readonly OutboxWrite[],
-    change: Partial<Pick<OutboxRow, "sentMs" | "error" | "value">>,
-  ): Promise<void> {
+  async mark(writes: readonly OutboxWrite[], change: Partial<Pick<OutboxRow, "sentMs" | "error">>): Promise<void> {
     const before = writes.map(({ row }) => row);
     for (const write of writes) write.row = { ...write.row, ...change };
     try {

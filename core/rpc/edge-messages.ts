@@ -36,7 +36,7 @@ export const MembershipResponse = message("MembershipResponse", {
   part: optional(3, RosterMessage),
   /** The asked's grace period: how long a write may be repeated hangs on it (PROTOCOL 7). */
   graceMs: field(4, varint),
-  /** The asked's wall clock, ms since 1970: an edge whose own is far ahead writes no stamps that hosts refuse. */
+  /** The asked's wall clock, ms since 1970: by it an edge whose own is wrong stamps its writes, and their expiry. */
   wallMs: field(5, varint),
 });
 

@@ -128,7 +128,6 @@ describe("a write that an edge has minted", { concurrency: true }, () => {
 
 describe("a hostile edge", { concurrency: true }, () => {
   const foreign = actorOfEdge("victim" as NodeId, nonce);
-  const far = stampOfMs(Date.now() + 3_600_000_000);
   const cases: readonly (readonly [what: string, code: Parameters<typeof failsWith>[0], request: Request])[] = [
     ["a dot of another edge", "bad-context", write("x", 1, { value: { dot: { actor: foreign, counter: 1 } } })],
     [
@@ -141,7 +140,6 @@ describe("a hostile edge", { concurrency: true }, () => {
     ["a context that no host has sealed", "bad-context", write("x", 1, { contexts: ["AAAA"] })],
     ["the second event of a write id", "bad-context", write("x", 1, { own: [{ writeId: nonce, counter: 2 }] })],
     ["a value that is too large", "value-too-large", write("", 1, { value: { body: new Uint8Array(1_048_577) } })],
-    ["a stamp far ahead", "bad-request", write("x", 1, { value: { stamp: far } })],
     ["an expiry beyond reason", "bad-request", write("x", 1, { value: { expiresAtMs: Number.MAX_SAFE_INTEGER } })],
     ["a delete with a value", "bad-request", write("x", 1, { value: { tombstone: true } })],
     ["a content type that is none", "bad-request", write("x", 1, { value: { contentType: "a\nb" } })],
@@ -163,6 +161,23 @@ describe("a hostile edge", { concurrency: true }, () => {
       ];
       for (const [what, code, request] of all) await assert.rejects(ask(request), failsWith(code), what);
       assert.deepEqual(await valuesAt(cluster, "h2"), ["v"]);
+    }));
+
+  test("with a clock far ahead writes no further ahead than hosts allow, unless what it has seen is", () =>
+    withCluster(3, async (cluster) => {
+      const { ask } = await edgeAt(cluster, "h1");
+      const aheadMs = (): Promise<number> =>
+        cluster
+          .node("h2")
+          .get("b", "k", { r: "all" })
+          .then(({ siblings }) => siblings[0]!.timeMs - Date.now());
+      const { context } = await ask(
+        write("v", 1, { value: { stamp: stampOfMs(Date.now() + 3_600_000_000), kind: "lww" } }),
+      );
+      assert.ok((await aheadMs()) < 61_000);
+      // What has seen it wins all the same.
+      await cluster.node("h2").put("b", "k", utf8("later"), { context, kind: "lww", w: "all" });
+      assert.deepEqual(await valuesAt(cluster, "h3"), ["later"]);
     }));
 
   test("cannot pass the limit of siblings", () =>

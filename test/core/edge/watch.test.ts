@@ -115,6 +115,7 @@ describe("an edge that watches", { concurrency: true }, () => {
           cluster.kill(host);
           for (let i = 0; i < 3; i++) await write(other);
           await cluster.start(host);
+          await cluster.settled();
           for (let i = 0; i < 3; i++) await write(other);
         }
         for (let i = 1; i <= written; i++) await shows(`k${i}`, "v");

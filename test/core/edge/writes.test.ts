@@ -203,7 +203,9 @@ describe("an edge that is offline", { concurrency: true }, () => {
       await edges.transport("e1").meet("memory:h1");
       await flushed(edge);
       assert.deepEqual((await edge.parked()).length, 0);
-      assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+      const { siblings } = await cluster.node("h2").get("b", "k", { r: "all" });
+      assert.deepEqual(texts(siblings), ["v"]);
+      assert.ok(siblings[0]!.timeMs < Date.now() + 61_000);
     }));
 
   test("is told apart from hosts that are connected and answer no quorum", () =>
