@@ -48,7 +48,7 @@ test("offline a store writes, reads, updates and lists its own; back again every
   assert.deepEqual((await host.bucket("lists", { conflict: union }).get("k", { r: "all" })).values, [
     ["a", "b", "c", "d"],
   ]);
-  await eventually(() => told.at(-1)!.pending === false, "the snapshot to say that it was sent");
+  await eventually(() => !told.at(-1)!.pending, "the snapshot to say that it was sent");
   assert.deepEqual(told.at(-1)!.value, ["a", "b", "c", "d"]);
   await store.close();
   await edges.stop();
