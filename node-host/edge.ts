@@ -16,7 +16,7 @@ import { systemClock, systemRandom } from "./system-ports.ts";
 export type StartEdgeOptions = Pick<HostOptions, "cluster" | "data" | "seed" | "logLevel" | "logFormat">;
 
 /**
- * Resolves when local reads and writes are answered; `release`, after the node was closed, closes the rest.
+ * Its storage is `DATA/edge`; a host's is `DATA/store`. Resolves when local reads and writes are answered; `release`, after the node was closed, closes the rest.
  * @throws StorageError, IdentityError, StoreError `bad-request` (the data is a host's, or of another cluster)
  */
 export async function startEdge(options: StartEdgeOptions): Promise<{ node: EdgeNode; release(): Promise<void> }> {
@@ -28,7 +28,7 @@ export async function startEdge(options: StartEdgeOptions): Promise<{ node: Edge
     const log = createLog({ format: options.logFormat, level: options.logLevel });
     await mkdir(options.data, { recursive: true, mode: 0o700 });
     const privateKey = await loadIdentity(join(options.data, "identity.key"), (text) => log.warn(text));
-    const storage = await openClassicStorage({ directory: join(options.data, "store") });
+    const storage = await openClassicStorage({ directory: join(options.data, "edge") });
     stops.push(() => storage.close());
     const libp2p = await nodeLibp2p({ privateKey, listen: [] });
     stops.push(async () => libp2p.stop());

@@ -1,6 +1,7 @@
 /**
  * openStore for Node: a host of the cluster inside the application's own process, or an edge of it, as a Store.
  */
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type CancelSignal,
@@ -72,7 +73,7 @@ const ports = { clock: systemClock, random: systemRandom };
 /**
  * Resolves when the host has its place in the cluster; an edge, as soon as its storage is open. A process that ends without `close` loses nothing that was
  * acknowledged.
- * @throws StoreError `bad-request` (an option, or data of another cluster), `not-ready` (another process has the directory,
+ * @throws StoreError `bad-request` (an option, or data of another cluster or role), `not-ready` (another process has the directory,
  *   an address is taken, no seed answers in time), `not-member` (it was removed, and has no seeds), `aborted`
  *
  * @example
@@ -91,6 +92,7 @@ export async function openStore<Schema extends object = object>(options: OpenSto
 
 async function openEdge<Schema extends object>(options: EdgeStoreOptions): Promise<Store<Schema>> {
   const common = commonOptionsOf(options);
+  await refuseData(common.data, "store", "a host");
   try {
     return new Store<Schema>(options.name, { ...ports, ...(await startEdge(common)) });
   } catch (error: unknown) {
@@ -105,7 +107,9 @@ async function openHost<Schema extends object>(options: HostStoreOptions): Promi
       if (event.kind === "conflict") for (const hear of conflicts) hear(conflictOf(event));
     },
   };
-  const running = await started({ ...hostOptionsOf(options), telemetry }, options);
+  const hostOptions = hostOptionsOf(options);
+  await refuseData(hostOptions.data, "edge", "an edge");
+  const running = await started({ ...hostOptions, telemetry }, options);
   const node = new HostStoreNode({
     ...ports,
     id: running.id,
@@ -117,6 +121,20 @@ async function openHost<Schema extends object>(options: HostStoreOptions): Promi
     stop: () => running.stop(),
   });
   return new Store<Schema>(options.name, { ...ports, node });
+}
+
+/** What is in `data` belongs to the other role: what waits there to be sent, or the share of the ring, would be left behind. */
+async function refuseData(data: string, folder: string, whose: string): Promise<void> {
+  const names = await readdir(data).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw new StoreError("not-ready", `cannot use ${data}: ${error.message}`, { cause: error });
+  });
+  if (names.includes(folder)) {
+    throw new StoreError(
+      "bad-request",
+      `the data in ${data} is that of ${whose}: open it so, or give another directory`,
+    );
+  }
 }
 
 /** In the words of the options here what `everwrite host` reads from its flags. @throws StoreError `bad-request` */

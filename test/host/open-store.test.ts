@@ -101,7 +101,8 @@ test("an edge that was killed offline sends every acknowledged write once when i
   assert.equal(store.status().parked, 0);
   const through = kv(hosts.url(2));
   for (const i of acknowledged) assert.deepEqual((await through.get(`notes/${i}`)).values, [String(i)]);
-  await assert.rejects(openStore({ name: "everwrite", data }), failsWith("not-ready"));
+  await store.close();
+  await assert.rejects(openStore({ name: "everwrite", data }), failsWith("bad-request"));
 });
 
 test("stores that end together find each other again without seeds: each keeps its port", async () => {
@@ -145,6 +146,7 @@ test("what keeps a store from opening is said with a code, and leaves nothing be
     assert.equal(store.status().loaded, true);
     await assert.rejects(openStore({ name: "shop", data }), failsWith("not-ready"));
   }
+  await assert.rejects(openStore({ name: "shop", data, role: "edge", seeds: [] }), failsWith("bad-request"));
   await assert.rejects(openStore({ name: "shop", data, n: 3 }), failsWith("bad-request"));
   await assert.rejects(openStore({ name: "other", data }), failsWith("bad-request"));
   await using store = await openStore({ name: "shop", data });
