@@ -10,4 +10,4 @@
 export { openClassicStorage, type ClassicStorageOptions } from "./classic-storage.ts";
 export { type RunningHost, startHost } from "./host.ts";
 export { type HostOptions, readHostOptions as hostOptions } from "./options.ts";
-export { openStore, type OpenStoreOptions } from "./open-store.ts";
+export { type EdgeStoreOptions, type HostStoreOptions, openStore, type OpenStoreOptions } from "./open-store.ts";

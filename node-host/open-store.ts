@@ -1,6 +1,7 @@
 /**
- * openStore for Node: a host of the cluster inside the application's own process, as a Store.
+ * openStore for Node: a host of the cluster inside the application's own process, or an edge of it, as a Store.
  */
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type CancelSignal,
@@ -12,6 +13,7 @@ import {
   StorageError,
   type StoreEvent,
 } from "../core/index.ts";
+import { startEdge } from "./edge.ts";
 import { type EmbeddedOptions, type RunningNode, startEmbedded } from "./host.ts";
 import { IdentityError } from "./identity-file.ts";
 import { anyPort, KeptPort } from "./kept-port.ts";
@@ -20,16 +22,23 @@ import type { logLevels } from "./log-options.ts";
 import { type HostOptions, hostSettings } from "./options.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 
-/** Only `name` is needed. What `everwrite host --help` says of the flags of the same names holds here too. */
-export interface OpenStoreOptions {
-  /** The cluster, which this host founds (without seeds) or joins (through them); what is in `data` goes on. */
+/** Of either role. */
+interface CommonOptions {
+  /** The cluster, which a host founds (without seeds) or joins (through them); what is in `data` goes on. */
   readonly name: string;
-  /** Multiaddrs of hosts of the cluster. Never needed again by one that was a member once. */
-  readonly seeds?: readonly string[];
-  /** A host holds a share of all data, on its disk. */
-  readonly role?: "host";
   /** Directory of the data and of the node's key: `.everwrite/NAME` in the working directory where not given. One process at a time. */
   readonly data?: string;
+  /** Of the log on standard error: `error` where not given. */
+  readonly logLevel?: (typeof logLevels)[number];
+  readonly signal?: CancelSignal;
+}
+
+/** Only `name` is needed. What `everwrite host --help` says of the flags of the same names holds here too. */
+export interface HostStoreOptions extends CommonOptions {
+  /** A host holds a share of all data, on its disk. */
+  readonly role?: "host";
+  /** Multiaddrs of hosts of the cluster. Never needed again by one that was a member once. */
+  readonly seeds?: readonly string[];
   /** Multiaddrs to listen on: a free port on loopback where not given, the same one at each start. */
   readonly listen?: readonly string[];
   /** Multiaddrs to tell others, where they differ from those. */
@@ -43,19 +52,28 @@ export interface OpenStoreOptions {
   /** Of buckets and calls that say nothing else. */
   readonly r?: QuorumSpec;
   readonly w?: QuorumSpec;
-  /** Of the log on standard error: `error` where not given. */
-  readonly logLevel?: (typeof logLevels)[number];
-  readonly signal?: CancelSignal;
   /** How long the cluster may take to let this host in: 30 s where not given. */
   readonly timeoutMs?: number;
 }
 
+/** An edge listens to nobody. */
+export interface EdgeStoreOptions extends CommonOptions {
+  /** An edge keeps copies of what it uses, takes writes while it is offline, and sends them when hosts answer. */
+  readonly role: "edge";
+  /** Multiaddrs of hosts of the cluster. */
+  readonly seeds: readonly string[];
+}
+
+/** See `openStore`. */
+export type OpenStoreOptions = HostStoreOptions | EdgeStoreOptions;
+
 const openTimeoutMs = 30_000;
+const ports = { clock: systemClock, random: systemRandom };
 
 /**
- * Resolves when the host has its place in the cluster. A process that ends without `close` loses nothing that was
+ * Resolves when the host has its place in the cluster; an edge, as soon as its storage is open. A process that ends without `close` loses nothing that was
  * acknowledged.
- * @throws StoreError `bad-request` (an option, or data of another cluster), `not-ready` (another process has the directory,
+ * @throws StoreError `bad-request` (an option, or data of another cluster or role), `not-ready` (another process has the directory,
  *   an address is taken, no seed answers in time), `not-member` (it was removed, and has no seeds), `aborted`
  *
  * @example
@@ -64,15 +82,34 @@ const openTimeoutMs = 30_000;
  * await carts.update("alice", (cart = emptyCart) => add(cart, "book"));
  */
 export async function openStore<Schema extends object = object>(options: OpenStoreOptions): Promise<Store<Schema>> {
+  // Not every caller has a compiler that checks these.
+  if (typeof options.name !== "string") throw new StoreError("bad-request", "openStore needs the cluster's name");
+  if (options.signal?.aborted) throw abortedError(options);
+  if (options.role === "edge") return openEdge(options);
+  if (options.role === undefined || options.role === "host") return openHost(options);
+  throw new StoreError("bad-request", `role must be "host" or "edge", not ${String(options.role)}`);
+}
+
+async function openEdge<Schema extends object>(options: EdgeStoreOptions): Promise<Store<Schema>> {
+  const common = commonOptionsOf(options);
+  await refuseData(common.data, "store", "a host");
+  try {
+    return new Store<Schema>(options.name, { ...ports, ...(await startEdge(common)) });
+  } catch (error: unknown) {
+    throw storeErrorOf(error);
+  }
+}
+
+async function openHost<Schema extends object>(options: HostStoreOptions): Promise<Store<Schema>> {
   const conflicts = new Set<(conflict: LwwConflict) => void>();
   const telemetry = {
     event(event: StoreEvent): void {
       if (event.kind === "conflict") for (const hear of conflicts) hear(conflictOf(event));
     },
   };
-  if (options.signal?.aborted) throw abortedError(options);
-  const running = await started({ ...hostOptionsOf(options), telemetry }, options);
-  const ports = { clock: systemClock, random: systemRandom };
+  const hostOptions = hostOptionsOf(options);
+  await refuseData(hostOptions.data, "edge", "an edge");
+  const running = await started({ ...hostOptions, telemetry }, options);
   const node = new HostStoreNode({
     ...ports,
     id: running.id,
@@ -86,22 +123,44 @@ export async function openStore<Schema extends object = object>(options: OpenSto
   return new Store<Schema>(options.name, { ...ports, node });
 }
 
-/** As `everwrite host` would have them, in the words of the options here. @throws StoreError `bad-request` */
-function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "telemetry"> {
-  // Not every caller has a compiler that checks these.
-  if (typeof options.name !== "string") throw new StoreError("bad-request", "openStore needs the cluster's name");
-  if (options.role !== undefined && options.role !== "host") {
-    throw new StoreError("bad-request", `role must be "host", not ${String(options.role)}`);
+/** What is in `data` belongs to the other role: what waits there to be sent, or the share of the ring, would be left behind. */
+async function refuseData(data: string, folder: string, whose: string): Promise<void> {
+  const names = await readdir(data).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return [] as string[];
+    throw new StoreError("not-ready", `cannot use ${data}: ${error.message}`, { cause: error });
+  });
+  if (names.includes(folder)) {
+    throw new StoreError(
+      "bad-request",
+      `the data in ${data} is that of ${whose}: open it so, or give another directory`,
+    );
   }
-  const setting = <Name extends keyof HostOptions>(name: Name, value: unknown, called: string = name) => {
-    const { read, initial } = hostSettings[name];
-    return value === undefined ? initial : read([value].flat().map(String), called);
-  };
-  const name = setting("cluster", options.name, "name");
+}
+
+/** In the words of the options here what `everwrite host` reads from its flags. @throws StoreError `bad-request` */
+function setting<Name extends keyof HostOptions>(
+  name: Name,
+  value: unknown,
+  called: string = name,
+): (typeof hostSettings)[Name]["initial"] {
+  const { read, initial } = hostSettings[name];
+  return value === undefined ? initial : read([value].flat().map(String), called);
+}
+
+function commonOptionsOf({ name, seeds, data, logLevel }: OpenStoreOptions) {
+  const cluster = setting("cluster", name, "name");
   return {
-    cluster: name,
-    data: setting("data", options.data ?? join(".everwrite", encodeURIComponent(name))),
-    seed: setting("seed", options.seeds, "seeds"),
+    cluster,
+    data: setting("data", data ?? join(".everwrite", encodeURIComponent(cluster))),
+    seed: setting("seed", seeds, "seeds"),
+    logLevel: setting("logLevel", logLevel ?? "error"),
+    logFormat: hostSettings.logFormat.initial,
+  };
+}
+
+function hostOptionsOf(options: HostStoreOptions): Omit<EmbeddedOptions, "telemetry"> {
+  return {
+    ...commonOptionsOf(options),
     p2p: setting("p2p", options.listen ?? [], "listen"),
     announce: setting("announce", options.announce),
     zone: setting("zone", options.zone),
@@ -111,8 +170,6 @@ function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "teleme
     partitions: setting("partitions", options.partitions),
     r: setting("r", options.r),
     w: setting("w", options.w),
-    logLevel: setting("logLevel", options.logLevel ?? "error"),
-    logFormat: hostSettings.logFormat.initial,
     identity: null,
     noJoin: false,
     admission: hostSettings.admission.initial,
@@ -123,7 +180,7 @@ function hostOptionsOf(options: OpenStoreOptions): Omit<EmbeddedOptions, "teleme
   };
 }
 
-async function started(hostOptions: EmbeddedOptions, options: OpenStoreOptions): Promise<RunningNode> {
+async function started(hostOptions: EmbeddedOptions, options: HostStoreOptions): Promise<RunningNode> {
   const { data } = hostOptions;
   const stops: (() => Promise<void>)[] = [];
   try {
@@ -134,9 +191,14 @@ async function started(hostOptions: EmbeddedOptions, options: OpenStoreOptions):
     return running;
   } catch (error: unknown) {
     for (const stop of stops) await stop();
-    const isExpected = [StorageError, IdentityError, ListenError].some((kind) => error instanceof kind);
-    throw isExpected ? new StoreError("not-ready", (error as Error).message, { cause: error }) : error;
+    throw storeErrorOf(error);
   }
+}
+
+/** What keeps a node from starting, for an application. */
+function storeErrorOf(error: unknown): unknown {
+  const isExpected = [StorageError, IdentityError, ListenError].some((kind) => error instanceof kind);
+  return isExpected ? new StoreError("not-ready", (error as Error).message, { cause: error }) : error;
 }
 
 async function listening(options: EmbeddedOptions, keptPort: KeptPort | undefined): Promise<RunningNode> {
@@ -151,7 +213,7 @@ async function listening(options: EmbeddedOptions, keptPort: KeptPort | undefine
   }
 }
 
-async function readyInTime({ node, ready }: RunningNode, options: OpenStoreOptions): Promise<void> {
+async function readyInTime({ node, ready }: RunningNode, options: HostStoreOptions): Promise<void> {
   const { name, signal, timeoutMs = openTimeoutMs } = options;
   let end = (): void => {};
   const over = new Promise<never>((_resolve, reject) => {

@@ -23,6 +23,8 @@ interface StoreDeps {
   readonly node: StoreNode;
   readonly clock: Clock;
   readonly random: Random;
+  /** Closes what the node was made of, after it. */
+  readonly release?: () => Promise<void>;
 }
 
 /**
@@ -138,6 +140,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     for (const stop of this.#stops) stop();
     this.#refreshStatus();
     await this.#deps.node.close();
+    await this.#deps.release?.();
   }
 
   #refreshStatus(): void {

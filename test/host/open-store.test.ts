@@ -67,16 +67,42 @@ test("an application's store joins three hosts, and each sees what the other wri
 test("an application that was killed finds every acknowledged write, alone and among hosts", async () => {
   const folder = dirname(temporaryDirectory());
   const alone = join(folder, "alone");
-  const acknowledged = await killedAfter(300, alone, "shop");
+  const acknowledged = await killedAfter(300, "host", alone, "shop");
   {
     await using store = await openStore<{ notes: number }>({ name: "shop", data: alone });
     const notes = store.bucket("notes");
     for (const i of acknowledged) assert.equal((await notes.get(String(i))).value, i);
   }
   await using hosts = await HostProcesses.of(3, folder);
-  const among = await killedAfter(100, join(folder, "among"), "everwrite", ...hosts.addresses);
+  const among = await killedAfter(100, "host", join(folder, "among"), "everwrite", ...hosts.addresses);
   const through = kv(hosts.url(0));
   for (const i of among) assert.deepEqual((await through.get(`notes/${i}`)).values, [String(i)]);
+});
+
+test("an edge that was killed offline sends every acknowledged write once when it finds hosts", async () => {
+  const folder = dirname(temporaryDirectory());
+  const data = join(folder, "edge");
+  const nobody = "/ip4/127.0.0.1/tcp/9";
+  const acknowledged = await killedAfter(200, "edge", data, "everwrite", nobody);
+  {
+    const offline = { name: "everwrite", data, seeds: [nobody], role: "edge" } as const;
+    await using store = await openStore<{ notes: number }>(offline);
+    assert.ok(store.status().pending >= acknowledged.length);
+    assert.equal((await store.bucket("notes").get(String(acknowledged[0]))).source, "local");
+  }
+  await using hosts = await HostProcesses.of(3, folder);
+  await using store = await openStore<{ notes: number }>({
+    name: "everwrite",
+    data,
+    seeds: hosts.addresses,
+    role: "edge",
+  });
+  await store.flush();
+  assert.equal(store.status().parked, 0);
+  const through = kv(hosts.url(2));
+  for (const i of acknowledged) assert.deepEqual((await through.get(`notes/${i}`)).values, [String(i)]);
+  await store.close();
+  await assert.rejects(openStore({ name: "everwrite", data }), failsWith("bad-request"));
 });
 
 test("stores that end together find each other again without seeds: each keeps its port", async () => {
@@ -110,7 +136,7 @@ test("what keeps a store from opening is said with a code, and leaves nothing be
   await assert.rejects(openStore({ ...silent, timeoutMs: 300 }), failsWith("not-ready"));
   await assert.rejects(openStore({ ...silent, signal: AbortSignal.timeout(300) }), failsWith("aborted"));
   await assert.rejects(openStore({ name: "shop", data, seeds: ["nowhere"] }), failsWith("bad-request"));
-  const callers = [{ data }, { name: "", data }, { name: "shop", data, role: "edge" }] as unknown[];
+  const callers = [{ data }, { name: "", data }, { name: "shop", data, role: "guest" }] as unknown[];
   for (const options of callers) {
     await assert.rejects(openStore(options as OpenStoreOptions), failsWith("bad-request"));
   }
@@ -120,6 +146,7 @@ test("what keeps a store from opening is said with a code, and leaves nothing be
     assert.equal(store.status().loaded, true);
     await assert.rejects(openStore({ name: "shop", data }), failsWith("not-ready"));
   }
+  await assert.rejects(openStore({ name: "shop", data, role: "edge", seeds: [] }), failsWith("bad-request"));
   await assert.rejects(openStore({ name: "shop", data, n: 3 }), failsWith("bad-request"));
   await assert.rejects(openStore({ name: "other", data }), failsWith("bad-request"));
   await using store = await openStore({ name: "shop", data });

@@ -171,6 +171,7 @@ export class Devices {
       copiesLost: 0,
       ack: undefined,
       lost: false,
+      movedTo: new Map(),
     };
     oracle.writes.push(write);
     const options = {
