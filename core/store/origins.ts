@@ -12,7 +12,7 @@ import { sleep } from "./cancel.ts";
 /** Dots of the application's own that are remembered: changes of earlier ones have been told long ago. */
 const ownDotsMax = 10_000;
 /** A write that takes longer than this is told as somebody else's rather than late. */
-const holdMs = 250;
+const holdMs = 2_000;
 
 export class OwnWrites {
   readonly #clock: Clock;

@@ -45,7 +45,11 @@ test("an application's store joins three hosts, and each sees what the other wri
   );
   const carts = store.bucket("carts");
   const changes: string[] = [];
-  carts.subscribe("alice", ({ origin, value }) => changes.push(`${origin} ${value?.books.join("+")}`));
+  carts.subscribe("alice", ({ origin, value }) => {
+    const change = `${origin} ${value?.books.join("+")}`;
+    // While the share moves, the same values may be told again as degraded.
+    if (changes.at(-1) !== change) changes.push(change);
+  });
   await eventually(() => changes.length === 1, "the first snapshot");
 
   const receipt = await carts.put("alice", { books: ["a"] });
@@ -54,7 +58,7 @@ test("an application's store joins three hosts, and each sees what the other wri
   const read = await through.get("carts/alice");
   assert.deepEqual(read.values, ['{"books":["a"]}']);
   assert.equal((await through.put("carts/alice", '{"books":["a","b"]}', { context: read.context })).status, 200);
-  await eventually(() => changes.length === 3, "both changes to be told");
+  await eventually(() => changes.at(-1)?.endsWith("a+b") === true, "both changes to be told");
   assert.deepEqual(changes, ["storage undefined", "local a", "remote a+b"]);
   assert.deepEqual((await carts.get("alice")).value, { books: ["a", "b"] });
 

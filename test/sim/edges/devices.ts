@@ -171,7 +171,6 @@ export class Devices {
       copiesLost: 0,
       ack: undefined,
       lost: false,
-      movedTo: new Map(),
     };
     oracle.writes.push(write);
     const options = {
