@@ -32,30 +32,6 @@ test("no rule is broken in the swarm's first seeds, and in its first with browse
   }
 });
 
-/** Seeds that broke a rule once, by what they show now. */
-const formerFailures = [
-  ["43", "a timer that is due in less than numbers can tell passes"],
-  ["93", "a former owner may drop what an owner confirmed, and lost a moment later"],
-  ["605", "a former owner does not drop the last copy while the records of all who confirm have rotted"],
-  ["699", "a host that was removed before it was told the secrets ends its start"],
-  ["94228", "a ring that lost its only disk before it met the other one blocks no key"],
-  ["300814", "what a disk rejected and kept does not stay with a host that does not own it"],
-  ["302147", "a host that slept in the middle of a drop asks the owners again about what is left"],
-  ["404383", "what two hosts keep for one owner is one copy once it has it"],
-  ["400186", "a former owner believes either of two processes that answer under an owner's name"],
-  ["404986", "a former owner may drop what an owner confirmed, whose disk is an older copy a moment later"],
-  ["404606", "a host tells that it has filled a partition while it waits for a source of others"],
-  ["409972", "a host that takes its share beside a rebalance costs balance until the next one"],
-  ["406246", "a row that goes in one batch with a ring, before it, goes by the ring that was there"],
-] as const;
-
-for (const [seed, sentence] of formerFailures) {
-  test(`${sentence} (seed ${seed})`, async () => {
-    const { violation, log } = await simulate(drawScenario(seed));
-    assert.equal(violation && `${violation.rule}: ${violation.text}`, undefined, log.slice(-20).join("\n"));
-  });
-}
-
 test("a run leaves nothing behind in memory", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
