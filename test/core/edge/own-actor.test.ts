@@ -33,7 +33,7 @@ describe("an edge's actor", () => {
       dots,
       [1, 2, 3].map((counter) => ({ actor: dots[0]!.actor, counter })),
     );
-    assert.equal(dots[0]!.actor, actorOfEdge(edge, first.event.nonce!));
+    assert.equal(dots[0]!.actor, actorOfEdge(edge, first.event.nonce ?? ""));
   });
 
   test("ends at a write that has not: its dot must not claim that event", () => {
