@@ -9,7 +9,7 @@ import { healAll } from "./faults/faults.ts";
 import { ask, putInOrder } from "./faults/membership.ts";
 import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
-import { checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
+import { checkLapses, checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
 import { comeToRest } from "./rest.ts";
 import { plainOperation } from "./scenario.ts";
 import type { World } from "./world.ts";
@@ -43,6 +43,7 @@ export async function healAndJudge(world: World, clients: Clients): Promise<void
   await comeToRest(world);
   checkNothingLost(world);
   checkPlaces(world);
+  checkLapses(world);
   await resolveAll(world, clients);
   await readAll(world, clients);
 }

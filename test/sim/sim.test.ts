@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { drawScenario } from "./scenario.ts";
+import { drawScenario } from "./draw.ts";
 import { simulate } from "./simulate.ts";
 
 /** Enough to notice a broken core or simulator before a commit; `npm run sim` looks for the rare. */

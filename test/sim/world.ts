@@ -9,6 +9,7 @@ import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
+import { Lapses } from "./lapses.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
@@ -24,6 +25,7 @@ export class World {
   /** By host: the ring that it left last. */
   readonly ringsBefore = new Map<NodeId, { readonly ring: Ring; readonly atMs: number }>();
   readonly arrivals: Arrivals;
+  readonly #lapses: Lapses;
   readonly hosts: SimHost[] = [];
   /** Running copies of hosts, under the same identity. */
   readonly twins: SimHost[] = [];
@@ -64,6 +66,8 @@ export class World {
     };
     this.oracle = new Oracle(options, () => [...this.hosts, ...this.twins]);
     this.arrivals = new Arrivals(this.oracle, () => this.hosts);
+    this.#lapses = new Lapses(this);
+    this.network.taps.add(this.#lapses);
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 
@@ -171,8 +175,9 @@ export class World {
   }
 
   /** What it has by now misses what the others take from here on. */
-  #lapsed(id: string): void {
+  #lapsed(by: SimHost, id: string): void {
     this.happened("lapse");
+    this.#lapses.ended(by, id);
     const host = this.hosts.find((each) => each.id === id);
     if (host !== undefined) this.arrivals.arrives(host, this.schedule.nowMs);
   }
@@ -184,7 +189,7 @@ export class World {
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }
-    if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(event.host);
+    if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(host, event.host);
     if (kind === "ring-changed") {
       const before = membershipOn(host.disk.view)?.ring;
       if (before !== undefined) this.ringsBefore.set(host.id, { ring: before, atMs: this.schedule.nowMs });

@@ -59,7 +59,13 @@ const browserFaultWeights = [
   ["asleep", 2],
 ] as const;
 
-export const faultKinds = [...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind);
+/** What else makes members silent for about as long as a lease, to some or to all; drawn by a profile. */
+const leaseFaultKinds = ["closed-again", "half-seen", "sleep-together"] as const;
+
+export const faultKinds = [
+  ...[...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind),
+  ...leaseFaultKinds,
+];
 
 export interface Fault {
   readonly atMs: number;
@@ -90,6 +96,16 @@ export function drawBrowserFaults(chance: Chance, safetyMs: number, leaseMs: num
     const fault = drawFault(chance, chance.weighted(browserFaultWeights), safetyMs * 0.7);
     return { ...fault, forMs: leaseMs * chance.between(1.1, 2.5) };
   });
+}
+
+/** Each of what befalls leases, and cuts that last as long. */
+export function drawLeaseFaults(chance: Chance, safetyMs: number, leaseMs: number): Fault[] {
+  return [...leaseFaultKinds, "absent", "halves", "isolate"].flatMap((kind) =>
+    Array.from({ length: chance.whole(1, 2) }, () => ({
+      ...drawFault(chance, kind as FaultKind, safetyMs * 0.7),
+      forMs: leaseMs * chance.between(1.1, 2.5),
+    })),
+  );
 }
 
 function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
-import { drawScenario } from "../scenario.ts";
+import { drawScenario } from "../draw.ts";
 import { simulate } from "../simulate.ts";
 import type { Mutation } from "./mutations.ts";
 
