@@ -117,6 +117,7 @@ export class Leases {
 
   #overdue(): Leaseholder[] {
     const { cluster } = this.#deps;
+    this.#tick();
     if (!cluster.isMember(cluster.self)) return [];
     const awake = ringMembers(cluster.roster).filter(({ id }) => cluster.health.isUp(id));
     const turn = awake.filter(({ id }) => id < cluster.self).length;
@@ -145,6 +146,8 @@ export class Leases {
   }
 
   #isSilent(member: Leaseholder): boolean {
+    // It may have come back since the last tick (seed leases-18).
+    this.#tick();
     return this.#heard.get(member.id)?.record === member && this.#silentMs(member) >= member.leaseMs;
   }
 

@@ -1,5 +1,6 @@
 /**
  * `npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--log]`: swarms of simulated clusters.
+ * `--profile NAME`: all seeds with this bias of the drawing, which else three of eight seeds have (`profiles.ts`).
  * `--seed S --log` replays one seed with its whole event log.
  * `--seed S --shrink` drops faults and operations while the same rule stays broken, and shows what is left.
  * `--story NAME [--log]` tells the stories whose names have NAME in them.
@@ -12,6 +13,7 @@ import { findPlanted, storiesBroken } from "./planted/plant.ts";
 import { faultKinds } from "./faults/draw.ts";
 import { drawScenario } from "./draw.ts";
 import { describeScenario, type Scenario } from "./scenario.ts";
+import { profileNames } from "./profiles.ts";
 import { shrink } from "./shrink.ts";
 import { type Report, simulate } from "./simulate.ts";
 import { stories } from "./stories/all.ts";
@@ -28,6 +30,7 @@ const { values: options, positionals } = parseArgs({
     log: { type: "boolean", default: false },
     first: { type: "boolean", default: false },
     shrink: { type: "boolean", default: false },
+    profile: { type: "string" },
     story: { type: "string", multiple: true },
     planted: { type: "boolean", default: false },
   },
@@ -50,11 +53,18 @@ async function replay(seed: string): Promise<void> {
 }
 
 async function runSwarm(): Promise<void> {
+  const profile = profileNames.find((name) => name === options.profile);
+  if (profile === undefined && options.profile !== undefined) {
+    console.error(`no profile is called ${options.profile}: there are ${profileNames.join(", ")}`);
+    process.exitCode = 1;
+    return;
+  }
   const startMs = performance.now();
   const totals = new Totals();
   await swarm({
     firstSeed: Number(options.seed),
     runs: Number(options.runs),
+    profile,
     minutes: Number(options.minutes),
     stopAtFailure: options.first,
     ...(options.threads === undefined ? {} : { threads: Number(options.threads) }),
@@ -106,11 +116,11 @@ async function runPlanted(): Promise<void> {
       const unseen = `not in ${runs} seeds, ${told.length === 0 ? "NOT FOUND" : `but by the story: ${told[0]}`}`;
       const result = seed === undefined ? unseen : rule;
       console.log(
-        `${String(seed ?? "-").padStart(5)} ${seconds.padStart(5)} s  ${mutation.name}\n${" ".repeat(15)}${result.slice(0, 160)}`,
+        `${(seed ?? "-").padStart(11)} ${seconds.padStart(5)} s  ${mutation.name}\n${" ".repeat(21)}${result.slice(0, 160)}`,
       );
     }
   };
-  console.log(" seed    time  planted bug, and the rule that it breaks");
+  console.log("       seed    time  planted bug, and the rule that it breaks");
   const threads = options.threads === undefined ? availableParallelism() : Number(options.threads);
   await Promise.all(Array.from({ length: threads }, lane));
   console.log(`${found} of ${chosen.length} planted bugs found`);

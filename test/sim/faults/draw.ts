@@ -75,6 +75,8 @@ export interface Fault {
   readonly forMs: number;
   /** 0..1: how bad. */
   readonly amount: number;
+  /** Of a kind that has one: the rarer way of it, drawn by profiles. */
+  readonly rare?: boolean;
 }
 
 export function drawFaults(chance: Chance, safetyMs: number): Fault[] {
@@ -100,15 +102,15 @@ export function drawBrowserFaults(chance: Chance, safetyMs: number, leaseMs: num
 
 /** Each of what befalls leases, and cuts that last as long. */
 export function drawLeaseFaults(chance: Chance, safetyMs: number, leaseMs: number): Fault[] {
-  return [...leaseFaultKinds, "absent", "halves", "isolate"].flatMap((kind) =>
+  return [...leaseFaultKinds, ...(["absent", "halves", "isolate"] as const)].flatMap((kind) =>
     Array.from({ length: chance.whole(1, 2) }, () => ({
-      ...drawFault(chance, kind as FaultKind, safetyMs * 0.7),
+      ...drawFault(chance, kind, safetyMs * 0.7),
       forMs: leaseMs * chance.between(1.1, 2.5),
     })),
   );
 }
 
-function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {
+export function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {
   return {
     atMs: chance.between(0, safetyMs),
     kind,
