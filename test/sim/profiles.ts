@@ -39,7 +39,7 @@ const profiles = {
   },
   /** Clocks that grow with each write, and are cut while somebody may still bring back what they cover. */
   clocks: {
-    hosts: [3, 4],
+    hosts: [4, 4],
     n: [
       [2, 1],
       [3, 5],
@@ -76,7 +76,7 @@ const profiles = {
   },
   /** Partitions that change hands, or are filled, with nothing else that would heal them soon. */
   moves: {
-    hosts: [3, 6],
+    hosts: [4, 6],
     n: [
       [2, 1],
       [3, 5],
@@ -117,7 +117,7 @@ const clockThemes: readonly ClockTheme[] = [
   {
     config: { hintBytesMax: 268_435_456, hintAgeMaxMs: 86_400_000 },
     bend: (chance, scenario) =>
-      several(2, () => {
+      several(3, () => {
         const away = fault(chance, scenario, "kill", { forMs: chance.between(2_000, 5_000) });
         const { hosts, atMs } = away;
         return [away, fault(chance, scenario, "cut", { hosts, atMs: atMs + 1_500, forMs: chance.between(30_000, 60_000) })];
@@ -188,10 +188,13 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
   /** Several lose their disks at once, and who has everything is away. */
   (chance, scenario) => {
     const atMs = chance.between(0.2, 0.7) * scenario.safetyMs;
-    const wipes = several(2, () => fault(chance, scenario, "wipe", { atMs: atMs + chance.between(0, 200), amount: 0.1 }));
+    const wipes = several(chance.whole(1, 2), () =>
+      fault(chance, scenario, "wipe", { atMs: atMs + chance.between(0, 200), amount: 0.1 }),
+    );
+    const puts = several(60, (i) => operation(chance, { verb: "put", key: 200 + i, quorum: "all", atMs: atMs * chance.next() }));
     const away = fault(chance, scenario, "isolate", { atMs: atMs + chance.between(0, 400), forMs: chance.between(5_000, 15_000) });
     const reads = several(40, () => operation(chance, { verb: chance.pick(["get", "local"]), atMs: atMs + chance.between(0, 15_000) }));
-    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...reads]) }, [...wipes, away]);
+    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts, ...reads]) }, [...wipes, away]);
   },
   /** Two rings meet. */
   (chance, scenario) => {
@@ -199,13 +202,29 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     const reads = several(40, () => operation(chance, { verb: chance.pick(["get", "local"]), atMs: met.atMs + met.forMs + chance.between(500, 8_000) }));
     return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...reads]) }, [met]);
   },
-  /** Batches that a disk rejects and keeps, while partitions move; and hosts that start again. */
-  (chance, scenario) =>
-    withFaults(scenario, [
-      ...several(4, () => fault(chance, scenario, "write-errors", { forMs: chance.between(1_000, 5_000), amount: chance.between(0.2, 0.7) })),
-      ...several(4, () => fault(chance, scenario, chance.pick(["join", "leave", "rebalance"] as const), {})),
-      ...several(6, () => fault(chance, scenario, "kill", { forMs: 300 })),
-    ]),
+  /** Batches that a disk rejects and keeps, of new keys in partitions that move away in that moment; then it starts again. */
+  (chance, scenario) => {
+    const atMs = chance.between(0.2, 0.6) * scenario.safetyMs;
+    const bad = several(2, () => fault(chance, scenario, "write-errors", { atMs, forMs: 800, amount: chance.between(0.5, 0.9) }));
+    const puts = several(60, (i) =>
+      operation(chance, { verb: "put", key: 200 + i, quorum: "one", atMs: atMs + chance.between(0, 800) }),
+    );
+    const joins = several(2, () => fault(chance, scenario, "join", { atMs: atMs + chance.between(0, 600) }));
+    const again = bad.map((each) => fault(chance, scenario, "kill", { hosts: each.hosts, atMs: atMs + 12_000, forMs: 300 }));
+    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts]) }, [...bad, ...joins, ...again]);
+  },
+  /** One that is alone again and again, and takes writes of what it does not own. */
+  (chance, scenario) => {
+    const alone = several(3, (i) => fault(chance, scenario, "isolate", { atMs: 3_000 + i * 10_000, forMs: 4_000 }));
+    const hosts = alone[0]!.hosts;
+    const puts = alone.flatMap(({ atMs }) =>
+      several(12, (i) =>
+        operation(chance, { verb: "put", key: i, host: hosts[0]!, quorum: "one", atMs: atMs + chance.between(500, 3_500) }),
+      ),
+    );
+    const isolated = alone.map((each) => ({ ...each, hosts }));
+    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts]) }, isolated);
+  },
   /** Disks that are full until the end, of hosts for whom nothing is kept; and one more that is lost. */
   (chance, scenario) => {
     const config = { hintBytesMax: 0, hintAgeMaxMs: 0 };

@@ -4,6 +4,7 @@
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { fromBase64url } from "../../core/bytes/base64url.ts";
+import { equalBytes } from "../../core/bytes/compare.ts";
 import { bytes, DecodeError, field, fixedBytes, message, optional, varint } from "../../core/bytes/codec.ts";
 import { coverage, decodeVersioned } from "../../core/causality/encoding.ts";
 import type { Coverage, Versioned } from "../../core/causality/version-set.ts";
@@ -106,12 +107,34 @@ export function objectOn(image: DiskImage, located: LocatedKey): Versioned | und
 }
 
 const rosterRow = encodeUtf8("roster");
-const rings = new WeakMap<Uint8Array, { readonly roster: Roster; readonly ring: Ring }>();
+const rings = new WeakMap<Uint8Array, Membership>();
+
+export interface Membership {
+  readonly roster: Roster;
+  readonly ring: Ring;
+}
 
 /** The membership that a disk holds. */
-export function membershipOn(image: DiskImage): { readonly roster: Roster; readonly ring: Ring } | undefined {
+export function membershipOn(image: DiskImage): Membership | undefined {
   const record = image.get("meta", rosterRow);
-  if (record === undefined) return undefined;
+  return record && membershipIn(record);
+}
+
+/** Membership before and after a batch; undefined: it says nothing of it. */
+export function membershipChange(
+  operations: readonly StorageOperation[],
+  before: readonly (Uint8Array | undefined)[],
+): { readonly from: Membership; readonly to: Membership } | undefined {
+  const at = operations.findIndex(({ ns, key }) => ns === "meta" && equalBytes(key, rosterRow));
+  const operation = operations[at];
+  const record = before[at];
+  if (record === undefined || operation?.kind !== "put") return undefined;
+  const from = membershipIn(record);
+  const to = membershipIn(operation.value);
+  return from && to && { from, to };
+}
+
+function membershipIn(record: Uint8Array): Membership | undefined {
   let known = rings.get(record);
   if (known === undefined) {
     const value = unsealRecord("meta", rosterRow, record);

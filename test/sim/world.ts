@@ -10,9 +10,10 @@ import type { DiskImage } from "./disk-image.ts";
 import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { Lapses } from "./lapses.ts";
+import { checkMembership } from "./departures.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
-import { membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
+import { membershipChange, membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -26,6 +27,10 @@ export class World {
   readonly ringsBefore = new Map<NodeId, { readonly ring: Ring; readonly atMs: number }>();
   readonly arrivals: Arrivals;
   readonly #lapses: Lapses;
+  /** Who has filled something since its membership was last written. */
+  readonly #filled = new Set<NodeId>();
+  /** Hosts of whose disks there was ever a second copy. */
+  readonly copiedHosts = new Set<NodeId>();
   readonly hosts: SimHost[] = [];
   /** Running copies of hosts, under the same identity. */
   readonly twins: SimHost[] = [];
@@ -103,6 +108,7 @@ export class World {
     const twin = this.#makeHost({ name: `${original.name}'`, id, leaseMs }, chance);
     twin.disk.restore(original.disk.synced);
     this.twins.push(twin);
+    this.copiedHosts.add(id);
     this.arrivals.copied(original);
     this.start(twin);
     return twin;
@@ -125,6 +131,7 @@ export class World {
       config: scenario.config,
       gossips: scenario.gossips,
       onSetAside: (host: SimHost, wipe: () => void) => {
+        this.#checkSetAside(host);
         this.oracle.losing(host, schedule.nowMs, wipe);
         this.arrivals.arrives(host, schedule.nowMs);
       },
@@ -135,6 +142,8 @@ export class World {
     const host: SimHost = new SimHost(options, deps, chance, {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
+        const change = membershipChange(operations, before);
+        if (change !== undefined) checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
         for (const taken of statesTakenBy(operations, before)) {
           const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
@@ -146,6 +155,13 @@ export class World {
       clearing: (clear) => this.oracle.losing(host, schedule.nowMs, clear),
     });
     return host;
+  }
+
+  /** Where a disk does all that it is asked for, and never was another one's, partitions are set aside one by one. */
+  #checkSetAside({ id, name, disk }: SimHost): void {
+    const { full, writeErrors, readErrors } = disk.mood;
+    if (this.copiedHosts.has(id) || full || writeErrors > 0 || readErrors > 0 || disk.damaged) return;
+    this.oracle.broken("only an old copy is set aside as a whole", name);
   }
 
   /** Call before a fault takes copies from this host's disk. */
@@ -189,6 +205,7 @@ export class World {
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }
+    if (kind === "filled") this.#filled.add(host.id);
     if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(host, event.host);
     if (kind === "ring-changed") {
       const before = membershipOn(host.disk.view)?.ring;

@@ -23,6 +23,7 @@ export const diskFaults = {
   },
   "restore-old": (world, fault) => {
     const victim = host(world, fault, 0);
+    world.copiedHosts.add(victim.id);
     if (fault.rare === true) return restoreUnseen(world, fault, victim);
     const backup = world.backups.get(victim);
     if (backup === undefined) return undefined;
