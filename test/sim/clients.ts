@@ -165,6 +165,7 @@ export class Clients {
     };
     const where = `${host.name} ${write.verb} ${name} w=${operation.quorum}`;
     schedule.log(`client ${operation.client} ${where}: write ${write.id} begins`);
+    const beganMs = schedule.nowMs;
     const answer = await attempt(host, (node) =>
       write.verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
     );
@@ -178,6 +179,7 @@ export class Clients {
       return;
     }
     this.counts.acknowledged += 1;
+    if (host.setAsideMs >= beganMs) oracle.broken("no ack is of data that was set aside", `${where}: write ${write.id}`);
     const { receipt } = answer.value;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, where, receipt.needed);

@@ -68,6 +68,8 @@ export class SimHost {
   readonly #chance: Chance;
   #life: Life | undefined;
   starts = 0;
+  /** When it set its data aside last. */
+  setAsideMs = -Infinity;
   /** Switched off for good. */
   gone = false;
   /** Requests of clients that this process has not answered. */
@@ -197,7 +199,9 @@ export class SimHost {
   }
 
   #setAside(): void {
-    this.#deps.schedule.log(`${this.name} sets its data aside`);
+    const { schedule } = this.#deps;
+    schedule.log(`${this.name} sets its data aside`);
+    this.setAsideMs = schedule.nowMs;
     this.#deps.onSetAside(this, () => this.disk.wipe());
   }
 

@@ -58,11 +58,11 @@ const profiles = {
   },
   /** Deleted keys that are forgotten while somebody is away who has them still, or is no member any more. */
   deletes: {
-    hosts: [4, 6],
+    hosts: [4, 5],
     n: [
       [1, 1],
-      [2, 2],
-      [3, 4],
+      [2, 1],
+      [3, 5],
     ],
     bend: (chance, scenario) => {
       const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200 };
@@ -163,26 +163,44 @@ const deleteThemes: readonly DeleteTheme[] = [
     });
     return { faults: [removed], operations: doomedWhile(chance, { ...removed, atMs: removed.atMs + removed.forMs / 3 }) };
   },
-  /** Somebody is away, and so it is kept for it; who keeps it does not reach it, or gets an old copy of its disk later. */
+  /** Something is kept for one who was away; who keeps it does not reach it, and comes to own it. */
   (chance, scenario) => {
-    const away = fault(chance, scenario, "kill", { atMs: chance.between(3_000, 10_000), forMs: chance.between(2_500, 4_000) });
-    const { hosts, atMs } = away;
-    const isOld = chance.is(0.5);
-    const oldMs = atMs + chance.between(30_000, 50_000);
-    const faults = isOld
-      ? several(2, () => fault(chance, scenario, "restore-old", { atMs: oldMs, amount: (atMs + 1_500) / oldMs, forMs: 50 }))
-      : [
-          fault(chance, scenario, "cut", { hosts, atMs: atMs + 1_500, forMs: chance.between(30_000, 50_000) }),
-          fault(chance, scenario, "leave", { atMs: atMs + chance.between(4_000, 8_000) }),
-        ];
-    return { faults: [away, ...faults], operations: doomedWhile(chance, { ...away, atMs: atMs + 1_000 }) };
+    const { away, keeper, third } = whileAway(chance, scenario);
+    const { atMs } = away;
+    const cut = fault(chance, scenario, "cut", { hosts: [keeper - 1, 0], atMs: atMs + 1_500, forMs: chance.between(30_000, 50_000) });
+    const leave = fault(chance, scenario, "leave", { hosts: [third], atMs: atMs + chance.between(4_000, 6_000) });
+    return { faults: [away, cut, leave], operations: doomedWhile(chance, { atMs: atMs + 2_000 }) };
   },
-  /** Records of deleted keys rot. */
+  /** Something is kept for one who was away; who kept it gets an old copy of its disk, and has it again. */
+  (chance, scenario) => {
+    const { away, keeper } = whileAway(chance, scenario);
+    const copiedMs = away.atMs + 2_000;
+    const olds = several(2, (i) => {
+      const atMs = copiedMs + 28_000 + i * 6_000;
+      return fault(chance, scenario, "restore-old", { hosts: [keeper + i], atMs, amount: copiedMs / atMs, forMs: 50 });
+    });
+    return { faults: [away, ...olds], operations: doomedWhile(chance, { atMs: away.atMs + 1_700 }) };
+  },
+  /** Records of deleted keys rot, also where there is no other copy. */
   (chance, scenario) => ({
-    faults: several(6, () => fault(chance, scenario, "damage", { atMs: chance.between(20_000, 90_000) })),
-    operations: doomedWhile(chance, { atMs: 15_000, hosts: [0] }),
+    faults: several(8, () => fault(chance, scenario, "damage", { atMs: chance.between(20_000, 90_000) })),
+    operations: doomedWhile(chance, { atMs: scenario.safetyMs - 12_000 }),
+  }),
+  /** Values expire, and hosts differ about the time. */
+  (chance, scenario) => ({
+    faults: several(3, () => fault(chance, scenario, "clock-jump", { amount: chance.pick([0, 0.81, 0.95]) })),
+    operations: several(10, (i) =>
+      operation(chance, { verb: "put", key: 140 + i, quorum: "all", ttlMs: chance.pick([1, 5_000]), atMs: scenario.safetyMs * chance.next() }),
+    ),
   }),
 ];
+
+/** One host is away for a moment; the next one may stand in for it. */
+function whileAway(chance: Chance, scenario: Scenario): { away: Fault; keeper: number; third: number } {
+  const first = chance.whole(1, 90);
+  const how = { hosts: [first], atMs: chance.between(4_000, 10_000), forMs: chance.between(2_500, 4_000) };
+  return { away: fault(chance, scenario, "kill", how), keeper: first + 1, third: first + 2 };
+}
 
 const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] = [
   /** Several lose their disks at once, and who has everything is away. */
@@ -225,15 +243,30 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     const isolated = alone.map((each) => ({ ...each, hosts }));
     return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts]) }, isolated);
   },
-  /** Disks that are full until the end, of hosts for whom nothing is kept; and one more that is lost. */
+  /** A disk that is full until the end, of a host that is away then, so that nothing is kept for it. */
   (chance, scenario) => {
-    const config = { hintBytesMax: 0, hintAgeMaxMs: 0 };
-    const atMs = chance.between(0.2, 0.6) * scenario.safetyMs;
     const { safetyMs } = scenario;
-    return withFaults(configured(scenario, config), [
-      fault(chance, scenario, "full", { atMs, forMs: chance.pick([8_000, safetyMs]) }),
-      fault(chance, scenario, "kill", { atMs, forMs: chance.between(8_000, 20_000) }),
-      fault(chance, scenario, "wipe", { atMs: atMs + chance.between(2_000, 8_000), amount: 0.1 }),
+    const hosts = [chance.whole(0, 99)];
+    const atMs = chance.between(0.2, 0.5) * safetyMs;
+    const puts = several(30, (i) => operation(chance, { verb: "put", key: 200 + i, atMs: atMs + chance.next() * (safetyMs - atMs) }));
+    const quiet = configured({ ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] }, { hintAgeMaxMs: 0 });
+    return withFaults(quiet, [
+      fault(chance, scenario, "full", { hosts, atMs, forMs: safetyMs }),
+      fault(chance, scenario, "isolate", { hosts, atMs: safetyMs - 12_000, forMs: safetyMs }),
+    ]);
+  },
+  /** One is away, another one's disk is full, and who took writes with a stand-in alone loses its disk. */
+  (chance, scenario) => {
+    const first = chance.whole(0, 90);
+    const atMs = chance.between(0.2, 0.6) * scenario.safetyMs;
+    const puts = several(30, (i) =>
+      operation(chance, { verb: "put", key: 200 + i, host: first + 2, quorum: 2, atMs: atMs + chance.between(2_000, 6_000) }),
+    );
+    const quiet = configured({ ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] }, { hintBytesMax: 0 });
+    return withFaults(quiet, [
+      fault(chance, scenario, "kill", { hosts: [first], atMs, forMs: 14_000 }),
+      fault(chance, scenario, "full", { hosts: [first + 1], atMs, forMs: 14_000 }),
+      fault(chance, scenario, "wipe", { hosts: [first + 2], atMs: atMs + chance.between(8_000, 11_000), amount: 0.1 }),
     ]);
   },
   /** Somebody is cut off as it joins. */
@@ -303,7 +336,7 @@ function overwrites(
 }
 
 /** Keys that all have, and that are deleted while this goes on. */
-function doomedWhile(chance: Chance, { atMs }: Pick<Fault, "atMs" | "hosts">): Operation[] {
+function doomedWhile(chance: Chance, { atMs }: Pick<Fault, "atMs">): Operation[] {
   return several(12, (i) => {
     const next = (verb: Operation["verb"], afterMs: number): Operation =>
       operation(chance, { verb, key: 100 + i, client: 90, context: "latest", quorum: "quorum", atMs: atMs + afterMs });

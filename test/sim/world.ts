@@ -1,6 +1,7 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
 import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
+import { isOnRing } from "../../core/membership/roster.ts";
 import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -13,6 +14,7 @@ import { Lapses } from "./lapses.ts";
 import { checkMembership } from "./departures.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
+import { watchReapLeads } from "./reap-leads.ts";
 import { membershipChange, membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
@@ -73,6 +75,7 @@ export class World {
     this.arrivals = new Arrivals(this.oracle, () => this.hosts);
     this.#lapses = new Lapses(this);
     this.network.taps.add(this.#lapses);
+    this.network.taps.add(watchReapLeads(this));
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 
@@ -157,9 +160,11 @@ export class World {
     return host;
   }
 
-  /** Where a disk does all that it is asked for, and never was another one's, partitions are set aside one by one. */
+  /** Who returns on a disk that does all that it is asked for, and that is no copy, sets partitions aside one by one. */
   #checkSetAside({ id, name, disk }: SimHost): void {
     const { full, writeErrors, readErrors } = disk.mood;
+    const status = membershipOn(disk.view)?.roster.members.get(id)?.status;
+    if (status === undefined || isOnRing(status)) return;
     if (this.copiedHosts.has(id) || full || writeErrors > 0 || readErrors > 0 || disk.damaged) return;
     this.oracle.broken("only an old copy is set aside as a whole", name);
   }

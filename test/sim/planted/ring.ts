@@ -100,7 +100,7 @@ export const ring: readonly Mutation[] = [
   {
     name: "rings that meet fill nothing from each other",
     file: "cluster/cluster.js",
-    find: "if (isOtherRing(before, part))",
+    find: "if (isOtherRing(this.#roster, part))",
     replace: "if (false)",
   },
 ];
