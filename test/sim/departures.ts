@@ -1,7 +1,7 @@
 /** What hosts write to their disks about membership: who departed stays so in that life; rings that meet fill (PROTOCOL 9). */
 import { hasBit } from "../../core/bytes/bitmap.ts";
-import type { NodeId } from "../../core/identity.ts";
 import { isOnRing } from "../../core/membership/roster.ts";
+import type { KeyHistory } from "./history.ts";
 import type { SimHost } from "./host.ts";
 import { type Membership, membershipOn } from "./rows.ts";
 import type { World } from "./world.ts";
@@ -27,14 +27,27 @@ export function checkMembership(
   oracle.broken("a host that meets another ring fills from it", `${name} stays complete in ${owned.join()}`);
 }
 
-/** Whether another one that runs knows that this host is no member any more, and the host itself does not. */
-export function isSentAway(hosts: Iterable<SimHost>, name: string): boolean {
+/** Whether it takes itself for a member, and another one that it takes for one does not: what that one forgets it is not asked. */
+export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
   const all = [...hosts];
   const host = all.find((each) => each.name === name);
-  const own = host && membershipOn(host.disk.view)?.roster.members.get(host.id);
+  const members = host && membershipOn(host.disk.view)?.roster.members;
+  const own = members?.get(host!.id);
   if (own === undefined || !isOnRing(own.status)) return false;
-  return all.some(({ disk }) => {
-    const record = membershipOn(disk.view)?.roster.members.get(own.id as NodeId);
-    return record !== undefined && record.life === own.life && !isOnRing(record.status);
+  return all.some(({ id, disk }) => {
+    const record = membershipOn(disk.view)?.roster.members.get(own.id);
+    const isGone = record === undefined || (record.life === own.life && !isOnRing(record.status));
+    return isGone && isOnRing(members?.get(id)?.status ?? "left");
   });
+}
+
+/** What superseded these events went from all clocks while this host was outside: it cannot know of it (seed clocks-66). */
+export function isNewsTo(
+  hosts: Iterable<SimHost>,
+  name: string,
+  { history, names }: { readonly history: KeyHistory; readonly names: readonly string[] },
+): boolean {
+  const { events, forgotten } = history;
+  const isForgotten = (each: string): boolean => events.get(each)!.supersededBy.some((by) => forgotten.has(by.name));
+  return names.every(isForgotten) && isOutside(hosts, name);
 }

@@ -14,7 +14,7 @@ import { equalBytes } from "../../core/bytes/compare.ts";
 import { locate, type LocatedKey } from "../../core/placement/locate.ts";
 import { resolveQuorum } from "../../core/quorum/resolve.ts";
 import type { StorageOperation } from "../../core/ports.ts";
-import { isSentAway } from "./departures.ts";
+import { isNewsTo, isOutside } from "./departures.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
@@ -91,7 +91,7 @@ export class Oracle {
       for (const value of state.values) {
         this.#checkValue(key, { value, host, where, clockEntries: state.vector.length, revived });
       }
-      this.#checkExact(key, state, where);
+      this.#checkExact(key, state, { host, where });
     }
   }
 
@@ -130,8 +130,8 @@ export class Oracle {
     if ((write.ttlMs === undefined) !== (value.expiresAtMs === undefined)) {
       return this.broken("a value expires when it was asked to", `${where}: write ${write.id}`);
     }
-    // Where one that was removed while it was cut off has it still, it came back to nobody (seed deletes-63).
-    if (known?.gone && !value.tombstone && !this.truncated && !isSentAway(this.#hosts(), host)) {
+    // Where one that was removed while it was cut off, or joined through that one, has it still, it came back to nobody.
+    if (known?.gone && !value.tombstone && !this.truncated && !isOutside(this.#hosts(), host)) {
       const text = `${where}: write ${write.id} (${name}) was replaced, and that it was has been forgotten`;
       return this.broken("nothing that was seen and dropped comes back", text);
     }
@@ -166,7 +166,7 @@ export class Oracle {
   }
 
   /** The live values of a state are those that its vector and all history say. */
-  #checkExact(key: string, { vector, values }: Versioned, where: string): void {
+  #checkExact(key: string, { vector, values }: Versioned, { host, where }: { host: string; where: string }): void {
     this.checks += 1;
     if (this.truncated) return;
     const expected = this.history(key).liveOf(vector);
@@ -174,6 +174,7 @@ export class Oracle {
     if (found.length === expected.size && found.every((name) => expected.has(name))) return;
     const extra = found.filter((name) => !expected.has(name));
     const missing = [...expected].filter((name) => !found.includes(name));
+    if (missing.length === 0 && isNewsTo(this.#hosts(), host, { history: this.history(key), names: extra })) return;
     const tell = (names: string[]): string => names.map((name) => this.tell(key, name)).join(", ") || "none";
     this.broken(
       "a state is what its history says",
@@ -197,6 +198,8 @@ export class Oracle {
       readonly siblings: readonly Sibling[];
       readonly context: readonly Dot[];
       readonly wallMs: number | undefined;
+      /** Who was asked. */
+      readonly host: string;
     },
   ): void {
     this.checks += 1;
@@ -223,8 +226,10 @@ export class Oracle {
     const expected = [...live].filter(isShown);
     if (expected.length === found.size && expected.every((name) => found.has(name))) return;
     const missing = expected.filter((name) => !found.has(name)).map((name) => this.tell(key, name));
-    const extra = [...found].filter((name) => !expected.includes(name)).map((name) => this.tell(key, name));
-    const text = `${where}: its context covers what is not returned: ${missing.join()}; returned but seen by others: ${extra.join()}`;
+    const extra = [...found].filter((name) => !expected.includes(name));
+    if (missing.length === 0 && isNewsTo(this.#hosts(), answer.host, { history, names: extra })) return;
+    const seen = extra.map((name) => this.tell(key, name)).join();
+    const text = `${where}: its context covers what is not returned: ${missing.join()}; returned but seen by others: ${seen}`;
     this.broken("a context covers what was seen and no more", text);
   }
 

@@ -29,6 +29,7 @@ export const requests: readonly Mutation[] = [
   {
     // Rare: the owner must learn in the middle of the write that its data is an old copy. A story tells of it.
     name: "a host that starts anew calls what was under way not begun",
+    profile: "moves",
     file: "rpc/rpc.js",
     find: "throw begunBefore(method);",
     replace: "throw notServed(body[0]);",

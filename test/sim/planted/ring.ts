@@ -10,6 +10,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a filling host is counted in R",
+    profile: "moves",
     file: "quorum/read-tally.js",
     find: 'if (role === "complete")',
     replace: "if (true)",
@@ -28,6 +29,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "what the disk shows anew stays where it is",
+    profile: "moves",
     file: "background/hand-off.js",
     find: "if (claimRemains(deps.holdings, deps.replica.index))",
     replace: "if (false)",
@@ -46,18 +48,21 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a host that returns offers what was reaped without it",
+    profile: "deletes",
     file: "cluster/start.js",
     find: "const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);",
     replace: "const partitions = [];",
   },
   {
     name: "a host that returns sets all aside for one partition",
+    profile: "deletes",
     file: "node.js",
     find: "const isKept = !outdated.isWhole &&",
     replace: "const isKept = false &&",
   },
   {
     name: "a consent does not count",
+    profile: "clocks",
     file: "replica/consents.js",
     find: "if (mark !== this.#consented.get(partition))",
     replace: "if (true)",
@@ -65,6 +70,7 @@ export const ring: readonly Mutation[] = [
   {
     // The owners forget under a mark of which nobody else hears.
     name: "a cut raises no mark",
+    profile: "clocks",
     file: "background/reap-answers.js",
     find: "await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });",
     replace:
@@ -73,6 +79,7 @@ export const ring: readonly Mutation[] = [
   {
     // Rare: only who joins through a host that was removed meanwhile holds such a thing. A story tells of it.
     name: "a new member does not care what was reaped without it",
+    profile: "deletes",
     file: "run.js",
     find: "cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));",
     replace:
@@ -80,6 +87,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a host that was removed while it filled offers nothing",
+    profile: "deletes",
     file: "cluster/start.js",
     find: "holdings.restore(held);",
     replace:
@@ -87,18 +95,21 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "an owner forgets a key of which it keeps a hint",
+    profile: "deletes",
     file: "replica/remains.js",
     find: 'return "incomplete";\n    if (isHinted)',
     replace: 'return "incomplete";\n    if (false)',
   },
   {
     name: "who was removed is a member again when it states something",
+    profile: "deletes",
     file: "membership/roster.js",
     find: "if (finalA !== finalB)",
     replace: "if (false)",
   },
   {
     name: "rings that meet fill nothing from each other",
+    profile: "moves",
     file: "cluster/cluster.js",
     find: "if (isOtherRing(this.#roster, part))",
     replace: "if (false)",
