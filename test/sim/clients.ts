@@ -68,7 +68,12 @@ export class Clients {
     if (holding === "complete" && !this.#world.twins.includes(host))
       this.#world.arrivals.claims(host, keyOf(name), vector);
     const where = `${host.name} reading ${name} here`;
-    this.#world.oracle.answered(keyOf(name), where, { siblings, context: vector, wallMs: host.wallTime(), host: host.name });
+    this.#world.oracle.answered(keyOf(name), where, {
+      siblings,
+      context: vector,
+      wallMs: host.wallTime(),
+      host: host.name,
+    });
     this.counts.read += 1;
   }
 
@@ -179,7 +184,8 @@ export class Clients {
       return;
     }
     this.counts.acknowledged += 1;
-    if (host.setAsideMs >= beganMs) oracle.broken("no ack is of data that was set aside", `${where}: write ${write.id}`);
+    if (host.setAsideMs >= beganMs)
+      oracle.broken("no ack is of data that was set aside", `${where}: write ${write.id}`);
     const { receipt } = answer.value;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, where, receipt.needed);

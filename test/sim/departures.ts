@@ -16,7 +16,10 @@ export function checkMembership(
   for (const { id: about, life, status } of from.roster.members.values()) {
     const now = to.roster.members.get(about);
     if (isOnRing(status) || now === undefined || now.life > life || !isOnRing(now.status)) continue;
-    oracle.broken("who departed is a member again in its next life only", `${name} has ${about} as ${status}, then ${now.status}`);
+    oracle.broken(
+      "who departed is a member again in its next life only",
+      `${name} has ${about} as ${status}, then ${now.status}`,
+    );
   }
   const { secrets } = from.roster;
   if (hasFilled || secrets.length === 0 || to.roster.secrets.every((secret) => secrets.includes(secret))) return;

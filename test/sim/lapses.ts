@@ -67,7 +67,10 @@ export class Lapses implements Tap {
     if (twins.length > 0) return;
     oracle.checks += 1;
     const broken = (why: string): void =>
-      oracle.broken("a lease ends by a majority, and where nobody hears its host", `${by.name} ends that of ${id}: ${why}`);
+      oracle.broken(
+        "a lease ends by a majority, and where nobody hears its host",
+        `${by.name} ends that of ${id}: ${why}`,
+      );
     const round = this.#rounds.get(by.id);
     if (round?.about !== id) return broken("it asked nobody");
     const { asked, awakeMs, silencesMs } = round;

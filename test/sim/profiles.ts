@@ -120,14 +120,23 @@ const clockThemes: readonly ClockTheme[] = [
       several(3, () => {
         const away = fault(chance, scenario, "kill", { forMs: chance.between(2_000, 5_000) });
         const { hosts, atMs } = away;
-        return [away, fault(chance, scenario, "cut", { hosts, atMs: atMs + 1_500, forMs: chance.between(30_000, 60_000) })];
+        return [
+          away,
+          fault(chance, scenario, "cut", { hosts, atMs: atMs + 1_500, forMs: chance.between(30_000, 60_000) }),
+        ];
       }).flat(),
   },
   /** Hosts that are removed while they are cut off, and disks of which an old copy comes back. */
   {
     bend: (chance, scenario) => [
-      fault(chance, scenario, "remove-cut", { atMs: chance.between(5_000, 40_000), forMs: chance.between(40_000, 80_000) }),
-      fault(chance, scenario, "restore-old", { atMs: chance.between(80_000, 140_000), amount: chance.between(0.1, 0.5) }),
+      fault(chance, scenario, "remove-cut", {
+        atMs: chance.between(5_000, 40_000),
+        forMs: chance.between(40_000, 80_000),
+      }),
+      fault(chance, scenario, "restore-old", {
+        atMs: chance.between(80_000, 140_000),
+        amount: chance.between(0.1, 0.5),
+      }),
       ...several(3, () => fault(chance, scenario, "isolate", { forMs: chance.between(500, 5_000) })),
     ],
   },
@@ -161,13 +170,20 @@ const deleteThemes: readonly DeleteTheme[] = [
       forMs: chance.between(45_000, 60_000),
       rare: true,
     });
-    return { faults: [removed], operations: doomedWhile(chance, { ...removed, atMs: removed.atMs + removed.forMs / 3 }) };
+    return {
+      faults: [removed],
+      operations: doomedWhile(chance, { ...removed, atMs: removed.atMs + removed.forMs / 3 }),
+    };
   },
   /** Something is kept for one who was away; who keeps it does not reach it, and comes to own it. */
   (chance, scenario) => {
     const { away, keeper, third } = whileAway(chance, scenario);
     const { atMs } = away;
-    const cut = fault(chance, scenario, "cut", { hosts: [keeper - 1, 0], atMs: atMs + 1_500, forMs: chance.between(30_000, 50_000) });
+    const cut = fault(chance, scenario, "cut", {
+      hosts: [keeper - 1, 0],
+      atMs: atMs + 1_500,
+      forMs: chance.between(30_000, 50_000),
+    });
     const leave = fault(chance, scenario, "leave", { hosts: [third], atMs: atMs + chance.between(4_000, 6_000) });
     return { faults: [away, cut, leave], operations: doomedWhile(chance, { atMs: atMs + 2_000 }) };
   },
@@ -190,7 +206,13 @@ const deleteThemes: readonly DeleteTheme[] = [
   (chance, scenario) => ({
     faults: several(3, () => fault(chance, scenario, "clock-jump", { amount: chance.pick([0, 0.81, 0.95]) })),
     operations: several(10, (i) =>
-      operation(chance, { verb: "put", key: 140 + i, quorum: "all", ttlMs: chance.pick([1, 5_000]), atMs: scenario.safetyMs * chance.next() }),
+      operation(chance, {
+        verb: "put",
+        key: 140 + i,
+        quorum: "all",
+        ttlMs: chance.pick([1, 5_000]),
+        atMs: scenario.safetyMs * chance.next(),
+      }),
     ),
   }),
 ];
@@ -209,27 +231,50 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     const wipes = several(chance.whole(1, 2), () =>
       fault(chance, scenario, "wipe", { atMs: atMs + chance.between(0, 200), amount: 0.1 }),
     );
-    const puts = several(60, (i) => operation(chance, { verb: "put", key: 200 + i, quorum: "all", atMs: atMs * chance.next() }));
-    const away = fault(chance, scenario, "isolate", { atMs: atMs + chance.between(0, 400), forMs: chance.between(5_000, 15_000) });
-    const reads = several(40, () => operation(chance, { verb: chance.pick(["get", "local"]), atMs: atMs + chance.between(0, 15_000) }));
-    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts, ...reads]) }, [...wipes, away]);
+    const puts = several(60, (i) =>
+      operation(chance, { verb: "put", key: 200 + i, quorum: "all", atMs: atMs * chance.next() }),
+    );
+    const away = fault(chance, scenario, "isolate", {
+      atMs: atMs + chance.between(0, 400),
+      forMs: chance.between(5_000, 15_000),
+    });
+    const reads = several(40, () =>
+      operation(chance, { verb: chance.pick(["get", "local"]), atMs: atMs + chance.between(0, 15_000) }),
+    );
+    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts, ...reads]) }, [
+      ...wipes,
+      away,
+    ]);
   },
   /** Two rings meet. */
   (chance, scenario) => {
     const met = fault(chance, scenario, "other-ring", { atMs: 5_000, forMs: chance.between(10_000, 20_000) });
-    const reads = several(40, () => operation(chance, { verb: chance.pick(["get", "local"]), atMs: met.atMs + met.forMs + chance.between(500, 8_000) }));
+    const reads = several(40, () =>
+      operation(chance, {
+        verb: chance.pick(["get", "local"]),
+        atMs: met.atMs + met.forMs + chance.between(500, 8_000),
+      }),
+    );
     return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...reads]) }, [met]);
   },
   /** Batches that a disk rejects and keeps, of new keys in partitions that move away in that moment; then it starts again. */
   (chance, scenario) => {
     const atMs = chance.between(0.2, 0.6) * scenario.safetyMs;
-    const bad = several(2, () => fault(chance, scenario, "write-errors", { atMs, forMs: 800, amount: chance.between(0.5, 0.9) }));
+    const bad = several(2, () =>
+      fault(chance, scenario, "write-errors", { atMs, forMs: 800, amount: chance.between(0.5, 0.9) }),
+    );
     const puts = several(60, (i) =>
       operation(chance, { verb: "put", key: 200 + i, quorum: "one", atMs: atMs + chance.between(0, 800) }),
     );
     const joins = several(2, () => fault(chance, scenario, "join", { atMs: atMs + chance.between(0, 600) }));
-    const again = bad.map((each) => fault(chance, scenario, "kill", { hosts: each.hosts, atMs: atMs + 12_000, forMs: 300 }));
-    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts]) }, [...bad, ...joins, ...again]);
+    const again = bad.map((each) =>
+      fault(chance, scenario, "kill", { hosts: each.hosts, atMs: atMs + 12_000, forMs: 300 }),
+    );
+    return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts]) }, [
+      ...bad,
+      ...joins,
+      ...again,
+    ]);
   },
   /** One that is alone again and again, and takes writes of what it does not own. */
   (chance, scenario) => {
@@ -237,7 +282,13 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     const hosts = alone[0]!.hosts;
     const puts = alone.flatMap(({ atMs }) =>
       several(12, (i) =>
-        operation(chance, { verb: "put", key: i, host: hosts[0]!, quorum: "one", atMs: atMs + chance.between(500, 3_500) }),
+        operation(chance, {
+          verb: "put",
+          key: i,
+          host: hosts[0]!,
+          quorum: "one",
+          atMs: atMs + chance.between(500, 3_500),
+        }),
       ),
     );
     const isolated = alone.map((each) => ({ ...each, hosts }));
@@ -248,8 +299,13 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     const { safetyMs } = scenario;
     const hosts = [chance.whole(0, 99)];
     const atMs = chance.between(0.2, 0.5) * safetyMs;
-    const puts = several(30, (i) => operation(chance, { verb: "put", key: 200 + i, atMs: atMs + chance.next() * (safetyMs - atMs) }));
-    const quiet = configured({ ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] }, { hintAgeMaxMs: 0 });
+    const puts = several(30, (i) =>
+      operation(chance, { verb: "put", key: 200 + i, atMs: atMs + chance.next() * (safetyMs - atMs) }),
+    );
+    const quiet = configured(
+      { ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] },
+      { hintAgeMaxMs: 0 },
+    );
     return withFaults(quiet, [
       fault(chance, scenario, "full", { hosts, atMs, forMs: safetyMs }),
       fault(chance, scenario, "isolate", { hosts, atMs: safetyMs - 12_000, forMs: safetyMs }),
@@ -260,9 +316,18 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     const first = chance.whole(0, 90);
     const atMs = chance.between(0.2, 0.6) * scenario.safetyMs;
     const puts = several(30, (i) =>
-      operation(chance, { verb: "put", key: 200 + i, host: first + 2, quorum: 2, atMs: atMs + chance.between(2_000, 6_000) }),
+      operation(chance, {
+        verb: "put",
+        key: 200 + i,
+        host: first + 2,
+        quorum: 2,
+        atMs: atMs + chance.between(2_000, 6_000),
+      }),
     );
-    const quiet = configured({ ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] }, { hintBytesMax: 0 });
+    const quiet = configured(
+      { ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] },
+      { hintBytesMax: 0 },
+    );
     return withFaults(quiet, [
       fault(chance, scenario, "kill", { hosts: [first], atMs, forMs: 14_000 }),
       fault(chance, scenario, "full", { hosts: [first + 1], atMs, forMs: 14_000 }),
@@ -270,14 +335,27 @@ const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] 
     ]);
   },
   /** Somebody is cut off as it joins. */
-  (chance, scenario) => withFaults(scenario, several(3, () => fault(chance, scenario, "join", { forMs: 8_000, rare: true }))),
+  (chance, scenario) =>
+    withFaults(
+      scenario,
+      several(3, () => fault(chance, scenario, "join", { forMs: 8_000, rare: true })),
+    ),
   /** Old copies of disks of which nobody knows at first, amid writes that wait. */
   (chance, scenario) => {
-    const old = several(2, (i) => fault(chance, scenario, "restore-old", { atMs: 3_000 + i * 18_000, forMs: 4_000, rare: true }));
-    const writes = old.flatMap(({ atMs, forMs }) =>
-      several(60, () => operation(chance, { verb: "put", atMs: atMs + forMs + chance.between(0, 4_000), quorum: "all" })),
+    const old = several(2, (i) =>
+      fault(chance, scenario, "restore-old", { atMs: 3_000 + i * 18_000, forMs: 4_000, rare: true }),
     );
-    const slow = configured(scenario, { replicaTimeoutMs: 2_000, requestTimeoutMs: 5_000, graceMs: 86_400_000, inFlightMsMax: 600_000 });
+    const writes = old.flatMap(({ atMs, forMs }) =>
+      several(60, () =>
+        operation(chance, { verb: "put", atMs: atMs + forMs + chance.between(0, 4_000), quorum: "all" }),
+      ),
+    );
+    const slow = configured(scenario, {
+      replicaTimeoutMs: 2_000,
+      requestTimeoutMs: 5_000,
+      graceMs: 86_400_000,
+      inFlightMsMax: 600_000,
+    });
     return withFaults({ ...slow, delayMs: [20, 120], operations: byTime([...slow.operations, ...writes]) }, old);
   },
 ];
@@ -340,14 +418,25 @@ function doomedWhile(chance: Chance, { atMs }: Pick<Fault, "atMs">): Operation[]
   return several(12, (i) => {
     const next = (verb: Operation["verb"], afterMs: number): Operation =>
       operation(chance, { verb, key: 100 + i, client: 90, context: "latest", quorum: "quorum", atMs: atMs + afterMs });
-    return [next("put", -chance.between(500, 3_000)), next("update", -200), next("get", 5_000), next("delete", 6_000 + i)];
+    return [
+      next("put", -chance.between(500, 3_000)),
+      next("update", -200),
+      next("get", 5_000),
+      next("delete", 6_000 + i),
+    ];
   }).flat();
 }
 
 /** Writes that live on one host alone. */
 function alone(chance: Chance, { atMs, hosts }: Fault): Operation[] {
   return several(10, (i) =>
-    operation(chance, { verb: "put", key: 120 + i, host: hosts[0]!, quorum: "one", atMs: atMs + chance.between(100, 6_000) }),
+    operation(chance, {
+      verb: "put",
+      key: 120 + i,
+      host: hosts[0]!,
+      quorum: "one",
+      atMs: atMs + chance.between(100, 6_000),
+    }),
   );
 }
 
