@@ -1,4 +1,4 @@
-/** Who asks others to forget a key would forget it itself (PROTOCOL 10): it has a whole record of it. */
+/** Who asks others to forget keys would forget one of them itself (PROTOCOL 10): it has a whole record of it. */
 import { methods } from "../../core/rpc/rpc.ts";
 import type { NodeId } from "../../core/identity.ts";
 import type { Tap } from "./network.ts";
@@ -13,14 +13,16 @@ export function watchReapLeads(world: World): Tap {
       const leader = world.hosts.find(({ id }) => id === from);
       if (leader === undefined) return;
       const { keys } = methods.prepareReap.request.decode(body.subarray(1));
-      for (const { key } of keys) {
+      const isDamaged = (key: string): boolean => {
         const located = world.oracle.locate(key);
-        world.oracle.checks += 1;
-        if (leader.disk.view.get("objects", located.row) === undefined) continue;
-        if (objectOn(leader.disk.view, located) !== undefined) continue;
-        const text = `${leader.name} asks ${to} to forget ${key}, of which its own record is damaged`;
-        world.oracle.broken("who asks others to forget would do so itself", text);
-      }
+        const isThere = leader.disk.view.get("objects", located.row) !== undefined;
+        return isThere && objectOn(leader.disk.view, located) === undefined;
+      };
+      world.oracle.checks += 1;
+      if (keys.length === 0 || !keys.every(({ key }) => isDamaged(key))) return;
+      const names = keys.map(({ key }) => key).join();
+      const text = `${leader.name} asks ${to} to forget ${names}, of which its own records are damaged`;
+      world.oracle.broken("who asks others to forget would do so itself", text);
     },
   };
 }
