@@ -184,7 +184,7 @@ export class Clients {
       return;
     }
     this.counts.acknowledged += 1;
-    if (host.setAsideMs >= beganMs)
+    if (host.foundOldMs >= beganMs)
       oracle.broken("no ack is of data that was set aside", `${where}: write ${write.id}`);
     const { receipt } = answer.value;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };

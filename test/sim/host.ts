@@ -68,8 +68,8 @@ export class SimHost {
   readonly #chance: Chance;
   #life: Life | undefined;
   starts = 0;
-  /** When it set its data aside last. */
-  setAsideMs = -Infinity;
+  /** When it found out last that its data is to be set aside. */
+  foundOldMs = -Infinity;
   /** Switched off for good. */
   gone = false;
   /** Requests of clients that this process has not answered. */
@@ -199,9 +199,7 @@ export class SimHost {
   }
 
   #setAside(): void {
-    const { schedule } = this.#deps;
-    schedule.log(`${this.name} sets its data aside`);
-    this.setAsideMs = schedule.nowMs;
+    this.#deps.schedule.log(`${this.name} sets its data aside`);
     this.#deps.onSetAside(this, () => this.disk.wipe());
   }
 

@@ -210,19 +210,17 @@ export const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scena
     const isolated = alone.map((each) => ({ ...each, hosts }));
     return withFaults({ ...scenario, operations: byTime([...scenario.operations, ...puts]) }, isolated);
   },
-  /** A disk that is full until the end, of a host that is away then, so that nothing is kept for it. */
+  /** A disk that is full until the end, of a host that is away then, so that nothing is kept for it; W never counts on it. */
   (chance, scenario) => {
     const { safetyMs } = scenario;
     const hosts = [chance.whole(0, 99)];
     const atMs = chance.between(0.2, 0.5) * safetyMs;
     const puts = several(30, (i) =>
-      operation(chance, { verb: "put", key: 200 + i, atMs: atMs + chance.next() * (safetyMs - atMs) }),
+      operation(chance, { verb: "put", key: 200 + i, quorum: "one", atMs: chance.between(atMs, safetyMs) }),
     );
-    const quiet = configured(
-      { ...scenario, operations: byTime([...scenario.operations, ...puts]), faults: [] },
-      { hintAgeMaxMs: 0 },
-    );
-    return withFaults(quiet, [
+    const before = scenario.operations.filter((each) => each.atMs < atMs - 2_000);
+    const quiet = { ...scenario, operations: byTime([...before, ...puts]), faults: [] };
+    return withFaults(configured(quiet, { hintAgeMaxMs: 0 }), [
       fault(chance, scenario, "full", { hosts, atMs, forMs: safetyMs }),
       fault(chance, scenario, "isolate", { hosts, atMs: safetyMs - 12_000, forMs: safetyMs }),
     ]);
@@ -261,9 +259,15 @@ export const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scena
     const old = several(2, (i) =>
       fault(chance, scenario, "restore-old", { atMs: 3_000 + i * 18_000, forMs: 4_000, rare: true }),
     );
-    const writes = old.flatMap(({ atMs, forMs }) =>
-      several(60, () =>
-        operation(chance, { verb: "put", atMs: atMs + forMs + chance.between(0, 4_000), quorum: "all" }),
+    const writes = old.flatMap(({ atMs, forMs, hosts }) =>
+      several(120, (i) =>
+        operation(chance, {
+          verb: "put",
+          quorum: "all",
+          atMs: atMs + forMs + chance.between(0, 4_000),
+          // Half of them at the host itself.
+          ...(i % 2 === 0 ? { host: hosts[0]! } : {}),
+        }),
       ),
     );
     const slow = configured(scenario, {

@@ -210,6 +210,7 @@ export class World {
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }
+    if (kind === "old-data" && event.reason.includes("set aside")) host.foundOldMs = this.schedule.nowMs;
     if (kind === "filled") this.#filled.add(host.id);
     if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(host, event.host);
     if (kind === "ring-changed") {
