@@ -95,7 +95,7 @@ export class EverwriteNode implements NodeApi {
     this.#ports = ports;
     this.#options = options;
     this.#config = { ...nodeDefaults, ...options.config };
-    this.#records = new RecordStore(ports.storage);
+    this.#records = new RecordStore(ports.storage, { clock: ports.clock });
     this.#tasks = new Tasks(ports);
     this.#server = new RpcServer(ports.telemetry);
     this.#startedMs = ports.clock.now();
@@ -159,7 +159,7 @@ export class EverwriteNode implements NodeApi {
     await this.#letGo();
     const { storage, as } = await this.#ports.setAside();
     this.#setAside.push(as);
-    this.#records = new RecordStore(storage);
+    this.#records = new RecordStore(storage, { clock: this.#ports.clock });
     await this.#untilRunning(beginning, "start on an empty storage", async (means) => {
       const joined = await joinCluster(this.#own!, roster, this.#options.cluster, means);
       await this.#run(joined, { kind: "joined" }, means.marks);

@@ -126,7 +126,8 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
     size = servesClients() ? statesPerStep : states.length;
     const step = states.slice(at, at + size).map(async ({ key, state }) => {
       // Copied, for a row that is kept in memory must not keep the whole message there.
-      await replica.apply(locate(parseKey(key), cluster.ring.partitions), state.slice());
+      const located = locate(parseKey(key), cluster.ring.partitions);
+      await replica.apply(located, state.slice(), { isPatient: true });
     });
     results.push(...(await Promise.allSettled(step)));
   }

@@ -106,21 +106,23 @@ export async function copyAll<J extends CopyJob>(
   await inLanes(
     sources.map((source, i) => async (isFailed) => {
       const start = Math.floor((i * jobs.length) / sources.length);
-      const inTurn = [...jobs.slice(start), ...jobs.slice(0, start)].filter((job) => job.sources.includes(source));
+      const inTurn = [...jobs.slice(start), ...jobs.slice(0, start)];
+      const left = new Set(inTurn.filter((job) => job.sources.includes(source)));
       for (;;) {
-        const left = inTurn.filter((job) => isNeeded(deps, job, source));
-        if (left.length === 0 || deps.tasks.stopped || isFailed()) return;
         const limits = pageLimits(deps);
-        const free = left.filter((job) => job.isTaken !== true).slice(0, Math.min(batch, limits.partitionsMax));
+        const free = takeFree(deps, { source, left, atMost: Math.min(batch, limits.partitionsMax) });
+        if (left.size === 0 || deps.tasks.stopped || isFailed()) return;
         if (free.length === 0) {
           await deps.tasks.sleep(lookAgainMs);
           continue;
         }
         for (const job of free) job.isTaken = true;
-        await copyPage(deps, source, { jobs: free, all: left, limits }).finally(() => {
+        const isAway = await copyPage(deps, source, { jobs: free, limits }).finally(() => {
           for (const job of free) job.isTaken = false;
         });
-        for (const job of left.filter((each) => each.isTaken !== true && isOver(each))) await onCopied(job);
+        const changed = isAway ? [...left] : free;
+        if (isAway) for (const job of changed) job.missed.add(source);
+        for (const job of changed.filter((each) => each.isTaken !== true && isOver(each))) await onCopied(job);
       }
     }),
   );
@@ -138,14 +140,31 @@ function isNeeded({ cursors, holdings }: CopyDeps, job: CopyJob, source: NodeId)
   return !job.missed.has(source) && !cursors.isDone(job.partition, source);
 }
 
-/** One page of some partitions. A source that does not answer is missed by all that are left to it. */
+/**
+ * The first of `left` that no lane works on. Those that need nothing of this source any more leave `left`: there may be
+ * thousands, which are not to be looked at for each page.
+ */
+function takeFree<J extends CopyJob>(
+  deps: CopyDeps,
+  { source, left, atMost }: { readonly source: NodeId; readonly left: Set<J>; readonly atMost: number },
+): J[] {
+  const free: J[] = [];
+  for (const job of left) {
+    if (free.length === atMost) break;
+    if (job.isTaken === true) continue;
+    if (isNeeded(deps, job, source)) free.push(job);
+    else left.delete(job);
+  }
+  return free;
+}
+
+/** One page of some partitions. True: the source does not answer, so all that are left to it are to miss it. */
 async function copyPage(
   deps: CopyDeps,
   source: NodeId,
-  page: { readonly jobs: readonly CopyJob[]; readonly all: readonly CopyJob[]; readonly limits: PageLimits },
-): Promise<void> {
+  { jobs, limits }: { readonly jobs: readonly CopyJob[]; readonly limits: PageLimits },
+): Promise<boolean> {
   const { admission, rate, cluster, cursors, transport, telemetry } = deps;
-  const { jobs, all, limits } = page;
   const failed = (missing: readonly CopyJob[], error: unknown): void => {
     telemetry.event({ kind: "replica-failed", id: source, reason: `filling: ${reasonOf(error)}` });
     for (const job of missing) job.missed.add(source);
@@ -175,8 +194,10 @@ async function copyPage(
     await rate.pay(bytes);
     await admission.done(Math.max(pageShareMin, bytes / limits.bytesMax));
   } catch (error: unknown) {
-    failed(error instanceof TransportError ? all : jobs, error);
+    failed(jobs, error);
+    return error instanceof TransportError;
   }
+  return false;
 }
 
 function partOf({ cursors, replica }: CopyDeps, { partition }: CopyJob, source: NodeId): ScanPart {
@@ -207,7 +228,7 @@ async function applyRows(
       group.map(async ({ row: { key, state } }) => {
         const located = locate(parseKey(key), cluster.ring.partitions);
         // Copied, for a row that is kept in memory must not keep the whole page there.
-        await replica.apply(located, state.slice());
+        await replica.apply(located, state.slice(), { isPatient: true });
       }),
     );
     for (const [i, result] of results.entries()) {

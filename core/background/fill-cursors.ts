@@ -48,6 +48,8 @@ export class FillCursors {
   readonly #unsaved = new Set<PartitionIndex>();
   /** Partitions with a row on the disk. */
   readonly #stored = new Set<PartitionIndex>();
+  /** `Holdings.fillingsBegun` when no row on the disk was of an earlier filling. */
+  #cleanAt: number | undefined;
 
   constructor(deps: CursorDeps) {
     this.#deps = deps;
@@ -106,9 +108,12 @@ export class FillCursors {
       return [{ kind: "put", ns: "meta", key: rowOf(partition), value: CursorRow.encode({ ring, sources }) }];
     });
     this.#unsaved.clear();
-    if (puts.length > 0) await this.#deps.records.commit(puts);
+    if (puts.length > 0) await this.#deps.records.commit(puts, { isPatient: true });
+    const { fillingsBegun } = this.#deps.holdings;
+    if (this.#cleanAt === fillingsBegun) return;
     // Of an earlier filling: it would count again after a restart on the same ring.
     await this.#deleteRows([...this.#stored].filter((each) => this.#isFilling(each) && !this.#counts(each)));
+    this.#cleanAt = fillingsBegun;
   }
 
   /** Forgets what is not filling any more; call when that is on the disk, for a restart must not fill it anew. */

@@ -25,6 +25,7 @@ import type { Replica } from "../replica/replica.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import type { RecordPage } from "../storage/record-store.ts";
 import type { Admission } from "./admission.ts";
+import { Steps } from "./steps.ts";
 
 export interface HandOffAnswerDeps {
   readonly admission: Admission;
@@ -38,8 +39,10 @@ export interface HandOffAnswerDeps {
 type Asked = Infer<typeof methods.handOff.request>["partitions"][number];
 type Answered = Infer<typeof methods.handOff.response>["partitions"][number];
 
-/** A step of background work: a few milliseconds of checksums. */
+/** A page is two milliseconds of checksums at most. */
 const pageLimits = { limit: 1_000, maxBytes: 262_144 };
+/** Of a step, which is about a millisecond: any page, what is in it, and a key that is looked up, perhaps on the disk. */
+const share = { ofPage: 1 / 16, ofRow: 1 / 512, ofByte: 1 / 131_072, ofKey: 1 / 32 };
 
 export function serveHandOff(deps: HandOffAnswerDeps): void {
   const { server, admission, clock, cluster, exchange, replica } = deps;
@@ -48,13 +51,14 @@ export function serveHandOff(deps: HandOffAnswerDeps): void {
     const answered: Answered[] = [];
     // The other half is for the way, and for a page that takes long.
     const endMs = (clock.now() + deadlineMs) / 2;
+    const steps = new Steps(admission);
     for (const asked of partitions) {
       const answer = lookAt(cluster, replica, asked);
       if (!toDrop || answer.state !== "complete") {
         answered.push(answer);
         continue;
       }
-      const next = await readRows(deps, asked, endMs);
+      const next = await readRows(deps, asked, { steps, endMs });
       answered.push(next === null ? lookAt(cluster, replica, asked) : { ...nothingOf(asked), state: "reading", next });
       if (clock.now() >= endMs) break;
     }
@@ -62,9 +66,11 @@ export function serveHandOff(deps: HandOffAnswerDeps): void {
   });
   server.on(methods.covers, async (from, { view, keys }, deadlineMs) => {
     await exchange.meetOnOneRing(from, view);
-    if (!(await admission.turn(deadlineMs))) throw new StoreError("not-ready", "this host is busy with its clients");
+    const steps = new Steps(admission);
     const uncovered: number[] = [];
     for (const [i, { key, clock: theirs }] of keys.entries()) {
+      if (!(await steps.turn(deadlineMs))) throw new StoreError("not-ready", "this host is busy with its clients");
+      steps.did(share.ofKey);
       const { role, held } = await replica.read(locate(parseKey(key), cluster.ring.partitions));
       const relation = compare(held.state, decodeClock(theirs));
       if (role !== "complete" || (relation !== "equal" && relation !== "after")) uncovered.push(i);
@@ -78,9 +84,9 @@ export function serveHandOff(deps: HandOffAnswerDeps): void {
  * The row to go on from; null: there are no more.
  */
 async function readRows(
-  { admission, clock, cluster, replica }: HandOffAnswerDeps,
+  { clock, cluster, replica }: HandOffAnswerDeps,
   { index, readFrom }: Asked,
-  endMs: number,
+  { steps, endMs }: { readonly steps: Steps; readonly endMs: number },
 ): Promise<Uint8Array | null> {
   const partition = index as PartitionIndex;
   const { partitions } = cluster.ring;
@@ -89,14 +95,20 @@ async function readRows(
   }
   const range = rangeOfPartition(partition, partitions);
   let gte = readFrom ?? range.gte;
-  while (clock.now() < endMs && (await admission.turn(endMs))) {
+  while (clock.now() < endMs && (await steps.turn(endMs))) {
     const page: RecordPage = await replica.page({ ...range, gte, ...pageLimits });
+    steps.did(shareOf(page));
     if (!(await noteUnreadable({ cluster, replica }, partition, { page, met: "before others drop theirs" })))
       return null;
     if (page.next === null) return null;
     gte = page.next;
   }
   return gte;
+}
+
+function shareOf({ rows }: RecordPage): number {
+  const bytes = rows.reduce((sum, row) => sum + ("corrupt" in row ? 0 : row.value.length), 0);
+  return share.ofPage + Math.max(rows.length * share.ofRow, bytes * share.ofByte);
 }
 
 function lookAt(cluster: Cluster, replica: Replica, asked: Asked): Answered {

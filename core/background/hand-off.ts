@@ -3,43 +3,29 @@
  *
  * One that holds a partition beyond its ownership asks every owner that it can reach: do you own it, are you complete, do
  * you cover all that I hold? Leaves of the Merkle trees first, then the clocks of the keys in those that differ; what an
- * owner does not cover is pushed to it. All owners but at most one that does not answer, and at least two (or all, if
- * fewer), must confirm, each after a look at every row on its disk; then it drops the partition. What may not be confirmed yet is
- * offered now and then, which costs the owners no reading. So the last copies of a write never go, whoever fails when.
+ * owner does not cover is pushed to it (`cover.ts`). All owners but at most one that does not answer, and at least two
+ * (or all, if fewer), must confirm, each after a look at every row on its disk; then it drops the partition. What may not
+ * be confirmed yet is offered now and then, which costs the owners no reading. So the last copies of a write never go,
+ * whoever fails when.
  * Invariant: what is dropped is what the owners were asked about, on the ring that they were asked on.
  */
 import type { Cluster } from "../cluster/cluster.ts";
-import type { Exchange } from "../cluster/exchange.ts";
 import { claimRemains } from "../cluster/own-holdings.ts";
-import { hasBit } from "../bytes/bitmap.ts";
 import { compareBytes } from "../bytes/compare.ts";
-import { encodeClock } from "../causality/encoding.ts";
-import type { Key, NodeId, PartitionIndex } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import { type Hash64, sameHash } from "../merkle/hash.ts";
-import { leavesPerPartition } from "../merkle/trees.ts";
-import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
-import type { Clock, Transport } from "../ports.ts";
+import type { Clock } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { OwnTime } from "../replica/own-time.ts";
 import { rowsPerPage } from "../replica/partition-drop.ts";
-import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
-import type { Admission } from "./admission.ts";
-import type { Progress } from "./progress.ts";
-import type { RateCap } from "./rate-cap.ts";
+import { type CoverDeps, coveredBy, type Differing } from "./cover.ts";
 
-export interface HandOffDeps {
-  readonly admission: Admission;
-  readonly rate: RateCap;
-  readonly progress: Progress;
-  readonly cluster: Cluster;
-  readonly exchange: Exchange;
+export interface HandOffDeps extends CoverDeps {
   readonly holdings: Holdings;
-  readonly replica: Replica;
-  readonly transport: Transport;
   readonly clock: Clock;
   readonly ownTime: Pick<OwnTime, "hasSleptSince">;
   readonly tasks: Tasks;
@@ -48,10 +34,6 @@ export interface HandOffDeps {
 
 const limits = {
   partitionsPerRequest: 64,
-  /** A key and its clock are about 100 bytes. */
-  keysPerRequest: 1_000,
-  /** A step of background work. */
-  pushBytesMax: 262_144,
   timeoutMs: 10_000,
   /** Dropped at once. */
   drops: 4,
@@ -182,6 +164,7 @@ async function askAbout(
         ...(toDrop ? { toDrop } : {}),
       };
       const { partitions } = await call(transport, owner, methods.handOff, request, limits.timeoutMs);
+      const answered: (Differing & { readonly leaving: Leaving })[] = [];
       let getsOn = false;
       for (const { partition: index, state, differing, next } of partitions) {
         const each = left.get(index as PartitionIndex);
@@ -195,65 +178,14 @@ async function askAbout(
         }
         getsOn = left.delete(partition);
         if (state !== "complete") each.isAwaited = true;
-        else if (await covers(deps, owner, { partition, differing })) each.confirmedBy.add(owner);
+        else answered.push({ partition, differing, leaving: each });
       }
+      for await (const { leaving: covered } of coveredBy(deps, owner, answered)) covered.confirmedBy.add(owner);
       if (!getsOn) throw new Error(`${owner} answers nothing that it was asked`);
     }
   } catch (error: unknown) {
     telemetry.event({ kind: "replica-failed", id: owner, reason: `handing off: ${reasonOf(error)}` });
   }
-}
-
-/** Makes the owner cover the keys of the leaves that differ. */
-async function covers(
-  deps: HandOffDeps,
-  owner: NodeId,
-  { partition, differing }: { readonly partition: number; readonly differing: Uint8Array },
-): Promise<boolean> {
-  const { replica, transport, exchange } = deps;
-  for (let leaf = 0; leaf < leavesPerPartition; leaf++) {
-    if (!hasBit(differing, leaf)) continue;
-    const entries = await replica.index.entriesOf(partition * leavesPerPartition + leaf);
-    for (let at = 0; at < entries.length; at += limits.keysPerRequest) {
-      const asked = entries.slice(at, at + limits.keysPerRequest);
-      const keys = asked.map(({ row, clock }) => ({ key: keyOfRow(row), clock: encodeClock(clock) }));
-      const request = { view: exchange.view(), keys };
-      const { uncovered } = await call(transport, owner, methods.covers, request, limits.timeoutMs);
-      const lacking = asked.filter((_entry, i) => hasBit(uncovered, i));
-      if (
-        !(await push(
-          deps,
-          owner,
-          lacking.map(({ row }) => keyOfRow(row)),
-        ))
-      )
-        return false;
-    }
-  }
-  return true;
-}
-
-/** False: the owner did not take all of them in. */
-async function push(deps: HandOffDeps, owner: NodeId, keys: readonly Key[]): Promise<boolean> {
-  const { replica, cluster, exchange, transport, rate, progress, admission } = deps;
-  const rest = [...keys];
-  while (rest.length > 0) {
-    await admission.turn();
-    const states: { readonly key: Key; readonly state: Uint8Array }[] = [];
-    let bytes = 0;
-    while (rest.length > 0 && bytes < limits.pushBytesMax) {
-      const key = rest.pop()!;
-      const state = (await replica.row(locate(key, cluster.ring.partitions))).toBytes();
-      states.push({ key, state });
-      bytes += state.length;
-    }
-    const request = { view: exchange.view(), push: states, wanted: [], bytesMax: 0 };
-    const { applied } = await call(transport, owner, methods.swap, request, limits.timeoutMs);
-    progress.moved(states.length, bytes);
-    if (applied !== states.length) return false;
-    await rate.pay(bytes);
-  }
-  return true;
 }
 
 function isConfirmed({ cluster }: HandOffDeps, { partition, confirmedBy, isAwaited }: Leaving): boolean {

@@ -101,7 +101,9 @@ async function answerReplicate(
     return { role: "hint" };
   }
   const { heals = false, minted = false } = request;
-  const { role } = await replica.apply(located, request.state, { heals, minted });
+  // A repair or a hint that is delivered: nobody waits.
+  const isPatient = !minted && !heals;
+  const { role } = await replica.apply(located, request.state, { heals, minted, isPatient });
   return { role: role === "complete" ? "complete" : "filling" };
 }
 

@@ -4,7 +4,8 @@
  */
 import { encodeUtf8 } from "lib0/string";
 import { StoreError } from "../errors.ts";
-import type { Durability, StorageOperation } from "../ports.ts";
+import type { StorageOperation } from "../ports.ts";
+import type { CommitOptions } from "../storage/commit-queue.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -49,9 +50,9 @@ export class Commits {
   }
 
   /** @throws StoreError; then the batch may be on the disk or not */
-  async flush({ operations, committed, failed }: Batch, durability: Durability): Promise<void> {
+  async flush({ operations, committed, failed }: Batch, options?: CommitOptions): Promise<void> {
     try {
-      await this.#records.commit(operations, durability);
+      await this.#records.commit(operations, options);
     } catch (error: unknown) {
       const isFull = error instanceof StoreError && error.code === "storage-full";
       this.#turn(isFull ? "full" : "failed", reasonOf(error));
@@ -65,7 +66,7 @@ export class Commits {
   /** Writes something, so that the state is that of now. */
   async probe(): Promise<void> {
     try {
-      await this.flush(probe, "synced");
+      await this.flush(probe);
     } catch (error: unknown) {
       // The state tells it; anything but a refusal of the disk is a bug.
       if (!(error instanceof StoreError)) throw error;

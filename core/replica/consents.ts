@@ -43,7 +43,7 @@ export class Consents {
   /** Durable when it resolves. `markBefore`: the partition's mark as all who consent know it. */
   async consent(partition: PartitionIndex, markBefore: number, mark: number): Promise<void> {
     const key = encodeUtf8(`${prefix}${partition}`);
-    await this.#records.commit([{ kind: "put", ns: "meta", key, value: ConsentRow.encode({ mark }) }], "synced");
+    await this.#records.commit([{ kind: "put", ns: "meta", key, value: ConsentRow.encode({ mark }) }]);
     this.#known.set(partition, markBefore);
     this.#consented.set(partition, mark);
   }

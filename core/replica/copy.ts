@@ -22,6 +22,8 @@ export interface ApplyOptions {
   readonly heals?: boolean;
   /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
   readonly minted?: boolean;
+  /** Nobody waits for it (`CommitOptions`). */
+  readonly isPatient?: boolean;
 }
 
 export function notHeld({ partition }: LocatedKey): StoreError {

@@ -32,6 +32,7 @@ export class Holdings {
   readonly #random: Random;
   readonly #states: Holding[];
   readonly #fillings: number[];
+  #fillingsBegun = 0;
   readonly #hinted = new Set<PartitionIndex>();
   readonly #actors = new Map<PartitionIndex, { readonly actor: ActorId; counter: number }>();
 
@@ -55,8 +56,13 @@ export class Holdings {
     if (this.#states[partition] === state) return false;
     this.#states[partition] = state;
     if (state === "none" || state === "dropping") this.dropActor(partition);
-    if (state === "filling") this.#fillings[partition]! += 1;
+    if (state === "filling") this.#beginFilling(partition);
     return true;
+  }
+
+  /** Of all partitions since the start: while it stays the same, what counted as copied for a filling counts still. */
+  get fillingsBegun(): number {
+    return this.#fillingsBegun;
   }
 
   /** How often the partition began to fill since the start: what was copied for an earlier time does not count now. */
@@ -122,7 +128,7 @@ export class Holdings {
   refill(partition: PartitionIndex): boolean {
     if (this.#states[partition] !== "complete" && this.#states[partition] !== "filling") return false;
     this.#states[partition] = "filling";
-    this.#fillings[partition]! += 1;
+    this.#beginFilling(partition);
     return true;
   }
 
@@ -137,5 +143,10 @@ export class Holdings {
       else if (hasBit(bitmaps.filling, i)) this.#states[i] = "filling";
       else if (hasBit(bitmaps.former, i)) this.#states[i] = "former";
     }
+  }
+
+  #beginFilling(partition: PartitionIndex): void {
+    this.#fillings[partition]! += 1;
+    this.#fillingsBegun += 1;
   }
 }

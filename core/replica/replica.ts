@@ -9,7 +9,8 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import type { Durability, PageRequest, StorageOperation } from "../ports.ts";
+import type { PageRequest, StorageOperation } from "../ports.ts";
+import type { CommitOptions } from "../storage/commit-queue.ts";
 import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
@@ -29,6 +30,9 @@ import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cach
 import { inFlightMs, Stillness } from "./stillness.ts";
 import { loggedDigest, TombstoneLog } from "./tombstone-log.ts";
 import { Truncator } from "./truncator.ts";
+
+const synced: CommitOptions = { durability: "synced" };
+const buffered: CommitOptions = { durability: "buffered" };
 
 export class Replica {
   readonly hints: HintStore;
@@ -112,8 +116,9 @@ export class Replica {
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
       const more = heals ? this.#damaged.mending(located, after) : nothingMore;
+      const { isPatient = false } = options;
       if (heals || after !== before)
-        await this.#commit(located, { before: heals ? neverWritten : before, after, more });
+        await this.#commit(located, { before: heals ? neverWritten : before, after, more }, { isPatient });
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -125,14 +130,14 @@ export class Replica {
       const before = await this.hints.get(target, located);
       const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
       const kept = merged === state ? encoded : encodeVersioned(merged);
-      await this.#flush(located, await this.hints.put(located, [target], kept, isSpare), this.#config.durability);
+      await this.#flush(located, await this.hints.put(located, [target], kept, isSpare));
     });
   }
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
   async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
     await this.#queue.run(located, async () => {
-      await this.#flush(located, await this.hints.put(located, [target]), this.#config.durability);
+      await this.#flush(located, await this.hints.put(located, [target]));
     });
   }
 
@@ -147,7 +152,7 @@ export class Replica {
       if (delivered.state !== undefined || delivered.isDamaged) this.#deps.holdings.dropActor(located.partition);
       this.stillness.hintGone(located.partition);
       // As durable as the hint was: one that a power cut brought back could bring back what was forgotten meanwhile.
-      await this.#flush(located, { ...removal, operations: [removal.operation] }, this.#config.durability);
+      await this.#flush(located, { ...removal, operations: [removal.operation] }, { isPatient: true });
       return true;
     });
   }
@@ -181,7 +186,7 @@ export class Replica {
       const after = cut === state ? before : encodedAnew(cut);
       const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
-      await this.#commit(located, { before, after: role === "none" ? before : after, more }, "synced");
+      await this.#commit(located, { before, after: role === "none" ? before : after, more }, synced);
       return { role: role === "none" ? "hint" : role, held: after, ...minted };
     });
   }
@@ -191,10 +196,10 @@ export class Replica {
     return this.#queue.run(located, async () => {
       const isSettled = !this.#doubtful.has(located.partition); // or a failed write may yet change what is read
       const doubtful = this.hints.settling(located);
-      if (doubtful !== undefined) await this.#flush(located, doubtful, "buffered");
+      if (doubtful !== undefined) await this.#flush(located, doubtful, buffered);
       const remains = await this.#remains(located);
       const mending = isSettled ? this.tombstones.mending(remains, this.#deps.clock.wallTime()) : undefined;
-      if (mending !== undefined) await this.#flush(located, mending, "buffered");
+      if (mending !== undefined) await this.#flush(located, mending, buffered);
       return remains;
     });
   }
@@ -208,7 +213,7 @@ export class Replica {
       const remains = await this.#remains(located);
       const nowMs = this.#deps.clock.wallTime();
       if (verdictOfOwner(remains, digest, { nowMs, graceMs: this.#config.graceMs }) !== "agreed") return false;
-      await this.#commit(located, { before: remains.held, after: neverWritten, more: nothingMore }, "synced");
+      await this.#commit(located, { before: remains.held, after: neverWritten, more: nothingMore }, synced);
       const { holdings } = this.#deps;
       const actor = holdings.actorOf(located.partition);
       if (remains.held.state.vector.some((entry) => entry.actor === actor)) holdings.dropActor(located.partition);
@@ -264,7 +269,7 @@ export class Replica {
       const value = this.#cache.get(located.key)?.encoded;
       if (value === undefined || this.#damaged.has(located.key)) return false;
       const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
-      await this.#flush(located, { ...nothingMore, operations }, this.#config.durability);
+      await this.#flush(located, { ...nothingMore, operations });
       this.index.distrust(located.partition);
       return true;
     });
@@ -326,7 +331,7 @@ export class Replica {
   async #unmark(located: LocatedKey, held: CachedState, more = nothingMore): Promise<void> {
     const logged = (await this.tombstones.get(located))?.digest;
     const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
-    await this.#flush(located, together([more, this.#damaged.mending(located, held), log]), this.#config.durability);
+    await this.#flush(located, together([more, this.#damaged.mending(located, held), log]));
     this.#cache.delete(located.key);
     this.index.distrust(located.partition);
   }
@@ -335,7 +340,7 @@ export class Replica {
   async #commit(
     located: LocatedKey,
     { before, after, more }: { readonly before: CachedState; readonly after: CachedState; readonly more: Batch },
-    durability: Durability = this.#config.durability,
+    options?: CommitOptions,
   ): Promise<void> {
     if (after === before && more.operations.length === 0) return;
     const wasDamaged = this.#damaged.has(located.key);
@@ -343,7 +348,7 @@ export class Replica {
     try {
       const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
       const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
-      await this.#flush(located, batch, durability);
+      await this.#flush(located, batch, options);
     } catch (error: unknown) {
       this.index.failed(pending);
       throw error;
@@ -371,9 +376,9 @@ export class Replica {
     return (await this.hints.statesOf(located)).map(decodeVersioned);
   }
 
-  async #flush(located: LocatedKey, batch: Batch, durability: Durability): Promise<void> {
+  async #flush(located: LocatedKey, batch: Batch, options: CommitOptions = {}): Promise<void> {
     try {
-      await this.#commits.flush(batch, durability);
+      await this.#commits.flush(batch, { durability: this.#config.durability, ...options });
     } catch (error: unknown) {
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);

@@ -1,11 +1,12 @@
 /**
  * Group commit: while one flush is under way its successors gather, and the next flush takes them together.
  * A flush costs about the same for one record as for a hundred, so this is what makes durable writes cheap under load.
+ * And a flush delays those after it, on all hosts of one disk: so what nobody waits for goes with the next flush of others.
  * Invariants: commits reach storage in the order of the calls; one caller's operations lie in one batch;
  * each caller is answered exactly once, after its own batch, or with a StoreError.
  */
 import { StoreError } from "../errors.ts";
-import type { Durability, Storage, StorageOperation } from "../ports.ts";
+import type { Clock, Durability, Stop, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import { sealBytes, sealRecord } from "./record.ts";
 import { failedWrite } from "./store-error.ts";
@@ -17,12 +18,26 @@ export interface CommitLimits {
   readonly flushOperationsMax: number;
   /** Bytes sealed and waiting or in flight; above it callers wait their turn unsealed, so that no copies pile up. */
   readonly waitingBytesMax: number;
+  /** A patient commit waits so long for the flush of another, ms; the queue needs a clock for it. */
+  readonly patienceMs: number;
 }
+
+/** How a commit is to be written. */
+export interface CommitOptions {
+  /** Default: `synced`. */
+  readonly durability?: Durability;
+  /** Nobody waits for it: while others keep writing, it goes with their next flush instead of causing one. */
+  readonly isPatient?: boolean;
+}
+
+/** Others keep writing where one of them did within so many times `patienceMs`. */
+const companyTimes = 4;
 
 interface Commit {
   operations: readonly StorageOperation[];
   readonly bytes: number;
   readonly durability: Durability;
+  isPatient: boolean;
   readonly resolve: () => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -30,17 +45,24 @@ interface Commit {
 export class CommitQueue {
   readonly #storage: Storage;
   readonly #limits: CommitLimits;
+  readonly #clock: Clock | undefined;
   /** Sealed, in order of their calls. */
   #waiting: Commit[] = [];
   /** Behind `#waiting`, not sealed yet. */
   #parked: Commit[] = [];
   #waitingBytes = 0;
   #flushing: Promise<void> | undefined;
+  /** Of all that wait, those that are not patient, or whose patience has ended. */
+  #urgent = 0;
+  #lastUrgentMs = -Infinity;
+  #stopWaiting: Stop | undefined;
   #closed = false;
 
-  constructor(storage: Storage, limits: CommitLimits) {
+  /** Without a clock no commit is patient. */
+  constructor(storage: Storage, limits: CommitLimits, clock?: Clock) {
     this.#storage = storage;
     this.#limits = limits;
+    this.#clock = clock;
   }
 
   /** Bytes sealed and not yet flushed. */
@@ -48,22 +70,52 @@ export class CommitQueue {
     return this.#waitingBytes;
   }
 
-  commit(operations: readonly StorageOperation[], durability: Durability): Promise<void> {
+  commit(
+    operations: readonly StorageOperation[],
+    { durability = "synced", isPatient = false }: CommitOptions = {},
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#closed) {
         reject(new StoreError("closed", "the store was closed before this write"));
         return;
       }
-      this.#parked.push({ operations, bytes: bytesOf(operations), durability, resolve, reject });
+      const waits = isPatient && this.#hasCompany();
+      this.#parked.push({ operations, bytes: bytesOf(operations), durability, isPatient: waits, resolve, reject });
       this.#admit();
-      this.#flushing ??= this.#flush();
+      if (waits) this.#stopWaiting ??= this.#clock?.after(this.#limits.patienceMs, () => this.#hurry());
+      else this.#urgent += 1;
+      if (!isPatient && this.#clock !== undefined) this.#lastUrgentMs = this.#clock.now();
+      if (this.#isDue()) this.#flushing ??= this.#flush();
     });
   }
 
   /** Refuses further commits and resolves once all accepted ones are answered. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#hurry();
     await this.#flushing;
+  }
+
+  #hasCompany(): boolean {
+    const { patienceMs } = this.#limits;
+    return this.#clock !== undefined && this.#clock.now() - this.#lastUrgentMs < companyTimes * patienceMs;
+  }
+
+  /** Whether there is a flush to be made now: somebody waits for one, or what waits fills one. */
+  #isDue(): boolean {
+    const { flushBytesMax, flushOperationsMax } = this.#limits;
+    return this.#urgent > 0 || this.#waitingBytes >= flushBytesMax || this.#waiting.length >= flushOperationsMax;
+  }
+
+  /** The patience of all that wait has ended. */
+  #hurry(): void {
+    this.#stopWaiting?.();
+    this.#stopWaiting = undefined;
+    for (const commit of [...this.#waiting, ...this.#parked]) {
+      if (commit.isPatient) this.#urgent += 1;
+      commit.isPatient = false;
+    }
+    if (this.#isDue()) this.#flushing ??= this.#flush();
   }
 
   /** Seals here, not in the flush: the processor sums while the disk writes the batch before. */
@@ -109,6 +161,7 @@ export class CommitQueue {
   }
 
   #takeGroup(): Commit[] {
+    if (!this.#isDue()) return [];
     const { flushBytesMax, flushOperationsMax } = this.#limits;
     let bytes = 0;
     let operations = 0;
@@ -119,7 +172,9 @@ export class CommitQueue {
       if (taken > 0 && (bytes > flushBytesMax || operations > flushOperationsMax)) break;
       taken += 1;
     }
-    return this.#waiting.splice(0, taken);
+    const group = this.#waiting.splice(0, taken);
+    for (const { isPatient } of group) if (!isPatient) this.#urgent -= 1;
+    return group;
   }
 }
 

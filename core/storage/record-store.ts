@@ -5,11 +5,10 @@
  * fails is a StoreError: reads `not-ready`, writes `storage-full` or `internal`, both `closed`.
  */
 import { toHexString } from "lib0/buffer";
-import type { Durability, KeyRange, Namespace, PageRequest, Storage, StorageOperation } from "../ports.ts";
+import type { Clock, KeyRange, Namespace, PageRequest, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import { StoreError } from "../errors.ts";
-import type { CommitLimits } from "./commit-queue.ts";
-import { CommitQueue } from "./commit-queue.ts";
+import { CommitQueue, type CommitLimits, type CommitOptions } from "./commit-queue.ts";
 import { unsealRecord } from "./record.ts";
 import { failedRead, failedWrite } from "./store-error.ts";
 
@@ -26,21 +25,30 @@ export interface RecordPage {
   readonly damaged: boolean;
 }
 
-/** 1 MiB or 256 operations a flush keep one flush in the order of a millisecond; 64 MiB is what a host may hold back. */
+/**
+ * 1 MiB or 256 operations a flush keep one flush in the order of a millisecond; 64 MiB is what a host may hold back. 25 ms
+ * of patience are some flushes of a host with forty writes a second, and little beside the steps of background work.
+ */
 const defaultLimits: CommitLimits = {
   flushBytesMax: 1024 * 1024,
   flushOperationsMax: 256,
   waitingBytesMax: 64 * 1024 * 1024,
+  patienceMs: 25,
 };
+
+/** `clock`: with it patient commits wait for the flushes of others. */
+export interface RecordStoreOptions extends Partial<CommitLimits> {
+  readonly clock?: Clock;
+}
 
 export class RecordStore {
   readonly #storage: Storage;
   readonly #queue: CommitQueue;
   #corruptReads = 0;
 
-  constructor(storage: Storage, limits: Partial<CommitLimits> = {}) {
+  constructor(storage: Storage, { clock, ...limits }: RecordStoreOptions = {}) {
     this.#storage = storage;
-    this.#queue = new CommitQueue(storage, { ...defaultLimits, ...limits });
+    this.#queue = new CommitQueue(storage, { ...defaultLimits, ...limits }, clock);
   }
 
   /** How often a read met a damaged record (or a stretch that could not be read) since the start. */
@@ -57,8 +65,8 @@ export class RecordStore {
    * Writes all operations or none; resolves when they are as durable as asked. The arrays must not change until then.
    * After a rejection the outcome is open: the batch may have reached the disk, whole, and come back after a restart.
    */
-  commit(operations: readonly StorageOperation[], durability: Durability = "synced"): Promise<void> {
-    return this.#queue.commit(operations, durability);
+  commit(operations: readonly StorageOperation[], options?: CommitOptions): Promise<void> {
+    return this.#queue.commit(operations, options);
   }
 
   /** Rejects as `corrupt`, naming the record, when what is stored is not what was written. */

@@ -196,9 +196,9 @@ async function store(context: Context, id: NodeId, states: Iterable<{ row: Uint8
   for (const { row, value } of states) {
     batch.push({ kind: "put", ns: "objects", key: row, value });
     if (batch.length < 1_000) continue;
-    await records.commit(batch, "buffered");
+    await records.commit(batch, { durability: "buffered" });
     batch = [];
   }
-  await records.commit(batch, "synced");
+  await records.commit(batch);
   await records.close();
 }

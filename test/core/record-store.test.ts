@@ -3,12 +3,14 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { Durability, Namespace, Storage, StorageOperation } from "../../core/ports.ts";
 import { StorageError } from "../../core/ports.ts";
+import type { CommitOptions } from "../../core/storage/commit-queue.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { sealBytes } from "../../core/storage/record.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { bytes, del, hex, put, text } from "../conformance/storage.ts";
 import { failsWith } from "../support/values.ts";
 import { FaultyStorage } from "../support/faulty-storage.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 interface Flush {
   readonly keys: readonly string[];
@@ -44,8 +46,8 @@ function slowStore(limits = {}) {
   const storage = new SlowStorage();
   const store = new RecordStore(storage, limits);
   const answered: string[] = [];
-  const commit = (name: string, size = 1, durability: Durability = "synced") =>
-    store.commit([put(text(name), new Uint8Array(size))], durability).then(
+  const commit = (name: string, size = 1, options: CommitOptions = {}) =>
+    store.commit([put(text(name), new Uint8Array(size))], options).then(
       () => void answered.push(name),
       () => void answered.push(`${name} failed`),
     );
@@ -160,10 +162,10 @@ test("one caller's operations lie in one batch, and callers keep their order (pr
 
 test("a flush is as durable as its strictest caller asks", async () => {
   const { storage, commit } = slowStore();
-  void commit("a", 1, "buffered");
+  void commit("a", 1, { durability: "buffered" });
   await microtasks();
-  void commit("b", 1, "buffered");
-  void commit("c", 1, "synced");
+  void commit("b", 1, { durability: "buffered" });
+  void commit("c");
   await storage.flushes[0]!.end();
   await storage.flushes[1]!.end();
   assert.deepEqual(
@@ -191,6 +193,64 @@ test("a caller larger than the queue's limit is served when its turn comes", asy
   const large = new Uint8Array(1_000).fill(7);
   await Promise.all([store.commit([put(text("a"), bytes(1))]), store.commit([put(text("b"), large)])]);
   assert.equal(hex(await store.get("objects", text("b"))), hex(large));
+});
+
+const patient: CommitOptions = { isPatient: true };
+
+test("a patient commit goes with the next flush of others, in the order of the calls", async () => {
+  const { storage, answered, commit } = slowStore({ clock: new ManualClock() });
+  void commit("a");
+  await microtasks();
+  void commit("b", 1, patient);
+  await storage.flushes[0]!.end();
+  assert.equal(storage.flushes.length, 1, "nobody waits for b");
+  void commit("c");
+  void commit("d", 1, patient);
+  await microtasks();
+  await storage.flushes[1]!.end();
+  assert.deepEqual(storage.flushes[1]!.keys, ["b", "c", "d"]);
+  assert.deepEqual(answered, ["a", "b", "c", "d"]);
+});
+
+test("patience ends: a commit that found no company goes alone, and so do those of a store that nobody else writes to", async () => {
+  const clock = new ManualClock();
+  const { storage, commit } = slowStore({ clock, patienceMs: 25 });
+  void commit("alone", 1, patient);
+  await microtasks();
+  assert.deepEqual(storage.flushes[0]!.keys, ["alone"]);
+  void commit("urgent");
+  await storage.flushes[0]!.end();
+  await storage.flushes[1]!.end();
+  void commit("a", 1, patient);
+  await clock.advance(20);
+  void commit("b", 1, patient);
+  assert.equal(storage.flushes.length, 2);
+  await clock.advance(5);
+  assert.deepEqual(storage.flushes[2]!.keys, ["a", "b"]);
+  await storage.flushes[2]!.end();
+  await clock.advance(100);
+  void commit("c", 1, patient);
+  await microtasks();
+  assert.deepEqual(storage.flushes[3]!.keys, ["c"], "the others have stopped writing");
+});
+
+test("patient commits that fill a flush make one, and close waits for no company", async () => {
+  const { storage, store, answered, commit } = slowStore({ clock: new ManualClock(), flushBytesMax: 100 });
+  void commit("urgent");
+  await microtasks();
+  await storage.flushes[0]!.end();
+  void commit("a", 60, patient);
+  await microtasks();
+  assert.equal(storage.flushes.length, 1);
+  void commit("b", 60, patient);
+  await microtasks();
+  assert.deepEqual(storage.flushes[1]!.keys, ["a"]);
+  await storage.flushes[1]!.end();
+  const closed = store.close();
+  await microtasks();
+  await storage.flushes[2]!.end();
+  await closed;
+  assert.deepEqual(answered, ["urgent", "a", "b"]);
 });
 
 test("close flushes what was accepted, refuses what comes later, and closes the storage", async () => {

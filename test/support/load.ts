@@ -41,6 +41,8 @@ export interface LoadResult {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly maxMs: number;
+  /** The slowest twentieth, longest first: what up to five turns of one load have together as p99 follows from them. */
+  readonly slowestMs: readonly number[];
   readonly count: number;
   /** Also of what is not measured: reading contexts before puts, and warming up. */
   readonly errors: number;
@@ -130,6 +132,7 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     p99Ms: quantile(0.99),
     p999Ms: quantile(0.999),
     maxMs: quantile(1),
+    slowestMs: latencies.slice(-Math.ceil(latencies.length / 20)).toReversed(),
     count: latencies.length,
     errors: failures.count,
     ...(failures.first === undefined ? {} : { firstError: failures.first }),

@@ -31,7 +31,7 @@ export const trial: Trial = {
   async run(context) {
     const { short, folder, log } = context;
     await using hosts = await HostProcesses.of(3, folder);
-    await turn(context, hosts, "warm-up", false); // compiles, connects, and writes the clients' keys
+    await turn(context, hosts, "warm-up", true); // compiles, connects, and writes the clients' keys
     const quiet: Turn[] = [];
     const busy: Turn[] = [];
     for (let pair = 1; pair <= (short ? 1 : 5); pair++) {
@@ -105,14 +105,12 @@ async function backgroundBytes(hosts: HostProcesses): Promise<number> {
 }
 
 function figuresOf(quiet: readonly Turn[], busy: readonly Turn[]): Figure[] {
-  const p99 = ({ result }: Turn): number => result.p99Ms;
-  const times = median(busy.map((turn, i) => p99(turn) / p99(quiet[i]!)));
-  const without = { name: "without", value: median(quiet.map(p99)) };
+  const without = { name: "without", value: p99Of(quiet) };
   const moved = (turns: readonly Turn[]): number => median(turns.map(({ bytes }) => bytes)) / 1e6;
   const share = median(busy.map(({ hints: [before, after] }) => (before - after) / before));
   return [
-    { name: "p99 with background work", value: median(busy.map(p99)), unit: "ms", reference: without },
-    { name: "p99 with, times without", value: times, unit: "x", bar: { atMost: 1.25 } },
+    { name: "p99 with background work", value: p99Of(busy), unit: "ms", reference: without },
+    { name: "p99 with, times without", value: p99Of(busy) / without.value, unit: "x", bar: { atMost: 1.25 } },
     {
       name: "background bytes of a turn",
       value: moved(busy),
@@ -129,6 +127,13 @@ function figuresOf(quiet: readonly Turn[], busy: readonly Turn[]): Figure[] {
     },
     loadAverage(),
   ];
+}
+
+/** Of all requests of all turns: 36 of a turn's 3,600 alone lie above its p99, and a single bad moment moves that by half. */
+function p99Of(turns: readonly Turn[]): number {
+  const count = turns.reduce((sum, { result }) => sum + result.count, 0);
+  const slowest = turns.flatMap(({ result }) => result.slowestMs).toSorted((a, b) => b - a);
+  return slowest[Math.floor(count / 100)]!;
 }
 
 function failures(quiet: readonly Turn[], busy: readonly Turn[]): string[] {

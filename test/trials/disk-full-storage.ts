@@ -81,7 +81,7 @@ class Rows {
     const deletes = this.acknowledged
       .splice(0, count)
       .map((index) => ({ kind: "delete", ns: "objects", key: key(index) }) as const);
-    return store.commit(deletes, "buffered").then(
+    return store.commit(deletes, { durability: "buffered" }).then(
       () => true,
       () => false, // a figure of the trial
     );

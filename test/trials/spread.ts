@@ -54,12 +54,12 @@ async function spread(
   ];
 }
 
-/** From the answer to `leave`, when it is on that host's disk, until each other host tells of it. */
+/** From the request to leave, which that host plans and puts on its disk, until each other host tells of it. */
 async function seenLeaving(hosts: HostProcesses, leaver: number): Promise<number> {
   const { id } = await hosts.status(leaver);
   const others = hosts.urls.filter((_url, i) => i !== leaver && hosts.isRunning(i));
-  await change(hosts.url(leaver), "leave");
   const startMs = performance.now();
+  await change(hosts.url(leaver), "leave");
   const seesIt = async (url: string): Promise<void> => {
     const hasSeen = async (): Promise<boolean> => {
       const { members } = await getJson<Pick<NodeStatus, "members">>(`${url}/members`);

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Admission, pacedBy } from "../../../core/background/admission.ts";
 import { Latencies } from "../../../core/background/latencies.ts";
+import { Steps } from "../../../core/background/steps.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 const options = { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 100 };
@@ -100,6 +101,25 @@ test("small pieces of work go together as one step, and wait no more than what t
   })();
   await clock.advance(10_000);
   assert.equal(await work, 200);
+});
+
+test("pieces that make up a step take one turn; one that is too late for the next turn is told so", async () => {
+  const clock = new ManualClock();
+  const admission = new Admission(clock, options);
+  admission.observe(3);
+  await admission.turn();
+  const steps = new Steps(admission);
+  const begunMs: (number | undefined)[] = [];
+  const work = (async () => {
+    for (const share of [0.5, 0.25, 0.5, 3, 0.25]) {
+      const mayBegin = await steps.turn(begunMs.length < 4 ? Infinity : clock.now() + 50);
+      begunMs.push(mayBegin ? clock.now() : undefined);
+      steps.did(share);
+    }
+  })();
+  await clock.advance(10_000);
+  await work;
+  assert.deepEqual(begunMs, [100, 100, 100, 200, undefined]);
 });
 
 test("steps that cost clients nothing come more and more often", async () => {

@@ -11,6 +11,7 @@ import { scanPartitions } from "../../../core/coordinate/scan.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
+import { allPartitions } from "../../../core/placement/partition.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { Tasks } from "../../../core/tasks.ts";
 import { failsWith } from "../../support/values.ts";
@@ -185,6 +186,35 @@ test("a copy that fails has ended at every source: none is asked on behind the b
   await one.clock.advance(5_000);
   assert.deepEqual(await copying, { reason: "the disk refuses to keep it", asked: 1, answered: 1 });
   assert.equal(atH3.asked, 1);
+});
+
+test("a page costs looks at the partitions that it is about, not at all that are to be copied", async () => {
+  const count = 1_024;
+  const spec = { partitions: count, n: 2, holdings: { h2: "complete" } } as const;
+  const one = oneNode("h1", rosterOf(["h1", "h2"], spec), ["h2"]);
+  one.cluster.claimOwned("filling");
+  scans(one, "complete");
+  const jobs = allPartitions(count).map((partition) => ({
+    partition,
+    filling: one.holdings.fillingOf(partition),
+    sources: [node("h2")],
+    missed: new Set<NodeId>(),
+  }));
+  let looks = 0;
+  const fillingOf = one.holdings.fillingOf.bind(one.holdings);
+  one.holdings.fillingOf = (partition) => {
+    looks += 1;
+    return fillingOf(partition);
+  };
+  const copied = new Set<PartitionIndex>();
+  const shared = { ...one, cursors: new FillCursors(one), rate: new RateCap(one, Infinity) };
+  const copying = copyAll({ ...shared, progress: new Progress(one.clock) }, jobs, async ({ partition }) => {
+    copied.add(partition);
+  });
+  await one.clock.advance(5_000);
+  await copying;
+  assert.equal(copied.size, count);
+  assert.ok(looks < 20 * count, `${looks} looks for ${count} partitions`);
 });
 
 test("a disk that refuses fails a copy, which goes on when it takes writes again", async () => {

@@ -3,16 +3,19 @@ import { describe, test } from "node:test";
 import { Admission } from "../../../core/background/admission.ts";
 import { serveHandOff } from "../../../core/background/hand-off-answers.ts";
 import { Transfers } from "../../../core/background/transfers.ts";
+import { bitmapOf } from "../../../core/bytes/bitmap.ts";
+import { encodeClock } from "../../../core/causality/encoding.ts";
 import type { Cluster } from "../../../core/cluster/cluster.ts";
 import type { Exchange } from "../../../core/cluster/exchange.ts";
-import type { Key, NodeId } from "../../../core/identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { locate } from "../../../core/placement/locate.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
+import { neverWritten } from "../../../core/replica/state-cache.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { node, oneNode, type OneNode, rosterOf, type RosterSpec } from "../cluster/world.ts";
 import { memberRecord } from "../membership/samples.ts";
-import { put, World } from "../replica/world.ts";
+import { at, put, World } from "../replica/world.ts";
 
 const owners = ["h2", "h3", "h4"];
 const confirmed = ({ index }: { readonly index: number }) =>
@@ -107,18 +110,101 @@ describe("a former owner", () => {
   });
 });
 
+/** h1 holds `count` keys as a former owner, in all partitions, which owners have otherwise; how often they were asked of which. */
+async function differing(count: number, lacks: (owner: string, key: Key) => boolean = () => false) {
+  const one = await formerOwner(owners, {});
+  const source = await new World().start();
+  const state = (await source.replica.write(at("v"), put("v"))).held.toBytes();
+  const keys = Array.from({ length: count }, (_, i) => locate(`b/k${i}` as Key, 16));
+  for (const partition of allPartitions(16)) one.holdings.set(partition, "complete");
+  for (const each of keys) await one.replica.apply(each, state);
+  for (const partition of allPartitions(16)) one.holdings.set(partition, "former");
+  const questions = new Map<string, Key[][]>();
+  const pushed = new Map<string, Key[]>();
+  for (const [id, server] of one.servers) {
+    questions.set(id, []);
+    pushed.set(id, []);
+    server.on(methods.handOff, async (_from, { partitions: sections }) => ({
+      partitions: sections.map((each) => ({ ...confirmed(each), differing: new Uint8Array(8).fill(255) })),
+    }));
+    server.on(methods.covers, async (_from, { keys: asked }) => {
+      questions.get(id)!.push(asked.map(({ key }) => key as Key));
+      const lacking = asked.flatMap(({ key }, i) => (lacks(id, key as Key) ? [i] : []));
+      return { uncovered: bitmapOf(asked.length, lacking) };
+    });
+    // What it lacks it cannot take in.
+    server.on(methods.swap, async (_from, { push }) => {
+      pushed.get(id)!.push(...push.map(({ key }) => key as Key));
+      return { states: [], done: 0, applied: push.filter(({ key }) => !lacks(id, key as Key)).length };
+    });
+  }
+  new Transfers(one, one.config).start(one);
+  await one.clock.advance(200);
+  const holdings = keys.map(({ partition }) => one.holdings.get(partition));
+  const stopping = one.tasks.stop(100);
+  await one.clock.advance(100);
+  await stopping;
+  return { keys, questions, pushed, holdings };
+}
+
+describe("the keys of leaves that differ are asked about", () => {
+  test("together, however many partitions they are of", async () => {
+    const { keys, questions, holdings } = await differing(200);
+    for (const owner of owners) {
+      assert.equal(questions.get(owner)!.length, 1, `${owner} is asked once`);
+      assert.deepEqual(questions.get(owner)!.flat().toSorted(), keys.map(({ key }) => key).toSorted());
+    }
+    assert.ok(holdings.every((holding) => holding === "none"));
+  });
+
+  test("in questions that are answered in time where there are many, each once", async () => {
+    const { keys, questions, holdings } = await differing(600);
+    for (const owner of owners) {
+      assert.deepEqual(
+        questions.get(owner)!.map((asked) => asked.length),
+        [256, 256, 88],
+      );
+      assert.deepEqual(questions.get(owner)!.flat().toSorted(), keys.map(({ key }) => key).toSorted());
+    }
+    assert.ok(holdings.every((holding) => holding === "none"));
+  });
+
+  test("and what two owners cannot take in keeps its own partition here, and no other", async () => {
+    const refused = ["b/k0", "b/k1"];
+    const { keys, pushed, holdings } = await differing(200, (owner, key) => owner !== "h4" && refused.includes(key));
+    const kept = [0, 1].map((i) => keys[i]!.partition);
+    assert.notEqual(kept[0], kept[1]);
+    for (const [i, { partition }] of keys.entries()) {
+      assert.equal(holdings[i], kept.includes(partition) ? "former" : "none", `partition ${partition}`);
+    }
+    assert.deepEqual([...new Set(pushed.get("h2"))].toSorted(), refused);
+  });
+});
+
 const partitions = 4;
 
-/** h2 is an owner with a real disk, of which a page takes `pageMs`: seven pages for the only partition with rows. */
-async function slowOwner(one: OneNode, pageMs: number) {
+class CountedAdmission extends Admission {
+  turns = 0;
+
+  override turn(deadlineMs?: number): Promise<boolean> {
+    this.turns += 1;
+    return super.turn(deadlineMs);
+  }
+}
+
+const ofOne = Array.from({ length: 200 }, (_, i) => locate(`b/k${i}` as Key, partitions))
+  .filter(({ partition }) => partition === 0)
+  .slice(0, 21);
+
+/** h2 is an owner with a real disk, of which a page takes `pageMs`; by default the only partition with rows has six pages. */
+async function slowOwner(one: OneNode, pageMs: number, { rows = ofOne, valueBytes = 80_000 } = {}) {
   const world = new World();
   const run = await world.start();
-  const keys = Array.from({ length: 200 }, (_, i) => locate(`b/k${i}` as Key, partitions));
-  const rows = keys.filter(({ partition }) => partition === 0).slice(0, 21);
   for (const located of rows)
-    await run.replica.write(located, put("", undefined, { value: { body: utf8("v".repeat(80_000)) } }));
+    await run.replica.write(located, put("", undefined, { value: { body: utf8("v".repeat(valueBytes)) } }));
   await run.replica.index.build({ isStopped: () => false, throttle: async () => {} });
   const { clock, servers } = one;
+  const admission = new CountedAdmission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 25 });
   let pages = 0;
   const { disk } = world;
   const page = disk.page.bind(disk);
@@ -130,13 +216,13 @@ async function slowOwner(one: OneNode, pageMs: number) {
   const { ring } = one.cluster;
   serveHandOff({
     server: servers.get("h2")!,
-    admission: new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 25 }),
+    admission,
     clock,
     cluster: { self: node("h2"), ring, refill: () => {}, wasRefilled: () => false } as unknown as Cluster,
     exchange: { meetOnOneRing: async () => {} } as unknown as Exchange,
     replica: run.replica,
   });
-  return { rows, disk, pages: () => pages };
+  return { rows, disk, replica: run.replica, admission, pages: () => pages };
 }
 
 describe("a partition that an owner reads for longer than a request may take", () => {
@@ -184,5 +270,49 @@ describe("a partition that an owner reads for longer than a request may take", (
     );
     await clock.advance(1_000);
     await asking;
+  });
+});
+
+describe("what an owner does before it confirms waits for", () => {
+  const many = Array.from({ length: 400 }, (_, i) => locate(`b/k${i}` as Key, partitions));
+
+  /** How many turns h2 took to answer. */
+  async function turnsFor(what: "rows" | "keys", { rows = many, valueBytes = 100 } = {}): Promise<number> {
+    const one = await formerOwner(["h2", "h3"], { partitions, n: 3 });
+    const { replica, admission } = await slowOwner(one, 0, { rows, valueBytes });
+    const { transport, exchange, clock } = one;
+    const view = exchange.view();
+    const leaves = (index: number) => replica.index.trees.leafHashes(index as PartitionIndex);
+    const asking =
+      what === "rows"
+        ? call(
+            transport,
+            node("h2"),
+            methods.handOff,
+            { view, partitions: [0, 1, 2, 3].map((index) => ({ index, hashes: leaves(index) })), toDrop: true },
+            1_000,
+          ).then(({ partitions: sections }) => assert.ok(sections.every(({ state }) => state === "complete")))
+        : call(
+            transport,
+            node("h2"),
+            methods.covers,
+            { view, keys: rows.map(({ key }) => ({ key, clock: encodeClock(neverWritten.state) })) },
+            1_000,
+          );
+    await clock.advance(500);
+    await asking;
+    return admission.turns;
+  }
+
+  test("one turn where small partitions are read, not for one for each", async () => {
+    assert.equal(await turnsFor("rows", { rows: many.slice(0, 200) }), 1);
+  });
+
+  test("a turn for each page where partitions are large", async () => {
+    assert.equal(await turnsFor("rows", { rows: ofOne, valueBytes: 80_000 }), 6);
+  });
+
+  test("a turn for so many keys as are a millisecond of reading, however many are asked about", async () => {
+    assert.equal(await turnsFor("keys"), 13);
   });
 });

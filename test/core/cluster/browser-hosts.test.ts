@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { lease } from "../../../core/membership/roles.ts";
+import { eventually } from "../../support/eventually.ts";
 import type { MemberSpec } from "../../support/memory-cluster.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { withCluster } from "../coordinate/scene.ts";
@@ -40,6 +41,33 @@ test("a browser host says under which lease it is on the ring, ten minutes where
       const { leftMs } = members.find(({ id }) => id === "h3")!.lease!;
       assert.ok(leftMs > 0 && leftMs <= 600_000, String(leftMs));
     }
+  }));
+
+test("one host and one browser host: the lease of the browser never ends by itself, and status says what it waits for", () =>
+  withCluster(1, async (cluster) => {
+    await cluster.join("h2", { seeds: ["memory:h1"], own: { ...browser, leaseMs: lease.minMs } });
+    await cluster.settled();
+    const left = cluster.node("h1");
+    cluster.kill("h2");
+    const waits =
+      /lease of h2 is over, but only 1 of 2 members answer, which is no majority: it comes back, or is removed/;
+    await eventually(
+      async () => (await left.status()).notices.some((notice) => waits.test(notice)),
+      "status to say what the lease waits for",
+    );
+    const { members } = await left.status();
+    assert.deepEqual(
+      members.map(({ id, status, lease: shown }) => [id, status, shown?.leftMs]),
+      [
+        ["h1", "up", undefined],
+        ["h2", "up", 0],
+      ],
+    );
+    await left.changeRing({ kind: "remove", host: "h2" });
+    assert.deepEqual(
+      left.ring().tokens,
+      Array.from({ length: 16 }, () => "h1"),
+    );
   }));
 
 test("a member that is started as another kind is refused, with its data and without", () =>

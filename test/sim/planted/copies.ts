@@ -5,14 +5,14 @@ export const copies: readonly Mutation[] = [
   {
     name: "an ack does not wait for the batch",
     file: "replica/replica.js",
-    find: "await this.#flush(located, batch, durability);",
-    replace: "void this.#flush(located, batch, durability).catch(() => {});",
+    find: "await this.#flush(located, batch, options);",
+    replace: "void this.#flush(located, batch, options).catch(() => {});",
   },
   {
     name: "the coordinator's copy is only buffered",
     file: "replica/replica.js",
-    find: 'after: role === "none" ? before : after, more }, "synced");',
-    replace: 'after: role === "none" ? before : after, more }, "buffered");',
+    find: 'after: role === "none" ? before : after, more }, synced);',
+    replace: 'after: role === "none" ? before : after, more }, buffered);',
   },
   {
     name: "a group of commits is as durable as its least",
@@ -59,9 +59,9 @@ export const copies: readonly Mutation[] = [
   },
   {
     name: "a former owner does not push what an owner lacks",
-    file: "background/hand-off.js",
-    find: "if (!(await push(deps, owner, lacking.map(({ row }) => keyOfRow(row)))))",
-    replace: "if (false)",
+    file: "background/cover.js",
+    find: "if (await push(deps, owner, lacking))",
+    replace: "if (true)",
   },
   {
     name: "a damaged record is served as whole",
