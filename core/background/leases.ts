@@ -130,7 +130,8 @@ export class Leases {
 
   async #tryToEnd(member: Leaseholder): Promise<void> {
     const { cluster, clock, telemetry } = this.#deps;
-    const why = (await this.#whyNot(member)) ?? (this.#isSilent(member) ? undefined : "it is back");
+    // Before, so that nobody is asked for nothing; and again, for much may change while the others are asked (seed leases-310).
+    const why = this.#whyNotNow(member) ?? (await this.#whyNot(member)) ?? this.#whyNotNow(member);
     if (why !== undefined) {
       this.#waiting.set(member.id, { triedMs: this.#awakeMs, why });
       return;
@@ -151,11 +152,17 @@ export class Leases {
     return this.#heard.get(member.id)?.record === member && this.#silentMs(member) >= member.leaseMs;
   }
 
-  /** Undefined: nothing forbids it. */
+  /** What forbids it by what is known here; undefined: nothing. */
+  #whyNotNow(member: Leaseholder): string | undefined {
+    if (!this.#isSilent(member)) return "it is back";
+    const alone = heldByItAlone(this.#deps.cluster, member.id);
+    if (alone > 0) return `it alone holds ${alone} partitions completely: it comes back, or is removed`;
+    return undefined;
+  }
+
+  /** The same by what the others say. */
   async #whyNot(member: Leaseholder): Promise<string | undefined> {
     const { cluster } = this.#deps;
-    const alone = heldByItAlone(cluster, member.id);
-    if (alone > 0) return `it alone holds ${alone} partitions completely: it comes back, or is removed`;
     const members = ringMembers(cluster.roster);
     const others = members.map(({ id }) => id).filter((id) => id !== cluster.self && id !== member.id);
     const answers = await Promise.allSettled(others.map((id) => this.#ask(id, member)));

@@ -3,7 +3,7 @@
  * a restart in the middle) is drawn too seldom when each is drawn on its own. A profile draws them together, and little
  * else beside them. Three of eight seeds of the swarm have one; `leases-17` is seed 17 with that one.
  */
-import { byTime, configured, lasting, thinned, withFaults } from "./bend.ts";
+import { byTime, configured, inOneRing, lasting, thinned, withFaults } from "./bend.ts";
 import type { Chance } from "./chance.ts";
 import { drawLeaseFaults } from "./faults/draw.ts";
 import type { Scenario } from "./scenario.ts";
@@ -52,7 +52,7 @@ const profiles = {
       const inFlightMsMax = 2 * (lateMsMax + scenario.config.requestTimeoutMs! + 4 * scenario.config.replicaTimeoutMs!);
       const config = { clockEntriesMax: chance.whole(1, 3), inFlightMsMax, graceMs: 3 * inFlightMsMax };
       const later = lasting(configured(scenario, { ...config, ...theme.config }), 150_000);
-      const calm = { ...thinned(chance, later, 2), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
+      const calm = { ...inOneRing(thinned(chance, later, 2)), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
       const operations = overwrites(chance, calm, { keys: 2, count: 110 });
       return withFaults({ ...calm, operations: byTime([...calm.operations, ...operations]) }, bend(chance, calm));
     },
@@ -70,7 +70,7 @@ const profiles = {
       const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
       const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: 1_000, fillPageBytes: 1 };
       const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100 };
-      const later = { ...thinned(chance, lasting(quick, 90_000), 2), racesReaps: chance.is(0.3) };
+      const later = { ...inOneRing(thinned(chance, lasting(quick, 90_000), 2)), racesReaps: chance.is(0.3) };
       const { faults, operations } = chance.pick(deleteThemes)(chance, later);
       return withFaults({ ...later, operations: byTime([...later.operations, ...operations]) }, faults);
     },
