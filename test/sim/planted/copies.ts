@@ -108,7 +108,7 @@ export const copies: readonly Mutation[] = [
     replace: "return;",
   },
   {
-    // Rare, as the host must learn it in the middle of a write. A story tells of it.
+    // Rare, as the host must learn it in the middle of a write.
     name: "what was under way on data that is set aside counts as done",
     profile: "moves",
     file: "node.js",

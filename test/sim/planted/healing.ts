@@ -15,7 +15,7 @@ export const healing: readonly Mutation[] = [
     replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
-    // Rare: an owner must refuse the copy, and then another one lose its own. A story tells of it.
+    // Rare: an owner must refuse the copy, and then another one lose its own.
     name: "a hint over its bounds is dropped whether or not the other owners have it",
     profile: "moves",
     file: "background/relieve-hints.js",

@@ -77,7 +77,7 @@ export const ring: readonly Mutation[] = [
       "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, mark]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
   },
   {
-    // Rare: only who joins through a host that was removed meanwhile holds such a thing. A story tells of it.
+    // Rare: only who joins through a host that was removed meanwhile holds such a thing.
     name: "a new member does not care what was reaped without it",
     profile: "deletes",
     file: "run.js",
