@@ -91,14 +91,16 @@ export class Leases {
   }
 
   #tick(): void {
-    const { cluster, clock } = this.#deps;
+    const { cluster, clock, transport } = this.#deps;
     const now = clock.now();
     this.#awakeMs += Math.min(now - this.#tickedMs, tickMaxMs);
     this.#tickedMs = now;
     const members = leaseholders(cluster);
+    // Not by `health`, which is of its last sweep (seed 288).
+    const heardMs = new Map([...transport.peers()].map(({ id, lastHeardMs }) => [id, lastHeardMs]));
     for (const record of members) {
       const known = this.#heard.get(record.id);
-      const lastHeardMs = cluster.health.state(record.id)?.lastHeardMs ?? known?.lastHeardMs;
+      const lastHeardMs = heardMs.get(record.id) ?? known?.lastHeardMs;
       if (known?.record === record && known.lastHeardMs === lastHeardMs) continue;
       // A record is signed by its host: a new one is a sign of life too, whoever passed it on.
       const isSign = known !== undefined || lastHeardMs !== undefined;
