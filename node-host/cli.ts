@@ -10,6 +10,7 @@ import { addImportOldVerb } from "./cli/import-old-verb.ts";
 import { addInfoVerbs } from "./cli/info-verbs.ts";
 import { addKeyVerb } from "./cli/key-verb.ts";
 import { addKvVerbs } from "./cli/kv-verbs.ts";
+import { addRelayVerb } from "./cli/relay-verb.ts";
 import { addRepairVerb } from "./cli/repair-verb.ts";
 import { addRingVerbs } from "./cli/ring-verbs.ts";
 import { CliError, type Io } from "./cli/terminal.ts";
@@ -42,6 +43,7 @@ function program(io: Io): Command {
     .addHelpText("after", "\nExit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 quorum not met.");
   // Sub-commands inherit what is set above, so they are added below it.
   addHostVerb(command, io);
+  addRelayVerb(command, io);
   addKvVerbs(command, io);
   addWatchVerb(command, io);
   addInfoVerbs(command, io);

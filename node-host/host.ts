@@ -11,6 +11,7 @@ import { StoreError } from "../core/errors.ts";
 import { EverwriteNode } from "../core/index.ts";
 import { gossipService, libp2pGossip } from "../core/libp2p/gossip.ts";
 import { libp2pIdentity } from "../core/libp2p/identity.ts";
+import { relayService } from "../core/libp2p/relay.ts";
 import { libp2pTransport } from "../core/libp2p/transport.ts";
 import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
 import { asideName, setAside, setAsideOf } from "./classic-directory.ts";
@@ -80,7 +81,10 @@ async function start(
     log.error(`the storage lost ${storage.droppedLogBytes} damaged bytes of its log: every partition is filled anew`);
   }
   const { cluster: name, partitions, n, admission, r, w, durability, graceMs, seed: seeds } = options;
-  const services = options.gossip === "on" ? { pubsub: gossipService(name) } : {};
+  const services = {
+    ...(options.gossip === "on" ? { pubsub: gossipService(name) } : {}),
+    ...(options.relayReservations > 0 ? { relay: relayService({ reservationsMax: options.relayReservations }) } : {}),
+  };
   const libp2p = await nodeLibp2p({ privateKey, listen: options.p2p, announce: options.announce, services });
   stops.push(async () => libp2p.stop());
   const transport = libp2pTransport({

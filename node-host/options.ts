@@ -1,13 +1,18 @@
-/**
- * How a host is told what to do: flags, then EVERWRITE_* variables, then the config file, then defaults.
- * One table describes every setting for all four; what is not in it is refused.
- */
-import { readFileSync } from "node:fs";
-import { multiaddr } from "@multiformats/multiaddr";
+/** What a host can be told; how it is told is in settings.ts. */
 import { clusterDefaults, nodeDefaults, type NodeConfig } from "../core/config.ts";
-import { StoreError } from "../core/errors.ts";
+import { defaultRelayLimits } from "../core/libp2p/limits.ts";
 import { logFormats, logLevels } from "./log-options.ts";
-import { anyText, flag, integerUpTo, oneOf, quorumSpec, someText, type TextValue } from "./text-values.ts";
+import {
+  badRequest,
+  type Flags,
+  multiaddrText,
+  one,
+  readSettings,
+  several,
+  type Setting,
+  type Settings,
+} from "./settings.ts";
+import { anyText, flag, integerUpTo, oneOf, quorumSpec, someText, type TextValue, wholeNumber } from "./text-values.ts";
 
 export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" | "graceMs"> {
   /** Fixed by the cluster's first host, like `partitions`, `n` and `admission`; null: whatever the cluster has. */
@@ -34,31 +39,11 @@ export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" |
   readonly capacity: number;
   /** `off`: membership spreads by pairwise exchanges alone. */
   readonly gossip: "on" | "off";
+  /** Browsers that others reach through this host at the same time; 0: it is no relay. */
+  readonly relayReservations: number;
   readonly logLevel: (typeof logLevels)[number];
   readonly logFormat: (typeof logFormats)[number];
 }
-
-export interface Setting<T> {
-  /** How help shows the value. */
-  readonly placeholder: string;
-  readonly about: string;
-  readonly initial: T;
-  /** May be given several times. */
-  readonly many: boolean;
-  /** Throws `bad-request` that begins with `origin`. */
-  readonly read: (texts: readonly string[], origin: string) => T;
-}
-
-const multiaddrText: TextValue<string> = {
-  expects: "a multiaddr such as /ip4/127.0.0.1/tcp/4001",
-  parse(text) {
-    try {
-      return multiaddr(text).toString();
-    } catch {
-      return undefined;
-    }
-  },
-};
 
 const hostPort: TextValue<{ host: string; port: number }> = {
   expects: "HOST:PORT such as 127.0.0.1:7070 or [::1]:7070",
@@ -77,7 +62,7 @@ const powerOfTwo: TextValue<number> = {
 };
 
 /** In the order of the help. */
-export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostOptions[Name]> } = {
+export const hostSettings: Settings<HostOptions> = {
   cluster: one("NAME", someText, clusterDefaults.name, "the cluster to found, or to join through the seeds"),
   data: one("DIR", someText, ".everwrite/host", "directory of this host's data"),
   identity: { ...one("FILE", someText, "", "node key, if it is to be kept outside the data directory"), initial: null },
@@ -97,6 +82,12 @@ export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostO
   admission: one("POLICY", oneOf("open"), clusterDefaults.admission, "who may join: open = whoever can connect"),
   durability: one("MODE", oneOf("synced", "buffered"), nodeDefaults.durability, "synced, or buffered: one copy synced"),
   gossip: one("on|off", oneOf("on", "off"), "on", "off: membership spreads by exchanges of pairs alone, more slowly"),
+  relayReservations: one(
+    "COUNT",
+    wholeNumber,
+    defaultRelayLimits.reservationsMax,
+    "browsers that meet through this host at the same time; 0: none",
+  ),
   graceMs: one(
     "MS",
     integerUpTo(31_536_000_000),
@@ -107,28 +98,11 @@ export const hostSettings: { readonly [Name in keyof HostOptions]: Setting<HostO
   logFormat: one("FORMAT", oneOf(...logFormats), "pretty", logFormats.join(" or ")),
 };
 
-export type SettingName = keyof HostOptions;
-const names = Object.keys(hostSettings) as SettingName[];
-
-export type HostFlags = { readonly [Name in SettingName | "config"]?: string | readonly string[] };
+export type HostFlags = Flags<HostOptions>;
 
 /** Throws `bad-request` with a sentence that names the flag, variable or key at fault. */
 export function readHostOptions(flags: HostFlags, env: Readonly<Record<string, string | undefined>>): HostOptions {
-  const file = flags.config?.toString() ?? env["EVERWRITE_CONFIG"];
-  const config = file === undefined ? {} : readConfig(file);
-  const chosen = names.map((name) => {
-    const { many, initial, read } = hostSettings[name] as Setting<unknown>;
-    const fromFlag = flags[name];
-    if (fromFlag !== undefined) return [name, read([fromFlag].flat(), `--${kebab(name)}`)];
-    const variable = `EVERWRITE_${kebab(name).replaceAll("-", "_").toUpperCase()}`;
-    const fromEnv = env[variable];
-    if (fromEnv !== undefined)
-      return [name, read(many ? fromEnv.split(/[\s,]+/).filter(Boolean) : [fromEnv], variable)];
-    const fromFile = config[name];
-    if (fromFile !== undefined) return [name, read(textsOf(fromFile, name), `"${name}" in ${file}`)];
-    return [name, initial];
-  });
-  const options = Object.fromEntries(chosen) as HostOptions; // every name has a value of its own setting's reader
+  const options = readSettings(hostSettings, flags, env);
   for (const quorum of ["r", "w"] as const) {
     const count = options[quorum];
     const n = options.n ?? clusterDefaults.n;
@@ -139,62 +113,7 @@ export function readHostOptions(flags: HostFlags, env: Readonly<Record<string, s
   return options;
 }
 
-export function kebab(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-}
-
-function readConfig(file: string): Partial<Record<SettingName, unknown>> {
-  let config: unknown;
-  try {
-    config = JSON.parse(readFileSync(file, "utf8"));
-  } catch (cause) {
-    throw badRequest(`the config file ${file} cannot be read: ${(cause as Error).message}`);
-  }
-  if (typeof config !== "object" || config === null || Array.isArray(config)) {
-    throw badRequest(`the config file ${file} must hold a JSON object`);
-  }
-  const unknown = Object.keys(config).filter((key) => !Object.hasOwn(hostSettings, key));
-  if (unknown.length > 0) throw badRequest(`${file}: unknown ${unknown.join(", ")}; known are ${names.join(", ")}`);
-  return config;
-}
-
-function textsOf(value: unknown, name: string): string[] {
-  return [value].flat().map((part) => {
-    if (["string", "number", "boolean"].includes(typeof part)) return String(part);
-    throw badRequest(`"${name}" in the config file must be a text, a number, true or false, or a list of them`);
-  });
-}
-
-function one<T>(placeholder: string, value: TextValue<T>, initial: NoInfer<T>, about: string): Setting<T> {
-  const read = (texts: readonly string[], origin: string): T => {
-    const [text = "", ...more] = texts;
-    if (more.length > 0) throw badRequest(`${origin} is given ${texts.length} times, but takes one value`);
-    return parse(value, text, origin);
-  };
-  return { placeholder, about, initial, many: false, read };
-}
-
 /** A parameter of the cluster: refused where it differs from the cluster's. */
 function fixed<T>(placeholder: string, value: TextValue<T>, about: string): Setting<T | null> {
   return { ...one<T | null>(placeholder, value, null, about), initial: null };
-}
-
-function several<T>(
-  placeholder: string,
-  value: TextValue<T>,
-  initial: readonly T[],
-  about: string,
-): Setting<readonly T[]> {
-  const read = (texts: readonly string[], origin: string): T[] => texts.map((text) => parse(value, text, origin));
-  return { placeholder, about, initial, many: true, read };
-}
-
-function parse<T>(value: TextValue<T>, text: string, origin: string): T {
-  const parsed = value.parse(text);
-  if (parsed === undefined) throw badRequest(`${origin}: "${text}" is not ${value.expects}`);
-  return parsed;
-}
-
-function badRequest(message: string): StoreError {
-  return new StoreError("bad-request", message);
 }

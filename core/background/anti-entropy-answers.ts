@@ -11,6 +11,7 @@ import { parseKey } from "../bytes/key.ts";
 import { encodeClock } from "../causality/encoding.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { type CheckMember, stillMember } from "../cluster/still-member.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { hashBytes, packHashes } from "../merkle/hash.ts";
@@ -87,9 +88,17 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   });
   server.on(methods.swap, async (from, request, deadlineMs) => {
     await meet(from, request.view);
+    const check = stillMember(deps.cluster, from);
     await takeTurn(deadlineMs);
-    return answerSwap(deps, from, request);
+    return answerSwap(deps, { id: from, check }, request);
   });
+}
+
+/** Whose states are to be taken in. */
+export interface Sender {
+  readonly id: NodeId;
+  /** Made when it was asked, or met. */
+  readonly check: CheckMember;
 }
 
 /** Partitions that both hold completely: who fills one copies it anyway, and would only find that all of it is missing. */
@@ -117,12 +126,14 @@ export function atRest({ replica }: AntiEntropyDeps, partitions: readonly Partit
  * Merges states of a peer into what is held here, within a turn that was taken, and further ones. One that cannot be taken
  * in does not hold up the others.
  * @returns how many were taken in
+ * @throws StoreError `not-member` when the sender is none any more
  */
-export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: readonly KeyState[]): Promise<number> {
+export async function applyAll(deps: AntiEntropyDeps, from: Sender, states: readonly KeyState[]): Promise<number> {
   const { replica, cluster, telemetry, throttle, servesClients } = deps;
   const results: PromiseSettledResult<unknown>[] = [];
   for (let at = 0, size = 0; at < states.length; at += size) {
     if (at > 0) await throttle();
+    from.check();
     size = servesClients() ? statesPerStep : states.length;
     const step = states.slice(at, at + size).map(async ({ key, state }) => {
       // Copied, for a row that is kept in memory must not keep the whole message there.
@@ -134,7 +145,7 @@ export async function applyAll(deps: AntiEntropyDeps, from: NodeId, states: read
   const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason as unknown] : []));
   if (failures.length > 0) {
     const reason = `${failures.length} states of anti-entropy were not taken in: ${reasonOf(failures[0])}`;
-    telemetry.event({ kind: "replica-failed", id: from, reason });
+    telemetry.event({ kind: "replica-failed", id: from.id, reason });
   }
   return results.length - failures.length;
 }
@@ -173,7 +184,7 @@ async function answerKeys(
 
 async function answerSwap(
   deps: AntiEntropyDeps,
-  from: NodeId,
+  from: Sender,
   { push, wanted, bytesMax }: Request<"swap">,
 ): Promise<Response<"swap">> {
   const { replica, cluster } = deps;

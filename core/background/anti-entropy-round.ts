@@ -6,6 +6,7 @@ import type { Infer } from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
 import { parseKey } from "../bytes/key.ts";
 import { compare } from "../causality/clock.ts";
+import { stillMember } from "../cluster/still-member.ts";
 import { decodeClock } from "../causality/encoding.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { hashBytes, packHashes } from "../merkle/hash.ts";
@@ -14,7 +15,7 @@ import type { RemoteTrees } from "../merkle/tree-diff.ts";
 import type { LeafIndex } from "../merkle/trees.ts";
 import { keyOfRow, type LocatedKey, locate } from "../placement/locate.ts";
 import { call, type Method, methods } from "../rpc/rpc.ts";
-import { type AntiEntropyDeps, applyAll, leavesPerStep, splitHashes } from "./anti-entropy-answers.ts";
+import { type AntiEntropyDeps, applyAll, leavesPerStep, type Sender, splitHashes } from "./anti-entropy-answers.ts";
 
 const limits = {
   /** What is found in these is swapped before more is looked for. */
@@ -38,13 +39,13 @@ interface Differences {
 
 export class PeerRound implements RemoteTrees {
   readonly #deps: AntiEntropyDeps;
-  readonly #peer: NodeId;
+  readonly #peer: Sender;
   readonly #counts = { keysPushed: 0, keysPulled: 0, bytes: 0, roundTrips: 0 };
   #stateBytes = 0;
 
   constructor(deps: AntiEntropyDeps, peer: NodeId) {
     this.#deps = deps;
-    this.#peer = peer;
+    this.#peer = { id: peer, check: stillMember(deps.cluster, peer) };
   }
 
   get counts(): {
@@ -172,6 +173,6 @@ export class PeerRound implements RemoteTrees {
         return answer;
       },
     };
-    return call(counted, this.#peer, method, request, limits.timeoutMs);
+    return call(counted, this.#peer.id, method, request, limits.timeoutMs);
   }
 }

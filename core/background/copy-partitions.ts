@@ -6,6 +6,7 @@
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { type CheckMember, stillMember } from "../cluster/still-member.ts";
 import { DecodeError, type Infer } from "../bytes/codec.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
@@ -95,14 +96,14 @@ const lookAgainMs = 10;
 export async function copyAll<J extends CopyJob>(
   deps: CopyDeps,
   jobs: readonly J[],
-  onCopied: (job: J) => Promise<void>,
+  onCopied: (job: J) => void,
 ): Promise<void> {
   const sources = [...new Set(jobs.flatMap((job) => job.sources))];
   // Small enough that each lane has work.
   const batch = Math.ceil(jobs.length / (2 * sources.length));
   const isOver = (job: J): boolean => job.sources.every((source) => !isNeeded(deps, job, source));
   // Copied before the restart, or there is nobody to copy from.
-  for (const job of jobs.filter(isOver)) await onCopied(job);
+  for (const job of jobs.filter(isOver)) onCopied(job);
   await inLanes(
     sources.map((source, i) => async (isFailed) => {
       const start = Math.floor((i * jobs.length) / sources.length);
@@ -122,7 +123,7 @@ export async function copyAll<J extends CopyJob>(
         });
         const changed = isAway ? [...left] : free;
         if (isAway) for (const job of changed) job.missed.add(source);
-        for (const job of changed.filter((each) => each.isTaken !== true && isOver(each))) await onCopied(job);
+        for (const job of changed.filter((each) => each.isTaken !== true && isOver(each))) onCopied(job);
       }
     }),
   );
@@ -169,6 +170,7 @@ async function copyPage(
     telemetry.event({ kind: "replica-failed", id: source, reason: `filling: ${reasonOf(error)}` });
     for (const job of missing) job.missed.add(source);
   };
+  const check = stillMember(cluster, source);
   try {
     const request = {
       view: deps.exchange.view(),
@@ -181,7 +183,7 @@ async function copyPage(
       return job === undefined ? [] : [{ job, part, isWhole: true }];
     });
     if (answered.length === 0) throw new Error(`${source} answers nothing that it was asked`);
-    await applyRows(deps, source, answered, limits.rowsPerCommit);
+    await applyRows(deps, { id: source, check }, answered, limits.rowsPerCommit);
     for (const each of answered) {
       try {
         note(deps, source, each);
@@ -214,16 +216,18 @@ function partOf({ cursors, replica }: CopyDeps, { partition }: CopyJob, source: 
 /**
  * In groups, so that requests beside them are committed in between. What is no state is left out and told, for it keeps
  * back nothing else; but with it the source has not given all that it holds, so it does not count as copied.
+ * @throws StoreError `not-member` when the source is none any more
  */
 async function applyRows(
   { replica, cluster, telemetry }: CopyDeps,
-  source: NodeId,
+  source: { readonly id: NodeId; readonly check: CheckMember },
   answered: readonly Taken[],
   rowsPerCommit: number,
 ): Promise<void> {
   const rows = answered.flatMap((of) => of.part.rows.map((row) => ({ of, row })));
   for (let at = 0; at < rows.length; at += rowsPerCommit) {
     const group = rows.slice(at, at + rowsPerCommit);
+    source.check();
     const results = await Promise.allSettled(
       group.map(async ({ row: { key, state } }) => {
         const located = locate(parseKey(key), cluster.ring.partitions);
@@ -235,7 +239,7 @@ async function applyRows(
       if (result.status === "fulfilled") continue;
       const { of, row } = group[i]!;
       if (isNoState(result.reason)) {
-        telemetry.event({ kind: "corrupt-record", where: `${row.key} as ${source} sent it` });
+        telemetry.event({ kind: "corrupt-record", where: `${row.key} as ${source.id} sent it` });
         of.isWhole = false;
       } else of.problem ??= result.reason;
     }

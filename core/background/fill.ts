@@ -13,7 +13,7 @@ import { copyAll, type CopyDeps, type CopyJob } from "./copy-partitions.ts";
 import type { Cursor, FillCursors } from "./fill-cursors.ts";
 import { FillRetries } from "./fill-retries.ts";
 
-/** Told to everybody this often while partitions become complete, so that former owners can let go of them. */
+/** Told to everybody this often while partitions become complete: readers count them, and former owners let go of them. */
 const publishIntervalMs = 1_000;
 const pauseMs = 250;
 
@@ -31,11 +31,15 @@ interface Job extends CopyJob {
 
 interface FillDeps extends CopyDeps {
   readonly retries: FillRetries;
+  /** Partitions became complete, and nobody was told. */
+  readonly news: { isUntold: boolean };
 }
 
 /** Fills whatever needs it, again and again: members come and go while it runs. */
 export function keepFilled(copyDeps: CopyDeps): void {
-  const deps = { ...copyDeps, retries: new FillRetries(copyDeps.clock) };
+  const deps = { ...copyDeps, retries: new FillRetries(copyDeps.clock), news: { isUntold: false } };
+  // By itself: the copying may be waiting for a source that is silent (seed 404606).
+  deps.tasks.every("tell what is filled", publishIntervalMs, () => (deps.news.isUntold ? tellFilled(deps) : undefined));
   deps.tasks.every("fill partitions", pauseMs, async () => {
     // What was completed since, or lost, is on the disk by now: a restart needs no cursors for it.
     await deps.cursors.sweep();
@@ -43,8 +47,15 @@ export function keepFilled(copyDeps: CopyDeps): void {
   });
 }
 
+/** Durable when it resolves: a restart does not fill it anew. */
+async function tellFilled({ cluster, news }: FillDeps): Promise<void> {
+  news.isUntold = false;
+  cluster.publishHoldings();
+  await cluster.save();
+}
+
 async function fillAll(deps: FillDeps): Promise<void> {
-  const { cluster, cursors, holdings, retries, clock, telemetry, progress } = deps;
+  const { cluster, cursors, holdings, retries, news, clock, telemetry, progress } = deps;
   if (!cluster.inContact) return;
   const waiting = cluster.ring.ownedBy(cluster.self).filter((partition) => holdings.get(partition) === "filling");
   // Looked at before anything is copied: a fill that cannot end must not copy everything again and again.
@@ -52,20 +63,16 @@ async function fillAll(deps: FillDeps): Promise<void> {
   if (jobs.length === 0) return;
   const startedMs = clock.now();
   const done = { partitions: 0, lost: 0 };
-  let publishedMs = startedMs;
   const left = jobs.flatMap(({ partition, sources }) => sources.filter((each) => !cursors.isDone(partition, each)));
   progress.begin(left.length);
-  const onCopied = async (job: Job): Promise<void> => {
+  const onCopied = (job: Job): void => {
     if (!isComplete(deps, job) || holdings.get(job.partition) !== "filling") return;
     if (holdings.fillingOf(job.partition) !== job.filling) return;
     holdings.set(job.partition, "complete");
     retries.ended(job.partition);
     done.partitions += 1;
     if (job.isLost) done.lost += 1;
-    if (clock.now() - publishedMs < publishIntervalMs) return;
-    publishedMs = clock.now();
-    cluster.publishHoldings();
-    await cluster.save();
+    news.isUntold = true;
   };
   try {
     await copyAll(deps, jobs, onCopied);
@@ -74,10 +81,9 @@ async function fillAll(deps: FillDeps): Promise<void> {
       retries.failed(job.partition, job.situation, { gotOn: gotOn(cursors, job) });
     }
     progress.end();
-    if (done.partitions > 0) cluster.publishHoldings();
   }
   if (done.partitions === 0) return;
-  await cluster.save();
+  if (news.isUntold) await tellFilled(deps);
   if (done.lost > 0) telemetry.event({ kind: "partition-lost", partitions: done.lost });
   telemetry.event({
     kind: "filled",

@@ -13,7 +13,7 @@ import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
   foundings,
   type HoldingsRecord,
-  isOnRing,
+  lifeOnRing,
   mergeAs,
   mergeRoster,
   newerHoldings,
@@ -125,8 +125,7 @@ export class Cluster {
   }
 
   isMember(node: NodeId): boolean {
-    const member = this.#roster.members.get(node);
-    return member !== undefined && isOnRing(member.status);
+    return lifeOnRing(this.#roster, node) !== undefined;
   }
 
   /** Called after each change of the roster. */

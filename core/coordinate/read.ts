@@ -51,9 +51,10 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const ring = cluster.ring.fingerprint;
     const reading = new Reading(deps, located, { ...request, r, deadlineMs });
     const outcome = await reading.run();
-    if (ring !== cluster.ring.fingerprint && tries < triesMax) continue;
+    const isOnOneRing = ring === cluster.ring.fingerprint;
+    if (!isOnOneRing && tries < triesMax) continue;
     const { held } = reading;
-    const healsOwn = request.all === true && reading.heals(cluster.self);
+    const healsOwn = request.all === true && isOnOneRing && reading.heals(cluster.self);
     if (outcome.kind === "met") return { held, degraded: false, healsOwn };
     const isAnswer = request.all === true || held.state.values.length > 0;
     if (outcome.kind === "degraded" && isAnswer) return { held, degraded: true, healsOwn };
@@ -80,6 +81,7 @@ class Reading {
   readonly #located: LocatedKey;
   readonly #request: ReadRequest & { readonly r: number; readonly deadlineMs: number };
   readonly #view: PartitionView;
+  readonly #ring: string;
   readonly #tally: ReadTally;
   /** All owners are asked: to heal, or because this read was drawn to check them. */
   readonly #asksAll: boolean;
@@ -102,6 +104,7 @@ class Reading {
     this.#located = located;
     this.#request = request;
     this.#view = deps.cluster.partitionView(located.partition);
+    this.#ring = deps.cluster.ring.fingerprint;
     this.#tally = new ReadTally(this.#view, request.r);
     this.#asksAll = request.all === true || deps.random.next() < deps.config.readRepairShare;
   }
@@ -297,9 +300,10 @@ class Reading {
   #repair(): void {
     if (this.#repaired || this.#held === undefined) return;
     this.#repaired = true;
-    // Read too long ago (a process may sleep): what was forgotten since must not come back.
-    const { clock, config } = this.#deps;
+    // What was forgotten since must not come back: read too long ago (a process may sleep), or of one that was a member then.
+    const { clock, cluster, config } = this.#deps;
     if (clock.now() > this.#request.deadlineMs + config.inFlightMsMax / 2) return;
+    if (this.#ring !== cluster.ring.fingerprint) return;
     const target = this.#held.digest;
     const behind = this.#replies.filter(({ role, digest }) => role !== "hint" && !equalBytes(digest, target));
     if (behind.length === 0) return;

@@ -33,8 +33,9 @@ export function gossipService(cluster: string): (components: GossipSubComponents
     fastMsgIdFn: ({ signature = nothing }) => toHex(signature),
     // Of a frame: a message, its signature, and what gossipsub has to say beside it.
     maxInboundDataLength: 2 * gossipBytesMax,
-    // A page reaches hosts over relays only.
-    runOnLimitedConnection: true,
+    // A relay meters what it carries. And gossipsub opens one stream to a peer: through a relay it would end with that,
+    // although the two have had a direct connection for long.
+    runOnLimitedConnection: false,
     fallbackToFloodsub: false,
     // With the default, more than ten peers behind one address (a test machine, a NAT, a reverse proxy) prune each other.
     scoreParams: { IPColocationFactorWeight: 0 },

@@ -15,6 +15,7 @@ import { endOfTurn } from "./end-of-turn.ts";
 import type { Answerable, Inbox } from "./inbox.ts";
 import type { TransportLimits } from "./limits.ts";
 import { describe, type OnProblem } from "./problem.ts";
+import { isWebRtc } from "./route.ts";
 import { Silence } from "./silence.ts";
 
 /** One write: large enough to make encryption and system calls cheap, small enough for a slow link to get on with. */
@@ -54,6 +55,7 @@ export class Link implements Answerable {
   #paused = false;
   #resuming = false;
   #closed = false;
+  #wanted = false;
   #saidBye = false;
   #heardBye = false;
   #pongQueued = false;
@@ -66,7 +68,8 @@ export class Link implements Answerable {
     this.#reader = new FrameReader(needs.limits, (message) => this.#handle(message));
     this.#queue = new FrameQueue(needs.limits);
     this.#asking = new Asking({ ...needs, queue: this.#queue, write: (message) => this.#write(message) });
-    this.#silence = new Silence(needs.limits);
+    const { limits, connection } = needs;
+    this.#silence = new Silence(isWebRtc(connection) ? { ...limits, ...limits.webRtc } : limits);
     this.#stream.maxReadBufferLength = pausedBytesMax;
     this.#stream.addEventListener("message", ({ data }) => this.#receive(data instanceof Uint8Array ? [data] : data));
     this.#stream.addEventListener("drain", () => this.#drained());
@@ -78,6 +81,11 @@ export class Link implements Answerable {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** It ended although neither both sides had agreed on it nor this side wanted it. */
+  get broke(): boolean {
+    return this.#closed && !this.#wanted && !(this.#saidBye && this.#heardBye);
   }
 
   get congested(): boolean {
@@ -222,6 +230,11 @@ export class Link implements Answerable {
     this.#end("replaced by another stream");
   }
 
+  /** The connection may have died unnoticed: find out soon. */
+  probe(): void {
+    this.#silence.probe();
+  }
+
   /** Call every `pingMs`. */
   tick(): void {
     if (this.#closed) return;
@@ -246,6 +259,7 @@ export class Link implements Answerable {
 
   /** Ends the link in order: what was given to the stream still goes out. */
   close(reason: string): void {
+    this.#wanted = true;
     this.#end(reason);
   }
 

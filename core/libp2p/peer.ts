@@ -9,6 +9,7 @@ import type { PeerState } from "../ports.ts";
 import type { Inbox } from "./inbox.ts";
 import type { Link } from "./link.ts";
 import { RoundTrips } from "./round-trips.ts";
+import { isRelayed } from "./route.ts";
 
 /** Streams opened within this time are taken for a simultaneous open; a later one means that the older may be dead, ms. */
 const simultaneousMs = 5_000;
@@ -34,6 +35,12 @@ export class Peer {
 
   get current(): Link | undefined {
     return this.#links.find(({ link }) => !link.retired)?.link;
+  }
+
+  /** Requests go straight to it, not through a relay. */
+  get isDirect(): boolean {
+    const { current } = this;
+    return current !== undefined && !isRelayed(current.connection);
   }
 
   get links(): readonly Link[] {
@@ -71,8 +78,8 @@ export class Peer {
 
 /** Direct before relayed; of a simultaneous open the stream of the smaller id; else the newer. */
 function better(a: Opened, b: Opened): boolean {
-  const relayedA = a.link.connection.limits !== undefined;
-  const relayedB = b.link.connection.limits !== undefined;
+  const relayedA = isRelayed(a.link.connection);
+  const relayedB = isRelayed(b.link.connection);
   if (relayedA !== relayedB) return relayedB;
   const together = Math.abs(a.link.openedMs - b.link.openedMs) < simultaneousMs;
   if (together && a.opener !== b.opener) return a.opener < b.opener;

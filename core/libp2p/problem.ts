@@ -15,12 +15,21 @@ export type TransportProblem =
 
 export type OnProblem = (problem: TransportProblem) => void;
 
-/** An error as one line that names its causes: libp2p wraps the interesting one in an AggregateError. */
+/**
+ * An error as one line that names its causes: libp2p wraps the interesting one in an AggregateError, and lets a browser's
+ * `error` event of a WebSocket through, which says nothing of the reason (the platform hides it from pages).
+ */
 export function describe(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return describeEvent(error);
   if (error instanceof AggregateError && error.errors.length > 0) {
     return [...new Set(error.errors.map(describe))].join("; ");
   }
   const cause = error.cause === undefined ? "" : ` (${describe(error.cause)})`;
   return `${error.message === "" ? error.name : error.message}${cause}`;
+}
+
+function describeEvent(thrown: unknown): string {
+  if (typeof thrown !== "object" || thrown === null || !("type" in thrown)) return String(thrown);
+  const { message } = thrown as { message?: unknown };
+  return typeof message === "string" && message !== "" ? message : "the connection could not be opened";
 }

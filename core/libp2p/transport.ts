@@ -25,6 +25,7 @@ import { Link } from "./link.ts";
 import { Peer } from "./peer.ts";
 import { describe, type OnProblem } from "./problem.ts";
 import { Reconnect } from "./reconnect.ts";
+import { isRelayedAddress, isWebRtc } from "./route.ts";
 import { openWindowByHalves } from "./window.ts";
 
 export interface Libp2pTransport extends Transport {
@@ -32,7 +33,7 @@ export interface Libp2pTransport extends Transport {
   start(): Promise<void>;
   /** Refuses new requests, lets running handlers answer for a grace, closes the streams. libp2p itself stays up. */
   stop(): Promise<void>;
-  /** Redials now: the machine woke, the network is back, the page is visible again. */
+  /** The machine woke, the network is back, the page is visible again: redials now, and probes what looks connected. */
   wake(): void;
 }
 
@@ -58,7 +59,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   readonly #limits: TransportLimits;
   readonly #onProblem: OnProblem;
   readonly #deadlines: Deadlines;
-  readonly #reconnect: Reconnect;
+  readonly #reconnect: Reconnect<NodeId>;
   readonly #peers = new Map<NodeId, Peer>();
   readonly #opening = new Map<Connection, Promise<void>>();
   readonly #listeners = new Set<(id: NodeId, connected: boolean) => void>();
@@ -77,8 +78,9 @@ class TransportOverLibp2p implements Libp2pTransport {
       self: this.self,
       clock,
       limits,
-      onProblem: this.#onProblem,
-      isConnected: (id) => this.#peers.get(id)?.current !== undefined,
+      onUnreachable: (peer, message) => this.#onProblem({ kind: "unreachable", peer, message }),
+      isConnected: (id) => this.#peers.get(id)?.isDirect ?? false,
+      hasDetour: (id) => this.#peers.get(id)?.current !== undefined,
       connect: (id, addresses) => this.#connect(id, addresses),
     });
   }
@@ -139,6 +141,7 @@ class TransportOverLibp2p implements Libp2pTransport {
   }
 
   wake(): void {
+    for (const peer of this.#peers.values()) for (const link of peer.links) link.probe();
     this.#reconnect.wake();
   }
 
@@ -155,9 +158,12 @@ class TransportOverLibp2p implements Libp2pTransport {
     const signal = AbortSignal.timeout(this.#limits.dialTimeoutMs);
     const peerId = peerIdFromString(id);
     const suffix = `/p2p/${id}`;
+    const all = addresses.map((a) => multiaddr(a.endsWith(suffix) ? a : a + suffix));
+    const hasDetour = this.#peers.get(id)?.current !== undefined;
+    const wanted = hasDetour ? all.filter((address) => !isRelayedAddress(address)) : all;
+    if (hasDetour && wanted.length === 0) return;
     // Without an address libp2p may still know one, or a connection of the other's making.
-    const target =
-      addresses.length === 0 ? peerId : addresses.map((a) => multiaddr(a.endsWith(suffix) ? a : a + suffix));
+    const target = wanted.length === 0 ? peerId : wanted;
     const connection = await this.#libp2p.dial(target, { signal });
     await this.#libp2p.peerStore.merge(peerId, { tags: peerTag });
     await this.#open(connection);
@@ -205,7 +211,8 @@ class TransportOverLibp2p implements Libp2pTransport {
       onClosed: (closed) => this.#closed(peer, closed),
     });
     peer.add(link, opener);
-    if (!before) this.#changed(peer.id, true);
+    this.#reconnect.changed(peer.id, peer.isDirect);
+    if (!before) this.#tell(peer.id, true);
   }
 
   #peerOf(id: NodeId): Peer {
@@ -229,11 +236,23 @@ class TransportOverLibp2p implements Libp2pTransport {
   #closed(peer: Peer, link: Link): void {
     const wasCurrent = peer.current === link;
     peer.remove(link);
-    if (wasCurrent && peer.current === undefined) this.#changed(peer.id, false);
+    if (link.broke && isWebRtc(link.connection)) this.#abortWebRtc(peer);
+    this.#reconnect.changed(peer.id, peer.isDirect);
+    if (wasCurrent && peer.current === undefined) this.#tell(peer.id, false);
   }
 
-  #changed(id: NodeId, connected: boolean): void {
-    this.#reconnect.changed(id, connected);
+  /**
+   * A peer in a browser that is gone, or that closes its stream on the way out, leaves WebRTC connections that look open
+   * for 14 s, and that the next dial would be given.
+   */
+  #abortWebRtc(peer: Peer): void {
+    const inUse = new Set(peer.links.map(({ connection }) => connection));
+    for (const connection of this.#libp2p.getConnections(peerIdFromString(peer.id))) {
+      if (isWebRtc(connection) && !inUse.has(connection)) connection.abort(new Error("its stream of requests ended"));
+    }
+  }
+
+  #tell(id: NodeId, connected: boolean): void {
     for (const listener of this.#listeners) listener(id, connected);
   }
 

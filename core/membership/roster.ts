@@ -110,6 +110,12 @@ export function ringMembers(roster: Roster): MemberRecord[] {
   return [...roster.members.values()].filter((member) => isOnRing(member.status));
 }
 
+/** The life in which a node is on the ring; undefined: it is no member. */
+export function lifeOnRing({ members }: Roster, id: NodeId): number | undefined {
+  const member = members.get(id);
+  return member !== undefined && isOnRing(member.status) ? member.life : undefined;
+}
+
 export function isOnRing(status: MemberStatus): boolean {
   return status === "up" || status === "leaving";
 }

@@ -6,7 +6,9 @@
  * what is left and fills. After a crash the partition is `former` with some rows fewer, and is dropped again.
  * Where the disk cannot tell all rows, the unseen ones stay on it, and may show again: the partition stays `former`, so
  * that they are never taken for what is missing here, nor for nothing when others reap; it is tried again at the next start.
- * Invariants: the holding becomes `none` after its last row is gone; a row is deleted only while its partition is `dropping`, with its hash in the tree and its place in memory.
+ * Invariants: the holding becomes `none` after its last row is gone; a row's deletion is committed only while its partition
+ * is `dropping`, with its hash in the tree and its place in memory: so the disk has it before a ring that gives the
+ * partition back, and no source is told of a row that then goes.
  */
 import type { PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";

@@ -318,12 +318,13 @@ export class Replica {
     return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
   }
 
-  /** The row goes, with whatever mark it has; hints that stood on it keep its state themselves. */
+  /** The row goes, with any mark, while `dropping` (no await before the commit); hints on it keep its state themselves. */
   async #letGo(located: LocatedKey): Promise<void> {
     const before = await this.#load(located);
     const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
     const hints = await this.hints.put(located, targets, before.encoded);
-    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after: neverWritten, more: hints });
+    const after = this.#deps.holdings.get(located.partition) === "dropping" ? neverWritten : before;
+    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after, more: hints });
     await this.#unmark(located, neverWritten, hints);
   }
 

@@ -14,9 +14,12 @@ import { ManualClock } from "../support/manual-clock.ts";
 const self = "first" as NodeId;
 const peer = "second" as NodeId;
 
-function reconnecting(connect: (n: number) => Promise<void>): {
+function reconnecting(
+  connect: (n: number) => Promise<void>,
+  hasDetour = false,
+): {
   clock: ManualClock;
-  reconnect: Reconnect;
+  reconnect: Reconnect<NodeId>;
   triesMs: number[];
   problems: TransportProblem[];
 } {
@@ -28,8 +31,9 @@ function reconnecting(connect: (n: number) => Promise<void>): {
     clock,
     limits: defaultTransportLimits,
     isConnected: () => false,
+    hasDetour: () => hasDetour,
     connect: () => connect(triesMs.push(clock.now())),
-    onProblem: (problem) => problems.push(problem),
+    onUnreachable: (peer, message) => problems.push({ kind: "unreachable", peer, message }),
   });
   return { clock, reconnect, triesMs, problems };
 }
@@ -52,6 +56,14 @@ describe("reconnect", () => {
     assert.deepEqual(problems, [{ kind: "unreachable", peer, message: "refused" }]);
     reconnect.stop();
     assert.deepEqual(clock.pendingMs, []);
+  });
+
+  it("goes on trying, but ever more rarely, to be rid of a detour", async () => {
+    const { clock, reconnect, triesMs } = reconnecting(refused, true);
+    reconnect.keep(new Map([[peer, ["a"]]]));
+    await clock.advance(600_000);
+    const gaps = triesMs.slice(1).map((at, n) => at - triesMs[n]!);
+    assert.ok(gaps.at(-1)! >= 30_000 && Math.max(...gaps) <= 60_000, gaps.join());
   });
 
   it("tries at once when told that the machine woke, and when the peer moved", async () => {
@@ -136,9 +148,10 @@ describe("deadlines", () => {
 describe("silence", () => {
   const idle = { answerDue: false, blocked: false, paused: false };
   const due = { ...idle, answerDue: true };
+  const hostLimits = { pingMs: 500, silentMs: 10_000, notReadingMs: 10_000, idlePingMs: 30_000, probeMs: 3_000 };
 
   it("pings while an answer is due, forgives whoever answers, and gives up on whoever does not", () => {
-    const silence = new Silence({ pingMs: 500, silentMs: 10_000 });
+    const silence = new Silence(hostLimits);
     for (let n = 0; n < 100; n += 1) {
       assert.equal(silence.tick(due), "ping");
       silence.heard();
@@ -151,15 +164,33 @@ describe("silence", () => {
   });
 
   it("pings an idle link now and then, and gives up when even that is not answered", () => {
-    const silence = new Silence({ pingMs: 500, silentMs: 10_000 });
+    const silence = new Silence(hostLimits);
     const verdicts = Array.from({ length: 81 }, () => silence.tick(idle));
     assert.deepEqual([verdicts.indexOf("ping"), verdicts.indexOf("silent")], [59, 80]);
   });
 
   it("gives up on whoever takes no bytes, also while that one is not read", () => {
-    const silence = new Silence({ pingMs: 500, silentMs: 10_000 });
+    const silence = new Silence(hostLimits);
     const verdicts = Array.from({ length: 21 }, () => silence.tick({ ...due, blocked: true, paused: true }));
     assert.equal(verdicts.indexOf("not-reading"), 20);
+  });
+
+  it("asks at once after the machine slept, gives up sooner then, and is as patient as before with whoever answers", () => {
+    const silence = new Silence(hostLimits);
+    silence.probe();
+    const verdicts = Array.from({ length: 8 }, () => silence.tick(idle));
+    assert.deepEqual([verdicts.indexOf("ping"), verdicts.indexOf("silent")], [0, 7]);
+    silence.probe();
+    silence.tick(idle);
+    silence.heard();
+    silence.pong();
+    assert.ok(Array.from({ length: 21 }, () => silence.tick(due)).indexOf("silent") === 20);
+  });
+
+  it("does not take a slow line for a dead peer: a ping that waits behind what is written proves nothing", () => {
+    const silence = new Silence({ ...hostLimits, silentMs: 1_500 });
+    const verdicts = Array.from({ length: 19 }, () => silence.tick({ ...due, blocked: true }));
+    assert.ok(verdicts.every((verdict) => verdict === "nothing"));
   });
 });
 

@@ -1,5 +1,5 @@
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
-import { storageConformance } from "../conformance/storage.ts";
+import { storageConformance } from "../conformance/storage-tests.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 storageConformance("ClassicStorage", async () => {

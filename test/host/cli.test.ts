@@ -315,6 +315,7 @@ describe("help, version, key", () => {
     assert.equal(help.code, 0);
     const verbs = [
       "host",
+      "relay",
       "put",
       "get",
       "delete",

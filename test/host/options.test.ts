@@ -36,6 +36,7 @@ test("without any setting a host founds the default cluster on loopback", () => 
     admission: "open",
     durability: "synced",
     gossip: "on",
+    relayReservations: 1_000,
     graceMs: 86_400_000,
     logLevel: "info",
     logFormat: "pretty",

@@ -9,36 +9,49 @@ import type { SimHost } from "./host.ts";
 import type { Oracle } from "./oracle.ts";
 import { objectOn } from "./rows.ts";
 
+interface Arrival {
+  readonly atMs: number;
+  readonly known: ReadonlyMap<Event, readonly NodeId[]>;
+  /** Of a damaged record: what was in it, which the process of then may have in memory, and not notice. */
+  readonly memory: { readonly starts: number; readonly vector: readonly Dot[] } | undefined;
+}
+
 export class Arrivals {
   readonly #oracle: Oracle;
   readonly #hosts: () => Iterable<SimHost>;
   readonly #arrived = new Set<NodeId>();
   /** By host and key. */
-  readonly #arrivals = new Map<
-    string,
-    { readonly atMs: number; readonly known: ReadonlyMap<Event, readonly NodeId[]> }
-  >();
+  readonly #arrivals = new Map<string, Arrival>();
 
   constructor(oracle: Oracle, hosts: () => Iterable<SimHost>) {
     this.#oracle = oracle;
     this.#hosts = hosts;
   }
 
-  /** Call when a host begins without data that others have: it joins, its disk was lost, a record was damaged. */
-  arrives(host: SimHost, nowMs: number, keys: Iterable<string> = this.#oracle.keys): void {
-    for (const key of keys) {
-      const located = this.#oracle.locate(key);
-      const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, located) }));
-      const known = new Map<Event, readonly NodeId[]>();
-      for (const event of this.#oracle.history(key).events.values()) {
-        known.set(
-          event,
-          holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])),
-        );
-      }
-      this.#arrivals.set(`${host.id} ${key}`, { atMs: nowMs, known });
-    }
+  /** Call when a host begins without data that others have: it joins, or its disk was lost. */
+  arrives(host: SimHost, nowMs: number): void {
+    for (const key of this.#oracle.keys) this.#arrives(host, key, { nowMs, memory: undefined });
     this.#arrived.add(host.id);
+  }
+
+  /** Call when a record of a host was damaged. `had`: what was in it, if that could be read. */
+  damaged(host: SimHost, key: string, { nowMs, had }: { nowMs: number; had: readonly Dot[] | undefined }): void {
+    const isWhole = had !== undefined && !this.#arrivals.has(`${host.id} ${key}`);
+    this.#arrives(host, key, { nowMs, memory: isWhole ? { starts: host.starts, vector: had } : undefined });
+    this.#arrived.add(host.id);
+  }
+
+  #arrives(host: SimHost, key: string, { nowMs, memory }: { nowMs: number; memory: Arrival["memory"] }): void {
+    const located = this.#oracle.locate(key);
+    const holders = this.#wholeHosts(host).map(({ id, disk }) => ({ id, state: objectOn(disk.synced, located) }));
+    const known = new Map<Event, readonly NodeId[]>();
+    for (const event of this.#oracle.history(key).events.values()) {
+      known.set(
+        event,
+        holders.flatMap(({ id, state }) => (state && covers(state.vector, event.dot) ? [id] : [])),
+      );
+    }
+    this.#arrivals.set(`${host.id} ${key}`, { atMs: nowMs, known, memory });
   }
 
   /** Somebody else answers under its name too: neither has everything that was given to it. */
@@ -54,13 +67,16 @@ export class Arrivals {
 
   /**
    * A host says that it holds a key completely, and what it knows of it. If it came with nothing, it must have copied what
-   * two owners had all the time: of the complete holders it may leave out one at most.
+   * two owners had all the time: of the complete holders it may leave out one at most. But a damaged record takes nothing
+   * from a process that has it in memory: that is as complete as before, whatever it may have missed (seed 408121).
    */
   claims(host: SimHost, key: string, vector: readonly Dot[]): void {
     const arrival = this.#arrivals.get(`${host.id} ${key}`);
     const ring = this.#oracle.ring();
     if (arrival === undefined || ring === undefined || this.#oracle.truncated) return;
     if ((this.#oracle.lossMs(host.id) ?? -1) > arrival.atMs) return;
+    const { memory } = arrival;
+    if (memory?.starts === host.starts && memory.vector.every((entry) => covers(vector, entry))) return;
     const owners = ring.owners(this.#oracle.locate(key).partition);
     if (!owners.includes(host.id)) return;
     const whole = this.#wholeHosts(host).map(({ id }) => id);

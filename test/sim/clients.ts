@@ -130,6 +130,7 @@ export class Clients {
       revived: false,
       outcomes: [],
       sparedBy: new Set(),
+      movedTo: new Map(),
       copiesLost: 0,
       ack: undefined,
       lost: false,

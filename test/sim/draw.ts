@@ -3,7 +3,7 @@ import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
 import { lease } from "../../core/membership/roles.ts";
 import { Chance } from "./chance.ts";
 import { drawBrowserFaults, drawFaults, drawRingFaults } from "./faults/draw.ts";
-import { type Profile, profileOf } from "./profiles.ts";
+import { plainPrefix, type Profile, profileOf } from "./profiles.ts";
 import { type ContextChoice, type Operation, plainOperation, type Scenario, stretched } from "./scenario.ts";
 
 /** Copies of a key, each with how often. */
@@ -18,9 +18,10 @@ const usualN = [
 const hostsEverMax = 30;
 
 export function drawScenario(seed: string): Scenario {
-  const chance = new Chance(`scenario ${seed}`);
   const profile = profileOf(seed);
-  const drawn = drawPlain(chance, seed, profile);
+  const name = seed.replace(plainPrefix, "");
+  const chance = new Chance(`scenario ${name}`);
+  const drawn = drawPlain(chance, name, profile);
   return profile === undefined ? drawn : profile.bend(chance.fork("profile"), drawn);
 }
 

@@ -38,10 +38,12 @@ const askMs = 10_000;
  * of that state, but for one that did not answer when they were asked, and never fewer than two (PROTOCOL 9, *Former
  * owners*). A copy that was damaged counts as held: its owner may have confirmed what the disk had then. Rows go one by one,
  * so where the ring has just changed the owners before that may be those who were asked (seed 301664). One that
- * its owner's disk has just lost counts too: it may have confirmed, while others were still to be heard (seeds 17, 93).
+ * its owner's disk has just lost counts too, also for an older copy of that disk: it may have confirmed, while others were
+ * still to be heard (seeds 17, 93, 404986). And under an owner's name a second process on a copy of its disk may be the one
+ * that was asked (seed 400186).
  */
 export function checkHandedOver(
-  { oracle, hosts, damagedKeys, ringsBefore, lostCopies, schedule }: World,
+  { oracle, hosts, twins, damagedKeys, ringsBefore, lostCopies, schedule }: World,
   { id, name }: SimHost,
   { key, state }: StoredState,
   owners: readonly NodeId[],
@@ -50,7 +52,7 @@ export function checkHandedOver(
   oracle.checks += 1;
   const located = oracle.locate(key);
   const hasIt = (owner: NodeId): boolean => {
-    const copies = hosts.filter((each) => each.id === owner && each.name !== name);
+    const copies = [...hosts, ...twins].filter((each) => each.id === owner && each.name !== name);
     const alive = copies.map(({ disk }) => objectOn(disk.view, located));
     const gone = lostCopies.filter((each) => each.id === owner && schedule.nowMs - each.atMs < askMs);
     const lost = gone.map(({ states }) => states.find((each) => each.key === key && each.hintFor === undefined)?.state);
@@ -68,9 +70,10 @@ export function checkHandedOver(
 }
 
 /**
- * Call when a host takes a hint off its disk. One that is over its bounds goes without its owner having it, if all other
- * owners have it (PROTOCOL 7; `background/relieve-hints.ts`): from then on the writes in it are promised one copy less,
- * though never less than W.
+ * Call when a host takes a hint off its disk. Delivered, the copy has moved to its owner: a write that two hosts kept for one
+ * owner, as its coordinator and as the stand-in, is one copy there (seeds 404383, 406340). One that is over its bounds goes
+ * without its owner having it, if all other owners have it (PROTOCOL 7; `background/relieve-hints.ts`). Of the writes in it
+ * fewer copies are promised from then on, though never less than W.
  */
 export function noteSpared(
   { oracle, hosts }: World,
@@ -84,9 +87,10 @@ export function noteSpared(
     hosts.some(({ id, disk }) => id === owner && history.knows(objectOn(disk.view, located)?.vector ?? [], event));
   for (const event of history.events.values()) {
     if (!history.knows(state.vector, event)) continue;
-    // Delivered, the copy has only moved.
     const isSpared = owners.every((owner) => has(owner, event) === (owner !== hintFor));
     if (isSpared) event.write.sparedBy.add(host);
+    const target = owners.find((owner) => owner === hintFor);
+    if (target !== undefined && has(target, event) && !has(host, event)) event.write.movedTo.set(host, target);
   }
 }
 

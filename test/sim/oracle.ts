@@ -392,8 +392,12 @@ export class Oracle {
   }
 }
 
-/** As many as the receipt names; of these, those that were to spare beyond W may have been let go. */
-function copiesPromised({ ack, sparedBy }: Write): number {
+/**
+ * As many as the receipt names, where they are now; of these, those that were to spare beyond W may have been let go, and
+ * hints for one owner are one copy once it has them.
+ */
+function copiesPromised({ ack, sparedBy, movedTo }: Write): number {
   if (ack === undefined) return 0;
-  return Math.max(ack.needed, ack.durable.filter((host) => !sparedBy.has(host)).length);
+  const kept = ack.durable.filter((host) => !sparedBy.has(host));
+  return Math.max(ack.needed, new Set(kept.map((host) => movedTo.get(host) ?? host)).size);
 }

@@ -1,6 +1,6 @@
 /** The simulated disk and wires keep what the ports promise; time is let run as fast as the machine's. */
 import { after } from "node:test";
-import { storageConformance } from "../conformance/storage.ts";
+import { storageConformance } from "../conformance/storage-tests.ts";
 import { transportConformance } from "../conformance/transport.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { Chance } from "./chance.ts";

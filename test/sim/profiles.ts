@@ -1,7 +1,8 @@
 /**
  * Profiles: biases of the drawing. What goes wrong only where several rare things meet (a lease, a cut of just that length,
  * a restart in the middle) is drawn too seldom when each is drawn on its own. A profile draws them together, and little
- * else beside them. Three of eight seeds of the swarm have one; `leases-17` is seed 17 with that one.
+ * else beside them. Three of eight seeds of the swarm have one; `leases-17` is seed 17 with that one,
+ * and `plain-17` without any.
  */
 import { byTime, configured, inOneRing, lasting, thinned, withFaults } from "./bend.ts";
 import type { Chance } from "./chance.ts";
@@ -96,8 +97,12 @@ export function seedOf(number: number, profile: ProfileName | undefined): string
   return profile === undefined ? String(number) : `${profile}-${number}`;
 }
 
+/** Of a seed that is drawn without the profile that its number has. */
+export const plainPrefix = "plain-";
+
 /** The profile that a seed names, or that its number has; undefined: none. */
 export function profileOf(seed: string): Profile | undefined {
+  if (seed.startsWith(plainPrefix)) return undefined;
   const name = /^([a-z]+)-/.exec(seed)?.[1] ?? nameByNumber(Number(seed));
   return name === undefined ? undefined : profiles[name as ProfileName];
 }

@@ -43,15 +43,24 @@ export function statesIn(operations: readonly StorageOperation[]): StoredState[]
   });
 }
 
-/** States that a batch takes away: `before` are the rows under its operations. */
+/** A state that a batch takes off a disk, and the ring there when it was told to: a batch is told in the order of its rows. */
+export interface TakenState extends StoredState {
+  readonly ring: Ring | undefined;
+}
+
+/** States that a batch takes away: `before` are the rows under its operations, `after` is the disk with the batch on it. */
 export function statesTakenBy(
   operations: readonly StorageOperation[],
   before: readonly (Uint8Array | undefined)[],
-): StoredState[] {
+  after: DiskImage,
+): TakenState[] {
+  const rosterAt = operations.findIndex(({ ns, key }) => ns === "meta" && equalBytes(key, rosterRow));
   return operations.flatMap(({ kind, ns, key }, i) => {
     const record = before[i];
     if (kind !== "delete" || record === undefined) return [];
-    return readable(() => stateOf(ns, key, record)) ?? [];
+    const taken = readable(() => stateOf(ns, key, record));
+    const membership = i < rosterAt ? membershipIn(before[rosterAt]) : membershipOn(after);
+    return taken === undefined ? [] : [{ ...taken, ring: membership?.ring }];
   });
 }
 
@@ -116,8 +125,7 @@ export interface Membership {
 
 /** The membership that a disk holds. */
 export function membershipOn(image: DiskImage): Membership | undefined {
-  const record = image.get("meta", rosterRow);
-  return record && membershipIn(record);
+  return membershipIn(image.get("meta", rosterRow));
 }
 
 /** Membership before and after a batch; undefined: it says nothing of it. */
@@ -134,7 +142,8 @@ export function membershipChange(
   return from && to && { from, to };
 }
 
-function membershipIn(record: Uint8Array): Membership | undefined {
+function membershipIn(record: Uint8Array | undefined): Membership | undefined {
+  if (record === undefined) return undefined;
   let known = rings.get(record);
   if (known === undefined) {
     const value = unsealRecord("meta", rosterRow, record);

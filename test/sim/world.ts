@@ -5,7 +5,7 @@ import { isOnRing } from "../../core/membership/roster.ts";
 import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
-import type { Dot } from "../../core/causality/version-set.ts";
+import { covers, type Dot, type Versioned } from "../../core/causality/version-set.ts";
 import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { type HostOptions, SimHost } from "./host.ts";
@@ -42,6 +42,8 @@ export class World {
   readonly lost = new Set<NodeId>();
   /** What was on disks just before some of it was lost, by whose disk and when. */
   readonly lostCopies: { readonly id: NodeId; readonly atMs: number; readonly states: readonly StoredState[] }[] = [];
+  /** What was on the older copies of disks that hosts got which had left: they have handed it over (seed 408280). */
+  readonly handedOver = new Map<NodeId, readonly StoredState[]>();
   /** Older copies of disks, for the fault that restores one. */
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
@@ -98,7 +100,10 @@ export class World {
   }
 
   #left(host: SimHost): void {
-    const [kept] = statesOn(host.disk.view);
+    const old = this.handedOver.get(host.id) ?? [];
+    const isOld = ({ key, hintFor, state }: StoredState): boolean =>
+      old.some((each) => each.key === key && each.hintFor === hintFor && coversAll(each.state, state));
+    const kept = statesOn(host.disk.view).find((each) => !isOld(each));
     if (kept !== undefined) this.oracle.broken("who leaves keeps nothing", `${host.name} has left with ${kept.key}`);
     this.depart(host);
   }
@@ -121,6 +126,7 @@ export class World {
     if (twin.gone) return;
     twin.kill("is switched off, and its disk thrown away");
     twin.gone = true;
+    this.losesCopies(twin);
     this.oracle.losing(twin, this.schedule.nowMs, () => twin.disk.wipe());
     this.twins.splice(this.twins.indexOf(twin), 1);
   }
@@ -147,8 +153,8 @@ export class World {
         this.oracle.stored(name, operations, revived);
         const change = membershipChange(operations, before);
         if (change !== undefined) checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
-        for (const taken of statesTakenBy(operations, before)) {
-          const owners = membershipOn(host.disk.view)?.ring.owners(this.oracle.locate(taken.key).partition) ?? [];
+        for (const taken of statesTakenBy(operations, before, host.disk.view)) {
+          const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
           else checkHandedOver(this, host, taken, owners);
@@ -172,6 +178,13 @@ export class World {
   /** Call before a fault takes copies from this host's disk. */
   losesCopies({ id, disk }: SimHost): void {
     this.lostCopies.push({ id, atMs: this.schedule.nowMs, states: statesOn(disk.view) });
+  }
+
+  /** Call before a host's disk is replaced by an older copy. */
+  losesToCopy(host: SimHost, copy: DiskImage): void {
+    this.losesCopies(host);
+    const status = membershipOn(host.disk.view)?.roster.members.get(host.id)?.status;
+    if (status === "left") this.handedOver.set(host.id, statesOn(copy));
   }
 
   /** The first start of the first host founds the cluster. */
@@ -228,6 +241,10 @@ export class World {
     if (kind === "request") return;
     this.schedule.log(`${host.name} ${textOf(event)}`);
   }
+}
+
+function coversAll({ vector }: Versioned, other: Versioned): boolean {
+  return other.vector.every((entry) => covers(vector, entry));
 }
 
 function textOf({ kind, ...rest }: StoreEvent): string {

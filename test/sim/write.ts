@@ -23,6 +23,8 @@ export interface Write {
   readonly outcomes: string[];
   /** Hosts that let their copy go because nobody needs it for W: see `noteSpared`. */
   readonly sparedBy: Set<NodeId>;
+  /** Where the copies are now that hosts have kept as hints: with owners that have it, by the host that kept it. */
+  readonly movedTo: Map<NodeId, NodeId>;
   /** Copies lost with disks since it was minted. */
   copiesLost: number;
   ack: Ack | undefined;

@@ -5,11 +5,11 @@
  * timing is told but fails nothing; see `bars.ts`.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, rmdirSync } from "node:fs";
-import { createRequire } from "node:module";
+import { mkdtempSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inspect } from "node:util";
+import { findChromium } from "../support/chromium.ts";
 import { missedBars } from "./bars.ts";
 import { formatCell, inFolder, keep, printTable, select } from "./measured.ts";
 import type { Figure, Need, Table, Trial, TrialResult } from "./trial.ts";
@@ -17,7 +17,10 @@ import type { Figure, Need, Table, Trial, TrialResult } from "./trial.ts";
 const needs: Record<Need, { readonly has: () => boolean; readonly advice: string }> = {
   root: { has: () => process.getuid?.() === 0, advice: "needs root" },
   etcd: { has: () => runs("etcd", ["--version"]), advice: "needs etcd on the PATH (package etcd-server)" },
-  chromium: { has: hasChromium, advice: "needs Chromium (npx playwright install chromium, or the distribution's)" },
+  chromium: {
+    has: () => findChromium() !== undefined,
+    advice: "needs Chromium (npx playwright install chromium, or the distribution's)",
+  },
   tmpfs: { has: canMountTmpfs, advice: "needs to mount a tmpfs: Linux, as root" },
 };
 
@@ -72,19 +75,6 @@ function tableOf(figures: readonly Figure[]): Table {
 
 function runs(program: string, args: readonly string[]): boolean {
   return spawnSync(program, args, { stdio: "ignore" }).status === 0;
-}
-
-function hasChromium(): boolean {
-  if (["chromium", "chromium-browser", "google-chrome"].some((name) => runs(name, ["--version"]))) return true;
-  try {
-    const { chromium } = createRequire(import.meta.url)("playwright-core") as {
-      chromium: { executablePath(): string };
-    };
-    return existsSync(chromium.executablePath());
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND") return false;
-    throw error;
-  }
 }
 
 /** Tried, because root in a container often may not. */

@@ -180,9 +180,9 @@ test("a copy that fails has ended at every source: none is asked on behind the b
     sources: [node(source)],
     missed: new Set<NodeId>(),
   }));
-  const copying = copyAll({ ...one, cursors, rate, progress: new Progress(one.clock) }, jobs, () =>
-    Promise.reject(new Error("the disk refuses to keep it")),
-  ).catch((error: unknown) => ({ reason: (error as Error).message, ...atH3 }));
+  const copying = copyAll({ ...one, cursors, rate, progress: new Progress(one.clock) }, jobs, () => {
+    throw new Error("the disk refuses to keep it");
+  }).catch((error: unknown) => ({ reason: (error as Error).message, ...atH3 }));
   await one.clock.advance(5_000);
   assert.deepEqual(await copying, { reason: "the disk refuses to keep it", asked: 1, answered: 1 });
   assert.equal(atH3.asked, 1);

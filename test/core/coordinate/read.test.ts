@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { eventsOf, local, placed, seen, sentBy, staleAt, withCluster } from "./scene.ts";
+import { eventsOf, intercept, local, patient, placed, seen, sentBy, staleAt, withCluster } from "./scene.ts";
 
 describe("a read", () => {
   test("finds the latest value although a replica is behind, and mends that replica and no other", () =>
@@ -76,6 +76,34 @@ describe("a read", () => {
         await eventually(async () => (await local(cluster, "h3")).join() === "v2", "the drawn read's repair");
       },
       { readRepairShare: 1 },
+    ));
+
+  test("mends nobody with what it was told on another ring: who told it may be no member any more", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await staleAt(cluster, "h3");
+        let release = (): void => {};
+        const held = new Promise<void>((resolve) => (release = resolve));
+        let isAsked = false;
+        intercept(cluster, "h1", (to, body) => {
+          if (to !== "h3" || body[0] !== methods.fetch.number) return undefined;
+          isAsked = true;
+          return held;
+        });
+        assert.deepEqual(texts((await cluster.node("h1").get("b", "k", { r: 2 })).siblings), ["v2"]);
+        assert.ok(isAsked);
+        // A member, but no owner of anything.
+        await cluster.start("h4", { seeds: ["memory:h1"], mayJoin: false });
+        await seen(cluster.node("h1"), "h4", true);
+        release();
+        // By the end of a later read, and of its repair, the answer of before has long been there.
+        await cluster.node("h1").get("b", "k", { r: "all" });
+        await eventually(() => eventsOf(cluster, "read-repair").length > 0, "the repair of a later read");
+        await eventually(async () => (await local(cluster, "h3")).join() === "v2", "h3 to be mended");
+        assert.equal(eventsOf(cluster, "read-repair").length, 1);
+      },
+      { readRepairShare: 1, antiEntropyIntervalMs: 2_000_000_000, ...patient },
     ));
 
   test("at an owner with R=2 asks one other replica", () =>

@@ -42,6 +42,25 @@ describe("a partition that is dropped", () => {
     assert.match(told.join(), /^rows of partition 0 that cannot be read/);
   });
 
+  test("keeps a row of which it is still reading when the partition is owned again", async () => {
+    const world = new World();
+    const run = await world.start();
+    for (const key of keys) await run.replica.write(key, put("v"));
+    run.replica.forgetCached();
+    run.holdings.set(partition, "former");
+    assert.ok(run.replica.drop.begin(partition));
+    let release = (): void => {};
+    const pace = async (): Promise<void> => {
+      release = world.disk.hold("reads");
+    };
+    const dropping = run.replica.drop.run(partition, { pace, isAllowed: () => true });
+    await new Promise(setImmediate);
+    run.holdings.set(partition, "filling");
+    release();
+    assert.equal(await dropping, false);
+    assert.equal(await left(run), keys.length);
+  });
+
   test("is asked about again where it was owned in between", async () => {
     const world = new World();
     const run = await world.start();

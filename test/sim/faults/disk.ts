@@ -1,7 +1,7 @@
 /** Faults of disks. */
 import { encodeUtf8 } from "lib0/string";
 import { keyOfRow } from "../../../core/placement/locate.ts";
-import { membershipOn } from "../rows.ts";
+import { membershipOn, statesOn } from "../rows.ts";
 import type { SimHost } from "../host.ts";
 import type { World } from "../world.ts";
 import type { Fault, FaultKind } from "./draw.ts";
@@ -28,6 +28,7 @@ export const diskFaults = {
     const backup = world.backups.get(victim);
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
+    world.losesToCopy(victim, backup);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(backup));
     // A peer remembers a later start of this host than its disk does, so it could know. (One that could not write told nobody.)
     const isNoticed = world.hosts.some((peer) => {
@@ -45,13 +46,7 @@ export const diskFaults = {
     change(world, host(world, fault, 0).disk.mood, { slowness: 10 ** (1 + fault.amount * 2) }),
   damage: (world, fault) => {
     const victim = host(world, fault, 0);
-    let row: Uint8Array | undefined;
-    world.oracle.losing(victim, world.schedule.nowMs, () => {
-      row = victim.disk.damage("objects");
-    });
-    if (row === undefined) return undefined;
-    world.damagedKeys.add(keyOfRow(row));
-    world.arrivals.arrives(victim, world.schedule.nowMs, [keyOfRow(row)]);
+    if (!damageRecord(world, victim)) return undefined;
     world.schedule.log(`a record of ${victim.name} is damaged`);
     return done;
   },
@@ -96,6 +91,7 @@ function restoreUnseen(world: World, { hosts, forMs }: Fault, victim: SimHost): 
       healPeer();
     };
     victim.kill("gets an old copy of its disk back, and only one that is away could tell");
+    world.losesToCopy(victim, copy);
     world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(copy));
     world.arrivals.arrives(victim, world.schedule.nowMs);
     healVictim();
@@ -111,4 +107,19 @@ function restoreUnseen(world: World, { hosts, forMs }: Fault, victim: SimHost): 
 /** The last start of a host that another one knows of. */
 function startsOf({ id }: SimHost, { disk }: SimHost): number {
   return membershipOn(disk.view)?.roster.members.get(id)?.incarnation ?? 0;
+}
+
+/** Flips a bit of one of its records; false: it has none. */
+export function damageRecord(world: World, victim: SimHost): boolean {
+  const before = statesOn(victim.disk.view);
+  let row: Uint8Array | undefined;
+  world.oracle.losing(victim, world.schedule.nowMs, () => {
+    row = victim.disk.damage("objects");
+  });
+  if (row === undefined) return false;
+  const damaged = keyOfRow(row);
+  world.damagedKeys.add(damaged);
+  const had = before.find(({ key, hintFor }) => key === damaged && hintFor === undefined)?.state.vector;
+  world.arrivals.damaged(victim, damaged, { nowMs: world.schedule.nowMs, had });
+  return true;
 }

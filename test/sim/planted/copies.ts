@@ -46,6 +46,12 @@ export const copies: readonly Mutation[] = [
     replace: "",
   },
   {
+    name: "what is filled is told at the end",
+    file: "background/fill.js",
+    find: '"tell what is filled", publishIntervalMs',
+    replace: '"tell what is filled", 1e9',
+  },
+  {
     name: "a partition counts as filled whoever failed",
     file: "background/fill.js",
     find: "new Set([...missed, ...partial]).size <= mayMiss &&",

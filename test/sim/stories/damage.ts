@@ -1,6 +1,7 @@
 /** Stories of disks that give back other than they were given. */
 import assert from "node:assert/strict";
 import { textOf } from "../write.ts";
+import { damageRecord } from "../faults/disk.ts";
 import { membershipOn } from "../rows.ts";
 import type { Story } from "./stage.ts";
 
@@ -103,6 +104,19 @@ export const damageStories: readonly Story[] = [
       stage.restoreCopy(joiner, copy, { isNoticed: true });
       await stage.start(joiner);
       await stage.settled();
+    },
+  },
+  {
+    name: "a host that has a damaged record in memory is as complete as before, whatever it has missed (seed 408121)",
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const heal = stage.cutOff(a!);
+      await stage.sleep(3_000);
+      await stage.put(b!, { quorum: 2 });
+      assert.ok(damageRecord(stage.world, a!));
+      await stage.get(a!, { verb: "local" });
+      heal();
     },
   },
   {

@@ -1,6 +1,9 @@
 /** Stories of partitions that change hands while something goes wrong. */
 import assert from "node:assert/strict";
-import { statesOn } from "../rows.ts";
+import { hasBit } from "../../../core/bytes/bitmap.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { until } from "../cluster.ts";
+import { membershipOn, statesOn } from "../rows.ts";
 import type { Story } from "./stage.ts";
 
 const four = { hosts: 4 };
@@ -85,6 +88,55 @@ export const moveStories: readonly Story[] = [
       for (let key = 0; key < 20; key++) {
         if (stage.walk(key).indexOf(b!) < 3) assert.ok(keys.has(`sim/key${key}`), `key${key}`);
       }
+    },
+  },
+  {
+    name: "a partition that is filled is told within seconds, although a source of others is silent (seed 404606)",
+    cluster: { ...four, silentMs: 20_000 },
+    brokenBy: "what is filled is told at the end",
+    play: async (stage) => {
+      const [a, , , d] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.wipe(a!, { awaitReady: false });
+      stage.beforeRequest(a!, methods.scan, () => d!.process!.pause(), d);
+      while (!d!.process!.paused) await stage.sleep(10);
+      const { partition } = stage.world.oracle.locate("sim/key0");
+      await until(stage.world, 2_500, `${a!.name} says that it is complete`, () => {
+        const said = membershipOn(a!.disk.view)?.roster.holdings.get(a!.id);
+        return said !== undefined && hasBit(said.complete, partition);
+      });
+      d!.process!.resume();
+    },
+  },
+  {
+    name: "what a browser and a host keep for the only owner of a key is one copy once that has it (seed 404383)",
+    cluster: { ...four, n: 1, browsers: [3] },
+    play: async (stage) => {
+      const [a] = stage.walk();
+      a!.kill();
+      await stage.sleep(3_000);
+      const write = await stage.put(stage.host("h4"), { quorum: "one" });
+      assert.equal(write.ack?.durable.length, 2);
+      await stage.start(a!);
+      await stage.drained();
+      await stage.wipe(a!);
+    },
+  },
+  {
+    name: "a host that had left and starts from a copy of its disk from before only ends (seed 408280)",
+    cluster: four,
+    play: async (stage) => {
+      const [a, b] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.change(b!, { kind: "leave", host: b!.id });
+      const copy = b!.disk.synced.copy();
+      assert.notEqual(statesOn(copy).length, 0);
+      const status = (): string => stage.member(b!, b!).status;
+      await until(stage.world, 60_000, `${b!.name} has left`, () => status() === "left");
+      stage.restoreCopy(b!, copy, { isNoticed: false });
+      assert.equal(status(), "leaving");
+      await stage.start(b!);
+      await stage.gone(b!);
     },
   },
   {

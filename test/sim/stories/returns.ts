@@ -1,5 +1,6 @@
 /** Stories of hosts that were removed, and of what they may and may not bring back. */
 import assert from "node:assert/strict";
+import { methods } from "../../../core/rpc/rpc.ts";
 import { until } from "../cluster.ts";
 import type { Stage, Story } from "./stage.ts";
 import type { SimHost } from "../host.ts";
@@ -141,6 +142,29 @@ export const returnStories: readonly Story[] = [
       await stage.restart(c!);
       await stage.settled();
       await readNowhere(stage);
+    },
+  },
+  {
+    name: "a host that slept while it was removed gives nothing to a co-owner that had asked it before (seed 407518)",
+    cluster: { ...reaping, hosts: 3 },
+    brokenBy: "what a peer answers is taken in although its membership has ended",
+    play: async (stage) => {
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const heal = stage.cutOff(c!);
+      await stage.sleep(3_000);
+      await stage.delete(a!);
+      await stage.sleep(stage.world.graceMs);
+      c!.process!.pause();
+      heal();
+      // A keeps the delete for C, which is not to reach it.
+      stage.world.network.cutPairs([[a!.id, c!.id]], true);
+      await stage.requested(b!, methods.compare, c!);
+      await stage.change(a!, { kind: "remove", host: c!.id, force: true });
+      await stage.reaped(2);
+      c!.process!.resume();
+      await stage.sleep(1_000);
+      for (const host of [a!, b!]) assert.deepEqual(await stage.siblings(host), [], host.name);
     },
   },
   {

@@ -148,15 +148,24 @@ export class Stage {
     return this.put(at, { verb: "delete", context: "latest", ...how });
   }
 
-  /** Runs `act` once, just before the host sends its first request of this method to one of the others. */
-  beforeRequest(host: SimHost, method: { readonly number: number }, act: (to: NodeId) => void): void {
+  /** Runs `act` once, just before the host sends its first request of this method to one of the others, or to `target`. */
+  beforeRequest(host: SimHost, method: { readonly number: number }, act: (to: NodeId) => void, target?: SimHost): void {
     const { transport } = host;
     assert.ok(transport, `${host.name} does not run`);
     transport.onNextRequest = (to, body) => {
-      if (body[0] !== method.number || to === host.id) return;
+      if (body[0] !== method.number || to === host.id || (target !== undefined && to !== target.id)) return;
       transport.onNextRequest = undefined;
       act(to);
     };
+  }
+
+  /** Until the host has sent a request of this method to the other one. */
+  requested(host: SimHost, method: { readonly number: number }, to: SimHost): Promise<void> {
+    let isSent = false;
+    host.transport!.onNextRequest = (id, body) => {
+      isSent ||= id === to.id && body[0] === method.number;
+    };
+    return until(this.world, patienceMs, `${host.name} asks ${to.name}`, () => isSent);
   }
 
   /** Until hosts have forgotten so many copies of deleted keys. */
@@ -231,6 +240,7 @@ export class Stage {
     host.kill("gets an old copy of its disk back");
     const { arrivals, copiedHosts, oracle, schedule } = this.world;
     copiedHosts.add(host.id);
+    this.world.losesToCopy(host, copy);
     oracle.losing(host, schedule.nowMs, () => host.disk.restore(copy));
     if (isNoticed) arrivals.arrives(host, schedule.nowMs);
     else arrivals.forgetArrival(host);

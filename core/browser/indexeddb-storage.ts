@@ -1,0 +1,179 @@
+/**
+ * `Storage` in a browser: one IndexedDB database for each store.
+ * Invariants: a write resolves only when its transaction is complete, that is on the disk, and the next is begun only
+ * then; data that was deleted under a running node does not come back as an empty store.
+ */
+import { wrap } from "idb";
+import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../ports.ts";
+import { StorageError } from "../ports.ts";
+import { databaseName, openDatabase } from "./indexeddb-database.ts";
+import { isLost, storageError, type Doing } from "./indexeddb-errors.ts";
+import { bytesOf, keyRange, PageReader } from "./indexeddb-page.ts";
+import { deleting, reading, writing } from "./indexeddb-transaction.ts";
+
+export interface IndexedDbStorageOptions {
+  /** Of the store. One tab at a time may have it open; whoever opens it sees to that. */
+  readonly name: string;
+  /** How to ask for the room of this origin, of which the store is a part; the browser unless a test says otherwise. */
+  readonly estimate?: () => Promise<StorageEstimate>;
+}
+
+type Estimate = NonNullable<IndexedDbStorageOptions["estimate"]>;
+
+const clearStepRows = 1_000;
+
+/**
+ * Opens (or creates) the database of one store.
+ * @throws StorageError `full`, `version` (a newer format), `io`
+ */
+export async function openIndexedDbStorage(options: IndexedDbStorageOptions): Promise<IndexedDbStorage> {
+  const { name, estimate = () => navigator.storage.estimate() } = options;
+  const storage = new IndexedDbStorage(databaseName(name), estimate);
+  await storage.open();
+  return storage;
+}
+
+export class IndexedDbStorage implements Storage {
+  readonly #name: string;
+  readonly #estimate: Estimate;
+  readonly #pages = new PageReader();
+  /** Undefined until it is open, and when the browser has ended it: then the next call opens another. */
+  #database: IDBDatabase | undefined;
+  #opening: Promise<IDBDatabase> | undefined;
+  #lastWrite: Promise<void> = Promise.resolve();
+  /** Why every call is refused from now on. */
+  #refusal: StorageError | undefined;
+
+  constructor(databaseName: string, estimate: Estimate) {
+    this.#name = databaseName;
+    this.#estimate = estimate;
+  }
+
+  /** Once, before anything else; `openIndexedDbStorage` does it. */
+  async open(): Promise<void> {
+    await this.#open(true);
+  }
+
+  async get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
+    const [value] = await this.getMany(ns, [key]);
+    return value;
+  }
+
+  getMany(ns: Namespace, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
+    return this.#run("read", async (database) => {
+      const values = await reading(database, ns, (store) =>
+        Promise.all(keys.map((key) => wrap(store.get(key as BufferSource)))),
+      );
+      return values.map((value: unknown) => (value === undefined ? undefined : bytesOf(value)));
+    });
+  }
+
+  page(ns: Namespace, request: PageRequest): Promise<Page> {
+    return this.#run("read", (database) => this.#pages.read(database, ns, request));
+  }
+
+  /** Always as durable as `synced`. */
+  batch(operations: readonly StorageOperation[], _durability: Durability): Promise<void> {
+    return this.#inTurn(async (database) => {
+      if (operations.length > 0) await writing(database, operations);
+    });
+  }
+
+  async clear(ns: Namespace, range: KeyRange): Promise<void> {
+    let from: Uint8Array | null | undefined = range.gte;
+    while (from !== null) {
+      const rest: KeyRange = from === undefined ? range : { ...range, gte: from };
+      const { rows, next }: Page = await this.page(ns, { ...rest, limit: clearStepRows, keysOnly: true });
+      const step = keyRange(next === null ? rest : { ...rest, lt: next });
+      if (rows.length > 0 && step !== undefined) await this.#inTurn((database) => deleting(database, ns, step));
+      from = next;
+    }
+  }
+
+  /** Of the whole origin, and rounded by the browser. */
+  async usage(): Promise<{ readonly bytes: number; readonly freeBytes?: number }> {
+    this.#refuseIfClosed();
+    const { usage: bytes = 0, quota } = await this.#estimate();
+    return quota === undefined ? { bytes } : { bytes, freeBytes: Math.max(0, quota - bytes) };
+  }
+
+  /**
+   * Refuses at once what has no transaction yet, and waits for the writes under way. Called when the page is frozen it
+   * leaves nothing that the page could write when it wakes. Closing twice is harmless.
+   */
+  async close(): Promise<void> {
+    this.#end(`${this.#name} was closed`);
+    await this.#lastWrite;
+    await this.#opening?.catch(() => undefined);
+  }
+
+  /** One write at a time: the next must not be on the disk without the one before. */
+  #inTurn(write: (database: IDBDatabase) => Promise<void>): Promise<void> {
+    const written = this.#lastWrite.then(() => this.#run("write", write));
+    const done = () => undefined;
+    this.#lastWrite = written.then(done, done);
+    return written;
+  }
+
+  /** Repeats it once on another connection when its own is lost: all that runs here may be repeated. */
+  async #run<Result>(doing: Doing, work: (database: IDBDatabase) => Promise<Result>): Promise<Result> {
+    try {
+      const database = await this.#connection();
+      try {
+        return await work(database);
+      } catch (error: unknown) {
+        if (!isLost(error)) throw error;
+        this.#forget(database);
+      }
+      return await work(await this.#connection());
+    } catch (error: unknown) {
+      throw storageError(error, doing, this.#name);
+    }
+  }
+
+  async #connection(): Promise<IDBDatabase> {
+    this.#refuseIfClosed();
+    return this.#database ?? this.#open(false);
+  }
+
+  #open(create: boolean): Promise<IDBDatabase> {
+    this.#opening ??= this.#connect(create).finally(() => {
+      this.#opening = undefined;
+    });
+    return this.#opening;
+  }
+
+  async #connect(create: boolean): Promise<IDBDatabase> {
+    try {
+      const database = await openDatabase(this.#name, create, {
+        unwanted: () => this.#end(`another tab deletes ${this.#name} or brings a newer format`),
+        lost: () => this.#forget(database),
+      });
+      this.#database = database;
+    } catch (error: unknown) {
+      const problem = storageError(error, "open", this.#name);
+      // Gone, or of another format by now: that does not change, so later calls are told the same.
+      if (problem.kind === "closed" || problem.kind === "version") this.#refusal ??= problem;
+      throw problem;
+    }
+    // Closed meanwhile: what has just been opened is closed too.
+    if (this.#refusal !== undefined) this.#forget(this.#database);
+    this.#refuseIfClosed();
+    return this.#database;
+  }
+
+  /** Closing a connection lets its transactions end. */
+  #forget(database: IDBDatabase): void {
+    database.close();
+    if (this.#database === database) this.#database = undefined;
+  }
+
+  #end(reason: string): void {
+    this.#refusal ??= new StorageError("closed", reason);
+    if (this.#database !== undefined) this.#forget(this.#database);
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#refusal !== undefined) throw this.#refusal;
+  }
+}

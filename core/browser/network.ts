@@ -1,0 +1,147 @@
+/**
+ * The network of a page: requests to hosts over WebSockets, to other pages over WebRTC, found through hosts or relays.
+ *
+ * Invariant: it dials nothing but the seeds and what nodes met there name; no public server is a default.
+ */
+import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
+import { identify } from "@libp2p/identify";
+import type { Libp2p } from "@libp2p/interface";
+import { noise } from "@libp2p/noise";
+import { webSockets } from "@libp2p/websockets";
+import { yamux } from "@libp2p/yamux";
+import { createLibp2p, type Libp2pOptions } from "libp2p";
+import { libp2pIdentity, readKey } from "../libp2p/identity.ts";
+import { defaultTransportLimits, type TransportLimits } from "../libp2p/limits.ts";
+import { type MeetingPoint, MeetingPoints } from "../libp2p/meeting-points.ts";
+import type { OnProblem } from "../libp2p/problem.ts";
+import { isWebRtcAddress } from "../libp2p/route.ts";
+import { libp2pTransport } from "../libp2p/transport.ts";
+import { inWholeWrites } from "../libp2p/whole-writes.ts";
+import type { Clock, Gossip, Identity, Stop, Transport } from "../ports.ts";
+import { dialPolicy } from "./dial-policy.ts";
+import { onWake } from "./wake.ts";
+
+export interface PageNetworkOptions {
+  /** From `makeKey`, kept in the page's storage: who has it is this node. */
+  readonly key: Uint8Array;
+  /** Multiaddrs of hosts or relays, wss or ws. */
+  readonly seeds: readonly string[];
+  /** Whether it meets other pages, too: loads WebRTC, and lets itself be found through the seeds. */
+  readonly meetPages: boolean;
+  /** The cluster in whose gossip it takes part, as members of the ring do: loads gossipsub. */
+  readonly gossipOf?: string;
+  /** STUN and TURN servers of the application, for pages in different networks. */
+  readonly iceServers?: readonly RTCIceServer[];
+  readonly clock: Clock;
+  readonly onProblem?: OnProblem;
+}
+
+export interface PageNetwork {
+  readonly transport: Transport;
+  /** With `gossipOf`. */
+  readonly gossip?: Gossip;
+  readonly identity: Identity;
+  /** Where other pages find this one now; empty without `meetPages`, and while no relay knows it. */
+  addresses(): readonly string[];
+  onAddresses(listener: (addresses: readonly string[]) => void): Stop;
+  /** The seeds, and what became of each. */
+  seeds(): readonly MeetingPoint[];
+  /** Resolves when one seed is connected. @throws StoreError `not-ready`, with the reason for each seed */
+  connected(timeoutMs: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** What differs from hosts. */
+const pageTransportLimits: Partial<TransportLimits> = {
+  // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
+  pingMs: 300,
+  // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
+  dialTimeoutMs: 15_000,
+};
+
+/** Relays at which a page is found at the same time: when one fails, the others know it already. */
+const reservationsMax = 3;
+
+/** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
+export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
+  const { key, seeds, gossipOf, clock, onProblem } = options;
+  const privateKey = readKey(key);
+  const mayDial = dialPolicy(seeds);
+  // Each a chunk of its own: most pages need neither.
+  const [ways, gossiping] = await Promise.all([
+    waysOf(options),
+    gossipOf === undefined ? undefined : import("../libp2p/gossip.ts"),
+  ]);
+  const libp2p = await createLibp2p({
+    privateKey,
+    start: false,
+    ...ways,
+    connectionEncrypters: [inWholeWrites(noise())],
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
+    connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
+    connectionManager: {
+      // All pages that are behind one relay come from its address.
+      inboundConnectionThreshold: 500,
+      maxIncomingPendingConnections: 100,
+    },
+    // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
+    connectionMonitor: { enabled: false },
+    services: {
+      identify: identify(),
+      ...(gossipOf === undefined || gossiping === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) }),
+    },
+  });
+  await libp2p.start();
+  const transport = libp2pTransport(
+    { libp2p, clock, ...(onProblem === undefined ? {} : { onProblem }) },
+    pageTransportLimits,
+  );
+  await transport.start();
+  const limits = { ...defaultTransportLimits, ...pageTransportLimits };
+  const points = new MeetingPoints({ libp2p, clock, limits }, seeds);
+  points.start();
+  const stopWaking = onWake(clock, () => {
+    transport.wake();
+    points.wake();
+  });
+  return {
+    transport,
+    ...(gossipOf === undefined || gossiping === undefined
+      ? {}
+      : { gossip: gossiping.libp2pGossip((libp2p.services as { pubsub: GossipSub }).pubsub, gossipOf) }),
+    identity: libp2pIdentity(privateKey),
+    addresses: () => addressesOf(libp2p),
+    onAddresses: (listener) => onAddresses(libp2p, listener),
+    seeds: () => [...points.states()],
+    connected: (timeoutMs) => points.connected(timeoutMs),
+    async stop() {
+      stopWaking();
+      points.stop();
+      await transport.stop();
+      await libp2p.stop();
+    },
+  };
+}
+
+/** How it reaches others, and how it is reached. */
+async function waysOf({
+  meetPages,
+  iceServers = [],
+}: PageNetworkOptions): Promise<Required<Pick<Libp2pOptions, "transports" | "addresses">>> {
+  if (!meetPages) return { transports: [webSockets()], addresses: {} };
+  const { circuitRelayTransport, webRtcTransport } = await import("./webrtc.ts");
+  return {
+    transports: [webSockets(), circuitRelayTransport(), webRtcTransport(iceServers)],
+    addresses: { listen: [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
+  };
+}
+
+function addressesOf(libp2p: Libp2p): readonly string[] {
+  return libp2p.getMultiaddrs().filter(isWebRtcAddress).map(String);
+}
+
+function onAddresses(libp2p: Libp2p, listener: (addresses: readonly string[]) => void): Stop {
+  const tell = (): void => listener(addressesOf(libp2p));
+  libp2p.addEventListener("self:peer:update", tell);
+  return () => libp2p.removeEventListener("self:peer:update", tell);
+}

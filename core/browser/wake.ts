@@ -1,0 +1,35 @@
+/**
+ * The moments at which a page should look whether its connections still live: sockets look open after a sleep.
+ */
+import type { Clock, Stop } from "../ports.ts";
+
+/** How often the clock is looked at, ms, and by how much more it must have jumped: in hidden pages timers come late. */
+const lookMs = 1_000;
+const jumpMs = 4_000;
+
+/** Calls `run` when the network is back, the page is visible or thawed again, or the machine has slept. */
+export function onWake(clock: Clock, run: () => void): Stop {
+  const ifVisible = (): void => {
+    if (document.visibilityState === "visible") run();
+  };
+  window.addEventListener("online", run);
+  window.addEventListener("pageshow", run);
+  document.addEventListener("visibilitychange", ifVisible);
+  document.addEventListener("resume", run);
+  let lastMs = clock.wallTime();
+  let stopTimer: Stop;
+  const look = (): void => {
+    const nowMs = clock.wallTime();
+    if (nowMs - lastMs > lookMs + jumpMs) run();
+    lastMs = nowMs;
+    stopTimer = clock.after(lookMs, look);
+  };
+  stopTimer = clock.after(lookMs, look);
+  return () => {
+    window.removeEventListener("online", run);
+    window.removeEventListener("pageshow", run);
+    document.removeEventListener("visibilitychange", ifVisible);
+    document.removeEventListener("resume", run);
+    stopTimer();
+  };
+}

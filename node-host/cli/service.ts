@@ -1,0 +1,64 @@
+/**
+ * What verbs share that run until they are told to stop: settings as flags, and the telling.
+ */
+import { type Command, Option } from "commander";
+import { kebab, type Setting, type Settings } from "../settings.ts";
+
+/** After this long a stopped program that still holds something open ends all the same, ms. */
+const exitMs = 5_000;
+
+/** A flag for each setting; each can also stand in a variable or in the file of `--config`. */
+export function addSettings<Options>(command: Command, settings: Settings<Options>): void {
+  command.option("--config <file>", "settings as JSON; each flag can stand there in camelCase (deviceGroup)");
+  for (const [name, setting] of Object.entries<Setting<unknown>>(settings)) {
+    const { placeholder, many, about, initial } = setting;
+    if (placeholder === "") {
+      command.option(`--${kebab(name)}`, about);
+      continue;
+    }
+    const shown =
+      initial === null || initial === "" || (many && [initial].flat().length === 0)
+        ? ""
+        : ` (default: ${textOf(initial)})`;
+    const option = new Option(`--${kebab(name)} <${placeholder.toLowerCase()}>`, `${about}${shown}`);
+    // Given twice, a flag reaches the options as a list; what takes one value refuses it there.
+    command.addOption(option.argParser((text, before: string[] | undefined) => [...(before ?? []), text]));
+  }
+  command.addHelpText(
+    "after",
+    "\nEach flag can also be an environment variable (EVERWRITE_DEVICE_GROUP) or stand in --config; flags win.",
+  );
+}
+
+function textOf(initial: unknown): string {
+  if (Array.isArray(initial)) return initial.join(" ");
+  if (typeof initial !== "object" || initial === null) return String(initial);
+  return Object.values(initial).join(":");
+}
+
+/**
+ * Resolves at the first SIGINT or SIGTERM, or when the process that started this one over a channel has gone.
+ * The second signal ends the process at once.
+ */
+export function stopRequested(): Promise<undefined> {
+  return new Promise((resolveStop) => {
+    let stopping = false;
+    process.once("disconnect", () => resolveStop(undefined));
+    for (const [signal, code] of [
+      ["SIGINT", 130],
+      ["SIGTERM", 143],
+    ] as const) {
+      process.on(signal, () => {
+        if (stopping) process.exit(code);
+        stopping = true;
+        resolveStop(undefined);
+      });
+    }
+  });
+}
+
+/** Call when all is stopped: lets the process end, and sees to it that it does. */
+export function exitSoon(): void {
+  process.channel?.unref();
+  setTimeout(() => process.exit(1), exitMs).unref(); // fires only if something forgot to let go
+}

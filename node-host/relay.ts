@@ -1,0 +1,35 @@
+/**
+ * `everwrite relay`: a libp2p node that is a meeting point and nothing else.
+ * Invariant: started again with the same data directory and address it is the same relay, so that browsers find it again.
+ */
+import { join } from "node:path";
+import { relayService } from "../core/libp2p/relay.ts";
+import { loadIdentity } from "./identity-file.ts";
+import { nodeLibp2p } from "./libp2p-node.ts";
+import type { RelayOptions } from "./relay-options.ts";
+
+export interface RunningRelay {
+  readonly id: string;
+  /** Multiaddrs under which browsers reach it. */
+  readonly addresses: readonly string[];
+  stop(): Promise<void>;
+}
+
+/** `onWarning` hears of a key file that others could read. @throws IdentityError, ListenError */
+export async function startRelay(
+  { data, identity, p2p, announce, reservations }: RelayOptions,
+  onWarning: (text: string) => void,
+): Promise<RunningRelay> {
+  const privateKey = await loadIdentity(identity ?? join(data, "identity.key"), onWarning);
+  const libp2p = await nodeLibp2p({
+    privateKey,
+    listen: p2p,
+    announce,
+    services: { relay: relayService({ reservationsMax: reservations }) },
+  });
+  return {
+    id: libp2p.peerId.toString(),
+    addresses: libp2p.getMultiaddrs().map(String),
+    stop: async () => libp2p.stop(),
+  };
+}

@@ -1,0 +1,144 @@
+/** What a browser may do to a store that is open, and older browsers. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, beforeEach, describe, test } from "node:test";
+import { forceCloseDatabase } from "fake-indexeddb";
+import { openIndexedDbStorage, type IndexedDbStorage } from "../../../core/browser/indexeddb-storage.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
+import { hex, isKind, put, text } from "../../conformance/storage.ts";
+import { storageConformance } from "../../conformance/storage-tests.ts";
+import { installFakeIndexedDb } from "../../support/fake-indexeddb.ts";
+
+installFakeIndexedDb();
+
+let stores = 0;
+const estimate = async () => ({ usage: 4_096, quota: 1_000_000 });
+
+describe("in a browser without getAllRecords", () => {
+  const prototype = IDBObjectStore.prototype as unknown as Record<string, unknown>;
+  const { getAllRecords } = prototype;
+  before(() => void delete prototype["getAllRecords"]);
+  after(() => Object.assign(prototype, { getAllRecords }));
+
+  storageConformance("an older IndexedDbStorage", async () => ({
+    storage: await openIndexedDbStorage({ name: `older ${stores++}`, estimate }),
+  }));
+});
+
+describe("IndexedDbStorage", () => {
+  const open = IDBFactory.prototype.open.bind(indexedDB);
+  let connections: IDBDatabase[];
+  let storage: IndexedDbStorage;
+  let name: string;
+  beforeEach(async () => {
+    connections = [];
+    indexedDB.open = (...args) => {
+      const request = open(...args);
+      request.addEventListener("success", () => connections.push(request.result));
+      return request;
+    };
+    name = `faulty ${stores++}`;
+    storage = await openIndexedDbStorage({ name, estimate });
+    await storage.batch([put(text("a"), text("1"))], "synced");
+  });
+  afterEach(async () => {
+    await storage.close();
+    indexedDB.open = open;
+  });
+
+  test("opens another connection when the browser has ended its own, for all that wait at once", async () => {
+    // Its typings ask for the class.
+    forceCloseDatabase(connections[0] as never);
+    const values = await Promise.all([
+      storage.get("objects", text("a")),
+      storage.getMany("objects", [text("a")]).then(([value]) => value),
+      storage.batch([put(text("b"), text("2"))], "synced").then(() => storage.get("objects", text("a"))),
+    ]);
+    assert.deepEqual(values.map(hex), Array(3).fill(hex(text("1"))));
+    assert.equal(connections.length, 2);
+  });
+
+  for (const [error, kind] of [
+    ["UnknownError", "io"],
+    ["InvalidStateError", "closed"],
+    ["AbortError", "closed"],
+  ] as const) {
+    test(`repeats a call once on another connection after ${error}, then says ${kind}, and goes on when it is over`, async () => {
+      failNext(IDBDatabase.prototype, "transaction", error, 1);
+      await storage.batch([put(text("b"), text("2"))], "synced");
+      assert.equal(connections.length, 2);
+      failNext(IDBDatabase.prototype, "transaction", error, 2);
+      await assert.rejects(storage.get("objects", text("b")), isKind(kind));
+      assert.equal(hex(await storage.get("objects", text("b"))), hex(text("2")));
+    });
+  }
+
+  for (const error of ["QuotaExceededError", "DataError"]) {
+    test(`says full of ${error}, and nothing of that batch is there`, async () => {
+      failNext(IDBObjectStore.prototype, "delete", error, 1);
+      const failing = storage.batch(
+        [put(text("b"), text("2")), { kind: "delete", ns: "objects", key: text("a") }],
+        "synced",
+      );
+      const behind = storage.batch([put(text("c"), text("3"))], "synced");
+      await assert.rejects(failing, isKind("full"));
+      await behind;
+      assert.deepEqual(
+        (await storage.getMany("objects", ["a", "b", "c"].map(text))).map(hex),
+        [text("1"), undefined, text("3")].map(hex),
+      );
+      assert.equal(connections.length, 1);
+    });
+  }
+
+  test("takes what another script has put there for damaged, and reads the rest", async () => {
+    const transaction = connections[0]!.transaction("objects", "readwrite");
+    transaction.objectStore("objects").put("text", Uint8Array.of(98));
+    await new Promise((resolve) => transaction.addEventListener("complete", resolve));
+    const store = new RecordStore(storage);
+    await store.commit([put(text("c"), text("3"))]);
+    const { rows } = await store.page("objects", { gte: text("b"), limit: 10 });
+    assert.deepEqual(
+      rows.map((row) => ("corrupt" in row ? "corrupt" : hex(row.value))),
+      ["corrupt", hex(text("3"))],
+    );
+  });
+
+  test("a write that waits for another is refused when the storage is closed, and is not written later", async () => {
+    const begun = calledOnce(IDBDatabase.prototype, "transaction");
+    const first = storage.batch([put(text("b"), text("2"))], "synced");
+    const second = storage.batch([put(text("c"), text("3"))], "synced");
+    const refused = assert.rejects(second, isKind("closed"));
+    await begun;
+    await Promise.all([storage.close(), first, refused]);
+    storage = await openIndexedDbStorage({ name, estimate });
+    const found = await storage.getMany("objects", [text("b"), text("c")]);
+    assert.deepEqual(found.map(hex), [hex(text("2")), undefined]);
+  });
+
+  test("tells the room that the browser estimates", async () => {
+    assert.deepEqual(await storage.usage(), { bytes: 4_096, freeBytes: 995_904 });
+  });
+});
+
+/** Lets so many calls of a method throw. */
+function failNext<Target extends object>(target: Target, method: keyof Target, error: string, times: number): void {
+  const original = target[method];
+  let left = times;
+  target[method] = (() => {
+    left -= 1;
+    if (left === 0) target[method] = original;
+    throw new DOMException("planned", error);
+  }) as Target[keyof Target];
+}
+
+/** Resolves when a method is called. */
+function calledOnce<Target extends object>(target: Target, method: keyof Target): Promise<void> {
+  const original = target[method] as (...args: unknown[]) => unknown;
+  return new Promise((resolve) => {
+    target[method] = function (this: Target, ...args: unknown[]) {
+      target[method] = original as Target[keyof Target];
+      resolve();
+      return original.apply(this, args);
+    } as Target[keyof Target];
+  });
+}
