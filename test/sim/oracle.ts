@@ -20,7 +20,7 @@ import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
 import { KeyHistory, nameOf } from "./history.ts";
 import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
-import { idOfContentType, type Write } from "./write.ts";
+import { copiesPromised, idOfContentType, type Write } from "./write.ts";
 
 export interface Violation {
   readonly rule: string;
@@ -390,14 +390,4 @@ export class Oracle {
       states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
     );
   }
-}
-
-/**
- * As many as the receipt names, where they are now; of these, those that were to spare beyond W may have been let go, and
- * hints for one owner are one copy once it has them.
- */
-function copiesPromised({ ack, sparedBy, movedTo }: Write): number {
-  if (ack === undefined) return 0;
-  const kept = ack.durable.filter((host) => !sparedBy.has(host));
-  return Math.max(ack.needed, new Set(kept.map((host) => movedTo.get(host) ?? host)).size);
 }
