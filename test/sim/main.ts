@@ -1,6 +1,6 @@
 /**
  * `npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--log]`: swarms of simulated clusters.
- * `--profile NAME`: all seeds with this bias of the drawing, which else three of eight seeds have (`profiles.ts`).
+ * `--profile NAME`: all seeds with this bias of the drawing, which else a quarter of the seeds have (`profiles.ts`).
  * `--seed S --log` replays one seed with its whole event log.
  * `--seed S --shrink` drops faults and operations while the same rule stays broken, and shows what is left.
  * `--story NAME [--log]` tells the stories whose names have NAME in them.
