@@ -23,8 +23,9 @@ export interface NodeLibp2pOptions {
   readonly listen?: readonly string[];
   /** Addresses that others should dial instead, behind a NAT or a proxy. */
   readonly announce?: readonly string[];
-  /** Further services, transports or limits, merged over ours. */
   readonly services?: NonNullable<Libp2pOptions["services"]>;
+  /** Cuts connections that give no sign of life for so long, ms, where no link of the store watches them. */
+  readonly silentMs?: number;
 }
 
 export class ListenError extends Error {
@@ -33,7 +34,7 @@ export class ListenError extends Error {
 
 /** A started node. @throws ListenError naming the address that cannot be listened on. */
 export async function nodeLibp2p(options: NodeLibp2pOptions = {}): Promise<Libp2p> {
-  const { privateKey, listen = listenByDefault, announce = [], services = {} } = options;
+  const { privateKey, listen = listenByDefault, announce = [], services = {}, silentMs } = options;
   const libp2p = await createLibp2p({
     ...(privateKey === undefined ? {} : { privateKey }),
     start: false,
@@ -57,7 +58,10 @@ export async function nodeLibp2p(options: NodeLibp2pOptions = {}): Promise<Libp2
       maxIncomingPendingConnections: 100,
     },
     // Its pings cut connections that are only slow; the links' own watch does not.
-    connectionMonitor: { enabled: false },
+    connectionMonitor:
+      silentMs === undefined
+        ? { enabled: false }
+        : { pingInterval: silentMs, pingTimeout: { minTimeout: silentMs, maxTimeout: silentMs } },
     services: { identify: identify(), ...services },
   });
   try {

@@ -8,6 +8,12 @@ import { loadIdentity } from "./identity-file.ts";
 import { nodeLibp2p } from "./libp2p-node.ts";
 import type { RelayOptions } from "./relay-options.ts";
 
+/**
+ * A page whose machine was shut or lost its network closes nothing: without this its reservation would stay, and lead
+ * whoever looks for it astray. One that is cut too early is back at once.
+ */
+const silentMs = 10_000;
+
 export interface RunningRelay {
   readonly id: string;
   /** Multiaddrs under which browsers reach it. */
@@ -25,6 +31,7 @@ export async function startRelay(
     privateKey,
     listen: p2p,
     announce,
+    silentMs,
     services: { relay: relayService({ reservationsMax: reservations }) },
   });
   return {

@@ -93,7 +93,10 @@ export class IndexedDbStorage implements Storage {
   /** Of the whole origin, and rounded by the browser. */
   async usage(): Promise<{ readonly bytes: number; readonly freeBytes?: number }> {
     this.#refuseIfClosed();
-    const { usage: bytes = 0, quota } = await this.#estimate();
+    // Some browsers reject with a TypeError where a setting forbids it.
+    const { usage: bytes = 0, quota } = await this.#estimate().catch((error: unknown) => {
+      throw new StorageError("io", `the browser does not tell the room of ${this.#name}`, { cause: error });
+    });
     return quota === undefined ? { bytes } : { bytes, freeBytes: Math.max(0, quota - bytes) };
   }
 

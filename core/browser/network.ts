@@ -5,7 +5,7 @@
  */
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { identify } from "@libp2p/identify";
-import type { Libp2p } from "@libp2p/interface";
+import type { Libp2p, PrivateKey } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
@@ -19,7 +19,7 @@ import { libp2pTransport } from "../libp2p/transport.ts";
 import { inWholeWrites } from "../libp2p/whole-writes.ts";
 import type { Clock, Gossip, Identity, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
-import { onWake } from "./wake.ts";
+import { onLeave, onWake } from "./wake.ts";
 
 export interface PageNetworkOptions {
   /** From `makeKey`, kept in the page's storage: who has it is this node. */
@@ -64,18 +64,67 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { key, seeds, gossipOf, clock, onProblem } = options;
-  const privateKey = readKey(key);
-  const mayDial = dialPolicy(seeds);
+  const { seeds, gossipOf, clock, onProblem } = options;
+  const privateKey = readKey(options.key);
   // Each a chunk of its own: most pages need neither.
-  const [ways, gossiping] = await Promise.all([
-    waysOf(options),
+  const [pages, gossiping] = await Promise.all([
+    options.meetPages ? import("./webrtc.ts") : undefined,
     gossipOf === undefined ? undefined : import("../libp2p/gossip.ts"),
   ]);
+  const found = pages?.reservations();
+  const libp2p = await startLibp2p(privateKey, seeds, {
+    ways:
+      pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
+    services: gossiping === undefined || gossipOf === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) },
+  });
+  const transport = libp2pTransport({ libp2p, clock, ...(onProblem && { onProblem }) }, pageTransportLimits);
+  await transport.start();
+  const limits = { ...defaultTransportLimits, ...pageTransportLimits };
+  const points = new MeetingPoints({ libp2p, clock, limits, ...(found && { reservations: found }) }, seeds);
+  points.start();
+  const stopWaking = onWake(clock, () => {
+    transport.wake();
+    points.wake();
+  });
+  const stopLeaving = onLeave(() => {
+    for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
+  });
+  const pubsub = libp2p.services["pubsub"] as GossipSub;
+  return {
+    transport,
+    ...(gossiping && gossipOf !== undefined && { gossip: gossiping.libp2pGossip(pubsub, gossipOf) }),
+    identity: libp2pIdentity(privateKey),
+    addresses: () => addressesOf(libp2p),
+    onAddresses: (listener) => onAddresses(libp2p, listener),
+    seeds: () => [...points.states()],
+    connected: (timeoutMs) => points.connected(timeoutMs),
+    async stop() {
+      stopWaking();
+      stopLeaving();
+      points.stop();
+      await transport.stop();
+      await libp2p.stop();
+    },
+  };
+}
+
+interface Extras {
+  /** How it reaches other pages, beside hosts. */
+  readonly ways: NonNullable<Libp2pOptions["transports"]>;
+  readonly services: NonNullable<Libp2pOptions["services"]>;
+}
+
+async function startLibp2p(
+  privateKey: PrivateKey,
+  seeds: readonly string[],
+  { ways, services }: Extras,
+): Promise<Libp2p> {
+  const mayDial = dialPolicy(seeds);
   const libp2p = await createLibp2p({
     privateKey,
     start: false,
-    ...ways,
+    transports: [webSockets(), ...ways],
+    addresses: { listen: ways.length === 0 ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
     connectionEncrypters: [inWholeWrites(noise())],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
     connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
@@ -86,54 +135,10 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     },
     // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
     connectionMonitor: { enabled: false },
-    services: {
-      identify: identify(),
-      ...(gossipOf === undefined || gossiping === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) }),
-    },
+    services: { identify: identify(), ...services },
   });
   await libp2p.start();
-  const transport = libp2pTransport(
-    { libp2p, clock, ...(onProblem === undefined ? {} : { onProblem }) },
-    pageTransportLimits,
-  );
-  await transport.start();
-  const limits = { ...defaultTransportLimits, ...pageTransportLimits };
-  const points = new MeetingPoints({ libp2p, clock, limits }, seeds);
-  points.start();
-  const stopWaking = onWake(clock, () => {
-    transport.wake();
-    points.wake();
-  });
-  return {
-    transport,
-    ...(gossipOf === undefined || gossiping === undefined
-      ? {}
-      : { gossip: gossiping.libp2pGossip((libp2p.services as { pubsub: GossipSub }).pubsub, gossipOf) }),
-    identity: libp2pIdentity(privateKey),
-    addresses: () => addressesOf(libp2p),
-    onAddresses: (listener) => onAddresses(libp2p, listener),
-    seeds: () => [...points.states()],
-    connected: (timeoutMs) => points.connected(timeoutMs),
-    async stop() {
-      stopWaking();
-      points.stop();
-      await transport.stop();
-      await libp2p.stop();
-    },
-  };
-}
-
-/** How it reaches others, and how it is reached. */
-async function waysOf({
-  meetPages,
-  iceServers = [],
-}: PageNetworkOptions): Promise<Required<Pick<Libp2pOptions, "transports" | "addresses">>> {
-  if (!meetPages) return { transports: [webSockets()], addresses: {} };
-  const { circuitRelayTransport, webRtcTransport } = await import("./webrtc.ts");
-  return {
-    transports: [webSockets(), circuitRelayTransport(), webRtcTransport(iceServers)],
-    addresses: { listen: [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
-  };
+  return libp2p;
 }
 
 function addressesOf(libp2p: Libp2p): readonly string[] {

@@ -1,5 +1,6 @@
 /**
- * The moments at which a page should look whether its connections still live: sockets look open after a sleep.
+ * The moments of a page's life that matter to its connections: sockets look open after a sleep, and to the others when it
+ * is gone.
  */
 import type { Clock, Stop } from "../ports.ts";
 
@@ -32,4 +33,10 @@ export function onWake(clock: Clock, run: () => void): Stop {
     document.removeEventListener("resume", run);
     stopTimer();
   };
+}
+
+/** Calls `run` when the page is closed or left; it may come back (`pageshow`). */
+export function onLeave(run: () => void): Stop {
+  window.addEventListener("pagehide", run);
+  return () => window.removeEventListener("pagehide", run);
 }

@@ -6,7 +6,7 @@ import { restorePlatform } from "./peer-connection.ts";
 import { webRTC } from "@libp2p/webrtc";
 import type { Libp2pOptions } from "libp2p";
 
-export { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
+export { reservations } from "../libp2p/reservations.ts";
 
 type TransportFactory = NonNullable<Libp2pOptions["transports"]>[number];
 
@@ -16,7 +16,7 @@ restorePlatform();
 const bufferedBytesMax = 128 * 1024;
 
 /** The transport factory for libp2p. Without `iceServers`, pages find each other in one network, or where one of them has a public address. */
-export function webRtcTransport(iceServers: readonly RTCIceServer[]): TransportFactory {
+export function webRtcTransport(iceServers: readonly RTCIceServer[] = []): TransportFactory {
   return webRTC({
     // Without a list libp2p asks four public servers, whose operators would learn who is here.
     rtcConfiguration: { iceServers: [...iceServers] },

@@ -10,6 +10,7 @@ import { StoreError } from "../errors.ts";
 import type { Clock, Stop } from "../ports.ts";
 import type { TransportLimits } from "./limits.ts";
 import { Reconnect } from "./reconnect.ts";
+import type { Reservations } from "./reservations.ts";
 
 /** One of them, for `status()`. */
 export interface MeetingPoint {
@@ -25,6 +26,8 @@ export interface MeetingPointsNeeds {
   readonly libp2p: Libp2p;
   readonly clock: Clock;
   readonly limits: TransportLimits;
+  /** Of a node that wants to be found through them. */
+  readonly reservations?: Reservations;
 }
 
 /** Keeps libp2p's pruning of surplus connections away from them. */
@@ -47,16 +50,18 @@ export class MeetingPoints {
   readonly #libp2p: Libp2p;
   readonly #clock: Clock;
   readonly #limits: TransportLimits;
+  readonly #reservations: Reservations | undefined;
   readonly #reconnect: Reconnect<string>;
   readonly #known: ReadonlyMap<string, Known>;
   readonly #waiting = new Set<() => void>();
   #stopChecks: Stop | undefined;
 
   /** @throws Error where an address is no multiaddr */
-  constructor({ libp2p, clock, limits }: MeetingPointsNeeds, addresses: readonly string[]) {
+  constructor({ libp2p, clock, limits, reservations }: MeetingPointsNeeds, addresses: readonly string[]) {
     this.#libp2p = libp2p;
     this.#clock = clock;
     this.#limits = limits;
+    this.#reservations = reservations;
     const unknown = { connected: false, id: undefined, reason: undefined, unanswered: 0 };
     this.#known = new Map(addresses.map((address) => [multiaddr(address).toString(), { ...unknown }]));
     this.#reconnect = new Reconnect({
@@ -176,7 +181,15 @@ export class MeetingPoints {
       known.unanswered = 0;
     } catch (error) {
       if (error instanceof Error && error.name === "UnsupportedProtocolError") known.unanswered = 0;
-      else if (++known.unanswered >= checksMax) connection.abort(new Error("it gives no sign of life"));
+      else if (++known.unanswered >= checksMax) return connection.abort(new Error("it gives no sign of life"));
     }
+    // Refused, or enough of others: the next check asks again.
+    if (!this.#isFoundThrough(connection.remotePeer))
+      this.#reservations?.ask(connection.remotePeer).catch(() => undefined);
+  }
+
+  #isFoundThrough(relay: PeerId): boolean {
+    const way = `/p2p/${relay.toString()}/p2p-circuit`;
+    return this.#libp2p.getMultiaddrs().some((address) => address.toString().includes(way));
   }
 }

@@ -1,81 +1,19 @@
 /** Meeting points, with visitors as pages are: they dial WebSockets, listen nowhere, and are found through relays only. */
-import "../../node-host/polyfill.ts";
 import assert from "node:assert/strict";
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { after, describe, it } from "node:test";
-import { circuitRelayTransport } from "@libp2p/circuit-relay-v2";
-import { identify } from "@libp2p/identify";
-import type { Libp2p } from "@libp2p/interface";
-import { noise } from "@libp2p/noise";
-import { webSockets } from "@libp2p/websockets";
-import { yamux } from "@libp2p/yamux";
-import { createLibp2p } from "libp2p";
+import { setTimeout } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { StoreError } from "../../core/errors.ts";
-import { defaultTransportLimits } from "../../core/libp2p/limits.ts";
-import { MeetingPoints } from "../../core/libp2p/meeting-points.ts";
-import { libp2pTransport, type Libp2pTransport } from "../../core/libp2p/transport.ts";
 import { eventually } from "../support/eventually.ts";
 import { everwrite } from "../support/everwrite.ts";
 import { freePort, HostProcesses } from "../support/host-processes.ts";
-import { realClock } from "../support/real-clock.ts";
 import { RelayProcess } from "../support/relay-process.ts";
+import { Visitor } from "../support/visitor.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
-const limits = { ...defaultTransportLimits, redialMsMax: 1_000 };
-const text = new TextEncoder();
-
-class Visitor {
-  readonly libp2p: Libp2p;
-  readonly points: MeetingPoints;
-  readonly transport: Libp2pTransport;
-
-  private constructor(libp2p: Libp2p, seeds: readonly string[]) {
-    this.libp2p = libp2p;
-    this.points = new MeetingPoints({ libp2p, clock: realClock, limits }, seeds);
-    this.transport = libp2pTransport({ libp2p, clock: realClock }, limits);
-  }
-
-  static async start(...seeds: readonly string[]): Promise<Visitor> {
-    const libp2p = await createLibp2p({
-      addresses: { listen: ["/p2p-circuit", "/p2p-circuit", "/p2p-circuit"] },
-      transports: [webSockets(), circuitRelayTransport()],
-      connectionEncrypters: [noise()],
-      streamMuxers: [yamux()],
-      connectionMonitor: { enabled: false },
-      services: { identify: identify() },
-    });
-    const visitor = new Visitor(libp2p, seeds);
-    visitor.transport.serve(async (_from, body) => body);
-    await visitor.transport.start();
-    visitor.points.start();
-    visitors.push(visitor);
-    return visitor;
-  }
-
-  get addresses(): readonly string[] {
-    return this.libp2p.getMultiaddrs().map(String);
-  }
-
-  isFoundThrough(...ids: readonly string[]): boolean {
-    return ids.every((id) => this.addresses.some((address) => address.includes(`/p2p/${id}/p2p-circuit`)));
-  }
-
-  async asks(other: Visitor): Promise<void> {
-    // While the own way to the relay is still opening, a dial through it may fail.
-    await this.points.connected(10_000);
-    const id = await this.transport.meet(other.addresses[0]!);
-    const body = text.encode(`to ${id}`);
-    assert.deepEqual(await this.transport.request(id, body, 10_000), body);
-  }
-
-  async stop(): Promise<void> {
-    this.points.stop();
-    await this.transport.stop();
-    await this.libp2p.stop();
-  }
-}
-
-const visitors: Visitor[] = [];
-after(() => Promise.all(visitors.map((visitor) => visitor.stop())));
+after(() => Visitor.stopAll());
 
 describe("a relay", () => {
   it("lets those find each other that nobody can dial, and carries far more than libp2p's 128 KiB", async () => {
@@ -118,14 +56,35 @@ describe("a relay", () => {
     await b.asks(a);
   });
 
-  it("gives a reservation of a node that is gone to the next", async () => {
+  it("gives a reservation of a node that is gone to one that it had refused", async () => {
     await using relay = await RelayProcess.start("--reservations", "1");
     const first = await Visitor.start(relay.address);
     await eventually(() => first.isFoundThrough(relay.id), "the first has the only reservation");
-    await first.stop();
     const second = await Visitor.start(relay.address);
+    await second.points.connected(10_000);
+    await setTimeout(300);
+    assert.ok(!second.isFoundThrough(relay.id));
+    await first.stop();
     await eventually(() => second.isFoundThrough(relay.id), "the second has it");
     await (await Visitor.start(relay.address)).asks(second);
+  });
+
+  it("takes the reservation of a node that fell silent without a word", async () => {
+    await using relay = await RelayProcess.start("--reservations", "1");
+    const child = fork(fileURLToPath(new URL("./relay-visitor-process.js", import.meta.url)), [relay.address]);
+    after(() => child.kill("SIGKILL"));
+    await once(child, "message");
+    const isTaken = async (): Promise<boolean> => {
+      const next = await Visitor.start(relay.address);
+      await next.points.connected(10_000);
+      await setTimeout(300);
+      const found = next.isFoundThrough(relay.id);
+      await next.stop();
+      return !found;
+    };
+    assert.ok(await isTaken());
+    child.kill("SIGSTOP");
+    await eventually(async () => !(await isTaken()), "the reservation is free again", 60_000);
   });
 
   it("is the same one after Ctrl-C, and says which port is taken", async () => {

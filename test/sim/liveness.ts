@@ -11,6 +11,7 @@ import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
 import { checkLapses, checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
 import { comeToRest } from "./rest.ts";
+import { membershipOn } from "./rows.ts";
 import { plainOperation } from "./scenario.ts";
 import type { World } from "./world.ts";
 
@@ -30,13 +31,20 @@ const resolverClient = 92;
 /** Of those that are read and written on both sides of a cut. */
 const keysApartMax = 2;
 
-export async function healAndJudge(world: World, clients: Clients): Promise<void> {
+/** `others`: what else takes part heals, and is done with, before the last judgement. */
+export async function healAndJudge(
+  world: World,
+  clients: Clients,
+  others: () => Promise<void> = async () => {},
+): Promise<void> {
   const healedMs = world.schedule.nowMs;
   healAll(world);
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
   await until(world, healMsMax, "everybody is a member, or gone", () => putInOrder(world));
   await converge(world, clients);
   world.healMs = world.schedule.nowMs - healedMs;
+  await others();
+  await converge(world, clients);
   await answerApart(world, clients);
   await forgetDeleted(world, clients);
   await evenOut(world, clients);
@@ -67,8 +75,14 @@ async function converge(world: World, clients: Clients): Promise<void> {
 async function evenOut(world: World, clients: Clients): Promise<void> {
   if (!world.scenario.evensOut) return;
   const operator = world.hosts[0]!;
-  await tryAgain(world, "rebalance", () => ask(world, operator, { kind: "rebalance" }));
-  await converge(world, clients);
+  const joins = (): number =>
+    membershipOn(operator.disk.view)!.roster.changes.filter(({ verb }) => verb === "join").length;
+  // A host that takes the rest of its share beside it plans on the ring from before: the next one mends that (PROTOCOL 2).
+  for (let before = -1; before < joins();) {
+    before = joins();
+    await tryAgain(world, "rebalance", () => ask(world, operator, { kind: "rebalance" }));
+    await converge(world, clients);
+  }
   const tokens = world.hosts.map(({ id }) => world.oracle.ring()!.tokensOf(id).length);
   world.oracle.checks += 1;
   // Where some are browsers, an owner set has another host, so that not all can have their share.

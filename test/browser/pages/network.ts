@@ -66,6 +66,17 @@ const functions = {
     const answer = await opened().transport.request(id as NodeId, body, timeoutMs);
     return answer.length === bytes && answer.every((byte, n) => byte === n % 251);
   },
+  async requestsPerSecond(id: string, bytes: number, inFlight: number, ms: number): Promise<number> {
+    const { transport } = opened();
+    const body = new Uint8Array(bytes).fill(7);
+    const beginMs = performance.now();
+    let done = 0;
+    const asking = async (): Promise<void> => {
+      for (; performance.now() < beginMs + ms; done += 1) await transport.request(id as NodeId, body, 10_000);
+    };
+    await Promise.all(Array.from({ length: inFlight }, asking));
+    return (done * 1_000) / (performance.now() - beginMs);
+  },
   publish: (text: string) => opened().gossip?.publish(new TextEncoder().encode(text)),
   heard: () => heard,
   peer(id: string) {

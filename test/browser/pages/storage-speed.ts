@@ -22,9 +22,9 @@ const functions = {
     );
   },
 
-  rawPuts: async (inFlight: number, ms: number) => {
+  rawPuts: async (inFlight: number, ms: number, commitsAtOnce: boolean) => {
     const database = await openRaw();
-    const speed = await measure(inFlight, ms, () => putRaw(database));
+    const speed = await measure(inFlight, ms, () => putRaw(database, commitsAtOnce));
     database.close();
     return speed;
   },
@@ -89,13 +89,13 @@ function openRaw(): Promise<IDBDatabase> {
   });
 }
 
-function putRaw(database: IDBDatabase): Promise<void> {
+function putRaw(database: IDBDatabase, commitsAtOnce: boolean): Promise<void> {
   return new Promise((resolve, reject) => {
     const transaction = database.transaction("rows", "readwrite", { durability: "strict" });
     transaction.objectStore("rows").put(random(valueBytes), random(keyBytes));
     transaction.addEventListener("complete", () => resolve());
     transaction.addEventListener("abort", () => reject(transaction.error));
-    transaction.commit();
+    if (commitsAtOnce) transaction.commit();
   });
 }
 

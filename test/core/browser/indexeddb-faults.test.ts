@@ -115,8 +115,12 @@ describe("IndexedDbStorage", () => {
     assert.deepEqual(found.map(hex), [hex(text("2")), undefined]);
   });
 
-  test("tells the room that the browser estimates", async () => {
+  test("tells the room that the browser estimates, or that it tells none", async () => {
     assert.deepEqual(await storage.usage(), { bytes: 4_096, freeBytes: 995_904 });
+    const untold = () => Promise.reject(new TypeError("planned"));
+    const other = await openIndexedDbStorage({ name: "untold", estimate: untold });
+    await assert.rejects(other.usage(), isKind("io"));
+    await other.close();
   });
 });
 
