@@ -91,14 +91,16 @@ export class Leases {
   }
 
   #tick(): void {
-    const { cluster, clock } = this.#deps;
+    const { cluster, clock, transport } = this.#deps;
     const now = clock.now();
     this.#awakeMs += Math.min(now - this.#tickedMs, tickMaxMs);
     this.#tickedMs = now;
     const members = leaseholders(cluster);
+    // Not by `health`, which is of its last sweep (seed 288).
+    const heardMs = new Map([...transport.peers()].map(({ id, lastHeardMs }) => [id, lastHeardMs]));
     for (const record of members) {
       const known = this.#heard.get(record.id);
-      const lastHeardMs = cluster.health.state(record.id)?.lastHeardMs ?? known?.lastHeardMs;
+      const lastHeardMs = heardMs.get(record.id) ?? known?.lastHeardMs;
       if (known?.record === record && known.lastHeardMs === lastHeardMs) continue;
       // A record is signed by its host: a new one is a sign of life too, whoever passed it on.
       const isSign = known !== undefined || lastHeardMs !== undefined;
@@ -117,6 +119,7 @@ export class Leases {
 
   #overdue(): Leaseholder[] {
     const { cluster } = this.#deps;
+    this.#tick();
     if (!cluster.isMember(cluster.self)) return [];
     const awake = ringMembers(cluster.roster).filter(({ id }) => cluster.health.isUp(id));
     const turn = awake.filter(({ id }) => id < cluster.self).length;
@@ -129,7 +132,8 @@ export class Leases {
 
   async #tryToEnd(member: Leaseholder): Promise<void> {
     const { cluster, clock, telemetry } = this.#deps;
-    const why = (await this.#whyNot(member)) ?? (this.#isSilent(member) ? undefined : "it is back");
+    // Before, so that nobody is asked for nothing; and again, for much may change while the others are asked (seed leases-310).
+    const why = this.#whyNotNow(member) ?? (await this.#whyNot(member)) ?? this.#whyNotNow(member);
     if (why !== undefined) {
       this.#waiting.set(member.id, { triedMs: this.#awakeMs, why });
       return;
@@ -145,14 +149,22 @@ export class Leases {
   }
 
   #isSilent(member: Leaseholder): boolean {
+    // It may have come back since the last tick (seed leases-18).
+    this.#tick();
     return this.#heard.get(member.id)?.record === member && this.#silentMs(member) >= member.leaseMs;
   }
 
-  /** Undefined: nothing forbids it. */
+  /** What forbids it by what is known here; undefined: nothing. */
+  #whyNotNow(member: Leaseholder): string | undefined {
+    if (!this.#isSilent(member)) return "it is back";
+    const alone = heldByItAlone(this.#deps.cluster, member.id);
+    if (alone > 0) return `it alone holds ${alone} partitions completely: it comes back, or is removed`;
+    return undefined;
+  }
+
+  /** The same by what the others say. */
   async #whyNot(member: Leaseholder): Promise<string | undefined> {
     const { cluster } = this.#deps;
-    const alone = heldByItAlone(cluster, member.id);
-    if (alone > 0) return `it alone holds ${alone} partitions completely: it comes back, or is removed`;
     const members = ringMembers(cluster.roster);
     const others = members.map(({ id }) => id).filter((id) => id !== cluster.self && id !== member.id);
     const answers = await Promise.allSettled(others.map((id) => this.#ask(id, member)));

@@ -135,14 +135,15 @@ export class Cluster {
 
   /** Merges what another node sent and `admit` let through; or, as `own`, what this node says of itself. */
   merge(part: RosterPart, origin: ChangeOrigin = "exchange"): void {
-    const before = this.#roster;
     const holdings = new Map(part.holdings);
     const said = holdings.get(this.self);
     holdings.delete(this.self);
-    this.#replace(mergeAs(this.self, this.#roster, { ...part, holdings }), origin);
+    const merged = (): Roster => mergeAs(this.self, this.#roster, { ...part, holdings });
+    // Before the rest: what knows the other ring is on no disk before what says that this node fills.
+    if (isOtherRing(this.#roster, part)) this.#fillFromBoth(ringOf(merged()));
+    this.#replace(merged(), origin);
     const record = part.members?.get(this.self);
     this.#own.heard(record === undefined ? [] : [record]);
-    if (isOtherRing(before, part)) this.#fillFromBoth();
     if (said !== undefined) this.#correct(said);
   }
 
@@ -341,10 +342,10 @@ export class Cluster {
    * Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. The mark
    * tells a copy of the disk from before, which forgetting marks do not: see `suspicionOf`.
    */
-  #fillFromBoth(): void {
+  #fillFromBoth(ring: Ring): void {
     const { holdings, tasks } = this.#deps;
     tasks.run("draw a mark", () => this.drawMark());
-    for (const partition of this.#ring.ownedBy(this.self)) {
+    for (const partition of ring.ownedBy(this.self)) {
       if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
     }
     this.publishHoldings();

@@ -68,7 +68,12 @@ export class Clients {
     if (holding === "complete" && !this.#world.twins.includes(host))
       this.#world.arrivals.claims(host, keyOf(name), vector);
     const where = `${host.name} reading ${name} here`;
-    this.#world.oracle.answered(keyOf(name), where, { siblings, context: vector, wallMs: host.wallTime() });
+    this.#world.oracle.answered(keyOf(name), where, {
+      siblings,
+      context: vector,
+      wallMs: host.wallTime(),
+      host: host.name,
+    });
     this.counts.read += 1;
   }
 
@@ -91,7 +96,7 @@ export class Clients {
     }
     const { siblings, context, degraded } = answer.value;
     const vector = context === null ? nothingSeen.vector : coverageOf(context).vector;
-    oracle.answered(key, where, { siblings, context: vector, wallMs: host.wallTime() });
+    oracle.answered(key, where, { siblings, context: vector, wallMs: host.wallTime(), host: host.name });
     if (!degraded) {
       oracle.read(key, where, { expected, sinceMs, context: vector });
       if (heldBefore !== undefined) {
@@ -166,6 +171,7 @@ export class Clients {
     };
     const where = `${host.name} ${write.verb} ${name} w=${operation.quorum}`;
     schedule.log(`client ${operation.client} ${where}: write ${write.id} begins`);
+    const beganMs = schedule.nowMs;
     const answer = await attempt(host, (node) =>
       write.verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
     );
@@ -179,19 +185,30 @@ export class Clients {
       return;
     }
     this.counts.acknowledged += 1;
+    if (host.foundOldMs >= beganMs)
+      oracle.broken("no ack is of data that was set aside", `${where}: write ${write.id}`);
     const { receipt } = answer.value;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, where, receipt.needed);
     checkAnchored(this.#world, write, where);
-    this.#checkAnswer(where, { key: write.key, client: operation.client, answer: answer.value });
+    this.#checkAnswer(host, where, { key: write.key, client: operation.client, answer: answer.value });
   }
 
-  #checkAnswer(where: string, { key, client, answer }: { key: string; client: number; answer: WriteAnswer }): void {
+  #checkAnswer(
+    { name }: SimHost,
+    where: string,
+    { key, client, answer }: { key: string; client: number; answer: WriteAnswer },
+  ): void {
     if (answer.context === null) return;
     const vector = coverageOf(answer.context).vector;
     if (answer.siblings !== undefined) {
       // It may have been forwarded: then another host's clock decided.
-      this.#world.oracle.answered(key, where, { siblings: answer.siblings, context: vector, wallMs: undefined });
+      this.#world.oracle.answered(key, where, {
+        siblings: answer.siblings,
+        context: vector,
+        wallMs: undefined,
+        host: name,
+      });
     } else this.#world.oracle.alone(key, where, vector);
     this.#given(client, key).push({ text: answer.context, vector });
   }

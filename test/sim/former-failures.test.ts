@@ -1,23 +1,26 @@
 /** Seeds that broke a rule once, by what they show now. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { drawScenario } from "./scenario.ts";
+import { drawScenario } from "./draw.ts";
 import { simulate } from "./simulate.ts";
 
 const formerFailures = [
-  ["43", "a timer that is due in less than numbers can tell passes"],
-  ["93", "a former owner may drop what an owner confirmed, and lost a moment later"],
-  ["605", "a former owner does not drop the last copy while the records of all who confirm have rotted"],
-  ["699", "a host that was removed before it was told the secrets ends its start"],
-  ["94228", "a ring that lost its only disk before it met the other one blocks no key"],
-  ["300814", "what a disk rejected and kept does not stay with a host that does not own it"],
-  ["302147", "a host that slept in the middle of a drop asks the owners again about what is left"],
-  ["404383", "what two hosts keep for one owner is one copy once it has it"],
-  ["400186", "a former owner believes either of two processes that answer under an owner's name"],
-  ["404986", "a former owner may drop what an owner confirmed, whose disk is an older copy a moment later"],
-  ["404606", "a host tells that it has filled a partition while it waits for a source of others"],
-  ["409972", "a host that takes its share beside a rebalance costs balance until the next one"],
-  ["406246", "a row that goes in one batch with a ring, before it, goes by the ring that was there"],
+  ["plain-43", "a timer that is due in less than numbers can tell passes"],
+  ["plain-93", "a former owner may drop what an owner confirmed, and lost a moment later"],
+  ["plain-605", "a former owner does not drop the last copy while the records of all who confirm have rotted"],
+  ["plain-699", "a host that was removed before it was told the secrets ends its start"],
+  ["plain-94228", "a ring that lost its only disk before it met the other one blocks no key"],
+  ["plain-300814", "what a disk rejected and kept does not stay with a host that does not own it"],
+  ["plain-302147", "a host that slept in the middle of a drop asks the owners again about what is left"],
+  ["plain-404383", "what two hosts keep for one owner is one copy once it has it"],
+  ["plain-400186", "a former owner believes either of two processes that answer under an owner's name"],
+  ["plain-404986", "a former owner may drop what an owner confirmed, whose disk is an older copy a moment later"],
+  ["plain-404606", "a host tells that it has filled a partition while it waits for a source of others"],
+  ["plain-409972", "a host that takes its share beside a rebalance costs balance until the next one"],
+  ["plain-406246", "a row that goes in one batch with a ring, before it, goes by the ring that was there"],
+  ["leases-18", "a browser host that is back just before its lease is ended keeps it"],
+  ["deletes-63", "a host that was removed while it was cut off may keep what the others have forgotten"],
+  ["moves-2", "a host that meets another ring fills from it, also when it is killed as it hears of that"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

@@ -68,6 +68,8 @@ export class SimHost {
   readonly #chance: Chance;
   #life: Life | undefined;
   starts = 0;
+  /** When it found out last that its data is to be set aside. */
+  foundOldMs = -Infinity;
   /** Switched off for good. */
   gone = false;
   /** Requests of clients that this process has not answered. */

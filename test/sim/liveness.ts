@@ -9,7 +9,7 @@ import { healAll } from "./faults/faults.ts";
 import { ask, putInOrder } from "./faults/membership.ts";
 import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
-import { checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
+import { checkLapses, checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
 import { comeToRest } from "./rest.ts";
 import { membershipOn } from "./rows.ts";
 import { plainOperation } from "./scenario.ts";
@@ -51,6 +51,7 @@ export async function healAndJudge(
   await comeToRest(world);
   checkNothingLost(world);
   checkPlaces(world);
+  checkLapses(world);
   await resolveAll(world, clients);
   await readAll(world, clients);
 }
@@ -197,9 +198,8 @@ async function resolveAll(world: World, clients: Clients): Promise<void> {
   await becomeEqual(world);
   for (const [key, id] of resolved) {
     oracle.checks += 1;
-    const found = ownersState(world, key)!
-      .values.map(({ contentType }) => contentType)
-      .join();
+    const values = ownersState(world, key)?.values ?? [];
+    const found = values.map(({ contentType }) => contentType).join();
     if (!oracle.truncated && found !== `sim/${id}`) {
       fail(world, "one resolving write leaves one value", `${key}: ${found} instead of sim/${id}`);
     }

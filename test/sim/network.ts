@@ -25,10 +25,11 @@ export interface NetworkMood {
 
 export const calm = { spikes: 0, loss: 0, duplicates: 0, badFrames: 0 } as const;
 
-/** Hears what hosts ask each other, before the wires have their way with it. */
+/** Hears what hosts ask and answer each other, before the wires have their way with it; and what answers they get. */
 export interface Tap {
-  asked(from: NodeId, to: NodeId, body: Uint8Array): void;
-  answered(from: NodeId, to: NodeId, method: number, body: Uint8Array): void;
+  asked?(from: NodeId, to: NodeId, body: Uint8Array): void;
+  answered?(from: NodeId, to: NodeId, method: number, body: Uint8Array): void;
+  heard?(by: NodeId, method: number, body: Uint8Array): void;
 }
 
 /** One way from one host to another. */
@@ -54,7 +55,7 @@ export class SimNetwork {
   readonly #nodes = new Map<NodeId, readonly SimTransport[]>();
   /** By sender, then by receiver. */
   readonly #wires = new Map<NodeId, Map<NodeId, Wire>>();
-  tap: Tap | undefined;
+  readonly taps = new Set<Tap>();
   /** Who takes part in gossip; those of processes that ended hear nothing. */
   readonly listeners = new Set<SimGossip>();
   /** Hears of each request to another host as it leaves. */

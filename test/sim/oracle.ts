@@ -14,12 +14,13 @@ import { equalBytes } from "../../core/bytes/compare.ts";
 import { locate, type LocatedKey } from "../../core/placement/locate.ts";
 import { resolveQuorum } from "../../core/quorum/resolve.ts";
 import type { StorageOperation } from "../../core/ports.ts";
+import { isNewsTo, isOutside } from "./departures.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
 import { KeyHistory, nameOf } from "./history.ts";
 import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
-import { idOfContentType, type Write } from "./write.ts";
+import { copiesPromised, idOfContentType, type Write } from "./write.ts";
 
 export interface Violation {
   readonly rule: string;
@@ -88,9 +89,9 @@ export class Oracle {
     for (const { key, state, hintFor } of statesIn(operations)) {
       const where = hintFor === undefined ? `${host} stores ${key}` : `${host} stores a hint of ${key} for ${hintFor}`;
       for (const value of state.values) {
-        this.#checkValue(key, { value, where, clockEntries: state.vector.length, revived });
+        this.#checkValue(key, { value, host, where, clockEntries: state.vector.length, revived });
       }
-      this.#checkExact(key, state, where);
+      this.#checkExact(key, state, { host, where });
     }
   }
 
@@ -98,11 +99,13 @@ export class Oracle {
     key: string,
     {
       value,
+      host,
       where,
       clockEntries,
       revived,
     }: {
       readonly value: LiveValue;
+      readonly host: string;
       readonly where: string;
       readonly clockEntries: number;
       readonly revived: boolean;
@@ -127,7 +130,8 @@ export class Oracle {
     if ((write.ttlMs === undefined) !== (value.expiresAtMs === undefined)) {
       return this.broken("a value expires when it was asked to", `${where}: write ${write.id}`);
     }
-    if (known?.gone && !value.tombstone && !this.truncated) {
+    // Where one that was removed while it was cut off, or joined through that one, has it still, it came back to nobody.
+    if (known?.gone && !value.tombstone && !this.truncated && !isOutside(this.#hosts(), host)) {
       const text = `${where}: write ${write.id} (${name}) was replaced, and that it was has been forgotten`;
       return this.broken("nothing that was seen and dropped comes back", text);
     }
@@ -162,7 +166,7 @@ export class Oracle {
   }
 
   /** The live values of a state are those that its vector and all history say. */
-  #checkExact(key: string, { vector, values }: Versioned, where: string): void {
+  #checkExact(key: string, { vector, values }: Versioned, { host, where }: { host: string; where: string }): void {
     this.checks += 1;
     if (this.truncated) return;
     const expected = this.history(key).liveOf(vector);
@@ -170,6 +174,7 @@ export class Oracle {
     if (found.length === expected.size && found.every((name) => expected.has(name))) return;
     const extra = found.filter((name) => !expected.has(name));
     const missing = [...expected].filter((name) => !found.includes(name));
+    if (missing.length === 0 && isNewsTo(this.#hosts(), host, { history: this.history(key), names: extra })) return;
     const tell = (names: string[]): string => names.map((name) => this.tell(key, name)).join(", ") || "none";
     this.broken(
       "a state is what its history says",
@@ -193,6 +198,8 @@ export class Oracle {
       readonly siblings: readonly Sibling[];
       readonly context: readonly Dot[];
       readonly wallMs: number | undefined;
+      /** Who was asked. */
+      readonly host: string;
     },
   ): void {
     this.checks += 1;
@@ -219,8 +226,10 @@ export class Oracle {
     const expected = [...live].filter(isShown);
     if (expected.length === found.size && expected.every((name) => found.has(name))) return;
     const missing = expected.filter((name) => !found.has(name)).map((name) => this.tell(key, name));
-    const extra = [...found].filter((name) => !expected.includes(name)).map((name) => this.tell(key, name));
-    const text = `${where}: its context covers what is not returned: ${missing.join()}; returned but seen by others: ${extra.join()}`;
+    const extra = [...found].filter((name) => !expected.includes(name));
+    if (missing.length === 0 && isNewsTo(this.#hosts(), answer.host, { history, names: extra })) return;
+    const seen = extra.map((name) => this.tell(key, name)).join();
+    const text = `${where}: its context covers what is not returned: ${missing.join()}; returned but seen by others: ${seen}`;
     this.broken("a context covers what was seen and no more", text);
   }
 
@@ -381,14 +390,4 @@ export class Oracle {
       states.some(({ state }) => history.knows(state.vector, history.events.get(name)!)),
     );
   }
-}
-
-/**
- * As many as the receipt names, where they are now; of these, those that were to spare beyond W may have been let go, and
- * hints for one owner are one copy once it has them.
- */
-function copiesPromised({ ack, sparedBy, movedTo }: Write): number {
-  if (ack === undefined) return 0;
-  const kept = ack.durable.filter((host) => !sparedBy.has(host));
-  return Math.max(ack.needed, new Set(kept.map((host) => movedTo.get(host) ?? host)).size);
 }

@@ -78,3 +78,13 @@ export function checkPlaces({ hosts, oracle }: World): void {
 function stateAt({ hosts, oracle }: World, id: string, key: string): Versioned | undefined {
   return objectOn(hosts.find((host) => host.id === id)!.disk.view, oracle.locate(key));
 }
+
+/** Hosts that carry one lapse out at once make one change of it. */
+export function checkLapses({ hosts, oracle }: World): void {
+  for (const { disk, name } of hosts) {
+    const lapses = membershipOn(disk.view)!.roster.changes.filter(({ verb }) => verb === "lapse");
+    oracle.checks += 1;
+    if (new Set(lapses.map(({ subject, life }) => `${subject} ${life}`)).size === lapses.length) continue;
+    oracle.broken("a lapse is one change of the ring", `${name} has ${lapses.map(({ subject }) => subject).join()}`);
+  }
+}

@@ -24,8 +24,10 @@ export class Process {
   readonly #labels = new Map<string, string>();
   /** Called before each step: for crashes between any two of them. */
   onStep: (() => void) | undefined;
+  /** From when to when it was stopped, by its own clock. */
+  readonly sleeps: (readonly [number, number])[] = [];
   #alive = true;
-  #paused = false;
+  #pausedMs: number | undefined;
 
   /** `startMs`: what its monotonic clock shows at first; each process has its own, so that mixing them up is noticed. */
   constructor(name: string, schedule: Schedule, machine: MachineClock, startMs: number) {
@@ -44,7 +46,7 @@ export class Process {
   }
 
   get paused(): boolean {
-    return this.#paused;
+    return this.#pausedMs !== undefined;
   }
 
   /** Runs `run` in this process, later; when it is stopped then, as soon as it goes on. */
@@ -52,7 +54,7 @@ export class Process {
     let stopped = false;
     const once = (): void => {
       if (stopped || !this.#alive) return;
-      if (this.#paused) this.#deferred.push(once);
+      if (this.paused) this.#deferred.push(once);
       else this.#step(run);
     };
     const unschedule = this.#schedule.after(
@@ -75,7 +77,7 @@ export class Process {
   /** Something from outside reaches the process: now, or when it goes on. */
   enter(run: () => void): void {
     if (!this.#alive) return;
-    if (this.#paused) this.#deferred.push(run);
+    if (this.paused) this.#deferred.push(run);
     else this.#step(run);
   }
 
@@ -90,11 +92,12 @@ export class Process {
   }
 
   pause(): void {
-    this.#paused = true;
+    this.#pausedMs ??= this.clock.now();
   }
 
   resume(): void {
-    this.#paused = false;
+    if (this.#pausedMs !== undefined) this.sleeps.push([this.#pausedMs, this.clock.now()]);
+    this.#pausedMs = undefined;
     for (const run of this.#deferred.splice(0)) this.after(0, "catches up", run);
   }
 }

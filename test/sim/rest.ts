@@ -13,6 +13,7 @@ import { allPartitions } from "../../core/placement/partition.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import { fail } from "./cluster.ts";
 import type { SimHost } from "./host.ts";
+import type { Tap } from "./network.ts";
 import { membershipOn, statesOn } from "./rows.ts";
 import type { World } from "./world.ts";
 
@@ -49,7 +50,7 @@ export async function comeToRest(world: World): Promise<void> {
 async function watched(world: World, work: () => Promise<void>): Promise<Watch> {
   const watch: Watch = { unrest: [], digests: new Map() };
   const batchesBefore = world.hosts.map(({ disk }) => disk.batches);
-  world.network.tap = {
+  const tap: Tap = {
     asked: (from, to, body) => {
       if (body[0] === methods.compare.number) {
         const { digest } = methods.compare.request.decode(body.subarray(1));
@@ -60,8 +61,9 @@ async function watched(world: World, work: () => Promise<void>): Promise<Watch> 
       if (!isAgreement(method, body)) watch.unrest.push(`${from} and ${to} differ (method ${method})`);
     },
   };
+  world.network.taps.add(tap);
   await work();
-  world.network.tap = undefined;
+  world.network.taps.delete(tap);
   world.hosts.forEach(({ name, disk }, i) => {
     if (disk.batches > batchesBefore[i]!) watch.unrest.push(`${name} writes to its disk`);
     const hints = statesOn(disk.view).filter(({ hintFor }) => hintFor !== undefined).length;

@@ -118,7 +118,7 @@ export function objectOn(image: DiskImage, located: LocatedKey): Versioned | und
 const rosterRow = encodeUtf8("roster");
 const rings = new WeakMap<Uint8Array, Membership>();
 
-interface Membership {
+export interface Membership {
   readonly roster: Roster;
   readonly ring: Ring;
 }
@@ -126,6 +126,20 @@ interface Membership {
 /** The membership that a disk holds. */
 export function membershipOn(image: DiskImage): Membership | undefined {
   return membershipIn(image.get("meta", rosterRow));
+}
+
+/** Membership before and after a batch; undefined: it says nothing of it. */
+export function membershipChange(
+  operations: readonly StorageOperation[],
+  before: readonly (Uint8Array | undefined)[],
+): { readonly from: Membership; readonly to: Membership } | undefined {
+  const at = operations.findIndex(({ ns, key }) => ns === "meta" && equalBytes(key, rosterRow));
+  const operation = operations[at];
+  const record = before[at];
+  if (record === undefined || operation?.kind !== "put") return undefined;
+  const from = membershipIn(record);
+  const to = membershipIn(operation.value);
+  return from && to && { from, to };
 }
 
 function membershipIn(record: Uint8Array | undefined): Membership | undefined {

@@ -2,13 +2,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { drawScenario } from "./scenario.ts";
+import { drawScenario } from "./draw.ts";
+import { profileNames, seedOf } from "./profiles.ts";
 import { simulate } from "./simulate.ts";
 
 /** Enough to notice a broken core or simulator before a commit; `npm run sim` looks for the rare. */
 const seeds = Array.from({ length: 12 }, (_, i) => String(i + 1));
 
-const seedsWithBrowsers = ["14", "17", "25"];
+const seedsWithBrowsers = ["14", "29"];
+
+const seedsWithProfiles = profileNames.flatMap((name) => [1, 2].map((number) => seedOf(number, name)));
 
 test("a seed names one run: its event log has the same hash each time", async () => {
   for (const seed of seeds.slice(0, 3)) {
@@ -24,8 +27,8 @@ test("two seeds are two runs", async () => {
   assert.notEqual(hashes[0], hashes[1]);
 });
 
-test("no rule is broken in the swarm's first seeds, and in its first with browser hosts", async () => {
-  for (const seed of [...seeds, ...seedsWithBrowsers]) {
+test("no rule is broken in the swarm's first seeds, and in the first with browser hosts and with each profile", async () => {
+  for (const seed of [...seeds, ...seedsWithBrowsers, ...seedsWithProfiles]) {
     const { violation, log } = await simulate(drawScenario(seed));
     const text = `npm run sim -- --seed ${seed} --log\n${log.slice(-20).join("\n")}`;
     assert.equal(violation && `${violation.rule}: ${violation.text}`, undefined, text);

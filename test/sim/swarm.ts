@@ -1,11 +1,14 @@
 /** Many seeds on all cores, and what they add up to. */
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { type ProfileName, seedOf } from "./profiles.ts";
 import type { Report } from "./simulate.ts";
 
 export interface SwarmOptions {
   readonly firstSeed: number;
   readonly runs: number;
+  /** All seeds are drawn with it. */
+  readonly profile?: ProfileName | undefined;
   /** No new seed is begun after this time. */
   readonly minutes: number;
   /** After the first failure no new seed is begun. */
@@ -17,6 +20,7 @@ export interface SwarmOptions {
 export async function swarm({
   firstSeed,
   runs,
+  profile,
   minutes,
   stopAtFailure,
   threads,
@@ -29,7 +33,7 @@ export async function swarm({
     const worker = new Worker(new URL("./worker.js", import.meta.url));
     try {
       while (!over && next < firstSeed + runs && performance.now() < deadlineMs) {
-        const report = await runOne(worker, String(next++));
+        const report = await runOne(worker, seedOf(next++, profile));
         onReport(report);
         if (report.violation !== undefined && stopAtFailure) over = true;
       }

@@ -62,6 +62,7 @@ export class SimTransport implements Transport {
   request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     this.onNextRequest?.(to, body);
     if (to !== this.self) this.#network.onRequest?.(body);
+    for (const tap of this.#network.taps) tap.asked?.(this.self, to, body);
     return new Promise((resolve, reject) => {
       if (!this.process.alive) return;
       const fail = (kind: "not-sent" | "lost", reason: string): void => reject(new TransportError(kind, reason));
@@ -242,7 +243,6 @@ export class SimTransport implements Transport {
     const stopTimer = this.process.after(request.timeoutMs, "timeout", () => waiting.fail("lost", late));
     const method = request.body[0] ?? 0;
     const sentTrueMs = this.#network.schedule.nowMs;
-    this.#network.tap?.asked(this.self, to, request.body);
     const sent = { ...request, body: this.#network.maybeSpoiled(this.self, to, request.body, undefined) };
     this.#network.carry(this.self, to, `asks ${method}`, method !== writeMethod, () => {
       // What was on its way when the connection ended may still arrive.
@@ -250,13 +250,15 @@ export class SimTransport implements Transport {
       otherEnd(link, this).#arrive(this.self, sent, (response) => {
         const answered =
           response instanceof TransportError ? response : this.#network.maybeSpoiled(to, this.self, response, method);
-        if (!(response instanceof TransportError)) this.#network.tap?.answered(to, this.self, method, response);
+        if (!(response instanceof TransportError))
+          for (const tap of this.#network.taps) tap.answered?.(to, this.self, method, response);
         this.#network.carry(to, this.self, `answers ${method}`, false, () => {
           this.process.enter(() =>
             settle(() => {
               this.#heard(peer, sentMs);
-              if (answered instanceof TransportError) answer.fail(answered.kind, answered.message);
-              else answer.resolve(answered);
+              if (answered instanceof TransportError) return answer.fail(answered.kind, answered.message);
+              for (const tap of this.#network.taps) tap.heard?.(this.self, method, answered);
+              answer.resolve(answered);
             }),
           );
         });

@@ -1,6 +1,6 @@
 /** Runs the seeds that it is sent, one after the other, in a thread of its own. */
 import { parentPort } from "node:worker_threads";
-import { drawScenario } from "./scenario.ts";
+import { drawScenario } from "./draw.ts";
 import { simulate } from "./simulate.ts";
 
 parentPort!.on("message", (seed: string) => {

@@ -1,6 +1,7 @@
 /** A simulated cluster: its hosts, what connects them, and the oracle that watches their disks. */
 import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
+import { isOnRing } from "../../core/membership/roster.ts";
 import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
@@ -9,9 +10,12 @@ import { Chance } from "./chance.ts";
 import type { DiskImage } from "./disk-image.ts";
 import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
+import { Lapses } from "./lapses.ts";
+import { checkMembership } from "./departures.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
-import { membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
+import { watchReapLeads } from "./reap-leads.ts";
+import { membershipChange, membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -24,6 +28,11 @@ export class World {
   /** By host: the ring that it left last. */
   readonly ringsBefore = new Map<NodeId, { readonly ring: Ring; readonly atMs: number }>();
   readonly arrivals: Arrivals;
+  readonly #lapses: Lapses;
+  /** Who has filled something since its membership was last written. */
+  readonly #filled = new Set<NodeId>();
+  /** Hosts of whose disks there was ever a second copy. */
+  readonly copiedHosts = new Set<NodeId>();
   readonly hosts: SimHost[] = [];
   /** Running copies of hosts, under the same identity. */
   readonly twins: SimHost[] = [];
@@ -66,6 +75,9 @@ export class World {
     };
     this.oracle = new Oracle(options, () => [...this.hosts, ...this.twins]);
     this.arrivals = new Arrivals(this.oracle, () => this.hosts);
+    this.#lapses = new Lapses(this);
+    this.network.taps.add(this.#lapses);
+    this.network.taps.add(watchReapLeads(this));
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 
@@ -104,6 +116,7 @@ export class World {
     const twin = this.#makeHost({ name: `${original.name}'`, id, leaseMs }, chance);
     twin.disk.restore(original.disk.synced);
     this.twins.push(twin);
+    this.copiedHosts.add(id);
     this.arrivals.copied(original);
     this.start(twin);
     return twin;
@@ -127,6 +140,7 @@ export class World {
       config: scenario.config,
       gossips: scenario.gossips,
       onSetAside: (host: SimHost, wipe: () => void) => {
+        this.#checkSetAside(host);
         this.oracle.losing(host, schedule.nowMs, wipe);
         this.arrivals.arrives(host, schedule.nowMs);
       },
@@ -137,6 +151,8 @@ export class World {
     const host: SimHost = new SimHost(options, deps, chance, {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
+        const change = membershipChange(operations, before);
+        if (change !== undefined) checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
         for (const taken of statesTakenBy(operations, before, host.disk.view)) {
           const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
@@ -148,6 +164,15 @@ export class World {
       clearing: (clear) => this.oracle.losing(host, schedule.nowMs, clear),
     });
     return host;
+  }
+
+  /** Who returns on a disk that does all that it is asked for, and that is no copy, sets partitions aside one by one. */
+  #checkSetAside({ id, name, disk }: SimHost): void {
+    const { full, writeErrors, readErrors } = disk.mood;
+    const status = membershipOn(disk.view)?.roster.members.get(id)?.status;
+    if (status === undefined || isOnRing(status)) return;
+    if (this.copiedHosts.has(id) || full || writeErrors > 0 || readErrors > 0 || disk.damaged) return;
+    this.oracle.broken("only an old copy is set aside as a whole", name);
   }
 
   /** Call before a fault takes copies from this host's disk. */
@@ -184,8 +209,9 @@ export class World {
   }
 
   /** What it has by now misses what the others take from here on. */
-  #lapsed(id: string): void {
+  #lapsed(by: SimHost, id: string): void {
     this.happened("lapse");
+    this.#lapses.ended(by, id);
     const host = this.hosts.find((each) => each.id === id);
     if (host !== undefined) this.arrivals.arrives(host, this.schedule.nowMs);
   }
@@ -197,7 +223,9 @@ export class World {
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }
-    if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(event.host);
+    if (kind === "old-data" && event.reason.includes("set aside")) host.foundOldMs = this.schedule.nowMs;
+    if (kind === "filled") this.#filled.add(host.id);
+    if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(host, event.host);
     if (kind === "ring-changed") {
       const before = membershipOn(host.disk.view)?.ring;
       if (before !== undefined) this.ringsBefore.set(host.id, { ring: before, atMs: this.schedule.nowMs });

@@ -62,3 +62,13 @@ export function bodyOf(id: number, bytes: number): Uint8Array {
 export function textOf(body: Uint8Array): string {
   return decodeUtf8(body.subarray(0, body.indexOf(46)));
 }
+
+/**
+ * As many as the receipt names, where they are now; of these, those that were to spare beyond W may have been let go, and
+ * hints for one owner are one copy once it has them.
+ */
+export function copiesPromised({ ack, sparedBy, movedTo }: Write): number {
+  if (ack === undefined) return 0;
+  const kept = ack.durable.filter((host) => !sparedBy.has(host));
+  return Math.max(ack.needed, new Set(kept.map((host) => movedTo.get(host) ?? host)).size);
+}

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { healAndJudge } from "../liveness.ts";
-import { drawScenario } from "../scenario.ts";
+import { drawScenario } from "../draw.ts";
 import { type Report, safety, simulate } from "../simulate.ts";
 import { stand } from "../cluster.ts";
 import { Devices } from "./devices.ts";

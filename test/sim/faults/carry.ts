@@ -15,6 +15,11 @@ export function host(world: World, { hosts }: Fault, index: number): SimHost {
   return world.hosts[hosts[index]! % world.hosts.length]!;
 }
 
+export function browser(world: World, { hosts }: Fault): SimHost | undefined {
+  const browsers = world.hosts.filter(({ leaseMs }) => leaseMs !== undefined);
+  return browsers[hosts[0]! % browsers.length];
+}
+
 /** Sets a mood until the fault ends. */
 export function change<T extends object>(world: World, mood: T, to: Partial<T>): () => void {
   const names = Object.keys(to) as (keyof T)[];

@@ -4,7 +4,7 @@ import { keyOfRow } from "../../../core/placement/locate.ts";
 import { membershipOn, statesOn } from "../rows.ts";
 import type { SimHost } from "../host.ts";
 import type { World } from "../world.ts";
-import type { FaultKind } from "./draw.ts";
+import type { Fault, FaultKind } from "./draw.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
 export const diskFaults = {
@@ -23,6 +23,8 @@ export const diskFaults = {
   },
   "restore-old": (world, fault) => {
     const victim = host(world, fault, 0);
+    world.copiedHosts.add(victim.id);
+    if (fault.rare === true) return restoreUnseen(world, fault, victim);
     const backup = world.backups.get(victim);
     if (backup === undefined) return undefined;
     const end = killFor(world, victim, (each) => each.kill("gets an old copy of its disk back"));
@@ -58,6 +60,54 @@ export const diskFaults = {
     return end;
   },
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
+
+/**
+ * It gets a copy of its disk back from before its last start, of which one peer alone knows; and that one is away. Nobody
+ * else can tell, so that it serves requests when the two meet.
+ */
+function restoreUnseen(world: World, { hosts, forMs }: Fault, victim: SimHost): (() => void) | undefined {
+  const others = world.hosts.filter((each) => each !== victim);
+  const peer = others[hosts[1]! % others.length]!;
+  if (!victim.ready || !peer.ready || world.twins.length > 0) return undefined;
+  const rest = others.filter((each) => each !== peer);
+  const cut = (one: SimHost, from: readonly SimHost[]): (() => void) =>
+    world.network.cutPairs(
+      from.map(({ id }) => [one.id, id] as const),
+      true,
+    );
+  const copy = victim.disk.synced.copy();
+  const startsBefore = startsOf(victim, peer);
+  const healVictim = cut(victim, rest);
+  const healPeer = cut(peer, rest);
+  victim.kill("is killed, and starts where one peer alone sees it");
+  world.start(victim);
+  let heal = healPeer;
+  const swap = (): void => {
+    if (world.healed) return;
+    if (startsOf(victim, peer) === startsBefore) return void world.schedule.after(10, "is it seen?", swap);
+    const healPair = cut(victim, [peer]);
+    heal = () => {
+      healPair();
+      healPeer();
+    };
+    victim.kill("gets an old copy of its disk back, and only one that is away could tell");
+    world.losesToCopy(victim, copy);
+    world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.restore(copy));
+    world.arrivals.arrives(victim, world.schedule.nowMs);
+    healVictim();
+    world.start(victim);
+    world.schedule.after(forMs, "meets who could tell", () => {
+      if (!world.healed) heal();
+    });
+  };
+  swap();
+  return done;
+}
+
+/** The last start of a host that another one knows of. */
+function startsOf({ id }: SimHost, { disk }: SimHost): number {
+  return membershipOn(disk.view)?.roster.members.get(id)?.incarnation ?? 0;
+}
 
 /** Flips a bit of one of its records; false: it has none. */
 export function damageRecord(world: World, victim: SimHost): boolean {

@@ -59,7 +59,13 @@ const browserFaultWeights = [
   ["asleep", 2],
 ] as const;
 
-export const faultKinds = [...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind);
+/** What else makes members silent for about as long as a lease, to some or to all; drawn by a profile. */
+const leaseFaultKinds = ["closed-again", "half-seen", "sleep-together"] as const;
+
+export const faultKinds = [
+  ...[...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind),
+  ...leaseFaultKinds,
+];
 
 export interface Fault {
   readonly atMs: number;
@@ -69,6 +75,8 @@ export interface Fault {
   readonly forMs: number;
   /** 0..1: how bad. */
   readonly amount: number;
+  /** Of a kind that has one: the rarer way of it, drawn by profiles. */
+  readonly rare?: boolean;
 }
 
 export function drawFaults(chance: Chance, safetyMs: number): Fault[] {
@@ -92,7 +100,17 @@ export function drawBrowserFaults(chance: Chance, safetyMs: number, leaseMs: num
   });
 }
 
-function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {
+/** Each of what befalls leases, and cuts that last as long. */
+export function drawLeaseFaults(chance: Chance, safetyMs: number, leaseMs: number): Fault[] {
+  return [...leaseFaultKinds, ...(["absent", "halves", "isolate"] as const)].flatMap((kind) =>
+    Array.from({ length: chance.whole(1, 2) }, () => ({
+      ...drawFault(chance, kind, safetyMs * 0.7),
+      forMs: leaseMs * chance.between(1.1, 2.5),
+    })),
+  );
+}
+
+export function drawFault(chance: Chance, kind: FaultKind, safetyMs: number): Fault {
   return {
     atMs: chance.between(0, safetyMs),
     kind,

@@ -25,7 +25,28 @@ const transferMethods = new Set<number>(
 );
 
 export const membershipFaults = {
-  join: (world) => (addJoiner(world) === undefined ? undefined : done),
+  join: (world, { rare, forMs }) => {
+    const joiner = addJoiner(world);
+    if (joiner === undefined) return undefined;
+    if (rare !== true) return done;
+    // Somebody has taken it in, and it is cut off before it is told the secrets; then it is removed.
+    let heal = done;
+    const look = (): void => {
+      if (world.healed || !joiner.running) return;
+      const isKnown = world.hosts.some((each) => each !== joiner && saysOnRing(each, joiner.id));
+      if (!isKnown) return void world.schedule.after(1, "is it taken in?", look);
+      world.schedule.log(`${joiner.name} is cut off as it joins, and removed`);
+      heal = cutOff(world, joiner);
+      let isCut = true;
+      removeLater(world, joiner.id, () => isCut && !world.healed);
+      world.schedule.after(forMs, "heals", () => {
+        isCut = false;
+        heal();
+      });
+    };
+    look();
+    return done;
+  },
   /** In the same moment: both may take the same tokens. */
   "join-two": (world) => {
     if (world.hosts.length + 2 > hostsMax) return undefined;
@@ -66,10 +87,20 @@ export const membershipFaults = {
     world.schedule.log(`${victim.name} is cut off, and removed`);
     const heal = cutOff(world, victim);
     let isCut = true;
-    removeLater(world, victim.id, () => isCut && !world.healed);
+    // It may admit somebody while it is alone.
+    const joiner = fault.rare === true && world.hosts.length < hostsMax ? world.addHost() : undefined;
+    const healJoiner = joiner && cutOff(world, joiner, victim);
+    if (joiner !== undefined) {
+      world.arrivals.copied(joiner);
+      world.schedule.after(settlesInMs, "joins apart", () => world.start(joiner));
+    }
+    const remove = (): void => removeLater(world, victim.id, () => isCut && !world.healed);
+    if (joiner === undefined) remove();
+    else world.schedule.after(fault.forMs / 3, "operator", remove);
     return () => {
       isCut = false;
       heal();
+      healJoiner?.();
       // Half of them stay away until everything heals.
       if (fault.amount < 0.5) bringBackLater(world, victim, fault.forMs * fault.amount);
     };
@@ -181,8 +212,8 @@ function mayGo(world: World, victim: SimHost): boolean {
   return staying.length >= hostsMin && staying.includes(victim) && world.twins.length === 0;
 }
 
-function cutOff(world: World, victim: SimHost): () => void {
-  const others = world.hosts.filter((other) => other !== victim);
+function cutOff(world: World, victim: SimHost, ally?: SimHost): () => void {
+  const others = world.hosts.filter((other) => other !== victim && other !== ally);
   const heal = world.network.cutPairs(
     others.map((other) => [victim.id, other.id] as const),
     true,

@@ -2,7 +2,7 @@
 import type { SimHost } from "../host.ts";
 import type { Fault, FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
-import { type Carry, change, done, host } from "./carry.ts";
+import { browser, type Carry, change, done, host } from "./carry.ts";
 
 type Pair = readonly [SimHost, SimHost];
 
@@ -16,6 +16,14 @@ export const networkFaults = {
   halves: (world, fault) => {
     const [left, right] = halvesOf(world, fault);
     return cutAll(world, fault, fromTo(left, right), true);
+  },
+  /** A browser that one host sees, and the others do not. */
+  "half-seen": (world, fault) => {
+    const lone = browser(world, fault);
+    if (lone === undefined) return undefined;
+    const witness = host(world, fault, 1);
+    const unseen = others(world, lone).filter((other) => other !== witness);
+    return cutAll(world, fault, fromTo([lone], unseen), true);
   },
   /** Two halves that one host sees both of. */
   bridge: (world, fault) => {

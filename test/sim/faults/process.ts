@@ -1,8 +1,8 @@
 /** Faults of processes and of the clocks of their machines. */
 import type { SimHost } from "../host.ts";
-import type { Fault, FaultKind } from "./draw.ts";
+import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
-import { type Carry, done, host, killAndRestart, killFor, statusOf } from "./carry.ts";
+import { browser, type Carry, done, host, killAndRestart, killFor, statusOf } from "./carry.ts";
 
 export const processFaults = {
   kill: (world, fault) => killFor(world, host(world, fault, 0), (victim) => victim.kill()),
@@ -64,6 +64,44 @@ export const processFaults = {
       process.resume();
     };
   },
+  /** Its tab is closed, opened again, and closed once more as it hears that its lease has lapsed; its seeds have moved. */
+  "closed-again": (world, fault) => {
+    const victim = browser(world, fault);
+    return (
+      victim &&
+      killFor(world, victim, (each) => each.kill("is closed")) &&
+      (() => {
+        world.start(victim);
+        victim.disk.onNextBatch = (reached) => {
+          if (reached !== "synced" || statusOf(victim) !== "lapsed") return;
+          victim.kill("is closed as it hears that its lease has lapsed");
+          victim.start([]);
+        };
+      })
+    );
+  },
+  /** All machines but one browser's are suspended, and that one is cut off a moment before. */
+  "sleep-together": (world, fault) => {
+    const lone = browser(world, fault);
+    const others = world.hosts.filter((each) => each !== lone);
+    if (lone === undefined || others.some(({ process }) => process?.paused !== false)) return undefined;
+    const awake = others.map(({ process }) => process!);
+    world.schedule.log(`${lone.name} is cut off, and all others fall asleep`);
+    const heal = world.network.cutPairs(
+      others.map(({ id }) => [lone.id, id] as const),
+      true,
+    );
+    const beforeMs = 1_000 + fault.amount * 3_000;
+    world.schedule.after(beforeMs, "fall asleep", () => {
+      if (!world.healed) for (const process of awake) process.pause();
+    });
+    return () => {
+      for (const process of awake) process.resume();
+      world.schedule.after(beforeMs, "is there again", () => {
+        if (!world.healed) heal();
+      });
+    };
+  },
   stutter: (world, fault) => {
     const victim = host(world, fault, 0);
     let over = false;
@@ -96,11 +134,6 @@ export const processFaults = {
     return () => world.endTwin(twin);
   },
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
-
-function browser(world: World, { hosts }: Fault): SimHost | undefined {
-  const browsers = world.hosts.filter(({ leaseMs }) => leaseMs !== undefined);
-  return browsers[hosts[0]! % browsers.length];
-}
 
 function cutPower(world: World, victim: SimHost): void {
   world.oracle.losing(victim, world.schedule.nowMs, () => victim.powerCut());

@@ -40,6 +40,7 @@ export const copies: readonly Mutation[] = [
   },
   {
     name: "filling ends after the first page",
+    profile: "moves",
     file: "background/copy-partitions.js",
     find: "...(part.next === undefined ? {} : { next: part.next }),",
     replace: "",
@@ -107,13 +108,15 @@ export const copies: readonly Mutation[] = [
   },
   {
     name: "only a write finds out that there is space again",
+    profile: "moves",
     file: "background/anti-entropy.js",
     find: "await replica.probeStorage();",
     replace: "return;",
   },
   {
-    // Rare, as the host must learn it in the middle of a write. A story tells of it.
+    // Rare, as the host must learn it in the middle of a write.
     name: "what was under way on data that is set aside counts as done",
+    profile: "moves",
     file: "node.js",
     find: "if (this.#running === running || this.#stopped)",
     replace: "if (true)",

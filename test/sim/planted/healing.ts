@@ -15,8 +15,9 @@ export const healing: readonly Mutation[] = [
     replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
-    // Rare: an owner must refuse the copy, and then another one lose its own. A story tells of it.
+    // Rare: an owner must refuse the copy, and then another one lose its own.
     name: "a hint over its bounds is dropped whether or not the other owners have it",
+    profile: "moves",
     file: "background/relieve-hints.js",
     find: 'if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete"))',
     replace: "if (false)",
@@ -42,6 +43,7 @@ export const healing: readonly Mutation[] = [
   },
   {
     name: "a forgetting mark without a consent is ignored",
+    profile: "deletes",
     file: "cluster/cluster.js",
     find: "if (isOldCopy)\n            return this.#giveUp();",
     replace: "",
@@ -73,12 +75,14 @@ export const healing: readonly Mutation[] = [
   },
   {
     name: "a leader asks again and again about what was refused",
+    profile: "deletes",
     file: "background/reap.js",
     find: "const laterMs = isSame ? 2 * before.waitMs :",
     replace: "const laterMs = isSame ? before.waitMs :",
   },
   {
     name: "a leader asks everybody about what it would not forget itself",
+    profile: "deletes",
     file: "background/reap.js",
     find: 'if (!own.includes("agreed"))\n            return own;',
     replace: "",

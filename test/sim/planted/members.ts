@@ -34,12 +34,14 @@ export const members: readonly Mutation[] = [
   },
   {
     name: "a host that has started anew counts as met",
+    profile: "deletes",
     file: "cluster/exchange.js",
     find: "view.mark !== undefined && met?.startsWith(view.mark) === true;",
     replace: "met !== undefined;",
   },
   {
     name: "a joiner waits for the secrets although it was removed",
+    profile: "moves",
     file: "cluster/start.js",
     find: " || !isOnRing(cluster.ownRecord.status);",
     replace: ";",

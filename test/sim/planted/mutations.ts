@@ -2,6 +2,7 @@
  * Bugs that stores of this family have had, or that a hand could slip into: each is one place of the built core, found
  * by its text and replaced. A simulator that does not find one is blind there.
  */
+import type { ProfileName } from "../profiles.ts";
 import { copies } from "./copies.ts";
 import { healing } from "./healing.ts";
 import { leases } from "./leases.ts";
@@ -17,6 +18,8 @@ export interface Mutation {
   /** Occurs exactly once. */
   readonly find: string;
   readonly replace: string;
+  /** Of the seeds in which it is looked for, where plain ones show it too seldom. */
+  readonly profile?: ProfileName;
 }
 
 export const mutations: readonly Mutation[] = [

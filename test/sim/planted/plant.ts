@@ -3,13 +3,13 @@ import { spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { setPriority } from "node:os";
 import { join } from "node:path";
-import { drawScenario } from "../scenario.ts";
+import { drawScenario } from "../draw.ts";
 import { simulate } from "../simulate.ts";
 import type { Mutation } from "./mutations.ts";
 
 export interface Found {
   /** The first that fails with the mutation and passes without; undefined: not within the runs. */
-  readonly seed: number | undefined;
+  readonly seed: string | undefined;
   readonly rule: string;
   readonly runs: number;
 }
@@ -24,17 +24,18 @@ export function findPlanted(mutation: Mutation, runs: number): Promise<Found> {
   return planted(mutation, async (folder) => {
     let next = 1;
     while (next <= runs) {
-      const args = ["--seed", String(next), "--runs", String(runs - next + 1), "--threads", "1", "--first"];
+      const profile = mutation.profile === undefined ? [] : ["--profile", mutation.profile];
+      const args = ["--seed", String(next), "--runs", String(runs - next + 1), "--threads", "1", "--first", ...profile];
       const output = await run(join(folder, main), args);
       const done = /^(\d+) runs/m.exec(output)?.[1];
       if (done === undefined) throw new Error(`the simulator did not end well:\n${output.slice(-2_000)}`);
-      const [, failed, rule] = /^FAILED seed (\d+)[^]*?^ {2}broken: (.*)$/m.exec(output) ?? [];
+      const [, failed, rule] = /^FAILED seed (\S+):[^]*?^ {2}broken: (.*)$/m.exec(output) ?? [];
       if (failed === undefined || rule === undefined) break;
-      const seed = Number(failed);
+      const number = Number(/\d+$/.exec(failed)![0]);
       // A seed that fails without the mutation says nothing about it.
       const { violation } = await simulate(drawScenario(failed));
-      if (violation === undefined) return { seed, rule, runs: seed };
-      next = seed + 1;
+      if (violation === undefined) return { seed: failed, rule, runs: number };
+      next = number + 1;
     }
     return { seed: undefined, rule: "", runs };
   });

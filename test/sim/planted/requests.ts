@@ -27,8 +27,9 @@ export const requests: readonly Mutation[] = [
     replace: "return true;",
   },
   {
-    // Rare: the owner must learn in the middle of the write that its data is an old copy. A story tells of it.
+    // Rare: the owner must learn in the middle of the write that its data is an old copy.
     name: "a host that starts anew calls what was under way not begun",
+    profile: "moves",
     file: "rpc/rpc.js",
     find: "throw begunBefore(method);",
     replace: "throw notServed(body[0]);",

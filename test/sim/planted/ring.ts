@@ -10,6 +10,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a filling host is counted in R",
+    profile: "moves",
     file: "quorum/read-tally.js",
     find: 'if (role === "complete")',
     replace: "if (true)",
@@ -28,6 +29,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "what the disk shows anew stays where it is",
+    profile: "moves",
     file: "background/hand-off.js",
     find: "if (claimRemains(deps.holdings, deps.replica.index))",
     replace: "if (false)",
@@ -53,18 +55,21 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a host that returns offers what was reaped without it",
+    profile: "deletes",
     file: "cluster/start.js",
     find: "const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);",
     replace: "const partitions = [];",
   },
   {
     name: "a host that returns sets all aside for one partition",
+    profile: "deletes",
     file: "node.js",
     find: "const isKept = !outdated.isWhole &&",
     replace: "const isKept = false &&",
   },
   {
     name: "a consent does not count",
+    profile: "clocks",
     file: "replica/consents.js",
     find: "if (mark !== this.#consented.get(partition))",
     replace: "if (true)",
@@ -72,14 +77,16 @@ export const ring: readonly Mutation[] = [
   {
     // The owners forget under a mark of which nobody else hears.
     name: "a cut raises no mark",
+    profile: "clocks",
     file: "background/reap-answers.js",
     find: "await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });",
     replace:
       "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, mark]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
   },
   {
-    // Rare: only who joins through a host that was removed meanwhile holds such a thing. A story tells of it.
+    // Rare: only who joins through a host that was removed meanwhile holds such a thing.
     name: "a new member does not care what was reaped without it",
+    profile: "deletes",
     file: "run.js",
     find: "cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));",
     replace:
@@ -87,6 +94,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a host that was removed while it filled offers nothing",
+    profile: "deletes",
     file: "cluster/start.js",
     find: "holdings.restore(held);",
     replace:
@@ -94,20 +102,23 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "an owner forgets a key of which it keeps a hint",
+    profile: "deletes",
     file: "replica/remains.js",
     find: 'return "incomplete";\n    if (isHinted)',
     replace: 'return "incomplete";\n    if (false)',
   },
   {
     name: "who was removed is a member again when it states something",
+    profile: "deletes",
     file: "membership/roster.js",
     find: "if (finalA !== finalB)",
     replace: "if (false)",
   },
   {
     name: "rings that meet fill nothing from each other",
+    profile: "moves",
     file: "cluster/cluster.js",
-    find: "if (isOtherRing(before, part))",
+    find: "if (isOtherRing(this.#roster, part))",
     replace: "if (false)",
   },
 ];

@@ -53,18 +53,21 @@ export const versions: readonly Mutation[] = [
   },
   {
     name: "truncation takes an agreement for older than what it knows",
+    profile: "clocks",
     file: "replica/truncator.js",
     find: "return touch(known, after, this.#deps.ownTime.nowMs());",
     replace: "return after;",
   },
   {
     name: "truncation does not ask who keeps hints",
+    profile: "clocks",
     file: "background/forgetting.js",
     find: "return !beyond.some((bits) => hasBit(bits, partition));",
     replace: "return true;",
   },
   {
     name: "truncation forgets what is in flight",
+    profile: "clocks",
     file: "background/forgetting.js",
     find: "const arrivedMs = raised.agreedMs + this.#inFlightMsMax;",
     replace: "const arrivedMs = raised.agreedMs;",
@@ -101,6 +104,7 @@ export const versions: readonly Mutation[] = [
   },
   {
     name: "an actor outlives the hint that was handed on (riak_kv#679, hand-off)",
+    profile: "moves",
     file: "replica/replica.js",
     find: "if (delivered.state !== undefined || delivered.isDamaged)\n                this.#deps.holdings.dropActor(located.partition);",
     replace: "",

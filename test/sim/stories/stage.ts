@@ -238,7 +238,8 @@ export class Stage {
   /** Kills it; its disk is what it was when `copy` was made. `isNoticed`: it can find out from the others, and fills then. */
   restoreCopy(host: SimHost, copy: DiskImage, { isNoticed }: { readonly isNoticed: boolean }): void {
     host.kill("gets an old copy of its disk back");
-    const { arrivals, oracle, schedule } = this.world;
+    const { arrivals, copiedHosts, oracle, schedule } = this.world;
+    copiedHosts.add(host.id);
     this.world.losesToCopy(host, copy);
     oracle.losing(host, schedule.nowMs, () => host.disk.restore(copy));
     if (isNoticed) arrivals.arrives(host, schedule.nowMs);

@@ -1,0 +1,56 @@
+/** What hosts write to their disks about membership: who departed stays so in that life; rings that meet fill (PROTOCOL 9). */
+import { hasBit } from "../../core/bytes/bitmap.ts";
+import { isOnRing } from "../../core/membership/roster.ts";
+import type { KeyHistory } from "./history.ts";
+import type { SimHost } from "./host.ts";
+import { type Membership, membershipOn } from "./rows.ts";
+import type { World } from "./world.ts";
+
+/** Call when a host writes its membership anew. `hasFilled`: it said since it wrote it last that it had filled something. */
+export function checkMembership(
+  { oracle }: World,
+  { id, name }: SimHost,
+  { from, to, hasFilled }: { readonly from: Membership; readonly to: Membership; readonly hasFilled: boolean },
+): void {
+  oracle.checks += 1;
+  for (const { id: about, life, status } of from.roster.members.values()) {
+    const now = to.roster.members.get(about);
+    if (isOnRing(status) || now === undefined || now.life > life || !isOnRing(now.status)) continue;
+    oracle.broken(
+      "who departed is a member again in its next life only",
+      `${name} has ${about} as ${status}, then ${now.status}`,
+    );
+  }
+  const { secrets } = from.roster;
+  if (hasFilled || secrets.length === 0 || to.roster.secrets.every((secret) => secrets.includes(secret))) return;
+  const complete = ({ roster }: Membership, partition: number): boolean =>
+    hasBit(roster.holdings.get(id)?.complete ?? new Uint8Array(0), partition);
+  const owned = to.ring.ownedBy(id).filter((partition) => complete(from, partition));
+  if (owned.length === 0 || !owned.every((partition) => complete(to, partition))) return;
+  oracle.broken("a host that meets another ring fills from it", `${name} stays complete in ${owned.join()}`);
+}
+
+/** Whether it takes itself for a member, and another one that it takes for one does not: what that one forgets it is not asked. */
+export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
+  const all = [...hosts];
+  const host = all.find((each) => each.name === name);
+  const members = host && membershipOn(host.disk.view)?.roster.members;
+  const own = members?.get(host!.id);
+  if (own === undefined || !isOnRing(own.status)) return false;
+  return all.some(({ id, disk }) => {
+    const record = membershipOn(disk.view)?.roster.members.get(own.id);
+    const isGone = record === undefined || (record.life === own.life && !isOnRing(record.status));
+    return isGone && isOnRing(members?.get(id)?.status ?? "left");
+  });
+}
+
+/** What superseded these events went from all clocks while this host was outside: it cannot know of it (seed clocks-66). */
+export function isNewsTo(
+  hosts: Iterable<SimHost>,
+  name: string,
+  { history, names }: { readonly history: KeyHistory; readonly names: readonly string[] },
+): boolean {
+  const { events, forgotten } = history;
+  const isForgotten = (each: string): boolean => events.get(each)!.supersededBy.some((by) => forgotten.has(by.name));
+  return names.every(isForgotten) && isOutside(hosts, name);
+}

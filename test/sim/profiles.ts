@@ -1,0 +1,115 @@
+/**
+ * Profiles: biases of the drawing. What goes wrong only where several rare things meet (a lease, a cut of just that length,
+ * a restart in the middle) is drawn too seldom when each is drawn on its own. A profile draws them together, and little
+ * else beside them. A quarter of the swarm's seeds have one; `leases-17` is seed 17 with that one,
+ * and `plain-17` without any.
+ */
+import { byTime, configured, inOneRing, lasting, thinned, withFaults } from "./bend.ts";
+import type { Chance } from "./chance.ts";
+import { drawLeaseFaults } from "./faults/draw.ts";
+import type { Scenario } from "./scenario.ts";
+import { clockThemes, deleteThemes, moveThemes, overwrites } from "./themes.ts";
+
+export interface Profile {
+  readonly hosts: readonly [number, number];
+  /** Copies of a key, each with how often. */
+  readonly n: readonly (readonly [number, number])[];
+  /** Some hosts are browser hosts. */
+  readonly hasBrowsers?: true;
+  /** Clocks are cut within the run. */
+  readonly cutsClocks?: true;
+  /** Changes what was drawn as for any other seed. */
+  readonly bend: (chance: Chance, scenario: Scenario) => Scenario;
+}
+
+export type ProfileName = keyof typeof profiles;
+
+const profiles = {
+  /** Browser hosts that are heard by some, by nobody, or too late; and hosts that sleep while others are away. */
+  leases: {
+    hosts: [4, 6],
+    n: [
+      [1, 3],
+      [2, 1],
+      [3, 4],
+    ],
+    hasBrowsers: true,
+    bend: (chance, scenario) => {
+      const later = lasting(scenario, chance.between(8, 12) * scenario.leaseMs);
+      return withFaults(thinned(chance, later, 6), drawLeaseFaults(chance, later.safetyMs, later.leaseMs));
+    },
+  },
+  /** Clocks that grow with each write, and are cut while somebody may still bring back what they cover. */
+  clocks: {
+    hosts: [4, 4],
+    n: [
+      [2, 1],
+      [3, 5],
+    ],
+    cutsClocks: true,
+    bend: (chance, scenario) => {
+      const { bend, ...theme } = chance.pick(clockThemes);
+      const lateMsMax = theme.lateMsMax ?? scenario.lateMsMax;
+      const inFlightMsMax = 2 * (lateMsMax + scenario.config.requestTimeoutMs! + 4 * scenario.config.replicaTimeoutMs!);
+      const config = { clockEntriesMax: chance.whole(1, 3), inFlightMsMax, graceMs: 3 * inFlightMsMax };
+      const later = lasting(configured(scenario, { ...config, ...theme.config }), 150_000);
+      const calm = { ...inOneRing(thinned(chance, later, 2)), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
+      const operations = overwrites(chance, calm, { keys: 2, count: 110 });
+      return withFaults({ ...calm, operations: byTime([...calm.operations, ...operations]) }, bend(chance, calm));
+    },
+  },
+  /** Deleted keys that are forgotten while somebody is away who has them still, or is no member any more. */
+  deletes: {
+    hosts: [4, 5],
+    n: [
+      [1, 1],
+      [2, 1],
+      [3, 5],
+    ],
+    bend: (chance, scenario) => {
+      const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200 };
+      const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
+      const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: 1_000, fillPageBytes: 1 };
+      const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100 };
+      const later = { ...inOneRing(thinned(chance, lasting(quick, 90_000), 2)), racesReaps: chance.is(0.3) };
+      const { faults, operations } = chance.pick(deleteThemes)(chance, later);
+      return withFaults({ ...later, operations: byTime([...later.operations, ...operations]) }, faults);
+    },
+  },
+  /** Partitions that change hands, or are filled, with nothing else that would heal them soon. */
+  moves: {
+    hosts: [4, 6],
+    n: [
+      [2, 1],
+      [3, 5],
+    ],
+    bend: (chance, scenario) => {
+      const config = { readRepairShare: 0, fillPageBytes: chance.pick([1, 500]), antiEntropyIntervalMs: 10_000 };
+      const later = thinned(chance, lasting(configured(scenario, config), 40_000), 4);
+      return chance.pick(moveThemes)(chance, later);
+    },
+  },
+} satisfies Record<string, Profile>;
+
+/** Of the seeds with one; leases have faults of their own, which should come often enough. */
+const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "leases", "moves"];
+
+export const profileNames = Object.keys(profiles) as ProfileName[];
+
+export function seedOf(number: number, profile: ProfileName | undefined): string {
+  return profile === undefined ? String(number) : `${profile}-${number}`;
+}
+
+/** Of a seed that is drawn without the profile that its number has. */
+export const plainPrefix = "plain-";
+
+/** The profile that a seed names, or that its number has; undefined: none. */
+export function profileOf(seed: string): Profile | undefined {
+  if (seed.startsWith(plainPrefix)) return undefined;
+  const name = /^([a-z]+)-/.exec(seed)?.[1] ?? nameByNumber(Number(seed));
+  return name === undefined ? undefined : profiles[name as ProfileName];
+}
+
+function nameByNumber(seed: number): ProfileName | undefined {
+  return seed % 8 < 2 ? turns[Math.floor(seed / 8) % turns.length] : undefined;
+}
