@@ -337,9 +337,13 @@ export class Cluster {
     return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
-  /** Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. */
+  /**
+   * Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. The mark
+   * tells a copy of the disk from before, which forgetting marks do not: see `suspicionOf`.
+   */
   #fillFromBoth(): void {
-    const { holdings } = this.#deps;
+    const { holdings, tasks } = this.#deps;
+    tasks.run("draw a mark", () => this.drawMark());
     for (const partition of this.#ring.ownedBy(this.self)) {
       if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
     }

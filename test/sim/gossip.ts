@@ -1,6 +1,6 @@
 /**
  * The Gossip port over the simulated wires: it loses, repeats and reorders what it carries also when the wires do not,
- * passes around a cut where a third host reaches both sides, and now and then brings only the beginning of a body.
+ * passes around a cut where a third host runs that reaches both sides, and now and then brings only the beginning of a body.
  */
 import type { NodeId } from "../../core/identity.ts";
 import type { Gossip, Hear, Stop } from "../../core/ports.ts";
@@ -44,7 +44,8 @@ export class SimGossip implements Gossip {
 
   #carry(listener: SimGossip, body: Uint8Array): void {
     const { chance, listeners, schedule } = this.#network;
-    const via = this.#network.isCut(this.self, listener.self) ? chance.pick([...listeners]).self : this.self;
+    const running = [...listeners].filter(({ process }) => process.alive);
+    const via = this.#network.isCut(this.self, listener.self) ? chance.pick(running).self : this.self;
     if (this.#network.isCut(this.self, via) || this.#network.isCut(via, listener.self)) return;
     const heard = chance.is(cutShort) ? body.subarray(0, chance.whole(0, body.length)) : body;
     const delayMs = this.#network.delayMs() * chance.between(1, slownessMax);

@@ -208,7 +208,7 @@ test("a page costs looks at the partitions that it is about, not at all that are
   };
   const copied = new Set<PartitionIndex>();
   const shared = { ...one, cursors: new FillCursors(one), rate: new RateCap(one, Infinity) };
-  const copying = copyAll({ ...shared, progress: new Progress(one.clock) }, jobs, async ({ partition }) => {
+  const copying = copyAll({ ...shared, progress: new Progress(one.clock) }, jobs, ({ partition }) => {
     copied.add(partition);
   });
   await one.clock.advance(5_000);

@@ -33,6 +33,13 @@ export const ring: readonly Mutation[] = [
     replace: "if (false)",
   },
   {
+    // Rare: a copy of the disk from before two rings met must come back. A story tells of it.
+    name: "who meets a ring founded apart draws no mark",
+    file: "cluster/cluster.js",
+    find: 'tasks.run("draw a mark", () => this.drawMark());',
+    replace: "",
+  },
+  {
     name: "one owner's word is enough to drop",
     file: "background/hand-off.js",
     find: "confirmedBy.size >= confirmationsFor(owners)",

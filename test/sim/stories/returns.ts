@@ -145,6 +145,31 @@ export const returnStories: readonly Story[] = [
     },
   },
   {
+    name: "an old copy of a disk brings nothing back, although it is from before its host met a ring founded apart (seed 407780)",
+    cluster: { ...reaping, hosts: 3 },
+    brokenBy: "who meets a ring founded apart draws no mark",
+    play: async (stage) => {
+      const { world } = stage;
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      const copy = c!.disk.synced.copy();
+      await stage.delete(a!);
+      await stage.reaped(3);
+      const founder = world.addHost({ foundsApart: true });
+      world.arrivals.copied(founder);
+      const heal = stage.cutOff(founder);
+      world.start(founder, true);
+      while (!founder.ready) await stage.sleep(100);
+      heal();
+      await stage.restart(founder);
+      await stage.settled();
+      stage.restoreCopy(c!, copy, { isNoticed: true });
+      await stage.start(c!);
+      await stage.settled();
+      for (const host of [a!, b!, c!]) assert.deepEqual(await stage.siblings(host), [], host.name);
+    },
+  },
+  {
     name: "a host that slept while it was removed gives nothing to a co-owner that had asked it before (seed 407518)",
     cluster: { ...reaping, hosts: 3 },
     brokenBy: "what a peer answers is taken in although its membership has ended",
