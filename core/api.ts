@@ -92,6 +92,8 @@ export interface Receipt {
 
 /** A write that met its quorum. */
 export interface WriteAnswer {
+  /** The name of the event that it became, as in `Sibling`. */
+  readonly dot: string;
   /** Null when other values are live beside this one and were not returned: read before writing again. */
   readonly context: string | null;
   readonly receipt: Receipt;
@@ -105,6 +107,7 @@ export interface ListOptions {
   /** The `next` of the page before. */
   readonly after?: string;
   readonly timeoutMs?: number;
+  readonly signal?: CancelSignal;
 }
 
 /** Names (without the bucket) in the order of their ring position. */
@@ -112,6 +115,12 @@ export interface ListAnswer {
   readonly keys: readonly string[];
   readonly next: string | null;
 }
+
+/**
+ * One key, or all under a prefix. `shown`: names that an earlier watch has shown with values; if they have none any more, that
+ * is told first, so that a watch which is begun again misses no delete.
+ */
+export type Watched = { readonly name: string } | { readonly prefix: string; readonly shown?: Iterable<string> };
 
 /** The state of one key at the time of the event. */
 export interface WatchEvent extends ReadAnswer {
@@ -357,12 +366,8 @@ export interface NodeApi {
   list(bucket: string, options?: ListOptions): Promise<ListAnswer>;
   /** Makes the own partitions equal to those of their other owners, and mends damaged records; after each partition it tells how far it is. */
   repair(options: RepairOptions): AsyncIterable<RepairProgress>;
-  /** The current state first, then each change; ends when `signal` aborts. With `name`: that key, else all under `prefix`. */
-  watch(
-    bucket: string,
-    what: { readonly name: string } | { readonly prefix: string },
-    signal: CancelSignal,
-  ): AsyncIterable<WatchEvent>;
+  /** The current state first, then each change; ends when `signal` aborts. */
+  watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent>;
   status(): Promise<NodeStatus>;
   ring(): RingView;
   explain(bucket: string, name: string): Promise<Explanation>;

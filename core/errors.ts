@@ -14,6 +14,7 @@ export const statusOfCode = {
   "value-too-large": 413,
   "too-many-siblings": 429,
   overloaded: 429,
+  undecodable: 422,
   corrupt: 500,
   internal: 500,
   "quorum-not-met": 503,
@@ -21,14 +22,18 @@ export const statusOfCode = {
   "not-ready": 503,
   "not-member": 503,
   closed: 503,
+  aborted: 503,
   "outcome-unknown": 504,
 } as const;
 
 /** The stable part of an error. */
 export type StoreErrorCode = keyof typeof statusOfCode;
 
-/** Machine-readable part of an error: how many replicas were needed and answered, and which. */
+/** Machine-readable part of an error: how many replicas were needed and answered, and which; which value it is about. */
 export interface StoreErrorDetail {
+  /** `bucket/name`. */
+  readonly key?: string;
+  readonly dot?: string;
   readonly needed?: number;
   readonly got?: number;
   /** Node ids of the replicas that did answer. */

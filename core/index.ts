@@ -27,10 +27,13 @@ export type {
   Sibling,
   TransferProgress,
   ValueKind,
+  Watched,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
 export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
+export type { EdgeConfig } from "./edge/config.ts";
+export { EdgeNode, type EdgeOptions, type EdgePorts } from "./edge/edge-node.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export type { NodeId } from "./identity.ts";
 export { EverwriteNode } from "./node.ts";
@@ -55,5 +58,40 @@ export {
   type Transport,
   TransportError,
 } from "./ports.ts";
+export {
+  Bucket,
+  type BucketChange,
+  type BucketDeleteOptions,
+  type BucketEntry,
+  type BucketOptions,
+  type BucketPutOptions,
+  type BucketReceipt,
+  type EntriesOptions,
+  type UpdateReceipt,
+  type WatchOptions,
+} from "./store/bucket.ts";
+export { bytes, type Codec, json, text } from "./store/codecs.ts";
+export { HostStoreNode } from "./store/host-node.ts";
+export type { ConflictEvent, ErrorEvent, StoreEvents } from "./store/listeners.ts";
+export type { BucketRead } from "./store/read.ts";
+export { Store, type StoreStatus } from "./store/store.ts";
+export type { Snapshot } from "./store/subscriptions.ts";
+export type { Change, UpdateOptions } from "./store/update.ts";
+export { type ConflictRule, lww, merge, siblings } from "./values/conflict-rules.ts";
+export type {
+  ChangeOrigin,
+  LwwConflict,
+  ParkedWrite,
+  ReadSource,
+  StoreChange,
+  StoreFacts,
+  StoreGetOptions,
+  StoreList,
+  StoreNode,
+  StoreRead,
+  StoreWrite,
+  WaitOptions,
+  WriteLevel,
+} from "./store-node.ts";
 export { MemoryStorage } from "./storage/memory-storage.ts";
 export type { StoreEvent, Telemetry } from "./telemetry.ts";

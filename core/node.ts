@@ -18,6 +18,7 @@ import type {
   RepairProgress,
   RingRequest,
   RingView,
+  Watched,
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
@@ -52,7 +53,7 @@ import type { NodeOptions, NodePorts } from "./node-options.ts";
 import type { CancelSignal, Stop, Storage } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
-import { nodeStatus, ringView } from "./status.ts";
+import { isConnected, nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
 
@@ -285,11 +286,7 @@ export class EverwriteNode implements NodeApi {
     return repair(repairDeps, options);
   }
 
-  watch(
-    bucket: string,
-    what: { readonly name: string } | { readonly prefix: string },
-    signal: CancelSignal,
-  ): AsyncIterable<WatchEvent> {
+  watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent> {
     const { deps, requests, feeds } = this.#ready();
     return watch({ ...deps, requests, feeds }, bucket, what, signal);
   }
@@ -315,6 +312,11 @@ export class EverwriteNode implements NodeApi {
       id: this.#ports.transport.self,
       name: this.#options.cluster.name,
     });
+  }
+
+  /** See `isConnected`. */
+  get connected(): boolean {
+    return this.#running !== undefined && isConnected(this.#running.deps.cluster);
   }
 
   /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */

@@ -21,6 +21,7 @@ import { Exchange } from "./cluster/exchange.ts";
 import { meetSeeds } from "./cluster/find-cluster.ts";
 import { Health } from "./cluster/health.ts";
 import type { Marks } from "./cluster/marks.ts";
+import { servePublicMembership } from "./cluster/public-membership.ts";
 import { RingCommands } from "./cluster/ring-commands.ts";
 import { untilToldSecrets } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
@@ -28,6 +29,7 @@ import { ChangeFeeds } from "./coordinate/change-feeds.ts";
 import { Contexts } from "./coordinate/contexts.ts";
 import { healDamaged, healKey } from "./coordinate/heal.ts";
 import { Requests } from "./coordinate/requests.ts";
+import { serveEdges } from "./coordinate/serve-edges.ts";
 import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { Deadlines } from "./deadlines.ts";
 import type { PartitionIndex } from "./identity.ts";
@@ -160,6 +162,9 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   }
   serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
+  servePublicMembership(deps, config, server);
+  const feeds = new ChangeFeeds(deps);
+  serveEdges({ ...deps, requests, feeds }, server);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
@@ -195,7 +200,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,
     requests,
-    feeds: new ChangeFeeds(deps),
+    feeds,
     reaper,
     commands: new RingCommands({ ...deps, held: () => heldBy(replica, records) }),
     transfers,

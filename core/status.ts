@@ -92,6 +92,13 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
   };
 }
 
+/** The node has a place in the ring, and others there to turn to if there are any. */
+export function isConnected({ inContact, ring, self, health }: Cluster): boolean {
+  const others = ring.hosts.filter(({ id }) => id !== self);
+  const isAlone = others.length === 0;
+  return inContact && ring.host(self) !== undefined && (isAlone || others.some(({ id }) => health.isUp(id)));
+}
+
 const nothingCompared: AntiEntropyView = {
   rounds: 0,
   failed: 0,

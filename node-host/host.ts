@@ -5,9 +5,9 @@
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
-import type { NodeApi } from "../core/api.ts";
 import { nodeDefaults } from "../core/config.ts";
 import { StoreError } from "../core/errors.ts";
+import type { NodeId } from "../core/identity.ts";
 import { EverwriteNode } from "../core/index.ts";
 import { gossipService, libp2pGossip } from "../core/libp2p/gossip.ts";
 import { libp2pIdentity } from "../core/libp2p/identity.ts";
@@ -25,10 +25,10 @@ import { metricsTelemetry } from "./metrics.ts";
 import type { HostOptions } from "./options.ts";
 import { systemClock, systemRandom } from "./system-ports.ts";
 
-export interface RunningHost {
-  readonly node: NodeApi;
-  readonly id: string;
-  readonly httpUrl: string;
+/** A node with its storage and its connections, in this process. */
+export interface RunningNode {
+  readonly node: EverwriteNode;
+  readonly id: NodeId;
   /** Multiaddrs under which others reach it. */
   readonly addresses: readonly string[];
   /** Resolves when it has its place in the cluster; rejects when the cluster refuses it. */
@@ -38,11 +38,33 @@ export interface RunningHost {
   stop(): Promise<void>;
 }
 
+/** A node that HTTP clients can reach. */
+export interface RunningHost extends RunningNode {
+  readonly httpUrl: string;
+}
+
+/** What an application that is itself the client does without, and what it wants to hear. */
+export type EmbeddedOptions = Omit<HostOptions, "http" | "httpName"> & { readonly telemetry: Telemetry };
+
+type StartOptions = EmbeddedOptions & { readonly http?: Pick<HostOptions, "http" | "httpName"> };
+
 /**
  * Listens and starts; with seeds that do not answer yet it is not ready, but answers `/status`.
  * @throws StorageError, IdentityError, ListenError, or Node's error of a taken HTTP port
  */
-export async function startHost(options: HostOptions): Promise<RunningHost> {
+export async function startHost({ http, httpName, ...options }: HostOptions): Promise<RunningHost> {
+  const host = await startInOrder({ ...options, telemetry: { event: () => {} }, http: { http, httpName } });
+  return { ...host, httpUrl: host.httpUrl! };
+}
+
+/** The same without HTTP. @throws StorageError, IdentityError, ListenError */
+export async function startEmbedded(options: EmbeddedOptions): Promise<RunningNode> {
+  return startInOrder(options);
+}
+
+type Started = RunningNode & { readonly httpUrl: string | undefined };
+
+async function startInOrder(options: StartOptions): Promise<Started> {
   const stops: (() => Promise<unknown>)[] = [];
   const stop = async (): Promise<void> => {
     const failures: unknown[] = [];
@@ -60,13 +82,13 @@ export async function startHost(options: HostOptions): Promise<RunningHost> {
 }
 
 async function start(
-  options: HostOptions,
+  options: StartOptions,
   stops: (() => Promise<unknown>)[],
   stop: () => Promise<void>,
-): Promise<RunningHost> {
+): Promise<Started> {
   const log = createLog({ format: options.logFormat, level: options.logLevel });
   const metrics = metricsTelemetry();
-  const telemetry = both(logTelemetry(log), metrics.telemetry);
+  const telemetry = all(logTelemetry(log), metrics.telemetry, options.telemetry);
   await mkdir(options.data, { recursive: true, mode: 0o700 });
   const warn = (text: string): void => log.warn(text);
   const identityFile = options.identity ?? join(options.data, "identity.key");
@@ -130,38 +152,41 @@ async function start(
     recordsMissing: storage.droppedLogBytes > 0,
   });
   stops.push(() => node.stop());
-  const http = createHttpServer({
-    node,
-    metrics,
-    importOld: async (name) => {
-      const old = (await setAsideOf(directory)).find((path) => basename(path) === name);
-      if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
-      const aside = await openClassicStorage({ directory: old });
-      try {
-        return await node.importOld(aside);
-      } finally {
-        await aside.close();
-      }
-    },
-    config: { ...nodeDefaults, names: [options.http.host, ...options.httpName], watchPingMs: 15_000 },
-    log,
-  });
-  stops.push(async () => http.close());
-  const httpUrl = await http.listen(options.http);
+  const httpUrl = options.http === undefined ? undefined : await serveHttp(options.http);
 
   const addresses = libp2p.getMultiaddrs().map(String);
   const { zone, deviceGroup, capacity } = options;
   const ready = node
-    .start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl })
+    .start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl ?? "" })
     .then(() => membership.note(name));
   return { node, id: transport.self, httpUrl, addresses, ready, left: node.left, stop };
+
+  async function serveHttp({ http, httpName }: Pick<HostOptions, "http" | "httpName">): Promise<string> {
+    const server = createHttpServer({
+      node,
+      metrics,
+      importOld: async (name) => {
+        const old = (await setAsideOf(directory)).find((path) => basename(path) === name);
+        if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
+        const aside = await openClassicStorage({ directory: old });
+        try {
+          return await node.importOld(aside);
+        } finally {
+          await aside.close();
+        }
+      },
+      config: { ...nodeDefaults, names: [http.host, ...httpName], watchPingMs: 15_000 },
+      log,
+    });
+    stops.push(async () => server.close());
+    return server.listen(http);
+  }
 }
 
-function both(first: Telemetry, second: Telemetry): Telemetry {
+function all(...each: readonly Telemetry[]): Telemetry {
   return {
     event(event: StoreEvent) {
-      first.event(event);
-      second.event(event);
+      for (const telemetry of each) telemetry.event(event);
     },
   };
 }

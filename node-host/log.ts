@@ -46,11 +46,12 @@ function levelOf(event: StoreEvent): Level {
       return event.keysPushed + event.keysPulled > 0 ? "info" : "debug";
     case "peer-problem":
       return event.problem === "unreachable" ? "info" : "warn";
+    case "conflict":
+      return "debug"; // each write without a context discards the value before it
     case "clock-truncated":
       return event.forced > 0 ? "warn" : "debug";
     case "value-large":
     case "siblings-many":
-    case "conflict":
     case "old-data":
     case "bad-record":
     case "bad-frame":

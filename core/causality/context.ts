@@ -69,17 +69,31 @@ export function sealContext(coverage: Coverage, key: Key, secret: ContextSecret)
 
 /** @throws StoreError `bad-context`, whose message says what is wrong with it. */
 export function openContext(text: string, key: Key, secrets: readonly ContextSecret[]): Coverage {
-  if (text.length > CONTEXT_CHARS_MAX) refuse(`is longer than ${CONTEXT_CHARS_MAX} characters`);
-  const decoded = fromBase64url(text) ?? refuse("is not base64url, or was cut short");
-  const sealed = decodeOrRefuse(Sealed, decoded, "is truncated or damaged");
+  const sealed = readSealed(text, key);
   const keyDigest = digestOf(key);
-  if (!equalBytes(sealed.keyName, keyDigest.subarray(0, NAME_BYTES))) refuse("was given for another key");
   const named = secrets.filter((secret) => equalBytes(secret.name, sealed.secretName));
   if (named.length === 0) refuse("was sealed under a secret that this cluster does not know");
   if (!named.some((secret) => equalSecrets(sealed.seal, sealOf(sealed.coverage, keyDigest, secret)))) {
     refuse("has a wrong seal: it was changed, or not given by this cluster");
   }
   return decodeOrRefuse(coverageMessage, sealed.coverage, "is of a version that this host does not read");
+}
+
+/**
+ * What a context says that it covers, unproven: for an edge, which has no secrets, and acts on its own copies alone.
+ * @throws StoreError `bad-context`
+ */
+export function peekContext(text: string, key: Key): Coverage {
+  const sealed = readSealed(text, key);
+  return decodeOrRefuse(coverageMessage, sealed.coverage, "is of a version that this node does not read");
+}
+
+function readSealed(text: string, key: Key): SealedContext {
+  if (text.length > CONTEXT_CHARS_MAX) refuse(`is longer than ${CONTEXT_CHARS_MAX} characters`);
+  const decoded = fromBase64url(text) ?? refuse("is not base64url, or was cut short");
+  const sealed = decodeOrRefuse(Sealed, decoded, "is truncated or damaged");
+  if (!equalBytes(sealed.keyName, digestOf(key).subarray(0, NAME_BYTES))) refuse("was given for another key");
+  return sealed;
 }
 
 /** Of keys in use: a write opens a context of its key and seals another. About 150 bytes each. */

@@ -21,6 +21,11 @@ export interface Dot {
   readonly counter: number;
 }
 
+/** As people and clients see it. */
+export function dotText({ actor, counter }: Dot): string {
+  return `${actor}:${counter}`;
+}
+
 /** All events of the actor on this key up to `counter` are known, here or through a context. */
 export interface VectorEntry extends Dot {
   /** Of the actor's last event, or of the last write that dropped a value of it, the later. Truncation goes by it. */

@@ -1,33 +1,18 @@
 /**
  * Between the store's own types and what travels or is shown.
  */
-import type { ReadAnswer, Sibling, WriteAnswer } from "../api.ts";
+import type { ReadAnswer, WriteAnswer } from "../api.ts";
 import type { NodeId } from "../identity.ts";
-import { stampToMs } from "../causality/hybrid-clock.ts";
-import { deleted, type Dot, type LiveValue, siblings } from "../causality/version-set.ts";
+import { deleted, siblings } from "../causality/version-set.ts";
 import type { methods } from "../rpc/rpc.ts";
 import type { WriteResponse } from "../rpc/messages.ts";
 import type { Infer } from "../bytes/codec.ts";
 import type { Key } from "../identity.ts";
 import type { CachedState } from "../replica/state-cache.ts";
+import { siblingOf } from "../siblings.ts";
 import type { Contexts } from "./contexts.ts";
 
 type ReadResponse = Infer<typeof methods.read.response>;
-
-export function dotText(dot: Dot): string {
-  return `${dot.actor}:${dot.counter}`;
-}
-
-export function siblingOf(value: LiveValue): Sibling {
-  return {
-    body: value.body,
-    contentType: value.contentType,
-    kind: value.kind,
-    timeMs: stampToMs(value.stamp),
-    dot: dotText(value.dot),
-    ...(value.expiresAtMs === undefined ? {} : { expiresAtMs: value.expiresAtMs }),
-  };
-}
 
 /** A key that was never written has no context; one that was deleted has. */
 export function readAnswerOf(
@@ -48,8 +33,9 @@ export function readResponseOf({ context, ...answer }: ReadAnswer): ReadResponse
   return { ...answer, ...(context === null ? {} : { context }) };
 }
 
-export function writeResponseOf({ context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
+export function writeResponseOf({ dot, context, receipt, siblings: listed }: WriteAnswer): WriteResponse {
   return {
+    dot,
     ...(context === null ? {} : { context }),
     durable: receipt.durable,
     hinted: receipt.hinted,
@@ -63,6 +49,7 @@ export function writeResponseOf({ context, receipt, siblings: listed }: WriteAns
 
 export function writeAnswerOf(response: WriteResponse): WriteAnswer {
   return {
+    dot: response.dot,
     context: response.context ?? null,
     receipt: {
       durable: response.durable as readonly NodeId[],

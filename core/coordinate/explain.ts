@@ -6,12 +6,11 @@ import { toHex } from "../bytes/hex.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
-import { merge, nothing, readsAsTombstone, type Versioned } from "../causality/version-set.ts";
+import { dotText, merge, nothing, readsAsTombstone, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { locate, type LocatedKey, positionBytes } from "../placement/locate.ts";
 import { call, methods } from "../rpc/rpc.ts";
-import { dotText } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
 /** Beyond owners and these many fallbacks nobody is asked: they can hold hints only while many hosts are away. */

@@ -13,20 +13,26 @@ import type {
   Sibling,
   WriteAnswer,
 } from "../api.ts";
+import type { Infer } from "../bytes/codec.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
-import type { Key } from "../identity.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault, timeoutOf } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
+import { parseQuorum } from "../quorum/resolve.ts";
+import type { methods } from "../rpc/rpc.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { coordinateEdgeWrite, stateUnless } from "./edge-writes.ts";
 import { list } from "./list.ts";
 import { readState } from "./read.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
 type WriteOptions = PutOptions & DeleteOptions;
-
-const contentTypeDefault = "application/octet-stream";
+type EdgeReadResponse = Infer<typeof methods.edgeRead.response>;
+type EdgeWriteRequest = Infer<typeof methods.edgeWrite.request>;
+type EdgeWriteResponse = Infer<typeof methods.edgeWrite.response>;
 
 export class Requests {
   readonly #deps: CoordinateDeps;
@@ -56,6 +62,38 @@ export class Requests {
     });
   }
 
+  /** As `get`, for the copy of an edge that has the state of this digest. */
+  edgeRead(key: Key, options: GetOptions, have: Uint8Array | undefined): Promise<EdgeReadResponse> {
+    const { config, cluster, contexts } = this.#deps;
+    const timeoutMs = this.#timeout(options.timeoutMs);
+    return this.#admit("get", { timeoutMs }, async () => {
+      const located = this.#locate(key);
+      const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
+      const { state } = held;
+      const ring = cluster.ring.fingerprint;
+      if (state.vector.length === 0) return { degraded, ring };
+      return { ...stateUnless(held, have), context: contexts.seal(held, state, key), degraded, ring };
+    });
+  }
+
+  /** A write that was minted by `edge`. */
+  edgeWrite(key: Key, edge: NodeId, request: EdgeWriteRequest): Promise<EdgeWriteResponse> {
+    const { tombstone, body } = request.value;
+    const timeoutMs = this.#timeout(request.timeoutMs);
+    const limits = { timeoutMs, ...(tombstone ? {} : { valueBytes: body.length }) };
+    const intent = {
+      request,
+      edge,
+      timeoutMs,
+      w: request.w === undefined ? this.#deps.config.w : parseQuorum(request.w, "w"),
+      ...(request.pw === undefined ? {} : { pw: parseQuorum(request.pw, "pw") }),
+      forwarded: request.forwarded !== undefined,
+    };
+    return this.#admit(tombstone ? "delete" : "put", limits, () =>
+      coordinateEdgeWrite(this.#deps, this.#locate(key), intent),
+    );
+  }
+
   getLocal(key: Key): Promise<LocalAnswer> {
     return this.#admit("get", { timeoutMs: this.#timeout(undefined) }, async () => {
       const { role, held } = await this.#deps.replica.read(this.#locate(key));
@@ -67,7 +105,9 @@ export class Requests {
 
   list(bucket: string, options: ListOptions = {}): Promise<ListAnswer> {
     const timeoutMs = this.#timeout(options.timeoutMs);
-    return this.#admit("list", { timeoutMs }, () => list(this.#deps, bucket, { ...options, timeoutMs }));
+    return this.#admit("list", { signal: options.signal, timeoutMs }, () =>
+      list(this.#deps, bucket, { ...options, timeoutMs }),
+    );
   }
 
   /** A put, or a delete where `body` is undefined. */
@@ -84,23 +124,13 @@ export class Requests {
     const { context, pw, writeId, ifAbsent, ifContext, ttlMs, returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
-    if (body !== undefined && body.length > config.valueBytesMax) {
-      throw new StoreError(
-        "value-too-large",
-        `the value of ${key} has ${body.length} bytes, at most ${config.valueBytesMax} are allowed`,
-      );
-    }
+    if (body !== undefined) checkBody(config, key, body);
     if (body !== undefined && body.length > config.valueBytesWarn) {
       telemetry.event({ kind: "value-large", key, bytes: body.length });
     }
-    if (contentType.length > config.contentTypeBytesMax || !/^[\x20-\x7e]+$/.test(contentType)) {
-      const rule = `1 to ${config.contentTypeBytesMax} printable ASCII characters`;
-      throw new StoreError("bad-request", `the content type must have ${rule}`);
-    }
-    if (kind === "yjs") throw new StoreError("bad-request", "values of kind yjs are not supported by this version");
-    if (ttlMs !== undefined && (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > ttlMaxMs)) {
-      throw new StoreError("bad-request", `ttlMs must be a whole number of 1 to ${ttlMaxMs}, not ${ttlMs}`);
-    }
+    checkContentType(config, contentType);
+    checkKind(kind);
+    checkTtl(ttlMs);
     return {
       ...(body === undefined ? {} : { body }),
       contentType,
@@ -119,13 +149,7 @@ export class Requests {
   }
 
   #timeout(timeoutMs: number | undefined): number {
-    const { requestTimeoutMs, requestTimeoutMaxMs } = this.#deps.config;
-    if (timeoutMs === undefined) return requestTimeoutMs;
-    if (Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= requestTimeoutMaxMs) return timeoutMs;
-    throw new StoreError(
-      "bad-request",
-      `timeoutMs must be a whole number of 1 to ${requestTimeoutMaxMs}, not ${timeoutMs}`,
-    );
+    return timeoutOf(this.#deps.config, timeoutMs);
   }
 
   #locate(key: Key): LocatedKey {
@@ -136,7 +160,7 @@ export class Requests {
    * Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. The caller may
    * stop waiting, or has waited long enough (a hung disk, say); what is under way goes on, and holds its place until it ends.
    */
-  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer>(
+  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer | EdgeReadResponse | EdgeWriteResponse>(
     verb: "get" | "put" | "delete" | "list",
     limits: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number; readonly valueBytes?: number },
     work: () => Promise<T>,
@@ -205,5 +229,3 @@ function notMember({ self, ownRecord, roster }: CoordinateDeps["cluster"]): Stor
 
 /** Coordination ends in time by itself, and says more; this is for when it cannot. */
 const ownAnswerMarginMs = 250;
-/** Ten years: an absolute time that stays a safe integer with any wall clock. */
-const ttlMaxMs = 315_360_000_000;

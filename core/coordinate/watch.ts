@@ -3,7 +3,7 @@
  * the logs of enough hosts and reads what changed.
  * Invariant: nothing is missed: where a log has forgotten, or another host is followed, everything is read anew.
  */
-import type { ReadAnswer, WatchEvent } from "../api.ts";
+import type { ReadAnswer, WatchEvent, Watched } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
@@ -13,8 +13,6 @@ import { reasonOf } from "../tasks.ts";
 import type { ChangeFeeds } from "./change-feeds.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import type { Requests } from "./requests.ts";
-
-export type Watched = { readonly name: string } | { readonly prefix: string };
 
 export interface WatchDeps extends CoordinateDeps {
   readonly requests: Requests;
@@ -38,7 +36,7 @@ export async function* watch(
   signal.addEventListener("abort", end, { once: true });
   if (signal.aborted) end();
   /** Keys under a prefix whose last event showed a value: a list does not tell that one was deleted. */
-  const live = new Set<Key>();
+  const live = new Set<Key>(exact ? [] : [...(what.shown ?? [])].map((name) => makeKey(bucket, name)));
   const stopFollowing = new Following(deps, filter, { changed, live }).start();
   let shown: string | undefined;
   try {
@@ -96,11 +94,14 @@ class ChangedKeys {
   }
 }
 
+/** Where a watcher collects what is to be read. */
+type Collecting = Pick<ChangedKeys, "add" | "ended">;
+
 /** One key: one owner of it is followed. A prefix: every host, for its keys are anywhere. */
-class Following {
+export class Following {
   readonly #deps: WatchDeps;
   readonly #filter: ChangeFilter;
-  readonly #changed: ChangedKeys;
+  readonly #changed: Collecting;
   readonly #live: ReadonlySet<Key>;
   readonly #followed = new Map<NodeId, Stop>();
   #reading = false;
@@ -109,7 +110,7 @@ class Following {
   constructor(
     deps: WatchDeps,
     filter: ChangeFilter,
-    keys: { readonly changed: ChangedKeys; readonly live: ReadonlySet<Key> },
+    keys: { readonly changed: Collecting; readonly live: ReadonlySet<Key> },
   ) {
     this.#deps = deps;
     this.#filter = filter;

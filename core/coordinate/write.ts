@@ -2,7 +2,15 @@
  * put and delete (PROTOCOL 5): route, mint and persist here, replicate at once, answer at W.
  */
 import { actorOfWriteId } from "../causality/actor.ts";
-import { type Coverage, contextOf, covers, coversAll, siblings, type Versioned } from "../causality/version-set.ts";
+import {
+  type Coverage,
+  contextOf,
+  covers,
+  coversAll,
+  dotText,
+  siblings,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -11,8 +19,8 @@ import type { LocatedKey } from "../placement/locate.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
 import type { Written } from "../replica/copy.ts";
-import type { WriteEvent } from "../replica/minter.ts";
-import { siblingOf } from "./answers.ts";
+import type { EdgeEvent, WriteEvent } from "../replica/minter.ts";
+import { siblingOf } from "../siblings.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { forwardWrite, reachableOwners } from "./forward.ts";
@@ -38,6 +46,9 @@ export interface WriteIntent {
   readonly forwarded: boolean;
 }
 
+/** Before it is decided who gets it. */
+type UnplannedEvent = Omit<WriteEvent, "hintsFor"> | Omit<EdgeEvent, "hintsFor">;
+
 /**
  * @throws StoreError `bad-context`, `precondition-failed`, `too-many-siblings`, `storage-full`, `quorum-not-met`
  *   (the write may survive), `outcome-unknown` (a forwarded write whose owner fell silent)
@@ -47,29 +58,52 @@ export async function coordinateWrite(
   located: LocatedKey,
   intent: WriteIntent,
 ): Promise<WriteAnswer> {
-  const { cluster, clock } = deps;
-  const deadlineMs = clock.now() + intent.timeoutMs;
+  const deadlineMs = deps.clock.now() + intent.timeoutMs;
   const coverage = deps.contexts.open(intent.context, located.key);
   const needs = needsOf(deps, intent);
   if (mustForward(deps, located, intent)) return forwardWrite(deps, located, intent);
 
   if (intent.ifAbsent || intent.ifContext !== undefined) await checkPreconditions(deps, located, intent);
-  const plan = planWrite(deps, located);
-  const written = await mintHere(deps, located, { intent, coverage, plan });
-  if (written === "cannot") return forwardWrite(deps, located, intent);
-  const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
-  if (replicated.outcome.kind === "failed") throw notMet(deps, replicated, { intent, deadlineMs });
-  return answerOf(deps, located.key, { intent, written, needs, replicated, self: cluster.self });
+  const done = await carryOut(deps, located, { intent, event: eventOf(deps, intent, coverage), needs, deadlineMs });
+  if (done === "cannot") return forwardWrite(deps, located, intent);
+  return answerOf(deps, located.key, { intent, needs, ...done });
 }
 
-function needsOf(deps: CoordinateDeps, intent: WriteIntent): WriteNeeds {
+/** What carrying a write out takes of what was asked. */
+type Asked = Pick<WriteIntent, "body" | "timeoutMs" | "forwarded">;
+
+/** Stores a write here and tells the others until W have it. `cannot`: this host is not able to, and another owner is there to do it. */
+export async function carryOut(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  write: {
+    readonly intent: Asked;
+    readonly event: UnplannedEvent;
+    readonly needs: WriteNeeds;
+    readonly deadlineMs: number;
+  },
+): Promise<{ readonly written: Written; readonly replicated: Replicated } | "cannot"> {
+  const { intent, event, needs, deadlineMs } = write;
+  const plan = planWrite(deps, located);
+  const written = await writeHere(deps, located, { intent, event: { ...event, hintsFor: plan.owed } });
+  if (written === "cannot") return written;
+  const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
+  if (replicated.outcome.kind === "failed") throw notMet(deps, replicated, { intent, deadlineMs });
+  return { written, replicated };
+}
+
+export function needsOf(deps: CoordinateDeps, intent: Pick<WriteIntent, "w" | "pw">): WriteNeeds {
   const w = resolveQuorum(intent.w, deps.cluster.replicas, "w");
   const pw = intent.pw === undefined ? 0 : resolveQuorum(intent.pw, deps.cluster.replicas, "pw");
   return { w: Math.max(w, pw), pw, anchors: (hosts) => deps.cluster.ring.anchors(hosts) };
 }
 
 /** An owner coordinates, for it can mint on the state that it holds; so does anybody when no owner is reachable. */
-function mustForward(deps: CoordinateDeps, located: LocatedKey, intent: WriteIntent): boolean {
+export function mustForward(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  intent: Pick<WriteIntent, "forwarded">,
+): boolean {
   const { ring, self } = deps.cluster;
   if (ring.owners(located.partition).includes(self) || reachableOwners(deps, located).length === 0) return false;
   if (!intent.forwarded) return true;
@@ -97,14 +131,8 @@ async function checkPreconditions(deps: CoordinateDeps, located: LocatedKey, int
   }
 }
 
-/** Mints on this node's state. `cannot`: this host is not able to, and another owner is there to do it. */
-async function mintHere(
-  deps: CoordinateDeps,
-  located: LocatedKey,
-  write: { readonly intent: WriteIntent; readonly coverage: Coverage; readonly plan: WritePlan },
-): Promise<Written | "cannot"> {
-  const { intent, coverage, plan } = write;
-  const event = {
+function eventOf(deps: CoordinateDeps, intent: WriteIntent, coverage: Coverage): UnplannedEvent {
+  return {
     coverage,
     value: {
       kind: intent.kind,
@@ -114,8 +142,15 @@ async function mintHere(
       ...(intent.ttlMs === undefined ? {} : { expiresAtMs: deps.clock.wallTime() + intent.ttlMs }),
     },
     ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
-    hintsFor: plan.owed,
   };
+}
+
+/** On this node's own state. */
+async function writeHere(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { intent, event }: { readonly intent: Asked; readonly event: WriteEvent | EdgeEvent },
+): Promise<Written | "cannot"> {
   try {
     return await writeOnWhole(deps, located, { event, timeoutMs: intent.timeoutMs });
   } catch (error: unknown) {
@@ -134,7 +169,7 @@ async function mintHere(
 async function writeOnWhole(
   deps: CoordinateDeps,
   located: LocatedKey,
-  { event, timeoutMs }: { readonly event: WriteEvent; readonly timeoutMs: number },
+  { event, timeoutMs }: { readonly event: WriteEvent | EdgeEvent; readonly timeoutMs: number },
 ): Promise<Written> {
   try {
     return await deps.replica.write(located, event);
@@ -195,7 +230,7 @@ function ownAcks(written: Written, plan: WritePlan): WriteAck[] {
 function notMet(
   { cluster, clock }: CoordinateDeps,
   { outcome, durable, others }: Replicated,
-  { intent, deadlineMs }: { readonly intent: WriteIntent; readonly deadlineMs: number },
+  { intent, deadlineMs }: { readonly intent: Asked; readonly deadlineMs: number },
 ): StoreError {
   const ms = clock.now() - (deadlineMs - intent.timeoutMs);
   const { needed, got } = outcome.kind === "failed" ? outcome : { needed: 0, got: 0 };
@@ -216,7 +251,6 @@ function answerOf(
     readonly written: Written;
     readonly needs: WriteNeeds;
     readonly replicated: Replicated;
-    readonly self: NodeId;
   },
 ): WriteAnswer {
   const { written, replicated, intent } = done;
@@ -225,6 +259,7 @@ function answerOf(
     ? siblings(state, deps.clock.wallTime()).map(siblingOf)
     : undefined;
   return {
+    dot: dotText(written.dot),
     context: listed !== undefined || isOnlyValue(state, written) ? deps.contexts.seal(written.held, state, key) : null,
     receipt: {
       durable: replicated.durable,

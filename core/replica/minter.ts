@@ -5,6 +5,7 @@
 import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
 import type { HybridClock } from "../causality/hybrid-clock.ts";
 import {
+  applyWrite,
   type Coverage,
   covers,
   type Dot,
@@ -21,6 +22,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Holdings } from "./holdings.ts";
+import { tellLwwLosers } from "./lww-losers.ts";
 
 /** A write as the client asked it; the dot and the stamp come from here. */
 export interface WriteEvent {
@@ -28,6 +30,13 @@ export interface WriteEvent {
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
   /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
+  readonly hintsFor: readonly NodeId[];
+}
+
+/** A write that an edge has minted: it is taken as it is. */
+export interface EdgeEvent {
+  readonly coverage: Coverage;
+  readonly arrived: LiveValue;
   readonly hintsFor: readonly NodeId[];
 }
 
@@ -57,7 +66,8 @@ export class Minter {
   }
 
   /** @throws StoreError `too-many-siblings`, before anything was minted */
-  mint(located: LocatedKey, held: Versioned, event: WriteEvent): Minted {
+  mint(located: LocatedKey, held: Versioned, event: WriteEvent | EdgeEvent): Minted {
+    if ("arrived" in event) return this.#take(located.key, held, event);
     const { coverage, value } = event;
     const kind = kindOfWrite(held, coverage, value.kind);
     const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
@@ -73,7 +83,20 @@ export class Minter {
     const body = new Uint8Array(value.body);
     const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
     this.#checkSiblings(located.key, held, state);
+    const writer = { vector: coverage.vector, values: [] };
+    tellLwwLosers(this.#deps.telemetry, located.key, [held, writer], state);
     return { state, dot, stamp, writeIdIgnored: named !== undefined && dot !== named };
+  }
+
+  /** Applied like a mint; the same event again changes nothing. */
+  #take(key: Key, held: Versioned, { coverage, arrived }: EdgeEvent): Minted {
+    const wallMs = this.#deps.clock.wallTime();
+    this.#deps.hybridClock.observe(arrived.stamp, wallMs);
+    const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs);
+    this.#checkSiblings(key, held, state);
+    const writer = { vector: coverage.vector, values: [arrived] };
+    tellLwwLosers(this.#deps.telemetry, key, [held, writer], state);
+    return { state, dot: arrived.dot, stamp: arrived.stamp, writeIdIgnored: false };
   }
 
   /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */

@@ -21,7 +21,7 @@ import type { ReplicaDeps } from "./deps.ts";
 import { HintStore, type StoredHint } from "./hint-store.ts";
 import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
-import { Minter, type WriteEvent } from "./minter.ts";
+import { type EdgeEvent, Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
 import { objectOf, objectPage } from "./object-rows.ts";
 import { PartitionDrop } from "./partition-drop.ts";
@@ -158,14 +158,14 @@ export class Replica {
   }
 
   /**
-   * Mints a write on everything this node holds of the key, hints included; durable when it resolves.
+   * Mints a write, or takes an edge's, on everything this node holds of the key, hints included; durable when it resolves.
    * @throws StoreError `too-many-siblings`, `storage-full`, `not-ready` (nothing is held, nobody to keep it for: nothing
    *   was minted), `corrupt` (the own record is damaged: heal it first; a write despite it is safe, for what it lacks
    *   stays marked)
    */
   async write(
     located: LocatedKey,
-    event: WriteEvent,
+    event: WriteEvent | EdgeEvent,
     options: { readonly despiteDamage?: boolean } = {},
   ): Promise<Written> {
     return this.#queue.run(located, async () => {

@@ -10,6 +10,7 @@ import type { Key, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Holdings } from "./holdings.ts";
+import { tellLwwLosers } from "./lww-losers.ts";
 import type { OwnTime } from "./own-time.ts";
 import { CachedState, encodedAnew } from "./state-cache.ts";
 
@@ -47,6 +48,7 @@ export class Truncator {
     const held = before.state;
     const merged = merge(held, state);
     if (merged === held) return before;
+    tellLwwLosers(this.#deps.telemetry, located.key, [held, state], merged);
     const timed = this.timed(held, merged);
     const cut = isMinted ? this.arrived(located, timed, state) : timed;
     if (cut === merged && (merged === state || merge(state, held) === state)) {

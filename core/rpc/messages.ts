@@ -21,13 +21,13 @@ import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { membersMax, RosterMessage } from "../membership/exchange.ts";
 
 /** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
-const stateBytesMax = 67_108_864;
-const keyText = text(1_024);
-const nodeText = text(128);
-const contextText = text(32_768);
+export const stateBytesMax = 67_108_864;
+export const keyText = text(1_024);
+export const nodeText = text(128);
+export const contextText = text(32_768);
 
 /** Where the sender stands: receivers that see another ring merge membership first (PROTOCOL 9, *Views meet*). */
-const View = message("View", {
+export const View = message("View", {
   ring: field(1, hex(8)),
   life: field(2, varint),
   /** The beginning of the sender's latest mark, which is another after each start; who restarts on an old copy is met anew. */
@@ -267,16 +267,18 @@ export const WriteRequest = message("WriteRequest", {
   /** Set by the host that forwards: coordinate it yourself, a request is forwarded once. */
   forwarded: optional(14, View),
 });
+export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {
   context: optional(1, contextText),
   durable: repeated(2, nodeText, 64),
-  hinted: repeated(3, message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) }), 64),
+  hinted: repeated(3, Hinted, 64),
   needed: field(4, varint),
   got: field(5, varint),
   writeIdIgnored: optional(6, bool),
   siblings: repeated(7, SiblingMessage, 10_000),
   /** Tells "not asked for" from "none". */
   siblingsReturned: optional(8, bool),
+  dot: field(9, text(64)),
 });
 export type WriteResponse = Infer<typeof WriteResponse>;
 

@@ -9,6 +9,18 @@ import type { NodeId } from "../identity.ts";
 import { type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import {
+  EdgeListRequest,
+  EdgeListResponse,
+  EdgeReadRequest,
+  EdgeReadResponse,
+  EdgeWatchRequest,
+  EdgeWatchResponse,
+  EdgeWriteRequest,
+  EdgeWriteResponse,
+  MembershipRequest,
+  MembershipResponse,
+} from "./edge-messages.ts";
+import {
   ChangesRequest,
   ChangesResponse,
   CommitReapRequest,
@@ -63,7 +75,7 @@ function define<Request, Response>(
   return { number, name, request, response };
 }
 
-/** Among hosts: exchange to commitReap. For clients, and among hosts on their behalf: the rest. */
+/** Among hosts: exchange to commitReap. For clients, and among hosts on their behalf: write to changes. For edges: the rest. */
 export const methods = {
   exchange: define(1, "exchange", ExchangeRequest, ExchangeResponse),
   replicate: define(2, "replicate", ReplicateRequest, ReplicateResponse),
@@ -82,6 +94,11 @@ export const methods = {
   read: define(17, "read", ReadRequest, ReadResponse),
   list: define(18, "list", ListRequest, ListResponse),
   changes: define(19, "changes", ChangesRequest, ChangesResponse),
+  membership: define(20, "membership", MembershipRequest, MembershipResponse),
+  edgeRead: define(21, "edgeRead", EdgeReadRequest, EdgeReadResponse),
+  edgeWrite: define(22, "edgeWrite", EdgeWriteRequest, EdgeWriteResponse),
+  edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
+  edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
 };
 
 const ok = 0;

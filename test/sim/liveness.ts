@@ -31,13 +31,20 @@ const resolverClient = 92;
 /** Of those that are read and written on both sides of a cut. */
 const keysApartMax = 2;
 
-export async function healAndJudge(world: World, clients: Clients): Promise<void> {
+/** `others`: what else takes part heals, and is done with, before the last judgement. */
+export async function healAndJudge(
+  world: World,
+  clients: Clients,
+  others: () => Promise<void> = async () => {},
+): Promise<void> {
   const healedMs = world.schedule.nowMs;
   healAll(world);
   await until(world, requestsMsMax, "requests end", () => clients.running === 0);
   await until(world, healMsMax, "everybody is a member, or gone", () => putInOrder(world));
   await converge(world, clients);
   world.healMs = world.schedule.nowMs - healedMs;
+  await others();
+  await converge(world, clients);
   await answerApart(world, clients);
   await forgetDeleted(world, clients);
   await evenOut(world, clients);

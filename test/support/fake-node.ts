@@ -21,6 +21,7 @@ import type {
   RingRequest,
   RingView,
   Sibling,
+  Watched,
   WatchEvent,
   WriteAnswer,
 } from "../../core/api.ts";
@@ -87,11 +88,7 @@ export class FakeNode implements NodeApi {
     return { keys: names.slice(0, limit), next: names.length > limit ? (names[limit - 1] ?? null) : null };
   }
 
-  async *watch(
-    bucket: string,
-    what: { readonly name: string } | { readonly prefix: string },
-    signal: CancelSignal,
-  ): AsyncIterable<WatchEvent> {
+  async *watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent> {
     this.#called("watch", what);
     this.watchers += 1;
     const told = new Map<string, State | undefined>();
@@ -271,6 +268,7 @@ export class FakeNode implements NodeApi {
     const receipt = { durable: [fakeId], hinted: [], needed: 1, got: 1, localOnly: false };
     const alone = state.live.length === 1 || returnSiblings === true;
     return {
+      dot: event.dot,
       context: alone ? contextOf(state) : null,
       receipt,
       ...(returnSiblings && { siblings: this.#read(bucket, name).siblings }),

@@ -12,7 +12,7 @@ import { ringMembers } from "../../core/membership/roster.ts";
 import { EverwriteNode } from "../../core/node.ts";
 import type { NodeOptions } from "../../core/node-options.ts";
 import { Ring } from "../../core/placement/ring.ts";
-import { type Random, type Storage, StorageError } from "../../core/ports.ts";
+import { type Random, type Stop, type Storage, StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
@@ -46,6 +46,7 @@ export class MemoryCluster {
   /** Membership goes by exchanges alone where a test sets none. */
   gossip: MemoryGossip | undefined;
   readonly events: { readonly node: string; readonly event: StoreEvent }[] = [];
+  readonly #hearing = new Map<string, Set<(event: StoreEvent) => void>>();
   readonly #disks = new Map<string, FaultyStorage>();
   /** Aborted when the process is killed. */
   readonly #runs = new Map<string, AbortController>();
@@ -76,7 +77,12 @@ export class MemoryCluster {
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
-    const telemetry = { event: (event: StoreEvent) => void this.events.push({ node: name, event }) };
+    const telemetry = {
+      event: (event: StoreEvent) => {
+        this.events.push({ node: name, event });
+        for (const hear of this.#hearing.get(name) ?? []) hear(event);
+      },
+    };
     const transport = this.network.node(name);
     this.#transports.set(name, transport);
     const run = new AbortController();
@@ -111,6 +117,13 @@ export class MemoryCluster {
     return node;
   }
 
+  /** Hears what a node tells from now on. */
+  onEvent(name: string, hear: (event: StoreEvent) => void): Stop {
+    const hearing = this.#hearing.get(name) ?? new Set();
+    this.#hearing.set(name, hearing.add(hear));
+    return () => void hearing.delete(hear);
+  }
+
   /** The process is gone, the disk stays. */
   kill(name: string): void {
     this.#runs.get(name)!.abort();
@@ -128,16 +141,8 @@ export class MemoryCluster {
   }
 
   /** A copy of a disk as it is now. */
-  async copyDisk(name: string): Promise<FaultyStorage> {
-    const copy = new MemoryStorage();
-    for (const ns of ["objects", "hints", "meta", "merkle"] as const) {
-      const { rows } = await this.disk(name).page(ns, { limit: 1_000_000 });
-      await copy.batch(
-        rows.map((row) => ({ kind: "put", ns, ...row })),
-        "synced",
-      );
-    }
-    return new FaultyStorage(copy);
+  copyDisk(name: string): Promise<FaultyStorage> {
+    return copyOf(this.disk(name));
   }
 
   putDisk(name: string, disk: FaultyStorage): void {
@@ -209,8 +214,20 @@ export class MemoryCluster {
   }
 }
 
+export async function copyOf(disk: FaultyStorage): Promise<FaultyStorage> {
+  const copy = new MemoryStorage();
+  for (const ns of ["objects", "hints", "meta", "merkle"] as const) {
+    const { rows } = await disk.page(ns, { limit: 1_000_000 });
+    await copy.batch(
+      rows.map((row) => ({ kind: "put", ns, ...row })),
+      "synced",
+    );
+  }
+  return new FaultyStorage(copy);
+}
+
 /** The disk as one run of a process has it: once it was killed it writes no more, whatever it was about to. */
-function duringRun(disk: Storage, killed: AbortSignal): Storage {
+export function duringRun(disk: Storage, killed: AbortSignal): Storage {
   const alive = (): void => {
     if (killed.aborted) throw new StorageError("closed", "this process was killed");
   };

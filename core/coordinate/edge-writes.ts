@@ -1,0 +1,191 @@
+/**
+ * Writes that edges have minted (PROTOCOL 3, *Edges*; 5). A host applies one like a mint: it drops what the context covers,
+ * and adds the dot. The dot is the event's name wherever it arrives, and however often: so any host may take it, a silence
+ * is answered by trying another, and a repeat changes nothing, yet replicates and counts towards W.
+ *
+ * An edge's actor = the first 8 bytes of SHA-256("everwrite/edge" LF nonce LF node id); the nonce, 16 hex digits, travels
+ * with the event, and the transport has authenticated the node id. So nobody can mint under another's actor, nor claim to
+ * have seen another's events but by a context that a host has sealed. An event under a client's write id is anybody's who
+ * knows the id, as it is over HTTP.
+ *
+ * Invariant: what is not the edge's own, not sealed or not within the limits is refused before anything changes.
+ */
+import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
+import { stampOfMs } from "../causality/hybrid-clock.ts";
+import {
+  compareDots,
+  type Coverage,
+  covers,
+  type Dot,
+  type LiveValue,
+  nothingSeen,
+  uniteCoverage,
+} from "../causality/version-set.ts";
+import type { Infer } from "../bytes/codec.ts";
+import { equalBytes } from "../bytes/compare.ts";
+import type { QuorumSpec } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import { TransportError } from "../ports.ts";
+import type { CachedState } from "../replica/state-cache.ts";
+import type { OwnEvent } from "../rpc/edge-messages.ts";
+import { call, methods } from "../rpc/rpc.ts";
+import { reasonOf } from "../tasks.ts";
+import type { CoordinateDeps } from "./deps.ts";
+import { reachableOwners } from "./forward.ts";
+import { readState } from "./read.ts";
+import { carryOut, mustForward, needsOf } from "./write.ts";
+
+type Request = Infer<typeof methods.edgeWrite.request>;
+type Response = Infer<typeof methods.edgeWrite.response>;
+
+/** The edge's write, with the levels that apply to it. */
+export interface EdgeIntent {
+  readonly request: Request;
+  /** Whose it is. */
+  readonly edge: NodeId;
+  readonly w: QuorumSpec;
+  readonly pw?: QuorumSpec;
+  readonly timeoutMs: number;
+  readonly forwarded: boolean;
+}
+
+/**
+ * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings` (nothing changed),
+ *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
+ *   `quorum-not-met` (it may survive)
+ */
+export async function coordinateEdgeWrite(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  intent: EdgeIntent,
+): Promise<Response> {
+  const { request, edge, timeoutMs, forwarded } = intent;
+  const coverage = coverageOf(deps, located.key, edge, request);
+  checkValue(deps, located.key, request.value);
+  const needs = needsOf(deps, intent);
+  if (request.onlyCovered === true) await checkCovered(deps, located, intent);
+  const deadlineMs = deps.clock.now() + timeoutMs;
+  if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
+  const event = { coverage, arrived: believable(deps, request.value, coverage) };
+  const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
+  const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
+  if (done === "cannot") return forward(deps, located, intent, deadlineMs);
+  const { durable, hinted } = done.replicated;
+  const { held } = done.written;
+  return {
+    durable,
+    hinted,
+    needed: needs.w,
+    got: durable.length,
+    ...stateUnless(held, request.have),
+    context: deps.contexts.seal(held, held.state, located.key),
+    ring: deps.cluster.ring.fingerprint,
+  };
+}
+
+/** The state for an edge, unless it has it. */
+export function stateUnless(held: CachedState, have: Uint8Array | undefined): { readonly state?: Uint8Array } {
+  return have !== undefined && equalBytes(have, held.digest) ? {} : { state: held.toBytes() };
+}
+
+/** What the write has seen, after checking that it may claim that. */
+function coverageOf(deps: CoordinateDeps, key: Key, edge: NodeId, request: Request): Coverage {
+  const dot = ownDot(key, edge, request.event);
+  if (compareDots(dot, request.value.dot) !== 0) {
+    throw new StoreError("bad-context", `the dot of this write of ${key} is not one of ${edge}`);
+  }
+  const sealed = request.contexts.map((context) => deps.contexts.open(context, key));
+  const own = request.own.map((event) => ownDot(key, edge, event)).toSorted(compareDots);
+  return [...sealed, ...own.map(coverageOfDot)].reduce(uniteCoverage, nothingSeen);
+}
+
+function coverageOfDot({ actor, counter }: Dot): Coverage {
+  return { ...nothingSeen, vector: [{ actor, counter }] };
+}
+
+function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): Dot {
+  if (nonce !== undefined && writeId === undefined && counter > 0) return { actor: actorOfEdge(edge, nonce), counter };
+  if (writeId !== undefined && nonce === undefined && counter === 1) {
+    return { actor: actorOfWriteId(key, writeId), counter };
+  }
+  throw new StoreError("bad-context", `an event of ${key} by ${edge} is named neither by a nonce nor by a write id`);
+}
+
+/** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */
+function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValue): void {
+  const { body, kind, contentType, tombstone, expiresAtMs, generation } = value;
+  checkBody(config, key, body);
+  checkContentType(config, contentType);
+  checkKind(kind);
+  if (tombstone && body.length > 0) throw new StoreError("bad-request", "a delete has no value");
+  if (generation !== undefined) throw new StoreError("bad-request", "only values of kind yjs have a generation");
+  const wallMs = clock.wallTime();
+  if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
+    throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);
+  }
+}
+
+/**
+ * An edge's clock must not win over everybody's for long: a stamp that lies further ahead of this host's clock than what
+ * the write has seen is brought within the bound. Not refused: hosts' clocks differ too, and the write is to be taken by
+ * any. Where two hosts bring it to two stamps, the greater record of the event wins, as it does for write ids.
+ */
+function believable({ clock, config }: CoordinateDeps, value: LiveValue, seen: Coverage): LiveValue {
+  const latest = Math.max(stampOfMs(clock.wallTime() + config.clockDriftMaxMs), seen.stamp + 1);
+  return value.stamp <= latest ? value : { ...value, stamp: latest };
+}
+
+/** As for any client, and a day for clocks that differ. */
+const expiryMaxMs = ttlMaxMs + 86_400_000;
+
+/** A write may have been deleted and forgotten since it was first sent: then a repeat would bring it back (PROTOCOL 7). */
+async function checkCovered(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { request, timeoutMs }: EdgeIntent,
+): Promise<void> {
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  if (covers(held.state.vector, request.value.dot)) return;
+  const text = `a write of ${located.key} was sent too long ago, and no host knows it: it may have been forgotten`;
+  throw new StoreError("outcome-unknown", text);
+}
+
+/** To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. */
+async function forward(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { request, edge, w, pw }: EdgeIntent,
+  deadlineMs: number,
+): Promise<Response> {
+  const { clock, transport, exchange } = deps;
+  const tried = new Set<NodeId>();
+  let last: unknown;
+  while (clock.now() < deadlineMs) {
+    const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
+    if (owner === undefined) break;
+    tried.add(owner);
+    const leftMs = Math.max(1, Math.floor(deadlineMs - clock.now()));
+    const quorums = { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) };
+    // The read that `onlyCovered` asks for was done here.
+    const { onlyCovered: _done, ...same } = request;
+    const passed = { ...same, ...quorums, timeoutMs: leftMs, forwarded: exchange.view(), edge };
+    try {
+      return await call(transport, owner, methods.edgeWrite, passed, leftMs);
+    } catch (error: unknown) {
+      if (!isWorthAnother(error)) throw error;
+      last = error;
+    }
+  }
+  if (last instanceof StoreError) throw last;
+  const text = `none of ${tried.size} owners of ${located.key} could take an edge's write: ${reasonOf(last)}`;
+  throw new StoreError("not-ready", text, { cause: last });
+}
+
+function isWorthAnother(error: unknown): boolean {
+  if (error instanceof TransportError) return true;
+  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt"];
+  return error instanceof StoreError && refusals.includes(error.code);
+}

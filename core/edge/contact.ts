@@ -1,0 +1,295 @@
+/**
+ * An edge's way to hosts: it knows the ring, keeps some hosts connected, and asks an owner where one is connected (the
+ * paper's client-driven coordination, 6.4, with the coordination left to the host), else any host.
+ * Invariant: the ring that is known here is refreshed every `refreshIntervalMs` and when an answer tells of another one;
+ * it is kept across restarts, so that a start needs no seed as long as one known host is there.
+ */
+import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { DecodeError } from "../bytes/codec.ts";
+import { Health, sweepIntervalMs } from "../cluster/health.ts";
+import { fetchPublicMembership } from "../cluster/public-membership.ts";
+import { clusterDefaults } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { encodeRoster, rosterFrom, RosterMessage } from "../membership/exchange.ts";
+import { publicRoster } from "../membership/public-roster.ts";
+import { addressesOf, ringMembers, type Roster } from "../membership/roster.ts";
+import { locate, type LocatedKey } from "../placement/locate.ts";
+import { Ring } from "../placement/ring.ts";
+import { type Clock, type Identity, type Random, type Stop, type Transport, TransportError } from "../ports.ts";
+import { call, type Method } from "../rpc/rpc.ts";
+import type { RecordStore } from "../storage/record-store.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { EdgeConfig } from "./config.ts";
+
+export interface ContactDeps {
+  readonly transport: Transport;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+  readonly records: RecordStore;
+  readonly tasks: Tasks;
+}
+
+/** Rows in `meta`: the public membership as last heard; and the grace period of its hosts in decimal digits, ms. */
+const rosterRow = encodeUtf8("edge-roster");
+const graceRow = encodeUtf8("edge-grace");
+/** Seeds are dialled again after so long while no host is connected. */
+const seedPauseMs = 500;
+
+export class Contact {
+  readonly #deps: ContactDeps;
+  readonly #config: EdgeConfig;
+  readonly #name: string;
+  readonly #seeds: readonly string[];
+  readonly #health: Health;
+  readonly #listeners = new Set<() => void>();
+  #roster: Roster | undefined;
+  #ring: Ring | undefined;
+  #wasConnected = false;
+  #refreshing: Promise<void> | undefined;
+  #refreshedMs = -Infinity;
+  #isStale = false;
+  /** What the hosts' clocks are ahead of this one's, ms. */
+  #offsetMs = 0;
+  #graceMs: number | undefined;
+  #stopListening: Stop = () => {};
+  #firstTried: () => void = () => {};
+  /** Resolves when hosts answered, or none could be reached: until then it is not known whether this edge is offline. */
+  readonly tried: Promise<void> = new Promise((resolve) => {
+    this.#firstTried = resolve;
+  });
+
+  constructor(
+    deps: ContactDeps,
+    config: EdgeConfig,
+    { name, seeds }: { readonly name: string; readonly seeds: readonly string[] },
+  ) {
+    this.#deps = deps;
+    this.#config = config;
+    this.#name = name;
+    this.#seeds = seeds;
+    this.#health = new Health(deps, config);
+  }
+
+  /** @throws StoreError `bad-request` when the storage is of another cluster */
+  async open(): Promise<void> {
+    const { records } = this.#deps;
+    const [stored, grace] = [await records.get("meta", rosterRow), await records.get("meta", graceRow)];
+    if (grace !== undefined) this.#graceMs = Number(decodeUtf8(grace));
+    if (stored === undefined) return;
+    const roster = rosterFrom(RosterMessage.decode(stored));
+    if (roster.cluster.name !== this.#name) {
+      const text = `this storage belongs to an edge of the cluster "${roster.cluster.name}", not of "${this.#name}"`;
+      throw new StoreError("bad-request", text);
+    }
+    this.#take(publicRoster(roster));
+  }
+
+  start(): void {
+    const { transport, tasks } = this.#deps;
+    this.#stopListening = transport.onPeerChange((id, isConnected) => {
+      this.#health.connectionChanged(id, isConnected);
+      this.#isStale ||= isConnected;
+      this.#tellChange();
+      if (isConnected) tasks.run("refresh membership", () => this.#refresh());
+    });
+    tasks.every("sweep hosts", sweepIntervalMs, () => {
+      this.#health.sweep();
+      this.#tellChange();
+    });
+    tasks.every("stay in contact", seedPauseMs, async () => {
+      if (!this.isConnected) await this.#meetSeeds();
+      await this.#refresh();
+      this.#firstTried();
+    });
+  }
+
+  stop(): void {
+    this.#stopListening();
+    this.#firstTried();
+  }
+
+  /** The ring is known, and one of its hosts answers. */
+  get isConnected(): boolean {
+    return this.#hostsUp().length > 0;
+  }
+
+  /** Called after each change of `isConnected`. */
+  onChange(listener: () => void): Stop {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** min(N, hosts), as far as it is known. */
+  get replicas(): number {
+    return this.#ring === undefined ? clusterDefaults.n : Math.min(this.#ring.n, this.#ring.hosts.length);
+  }
+
+  /** The hosts' grace period, ms; undefined until one has told. */
+  get graceMs(): number | undefined {
+    return this.#graceMs;
+  }
+
+  /** The time by the hosts' clocks, as far as it is known; ms since 1970. */
+  get wallMs(): number {
+    return Math.floor(this.#deps.clock.wallTime() + this.#offsetMs);
+  }
+
+  locate(key: Key): LocatedKey {
+    return locate(key, this.#ring?.partitions ?? clusterDefaults.partitions);
+  }
+
+  ownersOf(key: Key): readonly NodeId[] {
+    return this.#ring?.owners(this.locate(key).partition) ?? [];
+  }
+
+  /** Hosts to ask about a key: owners, those first that answered fastest lately, then the others. */
+  hostsFor({ key }: Pick<LocatedKey, "key">): NodeId[] {
+    const up = this.#hostsUp();
+    const owners = this.ownersOf(key);
+    return [
+      ...this.#health.byRoundTrip(up.filter((id) => owners.includes(id))),
+      ...this.#health.byRoundTrip(up.filter((id) => !owners.includes(id))),
+    ];
+  }
+
+  /** Any host, those first that answered fastest lately. */
+  hosts(): NodeId[] {
+    return this.#health.byRoundTrip(this.#hostsUp());
+  }
+
+  /**
+   * Asks one host after another, until one answers. For what may be asked twice.
+   * @throws StoreError as the last one that answered; `not-ready` when none was reached, with `cause`
+   */
+  async ask<Request, Response extends { readonly ring?: string }>(
+    hosts: readonly NodeId[],
+    method: Method<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+  ): Promise<Response> {
+    const { clock } = this.#deps;
+    const deadlineMs = clock.now() + timeoutMs;
+    let last: unknown;
+    for (const host of hosts) {
+      const leftMs = deadlineMs - clock.now();
+      if (leftMs <= 0) break;
+      try {
+        return await this.askOne(host, method, request, leftMs);
+      } catch (error: unknown) {
+        if (!(error instanceof TransportError) && !isOfOneHost(error)) throw error;
+        last = error;
+      }
+    }
+    if (last instanceof StoreError) throw last;
+    throw new StoreError("not-ready", last === undefined ? "no host is connected" : reasonOf(last), { cause: last });
+  }
+
+  /** @throws TransportError, StoreError as the host refused */
+  async askOne<Request, Response extends { readonly ring?: string }>(
+    host: NodeId,
+    method: Method<Request, Response>,
+    request: Request,
+    timeoutMs: number,
+  ): Promise<Response> {
+    const answer = await call(this.#deps.transport, host, method, request, Math.max(1, Math.floor(timeoutMs)));
+    if (answer.ring !== undefined && answer.ring !== this.#ring?.fingerprint) {
+      this.#isStale = true;
+      this.#deps.tasks.run("refresh membership", () => this.#refresh());
+    }
+    return answer;
+  }
+
+  #hostsUp(): NodeId[] {
+    return (this.#ring?.hosts ?? []).flatMap(({ id }) => (this.#health.isUp(id) ? [id] : []));
+  }
+
+  async #meetSeeds(): Promise<void> {
+    for (const address of this.#seeds) {
+      try {
+        await this.#deps.transport.meet(address);
+      } catch (error: unknown) {
+        this.#deps.telemetry.event({ kind: "seed-silent", address, reason: reasonOf(error) });
+      }
+    }
+  }
+
+  /** Overlapping calls share one. */
+  #refresh(): Promise<void> {
+    this.#refreshing ??= this.#refreshNow().finally(() => {
+      this.#refreshing = undefined;
+    });
+    return this.#refreshing;
+  }
+
+  async #refreshNow(): Promise<void> {
+    const { transport, clock, telemetry } = this.#deps;
+    const isDue = this.#isStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs;
+    // Suspects are probed: only a sign of life clears them.
+    const connected = [...transport.peers()].flatMap((peer) => (peer.connected ? [peer.id] : []));
+    const asked = isDue ? [...this.hosts(), ...connected] : [...this.#health.suspects];
+    for (const host of new Set(asked)) {
+      try {
+        const askedMs = clock.now();
+        const options = { name: this.#name, known: this.#roster, timeoutMs: this.#config.requestTimeoutMs };
+        const told = await fetchPublicMembership(this.#deps, host, options);
+        const oneWayMs = (clock.now() - askedMs) / 2;
+        this.#offsetMs = told.wallMs + oneWayMs - clock.wallTime();
+        this.#isStale = false;
+        this.#refreshedMs = clock.now();
+        await this.#heard(told.roster, told.graceMs);
+        return;
+      } catch (error: unknown) {
+        if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
+          throw error;
+        telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
+      }
+    }
+  }
+
+  async #heard(roster: Roster, graceMs: number): Promise<void> {
+    const { records } = this.#deps;
+    const isNews = roster !== this.#roster || graceMs !== this.#graceMs;
+    this.#graceMs = graceMs;
+    if (roster !== this.#roster) this.#take(roster);
+    this.#tellChange();
+    if (!isNews) return;
+    // What is lost of it in a power cut is heard again.
+    const rows = [
+      { kind: "put", ns: "meta", key: rosterRow, value: encodeRoster(roster) },
+      { kind: "put", ns: "meta", key: graceRow, value: encodeUtf8(String(graceMs)) },
+    ] as const;
+    await records.commit(rows, { durability: "buffered" });
+  }
+
+  #take(roster: Roster): void {
+    this.#roster = roster;
+    const { cluster, assignment } = roster;
+    this.#ring = new Ring({ n: cluster.n, members: ringMembers(roster), assignment });
+    this.#keep(roster);
+  }
+
+  /** Of a large ring some: those that are connected stay. */
+  #keep(roster: Roster): void {
+    const all = [...addressesOf(roster, this.#deps.transport.self)];
+    const weight = new Map(all.map(([id]) => [id, Number(this.#health.connected.has(id)) + this.#deps.random.next()]));
+    const kept = all.toSorted(([a], [b]) => weight.get(b)! - weight.get(a)!).slice(0, this.#config.hostsMax);
+    this.#deps.transport.keep(new Map(kept));
+  }
+
+  #tellChange(): void {
+    const { isConnected } = this;
+    if (isConnected === this.#wasConnected) return;
+    this.#wasConnected = isConnected;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Another host may well answer. */
+export function isOfOneHost(error: unknown): boolean {
+  const codes = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt", "internal"];
+  return error instanceof StoreError && codes.includes(error.code);
+}

@@ -1,0 +1,268 @@
+/**
+ * Sends what is in the outbox to hosts, until W of them have it (PROTOCOL 7). Of one key one write at a time, oldest first,
+ * but a write goes together with later ones that have seen it; different keys do not wait for each other.
+ *
+ * A write may be sent again and again, anywhere: it is the same event. Only its age matters, for what was deleted since may
+ * have been forgotten by all hosts, and would come back: one that was sent is repeated for half the hosts' grace period;
+ * after that hosts take it only where they still cover its dot, and else it is parked as `outcome-unknown`.
+ * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
+ */
+import type { Infer } from "../bytes/codec.ts";
+import { nodeDefaults } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import { type Random, type Stop, TransportError } from "../ports.ts";
+import { methods } from "../rpc/rpc.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { EdgeConfig } from "./config.ts";
+import { type Contact, isOfOneHost } from "./contact.ts";
+import type { Copies } from "./copies.ts";
+import type { Local } from "./local.ts";
+import { type Ack, nextOf, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
+import { type Told, toldBy } from "./told.ts";
+
+export interface DeliveryDeps {
+  readonly contact: Contact;
+  readonly copies: Copies;
+  readonly local: Local;
+  readonly outbox: Outbox;
+  readonly random: Random;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+}
+
+/** Refusals that another try, another host or another day may end. Whatever else hosts refuse, they refuse for good. */
+const passing: readonly string[] = [
+  "not-ready",
+  "not-member",
+  "overloaded",
+  "closed",
+  "storage-full",
+  "corrupt",
+  "internal",
+  "quorum-not-met",
+  "unauthorized",
+];
+
+export function isPassing(error: unknown): boolean {
+  return error instanceof StoreError && passing.includes(error.code);
+}
+
+/** So often a host may say that a write is none. */
+const misreadMax = 10;
+/** A host gives up first, so that it says which quorum was missed. */
+const answerMarginMs = 250;
+
+type Levels = Pick<OutboxRow, "w" | "pw">;
+type Request = Infer<typeof methods.edgeWrite.request>;
+type Response = Infer<typeof methods.edgeWrite.response>;
+
+export class Delivery {
+  readonly #deps: DeliveryDeps;
+  readonly #config: EdgeConfig;
+  /** Keys of which a write is under way, or waits for its next try. */
+  readonly #busy = new Set<Key>();
+  readonly #waiting = new Map<Key, Stop>();
+  readonly #failures = new Map<Key, number>();
+  #underWay = 0;
+
+  constructor(deps: DeliveryDeps, config: EdgeConfig) {
+    this.#deps = deps;
+    this.#config = config;
+  }
+
+  start(): void {
+    const { contact, tasks } = this.#deps;
+    const stop = contact.onChange(() => {
+      if (!contact.isConnected) return;
+      this.#failures.clear();
+      for (const key of this.#waiting.keys()) this.#tryAgain(key);
+      this.sendAll();
+    });
+    tasks.onStop(stop);
+    this.sendAll();
+  }
+
+  /** As many at once as may be; the next ones follow. */
+  sendAll(): void {
+    for (const key of this.#deps.outbox.keys()) {
+      if (this.#underWay >= this.#config.deliveriesMax) return;
+      this.send(key);
+    }
+  }
+
+  send(key: Key): void {
+    const { contact, outbox, tasks } = this.#deps;
+    const isDue = !this.#busy.has(key) && contact.isConnected && nextOf(outbox.of(key)) !== undefined;
+    if (!isDue || this.#underWay >= this.#config.deliveriesMax) return;
+    this.#busy.add(key);
+    this.#underWay += 1;
+    tasks.run("deliver writes", async () => {
+      let isOver = false;
+      try {
+        isOver = await this.#deliverAll(contact.locate(key));
+      } finally {
+        this.#underWay -= 1;
+        if (isOver) this.#end(key);
+        else this.#retryLater(key);
+      }
+      this.sendAll();
+    });
+  }
+
+  /** Asks for more copies than the write's own levels did. @throws StoreError, TransportError; it is the same event */
+  async repeat(write: OutboxWrite, levels: Levels, timeoutMs: number): Promise<Ack> {
+    const { contact } = this.#deps;
+    const located = contact.locate(write.key);
+    const { told, ack } = await this.#request(located, write, levels, timeoutMs);
+    await this.#deps.local.heard(located, told, false);
+    return ack;
+  }
+
+  /** What counted as sent and is not on its way counts as never sent: no host can have it. */
+  async unmark(write: OutboxWrite): Promise<void> {
+    if (write.isPending && !write.mayBeOut && write.sends === 0) await this.#deps.outbox.unmark(write);
+  }
+
+  /** False: the rest has to wait. */
+  async #deliverAll(located: LocatedKey): Promise<boolean> {
+    const { outbox, contact, tasks } = this.#deps;
+    for (;;) {
+      const next = nextOf(outbox.of(located.key));
+      if (next === undefined) return true;
+      if (tasks.stopped || !contact.isConnected || !(await this.#deliver(located, ...next))) return false;
+      this.#failures.delete(located.key);
+    }
+  }
+
+  /** False: it is to be tried again, later. */
+  async #deliver(located: LocatedKey, write: OutboxWrite, stoodFor: readonly OutboxWrite[]): Promise<boolean> {
+    const { local, telemetry } = this.#deps;
+    try {
+      const answer = await this.#request(located, write, write.row, this.#config.requestTimeoutMs);
+      await local.acknowledged(located, [...stoodFor, write], answer);
+      return true;
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
+      if (error instanceof StoreError && error.code === "bad-request") write.misread += 1;
+      if (error instanceof TransportError || this.#passes(error, write)) {
+        telemetry.event({ kind: "task-failed", task: "deliver a write", reason: `${located.key}: ${reasonOf(error)}` });
+        return false;
+      }
+      // Those that it stood for were not refused: they are sent for themselves.
+      await local.park(located, [write], { code: error.code, message: error.message.slice(0, 1_000) });
+      return true;
+    }
+  }
+
+  /**
+   * A host that starts anew cannot tell either what became of a write; but that one may be repeated. And what this node
+   * took for a sound write may have been damaged on its way, or met a host of another version.
+   */
+  #passes(error: StoreError, write: OutboxWrite): boolean {
+    if (error.code === "bad-request") return write.misread < misreadMax;
+    return isPassing(error) || (error.code === "outcome-unknown" && !this.#isTooOld(write));
+  }
+
+  async #request(
+    located: LocatedKey,
+    write: OutboxWrite,
+    { w, pw }: Levels,
+    timeoutMs: number,
+  ): Promise<{ readonly told: Told; readonly ack: Ack }> {
+    write.sends += 1;
+    try {
+      return await this.#send(located, write, { w, timeoutMs, ...(pw === undefined ? {} : { pw }) });
+    } finally {
+      write.sends -= 1;
+    }
+  }
+
+  async #send(
+    located: LocatedKey,
+    write: OutboxWrite,
+    { w, pw, timeoutMs }: Levels & { readonly timeoutMs: number },
+  ): Promise<{ readonly told: Told; readonly ack: Ack }> {
+    const { copies, local } = this.#deps;
+    const asked = await local.copy(located);
+    await this.#markSent(located, write);
+    const { key, event, value, contexts, own } = write.row;
+    const request = {
+      key,
+      event,
+      value,
+      contexts,
+      own,
+      w,
+      timeoutMs,
+      ...(pw === undefined ? {} : { pw }),
+      have: copies.digest(asked),
+      ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
+    };
+    const answer = await this.#ask(located, write, request);
+    const told = toldBy(answer, key as Key, asked);
+    const durable = answer.durable as readonly NodeId[];
+    const hinted = answer.hinted as Ack["hinted"];
+    return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };
+  }
+
+  /** Durably, before the first host can have it. */
+  async #markSent(located: LocatedKey, write: OutboxWrite): Promise<void> {
+    const { contact, local } = this.#deps;
+    if (write.row.sentMs !== undefined || !write.isPending) return;
+    await local.markSent(located, write, contact.wallMs);
+  }
+
+  #isTooOld({ row, mayBeOut }: OutboxWrite): boolean {
+    const { contact } = this.#deps;
+    const ageMs = contact.wallMs - (row.sentMs ?? contact.wallMs);
+    // A clock that was set back tells nothing of the age.
+    return mayBeOut && (ageMs > (contact.graceMs ?? nodeDefaults.graceMs) / 2 || ageMs < -this.#config.clockDriftMaxMs);
+  }
+
+  /** One host after another. What none of them has seen counts as never sent. */
+  async #ask(located: LocatedKey, write: OutboxWrite, request: Request): Promise<Response> {
+    const { contact, outbox } = this.#deps;
+    let last: unknown = new StoreError("not-ready", "no host is connected");
+    for (const host of contact.hostsFor(located)) {
+      try {
+        const answer = await contact.askOne(host, methods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
+        write.mayBeOut = true;
+        return answer;
+      } catch (error: unknown) {
+        last = error;
+        if (error instanceof TransportError && error.kind === "not-sent") continue;
+        write.mayBeOut = true;
+        if (error instanceof StoreError && !isOfOneHost(error)) throw error;
+      }
+    }
+    if (!write.mayBeOut && write.isPending) await outbox.unmark(write);
+    throw last;
+  }
+
+  #end(key: Key): void {
+    this.#busy.delete(key);
+    this.#failures.delete(key);
+  }
+
+  /** Backs off, with jitter: hosts that were away are not met by all edges at once. */
+  #retryLater(key: Key): void {
+    const { retryFirstMs, retryMaxMs } = this.#config;
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    const pauseMs = Math.min(retryMaxMs, retryFirstMs * 2 ** failures) * (0.5 + this.#deps.random.next() / 2);
+    this.#waiting.set(
+      key,
+      this.#deps.tasks.after(pauseMs, () => this.#tryAgain(key)),
+    );
+  }
+
+  #tryAgain(key: Key): void {
+    this.#waiting.get(key)?.();
+    this.#waiting.delete(key);
+    this.#busy.delete(key);
+    this.send(key);
+  }
+}

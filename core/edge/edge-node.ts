@@ -1,0 +1,392 @@
+/**
+ * An edge: a node without tokens, such as the usual browser tab. It keeps copies of the keys that it uses, writes while
+ * it is offline, and asks hosts to coordinate (PROTOCOL 3, *Edges*; 5; 6). What it is made of comes through the ports, as at
+ * a host; what it does is in this folder.
+ *
+ * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`).
+ */
+import type { DeleteOptions, ListOptions, PutOptions } from "../api.ts";
+import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
+import { HybridClock } from "../causality/hybrid-clock.ts";
+import { dotText } from "../causality/version-set.ts";
+import { loadRoster } from "../cluster/cluster.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { timeoutOf } from "../limits.ts";
+import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
+import { methods } from "../rpc/rpc.ts";
+import { RecordStore } from "../storage/record-store.ts";
+import type {
+  LwwConflict,
+  ParkedWrite,
+  StoreChange,
+  StoreFacts,
+  StoreGetOptions,
+  StoreList,
+  StoreNode,
+  StoreRead,
+  StoreWrite,
+  WaitOptions,
+  WriteLevel,
+} from "../store-node.ts";
+import { Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { readOf, writeOf } from "./answers.ts";
+import { type EdgeConfig, edgeDefaults } from "./config.ts";
+import { Contact } from "./contact.ts";
+import { Copies } from "./copies.ts";
+import { Delivery } from "./delivery.ts";
+import { listKnown } from "./list.ts";
+import { Local } from "./local.ts";
+import { Outbox, type OutboxWrite } from "./outbox.ts";
+import { OwnActor } from "./own-actor.ts";
+import { checkPreconditions } from "./preconditions.ts";
+import { toldBy } from "./told.ts";
+import { untilLevel } from "./until.ts";
+import { unlessAborted, untilMet } from "./waiting.ts";
+import { Watching } from "./watching.ts";
+import { type WriteOptions, wishOf } from "./wish.ts";
+
+/** The outside world of one edge. The caller made them, and closes them after `close`. */
+export interface EdgePorts {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly storage: Storage;
+  readonly transport: Transport;
+  readonly identity: Identity;
+  readonly telemetry: Telemetry;
+}
+
+/** Which cluster, and how. */
+export interface EdgeOptions {
+  readonly cluster: string;
+  /** Addresses of hosts of the cluster. */
+  readonly seeds: readonly string[];
+  readonly config?: Partial<EdgeConfig>;
+}
+
+/** Deliveries under way get this long when the node closes; what is cut off is sent again after the next start. */
+const stopGraceMs = 1_000;
+/** A host is waited for a little longer than it was told to take. */
+const answerMarginMs = 250;
+
+/**
+ * @example
+ * const edge = new EdgeNode({ clock, random, storage, transport, identity, telemetry }, { cluster: "shop", seeds });
+ * await edge.start();
+ * const { until } = await edge.put("carts", "alice", body); // durable here; offline, too
+ * await until("quorum");
+ * await edge.close();
+ */
+export class EdgeNode implements StoreNode {
+  readonly id: NodeId;
+  readonly #config: EdgeConfig;
+  readonly #records: RecordStore;
+  readonly #tasks: Tasks;
+  readonly #contact: Contact;
+  readonly #copies: Copies;
+  readonly #outbox: Outbox;
+  readonly #local: Local;
+  readonly #delivery: Delivery;
+  readonly #watching: Watching;
+  readonly #listeners = new Set<() => void>();
+  readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
+  #isLoaded = false;
+  #isClosed = false;
+
+  constructor(ports: EdgePorts, { cluster, seeds, config }: EdgeOptions) {
+    const { clock, random, transport } = ports;
+    const telemetry = this.#telling(ports.telemetry);
+    this.id = transport.self;
+    this.#config = { ...edgeDefaults, ...config };
+    const self = this.id;
+    const records = (this.#records = new RecordStore(ports.storage, { clock }));
+    const tasks = (this.#tasks = new Tasks({ clock, telemetry }));
+    const contact = (this.#contact = new Contact({ ...ports, telemetry, records, tasks }, this.#config, {
+      name: cluster,
+      seeds,
+    }));
+    const actor = new OwnActor({ edge: self, random, hybridClock: new HybridClock(this.#config) });
+    const outbox = (this.#outbox = new Outbox({ self, records, telemetry }, this.#config));
+    const isPinned = (key: Key): boolean => outbox.of(key).length > 0 || this.#watching.isWatched(key);
+    const copies = (this.#copies = new Copies({ self, records, actor, telemetry, isPinned }, this.#config));
+    const locate = (key: Key) => contact.locate(key);
+    const changed = (key: Key, by: "local" | "remote"): void => this.#changed(key, by);
+    const local = (this.#local = new Local(
+      { self, records, copies, outbox, actor, telemetry, locate, changed },
+      this.#config,
+    ));
+    const deps = { contact, copies, local, outbox, random, tasks, telemetry };
+    this.#delivery = new Delivery(deps, this.#config);
+    this.#watching = new Watching({
+      ...deps,
+      read: (key, source) => this.#readLocal(key, source),
+      refresh: async (key, host) => {
+        await this.#refresh(key, [host], { timeoutMs: this.#config.requestTimeoutMs });
+      },
+      keys: () => this.#knownKeys(),
+      compared: () => this.#tell(),
+    });
+  }
+
+  /**
+   * Opens what an earlier run left, and begins to look for hosts; resolves when local reads and writes are answered.
+   * @throws StoreError `bad-request`: the storage is a host's, or an edge's of another cluster
+   */
+  async start(): Promise<void> {
+    if ((await loadRoster(this.#records)) !== undefined) {
+      throw new StoreError("bad-request", "this storage belongs to a host: an edge needs its own");
+    }
+    await Promise.all([this.#contact.open(), this.#outbox.open(), this.#copies.open()]);
+    this.#isLoaded = true;
+    const stops = [this.#contact.onChange(() => this.#tell()), this.#outbox.onChange(() => this.#tell())];
+    this.#tasks.onStop(() => {
+      for (const stop of stops) stop();
+    });
+    this.#contact.start();
+    this.#delivery.start();
+    this.#tell();
+  }
+
+  async get(bucket: string, name: string, options: StoreGetOptions = {}): Promise<StoreRead> {
+    const key = makeKey(bucket, name);
+    const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
+    this.#checkOpen();
+    return unlessAborted(options.signal, this.#get(key, options.r, timeoutMs));
+  }
+
+  put(bucket: string, name: string, body: Uint8Array, options: PutOptions = {}): Promise<StoreWrite> {
+    return this.#write(bucket, name, body, options);
+  }
+
+  delete(bucket: string, name: string, options: DeleteOptions = {}): Promise<StoreWrite> {
+    return this.#write(bucket, name, undefined, options);
+  }
+
+  async list(bucket: string, options: ListOptions = {}): Promise<StoreList> {
+    const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
+    this.#checkOpen();
+    await this.#untilTried(timeoutMs);
+    const deps = {
+      contact: this.#contact,
+      keys: () => this.#knownKeys(),
+      pending: () => this.#outbox.keys(),
+      read: (key: Key) => this.#readLocal(key, "local"),
+    };
+    return unlessAborted(options.signal, listKnown(deps, bucket, { ...options, timeoutMs }));
+  }
+
+  watch(
+    bucket: string,
+    what: { readonly name: string } | { readonly prefix: string },
+    signal: CancelSignal,
+  ): AsyncIterable<StoreChange> {
+    this.#checkOpen();
+    return this.#watching.watch(bucket, what, signal);
+  }
+
+  async flush(options: WaitOptions = {}): Promise<void> {
+    const writes = [...this.#outbox.all()];
+    const isMet = (): boolean => !writes.some(({ isPending }) => isPending);
+    const listen = (heard: () => void): Stop => this.#outbox.onChange(heard);
+    if ((await untilMet(this.#tasks, { isMet, listen }, options)) === "met") return;
+    const left = writes.filter(({ isPending }) => isPending).length;
+    throw new StoreError("quorum-not-met", `${left} of ${writes.length} writes still wait for hosts`, {
+      needed: 1,
+      got: 0,
+    });
+  }
+
+  facts(): StoreFacts {
+    const writes = [...this.#outbox.all()];
+    const pending = writes.filter(({ isPending }) => isPending);
+    const { isConnected } = this.#contact;
+    return {
+      loaded: this.#isLoaded,
+      connected: isConnected,
+      settled: isConnected && pending.length === 0 && this.#watching.isCompared,
+      pending: pending.length,
+      pendingSinceMs: pending[0]?.row.acceptedMs ?? null,
+      parked: writes.length - pending.length,
+    };
+  }
+
+  onFacts(listener: () => void): Stop {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  onConflict(listener: (conflict: LwwConflict) => void): Stop {
+    this.#conflictListeners.add(listener);
+    return () => this.#conflictListeners.delete(listener);
+  }
+
+  async parked(): Promise<readonly ParkedWrite[]> {
+    return [...this.#outbox.all()].flatMap((write) => {
+      const { key, dot, row, parkedFor: error } = write;
+      if (error === undefined) return [];
+      const { tombstone, body, contentType } = row.value;
+      const named = { bucket: bucketOf(key), name: nameOf(key), dot: dotText(dot), contentType, error };
+      return [tombstone ? named : { ...named, body }];
+    });
+  }
+
+  async discard({ bucket, name, dot }: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void> {
+    const key = makeKey(bucket, name);
+    const writes = this.#outbox.of(key).filter((write) => write.parkedFor !== undefined && dotText(write.dot) === dot);
+    if (writes.length === 0) throw new StoreError("not-found", `no write ${dot} of ${key} is parked`);
+    await this.#local.discard(this.#contact.locate(key), writes);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#contact.stop();
+    await this.#tasks.stop(stopGraceMs);
+  }
+
+  async #get(key: Key, r: StoreGetOptions["r"], timeoutMs: number): Promise<StoreRead> {
+    if (r === "local") return this.#readLocal(key, "local");
+    await this.#untilTried(timeoutMs);
+    if (!this.#contact.isConnected) return this.#readLocal(key, "local");
+    try {
+      const hosts = this.#contact.hostsFor({ key });
+      const degraded = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
+      return { ...(await this.#readLocal(key, "quorum")), degraded };
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError) || !unanswered.includes(error.code)) throw error;
+      const read = await this.#readLocal(key, "local");
+      // Nothing known here is no answer as long as hosts could give one.
+      if (read.context === null && this.#contact.isConnected) throw error;
+      return read;
+    }
+  }
+
+  /** Takes in what hosts know of the key. True: too few owners answered. */
+  async #refresh(
+    key: Key,
+    hosts: readonly NodeId[],
+    { r, timeoutMs }: { readonly r?: Exclude<StoreGetOptions["r"], "local">; readonly timeoutMs: number },
+  ): Promise<boolean> {
+    const located = this.#contact.locate(key);
+    const asked = await this.#local.copy(located);
+    const request = { key, timeoutMs, have: this.#copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
+    const answer = await this.#contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
+    const { degraded } = answer;
+    const isQuorum = !degraded && (r === undefined || r === "quorum" || r === "all");
+    await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
+    this.#makeRoom();
+    return degraded;
+  }
+
+  async #readLocal(key: Key, source: StoreRead["source"]): Promise<StoreRead> {
+    const known = await this.#local.know(this.#contact.locate(key));
+    return readOf({ edge: this.id, key }, known, { source, nowMs: this.#contact.wallMs });
+  }
+
+  async #write(bucket: string, name: string, body: Uint8Array | undefined, options: WriteOptions): Promise<StoreWrite> {
+    const key = makeKey(bucket, name);
+    const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
+    const deps = {
+      self: this.id,
+      tasks: this.#tasks,
+      contact: this.#contact,
+      delivery: this.#delivery,
+      config: this.#config,
+    };
+    this.#checkOpen();
+    wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
+    const subject = { edge: this.id, key };
+    await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
+    const { wish, needed } = wishOf(deps, key, body, options);
+    const located = this.#contact.locate(key);
+    const { write, writeIdIgnored } = await this.#local.write(located, wish);
+    this.#delivery.send(key);
+    await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
+    const known = await this.#local.know(located);
+    return {
+      ...writeOf(
+        subject,
+        { known, write, needed, writeIdIgnored },
+        options.returnSiblings === true,
+        this.#contact.wallMs,
+      ),
+      until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
+    };
+  }
+
+  /**
+   * Hosts have acknowledged it, or this edge is offline, or they have not done so in time: it goes on in the background.
+   * @throws StoreError as hosts refused it for good; the write is parked then
+   */
+  async #untilAnswered(write: OutboxWrite, options: WaitOptions): Promise<void> {
+    await this.#untilTried(options.timeoutMs!);
+    const isMet = (): boolean => !write.isPending || !this.#contact.isConnected;
+    const listen = (heard: () => void): Stop => {
+      const stops = [write.onChange(heard), this.#contact.onChange(heard)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    };
+    try {
+      await untilMet(this.#tasks, { isMet, listen }, options);
+    } finally {
+      await this.#delivery.unmark(write);
+    }
+    if (write.parkedFor !== undefined) throw write.parkedFor;
+  }
+
+  /** Just after the start it is not known yet whether this edge is offline. */
+  async #untilTried(timeoutMs: number): Promise<void> {
+    if (this.#contact.isConnected) return;
+    await Promise.race([this.#contact.tried, this.#tasks.sleep(timeoutMs)]);
+  }
+
+  *#knownKeys(): Generator<Key> {
+    yield* this.#copies.keys();
+    for (const key of this.#outbox.keys()) if (!this.#copies.has(key)) yield key;
+  }
+
+  #makeRoom(): void {
+    if (this.#copies.bytes <= this.#config.copyBytesMax) return;
+    this.#tasks.run("make room", () => this.#local.shrink());
+  }
+
+  #changed(key: Key, by: "local" | "remote"): void {
+    this.#watching.tell(key, by);
+    this.#makeRoom();
+  }
+
+  /** Conflicts go to the application as well. */
+  #telling(telemetry: Telemetry): Telemetry {
+    return {
+      event: (event) => {
+        telemetry.event(event);
+        if (event.kind !== "conflict") return;
+        const [bucket, name] = [bucketOf(event.key as Key), nameOf(event.key as Key)];
+        for (const hear of this.#conflictListeners)
+          hear({ bucket, name, discardedDot: event.discardedDot, timeMs: event.timeMs });
+      },
+    };
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #checkOpen(): void {
+    if (this.#isClosed) throw new StoreError("closed", "this node is closed");
+    if (!this.#isLoaded) throw new StoreError("not-ready", "this node is not started");
+  }
+}
+
+/** Hosts could not answer; nothing was wrong with the question. */
+const unanswered: readonly string[] = [
+  "not-ready",
+  "not-member",
+  "overloaded",
+  "closed",
+  "storage-full",
+  "corrupt",
+  "internal",
+  "quorum-not-met",
+];

@@ -1,0 +1,241 @@
+/**
+ * All that an edge knows of a key: its copy of what hosts have told, and its own writes on top that they have not
+ * acknowledged. Work on one key happens one after the other, as at a host's replica.
+ * Invariant: what is shown, minted on or handed out as a context is the merge of both.
+ */
+import { type Coverage, merge, nothing, type Versioned } from "../causality/version-set.ts";
+import type { WriteId } from "../causality/actor.ts";
+import type { Key, NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import { KeyQueue } from "../replica/key-queue.ts";
+import { tellLwwLosers } from "../replica/lww-losers.ts";
+import type { RecordStore } from "../storage/record-store.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Copies, Copy } from "./copies.ts";
+import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
+import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
+import type { Intended, OwnActor } from "./own-actor.ts";
+import type { Told } from "./told.ts";
+
+export interface Known {
+  readonly state: Versioned;
+  /** Proves what is known. */
+  readonly evidence: Evidence;
+  /** Of the writes in it some wait for hosts. */
+  readonly isPending: boolean;
+}
+
+export interface WriteWish {
+  readonly evidence: Evidence;
+  readonly value: Intended["value"];
+  readonly writeId?: WriteId;
+  readonly levels: Pick<OutboxRow, "w" | "pw">;
+  readonly wallMs: number;
+  /** It is sent at once, so it counts as sent from now on. */
+  readonly isSentNow: boolean;
+}
+
+export interface Accepted {
+  readonly write: OutboxWrite;
+  readonly known: Known;
+  readonly writeIdIgnored: boolean;
+}
+
+interface LocalDeps {
+  readonly self: NodeId;
+  readonly records: RecordStore;
+  readonly copies: Copies;
+  readonly outbox: Outbox;
+  readonly actor: OwnActor;
+  readonly telemetry: Telemetry;
+  readonly locate: (key: Key) => LocatedKey;
+  /** What is known of the key has changed; whose change it is. */
+  readonly changed: (key: Key, by: "local" | "remote") => void;
+}
+
+/** The last view of a key with unsent writes: the next write adds one to it. */
+interface Viewed {
+  readonly copy: Copy;
+  readonly writes: readonly OutboxWrite[];
+  readonly known: Known;
+}
+
+export class Local {
+  readonly #deps: LocalDeps;
+  readonly #entriesMax: number;
+  readonly #queue = new KeyQueue();
+  readonly #viewed = new Map<Key, Viewed>();
+  #shrinking: Promise<void> | undefined;
+
+  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number }) {
+    this.#deps = deps;
+    this.#entriesMax = options.clockEntriesMax;
+  }
+
+  know(located: LocatedKey): Promise<Known> {
+    return this.#queue.run(located, () => this.#know(located));
+  }
+
+  /** What to name to a host that is asked about the key, with its digest. */
+  copy(located: LocatedKey): Promise<Copy> {
+    return this.#queue.run(located, () => this.#deps.copies.get(located));
+  }
+
+  /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `storage-full`; nothing is known of it then, but it may come back after a restart */
+  write(located: LocatedKey, wish: WriteWish): Promise<Accepted> {
+    return this.#queue.run(located, async () => {
+      const { outbox, actor, self } = this.#deps;
+      const { key } = located;
+      const subject: Subject = { edge: self, key };
+      const { evidence, value, writeId, levels, wallMs } = wish;
+      const known = await this.#know(located);
+      // A repeat of what is under way; a later one goes out again, as the same event.
+      const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
+      if (writeId !== undefined && same !== undefined) return { write: same, known, writeIdIgnored: false };
+      const coverage: Coverage = coverageOf(subject, evidence);
+      const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
+      const { event, value: minted, writeIdIgnored } = actor.mint(intended, wallMs, this.#entriesMax);
+      const row = {
+        key,
+        event,
+        value: { ...minted, body: minted.body.slice() },
+        ...evidence,
+        ...levels,
+        acceptedMs: wallMs,
+        ...(wish.isSentNow ? { sentMs: wallMs } : {}),
+      };
+      try {
+        const write = await outbox.add(row);
+        this.#deps.changed(key, "local");
+        return { write, known: await this.#know(located), writeIdIgnored };
+      } catch (error: unknown) {
+        // It may be on the disk, and come back: the actor must not go on above an event that memory does not have.
+        actor.drop();
+        throw error;
+      }
+    });
+  }
+
+  /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
+  heard(located: LocatedKey, told: Told, isQuorum: boolean): Promise<Known> {
+    return this.#queue.run(located, async () => {
+      const { copies, records } = this.#deps;
+      const copy = await copies.get(located);
+      await this.#tellConflicts(located, told);
+      const after = this.#after(located.key, copy, told, isQuorum);
+      if (after !== copy) {
+        const operation = copies.operation(located, after);
+        await records.commit([operation], { durability: "buffered" });
+        copies.stored(located, after, operation);
+        this.#deps.changed(located.key, "remote");
+      }
+      return this.#know(located);
+    });
+  }
+
+  /** Hosts have these writes: the last of them, and those that it stands for. */
+  acknowledged(
+    located: LocatedKey,
+    writes: readonly OutboxWrite[],
+    { told, ack }: { readonly told: Told; readonly ack: Ack },
+  ): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { copies, outbox, records } = this.#deps;
+      const copy = await copies.get(located);
+      await this.#tellConflicts(located, told);
+      const after = this.#after(located.key, copy, told, false);
+      const operation = copies.operation(located, after);
+      // What a power cut brings back of the outbox is sent again: the same events.
+      await records.commit([...outbox.removing(writes), operation], { durability: "buffered" });
+      copies.stored(located, after, operation);
+      for (const write of writes) write.ack = ack;
+      outbox.removed(writes);
+      if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
+      this.#deps.changed(located.key, "local");
+    });
+  }
+
+  /** Parked writes that the application has no use for any more. */
+  discard(located: LocatedKey, writes: readonly OutboxWrite[]): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { outbox, records } = this.#deps;
+      await records.commit(outbox.removing(writes));
+      outbox.removed(writes);
+    });
+  }
+
+  /** Durable when it resolves. */
+  markSent(located: LocatedKey, write: OutboxWrite, sentMs: number): Promise<void> {
+    return this.#queue.run(located, () => this.#deps.outbox.mark([write], { sentMs }));
+  }
+
+  /** Hosts refused them for good, or nobody knows what became of them: they are sent no more. */
+  park(located: LocatedKey, writes: readonly OutboxWrite[], error: OutboxRow["error"] & {}): Promise<void> {
+    return this.#queue.run(located, async () => {
+      // What is known of the key is now without these events, which hosts may have all the same.
+      this.#deps.actor.drop();
+      this.#viewed.delete(located.key);
+      await this.#deps.outbox.mark(writes, { error });
+      this.#deps.changed(located.key, "local");
+    });
+  }
+
+  /** lww values of this node, or of hosts, that the other side's has replaced unseen. */
+  async #tellConflicts(located: LocatedKey, { state }: Told): Promise<void> {
+    if (!state.values.some(({ kind }) => kind === "lww")) return;
+    const known = await this.#know(located);
+    tellLwwLosers(this.#deps.telemetry, located.key, [known.state, state], merge(known.state, state));
+  }
+
+  #after(key: Key, copy: Copy, { asked, state, context }: Told, isQuorum: boolean): Copy {
+    const { copies } = this.#deps;
+    if (context === undefined) {
+      const none = { state: nothing, contexts: [] };
+      return isQuorum && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
+    }
+    const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
+    if (!isQuorum || isOvertaken) return copies.merged(key, copy, state, context);
+    const isSame = state === copy.state && copy.contexts.length === 1 && copy.contexts[0] === context;
+    return isSame ? copy : copies.replaced(copy, { state, contexts: [context] });
+  }
+
+  /** Lets copies go until the rest fits. */
+  shrink(): Promise<void> {
+    this.#shrinking ??= this.#shrink().finally(() => {
+      this.#shrinking = undefined;
+    });
+    return this.#shrinking;
+  }
+
+  async #shrink(): Promise<void> {
+    const { copies, locate } = this.#deps;
+    for (const key of copies.toEvict()) {
+      const located = locate(key);
+      await this.#queue.run(located, () => copies.evict(located));
+    }
+  }
+
+  async #know(located: LocatedKey): Promise<Known> {
+    const { copies, outbox, self } = this.#deps;
+    const { key } = located;
+    const copy = await copies.get(located);
+    const writes = outbox.of(key);
+    const viewed = this.#viewed.get(key);
+    if (viewed !== undefined && viewed.copy === copy && viewed.writes === writes) return viewed.known;
+    if (!writes.some(({ isPending }) => isPending)) {
+      return { state: copy.state, evidence: { contexts: copy.contexts, own: [] }, isPending: false };
+    }
+    const isNext = viewed !== undefined && viewed.copy === copy && isOneMore(viewed.writes, writes);
+    const before = isNext ? viewed.known : { state: copy.state, evidence: { contexts: copy.contexts, own: [] } };
+    const added = (isNext ? writes.slice(-1) : writes).filter(({ isPending }) => isPending);
+    const proofs = added.flatMap(({ row }) => [{ contexts: row.contexts, own: [...row.own, row.event] }]);
+    const evidence = unite({ edge: self, key }, [before.evidence, ...proofs]);
+    const known = { state: withPending(before.state, added), evidence, isPending: true };
+    this.#viewed.set(key, { copy, writes, known });
+    return known;
+  }
+}
+
+function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
+  return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
+}

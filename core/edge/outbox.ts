@@ -1,0 +1,272 @@
+/**
+ * Writes that hosts have not acknowledged, durable before anything else happens to them: the edge's hints, addressed to
+ * "the owners" (PROTOCOL 7). Rows in `hints`, under a number of 8 bytes that counts up: so the order of the rows is that of
+ * the writes. A write keeps its dot for ever, across restarts too. All are in memory, within `outboxBytesMax`.
+ *
+ * A row tells when the write was first sent, and is written before that: one that was never sent is delivered at any age,
+ * one that was sent without an answer only for a while (`delivery.ts`). A parked row is kept for the application.
+ * Invariant: a write leaves the outbox when W hosts have it, or a later one that has seen it, or when it is discarded.
+ */
+import { DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
+import { parseKey } from "../bytes/key.ts";
+import { liveValue } from "../causality/encoding.ts";
+import { applyWrite, type Coverage, covers, type Dot, type Versioned } from "../causality/version-set.ts";
+import { invariant, StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import type { StorageOperation } from "../ports.ts";
+import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
+import { contextText, keyText } from "../rpc/messages.ts";
+import type { RecordRow, RecordStore } from "../storage/record-store.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { coverageOf, dotOf } from "./evidence.ts";
+
+const OutboxRow = message("OutboxWrite", {
+  key: field(1, keyText),
+  event: field(2, OwnEvent),
+  value: field(3, liveValue),
+  contexts: repeated(4, contextText, edgeContextsMax),
+  own: repeated(5, OwnEvent, edgeOwnEventsMax),
+  w: field(6, text(16)),
+  pw: optional(7, text(16)),
+  /** When it was accepted, and when it was first sent: wall clock, ms since 1970. */
+  acceptedMs: field(8, varint),
+  sentMs: optional(9, varint),
+  /** It is parked. */
+  error: optional(10, message("ParkedFor", { code: field(1, text(64)), message: field(2, text(4_096)) })),
+});
+export type OutboxRow = Infer<typeof OutboxRow>;
+
+/** What hosts answered. */
+export interface Ack {
+  readonly durable: readonly NodeId[];
+  readonly hinted: readonly { readonly for: NodeId; readonly at: NodeId }[];
+  readonly needed: number;
+  readonly got: number;
+}
+
+/** One write, from its acceptance on; those who wait for it keep it after it has left the outbox. */
+export class OutboxWrite {
+  readonly sequence: number;
+  readonly key: Key;
+  readonly dot: Dot;
+  readonly coverage: Coverage;
+  row: OutboxRow;
+  ack: Ack | undefined;
+  /** A host may have it: by an answer, by a silence, or as an earlier run has sent it. */
+  mayBeOut = false;
+  /** How often a host could not make sense of it. */
+  misread = 0;
+  /** Requests with it that are under way. */
+  sends = 0;
+  readonly #listeners = new Set<() => void>();
+
+  constructor(edge: NodeId, sequence: number, row: OutboxRow) {
+    this.sequence = sequence;
+    this.row = row;
+    this.key = parseKey(row.key);
+    this.dot = dotOf({ edge, key: this.key }, row.event);
+    this.coverage = coverageOf({ edge, key: this.key }, row);
+  }
+
+  get parkedFor(): StoreError | undefined {
+    const { error } = this.row;
+    if (error === undefined) return undefined;
+    return new StoreError(
+      Object.hasOwn(statusOfCode, error.code) ? (error.code as StoreErrorCode) : "internal",
+      error.message,
+    );
+  }
+
+  /** Neither acknowledged nor parked. */
+  get isPending(): boolean {
+    return this.ack === undefined && this.row.error === undefined;
+  }
+
+  get bytes(): number {
+    return this.row.value.body.length + rowOverheadBytes;
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+const rowOverheadBytes = 1_024;
+const sequenceBytes = 8;
+const pageRows = 256;
+
+export interface OutboxDeps {
+  readonly self: NodeId;
+  readonly records: RecordStore;
+  readonly telemetry: Telemetry;
+}
+
+export class Outbox {
+  readonly #deps: OutboxDeps;
+  readonly #bytesMax: number;
+  /** In order. */
+  readonly #byKey = new Map<Key, readonly OutboxWrite[]>();
+  readonly #all = new Map<number, OutboxWrite>();
+  readonly #listeners = new Set<() => void>();
+  #next = 1;
+  #bytes = 0;
+
+  constructor(deps: OutboxDeps, options: { readonly outboxBytesMax: number }) {
+    this.#deps = deps;
+    this.#bytesMax = options.outboxBytesMax;
+  }
+
+  /** What an earlier run left. A damaged row is told and kept, as evidence of a write that is lost. */
+  async open(): Promise<void> {
+    for (let gte: Uint8Array | null = new Uint8Array(0); gte !== null;) {
+      const page = await this.#deps.records.page("hints", { gte, limit: pageRows });
+      for (const row of page.rows) this.#load(row);
+      gte = page.next;
+    }
+  }
+
+  #load(row: RecordRow): void {
+    const sequence = sequenceOf(row.key);
+    this.#next = Math.max(this.#next, sequence + 1);
+    try {
+      if ("corrupt" in row) throw new DecodeError("its checksum is wrong");
+      const write = new OutboxWrite(this.#deps.self, sequence, OutboxRow.decode(row.value.slice()));
+      write.mayBeOut = write.row.sentMs !== undefined;
+      this.#put(write);
+    } catch (error: unknown) {
+      if (!(error instanceof DecodeError || error instanceof StoreError)) throw error;
+      this.#deps.telemetry.event({
+        kind: "corrupt-record",
+        where: `write ${sequence} of the outbox: ${error.message}`,
+      });
+    }
+  }
+
+  /** Durable when it resolves. @throws StoreError `overloaded`: the outbox is full, `storage-full` */
+  async add(row: OutboxRow): Promise<OutboxWrite> {
+    const write = new OutboxWrite(this.#deps.self, this.#next, row);
+    if (this.#bytes + write.bytes > this.#bytesMax) {
+      const full = `${this.#all.size} writes (${this.#bytes} bytes) wait for hosts`;
+      throw new StoreError("overloaded", `the outbox is full: ${full}`);
+    }
+    this.#next += 1;
+    this.#bytes += write.bytes;
+    try {
+      await this.#deps.records.commit([this.#saving(write)]);
+    } finally {
+      this.#bytes -= write.bytes;
+    }
+    this.#put(write);
+    this.#tell();
+    return write;
+  }
+
+  /** Several at once, in one flush. */
+  async mark(writes: readonly OutboxWrite[], change: Partial<Pick<OutboxRow, "sentMs" | "error">>): Promise<void> {
+    const before = writes.map(({ row }) => row);
+    for (const write of writes) write.row = { ...write.row, ...change };
+    try {
+      await this.#deps.records.commit(writes.map((write) => this.#saving(write)));
+    } catch (error: unknown) {
+      for (const [i, write] of writes.entries()) write.row = before[i]!;
+      throw error;
+    }
+    for (const write of writes) write.changed();
+    this.#tell();
+  }
+
+  /** No host has seen it after all. */
+  async unmark(write: OutboxWrite): Promise<void> {
+    const { sentMs, ...row } = write.row;
+    if (sentMs === undefined) return;
+    write.row = row;
+    await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
+  }
+
+  /** To be committed with what follows from it; then `removed`. */
+  removing(writes: readonly OutboxWrite[]): StorageOperation[] {
+    return writes.map(({ sequence }) => ({ kind: "delete", ns: "hints", key: keyOf(sequence) }));
+  }
+
+  removed(writes: readonly OutboxWrite[]): void {
+    for (const write of writes) {
+      if (!this.#all.delete(write.sequence)) continue;
+      this.#bytes -= write.bytes;
+      const left = this.of(write.key).filter((other) => other !== write);
+      if (left.length === 0) this.#byKey.delete(write.key);
+      else this.#byKey.set(write.key, left);
+      write.changed();
+    }
+    this.#tell();
+  }
+
+  /** Of a key, in order, parked ones too. */
+  of(key: Key): readonly OutboxWrite[] {
+    return this.#byKey.get(key) ?? [];
+  }
+
+  keys(): IterableIterator<Key> {
+    return this.#byKey.keys();
+  }
+
+  all(): IterableIterator<OutboxWrite> {
+    return this.#all.values();
+  }
+
+  /** Called after each change. */
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #put(write: OutboxWrite): void {
+    this.#all.set(write.sequence, write);
+    this.#byKey.set(write.key, [...this.of(write.key), write]);
+    this.#bytes += write.bytes;
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #saving({ sequence, row }: OutboxWrite): StorageOperation {
+    return { kind: "put", ns: "hints", key: keyOf(sequence), value: OutboxRow.encode(row) };
+  }
+}
+
+/** The state with the writes that wait on it; a parked one is not among what is known: hosts may never have it. */
+export function withPending(state: Versioned, writes: readonly OutboxWrite[]): Versioned {
+  return writes
+    .filter(({ isPending }) => isPending)
+    .reduce((known, { coverage, row }) => applyWrite(known, coverage, row.value, row.acceptedMs), state);
+}
+
+/**
+ * What is sent next of a key, and the earlier writes that go with it, for it has seen them: what hosts would keep of those
+ * is what it covers. Only where they ask for the same acknowledgement: nobody is then told of fewer copies than he asked for.
+ */
+export function nextOf(writes: readonly OutboxWrite[]): readonly [OutboxWrite, readonly OutboxWrite[]] | undefined {
+  const pending = writes.filter(({ isPending }) => isPending);
+  const [first] = pending;
+  if (first === undefined) return undefined;
+  const stands = (later: OutboxWrite, earlier: OutboxWrite): boolean =>
+    covers(later.coverage.vector, earlier.dot) && later.row.w === earlier.row.w && later.row.pw === earlier.row.pw;
+  const last = pending.findLast((write) => write !== first && stands(write, first)) ?? first;
+  return [last, pending.slice(0, pending.indexOf(last)).filter((earlier) => stands(last, earlier))];
+}
+
+function keyOf(sequence: number): Uint8Array {
+  const key = new Uint8Array(sequenceBytes);
+  new DataView(key.buffer).setBigUint64(0, BigInt(sequence));
+  return key;
+}
+
+function sequenceOf(key: Uint8Array): number {
+  invariant(key.length === sequenceBytes, "rows of the outbox are numbered");
+  return Number(new DataView(key.buffer, key.byteOffset).getBigUint64(0));
+}

@@ -1,0 +1,90 @@
+/**
+ * How an edge's writes become events (PROTOCOL 3, *Edges*). An actor derives from the node's id and a nonce, and the nonce
+ * is drawn in this process and lives in its memory alone: so a second tab, a restart, cleared storage or a restored old
+ * copy of it cannot give a dot again.
+ * Invariant: an actor is used on a key only by writes that have seen its last event on the key; a vector entry (A, 60) then
+ * truly covers all of A's events there up to 60. Whoever makes the node forget an event of the actor, or doubt whether it
+ * was stored, drops the actor.
+ */
+import { toHex } from "../bytes/hex.ts";
+import { ACTOR_BYTES, actorOfEdge, actorOfWriteId, type WriteId } from "../causality/actor.ts";
+import type { HybridClock } from "../causality/hybrid-clock.ts";
+import {
+  type Coverage,
+  covers,
+  highestStamp,
+  kindOfWrite,
+  type LiveValue,
+  type Versioned,
+} from "../causality/version-set.ts";
+import type { ActorId, Key, NodeId } from "../identity.ts";
+import type { Random } from "../ports.ts";
+import type { OwnEvent } from "../rpc/edge-messages.ts";
+
+/** A write as the application asks it, and all that this node knows of the key. */
+export interface Intended {
+  readonly key: Key;
+  readonly known: Versioned;
+  readonly coverage: Coverage;
+  readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
+  readonly writeId?: WriteId;
+}
+
+export interface Minted {
+  readonly event: OwnEvent;
+  readonly value: LiveValue;
+  /** The write id could not be used. */
+  readonly writeIdIgnored: boolean;
+}
+
+export class OwnActor {
+  readonly #edge: NodeId;
+  readonly #random: Random;
+  readonly #hybridClock: HybridClock;
+  #current: { readonly nonce: string; readonly actor: ActorId; counter: number } | undefined;
+
+  constructor(deps: { readonly edge: NodeId; readonly random: Random; readonly hybridClock: HybridClock }) {
+    this.#edge = deps.edge;
+    this.#random = deps.random;
+    this.#hybridClock = deps.hybridClock;
+  }
+
+  /** `wallMs`: the best that this node knows of the time. */
+  mint({ key, known, coverage, value, writeId }: Intended, wallMs: number, entriesMax: number): Minted {
+    const kind = kindOfWrite(known, coverage, value.kind);
+    const stamp = this.#hybridClock.tick(wallMs, coverage.stamp, highestStamp(known));
+    if (writeId !== undefined) {
+      const dot = { actor: actorOfWriteId(key, writeId), counter: 1 };
+      // As at a host: lww values ignore write ids, and so do vectors that may have been cut already.
+      const isUsable = kind !== "lww" && known.vector.length < entriesMax;
+      if (isUsable || covers(known.vector, dot)) {
+        return { event: { writeId, counter: 1 }, value: { ...value, kind, stamp, dot }, writeIdIgnored: false };
+      }
+    }
+    const { nonce, actor, counter } = this.#next(known, coverage);
+    const dot = { actor, counter };
+    return { event: { nonce, counter }, value: { ...value, kind, stamp, dot }, writeIdIgnored: writeId !== undefined };
+  }
+
+  /** If the state that is forgotten names the actor, it ends. */
+  forget(state: Pick<Versioned, "vector">): void {
+    if (state.vector.some(({ actor }) => actor === this.#current?.actor)) this.drop();
+  }
+
+  drop(): void {
+    this.#current = undefined;
+  }
+
+  #next({ vector }: Versioned, coverage: Coverage): { nonce: string; actor: ActorId; counter: number } {
+    const last = vector.find(({ actor }) => actor === this.#current?.actor);
+    if (last !== undefined && !covers(coverage.vector, last)) this.drop();
+    this.#current ??= this.#draw();
+    this.#current.counter += 1;
+    return { ...this.#current };
+  }
+
+  #draw(): { readonly nonce: string; readonly actor: ActorId; counter: number } {
+    const nonce = toHex(this.#random.bytes(ACTOR_BYTES));
+    return { nonce, actor: actorOfEdge(this.#edge, nonce), counter: 0 };
+  }
+}

@@ -1,0 +1,241 @@
+/**
+ * What applications watch (PROTOCOL 6.5). The node holds one session with one host, an owner of what is watched where it can;
+ * that host tells which keys changed, these are read, and whoever watches is shown what is new to him.
+ * Invariant: no change is missed. When a session ends, however, the next one begins with all that is watched, which is then
+ * read anew; a key that could not be read is read again.
+ */
+import { toHex } from "../bytes/hex.ts";
+import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { type CancelSignal, type Random, TransportError } from "../ports.ts";
+import { methods } from "../rpc/rpc.ts";
+import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
+import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Contact } from "./contact.ts";
+
+export type Watched = { readonly name: string } | { readonly prefix: string };
+
+interface WatchingDeps {
+  readonly contact: Contact;
+  readonly random: Random;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+  /** From the own copies alone. */
+  readonly read: (key: Key, source: StoreRead["source"]) => Promise<StoreRead>;
+  /** Asks a host, and takes in what it tells. @throws StoreError */
+  readonly refresh: (key: Key, host: NodeId) => Promise<void>;
+  /** Of which something is known here. */
+  readonly keys: () => Iterable<Key>;
+  /** `settled` may have changed. */
+  readonly compared: () => void;
+}
+
+/** Below the time after which an unanswered request makes a host suspect. */
+const waitMs = 1_000;
+const timeoutMs = 5_000;
+const retryMs = 250;
+const refreshLanes = 16;
+
+interface Filter {
+  readonly prefix: string;
+  readonly exact: boolean;
+}
+
+export class Watching {
+  readonly #deps: WatchingDeps;
+  readonly #watchers = new Set<Watcher>();
+  #following = false;
+  /** Filters that were compared with hosts in the present session. */
+  #compared: ReadonlySet<string> = new Set();
+
+  constructor(deps: WatchingDeps) {
+    this.#deps = deps;
+  }
+
+  async *watch(bucket: string, what: Watched, signal: CancelSignal): AsyncGenerator<StoreChange> {
+    const exact = "name" in what;
+    const filter = { prefix: exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`, exact };
+    const watcher = new Watcher(filter);
+    const end = (): void => watcher.end();
+    const stopWithNode = this.#deps.tasks.onStop(end);
+    signal.addEventListener("abort", end, { once: true });
+    if (signal.aborted) end();
+    this.#watchers.add(watcher);
+    try {
+      await this.#begin(watcher);
+      this.#follow();
+      for await (const { key, origin } of watcher) {
+        const read = await this.#deps.read(key, origin === "remote" ? "quorum" : "local");
+        if (watcher.isNews(key, read)) yield { ...read, bucket: bucketOf(key), name: nameOf(key), origin };
+      }
+    } finally {
+      this.#watchers.delete(watcher);
+      stopWithNode();
+      signal.removeEventListener("abort", end);
+      watcher.end();
+    }
+  }
+
+  /** Something of the key is known anew. */
+  tell(key: Key, origin: ChangeOrigin): void {
+    for (const watcher of this.#watchers) if (watcher.lets(key)) watcher.add(key, origin);
+  }
+
+  isWatched(key: Key): boolean {
+    for (const watcher of this.#watchers) if (watcher.lets(key)) return true;
+    return false;
+  }
+
+  /** All that is watched has been compared with hosts since a host was last found. */
+  get isCompared(): boolean {
+    return [...this.#watchers].every(({ filter }) => this.#compared.has(textOf(filter)));
+  }
+
+  /** First what is here; a single key of which nothing is known is asked for, so that nobody is shown its absence in vain. */
+  async #begin(watcher: Watcher): Promise<void> {
+    const { contact, keys, refresh, telemetry } = this.#deps;
+    const known = [...keys()].filter((key) => watcher.lets(key));
+    if (!watcher.filter.exact || known.length > 0) {
+      for (const key of known) watcher.add(key, "storage");
+      return;
+    }
+    const key = watcher.filter.prefix as Key;
+    await contact.tried;
+    const [host] = contact.hostsFor({ key });
+    try {
+      if (host !== undefined) await refresh(key, host);
+    } catch (error: unknown) {
+      telemetry.event({ kind: "task-failed", task: "watch", reason: `${key}: ${reasonOf(error)}` });
+    }
+    watcher.add(key, host === undefined ? "storage" : "remote");
+  }
+
+  /** As long as anything is watched. */
+  #follow(): void {
+    if (this.#following) return;
+    this.#following = true;
+    const { tasks, contact } = this.#deps;
+    tasks.run("watch", async () => {
+      while (this.#watchers.size > 0 && !tasks.stopped) {
+        const [{ filter }] = [...this.#watchers] as [Watcher];
+        const [host] = filter.exact ? contact.hostsFor({ key: filter.prefix as Key }) : contact.hosts();
+        if (host !== undefined) await this.#session(host);
+        this.#setCompared(new Set());
+        await tasks.sleep(retryMs);
+      }
+      this.#following = false;
+    });
+  }
+
+  /** Until the host fails, or nothing is watched any more. */
+  async #session(host: NodeId): Promise<void> {
+    const { contact, random, tasks, telemetry, keys } = this.#deps;
+    const session = toHex(random.bytes(8));
+    const told = new Map<string, Filter>();
+    const due = new Set<Key>();
+    try {
+      for (let begins = true; this.#watchers.size > 0 && !tasks.stopped; begins = false) {
+        const wanted = new Map([...this.#watchers].map(({ filter }) => [textOf(filter), filter]));
+        const add = [...wanted].flatMap(([text, filter]) => (told.has(text) ? [] : [filter]));
+        const drop = [...told].flatMap(([text, filter]) => (wanted.has(text) ? [] : [filter]));
+        const request = { session, begins, add, drop, waitMs: due.size > 0 ? 0 : waitMs };
+        const answer = await contact.askOne(host, methods.edgeWatch, request, timeoutMs);
+        for (const filter of drop) told.delete(textOf(filter));
+        for (const filter of add) told.set(textOf(filter), filter);
+        for (const key of answer.keys) due.add(key as Key);
+        // What is known here may be deleted there, and then no list names it.
+        for (const filter of add) for (const key of keys()) if (lets(filter, key)) due.add(key);
+        await this.#refresh(due, host);
+        if (due.size > 0) await tasks.sleep(retryMs);
+        else this.#setCompared(new Set(told.keys()));
+      }
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
+      telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
+    }
+  }
+
+  /** What cannot be read stays due. @throws TransportError: the host is gone */
+  async #refresh(due: Set<Key>, host: NodeId): Promise<void> {
+    const left = [...due];
+    const lane = async (isFailed: () => boolean): Promise<void> => {
+      for (let key = left.pop(); key !== undefined && !isFailed(); key = left.pop()) {
+        try {
+          await this.#deps.refresh(key, host);
+          due.delete(key);
+          this.tell(key, "remote");
+        } catch (error: unknown) {
+          if (!(error instanceof StoreError)) throw error;
+          this.#deps.telemetry.event({ kind: "task-failed", task: "watch", reason: `${key}: ${error.message}` });
+        }
+      }
+    };
+    await inLanes(Array.from({ length: Math.min(refreshLanes, left.length) }, () => lane));
+  }
+
+  #setCompared(filters: ReadonlySet<string>): void {
+    this.#compared = filters;
+    this.#deps.compared();
+  }
+}
+
+/** One who watches: keys to be shown, each once however often it changed meanwhile, and what he was shown of each. */
+class Watcher {
+  readonly filter: Filter;
+  readonly #due = new Map<Key, ChangeOrigin>();
+  readonly #shown = new Map<Key, string>();
+  #ended = false;
+  #wake: () => void = () => {};
+
+  constructor(filter: Filter) {
+    this.filter = filter;
+  }
+
+  lets(key: Key): boolean {
+    return lets(this.filter, key);
+  }
+
+  add(key: Key, origin: ChangeOrigin): void {
+    this.#due.set(key, origin);
+    this.#wake();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  /** Under a prefix a key without values is news only to who was shown some. */
+  isNews(key: Key, { siblings, deleted, pending }: StoreRead): boolean {
+    const seen = `${siblings.map(({ dot }) => dot).join()};${deleted};${pending}`;
+    const before = this.#shown.get(key);
+    if (before === seen || (before === undefined && !this.filter.exact && siblings.length === 0)) return false;
+    if (this.filter.exact || siblings.length > 0) this.#shown.set(key, seen);
+    else this.#shown.delete(key);
+    return true;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<{ readonly key: Key; readonly origin: ChangeOrigin }> {
+    while (!this.#ended) {
+      const [next] = this.#due;
+      if (next === undefined) {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+        continue;
+      }
+      this.#due.delete(next[0]);
+      yield { key: next[0], origin: next[1] };
+    }
+  }
+}
+
+function lets({ prefix, exact }: Filter, key: Key): boolean {
+  return exact ? key === prefix : key.startsWith(prefix);
+}
+
+function textOf({ prefix, exact }: Filter): string {
+  return `${exact ? "=" : "^"}${prefix}`;
+}

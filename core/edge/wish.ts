@@ -1,0 +1,52 @@
+/**
+ * A put or delete as the application asks it, checked, and as it is stored. Limits are checked here, and at the host again.
+ */
+import type { DeleteOptions, PutOptions } from "../api.ts";
+import { parseWriteId } from "../causality/actor.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault } from "../limits.ts";
+import { resolveQuorum } from "../quorum/resolve.ts";
+import type { EdgeConfig } from "./config.ts";
+import type { Contact } from "./contact.ts";
+import { evidenceOf } from "./evidence.ts";
+import type { WriteWish } from "./local.ts";
+
+export type WriteOptions = PutOptions & DeleteOptions;
+
+interface WishDeps {
+  readonly self: NodeId;
+  readonly contact: Contact;
+  readonly config: EdgeConfig;
+}
+
+/** `needed`: copies that W asks for. @throws StoreError `bad-request`, `bad-context`, `value-too-large`, `quorum-not-met` */
+export function wishOf(
+  { self, contact, config }: WishDeps,
+  key: Key,
+  body: Uint8Array | undefined,
+  options: WriteOptions,
+): { readonly wish: WriteWish; readonly needed: number } {
+  const { ttlMs, context, writeId, w = "quorum", pw, contentType = contentTypeDefault, kind = "opaque" } = options;
+  if (body !== undefined) checkBody(config, key, body);
+  checkContentType(config, contentType);
+  checkKind(kind);
+  checkTtl(ttlMs);
+  const needed = resolveQuorum(w, contact.replicas, "w");
+  if (pw !== undefined) resolveQuorum(pw, contact.replicas, "pw");
+  const { wallMs, isConnected } = contact;
+  const wish = {
+    evidence: evidenceOf({ edge: self, key }, context),
+    value: {
+      kind,
+      tombstone: body === undefined,
+      contentType,
+      body: body ?? new Uint8Array(0),
+      ...(ttlMs === undefined ? {} : { expiresAtMs: wallMs + ttlMs }),
+    },
+    ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
+    levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
+    wallMs,
+    isSentNow: isConnected,
+  };
+  return { wish, needed };
+}

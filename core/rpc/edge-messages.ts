@@ -1,0 +1,126 @@
+/**
+ * Messages with which an edge asks hosts: it is no member, so it neither meets views nor is told the cluster's secrets.
+ */
+import {
+  bool,
+  bytes,
+  field,
+  fixedBytes,
+  hex,
+  type Infer,
+  message,
+  optional,
+  repeated,
+  text,
+  varint,
+} from "../bytes/codec.ts";
+import { liveValue } from "../causality/encoding.ts";
+import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
+import { RosterMessage } from "../membership/exchange.ts";
+import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./messages.ts";
+
+/** An edge reads from hosts that agree, so that one context covers the others; more are needed while hosts are behind. */
+export const edgeContextsMax = 64;
+/** Of one key, not covered by a context yet: an application that writes that often before hosts answer has seen its limit of siblings. */
+export const edgeOwnEventsMax = 4_096;
+
+/** A node that is no member asks for membership, without what members alone need; twice: digest first, then what differs. */
+export const MembershipRequest = message("MembershipRequest", {
+  cluster: field(1, text(128)),
+  digest: field(2, fixedBytes(16)),
+  compare: optional(3, RosterComparison),
+});
+export const MembershipResponse = message("MembershipResponse", {
+  same: field(1, bool),
+  summary: optional(2, RosterSummary),
+  part: optional(3, RosterMessage),
+  /** The asked's grace period: how long a write may be repeated hangs on it (PROTOCOL 7). */
+  graceMs: field(4, varint),
+  /** The asked's wall clock, ms since 1970: by it an edge whose own is wrong stamps its writes, and their expiry. */
+  wallMs: field(5, varint),
+});
+
+/** What an edge needs for its copy of a key: the state, and a context that covers it. */
+export const EdgeReadRequest = message("EdgeReadRequest", {
+  key: field(1, keyText),
+  r: optional(2, text(16)),
+  timeoutMs: optional(3, varint),
+  /** Digest of the state that the edge had of hosts: an equal one is not sent. */
+  have: optional(4, fixedBytes(16)),
+});
+export const EdgeReadResponse = message("EdgeReadResponse", {
+  state: optional(1, bytes(stateBytesMax)),
+  /** Absent: the key was never written. */
+  context: optional(2, contextText),
+  degraded: field(3, bool),
+  /** Fingerprint of the answering host's ring: the edge's view may be stale. */
+  ring: field(4, hex(8)),
+});
+
+/** An event of the writer's own: of an actor that derives from its node id and a nonce, or from a write id. */
+export const OwnEvent = message("OwnEvent", {
+  nonce: optional(1, hex(8)),
+  writeId: optional(2, hex(8)),
+  counter: field(3, varint),
+});
+export type OwnEvent = Infer<typeof OwnEvent>;
+
+/** A write that an edge has minted (`coordinate/edge-writes.ts`). */
+export const EdgeWriteRequest = message("EdgeWriteRequest", {
+  key: field(1, keyText),
+  /** What proves that the value's dot is the edge's own; its counter is that of the dot. */
+  event: field(2, OwnEvent),
+  value: field(3, liveValue),
+  /** What the write has seen: sealed contexts of hosts, and events of the edge's own. */
+  contexts: repeated(4, contextText, edgeContextsMax),
+  own: repeated(5, OwnEvent, edgeOwnEventsMax),
+  w: optional(6, text(16)),
+  pw: optional(7, text(16)),
+  timeoutMs: optional(8, varint),
+  have: optional(9, fixedBytes(16)),
+  /** Sent before, too long ago: the event may have been forgotten since, so it counts only where hosts still cover it. */
+  onlyCovered: optional(10, bool),
+  /** Set by the host that forwards, with the edge that it had it from. */
+  forwarded: optional(11, View),
+  edge: optional(12, nodeText),
+});
+export const EdgeWriteResponse = message("EdgeWriteResponse", {
+  durable: repeated(1, nodeText, 64),
+  hinted: repeated(2, Hinted, 64),
+  needed: field(3, varint),
+  got: field(4, varint),
+  state: optional(5, bytes(stateBytesMax)),
+  /** Covers the state. */
+  context: field(6, contextText),
+  ring: field(7, hex(8)),
+});
+
+/** A page of a bucket's keys, as the answering host finds them at all hosts. */
+export const EdgeListRequest = message("EdgeListRequest", {
+  bucket: field(1, keyText),
+  prefix: field(2, text(1_024)),
+  after: optional(3, keyText),
+  limit: optional(4, varint),
+  timeoutMs: optional(5, varint),
+});
+export const EdgeListResponse = message("EdgeListResponse", {
+  keys: repeated(1, keyText, 100_000),
+  next: optional(2, keyText),
+  ring: field(3, hex(8)),
+});
+
+/** Waits for changes on behalf of an edge (`coordinate/edge-watches.ts`): a session lasts as long as it is asked for. */
+export const EdgeWatchRequest = message("EdgeWatchRequest", {
+  session: field(1, hex(8)),
+  /** The first request of a session; where it is not, and the host knows no such session, it says so. */
+  begins: field(2, bool),
+  /** What is watched from now on, and what no more. */
+  add: repeated(3, message("WatchFilter", { prefix: field(1, keyText), exact: field(2, bool) }), 10_000),
+  drop: repeated(4, message("DroppedFilter", { prefix: field(1, keyText), exact: field(2, bool) }), 10_000),
+  waitMs: field(5, varint),
+});
+export const EdgeWatchResponse = message("EdgeWatchResponse", {
+  /** Read these anew. Whatever is watched from now on is among them once. */
+  keys: repeated(1, keyText, 100_000),
+  ring: field(2, hex(8)),
+});

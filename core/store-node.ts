@@ -1,0 +1,137 @@
+/**
+ * What a Store runs over: a node as an application uses it. A host on the ring and an edge both are one, so that
+ * `core/store/` knows neither. Byte-level, as `NodeApi`; everything that can fail rejects with `StoreError`.
+ */
+import type {
+  DeleteOptions,
+  GetOptions,
+  ListAnswer,
+  ListOptions,
+  PutOptions,
+  ReadAnswer,
+  Watched,
+  WriteAnswer,
+} from "./api.ts";
+import type { QuorumSpec } from "./config.ts";
+import type { StoreError } from "./errors.ts";
+import type { NodeId } from "./identity.ts";
+import type { CancelSignal, Stop } from "./ports.ts";
+
+/** Where an answer comes from: enough replicas, or this node's own copy (which an edge falls back to when it is offline). */
+export type ReadSource = "quorum" | "local";
+
+/** `r: "local"`: this node's own copy, no network, no repair. */
+export interface StoreGetOptions extends Omit<GetOptions, "r"> {
+  readonly r?: QuorumSpec | "local";
+}
+
+/** What a node knows of a key, its own unsent writes included. */
+export interface StoreRead extends ReadAnswer {
+  readonly source: ReadSource;
+  /** A write in it is this node's own, and its quorum of hosts has not acknowledged it yet. Always false on a host. */
+  readonly pending: boolean;
+}
+
+/** Names as in `ListAnswer`; from the own copies alone when `source` is `local`. */
+export interface StoreList extends ListAnswer {
+  readonly source: ReadSource;
+}
+
+/** How long a call may take, and what ends it before. */
+export interface WaitOptions {
+  readonly signal?: CancelSignal;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * How safe a write is. `local`: durable on this node (of a host: at the hosts that its receipt names); `quorum`, or a
+ * number: so many hosts have it durably, stand-ins included; `all`: every owner has it.
+ */
+export type WriteLevel = "local" | "quorum" | "all" | number;
+
+/** An accepted write. On an edge that is offline `receipt.localOnly` is true and `receipt.durable` names the edge itself. */
+export interface StoreWrite extends WriteAnswer {
+  /**
+   * Resolves with how many hosts are known to have it, once it is as safe as asked; a successor that has seen it counts for it.
+   * @throws StoreError `aborted`; `quorum-not-met`: not within `timeoutMs` (without one it waits as long as it takes);
+   *   `bad-request`: such a level can never be met; on an edge also that with which the hosts refused the write for good
+   */
+  until(level: WriteLevel, options?: WaitOptions): Promise<number>;
+}
+
+/** Who made a change: this node's application, or anybody else; `storage`: it was there when the watch began. */
+export type ChangeOrigin = "local" | "remote" | "storage";
+
+/** The state of one key now, and whose change it tells of. */
+export interface StoreChange extends StoreRead {
+  readonly bucket: string;
+  readonly name: string;
+  readonly origin: ChangeOrigin;
+}
+
+/** What is known of a node at a moment. Three separate facts: none follows from another. */
+export interface StoreFacts {
+  /** Its own storage is open: local reads and writes are answered. */
+  readonly loaded: boolean;
+  /** It is in contact with the cluster: quorum reads and writes are worth a try. */
+  readonly connected: boolean;
+  /** Nothing that was written here waits for hosts, and what is watched has been compared with them since it connected. */
+  readonly settled: boolean;
+  /** Writes accepted here that hosts have yet to acknowledge, without the parked ones. */
+  readonly pending: number;
+  /** Since when the oldest of them waits, ms since 1970; null when there is none. */
+  readonly pendingSinceMs: number | null;
+  /** Writes that need the application: see `parked`. */
+  readonly parked: number;
+}
+
+/** A write of this node that it sends no more: the hosts refused it, or what became of it cannot be known (PROTOCOL 7). */
+export interface ParkedWrite {
+  readonly bucket: string;
+  readonly name: string;
+  readonly dot: string;
+  /** Undefined: it is a delete. */
+  readonly body?: Uint8Array;
+  readonly contentType: string;
+  /** Why: the hosts' refusal, or `outcome-unknown`. */
+  readonly error: StoreError;
+}
+
+/** A value of kind lww that lost to one that was written without having seen it, as this node found out. */
+export interface LwwConflict {
+  readonly bucket: string;
+  readonly name: string;
+  readonly discardedDot: string;
+  /** When it was written, ms since 1970. */
+  readonly timeMs: number;
+}
+
+/**
+ * A call whose signal is aborted before it begins does nothing, and rejects with `aborted`, as does one that is aborted later:
+ * of a write it is not known then whether it happened. `close` stops the node; what it holds stays, and so do unsent writes.
+ */
+export interface StoreNode {
+  readonly id: NodeId;
+  /** From a quorum where the cluster answers; an edge that is offline answers from its own copy, and says so. */
+  get(bucket: string, name: string, options?: StoreGetOptions): Promise<StoreRead>;
+  /** Resolves when W hosts have it; on an edge that is offline when it is durable here. */
+  put(bucket: string, name: string, body: Uint8Array, options?: PutOptions): Promise<StoreWrite>;
+  delete(bucket: string, name: string, options?: DeleteOptions): Promise<StoreWrite>;
+  list(bucket: string, options?: ListOptions): Promise<StoreList>;
+  /** The current state first, then each change, none missed; ends when `signal` aborts. */
+  watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<StoreChange>;
+  /**
+   * Resolves when everything written before the call is acknowledged by its quorum, or parked.
+   * @throws StoreError `aborted`; `quorum-not-met`: not within `timeoutMs` (without one it waits as long as it takes)
+   */
+  flush(options?: WaitOptions): Promise<void>;
+  facts(): StoreFacts;
+  /** Calls back after each change of the facts. */
+  onFacts(listener: () => void): Stop;
+  /** Tells lww values that were discarded in copies held here. */
+  onConflict(listener: (conflict: LwwConflict) => void): Stop;
+  parked(): Promise<readonly ParkedWrite[]>;
+  /** Forgets a parked write, after the application has kept what it needs of it (by a write of its own, say). */
+  discard(write: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,238 @@
+/**
+ * One bucket as an application sees it: its values, its conflict rule, its quorums. Keys here are names without the bucket.
+ */
+import type { DeleteOptions, PutOptions, Receipt, Watched } from "../api.ts";
+import { makeKey } from "../bytes/key.ts";
+import type { QuorumSpec } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { CancelSignal, Stop } from "../ports.ts";
+import type { ChangeOrigin, StoreGetOptions, StoreWrite } from "../store-node.ts";
+import { type ConflictRule, siblings } from "../values/conflict-rules.ts";
+import { Cancellation } from "./cancel.ts";
+import { type Codec, json } from "./codecs.ts";
+import { entries } from "./entries.ts";
+import { follow, type FollowDeps } from "./follow.ts";
+import type { ErrorEvent, Listeners } from "./listeners.ts";
+import { type BucketRead, decodeRead, encodeValue, type Format } from "./read.ts";
+import { type Snapshot, Subscriptions } from "./subscriptions.ts";
+import { type Change, type Turns, update, type UpdateOptions } from "./update.ts";
+
+/** How a bucket is used; each call may say otherwise for itself. */
+export interface BucketOptions<T> {
+  /** `siblings()` where not given. */
+  readonly conflict?: ConflictRule<T>;
+  /** `json()` where not given. */
+  readonly codec?: Codec<T>;
+  /** The cluster's defaults where not given (`quorum`). */
+  readonly r?: QuorumSpec | "local";
+  readonly w?: QuorumSpec;
+  /** Values read as deleted this long after they were written. */
+  readonly ttlMs?: number;
+}
+
+/** As of `PutOptions`; `context`: what a read or a receipt gave. */
+export interface BucketPutOptions extends Omit<PutOptions, "contentType" | "kind" | "returnSiblings" | "context"> {
+  readonly context?: string | undefined;
+}
+
+/** As of `DeleteOptions`. */
+export interface BucketDeleteOptions extends Omit<DeleteOptions, "returnSiblings" | "context"> {
+  readonly context?: string | undefined;
+}
+
+/** Where a write is, and how to wait until it is safer. */
+export interface BucketReceipt extends Receipt, Pick<StoreWrite, "dot" | "until"> {
+  /** For the next write. Undefined when other values are live beside this one: read before writing again. */
+  readonly context: string | undefined;
+}
+
+/** The receipt of an update, and what was written. */
+export interface UpdateReceipt<T> extends BucketReceipt {
+  readonly value: T;
+}
+
+/** Which keys: one, or all that begin with `prefix` (all of the bucket where neither is given). */
+export interface WatchOptions {
+  readonly key?: string;
+  readonly prefix?: string;
+  readonly signal?: CancelSignal;
+}
+
+/** The state of a key, first as it was found, then after each change. */
+export interface BucketChange<T> extends BucketRead<T> {
+  readonly key: string;
+  readonly origin: ChangeOrigin;
+}
+
+/** Which keys to go through; `timeoutMs` is of each request, not of the whole. */
+export interface EntriesOptions extends StoreGetOptions {
+  readonly prefix?: string;
+}
+
+/** A key and what it holds. */
+export interface BucketEntry<T> extends BucketRead<T> {
+  readonly key: string;
+}
+
+/** What the store shares with its buckets. */
+export interface BucketDeps extends FollowDeps {
+  readonly closing: Cancellation;
+  readonly turns: Turns;
+  readonly errors: Listeners<ErrorEvent>;
+}
+
+/**
+ * Every call rejects with `StoreError`: `bad-request` (a name, value or option that cannot be), `aborted` (by `signal`),
+ * `closed` (the store), and what `get` and `put` of `NodeApi` name. Made by `Store.bucket`.
+ */
+export class Bucket<T> {
+  readonly name: string;
+  readonly #deps: BucketDeps;
+  readonly #format: Format<T>;
+  readonly #get: StoreGetOptions;
+  readonly #put: PutOptions;
+  readonly #subscriptions: Subscriptions<T>;
+
+  constructor(deps: BucketDeps, name: string, options: BucketOptions<T>) {
+    makeKey(name, "x"); // only to check the name
+    const { conflict = siblings(), codec = json<T>(), r, w, ttlMs } = options;
+    this.name = name;
+    this.#deps = deps;
+    this.#format = { codec, rule: conflict };
+    this.#get = r === undefined ? {} : { r };
+    this.#put = {
+      contentType: codec.contentType,
+      kind: conflict.kind === "lww" ? "lww" : "opaque",
+      ...(w === undefined ? {} : { w }),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
+    };
+    this.#subscriptions = new Subscriptions<T>({
+      ...deps,
+      bucket: name,
+      format: this.#format,
+      onError: (error) => this.#tell(error),
+    });
+  }
+
+  /**
+   * What is live under a key; nothing live: `values` is empty. What cannot be decoded is in `problems` and `raw`.
+   * @throws StoreError `quorum-not-met`: what is there cannot be known now (never said of a key as "absent")
+   */
+  async get(key: string, options: StoreGetOptions = {}): Promise<BucketRead<T>> {
+    const text = this.#open(key);
+    return decodeRead(await this.#deps.node.get(this.name, key, { ...this.#get, ...options }), text, this.#format);
+  }
+
+  /**
+   * Writes a value in place of what `context` has seen, and beside what it has not: without one, beside everything.
+   * @throws StoreError `quorum-not-met`, `outcome-unknown` (the write may survive), `value-too-large`, `bad-context`,
+   *   `precondition-failed`, `too-many-siblings`, `storage-full`
+   */
+  async put(key: string, value: T, options: BucketPutOptions = {}): Promise<BucketReceipt> {
+    const body = encodeValue(value, this.#open(key), this.#format);
+    const { context, ...rest } = options;
+    const seen = context === undefined ? {} : { context };
+    return receiptOf(await this.#deps.node.put(this.name, key, body, { ...this.#put, ...rest, ...seen }));
+  }
+
+  /** Deletes what `context` has seen. @throws StoreError as `put` */
+  async delete(key: string, options: BucketDeleteOptions = {}): Promise<BucketReceipt> {
+    this.#open(key);
+    const { w } = this.#put;
+    const { context, ...rest } = options;
+    const seen = context === undefined ? {} : { context };
+    const write = await this.#deps.node.delete(this.name, key, { ...(w === undefined ? {} : { w }), ...rest, ...seen });
+    return receiptOf(write);
+  }
+
+  /**
+   * Reads, gives `change` the value that the rule makes (undefined: absent), and writes what it returns; goes on trying while
+   * the cluster is not able to, with backoff, until `timeoutMs` (15 s). The change becomes one write, however often it was
+   * tried. Updates of one key by this store wait for each other; one that another made meanwhile becomes a sibling.
+   * @throws StoreError `aborted` or the last failure (a write may survive then); `precondition-failed`: several siblings under
+   *   the rule `siblings()`; `undecodable`: it would replace what it cannot read; and what `change` throws
+   */
+  async update(key: string, change: Change<T>, options: UpdateOptions = {}): Promise<UpdateReceipt<T>> {
+    this.#open(key);
+    const where = { bucket: this.name, name: key, format: this.#format, get: this.#get, put: this.#put };
+    const { value, write } = await update({ ...this.#deps, ...where }, change, options);
+    return { ...receiptOf(write), value };
+  }
+
+  /**
+   * Keeps a key's snapshot current and tells it: the present one, then each new one, each after the call that changed it.
+   * @returns what ends it
+   */
+  subscribe(key: string, hear: (snapshot: Snapshot<T>) => void): Stop {
+    this.#open(key);
+    return this.#subscriptions.subscribe(key, hear);
+  }
+
+  /**
+   * What subscribers were told last; `loaded: false` while nobody subscribes. The same object until something changes.
+   *
+   * @example
+   * useSyncExternalStore((hear) => carts.subscribe("alice", hear), () => carts.getSnapshot("alice"))
+   */
+  getSnapshot(key: string): Snapshot<T> {
+    return this.#subscriptions.snapshot(key);
+  }
+
+  /** The state of each key as it is found, then after each change; none is missed, several may come as one. Ends with `signal`. */
+  watch(options: WatchOptions = {}): AsyncIterableIterator<BucketChange<T>> {
+    const { key, prefix = "", signal } = options;
+    if (key !== undefined && prefix !== "") throw new StoreError("bad-request", "watch either a key or a prefix");
+    this.#open(key ?? `${prefix}x`);
+    const end = new Cancellation(signal, this.#deps.closing);
+    const changes = this.#changes(key === undefined ? { prefix } : { name: key }, end);
+    return {
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      next: () => changes.next(),
+      // Of a generator that waits it would come only after the next change.
+      return: (): Promise<IteratorResult<BucketChange<T>>> => {
+        end.abort();
+        return changes.return(undefined);
+      },
+    };
+  }
+
+  /** What all keys hold that begin with `prefix`, in no useful order. Asks every host: expensive. */
+  async *entries(options: EntriesOptions = {}): AsyncGenerator<BucketEntry<T>> {
+    const { prefix = "", ...rest } = options;
+    this.#open(`${prefix}x`);
+    const getOptions = { ...this.#get, ...rest };
+    for await (const { name, read } of entries(this.#deps.node, this.name, { prefix, getOptions })) {
+      yield { key: name, ...decodeRead(read, `${this.name}/${name}`, this.#format) };
+    }
+  }
+
+  async *#changes(keys: Watched, end: Cancellation): AsyncGenerator<BucketChange<T>, undefined> {
+    const what = { bucket: this.name, keys, onError: (error: StoreError) => this.#tell(error) };
+    try {
+      for await (const change of follow(this.#deps, what, end)) {
+        const read = decodeRead(change, `${this.name}/${change.name}`, this.#format);
+        yield { key: change.name, origin: change.origin, ...read };
+      }
+    } finally {
+      end.abort();
+    }
+    return undefined;
+  }
+
+  #tell(error: StoreError): void {
+    this.#deps.errors.tell({ bucket: this.name, error });
+  }
+
+  /** The whole key. @throws StoreError `bad-request`, `closed` */
+  #open(name: string): string {
+    if (this.#deps.closing.aborted) throw new StoreError("closed", "the store was closed");
+    return makeKey(this.name, name);
+  }
+}
+
+function receiptOf(write: StoreWrite): BucketReceipt {
+  const { context, receipt, dot } = write;
+  return { ...receipt, context: context ?? undefined, dot, until: (level, options) => write.until(level, options) };
+}

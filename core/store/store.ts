@@ -1,0 +1,175 @@
+/**
+ * Store: what an application opens. Typed buckets over a node, host or edge alike, and what is known of that node.
+ */
+import type { NodeId } from "../identity.ts";
+import { StoreError } from "../errors.ts";
+import type { Clock, Random, Stop } from "../ports.ts";
+import type { ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
+import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
+import { Cancellation } from "./cancel.ts";
+import { Listeners, type StoreEvents } from "./listeners.ts";
+import { Turns } from "./update.ts";
+
+/** What a store's node is doing. The same object until something of it changes; `oldestPendingMs` goes on counting. */
+export interface StoreStatus extends StoreFacts {
+  readonly name: string;
+  readonly id: NodeId;
+  readonly closed: boolean;
+  /** Age of the oldest write that waits for hosts, ms; null when there is none. */
+  readonly oldestPendingMs: number | null;
+}
+
+interface StoreDeps {
+  readonly node: StoreNode;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/**
+ * Made by `openStore`. `Schema`: which type the values of each bucket have; where given, no other bucket can be named.
+ *
+ * @example
+ * const store = await openStore<{ carts: Cart }>({ name: "shop" });
+ * const carts = store.bucket("carts", { conflict: merge(unionOfCarts) });
+ * await carts.update("alice", (cart = emptyCart) => add(cart, "book"));
+ */
+export class Store<Schema extends object = object> implements AsyncDisposable {
+  readonly name: string;
+  readonly #deps: StoreDeps;
+  readonly #closing = new Cancellation();
+  readonly #bucketDeps: BucketDeps;
+  readonly #buckets = new Map<string, unknown>();
+  readonly #conflicts = new Listeners<StoreEvents["conflict"]>();
+  readonly #errors = new Listeners<StoreEvents["error"]>();
+  readonly #statusListeners = new Listeners<StoreStatus>();
+  readonly #stops: readonly Stop[];
+  #status: StoreStatus;
+  #closed: Promise<void> | undefined;
+
+  constructor(name: string, deps: StoreDeps) {
+    this.name = name;
+    this.#deps = deps;
+    this.#bucketDeps = { ...deps, closing: this.#closing, turns: new Turns(), errors: this.#errors };
+    this.#status = this.#statusNow();
+    this.#stops = [
+      deps.node.onFacts(() => this.#refreshStatus()),
+      deps.node.onConflict(({ bucket, name, discardedDot, timeMs }) =>
+        this.#conflicts.tell({ bucket, key: name, discardedDot, timeMs }),
+      ),
+    ];
+  }
+
+  /**
+   * A view of a bucket. With options it is a new one; without it is the one that was made last, or one with the defaults.
+   * Options are no property of the data: all programs on a bucket should use the same.
+   * @throws StoreError `bad-request` for a name that is empty or holds a slash
+   */
+  bucket<Name extends keyof Schema & string>(name: Name, options?: BucketOptions<Schema[Name]>): Bucket<Schema[Name]>;
+  bucket<T = unknown>(name: [keyof Schema] extends [never] ? string : never, options?: BucketOptions<T>): Bucket<T>;
+  bucket<T>(name: string, options?: BucketOptions<T>): Bucket<T> {
+    const known = this.#buckets.get(name);
+    if (known !== undefined && options === undefined) return known as Bucket<T>;
+    const bucket = new Bucket<T>(this.#bucketDeps, name, options ?? {});
+    this.#buckets.set(name, bucket);
+    return bucket;
+  }
+
+  status(): StoreStatus {
+    return this.#status;
+  }
+
+  /** Tells each change of `status()`. */
+  subscribeStatus(hear: (status: StoreStatus) => void): Stop {
+    return this.#statusListeners.add(hear);
+  }
+
+  /** Resolves when local reads and writes are answered. @throws StoreError `closed` before that */
+  get loaded(): Promise<void> {
+    return this.#until("loaded");
+  }
+
+  /** Resolves when, or as soon as, the node is in contact with the cluster. @throws StoreError `closed` before that */
+  get connected(): Promise<void> {
+    return this.#until("connected");
+  }
+
+  /** Resolves when nothing that was written here waits for hosts any more. @throws StoreError `closed` before that */
+  get settled(): Promise<void> {
+    return this.#until("settled");
+  }
+
+  /** Tells what happens beside the answers: see `StoreEvents`. */
+  on<Kind extends keyof StoreEvents>(kind: Kind, hear: (event: StoreEvents[Kind]) => void): Stop {
+    const listeners = { conflict: this.#conflicts, error: this.#errors };
+    return (listeners[kind] as unknown as Listeners<StoreEvents[Kind]>).add(hear);
+  }
+
+  /**
+   * Resolves when every write made before the call is acknowledged by hosts, or parked.
+   * @throws StoreError `aborted`, `closed`, `quorum-not-met` after `timeoutMs` (without one it waits as long as it takes)
+   */
+  async flush(options?: WaitOptions): Promise<void> {
+    if (this.#closing.aborted) throw new StoreError("closed", "the store was closed");
+    await this.#deps.node.flush(options);
+  }
+
+  /** Writes that need the application: refused by the hosts for good, or of unknown outcome. Their values are kept. */
+  parked(): Promise<readonly ParkedWrite[]> {
+    return this.#deps.node.parked();
+  }
+
+  /** Forgets a parked write. */
+  discard(write: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void> {
+    return this.#deps.node.discard(write);
+  }
+
+  /** Ends subscriptions and watches, and stops the node. What waits for hosts is sent by the next start. */
+  close(): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    for (const stop of this.#stops) stop();
+    this.#refreshStatus();
+    await this.#deps.node.close();
+  }
+
+  #refreshStatus(): void {
+    this.#status = this.#statusNow();
+    this.#statusListeners.tell(this.#status);
+  }
+
+  #statusNow(): StoreStatus {
+    const { node, clock } = this.#deps;
+    const closed = this.#closing.aborted;
+    const facts = { ...node.facts(), ...(closed ? { loaded: false, connected: false, settled: false } : {}) };
+    return Object.freeze({
+      ...facts,
+      name: this.name,
+      id: node.id,
+      closed,
+      get oldestPendingMs() {
+        return facts.pendingSinceMs === null ? null : Math.max(0, clock.wallTime() - facts.pendingSinceMs);
+      },
+    });
+  }
+
+  #until(fact: "loaded" | "connected" | "settled"): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = ({ [fact]: holds, closed }: StoreStatus): void => {
+        if (closed) reject(new StoreError("closed", `the store was closed before it was ${fact}`));
+        else if (!holds) return;
+        else resolve();
+        stop();
+      };
+      const stop = this.#statusListeners.add(look);
+      look(this.#status);
+    });
+  }
+}

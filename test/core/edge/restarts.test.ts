@@ -1,0 +1,329 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { TransportError } from "../../../core/ports.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { MemoryEdges } from "../../support/memory-edges.ts";
+import { failsWith, texts, utf8 } from "../../support/values.ts";
+import { atEachHost, atHosts, flushed, offline, valuesOf, withEdges } from "./scene.ts";
+
+/** What becomes of the next write that an edge sends: it is cut off before it arrives, or its answer is lost. */
+function losesNext(edges: MemoryEdges, name: string, what: "request" | "answer"): Promise<void> {
+  const transport = edges.transport(name);
+  const request = transport.request.bind(transport);
+  return new Promise((lost) => {
+    transport.request = async (to, body, timeoutMs) => {
+      if (body[0] !== methods.edgeWrite.number) return request(to, body, timeoutMs);
+      if (what === "answer") await request(to, body, timeoutMs);
+      lost();
+      return new Promise(() => {}); // until the process ends
+    };
+  });
+}
+
+describe("an edge that is killed", { concurrency: true }, () => {
+  for (const what of ["request", "answer"] as const) {
+    test(`before the ${what} of a write arrived sends it again: it is one event`, () =>
+      withEdges(3, async (edges, cluster) => {
+        const edge = await edges.connected("e1");
+        const { context } = await edge.put("b", "k", utf8("before"), { w: "all" });
+        const lost = losesNext(edges, "e1", what);
+        const put = edge.put("b", "k", utf8("v"), { context: context! });
+        put.catch(() => {});
+        await lost;
+        await edges.kill("e1");
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+        // It was repeated after hosts had replaced it, too: nothing comes back.
+        const read = await cluster.node("h2").get("b", "k");
+        await cluster.node("h2").put("b", "k", utf8("later"), { context: read.context!, w: "all" });
+        assert.deepEqual(await valuesOf(again, "k"), ["later"]);
+        assert.deepEqual(await atEachHost(cluster, "k"), [["later"], ["later"], ["later"]]);
+      }));
+  }
+
+  test("finds every resolved write in its storage, under the dot that it told", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      const dots = new Map<string, string>();
+      for (let i = 0; i < 30; i++) {
+        const name = `k${i % 10}`;
+        const { context } = await edge.get("b", name);
+        const { dot } = await edge.put("b", name, utf8(`v${i}`), context === null ? {} : { context });
+        dots.set(name, dot);
+      }
+      await edges.kill("e1");
+      const again = await edges.start("e1");
+      assert.deepEqual(await valuesOf(again, "k3", "local"), ["v23"]);
+      await flushed(again);
+      for (const [name, dot] of dots) {
+        const { siblings } = await cluster.node("h1").get("b", name, { r: "all" });
+        assert.deepEqual(
+          siblings.map((each) => each.dot),
+          [dot],
+        );
+      }
+    }));
+
+  test("sends a write again for which a host died while it took it", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.connected("e1", { seeds: ["memory:h1", "memory:h2", "memory:h3"] });
+      for (let i = 0; i < 10; i++) {
+        const puts = Array.from({ length: 5 }, (_, j) => edge.put("b", `k${i}-${j}`, utf8("v")));
+        if (i === 4) cluster.kill("h3");
+        await Promise.all(puts);
+      }
+      await flushed(edge);
+      for (let i = 0; i < 10; i++)
+        for (let j = 0; j < 5; j++) {
+          const { siblings } = await cluster.node("h1").get("b", `k${i}-${j}`);
+          assert.deepEqual(texts(siblings), ["v"], `k${i}-${j}`);
+        }
+    }));
+});
+
+describe("an edge's dot names one event for ever", { concurrency: true }, () => {
+  test("though an old copy of its storage is restored, which was in use since", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.connected("e1");
+      const { context } = await edge.put("b", "k", utf8("v1"), { w: "all" });
+      const copy = await edges.copyDisk("e1");
+      const second = await edge.put("b", "k", utf8("v2"), { context: context!, w: "all" });
+      await edges.kill("e1");
+      edges.putDisk("e1", copy);
+      const restored = await edges.start("e1", { seeds: [] });
+      const read = await restored.get("b", "k");
+      assert.deepEqual(texts(read.siblings), ["v1"]);
+      const third = await restored.put("b", "k", utf8("v3"), { context: read.context! });
+      assert.notEqual(third.dot.split(":")[0], second.dot.split(":")[0]);
+      await edges.transport("e1").meet("memory:h1");
+      await flushed(restored);
+      assert.deepEqual(await atHosts(cluster, "k"), ["v2", "v3"]);
+    }));
+
+  test("though two copies of its storage run at once under one identity", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      await edge.put("b", "k", utf8("v1"));
+      const copy = await edges.copyDisk("e1");
+      const { context } = await edge.get("b", "k");
+      await edge.put("b", "k", utf8("v2"), { context: context! });
+      await edges.transport("e1").meet("memory:h1");
+      await flushed(edge);
+      await edges.kill("e1");
+      edges.putDisk("e1", copy);
+      const other = await edges.start("e1", { seeds: [] });
+      // It believes that the first was never sent.
+      await other.put("b", "k", utf8("of the copy"));
+      await edges.transport("e1").meet("memory:h1");
+      await flushed(other);
+      assert.deepEqual(await atHosts(cluster, "k"), ["of the copy", "v2"]);
+    }));
+
+  test("though its storage is cleared and its identity kept", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.connected("e1");
+      for (let i = 1; i <= 3; i++) await edge.put("b", "k", utf8(`v${i}`), { w: "all" });
+      await edges.kill("e1");
+      for (const ns of ["objects", "hints", "meta"] as const) await edges.disk("e1").clear(ns, {});
+      const again = await edges.start("e1", { seeds: [] });
+      await again.put("b", "k", utf8("after"));
+      await edges.transport("e1").meet("memory:h1");
+      // Of hosts it knows none: it is given a seed only now.
+      await edges.kill("e1");
+      await flushed(await edges.connected("e1"));
+      assert.deepEqual(await atHosts(cluster, "k"), ["after", "v1", "v2", "v3"]);
+    }));
+
+  test("though the disk failed while a write was stored, and kept it all the same", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      const first = await edge.put("b", "k", utf8("v1"));
+      const disk = edges.disk("e1");
+      disk.refusesWrites = "full";
+      disk.writesWhatItRefuses = true;
+      await assert.rejects(edge.put("b", "k", utf8("refused"), { context: first.context! }), failsWith("storage-full"));
+      disk.refusesWrites = undefined;
+      assert.deepEqual(await valuesOf(edge, "k", "local"), ["v1"]);
+      const third = await edge.put("b", "k", utf8("v3"), { context: first.context! });
+      assert.notEqual(third.dot.split(":")[0], first.dot.split(":")[0]);
+      await edges.kill("e1");
+      await flushed(await edges.connected("e1"));
+      // The unresolved write is there, whole and once, beside the one that had not seen it.
+      assert.deepEqual(await atHosts(cluster, "k"), ["refused", "v3"]);
+    }));
+});
+
+describe("a full disk", { concurrency: true }, () => {
+  test("is told as such, reads go on, and writes resume when there is room", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.connected("e1");
+      await edge.put("b", "k", utf8("v1"), { w: "all" });
+      edges.disk("e1").refusesWrites = "full";
+      await assert.rejects(edge.put("b", "k2", utf8("v")), failsWith("storage-full"));
+      assert.deepEqual(await valuesOf(edge, "k"), ["v1"]);
+      edges.disk("e1").refusesWrites = undefined;
+      await edge.put("b", "k2", utf8("v"), { w: "all" });
+      assert.deepEqual(await atHosts(cluster, "k2"), ["v"]);
+    }));
+});
+
+describe("the age of a write", { concurrency: true }, () => {
+  test("does not matter when it was never sent", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.connected("e1");
+        edges.cut("e1");
+        await offline(edge);
+        await edge.put("b", "k", utf8("v"));
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        edges.heal("e1");
+        await flushed(edge);
+        assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+        assert.deepEqual(await edge.parked(), []);
+      },
+      { graceMs: 200 },
+    ));
+
+  test("ends its repeats when an answer was lost: hosts that cover it acknowledge it, else it is parked with its value", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        for (const what of ["answer", "request"] as const) {
+          const edge = await edges.connected("e1");
+          const lost = losesNext(edges, "e1", what);
+          edge.put("b", what, utf8(`lost ${what}`)).catch(() => {});
+          await lost;
+          await edges.kill("e1");
+          await new Promise((resolve) => setTimeout(resolve, 150));
+          const again = await edges.connected("e1");
+          await flushed(again);
+          if (what === "answer") {
+            assert.deepEqual(await again.parked(), []);
+            assert.deepEqual(await atHosts(cluster, what), ["lost answer"]);
+          } else {
+            const [parked] = await again.parked();
+            assert.deepEqual(
+              [parked?.name, parked?.error.code, texts([{ body: parked!.body! }])],
+              [what, "outcome-unknown", ["lost request"]],
+            );
+            assert.deepEqual(await atHosts(cluster, what), []);
+            assert.equal(again.facts().parked, 1);
+            await again.discard(parked!);
+            assert.equal(again.facts().parked, 0);
+            await assert.rejects(again.discard(parked!), failsWith("not-found"));
+          }
+          await edges.kill("e1");
+        }
+      },
+      { graceMs: 200 },
+    ));
+});
+
+describe("a write of an edge that was offline", { concurrency: true }, () => {
+  test("counts as sent from the moment that a host may have it, also after a restart", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        await edge.put("b", "k", utf8("v"));
+        const lost = losesNext(edges, "e1", "request");
+        await edges.transport("e1").meet("memory:h1");
+        await lost;
+        await edges.kill("e1");
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(
+          (await again.parked()).map(({ error }) => error.code),
+          ["outcome-unknown"],
+        );
+        assert.deepEqual(await atHosts(cluster, "k"), []);
+      },
+      { graceMs: 200 },
+    ));
+
+  test("stays in the outbox through every failure of hosts to answer", () =>
+    withEdges(1, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], config: { requestTimeoutMs: 50 } });
+      await edge.put("b", "k", utf8("v"));
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      let failures = 0;
+      transport.request = async (to, body, timeoutMs) => {
+        if (body[0] !== methods.edgeWrite.number || failures === 3) return request(to, body, timeoutMs);
+        failures += 1;
+        throw new TransportError(failures === 1 ? "not-sent" : "lost", "as the test wants it");
+      };
+      await transport.meet("memory:h1");
+      await flushed(edge);
+      assert.equal(failures, 3);
+      assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+    }));
+});
+
+describe("what hosts refuse for good", { concurrency: true }, () => {
+  test("is parked with its value, and holds no other write up", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        for (let i = 1; i <= 4; i++) await edge.put("b", "k", utf8(`v${i}`));
+        const other = await edge.put("b", "other", utf8("o"));
+        await edges.transport("e1").meet("memory:h1");
+        assert.ok((await other.until("quorum", { timeoutMs: 20_000 })) >= 2);
+        await flushed(edge);
+        const parked = await edge.parked();
+        assert.deepEqual(
+          parked.map(({ error }) => error.code),
+          ["too-many-siblings"],
+        );
+        assert.equal((await atHosts(cluster, "k")).length, 3);
+        await eventually(() => edge.facts().settled, "nothing to be left");
+        // The value is the application's to write anew.
+        const { context } = await edge.get("b", "k");
+        await edge.put("b", "k", parked[0]!.body!, { context: context!, w: "all" });
+        await edge.discard(parked[0]!);
+        assert.equal((await atHosts(cluster, "k")).length, 1);
+      },
+      { siblingsMax: 3 },
+    ));
+
+  test("rejects the put that waits for it, and what waits for it to be safe", () =>
+    withEdges(
+      1,
+      async (edges) => {
+        const edge = await edges.connected("e1");
+        await edge.put("b", "k", utf8("v1"));
+        await assert.rejects(edge.put("b", "k", utf8("v2")), failsWith("too-many-siblings"));
+        edges.cut("e1");
+        await offline(edge);
+        const third = await edge.put("b", "k", utf8("v3"));
+        const refused = assert.rejects(third.until("quorum"), failsWith("too-many-siblings"));
+        edges.heal("e1");
+        await refused;
+        assert.equal((await edge.parked()).length, 2);
+      },
+      { siblingsMax: 1 },
+    ));
+
+  test("also after a restart is parked", () =>
+    withEdges(
+      1,
+      async (edges) => {
+        const edge = await edges.connected("e1");
+        await edge.put("b", "k", utf8("v1"));
+        await assert.rejects(edge.put("b", "k", utf8("v2")), failsWith("too-many-siblings"));
+        await edges.kill("e1");
+        const again = await edges.start("e1");
+        assert.deepEqual(
+          (await again.parked()).map(({ error }) => error.code),
+          ["too-many-siblings"],
+        );
+        assert.deepEqual(await valuesOf(again, "k", "local"), ["v1"]);
+      },
+      { siblingsMax: 1 },
+    ));
+});

@@ -1,0 +1,52 @@
+/** Edges and hosts for one test each. */
+import type { NodeConfig } from "../../../core/config.ts";
+import type { EdgeNode } from "../../../core/edge/edge-node.ts";
+import { eventually } from "../../support/eventually.ts";
+import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { MemoryEdges } from "../../support/memory-edges.ts";
+import { texts } from "../../support/values.ts";
+import { patient, withCluster } from "../coordinate/scene.ts";
+
+/** Hosts h1..hN, and edges that the test starts; all end with it. */
+export function withEdges(
+  hosts: number,
+  body: (edges: MemoryEdges, cluster: MemoryCluster) => Promise<void>,
+  config: Partial<NodeConfig> = {},
+): Promise<void> {
+  return withCluster(
+    hosts,
+    async (cluster) => {
+      const edges = new MemoryEdges(cluster);
+      try {
+        await body(edges, cluster);
+      } finally {
+        await edges.stop();
+      }
+    },
+    { ...patient, ...config },
+  );
+}
+
+/** The values of `b/name` at all hosts, as a quorum of all tells them. */
+export async function atHosts(cluster: MemoryCluster, name: string): Promise<string[]> {
+  const [host] = [...cluster.nodes.values()];
+  return texts((await host!.get("b", name, { r: "all" })).siblings);
+}
+
+/** Each host's own copy of `b/name`, in the order of their names; those that hold it. */
+export async function atEachHost(cluster: MemoryCluster, name: string): Promise<string[][]> {
+  const answers = await Promise.all([...cluster.nodes.values()].map((host) => host.getLocal("b", name)));
+  return answers.filter(({ holding }) => holding === "complete").map(({ siblings }) => texts(siblings));
+}
+
+export const valuesOf = async (edge: EdgeNode, name: string, r?: "local"): Promise<string[]> =>
+  texts((await edge.get("b", name, r === undefined ? {} : { r })).siblings);
+
+export const flushed = (edge: EdgeNode): Promise<void> => edge.flush({ timeoutMs: 20_000 });
+
+export const online = (edge: EdgeNode): Promise<void> =>
+  eventually(() => edge.facts().connected, "the edge to be online");
+
+/** Waits until an edge has noticed that it is offline. */
+export const offline = (edge: EdgeNode): Promise<void> =>
+  eventually(() => !edge.facts().connected, "the edge to be offline");

@@ -1,0 +1,256 @@
+/**
+ * Edges beside the swarm's hosts and clients: their applications read and write, they are offline for long, killed, frozen
+ * in the middle of a request, lose power, and get old copies of their storage back. In the end each write that an edge has
+ * accepted is known to the owners, under the dot that it told, as one event; the oracle judges what hosts made of it.
+ */
+import { covers, type Dot } from "../../../core/causality/version-set.ts";
+import { coverageOf, evidenceOf } from "../../../core/edge/evidence.ts";
+import { StoreError } from "../../../core/errors.ts";
+import type { ActorId, Key } from "../../../core/identity.ts";
+import type { StoreRead } from "../../../core/store-node.ts";
+import type { Chance } from "../chance.ts";
+import { keyOf } from "../clients.ts";
+import { until } from "../cluster.ts";
+import type { DiskImage } from "../disk-image.ts";
+import type { KeyHistory } from "../history.ts";
+import { differenceOfOwners, ownersState } from "../owners.ts";
+import type { World } from "../world.ts";
+import { bodyOf, contentTypeOf, type Write } from "../write.ts";
+import { SimEdge } from "./sim-edge.ts";
+
+const bucket = "sim";
+/** All that edges have accepted is with hosts so long after healing. */
+const deliveryMsMax = 120_000;
+
+/** A write that its application was told is durable. */
+interface Accepted {
+  readonly write: Write;
+  readonly dot: Dot;
+  readonly atMs: number;
+}
+
+interface Device {
+  readonly edge: SimEdge;
+  readonly chance: Chance;
+  accepted: Accepted[];
+  /** What its applications were last given of each key. */
+  readonly contexts: Map<string, string>;
+  backup: { readonly image: DiskImage; readonly atMs: number } | undefined;
+  /** Dots of the writes that it sends no more. */
+  readonly aside: Set<string>;
+  /** Ends what keeps it from hosts. */
+  heal: (() => void) | undefined;
+}
+
+type Action = "put" | "delete" | "get" | "kill" | "cut" | "heal" | "freeze" | "power" | "back up" | "restore";
+
+export class Devices {
+  readonly #world: World;
+  readonly #devices: Device[];
+  #running = 0;
+  #over = false;
+  delivered = 0;
+
+  constructor(world: World, count: number) {
+    this.#world = world;
+    this.#devices = Array.from({ length: count }, (_, i) => {
+      const edge = new SimEdge(world, `e${i + 1}`);
+      const chance = world.chance.fork(`application ${i}`);
+      return { edge, chance, accepted: [], contexts: new Map(), backup: undefined, aside: new Set(), heal: undefined };
+    });
+  }
+
+  /** They act until `calm`. */
+  start(): void {
+    for (const device of this.#devices) {
+      device.edge.start();
+      this.#actAgain(device);
+    }
+  }
+
+  #actAgain(device: Device): void {
+    this.#world.schedule.after(device.chance.logarithmic(10, 2_000), "application", () => {
+      if (this.#over) return;
+      this.#act(device);
+      this.#actAgain(device);
+    });
+  }
+
+  #act(device: Device): void {
+    const { edge, chance } = device;
+    // A copy of an edge's storage sends what it believes unsent: with deletes that are forgotten soon, that shows.
+    const mayRestore = this.#world.scenario.config.graceMs === undefined;
+    const action = chance.weighted<Action>([
+      ["put", 8],
+      ["delete", 1],
+      ["get", 4],
+      ["kill", 0.5],
+      ["cut", 0.7],
+      ["heal", 1],
+      ["freeze", 0.4],
+      ["power", 0.3],
+      ["back up", 0.3],
+      ["restore", mayRestore ? 0.2 : 0],
+    ]);
+    if (action === "put" || action === "delete" || action === "get") return this.#ask(device, action);
+    this.#world.happened(`edge ${action}`);
+    if (action === "heal") device.heal?.();
+    if (action === "cut") this.#cut(device);
+    if (action === "freeze") this.#freeze(device);
+    if (action === "back up") device.backup = { image: edge.disk.synced.copy(), atMs: this.#world.schedule.nowMs };
+    if (action === "kill" || action === "power" || action === "restore") this.#end(device, action);
+  }
+
+  #cut(device: Device): void {
+    device.heal?.();
+    const pairs = this.#world.hosts.map(({ id }) => [device.edge.id, id] as const);
+    device.heal = this.#world.network.cutPairs(pairs, device.chance.is(0.8));
+  }
+
+  #freeze({ edge, chance }: Device): void {
+    const { process } = edge;
+    process?.pause();
+    this.#world.schedule.after(chance.logarithmic(100, 10_000), `${edge.id} goes on`, () => process?.resume());
+  }
+
+  #end(device: Device, how: "kill" | "power" | "restore"): void {
+    const { edge, backup, chance } = device;
+    edge.kill();
+    if (how === "power") edge.disk.powerCut();
+    if (how === "restore" && backup !== undefined) {
+      edge.disk.restore(backup.image);
+      // What was accepted since is in nobody's storage any more, unless hosts have it.
+      device.accepted = device.accepted.filter(({ atMs }) => atMs < backup.atMs);
+    }
+    this.#world.schedule.after(chance.between(0, 1_000), `${edge.id} starts again`, () => edge.start());
+  }
+
+  #ask(device: Device, verb: "put" | "delete" | "get"): void {
+    this.#running += 1;
+    const name = `key${device.chance.whole(0, 4)}`;
+    const work = verb === "get" ? this.#get(device, name) : this.#write(device, verb, name);
+    void work
+      .catch((error: unknown) => {
+        if (error instanceof StoreError) return this.#world.schedule.log(`${device.edge.id} ${verb}: ${error.code}`);
+        this.#world.oracle.broken("every failure is a typed error", `${device.edge.id} ${verb}: ${String(error)}`);
+      })
+      .finally(() => {
+        this.#running -= 1;
+      });
+  }
+
+  async #get({ edge, contexts, chance }: Device, name: string): Promise<void> {
+    const options = chance.is(0.2) ? { r: "local" as const } : {};
+    const read: StoreRead | "died" = await edge.call((node) => node.get(bucket, name, options));
+    if (read === "died" || read.context === null) return;
+    contexts.set(name, read.context);
+  }
+
+  async #write(device: Device, verb: "put" | "delete", name: string): Promise<void> {
+    const { edge, chance, contexts } = device;
+    const { oracle, schedule } = this.#world;
+    const key = keyOf(name);
+    const context = chance.is(0.3) ? undefined : contexts.get(name);
+    const subject = { edge: edge.id, key: key as Key };
+    const id = oracle.writes.length;
+    const write: Write = {
+      id,
+      key,
+      verb,
+      body: verb === "delete" ? new Uint8Array(0) : bodyOf(id, 20),
+      context: coverageOf(subject, evidenceOf(subject, context)).vector,
+      forged: false,
+      ttlMs: undefined,
+      writeId: undefined,
+      startedMs: schedule.nowMs,
+      events: new Set(),
+      revived: false,
+      outcomes: [],
+      sparedBy: new Set(),
+      movedTo: new Map(),
+      copiesLost: 0,
+      ack: undefined,
+      lost: false,
+    };
+    oracle.writes.push(write);
+    const options = {
+      ...(context === undefined ? {} : { context }),
+      contentType: contentTypeOf(id),
+      w: chance.pick(["one", "quorum"] as const),
+    };
+    const restores = device.backup;
+    const answer = await edge.call((node) =>
+      verb === "delete" ? node.delete(bucket, name, options) : node.put(bucket, name, write.body, options),
+    );
+    if (answer === "died" || device.backup !== restores) return;
+    const { receipt, dot: text } = answer;
+    schedule.log(`${edge.id} ${verb} ${name}: write ${id} is ${text}${receipt.localOnly ? ", here alone" : ""}`);
+    const [actor, counter] = text.split(":") as [ActorId, string];
+    device.accepted.push({ write, dot: { actor, counter: Number(counter) }, atMs: schedule.nowMs });
+    if (answer.context !== null) contexts.set(name, answer.context);
+    // One that went with its successor is an event of no disk.
+    if (receipt.localOnly || write.events.size === 0) return;
+    write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
+    oracle.acknowledged(write, `${edge.id} ${verb} ${name}`, receipt.needed);
+  }
+
+  /** Nothing new begins, and nothing keeps edges from hosts any more. */
+  calm(): void {
+    this.#over = true;
+    for (const { edge, heal } of this.#devices) {
+      heal?.();
+      edge.process?.resume();
+      edge.start();
+    }
+  }
+
+  /** Call when hosts have healed. Judges what owners have when all are equal, before they forget; afterwards no edge runs. */
+  async deliver(): Promise<void> {
+    const isDone = (): boolean =>
+      this.#running === 0 &&
+      this.#devices.every(({ edge }) => {
+        const facts = edge.node?.facts();
+        return facts?.loaded === true && facts.connected && facts.pending === 0;
+      });
+    await until(this.#world, deliveryMsMax, "edges deliver what they have accepted", isDone);
+    for (const device of this.#devices) await this.#switchOff(device);
+    const areEqual = (): boolean => differenceOfOwners(this.#world) === undefined;
+    await until(this.#world, deliveryMsMax, "owners are equal after edges delivered", areEqual);
+    this.#judge();
+  }
+
+  async #switchOff(device: Device): Promise<void> {
+    const { edge } = device;
+    const parked = await edge.call((node) => node.parked());
+    for (const { name, dot, error } of parked === "died" ? [] : parked) {
+      device.aside.add(dot);
+      if (error.code === "outcome-unknown" || error.code === "too-many-siblings") continue;
+      const text = `${edge.id}: ${dot} of ${name}, ${error.message}`;
+      this.#world.oracle.broken("hosts refuse no edge's write without a reason", text);
+    }
+    edge.kill("is switched off");
+  }
+
+  #judge(): void {
+    const { oracle } = this.#world;
+    for (const { edge, accepted, aside } of this.#devices) {
+      for (const { write, dot } of accepted) {
+        const name = `${dot.actor}:${dot.counter}`;
+        const history = oracle.history(write.key);
+        if (oracle.truncated || write.lost || aside.has(name) || isForgotten(history, write)) continue;
+        oracle.checks += 1;
+        this.delivered += 1;
+        const vector = ownersState(this.#world, write.key)?.vector ?? [];
+        if (covers(vector, dot) || history.forgotten.has(name)) continue;
+        const text = `${edge.id}: write ${write.id} (${name}) of ${write.key} is unknown to the owners`;
+        oracle.broken("what an edge has accepted reaches the owners", text);
+      }
+    }
+  }
+}
+
+/** One that went with its successor is an event of no disk: what hosts forget of the key may be that. */
+function isForgotten(history: KeyHistory, write: Write): boolean {
+  if (write.events.size > 0) return history.isReaped(write);
+  return history.forgotten.size > 0 || [...history.events.values()].some(({ reaped }) => reaped);
+}
