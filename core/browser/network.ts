@@ -54,7 +54,7 @@ export interface PageNetwork {
 /** What differs from hosts. */
 const pageTransportLimits: Partial<TransportLimits> = {
   // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
-  pingMs: 300,
+  pingMs: 250,
   // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
   dialTimeoutMs: 15_000,
 };

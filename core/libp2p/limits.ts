@@ -51,8 +51,8 @@ export const defaultTransportLimits: TransportLimits = {
   notReadingMs: 10_000,
   idlePingMs: 30_000,
   probeMs: 3_000,
-  // A peer that stops for a second at a time lives on; one that is gone is noticed within two.
-  webRtc: { silentMs: 1_200, idlePingMs: 300 },
+  // A peer that stops for most of a second lives on; one that is gone is noticed within two.
+  webRtc: { silentMs: 1_000, idlePingMs: 250 },
   graceMs: 5_000,
   redialMsMin: 100,
   redialMsMax: 5_000,
