@@ -69,6 +69,8 @@ export class Leases {
     const { exchange, tasks } = this.#deps;
     server.on(methods.heard, async (from, { view, id, life }) => {
       await exchange.meet(from, view);
+      // It may have been heard since the last tick.
+      this.#tick();
       const heard = this.#heard.get(id as NodeId);
       const isSign = heard !== undefined && heard.isSign && heard.record.life === life;
       return isSign ? { silentMs: Math.floor(this.#awakeMs - heard.awakeMs) } : {};

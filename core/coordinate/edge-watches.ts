@@ -22,8 +22,10 @@ const sessionIdleMs = 30_000;
 const sweepMs = 5_000;
 /** Keys in one answer. */
 const keysMax = 10_000;
-/** Of one session; each costs this host an entry in its own watches. */
-const filtersMax = 10_000;
+/** What a prefix has told is kept as long. */
+const sessionMaxMs = 3_600_000;
+/** Of all sessions: a question to a host's log takes 10,000, and this host's own watchers need some. */
+const filtersMax = 8_000;
 
 export function serveEdgeWatches(deps: WatchDeps, server: RpcServer): void {
   const { clock, cluster, tasks } = deps;
@@ -34,12 +36,20 @@ export function serveEdgeWatches(deps: WatchDeps, server: RpcServer): void {
     sessions.delete(edge);
   };
   tasks.every("end idle watches of edges", sweepMs, () => {
-    for (const [edge, { askedMs }] of sessions) if (clock.now() - askedMs > sessionIdleMs) end(edge);
+    for (const [edge, { askedMs, beganMs }] of sessions) {
+      if (clock.now() - askedMs > sessionIdleMs || clock.now() - beganMs > sessionMaxMs) end(edge);
+    }
   });
+  const filters = (): number => [...sessions.values()].reduce((sum, each) => sum + each.filters, 0);
   server.on(methods.edgeWatch, async (edge, request): Promise<Response> => {
+    // The others tell it nothing any more.
+    if (!cluster.isMember(cluster.self)) {
+      end(edge);
+      throw new StoreError("not-member", "this host is no member any more: watch at another one");
+    }
     if (request.begins) {
       end(edge);
-      sessions.set(edge, new Session(deps, request.session));
+      sessions.set(edge, new Session(deps, request.session, filters));
     }
     const session = sessions.get(edge);
     if (session === undefined || session.id !== request.session) {
@@ -53,16 +63,24 @@ export function serveEdgeWatches(deps: WatchDeps, server: RpcServer): void {
 class Session {
   readonly id: string;
   askedMs: number;
+  readonly beganMs: number;
   readonly #deps: WatchDeps;
+  /** Of all sessions. */
+  readonly #countAll: () => number;
   readonly #filters = new Map<string, Stop>();
   readonly #changed = new Set<Key>();
   #ended = false;
   #wake: () => void = () => {};
 
-  constructor(deps: WatchDeps, id: string) {
+  constructor(deps: WatchDeps, id: string, countAll: () => number) {
     this.#deps = deps;
     this.id = id;
-    this.askedMs = deps.clock.now();
+    this.#countAll = countAll;
+    this.beganMs = this.askedMs = deps.clock.now();
+  }
+
+  get filters(): number {
+    return this.#filters.size;
   }
 
   /** What changed since the last answer; waits for that. */
@@ -86,8 +104,8 @@ class Session {
 
   #follow(filter: ChangeFilter): void {
     if (this.#filters.has(nameOf(filter))) return;
-    if (this.#filters.size >= filtersMax)
-      throw new StoreError("overloaded", `one edge watches at most ${filtersMax} things`);
+    if (this.#countAll() >= filtersMax)
+      throw new StoreError("overloaded", `edges watch ${filtersMax} things through this host already`);
     /** All that was ever told under a prefix: of those a list does not tell that one was deleted meanwhile. */
     const told = new Set<Key>();
     let isDropped = false;

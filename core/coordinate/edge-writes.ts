@@ -66,7 +66,7 @@ export async function coordinateEdgeWrite(
   const coverage = coverageOf(deps, located.key, edge, request);
   checkValue(deps, located.key, request.value);
   const needs = needsOf(deps, intent);
-  if (request.onlyCovered === true) await checkCovered(deps, located, intent);
+  if (request.onlyCovered === true || request.again === true) await checkCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
   const event = { coverage, arrived: believable(deps, request.value, coverage) };
@@ -141,14 +141,19 @@ function believable({ clock, config }: CoordinateDeps, value: LiveValue, seen: C
 /** As for any client, and a day for clocks that differ. */
 const expiryMaxMs = ttlMaxMs + 86_400_000;
 
-/** A write may have been deleted and forgotten since it was first sent: then a repeat would bring it back (PROTOCOL 7). */
+/**
+ * A write may have been deleted and forgotten since it was first sent: then a repeat would bring it back (PROTOCOL 7).
+ * Sooner than that its entry may have been cut from a clock that is long (`causality/truncation.ts`), as for write ids.
+ */
 async function checkCovered(
   deps: CoordinateDeps,
   located: LocatedKey,
   { request, timeoutMs }: EdgeIntent,
 ): Promise<void> {
   const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
-  if (covers(held.state.vector, request.value.dot)) return;
+  const { vector } = held.state;
+  if (request.onlyCovered !== true && vector.length < deps.config.clockEntriesMax) return;
+  if (covers(vector, request.value.dot)) return;
   const text = `a write of ${located.key} was sent too long ago, and no host knows it: it may have been forgotten`;
   throw new StoreError("outcome-unknown", text);
 }
@@ -169,8 +174,8 @@ async function forward(
     tried.add(owner);
     const leftMs = Math.max(1, Math.floor(deadlineMs - clock.now()));
     const quorums = { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) };
-    // The read that `onlyCovered` asks for was done here.
-    const { onlyCovered: _done, ...same } = request;
+    // The read that these ask for was done here.
+    const { onlyCovered: _done, again: _asWell, ...same } = request;
     const passed = { ...same, ...quorums, timeoutMs: leftMs, forwarded: exchange.view(), edge };
     try {
       return await call(transport, owner, methods.edgeWrite, passed, leftMs);

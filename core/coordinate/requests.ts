@@ -89,6 +89,8 @@ export class Requests {
       ...(request.pw === undefined ? {} : { pw: parseQuorum(request.pw, "pw") }),
       forwarded: request.forwarded !== undefined,
     };
+    // A forwarded one has been told where it entered.
+    if (!intent.forwarded) this.#warnOfSize(key, body);
     return this.#admit(tombstone ? "delete" : "put", limits, () =>
       coordinateEdgeWrite(this.#deps, this.#locate(key), intent),
     );
@@ -125,9 +127,7 @@ export class Requests {
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
-    if (body !== undefined && body.length > config.valueBytesWarn) {
-      telemetry.event({ kind: "value-large", key, bytes: body.length });
-    }
+    if (body !== undefined) this.#warnOfSize(key, body);
     checkContentType(config, contentType);
     checkKind(kind);
     checkTtl(ttlMs);
@@ -146,6 +146,11 @@ export class Requests {
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(returnSiblings === undefined ? {} : { returnSiblings }),
     };
+  }
+
+  #warnOfSize(key: Key, { length }: Uint8Array): void {
+    const { config, telemetry } = this.#deps;
+    if (length > config.valueBytesWarn) telemetry.event({ kind: "value-large", key, bytes: length });
   }
 
   #timeout(timeoutMs: number | undefined): number {

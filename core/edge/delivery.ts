@@ -163,7 +163,7 @@ export class Delivery {
    */
   #passes(error: StoreError, write: OutboxWrite): boolean {
     if (error.code === "bad-request") return write.misread < misreadMax;
-    return isPassing(error) || (error.code === "outcome-unknown" && !this.#isTooOld(write));
+    return isPassing(error) || (error.code === "outcome-unknown" && !this.#isTooOld(write) && !this.#mayBeCut(write));
   }
 
   async #request(
@@ -200,6 +200,7 @@ export class Delivery {
       ...(pw === undefined ? {} : { pw }),
       have: copies.digest(asked),
       ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
+      ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
     const answer = await this.#ask(located, write, request);
     const told = toldBy(answer, key as Key, asked);
@@ -220,6 +221,12 @@ export class Delivery {
     const ageMs = contact.wallMs - (row.sentMs ?? contact.wallMs);
     // A clock that was set back tells nothing of the age.
     return mayBeOut && (ageMs > (contact.graceMs ?? nodeDefaults.graceMs) / 2 || ageMs < -this.#config.clockDriftMaxMs);
+  }
+
+  /** Sent so long ago that hosts may have cut its entry from a long clock: they look. */
+  #mayBeCut({ row, mayBeOut }: OutboxWrite): boolean {
+    const { contact } = this.#deps;
+    return mayBeOut && contact.wallMs - (row.sentMs ?? contact.wallMs) > nodeDefaults.inFlightMsMax;
   }
 
   /** One host after another. What none of them has seen counts as never sent. */

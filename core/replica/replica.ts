@@ -323,8 +323,9 @@ export class Replica {
     const before = await this.#load(located);
     const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
     const hints = await this.hints.put(located, targets, before.encoded);
-    const after = this.#deps.holdings.get(located.partition) === "dropping" ? neverWritten : before;
-    if (!this.#damaged.has(located.key)) return this.#commit(located, { before, after, more: hints });
+    const isDropping = this.#deps.holdings.get(located.partition) === "dropping";
+    const after = isDropping ? neverWritten : before;
+    if (!isDropping || !this.#damaged.has(located.key)) return this.#commit(located, { before, after, more: hints });
     await this.#unmark(located, neverWritten, hints);
   }
 

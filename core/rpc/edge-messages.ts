@@ -83,6 +83,8 @@ export const EdgeWriteRequest = message("EdgeWriteRequest", {
   /** Set by the host that forwards, with the edge that it had it from. */
   forwarded: optional(11, View),
   edge: optional(12, nodeText),
+  /** Sent before, so long ago that a clock may have been cut since: where it may have been, as `onlyCovered`. */
+  again: optional(13, bool),
 });
 export const EdgeWriteResponse = message("EdgeWriteResponse", {
   durable: repeated(1, nodeText, 64),

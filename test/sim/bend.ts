@@ -14,8 +14,8 @@ export function thinned(chance: Chance, scenario: Scenario, faults: number): Sce
 }
 
 /**
- * Without a second ring. Where disks get old copies back: one from before two rings met takes what was forgotten since for
- * something that the other ring had forgotten before, and keeps what it holds (seen in one of 300 runs).
+ * Without a second ring. Where disks get old copies back: a host that was down when two rings met has drawn no mark then, so
+ * a copy of its disk from before is not told from the disk (`suspicionOf`), and keeps what was forgotten since.
  */
 export function inOneRing(scenario: Scenario): Scenario {
   return { ...scenario, faults: scenario.faults.filter(({ kind }) => kind !== "other-ring") };

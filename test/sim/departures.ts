@@ -38,9 +38,11 @@ export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
   const own = members?.get(host!.id);
   if (own === undefined || !isOnRing(own.status)) return false;
   return all.some(({ id, disk }) => {
-    const record = membershipOn(disk.view)?.roster.members.get(own.id);
-    const isGone = record === undefined || (record.life === own.life && !isOnRing(record.status));
-    return isGone && isOnRing(members?.get(id)?.status ?? "left");
+    const theirs = membershipOn(disk.view)?.roster.members;
+    // An empty disk takes nobody for a member, and forgets nothing either.
+    if (theirs === undefined || !isOnRing(members?.get(id)?.status ?? "left")) return false;
+    const record = theirs.get(own.id);
+    return record === undefined || (record.life === own.life && !isOnRing(record.status));
   });
 }
 
