@@ -59,12 +59,13 @@ interface WriteOptions {
   /** Also return what is live now. */
   readonly returnSiblings?: boolean;
   readonly signal?: CancelSignal;
+  /** `opaque` where not given; a write on lww values is lww whatever it says. */
+  readonly kind?: ValueKind;
 }
 
 /** What a put may ask for beside its value. Without `context` it can only add a sibling. */
 export interface PutOptions extends WriteOptions {
   readonly contentType?: string;
-  readonly kind?: ValueKind;
   /** Refuse (`precondition-failed`) when a quorum read finds a value. Best effort: two racing puts may both succeed. */
   readonly ifAbsent?: boolean;
   /** Refuse (`precondition-failed`) unless a quorum read's context covers exactly this. Best effort, as above. */

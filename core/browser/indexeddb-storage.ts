@@ -27,7 +27,7 @@ const clearStepRows = 1_000;
  * @throws StorageError `full`, `version` (a newer format), `io`
  */
 export async function openIndexedDbStorage(options: IndexedDbStorageOptions): Promise<IndexedDbStorage> {
-  const { name, estimate = () => navigator.storage.estimate() } = options;
+  const { name, estimate = async () => navigator.storage.estimate() } = options;
   const storage = new IndexedDbStorage(databaseName(name), estimate);
   await storage.open();
   return storage;

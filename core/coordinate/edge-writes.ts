@@ -66,10 +66,10 @@ export async function coordinateEdgeWrite(
   const coverage = coverageOf(deps, located.key, edge, request);
   checkValue(deps, located.key, request.value);
   const needs = needsOf(deps, intent);
-  if (request.onlyCovered === true || request.again === true) await checkCovered(deps, located, intent);
+  const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const event = { coverage, arrived: believable(deps, request.value, coverage) };
+  const event = { coverage, arrived: believable(deps, request.value, coverage), onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
@@ -144,16 +144,19 @@ const expiryMaxMs = ttlMaxMs + 86_400_000;
 /**
  * A write may have been deleted and forgotten since it was first sent: then a repeat would bring it back (PROTOCOL 7).
  * Sooner than that its entry may have been cut from a clock that is long (`causality/truncation.ts`), as for write ids.
+ * True: it is taken only on a state that covers it, for it may be forgotten between this look and then.
+ * @throws StoreError `outcome-unknown`
  */
-async function checkCovered(
+async function isOnlyCovered(
   deps: CoordinateDeps,
   located: LocatedKey,
   { request, timeoutMs }: EdgeIntent,
-): Promise<void> {
+): Promise<boolean> {
+  if (request.onlyCovered !== true && request.again !== true) return false;
   const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
   const { vector } = held.state;
-  if (request.onlyCovered !== true && vector.length < deps.config.clockEntriesMax) return;
-  if (covers(vector, request.value.dot)) return;
+  if (request.onlyCovered !== true && vector.length < deps.config.clockEntriesMax) return false;
+  if (covers(vector, request.value.dot)) return true;
   const text = `a write of ${located.key} was sent too long ago, and no host knows it: it may have been forgotten`;
   throw new StoreError("outcome-unknown", text);
 }
@@ -174,9 +177,7 @@ async function forward(
     tried.add(owner);
     const leftMs = Math.max(1, Math.floor(deadlineMs - clock.now()));
     const quorums = { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) };
-    // The read that these ask for was done here.
-    const { onlyCovered: _done, again: _asWell, ...same } = request;
-    const passed = { ...same, ...quorums, timeoutMs: leftMs, forwarded: exchange.view(), edge };
+    const passed = { ...request, ...quorums, timeoutMs: leftMs, forwarded: exchange.view(), edge };
     try {
       return await call(transport, owner, methods.edgeWrite, passed, leftMs);
     } catch (error: unknown) {

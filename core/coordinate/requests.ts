@@ -122,7 +122,7 @@ export class Requests {
   }
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
-    const { config, telemetry } = this.#deps;
+    const { config } = this.#deps;
     const { context, pw, writeId, ifAbsent, ifContext, ttlMs, returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";

@@ -76,8 +76,7 @@ export class Contact {
 
   /** @throws StoreError `bad-request` when the storage is of another cluster */
   async open(): Promise<void> {
-    const { records } = this.#deps;
-    const [stored, grace] = [await records.get("meta", rosterRow), await records.get("meta", graceRow)];
+    const [stored, grace] = [await this.#stored(rosterRow), await this.#stored(graceRow)];
     if (grace !== undefined) this.#graceMs = Number(decodeUtf8(grace));
     if (stored === undefined) return;
     const roster = rosterFrom(RosterMessage.decode(stored));
@@ -86,6 +85,17 @@ export class Contact {
       throw new StoreError("bad-request", text);
     }
     this.#take(publicRoster(roster));
+  }
+
+  /** A damaged row is told, and hosts tell anew what it held. */
+  async #stored(row: Uint8Array): Promise<Uint8Array | undefined> {
+    try {
+      return await this.#deps.records.get("meta", row);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError) || error.code !== "corrupt") throw error;
+      this.#deps.telemetry.event({ kind: "corrupt-record", where: `the membership of this edge: ${error.message}` });
+      return undefined;
+    }
   }
 
   start(): void {

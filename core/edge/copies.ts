@@ -2,7 +2,7 @@
  * An edge's copies of the keys that it uses: what hosts have told of them, with the sealed contexts that cover it. Rows in
  * `objects`, under the key's row as at a host. Own writes that no host has acknowledged are not in them (`outbox.ts`).
  * Invariants: a copy is covered by its contexts; together copies stay below `copyBytesMax`, least recently used first to
- * go, but never one on which an unsent write builds; what is forgotten ends the actor that it names.
+ * go, but never one on which an unsent write builds nor one that is watched, which may exceed it; what is forgotten ends the actor that it names.
  */
 import { DecodeError, field, message, repeated } from "../bytes/codec.ts";
 import { Recent } from "../bytes/recent.ts";

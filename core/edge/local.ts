@@ -9,6 +9,8 @@ import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { KeyQueue } from "../replica/key-queue.ts";
 import { tellLwwLosers } from "../replica/lww-losers.ts";
+import { StoreError } from "../errors.ts";
+import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Copies, Copy } from "./copies.ts";
@@ -92,6 +94,9 @@ export class Local {
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
       if (writeId !== undefined && same !== undefined) return { write: same, known, writeIdIgnored: false };
+      const unseen = known.evidence.own.length;
+      if (unseen >= edgeOwnEventsMax)
+        throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
       const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
       const { event, value: minted, writeIdIgnored } = actor.mint(intended, wallMs, this.#entriesMax);
@@ -189,11 +194,11 @@ export class Local {
 
   #after(key: Key, copy: Copy, { asked, state, context }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
+    const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
     if (context === undefined) {
       const none = { state: nothing, contexts: [] };
-      return isQuorum && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
+      return isQuorum && !isOvertaken && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
     }
-    const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
     if (!isQuorum || isOvertaken) return copies.merged(key, copy, state, context);
     const isSame = state === copy.state && copy.contexts.length === 1 && copy.contexts[0] === context;
     return isSame ? copy : copies.replaced(copy, { state, contexts: [context] });

@@ -17,6 +17,7 @@ export function untilMet(
 ): Promise<"met" | "late"> {
   if (signal?.aborted) return Promise.reject(aborted());
   if (isMet()) return Promise.resolve("met");
+  if (tasks.stopped) return Promise.resolve("late");
   return new Promise((resolve, reject) => {
     const stops: Stop[] = [];
     const end = (settle: () => void): void => {

@@ -3,6 +3,7 @@
  */
 import { StoreError } from "../errors.ts";
 import type { LocatedKey } from "../placement/locate.ts";
+import type { CommitOptions } from "../storage/commit-queue.ts";
 import type { Minted } from "./minter.ts";
 import type { CachedState } from "./state-cache.ts";
 
@@ -17,13 +18,11 @@ export interface Copy {
 
 export type Written = Copy & Omit<Minted, "state">;
 
-export interface ApplyOptions {
+export interface ApplyOptions extends Pick<CommitOptions, "isPatient"> {
   /** The state is a merge of enough complete copies: a damaged record is whole again with it. */
   readonly heals?: boolean;
   /** The state comes from its coordinator, not from a repair: a clock that is too long may be cut. */
   readonly minted?: boolean;
-  /** Nobody waits for it (`CommitOptions`). */
-  readonly isPatient?: boolean;
 }
 
 export function notHeld({ partition }: LocatedKey): StoreError {

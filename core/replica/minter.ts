@@ -37,6 +37,8 @@ export interface WriteEvent {
 export interface EdgeEvent {
   readonly coverage: Coverage;
   readonly arrived: LiveValue;
+  /** It may have been forgotten since it was first sent: it counts only where it is still covered. */
+  readonly onlyCovered?: boolean;
   readonly hintsFor: readonly NodeId[];
 }
 
@@ -89,7 +91,10 @@ export class Minter {
   }
 
   /** Applied like a mint; the same event again changes nothing. */
-  #take(key: Key, held: Versioned, { coverage, arrived }: EdgeEvent): Minted {
+  #take(key: Key, held: Versioned, { coverage, arrived, onlyCovered = false }: EdgeEvent): Minted {
+    if (onlyCovered && !covers(held.vector, arrived.dot)) {
+      throw new StoreError("not-ready", `this host does not know an old write of ${key}, others may`);
+    }
     const wallMs = this.#deps.clock.wallTime();
     this.#deps.hybridClock.observe(arrived.stamp, wallMs);
     const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs);

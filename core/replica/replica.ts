@@ -116,9 +116,8 @@ export class Replica {
       const heals = options.heals === true && this.#damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
       const more = heals ? this.#damaged.mending(located, after) : nothingMore;
-      const { isPatient = false } = options;
       if (heals || after !== before)
-        await this.#commit(located, { before: heals ? neverWritten : before, after, more }, { isPatient });
+        await this.#commit(located, { before: heals ? neverWritten : before, after, more }, options);
       return { role: this.#roleOf(located), held: after };
     });
   }
@@ -268,8 +267,8 @@ export class Replica {
     return this.#queue.run(located, async () => {
       const value = this.#cache.get(located.key)?.encoded;
       if (value === undefined || this.#damaged.has(located.key)) return false;
-      const operations = [{ kind: "put", ns: "objects", key: located.row, value } as const];
-      await this.#flush(located, { ...nothingMore, operations });
+      const row = { kind: "put", ns: "objects", key: located.row, value } as const;
+      await this.#flush(located, { ...nothingMore, operations: [row] });
       this.index.distrust(located.partition);
       return true;
     });

@@ -36,7 +36,7 @@ export interface BucketPutOptions extends Omit<PutOptions, "contentType" | "kind
 }
 
 /** As of `DeleteOptions`. */
-export interface BucketDeleteOptions extends Omit<DeleteOptions, "returnSiblings" | "context"> {
+export interface BucketDeleteOptions extends Omit<DeleteOptions, "kind" | "returnSiblings" | "context"> {
   readonly context?: string | undefined;
 }
 
@@ -138,10 +138,11 @@ export class Bucket<T> {
   /** Deletes what `context` has seen. @throws StoreError as `put` */
   async delete(key: string, options: BucketDeleteOptions = {}): Promise<BucketReceipt> {
     this.#open(key);
-    const { w } = this.#put;
+    const { w, kind = "opaque" } = this.#put;
     const { context, ...rest } = options;
     const seen = context === undefined ? {} : { context };
-    const write = await this.#deps.node.delete(this.name, key, { ...(w === undefined ? {} : { w }), ...rest, ...seen });
+    const asked = { kind, ...(w === undefined ? {} : { w }) };
+    const write = await this.#deps.node.delete(this.name, key, { ...asked, ...rest, ...seen });
     return receiptOf(write);
   }
 

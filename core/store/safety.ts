@@ -58,7 +58,9 @@ function copies(
   const owners = replicas.filter(({ role }) => role === "owner");
   const whole = owners.filter((replica) => covers(replica, dot));
   // It had met its quorum: if no owner knows its name any more, all have agreed to forget it (a reaped key, a cut clock).
-  if (whole.length === 0 && owners.every(({ clock }) => clock !== undefined)) return { got: owners.length, of: 0 };
+  // All that may hold it are asked: what fallbacks keep for owners that were away is known still.
+  const isKnown = replicas.some((replica) => covers(replica, dot));
+  if (!isKnown && replicas.every(({ clock }) => clock !== undefined)) return { got: owners.length, of: 0 };
   if (needed === "all") return { got: whole.length, of: owners.length };
   const of = needed === "quorum" ? Math.floor(owners.length / 2) + 1 : needed;
   return { got: replicas.filter((replica) => covers(replica, dot)).length, of };

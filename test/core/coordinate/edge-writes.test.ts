@@ -124,6 +124,21 @@ describe("a write that an edge has minted", { concurrency: true }, () => {
       assert.equal((await ask(write("v", 1, { onlyCovered: true, w: "all" }))).got, 3);
       assert.deepEqual(await valuesAt(cluster, "h1"), ["v"]);
     }));
+
+  test("that may have been cut from the key's clock since it was sent counts only where a host still covers it", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const { ask } = await edgeAt(cluster, "h1");
+        await cluster.node("h2").put("b", "k", utf8("kept"), { w: "all" });
+        await assert.rejects(ask(write("v", 1, { again: true })), failsWith("outcome-unknown"));
+        assert.deepEqual(await valuesAt(cluster, "h1"), ["kept"]);
+        const short = write("v", 1, { key: "b/short", again: true });
+        assert.equal((await ask({ ...short, w: "all" })).got, 3, "a short clock was never cut");
+        assert.equal((await ask({ ...short, w: "all" })).got, 3, "known");
+      },
+      { clockEntriesMax: 1 },
+    ));
 });
 
 describe("a hostile edge", { concurrency: true }, () => {
