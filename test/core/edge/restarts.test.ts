@@ -245,6 +245,37 @@ describe("a write of an edge that was offline", { concurrency: true }, () => {
       { graceMs: 200 },
     ));
 
+  test("counts as sent with a later one that has seen it: what was deleted and forgotten since does not come back", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        const first = await edge.put("b", "k", utf8("first"));
+        await edge.put("b", "k", utf8("second"), { context: first.context! });
+        const lost = losesNext(edges, "e1", "answer");
+        await edges.transport("e1").meet("memory:h1");
+        await lost;
+        await edges.kill("e1");
+        assert.deepEqual(await atHosts(cluster, "k"), ["second"]);
+        const { context } = await cluster.node("h2").get("b", "k", { r: "all" });
+        await cluster.node("h2").delete("b", "k", { context: context!, w: "all" });
+        const isForgotten = async (): Promise<boolean> =>
+          (await cluster.node("h1").get("b", "k", { r: "all" })).context === null;
+        await eventually(isForgotten, "hosts to forget the delete");
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(await atHosts(cluster, "k"), []);
+        assert.deepEqual(
+          (await again.parked()).map(({ error, body }) => [error.code, ...texts([{ body: body! }])]),
+          [
+            ["outcome-unknown", "first"],
+            ["outcome-unknown", "second"],
+          ],
+        );
+      },
+      { graceMs: 200, reapIntervalMs: 20 },
+    ));
+
   test("stays in the outbox through every failure of hosts to answer", () =>
     withEdges(1, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [], config: { requestTimeoutMs: 50 } });
