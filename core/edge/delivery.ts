@@ -56,6 +56,8 @@ const misreadMax = 10;
 const answerMarginMs = 250;
 
 type Levels = Pick<OutboxRow, "w" | "pw">;
+/** The write that is sent, last, after those that it stands for: hosts that take it cover their dots, so all count as sent. */
+type Carried = readonly OutboxWrite[];
 type Request = Infer<typeof methods.edgeWrite.request>;
 type Response = Infer<typeof methods.edgeWrite.response>;
 
@@ -116,7 +118,7 @@ export class Delivery {
   async repeat(write: OutboxWrite, levels: Levels, timeoutMs: number): Promise<Ack> {
     const { contact } = this.#deps;
     const located = contact.locate(write.key);
-    const { told, ack } = await this.#request(located, write, levels, timeoutMs);
+    const { told, ack } = await this.#request(located, [write], levels, timeoutMs);
     await this.#deps.local.heard(located, told, false);
     return ack;
   }
@@ -141,8 +143,9 @@ export class Delivery {
   async #deliver(located: LocatedKey, write: OutboxWrite, stoodFor: readonly OutboxWrite[]): Promise<boolean> {
     const { local, telemetry } = this.#deps;
     try {
-      const answer = await this.#request(located, write, write.row, this.#config.requestTimeoutMs);
-      await local.acknowledged(located, [...stoodFor, write], answer);
+      const carried: Carried = [...stoodFor, write];
+      const answer = await this.#request(located, carried, write.row, this.#config.requestTimeoutMs);
+      await local.acknowledged(located, carried, answer);
       return true;
     } catch (error: unknown) {
       if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
@@ -168,26 +171,27 @@ export class Delivery {
 
   async #request(
     located: LocatedKey,
-    write: OutboxWrite,
+    carried: Carried,
     { w, pw }: Levels,
     timeoutMs: number,
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
-    write.sends += 1;
+    for (const each of carried) each.sends += 1;
     try {
-      return await this.#send(located, write, { w, timeoutMs, ...(pw === undefined ? {} : { pw }) });
+      return await this.#send(located, carried, { w, timeoutMs, ...(pw === undefined ? {} : { pw }) });
     } finally {
-      write.sends -= 1;
+      for (const each of carried) each.sends -= 1;
     }
   }
 
   async #send(
     located: LocatedKey,
-    write: OutboxWrite,
+    carried: Carried,
     { w, pw, timeoutMs }: Levels & { readonly timeoutMs: number },
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
     const { copies, local } = this.#deps;
+    const write = carried.at(-1)!;
     const asked = await local.copy(located);
-    await this.#markSent(located, write);
+    await this.#markSent(located, carried);
     const { key, event, value, contexts, own } = write.row;
     const request = {
       key,
@@ -202,7 +206,7 @@ export class Delivery {
       ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
       ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
-    const answer = await this.#ask(located, write, request);
+    const answer = await this.#ask(located, carried, request);
     const told = toldBy(answer, key as Key, asked);
     const durable = answer.durable as readonly NodeId[];
     const hinted = answer.hinted as Ack["hinted"];
@@ -210,10 +214,10 @@ export class Delivery {
   }
 
   /** Durably, before the first host can have it. */
-  async #markSent(located: LocatedKey, write: OutboxWrite): Promise<void> {
+  async #markSent(located: LocatedKey, carried: Carried): Promise<void> {
     const { contact, local } = this.#deps;
-    if (write.row.sentMs !== undefined || !write.isPending) return;
-    await local.markSent(located, write, contact.wallMs);
+    const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
+    if (due.length > 0) await local.markSent(located, due, contact.wallMs);
   }
 
   #isTooOld({ row, mayBeOut }: OutboxWrite): boolean {
@@ -230,22 +234,25 @@ export class Delivery {
   }
 
   /** One host after another. What none of them has seen counts as never sent. */
-  async #ask(located: LocatedKey, write: OutboxWrite, request: Request): Promise<Response> {
+  async #ask(located: LocatedKey, carried: Carried, request: Request): Promise<Response> {
     const { contact, outbox } = this.#deps;
+    const areOut = (): void => {
+      for (const each of carried) each.mayBeOut = true;
+    };
     let last: unknown = new StoreError("not-ready", "no host is connected");
     for (const host of contact.hostsFor(located)) {
       try {
         const answer = await contact.askOne(host, methods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
-        write.mayBeOut = true;
+        areOut();
         return answer;
       } catch (error: unknown) {
         last = error;
         if (error instanceof TransportError && error.kind === "not-sent") continue;
-        write.mayBeOut = true;
+        areOut();
         if (error instanceof StoreError && !isOfOneHost(error)) throw error;
       }
     }
-    if (!write.mayBeOut && write.isPending) await outbox.unmark(write);
+    for (const each of carried) if (!each.mayBeOut && each.isPending) await outbox.unmark(each);
     throw last;
   }
 

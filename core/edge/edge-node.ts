@@ -5,7 +5,7 @@
  *
  * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`).
  */
-import type { DeleteOptions, ListOptions, PutOptions } from "../api.ts";
+import type { DeleteOptions, ListOptions, PutOptions, Watched } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
@@ -176,11 +176,7 @@ export class EdgeNode implements StoreNode {
     return unlessAborted(options.signal, listKnown(deps, bucket, { ...options, timeoutMs }));
   }
 
-  watch(
-    bucket: string,
-    what: { readonly name: string } | { readonly prefix: string },
-    signal: CancelSignal,
-  ): AsyncIterable<StoreChange> {
+  watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<StoreChange> {
     this.#checkOpen();
     return this.#watching.watch(bucket, what, signal);
   }

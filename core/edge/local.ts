@@ -170,8 +170,8 @@ export class Local {
   }
 
   /** Durable when it resolves. */
-  markSent(located: LocatedKey, write: OutboxWrite, sentMs: number): Promise<void> {
-    return this.#queue.run(located, () => this.#deps.outbox.mark([write], { sentMs }));
+  markSent(located: LocatedKey, writes: readonly OutboxWrite[], sentMs: number): Promise<void> {
+    return this.#queue.run(located, () => this.#deps.outbox.mark(writes, { sentMs }));
   }
 
   /** Hosts refused them for good, or nobody knows what became of them: they are sent no more. */

@@ -56,7 +56,7 @@ export class OutboxWrite {
   mayBeOut = false;
   /** How often a host could not make sense of it. */
   misread = 0;
-  /** Requests with it that are under way. */
+  /** Requests with it, or with one that stands for it, that are under way. */
   sends = 0;
   readonly #listeners = new Set<() => void>();
 

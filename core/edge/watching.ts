@@ -4,6 +4,7 @@
  * Invariant: no change is missed. When a session ends, however, the next one begins with all that is watched, which is then
  * read anew; a key that could not be read is read again.
  */
+import type { Watched } from "../api.ts";
 import { toHex } from "../bytes/hex.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
@@ -14,8 +15,6 @@ import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Contact } from "./contact.ts";
-
-export type Watched = { readonly name: string } | { readonly prefix: string };
 
 interface WatchingDeps {
   readonly contact: Contact;
@@ -36,6 +35,8 @@ interface WatchingDeps {
 const waitMs = 1_000;
 const timeoutMs = 5_000;
 const retryMs = 250;
+/** So often in a row a host may fail to read what changed: it may be cut off from its own. Then another is asked. */
+const unreadMax = 8;
 const refreshLanes = 16;
 
 interface Filter {
@@ -57,7 +58,7 @@ export class Watching {
   async *watch(bucket: string, what: Watched, signal: CancelSignal): AsyncGenerator<StoreChange> {
     const exact = "name" in what;
     const filter = { prefix: exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`, exact };
-    const watcher = new Watcher(filter);
+    const watcher = new Watcher(filter, exact ? [] : [...(what.shown ?? [])].map((name) => makeKey(bucket, name)));
     const end = (): void => watcher.end();
     const stopWithNode = this.#deps.tasks.onStop(end);
     signal.addEventListener("abort", end, { once: true });
@@ -118,10 +119,13 @@ export class Watching {
     this.#following = true;
     const { tasks, contact } = this.#deps;
     tasks.run("watch", async () => {
+      let last: NodeId | undefined;
       while (this.#watchers.size > 0 && !tasks.stopped) {
         const [{ filter }] = [...this.#watchers] as [Watcher];
-        const [host] = filter.exact ? contact.hostsFor({ key: filter.prefix as Key }) : contact.hosts();
+        const hosts = filter.exact ? contact.hostsFor({ key: filter.prefix as Key }) : contact.hosts();
+        const host = hosts.find((id) => id !== last) ?? hosts[0];
         if (host !== undefined) await this.#session(host);
+        last = host;
         this.#setCompared(new Set());
         await tasks.sleep(retryMs);
       }
@@ -129,12 +133,13 @@ export class Watching {
     });
   }
 
-  /** Until the host fails, or nothing is watched any more. */
+  /** Until the host fails, or cannot read, or nothing is watched any more. */
   async #session(host: NodeId): Promise<void> {
     const { contact, random, tasks, telemetry, keys } = this.#deps;
     const session = toHex(random.bytes(8));
     const told = new Map<string, Filter>();
     const due = new Set<Key>();
+    let unread = 0;
     try {
       for (let begins = true; this.#watchers.size > 0 && !tasks.stopped; begins = false) {
         const wanted = new Map([...this.#watchers].map(({ filter }) => [textOf(filter), filter]));
@@ -147,9 +152,16 @@ export class Watching {
         for (const key of answer.keys) due.add(key as Key);
         // What is known here may be deleted there, and then no list names it.
         for (const filter of add) for (const key of keys()) if (lets(filter, key)) due.add(key);
+        for (const watcher of this.#watchers) for (const key of watcher.unsure) due.add(key);
         await this.#refresh(due, host);
-        if (due.size > 0) await tasks.sleep(retryMs);
-        else this.#setCompared(new Set(told.keys()));
+        if (due.size === 0) {
+          unread = 0;
+          this.#setCompared(new Set(told.keys()));
+        } else {
+          unread += 1;
+          if (unread >= unreadMax) return;
+          await tasks.sleep(retryMs);
+        }
       }
     } catch (error: unknown) {
       if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
@@ -184,13 +196,17 @@ export class Watching {
 /** One who watches: keys to be shown, each once however often it changed meanwhile, and what he was shown of each. */
 class Watcher {
   readonly filter: Filter;
+  /** Keys that an earlier watch has shown with values, and that were not looked at since: they may be gone. */
+  readonly unsure: Set<Key>;
   readonly #due = new Map<Key, ChangeOrigin>();
   readonly #shown = new Map<Key, string>();
   #ended = false;
   #wake: () => void = () => {};
 
-  constructor(filter: Filter) {
+  constructor(filter: Filter, shown: readonly Key[]) {
     this.filter = filter;
+    this.unsure = new Set(shown.filter((key) => lets(filter, key)));
+    for (const key of this.unsure) this.#shown.set(key, "by an earlier watch");
   }
 
   lets(key: Key): boolean {
@@ -198,6 +214,7 @@ class Watcher {
   }
 
   add(key: Key, origin: ChangeOrigin): void {
+    this.unsure.delete(key);
     this.#due.set(key, origin);
     this.#wake();
   }

@@ -31,6 +31,7 @@ export class KeyHistory {
   hasLww = false;
   /** Events that vectors cover no more, because everybody knows them: their entries were cut with everyone's agreement. */
   readonly forgotten = new Set<string>();
+  readonly #cut: Dot[] = [];
 
   add(write: Write, value: LiveValue): Event {
     const event: Event = {
@@ -52,7 +53,9 @@ export class KeyHistory {
   }
 
   /** An entry was cut: all its events are known for ever. */
-  forget({ actor, counter }: Dot): void {
+  forget(entry: Dot): void {
+    const { actor, counter } = entry;
+    this.#cut.push(entry);
     for (const { name, dot } of this.events.values()) {
       if (dot.actor === actor && dot.counter <= counter) this.forgotten.add(name);
     }
@@ -60,6 +63,11 @@ export class KeyHistory {
 
   isReaped({ events }: Write): boolean {
     return [...events].some((name) => this.events.get(name)?.reaped);
+  }
+
+  /** Whether an entry was cut that covered it; also of one that no disk has ever held. */
+  isCut({ actor, counter }: Dot): boolean {
+    return this.#cut.some((entry) => entry.actor === actor && counter <= entry.counter);
   }
 
   /** Whether whoever has this vector knows the event. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { NodeId } from "../../../core/identity.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -243,6 +244,70 @@ describe("a write of an edge that was offline", { concurrency: true }, () => {
         assert.deepEqual(await atHosts(cluster, "k"), []);
       },
       { graceMs: 200 },
+    ));
+
+  test("counts as sent with a later one that has seen it: what was deleted and forgotten since does not come back", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        const first = await edge.put("b", "k", utf8("first"));
+        await edge.put("b", "k", utf8("second"), { context: first.context! });
+        const lost = losesNext(edges, "e1", "answer");
+        await edges.transport("e1").meet("memory:h1");
+        await lost;
+        await edges.kill("e1");
+        assert.deepEqual(await atHosts(cluster, "k"), ["second"]);
+        const { context } = await cluster.node("h2").get("b", "k", { r: "all" });
+        await cluster.node("h2").delete("b", "k", { context: context!, w: "all" });
+        const isForgotten = async (): Promise<boolean> =>
+          (await cluster.node("h1").get("b", "k", { r: "all" })).context === null;
+        await eventually(isForgotten, "hosts to forget the delete");
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(await atHosts(cluster, "k"), []);
+        assert.deepEqual(
+          (await again.parked()).map(({ error, body }) => [error.code, ...texts([{ body: body! }])]),
+          [
+            ["outcome-unknown", "first"],
+            ["outcome-unknown", "second"],
+          ],
+        );
+      },
+      { graceMs: 200, reapIntervalMs: 20 },
+    ));
+
+  test("is not repeated for more copies after hosts have forgotten it, though it went with a later one", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        const first = await edge.put("b", "k", utf8("first"));
+        const second = await edge.put("b", "k", utf8("second"), { context: first.context! });
+        const others = (["h1", "h2"] as NodeId[]).map((host) => [host, "h3" as NodeId] as const);
+        for (const [host, away] of others) cluster.network.cut(host, away);
+        await edges.transport("e1").meet("memory:h1");
+        assert.equal(await second.until("quorum", { timeoutMs: 20_000 }), 2);
+        for (const [host, away] of others) cluster.network.heal(host, away);
+        edges.cut("e1");
+        await offline(edge);
+        const { context } = await cluster.node("h2").get("b", "k");
+        const isDeleted = (): Promise<boolean> =>
+          cluster
+            .node("h2")
+            .delete("b", "k", { context: context!, w: "all" })
+            .then(() => true)
+            .catch(() => false);
+        await eventually(isDeleted, "all to have the delete");
+        const isForgotten = async (): Promise<boolean> =>
+          (await cluster.node("h1").get("b", "k", { r: "all" })).context === null;
+        await eventually(isForgotten, "hosts to forget the delete");
+        const waiting = assert.rejects(first.until("all", { timeoutMs: 20_000 }), failsWith("outcome-unknown"));
+        edges.heal("e1");
+        await waiting;
+        assert.deepEqual(await atHosts(cluster, "k"), []);
+      },
+      { graceMs: 200, reapIntervalMs: 20 },
     ));
 
   test("stays in the outbox through every failure of hosts to answer", () =>

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Watched } from "../../../core/api.ts";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
 import type { StoreChange } from "../../../core/store-node.ts";
 import { eventually } from "../../support/eventually.ts";
 import { texts, utf8 } from "../../support/values.ts";
@@ -9,7 +12,7 @@ import { flushed, offline, online, withEdges } from "./scene.ts";
 /** What a watcher was shown. */
 async function watching(
   edge: EdgeNode,
-  what: { readonly name: string } | { readonly prefix: string },
+  what: Watched,
   body: (seen: {
     readonly all: readonly StoreChange[];
     readonly shows: (name: string, value: string) => Promise<void>;
@@ -119,6 +122,41 @@ describe("an edge that watches", { concurrency: true }, () => {
           for (let i = 0; i < 3; i++) await write(other);
         }
         for (let i = 1; i <= written; i++) await shows(`k${i}`, "v");
+      });
+    }));
+
+  test("turns to another host when its own cannot read what changed", () =>
+    withEdges(3, async (edges, cluster) => {
+      await cluster.node("h1").put("b", "k", utf8("v1"), { w: "all" });
+      const edge = await edges.connected("e1", { seeds: ["memory:h1", "memory:h2", "memory:h3"] });
+      const { context } = await edge.get("b", "k");
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      let asked: NodeId | undefined;
+      transport.request = (to, body, timeoutMs) => {
+        if (body[0] === methods.edgeWatch.number && asked === undefined) {
+          asked = to;
+          for (const host of cluster.nodes.keys()) if (host !== to) cluster.network.cut(to, host as NodeId);
+        }
+        return request(to, body, timeoutMs);
+      };
+      await watching(edge, { prefix: "" }, async ({ shows }) => {
+        await shows("k", "v1");
+        await eventually(() => asked !== undefined, "a host to be asked");
+        const other = [...cluster.nodes].find(([host]) => host !== asked)![1];
+        await other.put("b", "k", utf8("v2"), { context: context! });
+        await shows("k", "v2");
+      });
+    }));
+
+  test("again is shown what was deleted since, though it has no copy any more, and nothing else as gone", () =>
+    withEdges(3, async (edges, cluster) => {
+      await cluster.node("h1").put("b", "kept", utf8("v"), { w: "all" });
+      const edge = await edges.connected("e1");
+      await watching(edge, { prefix: "", shown: ["kept", "gone"] }, async ({ all, shows }) => {
+        await shows("kept", "v");
+        await shows("gone", "");
+        assert.ok(all.every(({ name, siblings }) => (name === "gone") === (siblings.length === 0)));
       });
     }));
 

@@ -12,7 +12,7 @@ import type { Chance } from "../chance.ts";
 import { keyOf } from "../clients.ts";
 import { until } from "../cluster.ts";
 import type { DiskImage } from "../disk-image.ts";
-import type { KeyHistory } from "../history.ts";
+import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
 import type { World } from "../world.ts";
 import { bodyOf, contentTypeOf, type Write } from "../write.ts";
@@ -186,10 +186,11 @@ export class Devices {
     const { receipt, dot: text } = answer;
     schedule.log(`${edge.id} ${verb} ${name}: write ${id} is ${text}${receipt.localOnly ? ", here alone" : ""}`);
     const [actor, counter] = text.split(":") as [ActorId, string];
-    device.accepted.push({ write, dot: { actor, counter: Number(counter) }, atMs: schedule.nowMs });
+    const dot = { actor, counter: Number(counter) };
+    device.accepted.push({ write, dot, atMs: schedule.nowMs });
     if (answer.context !== null) contexts.set(name, answer.context);
     // One that went with its successor is an event of no disk.
-    if (receipt.localOnly || write.events.size === 0) return;
+    if (receipt.localOnly || (write.events.size === 0 && successors(oracle.writes, write, dot).length > 0)) return;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, `${edge.id} ${verb} ${name}`, receipt.needed);
   }
@@ -237,11 +238,11 @@ export class Devices {
       for (const { write, dot } of accepted) {
         const name = `${dot.actor}:${dot.counter}`;
         const history = oracle.history(write.key);
-        if (oracle.truncated || write.lost || aside.has(name) || isForgotten(history, write)) continue;
+        if (oracle.truncated || write.lost || aside.has(name) || isForgotten(oracle, { write, dot })) continue;
         oracle.checks += 1;
         this.delivered += 1;
         const vector = ownersState(this.#world, write.key)?.vector ?? [];
-        if (covers(vector, dot) || history.forgotten.has(name)) continue;
+        if (covers(vector, dot) || history.isCut(dot)) continue;
         const text = `${edge.id}: write ${write.id} (${name}) of ${write.key} is unknown to the owners`;
         oracle.broken("what an edge has accepted reaches the owners", text);
       }
@@ -249,8 +250,16 @@ export class Devices {
   }
 }
 
-/** One that went with its successor is an event of no disk: what hosts forget of the key may be that. */
-function isForgotten(history: KeyHistory, write: Write): boolean {
+/** One that went with its successor is an event of no disk: hosts may have forgotten that one. */
+function isForgotten(oracle: Oracle, { write, dot }: Pick<Accepted, "write" | "dot">): boolean {
+  const history = oracle.history(write.key);
   if (write.events.size > 0) return history.isReaped(write);
-  return history.forgotten.size > 0 || [...history.events.values()].some(({ reaped }) => reaped);
+  return successors(oracle.writes, write, dot).some((later) => history.isReaped(later));
+}
+
+/** Later writes that have seen it and are events of disks. */
+function successors(all: readonly Write[], { id, key }: Write, dot: Dot): Write[] {
+  return all.filter(
+    (later) => later.id > id && later.key === key && later.events.size > 0 && covers(later.context, dot),
+  );
 }
