@@ -26,6 +26,8 @@ export interface HostSpec {
   readonly identity?: string;
   /** The host that has ended, whose addresses it is to have. */
   readonly inPlaceOf?: number;
+  /** Of Node; those that busy hosts are advised to have where not given. */
+  readonly nodeFlags?: readonly string[];
 }
 
 interface Host {
@@ -37,6 +39,7 @@ interface Host {
   readonly httpPort: number;
   readonly p2pPort: number;
   readonly flags: readonly string[];
+  readonly nodeFlags: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly onMessage: (message: unknown) => void;
   process: ChildProcess | undefined;
@@ -102,6 +105,7 @@ export class HostProcesses implements AsyncDisposable {
     flags = [],
     env = {},
     onMessage = () => {},
+    nodeFlags = hostNodeFlags,
     data,
     identity,
     inPlaceOf,
@@ -119,6 +123,7 @@ export class HostProcesses implements AsyncDisposable {
       flags,
       env,
       onMessage,
+      nodeFlags,
       process: undefined,
     });
     this.start(index);
@@ -133,7 +138,7 @@ export class HostProcesses implements AsyncDisposable {
     args.push("--p2p", `/ip4/127.0.0.1/tcp/${host.p2pPort}`, "--log-format", "json");
     for (const seed of seeds) args.push("--seed", `/ip4/127.0.0.1/tcp/${seed.p2pPort}`);
     const out = openSync(host.log, "a");
-    host.process = spawn(process.execPath, [...hostNodeFlags, main, ...args, ...host.flags], {
+    host.process = spawn(process.execPath, [...host.nodeFlags, main, ...args, ...host.flags], {
       stdio: ["ignore", out, out, "ipc"], // over the channel it notices when this process was killed, and ends too
       env: { ...process.env, ...host.env },
     });

@@ -26,7 +26,8 @@ export const trial: Trial = {
       await added;
     }
 
-    await using hosts = await HostProcesses.of(3, join(folder, "three"));
+    // As Node runs by itself: a larger young generation is for busy hosts, and kept while they idle.
+    await using hosts = await HostProcesses.of(3, join(folder, "three"), { nodeFlags: [] });
     await new Promise((resolve) => setTimeout(resolve, short ? 3_000 : 30_000));
     const idle = await Promise.all(hosts.urls.map(memoryOf));
     const fill = { protocol: "native", operation: "fill", inFlight: 64, valueBytes: 200, ms: 0 } as const;
