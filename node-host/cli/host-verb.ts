@@ -19,7 +19,7 @@ export function addHostVerb(program: Command, io: Io): void {
     )
     .action(({ join, ...flags }: HostFlags & { readonly join?: boolean }) =>
       // Commander takes --no-join for the opposite of a flag --join.
-      runHost(io, join === false ? { ...flags, noJoin: "1" } : flags),
+      runHost(io, join === false ? { ...flags, noJoin: "1" } : flags).finally(exitSoon),
     );
 }
 
@@ -42,5 +42,4 @@ async function runHost(io: Io, flags: HostFlags): Promise<void> {
   } finally {
     await host.stop();
   }
-  exitSoon();
 }

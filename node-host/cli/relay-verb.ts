@@ -18,7 +18,7 @@ export function addRelayVerb(program: Command, io: Io): void {
       "after",
       "\nExample:\n  $ everwrite relay --data /var/lib/everwrite-relay --p2p /ip4/0.0.0.0/tcp/4002/ws --announce /dns4/relay.example/tcp/443/wss",
     )
-    .action((flags: Flags<RelayOptions>) => runRelay(io, flags));
+    .action((flags: Flags<RelayOptions>) => runRelay(io, flags).finally(exitSoon));
 }
 
 async function runRelay(io: Io, flags: Flags<RelayOptions>): Promise<void> {
@@ -40,5 +40,4 @@ async function runRelay(io: Io, flags: Flags<RelayOptions>): Promise<void> {
   } finally {
     await relay.stop();
   }
-  exitSoon();
 }

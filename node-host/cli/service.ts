@@ -57,7 +57,7 @@ export function stopRequested(): Promise<undefined> {
   });
 }
 
-/** Call when all is stopped: lets the process end, and sees to it that it does. */
+/** Call when all is stopped, or could not start: lets the process end, and sees to it that it does. */
 export function exitSoon(): void {
   process.channel?.unref();
   setTimeout(() => process.exit(1), exitMs).unref(); // fires only if something forgot to let go
