@@ -3,7 +3,7 @@
  * (PROTOCOL 11). Each replica tells those that it meets, once: merging the same again discards nothing more.
  */
 import { stampToMs } from "../causality/hybrid-clock.ts";
-import { covers, type Dot, dotText, type LiveValue, type Versioned } from "../causality/version-set.ts";
+import { compareDots, covers, type Dot, dotText, type LiveValue, type Versioned } from "../causality/version-set.ts";
 import type { Key } from "../identity.ts";
 import type { Telemetry } from "../telemetry.ts";
 
@@ -21,7 +21,7 @@ export function tellLwwLosers(telemetry: Telemetry, key: Key, [a, b]: readonly [
 
 function losersOf({ values }: Side, other: Side, after: Versioned): readonly LiveValue[] {
   return values.filter((value) => {
-    const isKept = after.values.some(({ dot }) => dotText(dot) === dotText(value.dot));
-    return value.kind === "lww" && !value.tombstone && !isKept && !covers(other.vector, value.dot);
+    if (value.kind !== "lww" || value.tombstone || covers(other.vector, value.dot)) return false;
+    return !after.values.some(({ dot }) => compareDots(dot, value.dot) === 0);
   });
 }
