@@ -33,8 +33,8 @@ export interface DeliveryDeps {
   readonly telemetry: Telemetry;
 }
 
-/** Refusals that another try, another host or another day may end. Whatever else hosts refuse, they refuse for good. */
-const passing: readonly string[] = [
+/** Hosts could not answer; nothing was wrong with what they were asked. */
+const unanswered: readonly string[] = [
   "not-ready",
   "not-member",
   "overloaded",
@@ -43,11 +43,15 @@ const passing: readonly string[] = [
   "corrupt",
   "internal",
   "quorum-not-met",
-  "unauthorized",
 ];
 
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof StoreError && unanswered.includes(error.code);
+}
+
+/** Refusals that another try, another host or another day may end. Whatever else hosts refuse, they refuse for good. */
 export function isPassing(error: unknown): boolean {
-  return error instanceof StoreError && passing.includes(error.code);
+  return isUnanswered(error) || (error instanceof StoreError && error.code === "unauthorized");
 }
 
 /** So often a host may say that a write is none. */

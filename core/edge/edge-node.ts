@@ -35,7 +35,7 @@ import { readOf, writeOf } from "./answers.ts";
 import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
 import { Copies } from "./copies.ts";
-import { Delivery } from "./delivery.ts";
+import { Delivery, isUnanswered } from "./delivery.ts";
 import { listKnown } from "./list.ts";
 import { Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
@@ -249,7 +249,7 @@ export class EdgeNode implements StoreNode {
       const degraded = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
       return { ...(await this.#readLocal(key, "quorum")), degraded };
     } catch (error: unknown) {
-      if (!(error instanceof StoreError) || !unanswered.includes(error.code)) throw error;
+      if (!isUnanswered(error)) throw error;
       const read = await this.#readLocal(key, "local");
       // Nothing known here is no answer as long as hosts could give one.
       if (read.context === null && this.#contact.isConnected) throw error;
@@ -374,15 +374,3 @@ export class EdgeNode implements StoreNode {
     if (!this.#isLoaded) throw new StoreError("not-ready", "this node is not started");
   }
 }
-
-/** Hosts could not answer; nothing was wrong with the question. */
-const unanswered: readonly string[] = [
-  "not-ready",
-  "not-member",
-  "overloaded",
-  "closed",
-  "storage-full",
-  "corrupt",
-  "internal",
-  "quorum-not-met",
-];
