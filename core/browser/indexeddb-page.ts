@@ -2,6 +2,7 @@
  * Pages of a scan over one namespace: one transaction each where the browser has `getAllRecords` and can read all values,
  * and never an open cursor.
  */
+import { successorOf } from "../bytes/compare.ts";
 import { wrap } from "idb";
 import type { KeyRange, Namespace, Page, PageRequest, Row } from "../ports.ts";
 import { isUnreadable } from "./indexeddb-errors.ts";
@@ -171,16 +172,9 @@ function pageOf(rows: readonly Row[], asked: number, { reverse, maxBytes = bytes
   }
   const last = rows[taken - 1];
   if (last === undefined || (taken === rows.length && rows.length < asked)) return { rows, next: null };
-  return { rows: rows.slice(0, taken), next: reverse ? last.key : successor(last.key) };
+  return { rows: rows.slice(0, taken), next: reverse ? last.key : successorOf(last.key) };
 }
 
 function sizeOf({ key, value }: Row): number {
   return key.length + value.length;
-}
-
-/** The smallest key above. */
-function successor(key: Uint8Array): Uint8Array {
-  const next = new Uint8Array(key.length + 1);
-  next.set(key);
-  return next;
 }
