@@ -12,7 +12,7 @@ import { checkHeldByAll, heldByAll } from "./reads.ts";
 import { coverageOf } from "./rows.ts";
 import type { Operation } from "./scenario.ts";
 import type { World } from "./world.ts";
-import { bodyOf, contentTypeOf, type Write } from "./write.ts";
+import { bodyOf, contentTypeOf, newWrite, type Write } from "./write.ts";
 
 const bucket = "sim";
 
@@ -116,7 +116,7 @@ export class Clients {
     const context = this.#contextFor(operation, key);
     const id = oracle.writes.length;
     const verb = operation.verb === "delete" ? "delete" : "put";
-    const write: Write = {
+    const write = newWrite({
       id,
       key,
       verb,
@@ -126,15 +126,7 @@ export class Clients {
       ttlMs: verb === "put" ? operation.ttlMs : undefined,
       writeId: operation.withId ? id.toString(16).padStart(16, "0") : undefined,
       startedMs: schedule.nowMs,
-      events: new Set(),
-      revived: false,
-      outcomes: [],
-      sparedBy: new Set(),
-      movedTo: new Map(),
-      copiesLost: 0,
-      ack: undefined,
-      lost: false,
-    };
+    });
     oracle.writes.push(write);
     let at: SimHost | undefined = host;
     for (let tries = 0; tries <= operation.repeats && write.ack === undefined; tries++) {

@@ -1,6 +1,7 @@
 /**
  * One host of a simulated cluster: a machine with a disk and a clock, and the processes that run on it one after another.
  */
+import { Calls } from "./calls.ts";
 import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { EverwriteNode } from "../../core/node.ts";
@@ -73,7 +74,7 @@ export class SimHost {
   /** Switched off for good. */
   gone = false;
   /** Requests of clients that this process has not answered. */
-  readonly #waiting = new Set<() => void>();
+  readonly #calls = new Calls();
 
   constructor(
     { name, id = name as NodeId, mayJoin = true, foundsApart = false, leaseMs }: HostOptions,
@@ -178,8 +179,7 @@ export class SimHost {
     this.disk.onNextBatch = undefined;
     life.process.kill();
     life.transport.died(silently);
-    for (const abandon of this.#waiting) abandon();
-    this.#waiting.clear();
+    this.#calls.abandon();
   }
 
   /** Its disk works again, it runs if it was stopped, and nothing waits to kill it. */
@@ -206,16 +206,6 @@ export class SimHost {
   /** A client's call of this process. `died` when the process ends before it answers. */
   async call<T>(work: (node: EverwriteNode) => Promise<T>): Promise<T | "died"> {
     const node = this.#life?.node;
-    if (node === undefined) return "died";
-    let abandon = (): void => {};
-    const gone = new Promise<"died">((resolve) => {
-      abandon = () => resolve("died");
-    });
-    this.#waiting.add(abandon);
-    try {
-      return await Promise.race([work(node), gone]);
-    } finally {
-      this.#waiting.delete(abandon);
-    }
+    return node === undefined ? "died" : this.#calls.run(work(node));
   }
 }

@@ -39,6 +39,28 @@ export interface Ack {
   readonly durable: readonly NodeId[];
 }
 
+/** One that begins now. */
+export function newWrite(
+  asked: Pick<Write, "id" | "key" | "verb" | "body" | "context" | "startedMs"> &
+    Partial<Pick<Write, "forged" | "ttlMs" | "writeId">>,
+): Write {
+  const { forged = false, ttlMs, writeId, ...rest } = asked;
+  return {
+    ...rest,
+    forged,
+    ttlMs,
+    writeId,
+    events: new Set(),
+    revived: false,
+    outcomes: [],
+    sparedBy: new Set(),
+    movedTo: new Map(),
+    copiesLost: 0,
+    ack: undefined,
+    lost: false,
+  };
+}
+
 /** Puts and deletes name themselves by their content type, so that a value found anywhere tells who wrote it. */
 export function contentTypeOf(id: number): string {
   return `sim/${id}`;

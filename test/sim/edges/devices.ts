@@ -15,7 +15,7 @@ import type { DiskImage } from "../disk-image.ts";
 import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
 import type { World } from "../world.ts";
-import { bodyOf, contentTypeOf, type Write } from "../write.ts";
+import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
 import { SimEdge } from "./sim-edge.ts";
 
 const bucket = "sim";
@@ -153,25 +153,14 @@ export class Devices {
     const context = chance.is(0.3) ? undefined : contexts.get(name);
     const subject = { edge: edge.id, key: key as Key };
     const id = oracle.writes.length;
-    const write: Write = {
+    const write = newWrite({
       id,
       key,
       verb,
       body: verb === "delete" ? new Uint8Array(0) : bodyOf(id, 20),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
-      forged: false,
-      ttlMs: undefined,
-      writeId: undefined,
       startedMs: schedule.nowMs,
-      events: new Set(),
-      revived: false,
-      outcomes: [],
-      sparedBy: new Set(),
-      movedTo: new Map(),
-      copiesLost: 0,
-      ack: undefined,
-      lost: false,
-    };
+    });
     oracle.writes.push(write);
     const options = {
       ...(context === undefined ? {} : { context }),

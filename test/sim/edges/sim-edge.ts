@@ -2,6 +2,7 @@
  * One edge of a simulated cluster: a device with a disk and a clock, and the processes that run on it one after another.
  * Its disk is its own: what hosts must keep, the oracle judges by the disks of hosts.
  */
+import { Calls } from "../calls.ts";
 import { EdgeNode } from "../../../core/edge/edge-node.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
@@ -24,7 +25,7 @@ export class SimEdge {
   readonly machine: MachineClock;
   readonly #world: World;
   readonly #chance: Chance;
-  readonly #waiting = new Set<() => void>();
+  readonly #calls = new Calls();
   #life: Life | undefined;
   #lives = 0;
 
@@ -88,24 +89,13 @@ export class SimEdge {
     this.disk.onNextBatch = undefined;
     life.process.kill();
     life.transport.died(false);
-    for (const abandon of this.#waiting) abandon();
-    this.#waiting.clear();
+    this.#calls.abandon();
   }
 
   /** An application's call of this process. `died` when the process ends before it answers. */
   async call<T>(work: (node: EdgeNode) => Promise<T>): Promise<T | "died"> {
     const node = this.#life?.node;
-    if (node === undefined) return "died";
-    let abandon = (): void => {};
-    const gone = new Promise<"died">((resolve) => {
-      abandon = () => resolve("died");
-    });
-    this.#waiting.add(abandon);
-    try {
-      return await Promise.race([work(node), gone]);
-    } finally {
-      this.#waiting.delete(abandon);
-    }
+    return node === undefined ? "died" : this.#calls.run(work(node));
   }
 
   #told(event: StoreEvent): void {
