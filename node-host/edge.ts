@@ -11,7 +11,7 @@ import { loadIdentity } from "./identity-file.ts";
 import { nodeLibp2p } from "./libp2p-node.ts";
 import { createLog, logTelemetry } from "./log.ts";
 import type { HostOptions } from "./options.ts";
-import { systemClock, systemRandom } from "./system-ports.ts";
+import { systemClock, systemRandom } from "../core/libp2p/system-ports.ts";
 
 export type StartEdgeOptions = Pick<HostOptions, "cluster" | "data" | "seed" | "logLevel" | "logFormat">;
 

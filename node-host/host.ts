@@ -23,7 +23,7 @@ import { createLog, logTelemetry } from "./log.ts";
 import { MembershipMark } from "./membership-mark.ts";
 import { metricsTelemetry } from "./metrics.ts";
 import type { HostOptions } from "./options.ts";
-import { systemClock, systemRandom } from "./system-ports.ts";
+import { systemClock, systemRandom } from "../core/libp2p/system-ports.ts";
 
 /** A node with its storage and its connections, in this process. */
 export interface RunningNode {

@@ -20,7 +20,7 @@ import { anyPort, KeptPort } from "./kept-port.ts";
 import { ListenError } from "./libp2p-node.ts";
 import type { logLevels } from "./log-options.ts";
 import { type HostOptions, hostSettings } from "./options.ts";
-import { systemClock, systemRandom } from "./system-ports.ts";
+import { systemClock, systemRandom } from "../core/libp2p/system-ports.ts";
 
 /** Of either role. */
 interface CommonOptions {

@@ -1,9 +1,9 @@
 /**
- * The machine's time and chance as ports.
+ * The platform's time and chance as ports: the same in Node and in a page.
  */
-import { randomFillSync } from "node:crypto";
-import type { Clock, Random } from "../core/ports.ts";
+import type { Clock, Random } from "../ports.ts";
 
+/** `now` stands still while the machine sleeps, in some browsers; `wallTime` tells of it. */
 export const systemClock: Clock = {
   now: () => performance.now(),
   wallTime: () => Date.now(),
@@ -15,5 +15,5 @@ export const systemClock: Clock = {
 
 export const systemRandom: Random = {
   next: () => Math.random(),
-  bytes: (count) => randomFillSync(new Uint8Array(count)),
+  bytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
 };

@@ -9,7 +9,7 @@ import { libp2pTransport } from "../../core/libp2p/transport.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { loadIdentity } from "../../node-host/identity-file.ts";
 import { nodeLibp2p } from "../../node-host/libp2p-node.ts";
-import { systemClock, systemRandom } from "../../node-host/system-ports.ts";
+import { systemClock, systemRandom } from "../../core/libp2p/system-ports.ts";
 
 /** `id` comes back with the answer. */
 export type EdgeOrder =

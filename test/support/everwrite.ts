@@ -1,5 +1,5 @@
 /** The built `everwrite` command, run to its end. */
-import { spawn } from "node:child_process";
+import { spawn, type StdioOptions } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
@@ -17,10 +17,12 @@ export interface Ended {
 
 export async function everwrite(...args: readonly string[]): Promise<Ended> {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EVERWRITE_")));
-  const child = spawn(process.execPath, [main, ...args], { env, timeout: hangMs, killSignal: "SIGKILL" });
+  // The channel is as a supervisor's or a test's: what was asked for ends although it is open.
+  const stdio: StdioOptions = ["pipe", "pipe", "pipe", "ipc"];
+  const child = spawn(process.execPath, [main, ...args], { env, stdio, timeout: hangMs, killSignal: "SIGKILL" });
   let text = "";
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding("utf8").on("data", (chunk) => (text += chunk));
-  child.stdin.end();
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding("utf8").on("data", (chunk) => (text += chunk));
+  child.stdin?.end();
   const [code] = (await once(child, "close")) as [number | null];
   return { code, text };
 }

@@ -1,5 +1,5 @@
 /** The page of the harness's own test. */
-import { systemClock, systemRandom } from "../../../core/browser/system-ports.ts";
+import { systemClock, systemRandom } from "../../../core/libp2p/system-ports.ts";
 import { expose } from "../expose.ts";
 
 const functions = {

@@ -1,6 +1,6 @@
 /** What the smallest application loads to reach others. */
 import { openPageNetwork } from "../../../core/browser/network.ts";
-import { systemClock } from "../../../core/browser/system-ports.ts";
+import { systemClock } from "../../../core/libp2p/system-ports.ts";
 import { makeKey } from "../../../core/libp2p/identity.ts";
 import { expose } from "../expose.ts";
 

@@ -1,6 +1,6 @@
 /** A page on the network, for the tests of it: it answers requests with what it was asked, and asks hosts and other pages. */
 import { openPageNetwork, type PageNetwork } from "../../../core/browser/network.ts";
-import { systemClock } from "../../../core/browser/system-ports.ts";
+import { systemClock } from "../../../core/libp2p/system-ports.ts";
 import { onWake } from "../../../core/browser/wake.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { makeKey } from "../../../core/libp2p/identity.ts";
