@@ -79,6 +79,7 @@ export type { Snapshot } from "./store/subscriptions.ts";
 export type { Change, UpdateOptions } from "./store/update.ts";
 export { type ConflictRule, lww, merge, siblings } from "./values/conflict-rules.ts";
 export type {
+  BrowserFacts,
   ChangeOrigin,
   LwwConflict,
   ParkedWrite,
