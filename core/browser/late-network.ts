@@ -25,6 +25,8 @@ export interface LateNetworkNeeds {
   readonly clock: Clock;
   /** Rejects where its code cannot be loaded, or a seed is no address. */
   readonly open: () => Promise<PageNetwork>;
+  /** Calls when it is worth another try at once: the network is back, the page is visible again. */
+  readonly onWake: (run: () => void) => Stop;
   /** Hears why it is not open, and undefined when it is. */
   readonly onProblem: (problem: string | undefined) => void;
 }
@@ -48,7 +50,7 @@ export class LateNetwork implements Transport {
   #opening: Promise<PageNetwork> | undefined;
   #network: PageNetwork | undefined;
   #isStopped = false;
-  #stopTimer: Stop = () => {};
+  #stopWaiting: Stop = () => {};
 
   constructor(needs: LateNetworkNeeds) {
     this.self = needs.self;
@@ -89,7 +91,7 @@ export class LateNetwork implements Transport {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#stopTimer();
+    this.#stopWaiting();
     await this.#network?.stop();
   }
 
@@ -100,7 +102,7 @@ export class LateNetwork implements Transport {
   }
 
   async #open(): Promise<PageNetwork> {
-    const { open, onProblem, self, clock } = this.#needs;
+    const { open, onProblem, self } = this.#needs;
     try {
       if (this.#isStopped) throw new Error("this page's node is closed");
       const network = await open();
@@ -112,13 +114,23 @@ export class LateNetwork implements Transport {
       const problem = `the network of this page cannot be opened: ${describe(error)}`;
       if (!this.#isStopped) {
         onProblem(problem);
-        this.#stopTimer = clock.after(reopenMs, () => {
-          this.#opening = undefined;
-          this.#wanted().catch(() => undefined);
-        });
+        this.#reopenLater();
       }
       throw new TransportError("not-sent", problem, { cause: error });
     }
+  }
+
+  #reopenLater(): void {
+    const { clock, onWake } = this.#needs;
+    const reopen = (): void => {
+      this.#stopWaiting();
+      this.#opening = undefined;
+      this.#wanted().catch(() => undefined);
+    };
+    const stops = [clock.after(reopenMs, reopen), onWake(reopen)];
+    this.#stopWaiting = () => {
+      for (const stop of stops) stop();
+    };
   }
 
   /** It has just been started, so no connection is there yet that a listener would miss. */
