@@ -33,8 +33,8 @@ export interface LateNetworkNeeds {
 
 /** Code that could not be loaded is asked for again after so long, ms. */
 const reopenMs = 5_000;
-/** So long the first try of a seed may take, ms: whoever waits for it wants to know whether this page is offline. */
-const firstTryMs = 1_000;
+/** So long the first tries of all seeds may take, ms: whoever waits for them wants to know whether this page is offline. */
+const firstTriesMs = 1_000;
 
 export class LateNetwork implements Transport {
   readonly self: NodeId;
@@ -46,6 +46,8 @@ export class LateNetwork implements Transport {
   /** What begins when it opens. */
   readonly #waiting = new Set<(transport: Transport) => void>();
   readonly #met = new Set<string>();
+  /** `clock.now()` at the first try. */
+  #firstTriedMs: number | undefined;
   #kept: ReadonlyMap<NodeId, readonly string[]> = new Map();
   #opening: Promise<PageNetwork> | undefined;
   #network: PageNetwork | undefined;
@@ -66,7 +68,7 @@ export class LateNetwork implements Transport {
     return this.#whenOpen((transport) => transport.serve(handler));
   }
 
-  /** The page's network dials the seeds by itself, with backoff; what this adds is that the first try can be waited for. */
+  /** The page's network dials the seeds by itself, with backoff; what this adds is that the first tries can be waited for. */
   async meet(address: string): Promise<NodeId> {
     const { transport } = await this.#wanted();
     if (this.#met.has(address)) throw new TransportError("not-sent", `${address} is dialled again by itself`);
@@ -159,8 +161,11 @@ export class LateNetwork implements Transport {
   }
 
   #inTime<T>(work: Promise<T>, otherwise: string): Promise<T> {
+    const { clock } = this.#needs;
+    this.#firstTriedMs ??= clock.now();
+    const leftMs = Math.max(0, this.#firstTriedMs + firstTriesMs - clock.now());
     return new Promise((resolve, reject) => {
-      const stopTimer = this.#needs.clock.after(firstTryMs, () => reject(new TransportError("not-sent", otherwise)));
+      const stopTimer = clock.after(leftMs, () => reject(new TransportError("not-sent", otherwise)));
       work.then(resolve, reject).finally(stopTimer);
     });
   }

@@ -138,17 +138,16 @@ function stormOf(name: string, keys: number, valueBytes: number): Storm {
 /** What the hosts have of a round: each acknowledged write once, the others once or not at all, each whole, nothing else. */
 async function checkHosts(url: string, { storms, resolved, report }: Round): Promise<void> {
   const found: string[] = [];
-  for (const { keys, valueBytes } of storms) {
-    for (const key of keys) {
-      const { json } = await kv(url).get(`notes/${key}`, "r=all");
-      assert.notEqual(json.degraded, true);
-      for (const { value } of json.siblings ?? []) {
-        const text = JSON.parse(value) as string;
-        assert.ok(text === valueOf(idOf(text), valueBytes), `a value of ${key} is not whole`);
-        found.push(idOf(text));
-      }
+  const look = async (key: string, valueBytes: number): Promise<void> => {
+    const { json } = await kv(url).get(`notes/${key}`, "r=all");
+    assert.notEqual(json.degraded, true);
+    for (const { value } of json.siblings ?? []) {
+      const text = JSON.parse(value) as string;
+      assert.ok(text === valueOf(idOf(text), valueBytes), `a value of ${key} is not whole`);
+      found.push(idOf(text));
     }
-  }
+  };
+  for (const { keys, valueBytes } of storms) await Promise.all(keys.map((key) => look(key, valueBytes)));
   const there = new Set(found);
   const begun = new Set(storms.flatMap(({ ids }) => ids));
   const wrong = {
@@ -171,10 +170,11 @@ describe("a page that is killed inside an acknowledgement", { timeout: 280_000 }
   test("offline, five times, brings every acknowledged write to the hosts, once, and nothing else", async () => {
     const { hosts, seeds } = all;
     await using profile = await Profile.of(seeds);
+    const signalAll = (signal: "SIGSTOP" | "SIGCONT") => Promise.all([0, 1, 2].map((i) => hosts.signal(i, signal)));
     for (let i = 0; i < 5; i += 1) {
-      await hosts.killAll();
+      await signalAll("SIGSTOP");
       const round = await profile.round(`offline${i}`, 60 + 37 * i);
-      await hosts.startAll();
+      await signalAll("SIGCONT");
       await profile.deliver();
       await checkHosts(hosts.url(i % 3), round);
     }
@@ -184,7 +184,7 @@ describe("a page that is killed inside an acknowledgement", { timeout: 280_000 }
     const { hosts, seeds } = all;
     await using profile = await Profile.of(seeds);
     let strikes = 0;
-    for (let i = 0; i < 3; i += 1) {
+    for (let i = 0; i < 2; i += 1) {
       await hosts.killAll();
       const round = await profile.round(`online${i}`, 200 + 37 * i, async ({ tab }) => {
         const pending = async (): Promise<number> => (await tab.call("status")).pending;
@@ -197,7 +197,7 @@ describe("a page that is killed inside an acknowledgement", { timeout: 280_000 }
       await profile.deliver();
       await checkHosts(hosts.url(i), round);
     }
-    t.diagnostic(`${strikes} of 3 hosts were killed in the middle`);
+    t.diagnostic(`${strikes} of 2 hosts were killed in the middle`);
     assert.ok(strikes > 0);
   });
 
