@@ -37,17 +37,9 @@ const told: Told[] = [];
 const notes = () => store.bucket("notes");
 
 const functions = {
-  /** Milliseconds it took, or what it was refused with. */
-  async open(options: OpenStoreOptions): Promise<number | string> {
-    const beginMs = performance.now();
-    try {
-      store = await openStore<Schema>(options);
-    } catch (error: unknown) {
-      if (!(error instanceof StoreError)) throw error;
-      return `${error.code}: ${error.message}`;
-    }
-    return performance.now() - beginMs;
-  },
+  open,
+  openAborted: (options: OpenStoreOptions, afterMs: number) =>
+    open({ ...options, signal: AbortSignal.timeout(afterMs) }),
   close: () => store.close(),
   status: (): StoreStatus => ({ ...store.status() }),
   connected: () => store.connected,
@@ -62,6 +54,7 @@ const functions = {
     const { values, source, pending, context } = await notes().get(key, options);
     return { values, source, pending, context };
   },
+  dots: async (key: string) => (await notes().get(key)).raw.siblings.map(({ dot }) => dot),
   /** Milliseconds since 1970 when it was asked for. */
   async join(key: string): Promise<number> {
     const atMs = Date.now();
@@ -109,6 +102,18 @@ const functions = {
 export type Functions = typeof functions;
 
 expose(functions);
+
+/** Milliseconds it took, or what it was refused with. */
+async function open(options: OpenStoreOptions): Promise<number | string> {
+  const beginMs = performance.now();
+  try {
+    store = await openStore<Schema>(options);
+  } catch (error: unknown) {
+    if (!(error instanceof StoreError)) throw error;
+    return `${error.code}: ${error.message}`;
+  }
+  return performance.now() - beginMs;
+}
 
 /** Each beside all others of its key; resolves with its id. */
 function writes({ ids, keys, valueBytes }: Storm): Promise<string>[] {
