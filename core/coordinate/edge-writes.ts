@@ -8,10 +8,11 @@
  * have seen another's events but by a context that a host has sealed. An event under a client's write id is anybody's who
  * knows the id, as it is over HTTP.
  *
- * Invariant: what is not the edge's own, not sealed or not within the limits is refused before anything changes.
+ * Invariant: what is not the edge's own, not sealed, not within the limits or not of about this time is refused before
+ * anything changes.
  */
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
-import { stampOfMs } from "../causality/hybrid-clock.ts";
+import { stampOfMs, stampToMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -30,7 +31,7 @@ import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
 import type { CachedState } from "../replica/state-cache.ts";
-import type { OwnEvent } from "../rpc/edge-messages.ts";
+import { edgeOwnEventsMax, type OwnEvent } from "../rpc/edge-messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -53,7 +54,7 @@ export interface EdgeIntent {
 }
 
 /**
- * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings` (nothing changed),
+ * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings`, `clock-skew` (nothing changed),
  *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
  *   `quorum-not-met` (it may survive)
  */
@@ -69,7 +70,8 @@ export async function coordinateEdgeWrite(
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const event = { coverage, arrived: believable(deps, request.value, coverage), onlyCovered };
+  if (!onlyCovered) checkStamp(deps, located.key, request.value, coverage);
+  const event = { coverage, arrived: request.value, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
@@ -129,13 +131,16 @@ function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValu
 }
 
 /**
- * An edge's clock must not win over everybody's for long: a stamp that lies further ahead of this host's clock than what
- * the write has seen is brought within the bound. Not refused: hosts' clocks differ too, and the write is to be taken by
- * any. Where two hosts bring it to two stamps, the greater record of the event wins, as it does for write ids.
+ * A wrong clock must not win over everybody's: a stamp further ahead of this host's clock than the drift bound is refused,
+ * unless what the write has seen is as far ahead (PROTOCOL 3, *lww*); then it may exceed that by one for each event of its
+ * chain. Where it is this host's clock that is wrong, another host takes the write.
  */
-function believable({ clock, config }: CoordinateDeps, value: LiveValue, seen: Coverage): LiveValue {
-  const latest = Math.max(stampOfMs(clock.wallTime() + config.clockDriftMaxMs), seen.stamp + 1);
-  return value.stamp <= latest ? value : { ...value, stamp: latest };
+function checkStamp({ clock, config }: CoordinateDeps, key: Key, { stamp }: LiveValue, seen: Coverage): void {
+  const wallMs = clock.wallTime();
+  if (stamp <= Math.max(stampOfMs(wallMs + config.clockDriftMaxMs), seen.stamp + edgeOwnEventsMax)) return;
+  const aheadMs = stampToMs(stamp) - Math.floor(wallMs);
+  const bound = `${config.clockDriftMaxMs} ms are allowed`;
+  throw new StoreError("clock-skew", `a write of ${key} is stamped ${aheadMs} ms ahead of this host's clock, ${bound}`);
 }
 
 /** As for any client, and a day for clocks that differ. */
@@ -192,6 +197,6 @@ async function forward(
 
 function isWorthAnother(error: unknown): boolean {
   if (error instanceof TransportError) return true;
-  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt"];
+  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt", "clock-skew"];
   return error instanceof StoreError && refusals.includes(error.code);
 }

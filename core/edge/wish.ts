@@ -33,7 +33,7 @@ export function wishOf(
   checkTtl(ttlMs);
   const needed = resolveQuorum(w, contact.replicas, "w");
   if (pw !== undefined) resolveQuorum(pw, contact.replicas, "pw");
-  const { wallMs, isConnected } = contact;
+  const { time, isConnected } = contact;
   const wish = {
     evidence: evidenceOf({ edge: self, key }, context),
     value: {
@@ -41,12 +41,13 @@ export function wishOf(
       tombstone: body === undefined,
       contentType,
       body: body ?? new Uint8Array(0),
-      ...(ttlMs === undefined ? {} : { expiresAtMs: wallMs + ttlMs }),
+      ...(ttlMs === undefined ? {} : { expiresAtMs: time.wallMs + ttlMs }),
     },
     ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
     levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
-    wallMs,
-    isSentNow: isConnected,
+    time,
+    // What is minted by a clock that is not known to be right is not sent as it is.
+    isSentNow: isConnected && time.isKnown,
   };
   return { wish, needed };
 }
