@@ -8,11 +8,9 @@
  * have seen another's events but by a context that a host has sealed. An event under a client's write id is anybody's who
  * knows the id, as it is over HTTP.
  *
- * Invariant: what is not the edge's own, not sealed, not within the limits or not of about this time is refused before
- * anything changes.
+ * Invariant: what is not the edge's own, not sealed or not within the limits is refused before anything changes.
  */
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
-import { stampOfMs, stampToMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -31,7 +29,7 @@ import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
 import type { CachedState } from "../replica/state-cache.ts";
-import { edgeOwnEventsMax, type OwnEvent } from "../rpc/edge-messages.ts";
+import type { OwnEvent } from "../rpc/edge-messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -70,7 +68,6 @@ export async function coordinateEdgeWrite(
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  if (!onlyCovered) checkStamp(deps, located.key, request.value, coverage);
   const event = { coverage, arrived: request.value, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
@@ -128,19 +125,6 @@ function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValu
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);
   }
-}
-
-/**
- * A wrong clock must not win over everybody's: a stamp further ahead of this host's clock than the drift bound is refused,
- * unless what the write has seen is as far ahead (PROTOCOL 3, *lww*); then it may exceed that by one for each event of its
- * chain. Where it is this host's clock that is wrong, another host takes the write.
- */
-function checkStamp({ clock, config }: CoordinateDeps, key: Key, { stamp }: LiveValue, seen: Coverage): void {
-  const wallMs = clock.wallTime();
-  if (stamp <= Math.max(stampOfMs(wallMs + config.clockDriftMaxMs), seen.stamp + edgeOwnEventsMax)) return;
-  const aheadMs = stampToMs(stamp) - Math.floor(wallMs);
-  const bound = `${config.clockDriftMaxMs} ms are allowed`;
-  throw new StoreError("clock-skew", `a write of ${key} is stamped ${aheadMs} ms ahead of this host's clock, ${bound}`);
 }
 
 /** As for any client, and a day for clocks that differ. */
