@@ -33,6 +33,7 @@ export interface WriteWish {
   readonly evidence: Evidence;
   readonly value: Intended["value"];
   readonly writeId?: WriteId;
+  readonly renews: boolean;
   readonly levels: Pick<OutboxRow, "w" | "pw">;
   readonly time: Omit<HostsTime, "isKnown">;
   /** It is sent at once, so it counts as sent from now on. */
@@ -91,7 +92,7 @@ export class Local {
       const { outbox, actor, copies, self, telemetry } = this.#deps;
       const { key } = located;
       const subject: Subject = { edge: self, key };
-      const { evidence, value, writeId, levels, time } = wish;
+      const { evidence, value, writeId, renews, levels, time } = wish;
       const known = await this.#know(located);
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
@@ -100,7 +101,14 @@ export class Local {
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
-      const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
+      const intended = {
+        key,
+        known: known.state,
+        coverage,
+        value,
+        renews,
+        ...(writeId === undefined ? {} : { writeId }),
+      };
       const { event, value: minted, writeIdIgnored } = actor.mint(intended, time.wallMs, this.#entriesMax);
       const row = {
         key,
@@ -110,6 +118,7 @@ export class Local {
         ...levels,
         acceptedMs: time.wallMs,
         clockMs: time.clockMs,
+        renews,
         floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
         ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
       };

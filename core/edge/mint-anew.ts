@@ -13,10 +13,11 @@ export function mintedAnew({ row, sequence }: OutboxWrite, all: readonly OutboxW
   const acceptedMs = Math.max(0, Math.min(row.clockMs + time.wallMs - time.clockMs, time.wallMs));
   const before = all.filter((other) => other.sequence < sequence && other.isPending);
   const floor = Math.max(row.floor, ...before.map((other) => other.row.value.stamp));
-  const { stamp: _stamp, expiresAtMs, ...rest } = row.value;
+  const { stamp, expiresAtMs, ...rest } = row.value;
+  const above = Math.min(Math.max(stampOfMs(acceptedMs), floor + 1), Number.MAX_SAFE_INTEGER);
   const value = {
     ...rest,
-    stamp: Math.min(Math.max(stampOfMs(acceptedMs), floor + 1), Number.MAX_SAFE_INTEGER),
+    stamp: row.renews ? stamp : above,
     ...(expiresAtMs === undefined ? {} : { expiresAtMs: expiresAtMs + acceptedMs - row.acceptedMs }),
   };
   return { ...row, value, acceptedMs };

@@ -8,7 +8,7 @@
  * they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept for the application.
  * Invariant: a write leaves the outbox when W hosts have it, or a later one that has seen it, or when it is discarded.
  */
-import { DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
+import { bool, DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
 import { liveValue } from "../causality/encoding.ts";
 import { applyWrite, type Coverage, covers, type Dot, type Versioned } from "../causality/version-set.ts";
@@ -38,6 +38,8 @@ const OutboxRow = message("OutboxWrite", {
   clockMs: field(11, varint),
   /** What hosts' values that were known then, or were seen, are stamped: its own exceeds that. */
   floor: field(12, varint),
+  /** Its stamp is just above what it has seen, whatever the time. */
+  renews: field(13, bool),
 });
 export type OutboxRow = Infer<typeof OutboxRow>;
 

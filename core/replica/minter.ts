@@ -13,6 +13,7 @@ import {
   kindOfWrite,
   type LiveValue,
   mint,
+  stampOfRenewal,
   type Versioned,
 } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
@@ -30,6 +31,8 @@ export interface WriteEvent {
   readonly coverage: Coverage;
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
+  /** It only lets live on what it has seen. */
+  readonly renews?: boolean;
   /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
   readonly hintsFor: readonly NodeId[];
 }
@@ -73,7 +76,10 @@ export class Minter {
     if ("arrived" in event) return this.#take(located.key, held, event);
     const { coverage, value } = event;
     const kind = kindOfWrite(held, coverage, value.kind);
-    const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
+    const stamp =
+      event.renews === true
+        ? stampOfRenewal(held, coverage)
+        : this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
     const named =
       event.writeId === undefined ? undefined : { actor: actorOfWriteId(located.key, event.writeId), counter: 1 };
     if (named !== undefined && covers(held.vector, named)) {

@@ -32,6 +32,7 @@ function written(sequence: number, clockMs: number, { floor = 0, ttlMs }: { floo
     acceptedMs: clockMs,
     clockMs,
     floor,
+    renews: false,
   };
   return new OutboxWrite("e1" as NodeId, sequence, row);
 }

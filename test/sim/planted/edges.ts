@@ -32,4 +32,10 @@ export const edges: readonly Mutation[] = [
     find: "expiries.shown(key, read.siblings);",
     replace: "",
   },
+  {
+    name: "a renewal wins over what it has not seen",
+    file: "edge/own-actor.js",
+    find: "const stamp = renews",
+    replace: "const stamp = renews === undefined",
+  },
 ];

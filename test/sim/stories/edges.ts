@@ -162,6 +162,21 @@ export const edgeStories: readonly Story[] = [
     }),
   },
   {
+    name: "a renewal does not bring back what was deleted since it was read",
+    brokenBy: "a renewal wins over what it has not seen",
+    play: withDevice(0, async (stage, device, host) => {
+      device.start();
+      await device.online();
+      await stage.put(host, { lww: true, ttlMs: 3_600_000, quorum: "all" });
+      const read = await device.edge.call((node) => node.get("sim", "key0"));
+      assert.ok(read !== "died");
+      await stage.delete(host, { lww: true, quorum: "all" });
+      await device.put({ ...lww, context: read.context!, renews: true, ttlMs: 3_600_000, w: "all" });
+      await device.delivered();
+      assert.deepEqual(await stage.siblings(host), []);
+    }),
+  },
+  {
     name: "whoever watches a value that expires is told when it does",
     brokenBy: "a watch at an edge does not look at expiry",
     play: withDevice(hour, async (stage, device, host) => {
