@@ -42,19 +42,31 @@ const nothingRead: StoreRead = {
   pending: false,
 };
 
+/** Of a key of which nothing is known yet. */
+export const unloaded: Snapshot<never> = Object.freeze({
+  values: Object.freeze([]),
+  value: undefined,
+  context: undefined,
+  deleted: false,
+  degraded: false,
+  source: "local",
+  pending: false,
+  problems: Object.freeze([]),
+  raw: nothingRead,
+  loaded: false,
+  origin: "storage",
+});
+
 export class Subscriptions<T> {
   readonly #deps: SubscriptionDeps<T>;
   readonly #live = new Map<string, LiveKey<T>>();
-  readonly #loading: Snapshot<T>;
 
   constructor(deps: SubscriptionDeps<T>) {
     this.#deps = deps;
-    const nothing: BucketRead<T> = decodeRead(nothingRead, "", deps.format);
-    this.#loading = Object.freeze({ ...nothing, loaded: false, origin: "storage" });
   }
 
   snapshot(name: string): Snapshot<T> {
-    return this.#live.get(name)?.snapshot ?? this.#loading;
+    return this.#live.get(name)?.snapshot ?? unloaded;
   }
 
   /** Tells the present snapshot as soon as there is one, then each that follows. */
@@ -71,7 +83,7 @@ export class Subscriptions<T> {
 
   #begin(name: string): LiveKey<T> {
     const end = new Cancellation(this.#deps.closing);
-    const live: LiveKey<T> = { snapshot: this.#loading, shown: undefined, subscribers: new Listeners(), end };
+    const live: LiveKey<T> = { snapshot: unloaded, shown: undefined, subscribers: new Listeners(), end };
     this.#live.set(name, live);
     this.#keepCurrent(name, live).catch((cause: unknown) => {
       const error = cause instanceof StoreError ? cause : new StoreError("internal", reasonOf(cause), { cause });
