@@ -33,25 +33,15 @@ interface SubscriptionDeps<T> extends FollowDeps {
   readonly onError: (error: StoreError) => void;
 }
 
-const nothingRead: StoreRead = {
-  siblings: [],
-  deleted: false,
-  degraded: false,
-  context: null,
-  source: "local",
-  pending: false,
-};
-
-/** Of a key of which nothing is known yet. */
+const nothingKnown = { deleted: false, degraded: false, source: "local", pending: false } as const;
+const nothingRead: StoreRead = { ...nothingKnown, siblings: [], context: null };
+/** What is shown before anything was read. */
 export const unloaded: Snapshot<never> = Object.freeze({
+  ...nothingKnown,
   values: Object.freeze([]),
   value: undefined,
   context: undefined,
-  deleted: false,
-  degraded: false,
-  source: "local",
-  pending: false,
-  problems: Object.freeze([]),
+  problems: [],
   raw: nothingRead,
   loaded: false,
   origin: "storage",
@@ -95,18 +85,18 @@ export class Subscriptions<T> {
   async #keepCurrent(name: string, live: LiveKey<T>): Promise<void> {
     const { bucket, onError } = this.#deps;
     for await (const change of follow(this.#deps, { bucket, keys: { name }, onError }, live.end)) {
-      this.#show(live, change);
+      await this.#show(live, change);
     }
   }
 
-  #show(live: LiveKey<T>, change: StoreChange): void {
+  async #show(live: LiveKey<T>, change: StoreChange): Promise<void> {
     const { siblings, deleted, degraded, source, pending } = change;
     const shown = [...siblings.map(({ dot }) => dot), deleted, degraded, source, pending].join();
     // A watch that was begun again tells the state anew; what is on the screen already is not told twice.
     if (shown === live.shown) return;
     live.shown = shown;
     const { bucket, format, onError } = this.#deps;
-    const read = decodeRead(change, `${bucket}/${change.name}`, format);
+    const read = await decodeRead(change, `${bucket}/${change.name}`, format);
     for (const problem of read.problems) onError(problem);
     live.snapshot = Object.freeze({ ...read, loaded: true, origin: change.origin });
     live.subscribers.tell(live.snapshot);
