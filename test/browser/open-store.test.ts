@@ -62,6 +62,27 @@ describe("a store without seeds", () => {
   });
 });
 
+test("a store whose data is deleted under it refuses every call, and begins anew, as somebody else, when it is opened again", async () => {
+  const tab = await browser.open<Functions>(server.url);
+  await tab.call("open", { name: "deleted" });
+  await tab.call("put", "a", "1");
+  const { id } = await tab.call("status");
+  await tab.page.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const request = indexedDB.deleteDatabase("everwrite/deleted");
+        request.addEventListener("success", () => resolve());
+        request.addEventListener("blocked", () => reject(new Error("the store does not let go of it")));
+      }),
+  );
+  await assert.rejects(tab.call("put", "a", "2"), /another tab deletes everwrite\/deleted/);
+  await tab.call("close");
+  await tab.call("open", { name: "deleted" });
+  assert.deepEqual((await tab.call("get", "a")).values, []);
+  assert.notEqual((await tab.call("status")).id, id);
+  await tab.call("close");
+});
+
 describe("how its data is kept", () => {
   const keptIn = async ({ before, grant }: { before?: () => void; grant?: boolean }): Promise<string> => {
     await using other = await launchChromium(before === undefined ? {} : { before });
