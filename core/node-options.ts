@@ -29,6 +29,11 @@ export interface NodeOptions {
   readonly seeds: readonly string[];
   /** False: this identity was a member once and has lost its data; it waits for the others instead. */
   readonly mayFound?: boolean;
+  /**
+   * Of a node that finds the others through relays, which are seeds but no hosts: asked while no seed leads to the cluster.
+   * True: nobody of it is there, and of those who wait to found it this node is the first; so it does.
+   */
+  readonly isFirst?: () => Promise<boolean>;
   /** False: take no share of the ring before an operator gives it one (`join`). */
   readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;

@@ -31,6 +31,7 @@ export const realRandom: Random = {
 export interface MemberSpec {
   readonly seeds?: readonly string[];
   readonly mayFound?: boolean;
+  readonly isFirst?: () => Promise<boolean>;
   readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
@@ -73,7 +74,7 @@ export class MemoryCluster {
 
   async start(
     name: string,
-    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true, mayJoin = true }: MemberSpec = {},
+    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true, mayJoin = true, isFirst }: MemberSpec = {},
   ): Promise<EverwriteNode> {
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
@@ -103,6 +104,7 @@ export class MemoryCluster {
       cluster: { ...testCluster, ...cluster },
       seeds,
       mayFound,
+      ...(isFirst && { isFirst }),
       mayJoin,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });

@@ -14,7 +14,7 @@ const notes = () => store.bucket("notes");
 
 const functions = {
   /** Milliseconds it took, or what it was refused with. */
-  async open(options: Pick<OpenStoreOptions, "name" | "seeds" | "timeoutMs">): Promise<number | string> {
+  async open(options: OpenStoreOptions): Promise<number | string> {
     const beginMs = performance.now();
     try {
       store = await openStore<Schema>(options);

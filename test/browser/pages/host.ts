@@ -1,0 +1,82 @@
+/** A page that is a host on the ring, for the tests of it. */
+import type { PageHost } from "../../../core/browser/host.ts";
+import { openStore } from "../../../core/browser/index.ts";
+import { openIndexedDbStorage } from "../../../core/browser/indexeddb-storage.ts";
+import { loadPageIdentity } from "../../../core/browser/page-identity.ts";
+import type { PageHostSettings } from "../../../core/browser/page-options.ts";
+import { systemClock, systemRandom } from "../../../core/libp2p/system-ports.ts";
+import type { Storage } from "../../../core/ports.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
+import type { StoreEvent } from "../../../core/telemetry.ts";
+import { expose } from "../expose.ts";
+
+let running: (PageHost & { readonly storage: Storage }) | undefined;
+const events: StoreEvent[] = [];
+const longTasks: number[] = [];
+new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
+  type: "longtask",
+});
+
+function host(): PageHost {
+  if (running === undefined) throw new Error("no host is open");
+  return running;
+}
+
+const functions = {
+  /** Begins only. */
+  async start(name: string, seeds: readonly string[], settings: PageHostSettings = {}): Promise<string> {
+    const { startPageHost } = await import("../../../core/browser/host.ts");
+    const storage = await openIndexedDbStorage({ name });
+    const { key } = await loadPageIdentity(new RecordStore(storage), "host");
+    const telemetry = { event: (event: StoreEvent) => void events.push(event) };
+    const ports = { clock: systemClock, random: systemRandom, telemetry, storage };
+    const started = await startPageHost({ name, seeds, ...settings, ...ports, key });
+    running = { ...started, storage };
+    started.ready.catch((error: unknown) => console.error(String(error)));
+    return started.network.transport.self;
+  },
+  status: () => host().node.status(),
+  ring: () => host().node.ring(),
+  addresses: () => host().network.addresses(),
+  peers: () => [...host().network.transport.peers()],
+  events: () => events,
+  async put(bucket: string, name: string, value: string, w: number, timeoutMs = 10_000): Promise<readonly string[]> {
+    const options = { timeoutMs, w };
+    const { receipt } = await host().node.put(bucket, name, new TextEncoder().encode(value), options);
+    return receipt.durable;
+  },
+  async get(bucket: string, name: string, r: number, timeoutMs = 10_000): Promise<string[]> {
+    const options = { timeoutMs, r };
+    const { siblings } = await host().node.get(bucket, name, options);
+    return siblings.map(({ body }) => new TextDecoder().decode(body));
+  },
+  /** Opens one as applications do, and closes it. The code and text of the error, or nothing. */
+  async failureToOpen(
+    name: string,
+    seeds: readonly string[],
+    settings: PageHostSettings & { readonly timeoutMs: number },
+  ): Promise<{ code: string; message: string } | undefined> {
+    try {
+      await (await openStore({ name, seeds, role: "host", ...settings })).close();
+      return undefined;
+    } catch (error) {
+      const { code, message } = error as Error & { code: string };
+      return { code, message };
+    }
+  },
+  dispatch(type: "freeze" | "resume"): void {
+    document.dispatchEvent(new Event(type));
+  },
+  longTasks: () => longTasks.splice(0),
+  async stop(): Promise<number> {
+    const beginMs = performance.now();
+    await running?.stop();
+    await running?.storage.close();
+    running = undefined;
+    return performance.now() - beginMs;
+  },
+};
+
+export type Functions = typeof functions;
+
+expose(functions);
