@@ -97,9 +97,10 @@ export class Introduced {
     const { connection, reason = "no answer yet" } = point;
     if (connection === undefined) throw new TransportError("not-sent", `cannot reach ${address}: ${reason}`);
     const answer = await this.#ask(connection);
-    if (answer === undefined) return transport.meet(address);
+    // By its id, so that it is met over that connection.
+    if (answer === undefined) return transport.meet(addressOf(connection));
     const met = this.#choose(answer.hosts);
-    if (met !== undefined) return transport.meet(`${wayThrough(connection)}/p2p-circuit/webrtc/p2p/${met}`);
+    if (met !== undefined) return transport.meet(`${addressOf(connection)}/p2p-circuit/webrtc/p2p/${met}`);
     const text = `the relay ${address} knows of no host of the cluster "${this.#cluster}"`;
     const isNew = answer.upMs < relaySettlesMs;
     throw new TransportError("not-sent", isNew ? `${text}, but it has just started: some may be on their way` : text);
@@ -136,7 +137,7 @@ export class Introduced {
   }
 }
 
-/** The relay's address with its id. */
-function wayThrough({ remoteAddr, remotePeer }: Connection): string {
+/** With the id of who is there. */
+function addressOf({ remoteAddr, remotePeer }: Connection): string {
   return `${remoteAddr.toString().replace(/\/p2p\/[^/]*$/, "")}/p2p/${remotePeer.toString()}`;
 }

@@ -1,108 +1,41 @@
 /** Hosts on the ring in real pages: browsers alone with a relay, and together with Node hosts. */
 import assert from "node:assert/strict";
 import { after, before, describe, test, type TestContext } from "node:test";
-import type { PageHostSettings } from "../../core/browser/page-options.ts";
 import { lease } from "../../core/membership/roles.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { freePort, HostProcesses, type HostStatus } from "../support/host-processes.ts";
 import { kv } from "../support/http-client.ts";
 import { RelayProcess } from "../support/relay-process.ts";
-import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
-import type { Functions } from "./pages/host.ts";
+import { launchChromium, type Tab } from "./chromium.ts";
+import { HostBrowser, hostCluster } from "./host-browser.ts";
 import type { Functions as StoreFunctions } from "./pages/store.ts";
-import { rendererOf } from "./renderer.ts";
 import { servePage, type PageServer } from "./page-server.ts";
 
-const cluster = "ring";
 /** What the issue gives a request after a page was closed, ms. */
 const goOnMs = 2_000;
 
 let server: PageServer;
+/** One that runs for long: of a new one nobody knows yet that there is no host. */
+let oldRelay: RelayProcess;
 before(async () => {
+  oldRelay = await RelayProcess.start();
   server = await servePage(new URL("./pages/host.js", import.meta.url));
 });
-after(() => server[Symbol.asyncDispose]());
-
-/** A browser with one page, which is a host. */
-class PageHost implements AsyncDisposable {
-  #browser: Chromium;
-  #tab: Tab<Functions>;
-  #id: string | undefined;
-  #renderer: number | undefined;
-
-  private constructor(browser: Chromium, tab: Tab<Functions>) {
-    this.#browser = browser;
-    this.#tab = tab;
-  }
-
-  static async start(seeds: readonly string[], settings: PageHostSettings = {}): Promise<PageHost> {
-    const page = await PageHost.load();
-    page.#id = await page.call("start", cluster, seeds, settings);
-    return page;
-  }
-
-  /** The page without a host. */
-  static async load(): Promise<PageHost> {
-    const browser = await launchChromium();
-    return new PageHost(browser, await browser.open<Functions>(server.url));
-  }
-
-  get id(): string {
-    return this.#id!;
-  }
-
-  call: Tab<Functions>["call"] = (name, ...args) => this.#tab.call(name, ...args);
-
-  get problems(): readonly string[] {
-    return this.#tab.problems;
-  }
-
-  /** All of its browser, as users do. */
-  async close(): Promise<void> {
-    await this.#browser.context.close();
-  }
-
-  /** After `close`, on the same profile. */
-  async startAgain(seeds: readonly string[], settings: PageHostSettings = {}): Promise<void> {
-    this.#browser = await launchChromium({ profile: this.#browser.profile });
-    this.#tab = await this.#browser.open<Functions>(server.url);
-    assert.equal(await this.call("start", cluster, seeds, settings), this.#id);
-  }
-
-  async signal(signal: "SIGSTOP" | "SIGCONT"): Promise<void> {
-    this.#renderer ??= await rendererOf(this.#browser, this.#tab.page);
-    process.kill(this.#renderer, signal);
-  }
-
-  /** It holds what it owns, and is connected with `others` more. */
-  async holds(others: number): Promise<void> {
-    let status: Awaited<ReturnType<Functions["status"]>> | undefined;
-    await eventually(
-      async () => {
-        status = await this.call("status");
-        const { ready, partitions, members } = status;
-        return ready && partitions.filling === 0 && members.filter(({ alive }) => alive).length > others;
-      },
-      () => `the page to hold its share; it says ${JSON.stringify(status)}`,
-      60_000,
-    );
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
-}
+after(async () => {
+  await server[Symbol.asyncDispose]();
+  await oldRelay[Symbol.asyncDispose]();
+});
 
 /** Chromium freezes no page that a test drives; it tells a page before, which is what counts here. And without a word: a hung one. */
 const sleeps = {
   frozen: {
-    begin: (page: PageHost) => page.call("dispatch", "freeze"),
-    end: (page: PageHost) => page.call("dispatch", "resume"),
+    begin: (page: HostBrowser) => page.call("dispatch", "freeze"),
+    end: (page: HostBrowser) => page.call("dispatch", "resume"),
   },
   stopped: {
-    begin: (page: PageHost) => page.signal("SIGSTOP"),
-    end: (page: PageHost) => page.signal("SIGCONT"),
+    begin: (page: HostBrowser) => page.signal("SIGSTOP"),
+    end: (page: HostBrowser) => page.signal("SIGCONT"),
   },
 };
 
@@ -116,10 +49,10 @@ async function timed(t: TestContext, what: string, work: () => Promise<unknown>)
 describe("three browsers and a relay", () => {
   const settings = { found: true, partitions: 64 };
   let relay: RelayProcess;
-  let pages: readonly PageHost[];
+  let pages: readonly HostBrowser[];
   before(async () => {
     relay = await RelayProcess.start();
-    pages = await Promise.all([0, 1, 2].map(() => PageHost.start([relay.address], settings)));
+    pages = await Promise.all([0, 1, 2].map(() => HostBrowser.start(server.url, [relay.address], settings)));
   });
   after(async () => {
     await Promise.all([...pages, relay].map((each) => each[Symbol.asyncDispose]()));
@@ -139,7 +72,7 @@ describe("three browsers and a relay", () => {
 
   test("miss one that is frozen at once, and have it back when it wakes; it takes nobody for dead", async (t) => {
     const [frozen, ...others] = [pages[1]!, pages[0]!, pages[2]!];
-    const isSeen = async (by: PageHost, whom: PageHost): Promise<boolean> => {
+    const isSeen = async (by: HostBrowser, whom: HostBrowser): Promise<boolean> => {
       const { members } = await by.call("status");
       return members.find(({ id }) => id === whom.id)!.alive;
     };
@@ -181,8 +114,11 @@ describe("three browsers and a relay", () => {
   });
 
   test("and a newcomer is told which relays are down, and why", async () => {
-    await using newcomer = await PageHost.load();
-    const failure = await newcomer.call("failureToOpen", cluster, [relay.address], { found: true, timeoutMs: 2_000 });
+    await using newcomer = await HostBrowser.load(server.url);
+    const failure = await newcomer.call("failureToOpen", hostCluster, [relay.address], {
+      found: true,
+      timeoutMs: 2_000,
+    });
     assert.equal(failure?.code, "not-ready");
     assert.match(failure.message, new RegExp(`cannot reach ${relay.address}: the connection could not be opened`));
   });
@@ -211,7 +147,7 @@ describe("three browsers and a relay", () => {
           ),
       ),
     );
-    await using fourth = await PageHost.start([relay.address], settings);
+    await using fourth = await HostBrowser.start(server.url, [relay.address], settings);
     await timed(t, "until the fourth holds its share", () => fourth.holds(2));
     const { tokens } = await fourth.call("ring");
     assert.ok(new Set<string | null>(tokens).has(fourth.id));
@@ -230,19 +166,44 @@ describe("three browsers and a relay", () => {
   });
 });
 
+test("a browser that founded a ring alone meets the one that another founded while it was away: they become one ring", async () => {
+  const settings = { found: true, partitions: 64 };
+  const values = ["of the first", "of the second"];
+  await using first = await HostBrowser.start(server.url, [oldRelay.address], settings);
+  await first.holds(0);
+  await first.call("put", "b", "k", values[0]!, 1);
+  await first.close();
+  await using second = await HostBrowser.start(server.url, [oldRelay.address], settings);
+  await second.holds(0);
+  await second.call("put", "b", "k", values[1]!, 1);
+  await first.startAgain([oldRelay.address], settings);
+  const bothHold = (): Promise<unknown> => Promise.all([first.holds(1), second.holds(1)]);
+  await bothHold();
+  await eventually(async () => {
+    const rings = await Promise.all([first, second].map((page) => page.call("ring")));
+    return rings.every(({ tokens }) => new Set(tokens).size === 2) && rings[0]!.fingerprint === rings[1]!.fingerprint;
+  }, "the two rings to be one");
+  await bothHold();
+  for (const page of [first, second]) {
+    assert.deepEqual((await page.call("get", "b", "k", 2)).toSorted(), values);
+  }
+});
+
 test("a browser among Node hosts has a light share; closed for good, its lease ends, its share goes back, and nothing is lost", async (t) => {
   await using hosts = new HostProcesses(temporaryDirectory());
   const seeds: string[] = [];
   for (let n = 0; n < 3; n += 1) {
     const address = `/ip4/127.0.0.1/tcp/${await freePort()}/ws`;
-    await hosts.add({ flags: ["--p2p", address, "--cluster", cluster, ...(n === 0 ? ["--partitions", "64"] : [])] });
+    await hosts.add({
+      flags: ["--p2p", address, "--cluster", hostCluster, ...(n === 0 ? ["--partitions", "64"] : [])],
+    });
     seeds.push(address);
   }
   const names = Array.from({ length: 200 }, (_, n) => `k${n}`);
   await Promise.all(names.slice(0, 100).map((name) => kv(hosts.url(0)).put(`notes/${name}`, JSON.stringify(name))));
   await using browser = await launchChromium();
   await using page = await servePage(new URL("./pages/store.js", import.meta.url));
-  const opening = { name: cluster, seeds, role: "host", leaseMs: lease.minMs } as const;
+  const opening = { name: hostCluster, seeds, role: "host", leaseMs: lease.minMs } as const;
   const member = async (): Promise<HostStatus["members"][number] | undefined> =>
     (await hosts.status(1)).members.find(({ kind }) => kind === "browser-host");
   const open = async (): Promise<Tab<StoreFunctions>> => {

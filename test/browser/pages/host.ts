@@ -64,6 +64,26 @@ const functions = {
       return { code, message };
     }
   },
+  /** Writes at that rate over 1,000 keys, whatever is under way. How long each took, ms; failures as Infinity. */
+  async write(perSecond: number, ms: number, bytes: number): Promise<number[]> {
+    const { node } = host();
+    const body = new Uint8Array(bytes).fill(7);
+    const beginMs = performance.now();
+    const writing: Promise<number>[] = [];
+    const writeNext = async (startMs: number): Promise<number> => {
+      const name = `k${Math.floor(Math.random() * 1_000)}`;
+      const { context } = await node.get("load", name);
+      await node.put("load", name, body, context === null ? {} : { context });
+      return performance.now() - startMs;
+    };
+    while (performance.now() < beginMs + ms) {
+      while (writing.length < ((performance.now() - beginMs) * perSecond) / 1_000) {
+        writing.push(writeNext(performance.now()).catch(() => Infinity));
+      }
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return Promise.all(writing);
+  },
   dispatch(type: "freeze" | "resume"): void {
     document.dispatchEvent(new Event(type));
   },
