@@ -3,7 +3,7 @@
  */
 import type { WantedParameters } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
-import type { Clock, Gossip, Identity, Random, Storage, Transport } from "./ports.ts";
+import type { Clock, Gossip, Identity, Random, Stop, Storage, Transport } from "./ports.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 /** The outside world of one node. The caller made them, and closes them after `stop`. */
@@ -19,6 +19,11 @@ export interface NodePorts {
   readonly identity: Identity;
   /** Without it membership spreads more slowly. */
   readonly gossip?: Gossip;
+  /**
+   * Of a node that shares its thread, as in a page: tells how long something held all up, ms. Background work yields to that as
+   * it does to requests, for it may have been the cause (PROTOCOL 13).
+   */
+  readonly onLongTask?: (hear: (ms: number) => void) => Stop;
   readonly telemetry: Telemetry;
 }
 

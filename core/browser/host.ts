@@ -23,6 +23,7 @@ import type { Telemetry } from "../telemetry.ts";
 import { deviceGroup } from "./device-group.ts";
 import { HostData } from "./host-data.ts";
 import { openIndexedDbStorage } from "./indexeddb-storage.ts";
+import { onLongTask } from "./long-tasks.ts";
 import type { PageNetwork } from "./network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import type { PageHostOptions, PageHostSettings } from "./page-options.ts";
@@ -142,6 +143,7 @@ async function startInOrder(
     transport,
     identity,
     gossip,
+    onLongTask,
     telemetry,
     setAside: () => data.setAside(),
     openAside: () => data.openAside(),
