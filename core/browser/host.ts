@@ -79,6 +79,13 @@ export async function openPageHost(options: PageHostOptions, parts: PageParts): 
   const telemetry = both(conflicts, options.telemetry);
   const host = await startPageHost({ ...options, seeds, key, storage, clock, random, telemetry });
   parts.stops.push(() => host.stop());
+  const noteRelays = (): void => {
+    const isFound = host.network.addresses().length > 0;
+    facts.notice("relays", isFound ? undefined : "no relay knows this page now: new pages cannot find it");
+  };
+  noteRelays();
+  const stopNoting = host.network.onAddresses(noteRelays);
+  parts.stops.push(async () => stopNoting());
   await readyInTime({ ...host, clock }, name, { timeoutMs, ...(signal && { signal }) });
   const { node } = host;
   const onConflict = conflicts.on.bind(conflicts);

@@ -37,6 +37,11 @@ const sleeps = {
     begin: (page: HostBrowser) => page.signal("SIGSTOP"),
     end: (page: HostBrowser) => page.signal("SIGCONT"),
   },
+  /** In its tab, as when another tab takes over. */
+  closed: {
+    begin: (page: HostBrowser) => page.call("stop"),
+    end: (page: HostBrowser) => page.call("startAgain"),
+  },
 };
 
 /** Tells how long it took, and asserts nothing of it. */

@@ -11,6 +11,7 @@ import type { StoreEvent } from "../../../core/telemetry.ts";
 import { expose } from "../expose.ts";
 
 let running: (PageHost & { readonly storage: Storage }) | undefined;
+let startedWith: readonly [name: string, seeds: readonly string[], settings?: PageHostSettings] | undefined;
 const events: StoreEvent[] = [];
 const longTasks: number[] = [];
 new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
@@ -24,7 +25,9 @@ function host(): PageHost {
 
 const functions = {
   /** Begins only. */
-  async start(name: string, seeds: readonly string[], settings: PageHostSettings = {}): Promise<string> {
+  async start(...wanted: NonNullable<typeof startedWith>): Promise<string> {
+    startedWith = wanted;
+    const [name, seeds, settings = {}] = wanted;
     const { startPageHost } = await import("../../../core/browser/host.ts");
     const storage = await openIndexedDbStorage({ name });
     const { key } = await loadPageIdentity(new RecordStore(storage), "host");
@@ -35,6 +38,7 @@ const functions = {
     started.ready.catch((error: unknown) => console.error(String(error)));
     return started.network.transport.self;
   },
+  startAgain: () => functions.start(...startedWith!),
   status: () => host().node.status(),
   ring: () => host().node.ring(),
   addresses: () => host().network.addresses(),
@@ -88,12 +92,10 @@ const functions = {
     document.dispatchEvent(new Event(type));
   },
   longTasks: () => longTasks.splice(0),
-  async stop(): Promise<number> {
-    const beginMs = performance.now();
+  async stop(): Promise<void> {
     await running?.stop();
     await running?.storage.close();
     running = undefined;
-    return performance.now() - beginMs;
   },
 };
 
