@@ -1,5 +1,6 @@
 /** How fast a page's store writes, reads, opens and hears, beside a raw strict transaction for each put. */
-import { openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
+import { openStore } from "../../../core/browser/index.ts";
+import type { PageEdgeOptions } from "../../../core/browser/page-options.ts";
 import type { Store } from "../../../core/store/store.ts";
 import { expose } from "../expose.ts";
 import { measure, openRaw, putRaw } from "../speed.ts";
@@ -25,7 +26,7 @@ const nowMs = (): number => performance.timeOrigin + performance.now();
 
 const functions = {
   /** Milliseconds until the store is open and has read one key. */
-  async open(options: Pick<OpenStoreOptions, "name" | "seeds">): Promise<number> {
+  async open(options: PageEdgeOptions): Promise<number> {
     const beginMs = performance.now();
     store = await openStore<Schema>(options);
     await notes().get("k0", { r: "local" });

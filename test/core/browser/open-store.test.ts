@@ -61,14 +61,18 @@ test("a store whose storage is of another cluster is refused, and what was opene
 
 test("a page keeps its identity, and makes no other where it is damaged", async () => {
   const storage = new MemoryStorage();
-  const made = await loadPageIdentity(new RecordStore(storage));
+  const made = await loadPageIdentity(new RecordStore(storage), "edge");
   assert.match(made.id, /^12D3Koo/);
-  assert.deepEqual(await loadPageIdentity(new RecordStore(storage)), made);
+  assert.deepEqual(await loadPageIdentity(new RecordStore(storage), "edge"), made);
+  await assert.rejects(loadPageIdentity(new RecordStore(storage), "host"), {
+    code: "bad-request",
+    message: /that of an edge/,
+  });
   const { rows } = await storage.page("meta", { limit: 10 });
   assert.equal(rows.length, 1);
   const [row] = rows;
   await new RecordStore(storage).commit([{ kind: "put", ns: "meta", key: row!.key, value: utf8("no key") }]);
-  await assert.rejects(loadPageIdentity(new RecordStore(storage)), {
+  await assert.rejects(loadPageIdentity(new RecordStore(storage), "edge"), {
     code: "corrupt",
     message: /identity of this page/,
   });
