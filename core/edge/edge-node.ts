@@ -194,16 +194,14 @@ export class EdgeNode implements StoreNode {
   }
 
   facts(): StoreFacts {
-    const writes = [...this.#outbox.all()];
-    const pending = writes.filter(({ isPending }) => isPending);
+    const { counts, oldest } = this.#outbox;
     const { isConnected } = this.#contact;
     return {
       loaded: this.#isLoaded,
       connected: isConnected,
-      settled: isConnected && pending.length === 0 && this.#watching.isCompared,
-      pending: pending.length,
-      pendingSinceMs: pending[0]?.row.clockMs ?? null,
-      parked: writes.length - pending.length,
+      settled: isConnected && counts.pending === 0 && this.#watching.isCompared,
+      ...counts,
+      pendingSinceMs: oldest?.row.clockMs ?? null,
     };
   }
 
@@ -333,7 +331,7 @@ export class EdgeNode implements StoreNode {
 
   /** Just after the start it is not known yet whether this edge is offline. */
   async #untilTried(timeoutMs: number): Promise<void> {
-    if (this.#contact.isConnected) return;
+    if (this.#contact.isConnected || this.#contact.hasTried) return;
     await Promise.race([this.#contact.tried, this.#tasks.sleep(timeoutMs)]);
   }
 
