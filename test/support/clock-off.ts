@@ -3,5 +3,3 @@ const offMs = Number(process.env["CLOCK_OFF_MS"]);
 const rightMs = Date.now;
 
 Date.now = () => rightMs() + offMs;
-
-export {};
