@@ -12,6 +12,7 @@ import { LateNetwork } from "./late-network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import type { PageEdgeOptions, PageNodeOptions } from "./page-options.ts";
 import { openParts, type PageParts, release } from "./page-parts.ts";
+import { onWake } from "./wake.ts";
 
 /**
  * Resolves when local reads and writes are answered; `close` closes all. One tab at a time may have it open: whoever calls
@@ -60,6 +61,7 @@ async function networkOf(
       const { openPageNetwork } = await import("./network.ts");
       return openPageNetwork({ key, seeds, meetPages: false, clock, random });
     },
+    onWake: (run) => onWake(clock, run),
     onProblem: (problem) => facts.notice("network", problem),
   });
   stops.push(() => late.stop());
