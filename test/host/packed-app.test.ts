@@ -13,16 +13,15 @@ const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
 const compilerOptions = ["--strict", "--target", "es2023", "--module", "nodenext", "--skipLibCheck"];
 const nodeTypes = ["--typeRoots", join(root, "node_modules", "@types"), "--types", "node"];
 
-/** The README's own program, so that what it shows is what runs. */
-async function readmeProgram(): Promise<string> {
+/** The README's own program of a section, so that what it shows is what runs. */
+async function readmeProgram(section: string): Promise<string> {
   const readme = await readFile("README.md", "utf8");
-  const section = readme.slice(readme.indexOf("### In a Node process of your own"));
-  const program = /```ts\n(.*?)```/s.exec(section)?.[1];
-  assert.ok(program !== undefined, "the README has a program for Node");
+  const program = /```ts\n(.*?)```/s.exec(readme.slice(readme.indexOf(`### ${section}`)))?.[1];
+  assert.ok(program !== undefined, `the README has a program under "${section}"`);
   return program;
 }
 
-test("the README's program compiles against the packed package, runs, and finds its data at the next run", async () => {
+test("the README's programs compile against the packed package, run, and find their data at the next run", async () => {
   const folder = join(dirname(temporaryDirectory()), "app");
   await mkdir(folder, { recursive: true });
   const inApp = { cwd: folder };
@@ -33,15 +32,18 @@ test("the README's program compiles against the packed package, runs, and finds 
   await writeFile(join(folder, "package.json"), JSON.stringify({ name: "app", type: "module", dependencies }));
   await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund"], inApp);
 
-  const program = await readmeProgram();
+  const program = await readmeProgram("In a Node process of your own");
   await writeFile(join(folder, "app.ts"), program);
   await writeFile(join(folder, "wrong.ts"), program.replace('store.bucket("carts"', 'store.bucket("crats"'));
   const wrong = run(process.execPath, [tsc, "--noEmit", ...compilerOptions, ...nodeTypes, "wrong.ts"], inApp);
   await assert.rejects(wrong, (error: { stdout?: string }) => /wrong\.ts.*crats/s.test(error.stdout ?? ""));
-  await run(process.execPath, [tsc, ...compilerOptions, ...nodeTypes, "app.ts"], inApp);
+  await writeFile(join(folder, "usages.ts"), await readmeProgram("Conflicts your way"));
+  await run(process.execPath, [tsc, ...compilerOptions, ...nodeTypes, "app.ts", "usages.ts"], inApp);
 
   const first = await run(process.execPath, ["app.js"], inApp);
   assert.equal(first.stdout, "1 { books: [ 'book 0' ] }\n");
   const second = await run(process.execPath, ["app.js"], inApp);
   assert.equal(second.stdout, "2 { books: [ 'book 0', 'book 1' ] }\n");
+  const usages = await run(process.execPath, ["usages.js"], inApp);
+  assert.equal(usages.stdout, "{ book: 2 } true\n");
 });

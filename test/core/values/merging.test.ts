@@ -184,7 +184,7 @@ test("registers: fields change one by one; what was written to one at the same t
           sets ? models.put(device, field, value, { replaces: true }) : models.remove(device, field),
         compare: (record, live) => {
           for (const field of ["a", "b", "c"]) {
-            assert.deepEqual(record.all(field).toSorted(), live(field).toSorted());
+            assert.deepEqual(new Set(record.all(field)), new Set(live(field)));
             assert.equal(record.get(field), record.all(field)[0]);
           }
         },
@@ -236,25 +236,25 @@ function sample<T extends { toJSON(): unknown }, Change>(
     return body;
   });
   const bytes = fc.oneof(fc.uint8Array({ maxLength: 60 }), encoded, damaged);
-  return [name, bytes, rule as unknown as ConflictRule<{ toJSON(): unknown }>];
+  return [name, bytes, rule];
 }
 
 for (const [name, bytes, rule] of rules) {
   test(`${name}: bytes of others are refused, or are a value like any other`, () => {
-    const { decode, encode } = rule.codec!;
+    const codec = rule.codec!;
     let read = 0;
     fc.assert(
       fc.property(bytes, (body) => {
         let value: { toJSON(): unknown };
         try {
-          value = decode(body);
+          value = codec.decode(body);
         } catch (error: unknown) {
           assert.ok(error instanceof Error && !(error instanceof RangeError), String(error));
           return;
         }
         read += 1;
         const told = JSON.stringify(value.toJSON());
-        assert.equal(JSON.stringify(decode(encode(value)).toJSON()), told);
+        assert.equal(JSON.stringify(codec.decode(codec.encode(value)).toJSON()), told);
         assert.equal(JSON.stringify(rule.resolve([0, 1].map((i) => ({ value, timeMs: i, dot: `a:${i}` })))), told);
       }),
       { numRuns: 1_000 },

@@ -9,6 +9,7 @@ import { leases } from "./leases.ts";
 import { members } from "./members.ts";
 import { requests } from "./requests.ts";
 import { ring } from "./ring.ts";
+import { values } from "./values.ts";
 import { versions } from "./versions.ts";
 
 export interface Mutation {
@@ -30,4 +31,5 @@ export const mutations: readonly Mutation[] = [
   ...members,
   ...ring,
   ...leases,
+  ...values,
 ];
