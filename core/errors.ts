@@ -11,6 +11,7 @@ export const statusOfCode = {
   forbidden: 403,
   "not-found": 404,
   "precondition-failed": 409,
+  "clock-skew": 409,
   "value-too-large": 413,
   "too-many-siblings": 429,
   overloaded: 429,

@@ -74,6 +74,7 @@ export { HostStoreNode } from "./store/host-node.ts";
 export type { ConflictEvent, ErrorEvent, StoreEvents } from "./store/listeners.ts";
 export type { BucketRead } from "./store/read.ts";
 export { Store, type StoreStatus } from "./store/store.ts";
+export { sessions } from "./store/sessions.ts";
 export type { Snapshot } from "./store/subscriptions.ts";
 export type { Change, UpdateOptions } from "./store/update.ts";
 export { type AddWinsSet, addWinsSet } from "./values/add-wins-set.ts";
@@ -84,6 +85,7 @@ export { type Counter, counter } from "./values/counter.ts";
 export { type Registers, registers } from "./values/registers.ts";
 export type { StandardSchema, ValueIssue } from "./values/schema.ts";
 export type {
+  BrowserFacts,
   ChangeOrigin,
   LwwConflict,
   ParkedWrite,

@@ -5,6 +5,7 @@ import type { DeleteOptions, PutOptions, Receipt, Watched } from "../api.ts";
 import { makeKey } from "../bytes/key.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
+import { checkTtl } from "../limits.ts";
 import type { CancelSignal, Stop } from "../ports.ts";
 import type { ChangeOrigin, StoreGetOptions, StoreWrite } from "../store-node.ts";
 import { type Codec, json } from "../values/codecs.ts";
@@ -16,6 +17,7 @@ import { follow, type FollowDeps } from "./follow.ts";
 import type { ErrorEvent, Listeners } from "./listeners.ts";
 import type { Pens } from "./pens.ts";
 import { type BucketRead, decodeRead, encodeValue, type Format } from "./read.ts";
+import { Renewals } from "./renewals.ts";
 import { Sampling } from "./sampling.ts";
 import { type Snapshot, Subscriptions } from "./subscriptions.ts";
 import { type Change, type Turns, update, type UpdateOptions } from "./update.ts";
@@ -41,6 +43,8 @@ export interface BucketOptions<T> {
   readonly w?: QuorumSpec;
   /** Values read as deleted this long after they were written. */
   readonly ttlMs?: number;
+  /** A value that is read lives on for another `ttlMs`: it is renewed in the background, at most ten times in that. */
+  readonly sliding?: boolean;
 }
 
 /** As of `PutOptions`; `context`: what a read or a receipt gave. */
@@ -107,14 +111,27 @@ export class Bucket<T> {
   readonly #get: StoreGetOptions;
   readonly #put: PutOptions;
   readonly #subscriptions: Subscriptions<T>;
+  readonly #renewals: Renewals;
+  readonly #sliding: boolean;
 
   constructor(deps: BucketDeps, name: string, options: BucketOptions<T>) {
     makeKey(name, "x"); // only to check the name
-    const { conflict = siblings<T>(), codec = conflict.codec ?? json<T>(), schema, r, w, ttlMs } = options;
+    const {
+      conflict = siblings<T>(),
+      codec = conflict.codec ?? json<T>(),
+      schema,
+      r,
+      w,
+      ttlMs,
+      sliding = false,
+    } = options;
     const { checkMerges = deps.checkMerges } = options;
     const checks = checkMerges ? new Sampling() : undefined;
+    checkTtl(ttlMs);
+    if (sliding && ttlMs === undefined) throw new StoreError("bad-request", "`sliding` needs a `ttlMs`");
     this.name = name;
     this.#deps = deps;
+    this.#sliding = sliding;
     this.#format = { codec, rule: conflict, schema, checks, pens: deps.pens };
     this.#get = r === undefined ? {} : { r };
     this.#put = {
@@ -123,12 +140,19 @@ export class Bucket<T> {
       ...(w === undefined ? {} : { w }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
     };
+    const onError = (error: StoreError): void => this.#tell(error);
+    this.#renewals = new Renewals({ ...deps, bucket: name, put: this.#put, onError });
     this.#subscriptions = new Subscriptions<T>({
       ...deps,
       bucket: name,
       format: this.#format,
-      onError: (error) => this.#tell(error),
+      onError,
     });
+  }
+
+  /** Its store is closed: calls reject, and nothing is subscribed to any more. */
+  get isClosed(): boolean {
+    return this.#deps.closing.aborted;
   }
 
   /**
@@ -137,7 +161,19 @@ export class Bucket<T> {
    */
   async get(key: string, options: StoreGetOptions = {}): Promise<BucketRead<T>> {
     const text = this.#open(key);
-    return decodeRead(await this.#deps.node.get(this.name, key, { ...this.#get, ...options }), text, this.#format);
+    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
+    if (this.#sliding) this.#renewals.noteRead(key, read);
+    return decodeRead(read, text, this.#format);
+  }
+
+  /**
+   * Lets the value live for another `ttlMs` (without one: for ever), unless somebody changes or deletes it meanwhile. False:
+   * there is none, or more than one. @throws StoreError as `get` and `put`
+   */
+  async renew(key: string, options: StoreGetOptions = {}): Promise<boolean> {
+    this.#open(key);
+    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
+    return this.#renewals.renew(key, read);
   }
 
   /**

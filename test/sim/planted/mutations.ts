@@ -4,6 +4,7 @@
  */
 import type { ProfileName } from "../profiles.ts";
 import { copies } from "./copies.ts";
+import { edges } from "./edges.ts";
 import { healing } from "./healing.ts";
 import { leases } from "./leases.ts";
 import { members } from "./members.ts";
@@ -31,5 +32,6 @@ export const mutations: readonly Mutation[] = [
   ...members,
   ...ring,
   ...leases,
+  ...edges,
   ...values,
 ];

@@ -48,8 +48,8 @@ export const values: readonly Mutation[] = [
     name: "a change of an older value takes back what came since",
     profile: "values",
     file: "values/merging.js",
-    find: "join(present.state, sealed)",
-    replace: "sealed",
+    find: "join(present.state, value.state)",
+    replace: "value.state",
   },
   {
     name: "a counter takes the earlier sum of a writer",
