@@ -134,6 +134,24 @@ describe("what cannot be opened is refused", () => {
     });
   }
 
+  test("the data of the other role", async () => {
+    const tab = await browser.open<Functions>(server.url);
+    const host = { name: "roles", role: "host", found: true, partitions: 16 } as const;
+    for (const [first, second] of [
+      [host, { name: "roles" }],
+      [{ name: "roles-too" }, { ...host, name: "roles-too" }],
+    ] as const) {
+      assert.equal(typeof (await tab.call("open", first)), "number");
+      await tab.call("put", "a", "1");
+      await tab.call("close");
+      assert.match(String(await tab.call("open", second)), /^bad-request: .*that of an? (?:edge|host): open it so/);
+      assert.equal(typeof (await tab.call("open", first)), "number");
+      assert.deepEqual((await tab.call("get", "a")).values, ["1"]);
+      await tab.call("close");
+    }
+    assert.deepEqual(tab.problems, []);
+  });
+
   test("a database that a newer version has made", async () => {
     const tab = await browser.open<Functions>(server.url);
     await tab.page.evaluate(
