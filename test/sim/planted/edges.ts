@@ -9,12 +9,6 @@ export const edges: readonly Mutation[] = [
     replace: "const offsetMs = 0;",
   },
   {
-    name: "an edge goes by the host whose clock is ahead",
-    file: "edge/host-time.js",
-    find: "offsets.toSorted((a, b) => a - b)[(offsets.length - 1) >> 1]",
-    replace: "Math.max(...offsets)",
-  },
-  {
     name: "an edge sends what it minted by a wrong clock",
     file: "edge/local.js",
     find: "({ ...mintedAnew(write, known, time), sentMs: time.wallMs })",

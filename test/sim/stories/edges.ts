@@ -126,21 +126,6 @@ export const edgeStories: readonly Story[] = [
     }),
   },
   {
-    name: "an edge goes by the clocks of most hosts, where that of one is an hour ahead",
-    brokenBy: "an edge goes by the host whose clock is ahead",
-    play: withDevice(0, async (stage, device, host) => {
-      stage.walk()[2]!.machine.skewMs = hour;
-      device.cut();
-      await device.start();
-      await device.put(lww);
-      await stage.sleep(1_000);
-      await stage.put(host, { lww: true, quorum: "all" });
-      device.heal();
-      await device.delivered();
-      assert.deepEqual(await stage.siblings(host), ["write 1"]);
-    }),
-  },
-  {
     name: "an edge whose lww write has lost to one that had not seen it tells that once",
     brokenBy: "an edge does not tell what hosts have discarded",
     play: withDevice(hour, async (stage, device, host) => {
