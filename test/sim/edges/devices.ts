@@ -17,6 +17,7 @@ import { differenceOfOwners, ownersState } from "../owners.ts";
 import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
+import { cutOff, freeze, startAgain } from "./mishaps.ts";
 import { SimEdge } from "./sim-edge.ts";
 
 const bucket = "sim";
@@ -103,21 +104,14 @@ export class Devices {
     this.#world.happened(`edge ${action}`);
     if (action === "heal") device.heal?.();
     if (action === "cut") this.#cut(device);
-    if (action === "freeze") this.#freeze(device);
+    if (action === "freeze") freeze(this.#world, edge, chance);
     if (action === "back up") device.backup = { image: edge.disk.synced.copy(), atMs: this.#world.schedule.nowMs };
     if (action === "kill" || action === "power" || action === "restore") this.#end(device, action);
   }
 
   #cut(device: Device): void {
     device.heal?.();
-    const pairs = this.#world.hosts.map(({ id }) => [device.edge.id, id] as const);
-    device.heal = this.#world.network.cutPairs(pairs, device.chance.is(0.8));
-  }
-
-  #freeze({ edge, chance }: Device): void {
-    const { process } = edge;
-    process?.pause();
-    this.#world.schedule.after(chance.logarithmic(100, 10_000), `${edge.id} goes on`, () => process?.resume());
+    device.heal = cutOff(this.#world, device.edge, device.chance);
   }
 
   #end(device: Device, how: "kill" | "power" | "restore"): void {
@@ -129,7 +123,7 @@ export class Devices {
       // What was accepted since is in nobody's storage any more, unless hosts have it.
       device.accepted = device.accepted.filter(({ atMs }) => atMs < backup.atMs);
     }
-    this.#world.schedule.after(chance.between(0, 1_000), `${edge.id} starts again`, () => edge.start());
+    startAgain(this.#world, edge, chance);
   }
 
   #ask(device: Device, verb: "put" | "delete" | "get"): void {
