@@ -19,6 +19,7 @@ import { libp2pTransport } from "../libp2p/transport.ts";
 import { inWholeWrites } from "../libp2p/whole-writes.ts";
 import type { Clock, Gossip, Identity, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
+import { type NetworkSwitch, slowedBy, switchedBy } from "./network-switch.ts";
 import { onLeave, onWake } from "./wake.ts";
 
 export interface PageNetworkOptions {
@@ -32,6 +33,8 @@ export interface PageNetworkOptions {
   readonly gossipOf?: string;
   /** STUN and TURN servers of the application, for pages in different networks. */
   readonly iceServers?: readonly RTCIceServer[];
+  /** Cuts and slows it. */
+  readonly networkSwitch?: NetworkSwitch;
   readonly clock: Clock;
   readonly onProblem?: OnProblem;
 }
@@ -64,7 +67,7 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { seeds, gossipOf, clock, onProblem } = options;
+  const { seeds, gossipOf, clock, onProblem, networkSwitch } = options;
   const privateKey = readKey(options.key);
   // Each a chunk of its own: most pages need neither.
   const [pages, gossiping] = await Promise.all([
@@ -73,6 +76,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   ]);
   const found = pages?.reservations();
   const libp2p = await startLibp2p(privateKey, seeds, {
+    isCut: () => networkSwitch?.isCut === true,
     ways:
       pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
     services: gossiping === undefined || gossipOf === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) },
@@ -82,16 +86,18 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const limits = { ...defaultTransportLimits, ...pageTransportLimits };
   const points = new MeetingPoints({ libp2p, clock, limits, ...(found && { reservations: found }) }, seeds);
   points.start();
-  const stopWaking = onWake(clock, () => {
+  const wake = (): void => {
     transport.wake();
     points.wake();
-  });
+  };
+  const stopWaking = onWake(clock, wake);
+  const stopSwitch = networkSwitch === undefined ? () => {} : switchedBy(networkSwitch, libp2p, wake);
   const stopLeaving = onLeave(() => {
     for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
   });
   const pubsub = libp2p.services["pubsub"] as GossipSub;
   return {
-    transport,
+    transport: slowedBy(networkSwitch, transport, clock),
     ...(gossiping && gossipOf !== undefined && { gossip: gossiping.libp2pGossip(pubsub, gossipOf) }),
     identity: libp2pIdentity(privateKey),
     addresses: () => addressesOf(libp2p),
@@ -100,6 +106,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     connected: (timeoutMs) => points.connected(timeoutMs),
     async stop() {
       stopWaking();
+      stopSwitch();
       stopLeaving();
       points.stop();
       await transport.stop();
@@ -109,6 +116,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
 }
 
 interface Extras {
+  readonly isCut: () => boolean;
   /** How it reaches other pages, beside hosts. */
   readonly ways: NonNullable<Libp2pOptions["transports"]>;
   readonly services: NonNullable<Libp2pOptions["services"]>;
@@ -117,7 +125,7 @@ interface Extras {
 async function startLibp2p(
   privateKey: PrivateKey,
   seeds: readonly string[],
-  { ways, services }: Extras,
+  { isCut, ways, services }: Extras,
 ): Promise<Libp2p> {
   const mayDial = dialPolicy(seeds);
   const libp2p = await createLibp2p({
@@ -127,7 +135,11 @@ async function startLibp2p(
     addresses: { listen: ways.length === 0 ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
     connectionEncrypters: [inWholeWrites(noise())],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
-    connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
+    connectionGater: {
+      denyDialMultiaddr: (address) => isCut() || !mayDial(address),
+      denyInboundConnection: isCut,
+      denyInboundRelayedConnection: isCut,
+    },
     connectionManager: {
       // All pages that are behind one relay come from its address.
       inboundConnectionThreshold: 500,

@@ -9,6 +9,7 @@ import { RecordStore } from "../storage/record-store.ts";
 import type { StoreFacts, StoreNode } from "../store-node.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { LateNetwork } from "./late-network.ts";
+import type { NetworkSwitch } from "./network-switch.ts";
 import { PageFacts } from "./page-facts.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import { askToPersist, openPageStorage } from "./page-storage.ts";
@@ -19,6 +20,8 @@ export interface PageAdapters {
   readonly storage?: Storage;
   /** In the place of libp2p: it knows who this node is, and dials the seeds when it is asked to meet them. */
   readonly network?: { readonly transport: Transport; readonly identity: Identity; stop(): Promise<void> };
+  /** Of the browser's own network: cuts and slows it. */
+  readonly networkSwitch?: NetworkSwitch;
   readonly clock?: Clock;
   readonly random?: Random;
   /** Hears what happens inside. */
@@ -26,8 +29,10 @@ export interface PageAdapters {
 }
 
 export interface PageNodeOptions extends PageAdapters {
-  /** Of the cluster, and of the database. */
+  /** Of the cluster. */
   readonly name: string;
+  /** Of this browser's database: the cluster's where not given. Several nodes of one origin need one each. */
+  readonly database?: string;
   /** Multiaddrs of hosts of the cluster, `/dns4/host.example/tcp/443/wss`. None: what is written stays here. */
   readonly seeds?: readonly string[];
   /** `edge`, the default, keeps copies of what it uses, takes writes while it is offline, and sends them when hosts answer. */
@@ -59,8 +64,9 @@ export async function openPageNode(options: PageNodeOptions): Promise<StoreNode>
   }
 }
 
-async function openParts({ name, seeds = [], storage: injected }: PageNodeOptions): Promise<PageParts> {
-  const { storage, memoryBecause } = injected === undefined ? await openPageStorage(name) : { storage: injected };
+async function openParts(options: PageNodeOptions): Promise<PageParts> {
+  const { name, database = name, seeds = [], storage: injected } = options;
+  const { storage, memoryBecause } = injected === undefined ? await openPageStorage(database) : { storage: injected };
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
     facts.notice("storage", `this browser keeps nothing, all is gone with this page: ${memoryBecause}`);
@@ -89,7 +95,7 @@ async function startEdge(options: PageNodeOptions, parts: PageParts): Promise<St
 }
 
 async function networkOf(
-  { network, seeds = [], clock = systemClock }: PageNodeOptions,
+  { network, networkSwitch, seeds = [], clock = systemClock }: PageNodeOptions,
   { storage, facts, stops }: PageParts,
 ): Promise<Pick<EdgePorts, "transport" | "identity">> {
   if (network !== undefined) {
@@ -102,7 +108,7 @@ async function networkOf(
     clock,
     open: async () => {
       const { openPageNetwork } = await import("./network.ts");
-      return openPageNetwork({ key, seeds, meetPages: false, clock });
+      return openPageNetwork({ key, seeds, meetPages: false, clock, ...(networkSwitch && { networkSwitch }) });
     },
     onProblem: (problem) => facts.notice("network", problem),
   });

@@ -1,5 +1,5 @@
 /** A page with one store, whose methods the test calls. */
-import { openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
+import { NetworkSwitch, openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
 import type { StoreError } from "../../../core/errors.ts";
 import type { Store, StoreStatus } from "../../../core/store/store.ts";
 import { expose } from "../expose.ts";
@@ -9,15 +9,16 @@ interface Schema {
 }
 
 let store: Store<Schema>;
+const networkSwitch = new NetworkSwitch();
 
 const notes = () => store.bucket("notes");
 
 const functions = {
   /** Milliseconds it took, or what it was refused with. */
-  async open(options: Pick<OpenStoreOptions, "name" | "seeds" | "timeoutMs">): Promise<number | string> {
+  async open(options: Pick<OpenStoreOptions, "name" | "database" | "seeds" | "timeoutMs">): Promise<number | string> {
     const beginMs = performance.now();
     try {
-      store = await openStore<Schema>(options);
+      store = await openStore<Schema>({ ...options, networkSwitch });
     } catch (error: unknown) {
       const { code, message } = error as StoreError;
       return `${code}: ${message}`;
@@ -25,6 +26,9 @@ const functions = {
     return performance.now() - beginMs;
   },
   close: () => store.close(),
+  cut: () => networkSwitch.cut(),
+  heal: () => networkSwitch.heal(),
+  slow: (delayMs: number) => networkSwitch.slow(delayMs),
   status: (): StoreStatus => ({ ...store.status() }),
   connected: () => store.connected,
   async put(key: string, value: string, context?: string) {
