@@ -1,0 +1,57 @@
+/** `npm start` as a process: its hosts, its page; all gone at the end. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
+
+const demo = fileURLToPath(new URL("../../node-host/demo.js", import.meta.url));
+/** Against hanging only. */
+const readyLimitMs = 120_000;
+
+export class DemoProcess implements AsyncDisposable {
+  readonly data: string;
+  /** What it has printed. */
+  output = "";
+  #process: ChildProcess;
+
+  private constructor(data: string, args: readonly string[]) {
+    this.data = data;
+    this.#process = spawn(process.execPath, [demo, "--data", data, "--no-story", ...args], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    this.#process.stdout!.on("data", (bytes: Buffer) => (this.output += bytes));
+  }
+
+  /** Resolves when all hosts are ready. */
+  static async start(data: string = temporaryDirectory(), args: readonly string[] = []): Promise<DemoProcess> {
+    const started = new DemoProcess(data, args);
+    await started.#says(/Ctrl-C stops all hosts/);
+    return started;
+  }
+
+  /** Of the page. */
+  get url(): string {
+    const [, url] = /^The shop: (\S+)$/m.exec(this.output) ?? [];
+    if (url === undefined) throw new Error(`no page is named in:\n${this.output}`);
+    return `${url}/`;
+  }
+
+  hostUrl(number: number): string {
+    return new RegExp(`^host ${number}: (\\S+)`, "m").exec(this.output)![1]!;
+  }
+
+  async #says(what: RegExp): Promise<void> {
+    const limit = AbortSignal.timeout(readyLimitMs);
+    while (!what.test(this.output)) {
+      if (this.#process.exitCode !== null) throw new Error(`npm start ended:\n${this.output}`);
+      await once(this.#process.stdout!, "data", { signal: limit });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#process.exitCode !== null) return;
+    const exit = once(this.#process, "exit");
+    this.#process.kill("SIGTERM");
+    await exit;
+  }
+}

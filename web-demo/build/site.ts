@@ -1,0 +1,17 @@
+/** Builds the page into `dist/site`: files that any web server can hand out, with an `everwrite.json` beside them. */
+import { fileURLToPath } from "node:url";
+import { build } from "vite";
+import { serviceWorker } from "./service-worker.ts";
+
+const root = fileURLToPath(new URL("../../../web-demo/", import.meta.url));
+
+await build({
+  configFile: false,
+  root,
+  // Wherever it is put, below any path.
+  base: "./",
+  logLevel: "warn",
+  plugins: [serviceWorker()],
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: { outDir: fileURLToPath(new URL("../../site/", import.meta.url)), emptyOutDir: true, target: "es2023" },
+});

@@ -1,0 +1,176 @@
+/**
+ * The cart on the screen: its name and rule, what is in it, what just became of several versions of it.
+ */
+import type { Snapshot, Stop } from "everwrite";
+import { articleOf, sumOf } from "../catalogue.ts";
+import { type Cart, emptyCart, quantityOf, unionOfCarts, withQuantity, without } from "../store/cart.ts";
+import type { Order } from "../store/orders.ts";
+import { type CartSettings, defaultSettings, type RuleName } from "../store/settings.ts";
+import type { Shop } from "../store/shop.ts";
+import { Changes } from "./changes.ts";
+import { type Happening, Happenings } from "./happenings.ts";
+import { Observable } from "./observable.ts";
+import { newId } from "./ids.ts";
+
+export interface CartState {
+  readonly id: string;
+  readonly settings: CartSettings;
+  /** False: this device does not know yet what is in it. */
+  readonly isLoaded: boolean;
+  /** What the rule makes of it; of several versions under the rule of siblings: the union, as a proposal. */
+  readonly cart: Cart;
+  /** More than one only where the visitor merges by hand. */
+  readonly versions: readonly Cart[];
+  readonly context: string | undefined;
+  /** A write of this device waits for hosts. */
+  readonly isPending: boolean;
+  /** What came of versions that met, newest first. */
+  readonly happenings: readonly Happening[];
+}
+
+export class CartSession {
+  readonly id: string;
+  readonly state: Observable<CartState>;
+  readonly changes: Changes;
+  readonly #shop: Shop;
+  readonly #happenings: Happenings;
+  readonly #stops: Stop[] = [];
+  #stopCart: Stop = () => {};
+
+  constructor(shop: Shop, id: string, copies: number) {
+    this.id = id;
+    this.#shop = shop;
+    this.changes = new Changes(copies);
+    this.#happenings = new Happenings();
+    this.state = new Observable<CartState>(startState(id));
+    this.#follow(defaultSettings.rule);
+    this.#stops.push(
+      shop.settings.subscribe(id, ({ value }) => this.#onSettings(value ?? defaultSettings)),
+      shop.store.on("conflict", ({ bucket, key, discardedDot }) => {
+        if (bucket === shop.carts("lww").name && key === id) this.#tell(this.#happenings.lost(discardedDot));
+      }),
+    );
+  }
+
+  close(): void {
+    this.changes.close();
+    this.#stopCart();
+    for (const stop of this.#stops) stop();
+  }
+
+  add(article: string): Promise<boolean> {
+    this.#happenings.added(article);
+    return this.#change(`${articleOf(article).name} added`, (cart) =>
+      withQuantity(cart, article, quantityOf(cart, article) + 1),
+    );
+  }
+
+  setQuantity(article: string, quantity: number): Promise<boolean> {
+    const { name } = articleOf(article);
+    const what = quantity === 0 ? `${name} taken out` : `${name}: ${quantity}`;
+    if (quantity === 0) this.#happenings.removed(article);
+    else this.#happenings.added(article);
+    return this.#change(what, (cart) => withQuantity(cart, article, quantity));
+  }
+
+  /** What the visitor chose of the versions side by side. */
+  resolve(cart: Cart): Promise<boolean> {
+    const { context } = this.state.value;
+    return this.changes.note("Versions merged by hand", this.#shop.resolveCart(this.id, cart, context));
+  }
+
+  rename(name: string): Promise<boolean> {
+    return this.changes.note(
+      `Cart named ${name}`,
+      this.#shop.changeSettings(this.id, (settings) => ({ ...settings, name })),
+    );
+  }
+
+  /** The items go along: under another rule they are another value. */
+  async setRule(rule: RuleName): Promise<void> {
+    const from = this.#shop.carts(this.state.value.settings.rule);
+    const to = this.#shop.carts(rule);
+    if (to === from) return;
+    if (to.name !== from.name) {
+      const cart = cartOf(await from.get(this.id, { r: "local" }));
+      const taking = this.#shop.changeCart(rule, this.id, () => cart);
+      await this.changes.note("Items taken along", taking);
+    }
+    await this.changes.note(
+      "Merge rule changed",
+      this.#shop.changeSettings(this.id, (settings) => ({ ...settings, rule })),
+    );
+  }
+
+  /**
+   * Orders what is in the cart, and takes it out. The order comes first: a page that dies in between leaves an order and a
+   * full cart, which loses nothing.
+   */
+  async checkOut(visitor: string): Promise<Order | undefined> {
+    const { cart } = this.state.value;
+    const order = { id: newId(), cart, timeMs: Date.now(), cents: sumOf(cart.lines) };
+    const isOrdered = await this.changes.note("Order placed", this.#shop.order(visitor, order));
+    if (!isOrdered) return undefined;
+    for (const { article } of cart.lines) this.#happenings.removed(article);
+    await this.#change("Cart emptied", (now) => without(now, cart));
+    return order;
+  }
+
+  async #change(what: string, change: (cart: Cart) => Cart): Promise<boolean> {
+    const { settings, cart } = this.state.value;
+    const write = this.#shop.changeCart(settings.rule, this.id, change);
+    void write.then(
+      ({ dot }) => this.#happenings.remember(dot, change(cart)),
+      () => {}, // shown with the change
+    );
+    return this.changes.note(what, write);
+  }
+
+  #onSettings(settings: CartSettings): void {
+    const { rule } = this.state.value.settings;
+    this.state.update((state) => ({ ...state, settings }));
+    if (rule !== settings.rule) this.#follow(settings.rule);
+  }
+
+  #follow(rule: RuleName): void {
+    this.#stopCart();
+    this.#stopCart = this.#shop.carts(rule).subscribe(this.id, (snapshot) => this.#onCart(rule, snapshot));
+  }
+
+  #onCart(rule: RuleName, snapshot: Snapshot<Cart>): void {
+    const { values, context, loaded, pending, raw } = snapshot;
+    const cart = cartOf(snapshot);
+    raw.siblings.forEach(({ dot }, index) => this.#happenings.remember(dot, values[index]));
+    this.#tell(this.#happenings.met(rule, values, this.state.value.cart, cart));
+    this.state.update((state) => ({
+      ...state,
+      isLoaded: loaded,
+      cart,
+      versions: rule === "siblings" && values.length > 1 ? values : [],
+      context,
+      isPending: pending,
+    }));
+  }
+
+  #tell(happenings: readonly Happening[] | undefined): void {
+    if (happenings !== undefined) this.state.update((state) => ({ ...state, happenings }));
+  }
+}
+
+/** What the rule makes of it; where it leaves that to the visitor, the union. */
+function cartOf({ value, values }: Pick<Snapshot<Cart>, "value" | "values">): Cart {
+  return value ?? (values.length > 0 ? unionOfCarts(values) : emptyCart);
+}
+
+function startState(id: string): CartState {
+  return {
+    id,
+    settings: defaultSettings,
+    isLoaded: false,
+    cart: emptyCart,
+    versions: [],
+    context: undefined,
+    isPending: false,
+    happenings: [],
+  };
+}

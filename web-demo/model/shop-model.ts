@@ -1,0 +1,82 @@
+/** One device in the shop: who the visitor is, which cart is on the screen, what the store says of itself. */
+import type { StoreStatus } from "everwrite";
+import type { Cart } from "../store/cart.ts";
+import type { Orders } from "../store/orders.ts";
+import type { Shop } from "../store/shop.ts";
+import { type Visitor, withCart, withoutCart } from "../store/visitor.ts";
+import { CartSession } from "./cart-session.ts";
+import { newId } from "./ids.ts";
+import { Observable } from "./observable.ts";
+
+/**
+ * The visitor is this device's node: its id is drawn once, and kept as safely as what it writes. (`localStorage` would not
+ * do: a browser that is killed forgets what it put there last.)
+ */
+export class ShopModel {
+  readonly shop: Shop;
+  /** N of the cluster. */
+  readonly copies: number;
+  readonly session: Observable<CartSession>;
+  readonly visitor: Observable<Visitor>;
+  readonly orders: Observable<Orders>;
+  readonly status: Observable<StoreStatus>;
+
+  private constructor(shop: Shop, copies: number, visitor: Visitor) {
+    this.shop = shop;
+    this.copies = copies;
+    this.session = new Observable(new CartSession(shop, visitor.current, copies));
+    this.visitor = new Observable(visitor);
+    this.orders = new Observable<Orders>([]);
+    this.status = new Observable(shop.store.status());
+    shop.store.subscribeStatus((status) => this.status.set(status));
+    shop.orders.subscribe(this.visitorId, ({ value }) => value !== undefined && this.orders.set(value));
+    shop.visitors.subscribe(this.visitorId, ({ value }) => value !== undefined && this.visitor.set(value));
+  }
+
+  /** With the cart that was shown last, from this device's own copy; a first visit begins an empty one. */
+  static async open(shop: Shop, copies: number): Promise<ShopModel> {
+    const { id } = shop.store.status();
+    const known = (await shop.visitors.get(id, { r: "local" })).value;
+    if (known !== undefined) return new ShopModel(shop, copies, known);
+    const cart = newId();
+    const model = new ShopModel(shop, copies, { carts: [cart], current: cart });
+    // Not waited for: a host that is slow to answer keeps nobody out of the shop.
+    void model.openCart(cart);
+    return model;
+  }
+
+  get visitorId(): string {
+    return this.shop.store.status().id;
+  }
+
+  /** Shows a cart, and keeps it in the visitor's list: a new one, or one that a link names. */
+  async openCart(id: string = newId()): Promise<void> {
+    if (id !== this.session.value.id) {
+      this.session.value.close();
+      this.session.set(new CartSession(this.shop, id, this.copies));
+    }
+    await this.#changeVisitor((visitor) => withCart(visitor, id));
+  }
+
+  /** Off the list; what is in it stays for whoever has its link. */
+  async putCartAway(id: string): Promise<void> {
+    await this.#changeVisitor((visitor) => withoutCart(visitor, id));
+    if (id === this.session.value.id) await this.openCart(this.visitor.value.current);
+  }
+
+  checkOut(): ReturnType<CartSession["checkOut"]> {
+    return this.session.value.checkOut(this.visitorId);
+  }
+
+  /** What is in a cart that is not on the screen. */
+  async peek(id: string): Promise<{ readonly name: string; readonly cart: Cart | undefined }> {
+    const settings = (await this.shop.settings.get(id, { r: "local" })).value;
+    const { value } = await this.shop.carts(settings?.rule ?? "union").get(id, { r: "local" });
+    return { name: settings?.name ?? "My cart", cart: value };
+  }
+
+  async #changeVisitor(change: (visitor: Visitor) => Visitor): Promise<void> {
+    this.visitor.update(change);
+    await this.shop.changeVisitor(this.visitorId, (known) => change(known ?? this.visitor.value));
+  }
+}
