@@ -5,6 +5,7 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { gzipSync } from "node:zlib";
+import type { Explanation, RingView } from "../../core/index.ts";
 import { eventually } from "../support/eventually.ts";
 import { DemoProcess } from "./demo-process.ts";
 import { Shopper } from "./shopper.ts";
@@ -62,7 +63,7 @@ describe("for everybody", () => {
       await shopper.seesCart("1 Cup", "1 Kite");
       await shopper.page.setViewportSize({ width, height });
       await shopper.page.emulateMedia({ colorScheme });
-      for (const place of ["", "cart", "checkout", "orders", "lab"]) {
+      for (const place of ["", "cart", "checkout", "orders", "lab", "hood", "devices"]) {
         await shopper.goTo(place);
         await shopper.page.locator("main :is(h1, h2)").first().waitFor({ state: "attached" });
         await shopper.isAccessible();
@@ -153,6 +154,34 @@ test("hosts are killed while a visitor buys: the order is there once, and comes 
   await shopper.goTo("");
   await shopper.everythingIsEverywhere();
   await shopper.seesCart("1 Clock");
+  assert.deepEqual(shopper.problems, []);
+});
+
+test("under the hood is what the hosts tell: the ring, the key's place, its owners, its versions", async () => {
+  await using shopper = await Shopper.visit(demo.url);
+  await shopper.add("Plant");
+  await shopper.everythingIsEverywhere();
+  await shopper.goTo("hood");
+  const key = await shopper.page.locator("main code").first().innerText();
+  const { page } = shopper;
+  await page.locator(".key-mark").waitFor();
+  const told = (await (await fetch(`${demo.hostUrl(2)}/explain/${key}`)).json()) as Explanation;
+  assert.equal(await page.locator(".key-mark").getAttribute("data-partition"), String(told.partition));
+  const drawn = await page
+    .locator(".facts tr[data-host]")
+    .evaluateAll((rows) => rows.map((row) => row.getAttribute("data-host")));
+  assert.deepEqual(
+    drawn,
+    told.preferenceList.map(({ id }) => id),
+  );
+  const [dot] = told.siblings.map((sibling) => sibling.dot);
+  assert.equal(await page.locator(".version.live").getAttribute("data-dot"), dot);
+  const ring = (await (await fetch(`${demo.hostUrl(2)}/ring`)).json()) as RingView;
+  const hosts = await page
+    .locator(".ring path")
+    .evaluateAll((paths) => paths.map((path) => path.getAttribute("data-host")));
+  assert.deepEqual(hosts, [...new Set(ring.tokens)].toSorted());
+  assert.match(await page.locator(".writes").innerText(), /Plant added: acknowledged by Host \d/);
   assert.deepEqual(shopper.problems, []);
 });
 

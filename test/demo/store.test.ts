@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { articleOf, catalogue, inShelfOrder, search, sumOf } from "../../web-demo/catalogue.ts";
 import { CartSession } from "../../web-demo/model/cart-session.ts";
 import { contents } from "../../web-demo/model/happenings.ts";
+import { depths, grow } from "../../web-demo/model/lineage.ts";
 import { ShopModel } from "../../web-demo/model/shop-model.ts";
 import { type Cart, checkCart, emptyCart, unionOfCarts, withQuantity, without } from "../../web-demo/store/cart.ts";
 import { checkOrders, unionOfOrders } from "../../web-demo/store/orders.ts";
@@ -88,6 +89,24 @@ test("the search finds by name, words and shelf, and a cart is priced also where
     inShelfOrder(lines).map(({ article }) => article),
     ["pen", "of old"],
   );
+});
+
+test("a version's parents are what it replaced; versions without a way between them are siblings", () => {
+  const live = (...dots: string[]) => dots.map((dot) => ({ dot, label: dot }));
+  let versions = grow([], live("a:1"));
+  versions = grow(versions, live("a:1")); // told again
+  versions = grow(versions, live("a:2", "b:1"));
+  versions = grow(versions, live("a:3"));
+  assert.deepEqual(
+    versions.map(({ dot, parents, isLive }) => [dot, parents.join(), isLive]),
+    [
+      ["a:1", "", false],
+      ["a:2", "a:1", false],
+      ["b:1", "a:1", false],
+      ["a:3", "a:2,b:1", true],
+    ],
+  );
+  assert.deepEqual([...depths(versions).values()], [0, 1, 1, 2]);
 });
 
 test("orders of two devices become one list without repeats", () => {

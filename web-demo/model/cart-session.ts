@@ -8,7 +8,8 @@ import type { Order } from "../store/orders.ts";
 import { type CartSettings, defaultSettings, type RuleName } from "../store/settings.ts";
 import type { Shop } from "../store/shop.ts";
 import { Changes } from "./changes.ts";
-import { type Happening, Happenings } from "./happenings.ts";
+import { contents, type Happening, Happenings } from "./happenings.ts";
+import { grow, type Version } from "./lineage.ts";
 import { Observable } from "./observable.ts";
 import { newId } from "./ids.ts";
 
@@ -26,6 +27,8 @@ export interface CartState {
   readonly isPending: boolean;
   /** What came of versions that met, newest first. */
   readonly happenings: readonly Happening[];
+  /** Which version replaced which, since the page was opened. */
+  readonly lineage: readonly Version[];
 }
 
 export class CartSession {
@@ -140,6 +143,7 @@ export class CartSession {
   #onCart(rule: RuleName, snapshot: Snapshot<Cart>): void {
     const { values, context, loaded, pending, raw } = snapshot;
     const cart = cartOf(snapshot);
+    const live = raw.siblings.map(({ dot }, index) => ({ dot, label: contents(values[index] ?? emptyCart) }));
     raw.siblings.forEach(({ dot }, index) => this.#happenings.remember(dot, values[index]));
     this.#tell(this.#happenings.met(rule, values, this.state.value.cart, cart));
     this.state.update((state) => ({
@@ -149,6 +153,7 @@ export class CartSession {
       versions: rule === "siblings" && values.length > 1 ? values : [],
       context,
       isPending: pending,
+      lineage: grow(state.lineage, live),
     }));
   }
 
@@ -172,5 +177,6 @@ function startState(id: string): CartState {
     context: undefined,
     isPending: false,
     happenings: [],
+    lineage: [],
   };
 }

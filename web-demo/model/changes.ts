@@ -11,6 +11,8 @@ export interface ChangeEntry {
   /** "Lamp added" */
   readonly what: string;
   readonly saved: Saved;
+  /** Who had it when it was acknowledged; undefined before. */
+  readonly receipt?: Pick<BucketReceipt, "durable" | "hinted" | "localOnly">;
 }
 
 const shownMax = 6;
@@ -34,13 +36,15 @@ export class Changes {
     );
     try {
       const receipt = await write;
+      this.#set(number, { receipt });
       this.#following.abort();
       const following = (this.#following = new AbortController());
       const { signal } = following;
       void followWrite(receipt, { copies: this.#copies, signal, tell: (saved) => this.#tell(number, saved) });
       return true;
     } catch (error: unknown) {
-      this.#set(number, { kind: "failed", reason: error instanceof Error ? error.message : String(error) });
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#set(number, { saved: { kind: "failed", reason } });
       return false;
     }
   }
@@ -60,7 +64,9 @@ export class Changes {
     );
   }
 
-  #set(number: number, saved: Saved): void {
-    this.entries.update((entries) => entries.map((entry) => (entry.number === number ? { ...entry, saved } : entry)));
+  #set(number: number, facts: Partial<ChangeEntry>): void {
+    this.entries.update((entries) =>
+      entries.map((entry) => (entry.number === number ? { ...entry, ...facts } : entry)),
+    );
   }
 }

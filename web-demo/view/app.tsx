@@ -5,6 +5,7 @@ import type { ShopModel } from "../model/shop-model.ts";
 import { CartPanel } from "./cart-panel.tsx";
 import { Checkout } from "./checkout.tsx";
 import { Devices } from "./devices.tsx";
+import { HoodView } from "./hood-view.tsx";
 import { useObservable, useRoute } from "./hooks.ts";
 import { LabView } from "./lab-view.tsx";
 import { OrdersView } from "./orders-view.tsx";
@@ -17,6 +18,7 @@ const places: readonly (readonly [route: string, name: string])[] = [
   ["orders", "Orders"],
   ["devices", "Two devices"],
   ["lab", "Break things"],
+  ["hood", "Under the hood"],
 ];
 
 export function App({ model, lab }: { readonly model: ShopModel; readonly lab: Lab }) {
@@ -64,6 +66,8 @@ function Place({ place, model, lab }: { readonly place: string; readonly model: 
       return <Devices model={model} />;
     case "lab":
       return <LabView lab={lab} />;
+    case "hood":
+      return <HoodView model={model} lab={lab} />;
     default:
       return (
         <div class={place === "cart" ? "shop shows-cart" : "shop"}>
