@@ -1,9 +1,10 @@
 /** The page: opens the store, and draws the shop over it. */
 import { openStore } from "everwrite/browser";
 import { render } from "preact";
-import { loadConfig } from "./config.ts";
+import { loadConfig, type SiteConfig } from "./config.ts";
 import { Lab } from "./model/lab.ts";
 import { ShopModel } from "./model/shop-model.ts";
+import type { Player } from "./model/tour.ts";
 import { keepOffline } from "./offline.ts";
 import { Shop, type ShopSchema } from "./store/shop.ts";
 import { App } from "./view/app.tsx";
@@ -12,19 +13,25 @@ const root = document.getElementById("root")!;
 
 try {
   const query = new URLSearchParams(location.search);
-  const device = query.get("device") ?? "page";
   const config = await loadConfig(query);
-  const { cluster: name, seeds, copies } = config;
-  // Resolves as soon as this browser's storage is open; the hosts are looked for meanwhile.
-  const lab = new Lab(config, device);
-  const { networkSwitch } = lab;
-  const store = await openStore<ShopSchema>({ name, seeds, database: `${name} ${device}`, networkSwitch });
-  const model = await ShopModel.open(new Shop(store), copies);
-  render(<App model={model} lab={lab} />, root);
+  const { model, lab } = await openDevice(config, query.get("device") ?? "page");
+  let other: Promise<Player> | undefined;
+  const openOther = (): Promise<Player> => (other ??= openDevice(config, "other"));
+  render(<App model={model} lab={lab} openOther={openOther} />, root);
 } catch (error: unknown) {
   render(<CannotOpen reason={error instanceof Error ? error.message : String(error)} />, root);
 }
 await keepOffline();
+
+/** A device is a node: devices of one browser have a database each. */
+async function openDevice(config: SiteConfig, device: string): Promise<Player> {
+  const { cluster: name, seeds, copies } = config;
+  const lab = new Lab(config, device);
+  const { networkSwitch } = lab;
+  // Resolves as soon as this browser's storage is open; the hosts are looked for meanwhile.
+  const store = await openStore<ShopSchema>({ name, seeds, database: `${name} ${device}`, networkSwitch });
+  return { model: await ShopModel.open(new Shop(store), copies), lab };
+}
 
 function CannotOpen({ reason }: { readonly reason: string }) {
   return (

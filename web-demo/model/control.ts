@@ -17,7 +17,7 @@ export interface HostView {
   readonly url: string;
 }
 
-export type HostAction = "pause" | "resume" | "kill" | "restart" | "leave";
+export type HostAction = "pause" | "resume" | "kill" | "restart" | "leave" | "remove";
 
 const pollMs = 1_000;
 
@@ -64,12 +64,12 @@ export class Control {
 
   async #poll(): Promise<void> {
     while (this.#lookers > 0) {
-      await this.#refresh();
+      await this.refresh();
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
   }
 
-  async #refresh(): Promise<void> {
+  async refresh(): Promise<void> {
     await this.#telling(async () => {
       const { hosts } = await this.#get<{ hosts: readonly HostView[] }>("hosts");
       this.hosts.set(hosts);
@@ -78,7 +78,7 @@ export class Control {
 
   async #change(path: string): Promise<void> {
     await this.#telling(async () => this.#request(path, "POST"));
-    await this.#refresh();
+    await this.refresh();
   }
 
   async #telling(work: () => Promise<unknown>): Promise<void> {

@@ -7,6 +7,8 @@ import type { Control, HostView } from "./control.ts";
 import { Observable } from "./observable.ts";
 
 export interface HoodState {
+  /** False until the hosts were asked once. */
+  readonly isKnown: boolean;
   /** As the first host that answers sees it. */
   readonly ring: RingView | undefined;
   readonly explanation: Explanation | undefined;
@@ -17,7 +19,12 @@ export interface HoodState {
 const pollMs = 1_000;
 
 export class Hood {
-  readonly state = new Observable<HoodState>({ ring: undefined, explanation: undefined, statuses: new Map() });
+  readonly state = new Observable<HoodState>({
+    isKnown: false,
+    ring: undefined,
+    explanation: undefined,
+    statuses: new Map(),
+  });
   readonly #control: Control;
 
   constructor(control: Control) {
@@ -36,6 +43,7 @@ export class Hood {
   }
 
   async #poll(key: string, end: AbortSignal): Promise<void> {
+    if (this.#control.hosts.value.length === 0) await this.#control.refresh();
     while (!end.aborted) {
       const state = await this.#ask(key);
       if (end.aborted) return;
@@ -51,13 +59,13 @@ export class Hood {
     );
     const statuses = new Map(answers.flatMap(([number, status]) => (status === undefined ? [] : [[number, status]])));
     const [first] = statuses.keys();
-    if (first === undefined) return { ring: undefined, explanation: undefined, statuses };
+    if (first === undefined) return { isKnown: true, ring: undefined, explanation: undefined, statuses };
     // Who dies in between is missing in the next picture.
     const [ring, explanation] = await Promise.all([
       this.#ringOf(first, statuses.get(first)!.ring).catch(() => undefined),
       this.#control.explain(first, key).catch(() => undefined),
     ]);
-    return { ring, explanation, statuses };
+    return { isKnown: true, ring, explanation, statuses };
   }
 
   /** It is large, and rarely another. */

@@ -4,7 +4,9 @@ import type { SiteConfig } from "../config.ts";
 import { Control } from "./control.ts";
 import { Observable } from "./observable.ts";
 
-export type NetworkMode = "on" | "slow" | "off";
+const modes = ["on", "slow", "off"] as const;
+
+export type NetworkMode = (typeof modes)[number];
 
 /** What slow means: each request takes so much longer, ms. */
 export const slowMs = 1_500;
@@ -17,11 +19,16 @@ export class Lab {
   readonly control: Control | undefined;
   /** One device, one network: its tabs share a node, which may be in any of them. */
   readonly #tabs: BroadcastChannel;
+  /** Where a reload finds it again. */
+  readonly #memory: string;
 
   constructor({ control }: SiteConfig, device: string) {
     this.control = control === undefined ? undefined : new Control(control.token);
     this.#tabs = new BroadcastChannel(`shop network ${device}`);
     this.#tabs.addEventListener("message", ({ data }) => this.#apply(data as NetworkMode));
+    this.#memory = `shop network ${device}`;
+    const before = modes.find((mode) => mode === sessionStorage.getItem(this.#memory));
+    if (before !== undefined) this.#apply(before);
   }
 
   setNetwork(mode: NetworkMode): void {
@@ -31,6 +38,7 @@ export class Lab {
   }
 
   #apply(mode: NetworkMode): void {
+    sessionStorage.setItem(this.#memory, mode);
     this.network.set(mode);
     this.networkSwitch.slow(mode === "slow" ? slowMs : 0);
     if (mode === "off") this.networkSwitch.cut();

@@ -2,6 +2,7 @@
 import { useEffect } from "preact/hooks";
 import type { Lab } from "../model/lab.ts";
 import type { ShopModel } from "../model/shop-model.ts";
+import type { Player } from "../model/tour.ts";
 import { CartPanel } from "./cart-panel.tsx";
 import { Checkout } from "./checkout.tsx";
 import { Devices } from "./devices.tsx";
@@ -11,24 +12,35 @@ import { LabView } from "./lab-view.tsx";
 import { OrdersView } from "./orders-view.tsx";
 import { ShopView } from "./shop-view.tsx";
 import { StatusPill } from "./status-pill.tsx";
+import { TourView } from "./tour-view.tsx";
 
 /** Address -> name in the menu. */
 const places: readonly (readonly [route: string, name: string])[] = [
   ["", "Shop"],
   ["orders", "Orders"],
+  ["tour", "Tour"],
   ["devices", "Two devices"],
   ["lab", "Break things"],
   ["hood", "Under the hood"],
 ];
 
-export function App({ model, lab }: { readonly model: ShopModel; readonly lab: Lab }) {
-  const [place = "", detail] = useRoute();
+/** In a frame of "Two devices" there is room for the cart and little else. */
+const isFramed = window.top !== window;
+
+interface AppProps {
+  readonly model: ShopModel;
+  readonly lab: Lab;
+  readonly openOther: () => Promise<Player>;
+}
+
+export function App({ model, lab, openOther }: AppProps) {
+  const [place = "", detail, step] = useRoute();
   useEffect(() => {
     if (place !== "join" || detail === undefined) return;
     void model.openCart(detail).then(() => location.replace("#/"));
   }, [place, detail]);
   return (
-    <div class="app">
+    <div class={isFramed ? "app framed" : "app"}>
       <a class="skip" href="#main" onClick={skipToMain}>
         Skip to the content
       </a>
@@ -50,7 +62,11 @@ export function App({ model, lab }: { readonly model: ShopModel; readonly lab: L
         <StatusPill model={model} lab={lab} />
       </header>
       <main id="main" tabIndex={-1}>
-        <Place place={place} model={model} lab={lab} />
+        {place === "tour" ? (
+          <TourView model={model} lab={lab} openOther={openOther} at={[Number(detail ?? 0), Number(step ?? 0)]} />
+        ) : (
+          <Place place={place} model={model} lab={lab} />
+        )}
       </main>
     </div>
   );

@@ -27,7 +27,7 @@ export function HoodView({ model, lab: { control } }: { readonly model: ShopMode
 function LiveHood({ model, control }: { readonly model: ShopModel; readonly control: Control }) {
   const [hood] = useState(() => new Hood(control));
   const { id, settings } = useObservable(useObservable(model.session).state);
-  const { ring, explanation, statuses } = useObservable(hood.state);
+  const { isKnown, ring, explanation, statuses } = useObservable(hood.state);
   const hosts = useObservable(control.hosts);
   const key = `${model.shop.carts(settings.rule).name}/${id}`;
   useEffect(() => hood.look(key), [hood, key]);
@@ -50,7 +50,7 @@ function LiveHood({ model, control }: { readonly model: ShopModel; readonly cont
       </p>
       <div class="hood">
         {ring === undefined ? (
-          <p class="empty">No host answers.</p>
+          <p class="empty">{isKnown ? "No host answers." : "Asking the hosts …"}</p>
         ) : (
           <RingPicture ring={ring} explanation={explanation} colourOf={colourOf} nameOf={name} />
         )}

@@ -83,7 +83,10 @@ const actions: Readonly<Record<HostState, readonly (readonly [action: HostAction
     ["resume", "Go on"],
     ["kill", "Kill"],
   ],
-  stopped: [["restart", "Start again"]],
+  stopped: [
+    ["restart", "Start again"],
+    ["remove", "Remove for good"],
+  ],
   leaving: [["kill", "Kill"]],
 };
 

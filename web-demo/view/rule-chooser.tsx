@@ -22,8 +22,8 @@ const rules: Readonly<Record<RuleName, { readonly name: string; readonly about: 
 export function RuleChooser({ session }: { readonly session: CartSession }) {
   const { settings, happenings } = useObservable(session.state);
   return (
-    <section class="rules" aria-labelledby="rules-title">
-      <h2 id="rules-title">When two versions of this cart meet</h2>
+    <section class="rules" aria-label="Merge rule">
+      <h2>When two versions of this cart meet</h2>
       <label>
         <span class="hidden">Merge rule of this cart</span>
         <select value={settings.rule} onChange={(event) => void session.setRule(event.currentTarget.value as RuleName)}>

@@ -9,6 +9,11 @@ export function Welcome() {
         this device first, then on three hosts. Kill a host, cut the network, shop on two devices at once: adding always
         works, and the versions come together afterwards.
       </p>
+      <p>
+        <a class="button" href="#/tour/0/0">
+          Take the tour
+        </a>
+      </p>
       <details>
         <summary>What “always writable” means, and what it costs</summary>
         <ul>
