@@ -1,8 +1,11 @@
 /** `npm start` as a process: its hosts, its page; all gone at the end. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
+import { freePort } from "../support/host-processes.ts";
 
 const demo = fileURLToPath(new URL("../../node-host/demo.js", import.meta.url));
 /** Against hanging only. */
@@ -24,6 +27,7 @@ export class DemoProcess implements AsyncDisposable {
 
   /** Resolves when all hosts are ready. */
   static async start(data: string = temporaryDirectory(), args: readonly string[] = []): Promise<DemoProcess> {
+    await choosePorts(data);
     const started = new DemoProcess(data, args);
     await started.#says(/Ctrl-C stops all hosts/);
     return started;
@@ -54,4 +58,19 @@ export class DemoProcess implements AsyncDisposable {
     this.#process.kill("SIGTERM");
     await exit;
   }
+}
+
+const hostsMax = 4;
+
+/** As if it had been started before: two demos that start at once would both find the usual ports free. */
+async function choosePorts(data: string): Promise<void> {
+  const file = join(data, "cluster.json");
+  if (existsSync(file)) return;
+  mkdirSync(data, { recursive: true });
+  const ports = [];
+  for (let number = 1; number <= hostsMax; number += 1) {
+    const [http, p2p, ws] = [await freePort(), await freePort(), await freePort()];
+    ports.push({ http, p2p, ws, left: number > 3 });
+  }
+  writeFileSync(file, JSON.stringify({ founded: false, ports, page: await freePort() }));
 }

@@ -1,9 +1,10 @@
 /**
  * The cart on the screen: its name and rule, what is in it, what just became of several versions of it.
  */
-import type { Snapshot, Stop } from "everwrite";
+import type { Stop } from "everwrite";
 import { articleOf, sumOf } from "../catalogue.ts";
-import { type Cart, emptyCart, quantityOf, unionOfCarts, withQuantity, without } from "../store/cart.ts";
+import type { CartRead } from "../store/cart-bucket.ts";
+import { type Cart, type CartChange, changed, emptyCart, unionOfCarts } from "../store/cart.ts";
 import type { Order } from "../store/orders.ts";
 import { type CartSettings, defaultSettings, type RuleName } from "../store/settings.ts";
 import type { Shop } from "../store/shop.ts";
@@ -63,9 +64,7 @@ export class CartSession {
 
   add(article: string): Promise<boolean> {
     this.#happenings.added(article);
-    return this.#change(`${articleOf(article).name} added`, (cart) =>
-      withQuantity(cart, article, quantityOf(cart, article) + 1),
-    );
+    return this.#change(`${articleOf(article).name} added`, { kind: "add", article });
   }
 
   setQuantity(article: string, quantity: number): Promise<boolean> {
@@ -73,7 +72,7 @@ export class CartSession {
     const what = quantity === 0 ? `${name} taken out` : `${name}: ${quantity}`;
     if (quantity === 0) this.#happenings.removed(article);
     else this.#happenings.added(article);
-    return this.#change(what, (cart) => withQuantity(cart, article, quantity));
+    return this.#change(what, { kind: "set", article, quantity });
   }
 
   /** What the visitor chose of the versions side by side. */
@@ -95,8 +94,7 @@ export class CartSession {
     const to = this.#shop.carts(rule);
     if (to === from) return;
     if (to.name !== from.name) {
-      const cart = cartOf(await from.get(this.id, { r: "local" }));
-      const taking = this.#shop.changeCart(rule, this.id, () => cart);
+      const taking = to.change(this.id, { kind: "fill", cart: cartOf(await from.get(this.id)) });
       await this.changes.note("Items taken along", taking);
     }
     await this.changes.note(
@@ -115,15 +113,15 @@ export class CartSession {
     const isOrdered = await this.changes.note("Order placed", this.#shop.order(visitor, order));
     if (!isOrdered) return undefined;
     for (const { article } of cart.lines) this.#happenings.removed(article);
-    await this.#change("Cart emptied", (now) => without(now, cart));
+    await this.#change("Cart emptied", { kind: "buy", bought: cart });
     return order;
   }
 
-  async #change(what: string, change: (cart: Cart) => Cart): Promise<boolean> {
+  async #change(what: string, change: CartChange): Promise<boolean> {
     const { settings, cart } = this.state.value;
-    const write = this.#shop.changeCart(settings.rule, this.id, change);
+    const write = this.#shop.carts(settings.rule).change(this.id, change);
     void write.then(
-      ({ dot }) => this.#happenings.remember(dot, change(cart)),
+      ({ dot }) => this.#happenings.remember(dot, changed(cart, change)),
       () => {}, // shown with the change
     );
     return this.changes.note(what, write);
@@ -137,22 +135,23 @@ export class CartSession {
 
   #follow(rule: RuleName): void {
     this.#stopCart();
-    this.#stopCart = this.#shop.carts(rule).subscribe(this.id, (snapshot) => this.#onCart(rule, snapshot));
+    this.#stopCart = this.#shop.carts(rule).subscribe(this.id, (read) => this.#onCart(rule, read));
   }
 
-  #onCart(rule: RuleName, snapshot: Snapshot<Cart>): void {
-    const { values, context, loaded, pending, raw } = snapshot;
-    const cart = cartOf(snapshot);
-    const live = raw.siblings.map(({ dot }, index) => ({ dot, label: contents(values[index] ?? emptyCart) }));
-    raw.siblings.forEach(({ dot }, index) => this.#happenings.remember(dot, values[index]));
-    this.#tell(this.#happenings.met(rule, values, this.state.value.cart, cart));
+  #onCart(rule: RuleName, read: CartRead): void {
+    const { isLoaded, context, isPending } = read;
+    const cart = cartOf(read);
+    for (const version of read.versions) this.#happenings.remember(version.dot, version.cart);
+    const versions = read.versions.map((version) => version.cart);
+    this.#tell(this.#happenings.met(rule, versions, this.state.value.cart, cart));
+    const live = read.versions.map((version) => ({ dot: version.dot, label: contents(version.cart) }));
     this.state.update((state) => ({
       ...state,
-      isLoaded: loaded,
+      isLoaded,
       cart,
-      versions: rule === "siblings" && values.length > 1 ? values : [],
+      versions: rule === "siblings" && versions.length > 1 ? versions : [],
       context,
-      isPending: pending,
+      isPending,
       lineage: grow(state.lineage, live),
     }));
   }
@@ -163,8 +162,8 @@ export class CartSession {
 }
 
 /** What the rule makes of it; where it leaves that to the visitor, the union. */
-function cartOf({ value, values }: Pick<Snapshot<Cart>, "value" | "values">): Cart {
-  return value ?? (values.length > 0 ? unionOfCarts(values) : emptyCart);
+function cartOf({ merged, versions }: CartRead): Cart {
+  return merged ?? unionOfCarts(versions.map(({ cart }) => cart));
 }
 
 function startState(id: string): CartState {

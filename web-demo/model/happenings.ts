@@ -14,6 +14,17 @@ export interface Happening {
 const shownMax = 4;
 const rememberedMax = 200;
 
+const unionForgets =
+  "it was taken out here while another device, which did not know, changed its version. A union cannot tell what was taken " +
+  "out from what was never there. The paper accepts that (4.4): rather an item too many than one lost.";
+
+const whyReturned: Readonly<Record<RuleName, string>> = {
+  union: unionForgets,
+  siblings: unionForgets,
+  crdt: "another device added it while it was taken out here, and adding wins.",
+  lww: "the version that won still had it.",
+};
+
 export class Happenings {
   /** Dot -> the version of that name, to tell what was in one that lost. */
   readonly #known = new Map<string, Cart>();
@@ -46,16 +57,8 @@ export class Happenings {
     const isNew = (article: string): boolean => quantityOf(before, article) === 0 && quantityOf(now, article) > 0;
     const returned = [...this.#removed].filter(isNew);
     for (const article of returned) this.#removed.delete(article);
-    const names = returned.map((article) => articleOf(article).name).join(", ");
-    if (returned.length > 0 && versions.length > 1) {
-      this.#tell(
-        "returned",
-        `${names} came back: it was taken out here while another device, which did not know, changed its version. ` +
-          "A union cannot tell what was taken out from what was never there. The paper accepts that (4.4): rather an item too many than one lost.",
-      );
-    }
     const key = versions.map(contents).toSorted().join(" | ");
-    if (versions.length < 2 || key === this.#lastMet) return returned.length > 0 ? this.#told : undefined;
+    if (versions.length < 2 || key === this.#lastMet) return undefined;
     this.#lastMet = key;
     const listed = versions.map((version) => `[${contents(version)}]`).join(" and ");
     if (rule === "siblings") {
@@ -64,7 +67,13 @@ export class Happenings {
         `${listed} were written without knowledge of each other. Both are kept: you decide.`,
       );
     }
-    return this.#tell("merged", `${listed} met, and the union of them is [${contents(now)}].`);
+    const how = rule === "crdt" ? "each knows what its writer had seen, so together they are" : "the union of them is";
+    this.#tell("merged", `${listed} met, and ${how} [${contents(now)}].`);
+    if (returned.length > 0) {
+      const names = returned.map((article) => articleOf(article).name).join(", ");
+      this.#tell("returned", `${names} came back: ${whyReturned[rule]}`);
+    }
+    return this.#told;
   }
 
   /** Under last write wins. */

@@ -1,7 +1,7 @@
 /** One device in the shop: who the visitor is, which cart is on the screen, what the store says of itself. */
 import type { StoreStatus } from "everwrite";
-import type { Cart } from "../store/cart.ts";
 import type { Orders } from "../store/orders.ts";
+import { defaultSettings } from "../store/settings.ts";
 import type { Shop } from "../store/shop.ts";
 import { type Visitor, withCart, withoutCart } from "../store/visitor.ts";
 import { CartSession } from "./cart-session.ts";
@@ -68,11 +68,10 @@ export class ShopModel {
     return this.session.value.checkOut(this.visitorId);
   }
 
-  /** What is in a cart that is not on the screen. */
-  async peek(id: string): Promise<{ readonly name: string; readonly cart: Cart | undefined }> {
-    const settings = (await this.shop.settings.get(id, { r: "local" })).value;
-    const { value } = await this.shop.carts(settings?.rule ?? "union").get(id, { r: "local" });
-    return { name: settings?.name ?? "My cart", cart: value };
+  /** Of a cart that need not be on the screen. */
+  async cartName(id: string): Promise<string> {
+    const { value = defaultSettings } = await this.shop.settings.get(id, { r: "local" });
+    return value.name;
   }
 
   async #changeVisitor(change: (visitor: Visitor) => Visitor): Promise<void> {

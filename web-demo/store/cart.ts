@@ -32,12 +32,41 @@ export function withQuantity(cart: Cart, article: string, quantity: number): Car
   return { lines: sorted(kept === 0 ? others : [...others, { article, quantity: kept }]) };
 }
 
-/** The cart without what was bought; what was added meanwhile stays. */
-export function without(cart: Cart, bought: Cart): Cart {
-  return bought.lines.reduce(
-    (rest, { article, quantity }) => withQuantity(rest, article, quantityOf(rest, article) - quantity),
+/** What a visitor does to a cart, whatever form its rule keeps it in. */
+export type CartChange =
+  /** One more. */
+  | { readonly kind: "add"; readonly article: string }
+  /** 0 takes it out. */
+  | { readonly kind: "set"; readonly article: string; readonly quantity: number }
+  /** Takes out what was bought; what was added meanwhile stays. */
+  | { readonly kind: "buy"; readonly bought: Cart }
+  /** All of it, in place of what it was. */
+  | { readonly kind: "fill"; readonly cart: Cart };
+
+export function changed(cart: Cart, change: CartChange): Cart {
+  if (change.kind === "fill") return change.cart;
+  return newQuantities(change, (article) => quantityOf(cart, article)).reduce(
+    (made, { article, quantity }) => withQuantity(made, article, quantity),
     cart,
   );
+}
+
+/** Lines that differ afterwards; one of 0 goes. */
+export function newQuantities(
+  change: Exclude<CartChange, { kind: "fill" }>,
+  quantityNow: (article: string) => number,
+): readonly CartLine[] {
+  switch (change.kind) {
+    case "add":
+      return [{ article: change.article, quantity: quantityNow(change.article) + 1 }];
+    case "set":
+      return [change];
+    case "buy":
+      return change.bought.lines.map(({ article, quantity }) => ({
+        article,
+        quantity: Math.max(0, quantityNow(article) - quantity),
+      }));
+  }
 }
 
 /**

@@ -1,6 +1,6 @@
 /** What belongs to a cart beside what is in it. Shared with it, so that all devices follow one rule. */
 
-export const ruleNames = ["union", "siblings", "lww"] as const;
+export const ruleNames = ["union", "siblings", "crdt", "lww"] as const;
 
 /** How several versions of a cart become one. */
 export type RuleName = (typeof ruleNames)[number];

@@ -1,11 +1,23 @@
 /**
- * All that the shop keeps, in four buckets of one store. To use Everwrite in a page of your own, this is the file to copy from.
+ * All that the shop keeps, in buckets of one store. To use Everwrite in a page of your own, this is the file to copy from.
  *
  * The store answers reads and writes from this device at once, online or not, and sends what was written to the hosts as
  * soon as they answer. So nothing here waits for a network, retries, or keeps a queue: the store does.
  */
-import { type Bucket, type BucketReceipt, json, lww, merge, siblings, type Store } from "everwrite";
-import { type Cart, checkCart, emptyCart, unionOfCarts } from "./cart.ts";
+import {
+  type Bucket,
+  type BucketReceipt,
+  cart,
+  type Cart as CrdtCart,
+  json,
+  lww,
+  merge,
+  siblings,
+  type Store,
+} from "everwrite";
+import { type CartBucket, cartBucket } from "./cart-bucket.ts";
+import { type Cart, changed, checkCart, emptyCart, unionOfCarts } from "./cart.ts";
+import { changedCrdt, plainCart } from "./crdt-cart.ts";
 import { checkOrders, type Orders, unionOfOrders } from "./orders.ts";
 import { type CartSettings, checkSettings, defaultSettings, type RuleName } from "./settings.ts";
 import { checkVisitor, unionOfVisitors, type Visitor } from "./visitor.ts";
@@ -13,6 +25,7 @@ import { checkVisitor, unionOfVisitors, type Visitor } from "./visitor.ts";
 /** Name of a bucket -> what its values are. */
 export interface ShopSchema {
   carts: Cart;
+  "carts-crdt": CrdtCart;
   "carts-lww": Cart;
   orders: Orders;
   settings: CartSettings;
@@ -32,19 +45,31 @@ export class Shop {
   readonly visitors: Bucket<Visitor>;
   /** By id of the cart. Of two names given at once one may win: nothing is lost but a name. */
   readonly settings: Bucket<CartSettings>;
-  readonly #carts: Readonly<Record<RuleName, Bucket<Cart>>>;
+  readonly #carts: Readonly<Record<RuleName, CartBucket>>;
+  readonly #siblings: Bucket<Cart>;
 
   /** `store`: from `openStore` of `everwrite/browser`. */
   constructor(store: Store<ShopSchema>) {
     this.store = store;
     // What a check refuses is told as an error, hides no other version, and is overwritten by no update.
-    const cart = { ...alwaysWritable, codec: json(checkCart) };
+    const options = { ...alwaysWritable, codec: json(checkCart) };
+    const plain = (bucket: Bucket<Cart>): CartBucket =>
+      cartBucket(
+        bucket,
+        (value) => value,
+        (id, change) => bucket.update(id, (value = emptyCart) => changed(value, change), { r: "local" }),
+      );
+    const crdts = store.bucket("carts-crdt", { ...alwaysWritable, conflict: cart() });
+    this.#siblings = store.bucket("carts", { ...options, conflict: siblings() });
     this.#carts = {
       // The same data under two rules: how versions become one is decided where they are read.
-      union: store.bucket("carts", { ...cart, conflict: merge(unionOfCarts) }),
-      siblings: store.bucket("carts", { ...cart, conflict: siblings() }),
-      // Last write wins is decided where they are kept, so these are other values, in a bucket of their own.
-      lww: store.bucket("carts-lww", { ...cart, conflict: lww() }),
+      union: plain(store.bucket("carts", { ...options, conflict: merge(unionOfCarts) })),
+      siblings: plain(this.#siblings),
+      // These are other values, in buckets of their own: one that knows what it has seen, and one of which the last stays.
+      crdt: cartBucket(crdts, plainCart, (id, change) =>
+        crdts.update(id, (value) => changedCrdt(value, change), { r: "local" }),
+      ),
+      lww: plain(store.bucket("carts-lww", { ...options, conflict: lww() })),
     };
     this.orders = store.bucket("orders", {
       ...alwaysWritable,
@@ -59,22 +84,13 @@ export class Shop {
     this.settings = store.bucket("settings", { ...alwaysWritable, codec: json(checkSettings), conflict: lww() });
   }
 
-  /** Carts by id, under a rule. */
-  carts(rule: RuleName): Bucket<Cart> {
+  carts(rule: RuleName): CartBucket {
     return this.#carts[rule];
-  }
-
-  /**
-   * Changes what this device shows of a cart, and nothing that it has not seen: `r: "local"` reads the own copy, which a
-   * subscription keeps current. What another device writes at the same time becomes a second version, which the rule merges.
-   */
-  changeCart(rule: RuleName, id: string, change: (cart: Cart) => Cart): Promise<BucketReceipt> {
-    return this.#carts[rule].update(id, (cart = emptyCart) => change(cart), { r: "local" });
   }
 
   /** What the visitor made of several versions by hand; `context`: of the read that showed them. */
   resolveCart(id: string, cart: Cart, context: string | undefined): Promise<BucketReceipt> {
-    return this.#carts.siblings.put(id, cart, { context });
+    return this.#siblings.put(id, cart, { context });
   }
 
   /** Adds an order to the visitor's history. */

@@ -98,7 +98,7 @@ export function linkTo(cart: string, device?: string): string {
 function useNames(model: ShopModel, carts: readonly string[]): ReadonlyMap<string, string> {
   const [names, setNames] = useState<ReadonlyMap<string, string>>(new Map());
   useEffect(() => {
-    void Promise.all(carts.map(async (id) => [id, (await model.peek(id)).name] as const)).then((known) =>
+    void Promise.all(carts.map(async (id) => [id, await model.cartName(id)] as const)).then((known) =>
       setNames(new Map(known)),
     );
   }, [carts]);

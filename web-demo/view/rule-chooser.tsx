@@ -13,6 +13,10 @@ const rules: Readonly<Record<RuleName, { readonly name: string; readonly about: 
     about:
       "Versions that were written without knowledge of each other are shown side by side: siblings. You merge them.",
   },
+  crdt: {
+    name: "CRDT cart",
+    about: "A value that knows what its writer had seen: nothing added is lost, and what was taken out stays out.",
+  },
   lww: {
     name: "Last write wins",
     about: "The version with the later clock stays, the other is dropped. Simple, and it loses what was in it.",
@@ -22,7 +26,7 @@ const rules: Readonly<Record<RuleName, { readonly name: string; readonly about: 
 export function RuleChooser({ session }: { readonly session: CartSession }) {
   const { settings, happenings } = useObservable(session.state);
   return (
-    <section class="rules" aria-label="Merge rule">
+    <div class="rules">
       <h2>When two versions of this cart meet</h2>
       <label>
         <span class="hidden">Merge rule of this cart</span>
@@ -42,6 +46,6 @@ export function RuleChooser({ session }: { readonly session: CartSession }) {
           </li>
         ))}
       </ul>
-    </section>
+    </div>
   );
 }
