@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import axe from "axe-core";
-import type { ConsoleMessage, Page } from "playwright";
+import type { BrowserContext, ConsoleMessage, Page } from "playwright";
 import { type Chromium, launchChromium } from "../browser/chromium.ts";
 import { eventually } from "../support/eventually.ts";
 
@@ -14,28 +14,48 @@ const screenshots = join("dist", "screenshots");
 const networkTrouble = /net::ERR_|WebSocket connection to/;
 
 export class Shopper implements AsyncDisposable {
-  readonly browser: Chromium;
   readonly page: Page;
   /** Errors of the page and its console, without those of a network that fails. */
   readonly problems: string[] = [];
   readonly #url: string;
+  readonly #browser: Chromium | undefined;
 
-  private constructor(browser: Chromium, page: Page, url: string) {
-    this.browser = browser;
+  private constructor(page: Page, url: string, browser?: Chromium) {
     this.page = page;
     this.#url = url;
+    this.#browser = browser;
     page.on("pageerror", (error) => this.problems.push(String(error)));
     page.on("console", (message) => this.#heard(message));
   }
 
   /** Opens the shop at `#/place`, in a browser of their own. */
   static async visit(url: string, place = "", profile?: string): Promise<Shopper> {
-    const browser = await launchChromium(profile === undefined ? {} : { profile });
-    const shopper = new Shopper(browser, await browser.context.newPage(), url);
-    await shopper.page.setViewportSize({ width: 1_280, height: 860 });
-    await shopper.goTo(place);
+    const shopper = await Shopper.open(url, place, profile);
     await shopper.page.getByRole("navigation", { name: "Places" }).waitFor();
     return shopper;
+  }
+
+  /** Whatever is there. */
+  static async open(url: string, place = "", profile?: string): Promise<Shopper> {
+    const browser = await launchChromium(profile === undefined ? {} : { profile });
+    return new Shopper(await browser.context.newPage(), url, browser).#begin(place);
+  }
+
+  /** In a browser that others use too. */
+  static async among(context: BrowserContext, url: string, place = ""): Promise<Shopper> {
+    return new Shopper(await context.newPage(), url).#begin(place);
+  }
+
+  async #begin(place: string): Promise<Shopper> {
+    await this.page.setViewportSize({ width: 1_280, height: 860 });
+    await this.goTo(place);
+    return this;
+  }
+
+  /** Of their own. */
+  get browser(): Chromium {
+    if (this.#browser === undefined) throw new Error("this shopper has no browser of their own");
+    return this.#browser;
   }
 
   async goTo(place: string): Promise<void> {
@@ -99,7 +119,7 @@ export class Shopper implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.browser[Symbol.asyncDispose]();
+    await this.#browser?.[Symbol.asyncDispose]();
   }
 
   #heard(message: ConsoleMessage): void {

@@ -100,7 +100,7 @@ describe("the tour", () => {
     assert.deepEqual(shopper.problems, []);
   });
 
-  test("delete against add: under the union the bell comes back, and the page says why", async () => {
+  test("delete against add: under the union the bell comes back, and the page says why; of a CRDT cart it stays out", async () => {
     await using shopper = await enter(4);
     await play(
       shopper,
@@ -112,6 +112,8 @@ describe("the tour", () => {
     await play(shopper, ["Connect it again", /What became of the bell/]);
     await bothShow(shopper, "Book, Bell");
     await shopper.sees(/^Bell came back/);
+    await play(shopper, ["The same with a CRDT cart", /The bell stays out/]);
+    await bothShow(shopper, "Book, Pen");
     assert.deepEqual(shopper.problems, []);
   });
 });

@@ -241,11 +241,29 @@ const deleteAgainstAdd: Scene = {
     },
     {
       name: "Connect it again",
-      after:
-        "What became of the bell is the rule's doing: read it below, choose another rule beside the cart, and play it again.",
+      after: "What became of the bell is the rule's doing: the cards below say it.",
       async play(stage) {
         await goOnline(stage.there);
         await until(() => players(stage).every(isIn("book")));
+      },
+    },
+    {
+      name: "The same with a CRDT cart",
+      after:
+        "The bell stays out: this cart knows that the bell of the other device is the very one that was taken out here. " +
+        "Only one that was added at the same time would be there.",
+      async play(stage) {
+        await stage.here.model.session.value.setRule("crdt");
+        await until(() =>
+          players(stage).every(({ model }) => model.session.value.state.value.settings.rule === "crdt"),
+        );
+        await add(stage.here, "bell");
+        await until(() => players(stage).every(isIn("bell")));
+        await goOffline(stage.there);
+        await stage.here.model.session.value.setQuantity("bell", 0);
+        await add(stage.there, "pen");
+        await goOnline(stage.there);
+        await until(() => players(stage).every((player) => isIn("pen")(player) && !isIn("bell")(player)));
       },
     },
   ],
