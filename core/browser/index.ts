@@ -8,4 +8,4 @@
  */
 export { NetworkSwitch } from "./network-switch.ts";
 export { openStore, type OpenStoreOptions } from "./open-store.ts";
-export type { PageAdapters } from "./page-node.ts";
+export type { PageAdapters, PageEdgeOptions, PageHostOptions } from "./page-options.ts";
