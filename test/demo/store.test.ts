@@ -247,6 +247,18 @@ test("a visitor has several carts, joins one by its link, and puts one away", as
   });
 });
 
+test("what is put into a cart before its rule is known goes along to where the rule keeps it", async () => {
+  await withDevices(async (left, right) => {
+    const written = await right.changeSettings("joined", (settings) => ({ ...settings, rule: "crdt" }));
+    await written.until("all");
+    const session = new CartSession(left, "joined", 3);
+    await session.add("tea"); // at once, by the rule that carts have where nobody said another
+    await eventually(() => session.state.value.settings.rule === "crdt", "the rule");
+    await eventually(() => contents(session.state.value.cart) === "Tea", "the item to go along");
+    session.close();
+  });
+});
+
 test("a session that was closed hears nothing more", async () => {
   await withDevices(async (left) => {
     const session = new CartSession(left, "closed", 3);

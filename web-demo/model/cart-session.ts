@@ -19,6 +19,8 @@ export interface CartState {
   readonly settings: CartSettings;
   /** False: this device does not know yet what is in it. */
   readonly isLoaded: boolean;
+  /** False: hosts are being asked by which rule it is kept. */
+  readonly isRuleKnown: boolean;
   /** What the rule makes of it; of several versions under the rule of siblings: the union, as a proposal. */
   readonly cart: Cart;
   /** More than one only where the visitor merges by hand. */
@@ -40,6 +42,10 @@ export class CartSession {
   readonly #happenings: Happenings;
   readonly #stops: Stop[] = [];
   #stopCart: Stop = () => {};
+  /** The settings of this cart were seen: before that its rule is a guess. */
+  #isRuleSeen = false;
+  /** Done under that guess. */
+  readonly #guessed: CartChange[] = [];
 
   constructor(shop: Shop, id: string, copies: number) {
     this.id = id;
@@ -49,11 +55,13 @@ export class CartSession {
     this.state = new Observable<CartState>(startState(id));
     this.#follow(defaultSettings.rule);
     this.#stops.push(
-      shop.settings.subscribe(id, ({ value }) => this.#onSettings(value ?? defaultSettings)),
+      shop.settings.subscribe(id, ({ value }) => value !== undefined && this.#onSettings(value)),
+      shop.store.subscribeStatus(() => void this.#lookWhetherKnown()),
       shop.store.on("conflict", ({ bucket, key, discardedDot }) => {
         if (bucket === shop.carts("lww").name && key === id) this.#tell(this.#happenings.lost(discardedDot));
       }),
     );
+    void this.#lookWhetherKnown();
   }
 
   close(): void {
@@ -93,6 +101,7 @@ export class CartSession {
     const from = this.#shop.carts(this.state.value.settings.rule);
     const to = this.#shop.carts(rule);
     if (to === from) return;
+    this.#ruleIsSeen();
     if (to.name !== from.name) {
       const taking = to.change(this.id, { kind: "fill", cart: cartOf(await from.get(this.id)) });
       await this.changes.note("Items taken along", taking);
@@ -119,6 +128,7 @@ export class CartSession {
 
   async #change(what: string, change: CartChange): Promise<boolean> {
     const { settings, cart } = this.state.value;
+    if (!this.#isRuleSeen) this.#guessed.push(change);
     const write = this.#shop.carts(settings.rule).change(this.id, change);
     void write.then(
       ({ dot }) => this.#happenings.remember(dot, changed(cart, change)),
@@ -131,6 +141,30 @@ export class CartSession {
     const { rule } = this.state.value.settings;
     this.state.update((state) => ({ ...state, settings }));
     if (rule !== settings.rule) this.#follow(settings.rule);
+    const guessed = this.#ruleIsSeen();
+    void this.#lookWhetherKnown();
+    if (this.#shop.carts(rule).name === this.#shop.carts(settings.rule).name) return;
+    // What was done meanwhile, offline, went to where nobody looks for it.
+    for (const change of guessed) {
+      void this.changes.note("Taken along", this.#shop.carts(settings.rule).change(this.id, change));
+    }
+  }
+
+  /** Hosts that could tell the cart's rule are asked first; where they cannot, one goes on by a guess. */
+  async #lookWhetherKnown(): Promise<void> {
+    const { connected, settled } = this.#shop.store.status();
+    if (connected && !settled && !this.#isRuleSeen) return;
+    if (settled && !this.#isRuleSeen) {
+      const asked = await this.#shop.settings.get(this.id).catch(() => undefined); // too few of them answer
+      // They have none either: the rule is that of all carts. Else the subscription tells it in a moment.
+      if (asked?.source === "quorum" && asked.value === undefined) this.#ruleIsSeen();
+    }
+    this.state.update((state) => (state.isRuleKnown ? state : { ...state, isRuleKnown: true }));
+  }
+
+  #ruleIsSeen(): readonly CartChange[] {
+    this.#isRuleSeen = true;
+    return this.#guessed.splice(0);
   }
 
   #follow(rule: RuleName): void {
@@ -171,6 +205,7 @@ function startState(id: string): CartState {
     id,
     settings: defaultSettings,
     isLoaded: false,
+    isRuleKnown: false,
     cart: emptyCart,
     versions: [],
     context: undefined,

@@ -33,15 +33,14 @@ export class ShopModel {
     shop.visitors.subscribe(this.visitorId, ({ value }) => value !== undefined && this.visitor.set(value));
   }
 
-  /** With the cart that was shown last, from this device's own copy; a first visit begins an empty one. */
-  static async open(shop: Shop, copies: number): Promise<ShopModel> {
+  /** With the cart that was shown last, from this device's own copy; a first visit begins with `firstCart`, or an empty one. */
+  static async open(shop: Shop, copies: number, firstCart = newId()): Promise<ShopModel> {
     const { id } = shop.store.status();
     const known = (await shop.visitors.get(id, { r: "local" })).value;
     if (known !== undefined) return new ShopModel(shop, copies, known);
-    const cart = newId();
-    const model = new ShopModel(shop, copies, { carts: [cart], current: cart });
+    const model = new ShopModel(shop, copies, { carts: [firstCart], current: firstCart });
     // Not waited for: a host that is slow to answer keeps nobody out of the shop.
-    void model.openCart(cart);
+    void model.openCart(firstCart);
     return model;
   }
 

@@ -13,7 +13,7 @@ export function Devices({ model }: { readonly model: ShopModel }) {
       <h1 id="devices-title">Two devices, one cart</h1>
       <p>
         Both share your cart by its link, as two phones would. Add something on each and watch it arrive on the other;
-        then take one offline under <em>Break things</em> in its frame, change both, and let it back.
+        then take one offline, change both, and let it back.
       </p>
       <div class="frames">
         {devices.map((device) => (

@@ -42,9 +42,9 @@ export function ShopView({ model }: { readonly model: ShopModel }) {
 
 function Good({ model, article }: { readonly model: ShopModel; readonly article: Article }) {
   const session = useObservable(model.session);
-  const { cart, versions } = useObservable(session.state);
+  const { cart, versions, isRuleKnown } = useObservable(session.state);
   const quantity = quantityOf(cart, article.id);
-  const isBlocked = versions.length > 0;
+  const isBlocked = versions.length > 0 || !isRuleKnown;
   return (
     <article class="item">
       <Picture of={article.id} />
@@ -56,7 +56,7 @@ function Good({ model, article }: { readonly model: ShopModel; readonly article:
           type="button"
           onClick={() => void session.add(article.id)}
           disabled={isBlocked}
-          title={isBlocked ? "Merge the versions of your cart first" : undefined}
+          title={versions.length > 0 ? "Merge the versions of your cart first" : undefined}
         >
           Add<span class="hidden"> {article.name} to the cart</span>
           {quantity > 0 && <span class="count">{quantity}</span>}
