@@ -1,24 +1,23 @@
 /**
- * `npm start`: a cluster of real hosts on this machine, a short story told with it, and what to try next.
+ * `npm start`: a cluster of real hosts on this machine, a short story told with it, the demo page, and what to try next.
  */
+import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import type { FastifyInstance } from "fastify";
 import { styled } from "./cli/terminal.ts";
-import {
-  becomesReady,
-  type HostProcess,
-  isRunning,
-  lastLogLines,
-  mainFile,
-  startHostProcess,
-  stopAll,
-} from "./demo/hosts.ts";
+import { type DemoHost, DemoHosts, isRunning, lastLogLines, mainFile } from "./demo/hosts.ts";
 import { type HostPlace, layOut } from "./demo/layout.ts";
+import { createPageServer } from "./demo/page-server.ts";
 import { tellStory } from "./demo/story.ts";
 import { integerUpTo } from "./text-values.ts";
 
 const HOSTS_MAX = 32;
-const hosts: HostProcess[] = [];
+/** Built by Vite beside this program. */
+const SITE = fileURLToPath(new URL("../site", import.meta.url));
+let hosts: DemoHosts | undefined;
+let page: FastifyInstance | undefined;
 let isStopping = false;
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stop());
@@ -26,24 +25,25 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => vo
 await main();
 
 async function main(): Promise<void> {
-  const { count, directory, story } = readArguments();
+  const { count, directory, story, demo } = readArguments();
   const layout = await layOut(directory, count);
   for (const line of layout.moved) say(line);
+  const started = (hosts = new DemoHosts({ layout, hostsMax: HOSTS_MAX, onDeath: reportDeath }));
+  const pageUrl = demo ? await servePage(started, layout.pagePort) : undefined;
+  if (pageUrl !== undefined) say(`The shop, as soon as the hosts are ready: ${styled(process, "bold", pageUrl)}\n`);
 
-  const start = (place: HostPlace): Promise<boolean> => {
-    const host = startHostProcess(place, layout.seedsOf(place), reportDeath);
-    hosts.push(host);
-    return becomesReady(host);
-  };
-  const progress = showProgress(count);
+  const progress = showProgress(layout.hosts);
   const [first, ...others] = layout.hosts as [HostPlace, ...HostPlace[]];
-  const isFirstUp = start(first).then((ready) => progress(first, ready));
+  const isFirstUp = started.start(first).then((ready) => progress(first, ready));
   // The first start: the others have nobody to join before host 1 has founded the cluster.
   if (!layout.founded) {
     if (!(await isFirstUp)) return giveUp([first]);
     layout.rememberFounded();
   }
-  const ready = await Promise.all([isFirstUp, ...others.map(async (place) => progress(place, await start(place)))]);
+  const ready = await Promise.all([
+    isFirstUp,
+    ...others.map(async (place) => progress(place, await started.start(place))),
+  ]);
   if (isStopping) return;
   if (ready.includes(false)) return giveUp(layout.hosts.filter((_, index) => !ready[index]));
 
@@ -53,53 +53,77 @@ async function main(): Promise<void> {
       layout.hosts.map(({ url }) => url),
       say,
     ).catch(reportStoryFailure);
-  say(ending(layout.hosts, directory));
+  say(ending(layout.hosts, directory, pageUrl));
 }
 
-function readArguments(): { count: number; directory: string; story: boolean } {
+interface DemoArguments {
+  /** Undefined: as many as the last time, three the first time. */
+  readonly count: number | undefined;
+  readonly directory: string;
+  readonly story: boolean;
+  readonly demo: boolean;
+}
+
+function readArguments(): DemoArguments {
   const usage = "usage: npm start -- [--hosts 3] [--data .everwrite] [--no-story] [--no-demo]";
   try {
     const { values } = parseArgs({
       options: {
-        hosts: { type: "string", default: "3" },
+        hosts: { type: "string" },
         data: { type: "string", default: ".everwrite" },
         "no-story": { type: "boolean", default: false },
-        "no-demo": { type: "boolean", default: false }, // there is no demo page to leave out yet
+        "no-demo": { type: "boolean", default: false },
       },
     });
-    const count = integerUpTo(HOSTS_MAX).parse(values.hosts);
-    if (count === undefined) throw new Error(`--hosts "${values.hosts}" is not ${integerUpTo(HOSTS_MAX).expects}`);
-    return { count, directory: values.data, story: !values["no-story"] };
+    const { hosts: wanted, data: directory } = values;
+    const count = wanted === undefined ? undefined : integerUpTo(HOSTS_MAX).parse(wanted);
+    if (wanted !== undefined && count === undefined) {
+      throw new Error(`--hosts "${wanted}" is not ${integerUpTo(HOSTS_MAX).expects}`);
+    }
+    return { count, directory, story: !values["no-story"], demo: !values["no-demo"] };
   } catch (error) {
     console.error(`${(error as Error).message}\n${usage}`);
     process.exit(2);
   }
 }
 
+/** Its address; undefined where the page was not built. */
+async function servePage(started: DemoHosts, port: number): Promise<string | undefined> {
+  if (!existsSync(SITE)) {
+    say("The shop's page is not built: `npm run build` builds it. The hosts start without.");
+    return undefined;
+  }
+  page = createPageServer(started, SITE);
+  return page.listen({ host: "127.0.0.1", port });
+}
+
 /** One line that grows on a terminal; a line for each host elsewhere. */
-function showProgress(count: number): (place: HostPlace, ready: boolean) => boolean {
+function showProgress(places: readonly HostPlace[]): (place: HostPlace, ready: boolean) => boolean {
   const states = new Map<number, boolean>();
   const line = (): string =>
-    Array.from({ length: count }, (_, index) => {
-      const state = states.get(index + 1);
-      return `host ${index + 1} ${state === undefined ? "…" : state ? "ready" : "FAILED"}`;
-    }).join("  ");
+    places
+      .map(({ number }) => {
+        const state = states.get(number);
+        return `host ${number} ${state === undefined ? "…" : state ? "ready" : "FAILED"}`;
+      })
+      .join("  ");
   if (process.stdout.isTTY) process.stdout.write(line());
   return (place, ready) => {
     states.set(place.number, ready);
     if (!process.stdout.isTTY)
       say(`host ${place.number} ${ready ? `is ready at ${place.url}` : "did not become ready"}`);
-    else process.stdout.write(`\r${line()}${states.size === count ? "\n" : ""}`);
+    else process.stdout.write(`\r${line()}${states.size === places.length ? "\n" : ""}`);
     return ready;
   };
 }
 
-function ending(places: readonly HostPlace[], directory: string): string {
+function ending(places: readonly HostPlace[], directory: string, pageUrl: string | undefined): string {
   const [first, second = first] = places as [HostPlace, ...HostPlace[]];
-  const victim = hosts.find(({ place }) => place === second)?.process.pid;
+  const victim = hosts?.host(second.number).process.pid;
+  const shop = pageUrl === undefined ? "" : `\nThe shop: ${styled(process, "bold", pageUrl)}\n`;
   return `
 ${places.map(({ number, url, log }) => `host ${number}: ${url}   log ${log}`).join("\n")}
-
+${shop}
 Three things to try, in another terminal:
   ${dim("# read the cart: value, siblings, context")}
   curl -i -H 'Accept: application/json' ${second.url}/kv/carts/alice
@@ -115,10 +139,11 @@ function dim(text: string): string {
   return styled(process, "dim", text);
 }
 
-function reportDeath(host: HostProcess, how: string): void {
+function reportDeath(host: DemoHost, how: string): void {
   const { number, log } = host.place;
   say(`\nhost ${number} died (${how}); the others go on. The end of ${log}:\n${lastLogLines(host)}`);
-  if (!hosts.some(isRunning)) process.exitCode = 1; // nothing is left to keep this process alive
+  // The page can start them again; without it nothing is left to keep this process alive.
+  if (page === undefined && !hosts?.all.some(isRunning)) process.exitCode = 1;
 }
 
 function reportStoryFailure(error: unknown): void {
@@ -127,7 +152,9 @@ function reportStoryFailure(error: unknown): void {
 
 async function giveUp(failed: readonly HostPlace[]): Promise<void> {
   if (isStopping) return;
-  for (const host of hosts.filter(({ place }) => failed.includes(place)).filter(isRunning)) {
+  for (const { number } of failed) {
+    const host = hosts!.host(number);
+    if (!isRunning(host)) continue;
     say(`host ${host.place.number} does not become ready. The end of ${host.place.log}:\n${lastLogLines(host)}`);
   }
   process.exitCode = 1;
@@ -136,12 +163,12 @@ async function giveUp(failed: readonly HostPlace[]): Promise<void> {
 
 async function stop(): Promise<void> {
   if (isStopping) {
-    await stopAll(hosts, "SIGKILL");
+    await hosts?.stopAll("SIGKILL");
     process.exit(1);
   }
   isStopping = true;
   say("\nstopping …");
-  await stopAll(hosts, "SIGTERM");
+  await Promise.all([page?.close(), hosts?.stopAll("SIGTERM")]);
   say("all hosts have stopped");
 }
 

@@ -26,10 +26,10 @@ import { openIndexedDbStorage } from "./indexeddb-storage.ts";
 import { onLongTask } from "./long-tasks.ts";
 import type { PageNetwork } from "./network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
-import type { PageHostOptions, PageHostSettings } from "./page-options.ts";
+import type { PageAdapters, PageHostOptions, PageHostSettings } from "./page-options.ts";
 import { type PageParts, release } from "./page-parts.ts";
 
-export interface StartOptions extends PageHostSettings {
+export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch"> {
   readonly name: string;
   readonly seeds: readonly string[];
   /** Of the page's identity. */
@@ -131,6 +131,7 @@ async function startInOrder(
     meetPages: true,
     hostOf: name,
     ...(options.iceServers && { iceServers: options.iceServers }),
+    ...(options.networkSwitch && { networkSwitch: options.networkSwitch }),
     clock,
     random,
     onProblem: ({ kind, peer, message }) =>

@@ -19,6 +19,7 @@ import { inWholeWrites } from "../libp2p/whole-writes.ts";
 import type { Clock, Identity, Random, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
 import type { HostNetwork } from "./host-network.ts";
+import { type NetworkSwitch, slowedBy, switchedBy } from "./network-switch.ts";
 import { onLeave, onWake } from "./wake.ts";
 
 export interface PageNetworkOptions {
@@ -32,6 +33,8 @@ export interface PageNetworkOptions {
   readonly hostOf?: string;
   /** STUN and TURN servers of the application, for pages in different networks. */
   readonly iceServers?: readonly RTCIceServer[];
+  /** Cuts and slows it. */
+  readonly networkSwitch?: NetworkSwitch;
   readonly clock: Clock;
   readonly random: Random;
   readonly onProblem?: OnProblem;
@@ -65,7 +68,7 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { seeds, hostOf, clock, random, onProblem } = options;
+  const { seeds, hostOf, clock, random, onProblem, networkSwitch } = options;
   const privateKey = readKey(options.key);
   // Each a chunk of its own: most pages need neither.
   const [pages, hosts] = await Promise.all([
@@ -74,6 +77,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   ]);
   const found = pages?.reservations();
   const libp2p = await startLibp2p(privateKey, seeds, {
+    isCut: () => networkSwitch?.isCut === true,
     ways:
       pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
     services: hosts === undefined || hostOf === undefined ? {} : { pubsub: hosts.gossipService(hostOf) },
@@ -83,17 +87,20 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const limits = { ...defaultTransportLimits, ...pageTransportLimits };
   const points = new MeetingPoints({ libp2p, clock, limits, ...(found && { reservations: found }) }, seeds);
   points.start();
-  const stopWaking = onWake(clock, () => {
+  const wake = (): void => {
     transport.wake();
     points.wake();
-  });
+  };
+  const stopWaking = onWake(clock, wake);
+  const stopSwitch = networkSwitch === undefined ? () => {} : switchedBy(networkSwitch, libp2p, wake);
   const stopLeaving = onLeave(() => {
     for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
   });
-  const needs = { libp2p, transport, clock, random, points: () => points.states() };
+  const slowed = slowedBy(networkSwitch, transport, clock);
+  const needs = { libp2p, transport: slowed, clock, random, points: () => points.states() };
   const host = hosts !== undefined && hostOf !== undefined && hosts.hostNetwork(needs, hostOf);
   return {
-    transport,
+    transport: slowed,
     ...(host && { host }),
     identity: libp2pIdentity(privateKey),
     addresses: () => addressesOf(libp2p),
@@ -102,6 +109,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     connected: (timeoutMs) => points.connected(timeoutMs),
     async stop() {
       stopWaking();
+      stopSwitch();
       stopLeaving();
       if (host) host.stop();
       points.stop();
@@ -112,6 +120,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
 }
 
 interface Extras {
+  readonly isCut: () => boolean;
   /** How it reaches other pages, beside hosts. */
   readonly ways: NonNullable<Libp2pOptions["transports"]>;
   readonly services: NonNullable<Libp2pOptions["services"]>;
@@ -120,7 +129,7 @@ interface Extras {
 async function startLibp2p(
   privateKey: PrivateKey,
   seeds: readonly string[],
-  { ways, services }: Extras,
+  { isCut, ways, services }: Extras,
 ): Promise<Libp2p> {
   const mayDial = dialPolicy(seeds);
   const libp2p = await createLibp2p({
@@ -130,7 +139,11 @@ async function startLibp2p(
     addresses: { listen: ways.length === 0 ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
     connectionEncrypters: [inWholeWrites(noise())],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
-    connectionGater: { denyDialMultiaddr: (address) => !mayDial(address) },
+    connectionGater: {
+      denyDialMultiaddr: (address) => isCut() || !mayDial(address),
+      denyInboundConnection: isCut,
+      denyInboundRelayedConnection: isCut,
+    },
     connectionManager: {
       // All pages that are behind one relay come from its address.
       inboundConnectionThreshold: 500,

@@ -46,7 +46,7 @@ async function startEdge(options: PageEdgeOptions, parts: PageParts): Promise<St
 }
 
 async function networkOf(
-  { network, seeds = [], clock = systemClock, random = systemRandom }: PageEdgeOptions,
+  { network, networkSwitch, seeds = [], clock = systemClock, random = systemRandom }: PageEdgeOptions,
   { storage, facts, stops }: PageParts,
 ): Promise<Pick<EdgePorts, "transport" | "identity">> {
   if (network !== undefined) {
@@ -59,7 +59,8 @@ async function networkOf(
     clock,
     open: async () => {
       const { openPageNetwork } = await import("./network.ts");
-      return openPageNetwork({ key, seeds, meetPages: false, clock, random });
+      const switched = networkSwitch === undefined ? {} : { networkSwitch };
+      return openPageNetwork({ key, seeds, meetPages: false, clock, random, ...switched });
     },
     onWake: (run) => onWake(clock, run),
     onProblem: (problem) => facts.notice("network", problem),

@@ -2,6 +2,7 @@
 import type { QuorumSpec } from "../config.ts";
 import type { CancelSignal, Clock, Identity, Random, Storage, Transport } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { NetworkSwitch } from "./network-switch.ts";
 
 /** What an application may put in the place of the browser's own. */
 export interface PageAdapters {
@@ -9,6 +10,8 @@ export interface PageAdapters {
   readonly storage?: Storage;
   /** In the place of libp2p: it knows who this node is, and dials the seeds when it is asked to meet them. */
   readonly network?: { readonly transport: Transport; readonly identity: Identity; stop(): Promise<void> };
+  /** Of the browser's own network: cuts and slows it. */
+  readonly networkSwitch?: NetworkSwitch;
   readonly clock?: Clock;
   readonly random?: Random;
   /** Hears what happens inside. */
@@ -16,8 +19,10 @@ export interface PageAdapters {
 }
 
 interface CommonOptions {
-  /** Of the cluster, and of the database. */
+  /** Of the cluster. */
   readonly name: string;
+  /** Of this browser's database: the cluster's where not given. Several nodes of one origin need one each. */
+  readonly database?: string;
   /**
    * Multiaddrs of hosts of the cluster, `/dns4/host.example/tcp/443/wss`; to a host in a page a relay will do. None: what an
    * edge writes stays here.

@@ -14,9 +14,9 @@ export interface PageParts {
 
 /** @throws StorageError `full`, `version`, `io` */
 export async function openParts(options: PageNodeOptions): Promise<PageParts> {
-  const { name, seeds = [], role } = options;
+  const { name, database = name, seeds = [], role } = options;
   const injected = role === "host" ? undefined : options.storage;
-  const { storage, memoryBecause } = injected === undefined ? await openPageStorage(name) : { storage: injected };
+  const { storage, memoryBecause } = injected === undefined ? await openPageStorage(database) : { storage: injected };
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
     facts.notice("storage", `this browser keeps nothing, all is gone with this page: ${memoryBecause}`);

@@ -1,89 +1,210 @@
 /**
- * The demo's host processes: started, watched, stopped.
+ * The demo's host processes: started, watched, paused, killed, stopped. A visitor's buttons and Ctrl-C both end here.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { StoreError } from "../../core/errors.ts";
 import { hostNodeFlags } from "../node-flags.ts";
-import type { HostPlace } from "./layout.ts";
+import type { HostPlace, Layout } from "./layout.ts";
 
 /** The built `everwrite` command. */
 export const mainFile = fileURLToPath(new URL("../main.js", import.meta.url));
 
 const READY_POLL_MS = 150;
 const READY_TIMEOUT_MS = 60_000;
+/** A request to a host; a paused one never answers. */
+const ASK_TIMEOUT_MS = 5_000;
 const LOG_LINES = 12;
 
-export interface HostProcess {
+export type HostState = "starting" | "running" | "paused" | "stopped" | "leaving";
+
+/** One host of this machine, whether it runs or not. */
+export interface DemoHost {
   readonly place: HostPlace;
-  readonly process: ChildProcess;
+  process: ChildProcess;
+  state: HostState;
+  /** Of its node; null before it was ever ready. */
+  id: string | null;
 }
 
-/** `onDeath` is told of a host that ends without having been asked to. */
-export function startHostProcess(
-  place: HostPlace,
-  seeds: readonly string[],
-  onDeath: (host: HostProcess, how: string) => void,
-): HostProcess {
-  const log = openSync(place.log, "a");
-  const flags = {
-    data: place.directory,
-    http: `127.0.0.1:${place.httpPort}`,
-    p2p: `/ip4/127.0.0.1/tcp/${place.p2pPort}`,
-  };
-  const child = spawn(
-    process.execPath,
-    [
-      ...hostNodeFlags,
-      mainFile,
-      "host",
-      ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
-      ...seeds.flatMap((seed) => ["--seed", seed]),
-    ],
-    {
-      // A group of its own: Ctrl-C reaches the demo alone, which then stops its hosts in order. Over the channel they
-      // notice when the demo itself is killed.
-      detached: true,
-      stdio: ["ignore", log, log, "ipc"],
-      env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EVERWRITE_"))),
+/** What can be done to a host, and in which states. */
+const allowed = {
+  pause: ["running"],
+  resume: ["paused"],
+  kill: ["starting", "running", "paused", "leaving"],
+  restart: ["stopped"],
+  leave: ["running"],
+  remove: ["stopped"],
+} as const satisfies Readonly<Record<string, readonly HostState[]>>;
+
+export type HostAction = keyof typeof allowed;
+
+export function isHostAction(text: string): text is HostAction {
+  return Object.hasOwn(allowed, text);
+}
+
+export interface DemoHostsNeeds {
+  readonly layout: Pick<Layout, "add" | "rememberLeft" | "seedsOf">;
+  readonly hostsMax: number;
+  /** Is told of a host that ends without having been asked to. */
+  readonly onDeath: (host: DemoHost, how: string) => void;
+}
+
+export class DemoHosts {
+  readonly #needs: DemoHostsNeeds;
+  readonly #hosts = new Map<number, DemoHost>();
+  #isStopping = false;
+
+  constructor(needs: DemoHostsNeeds) {
+    this.#needs = needs;
+  }
+
+  /** By number. */
+  get all(): readonly DemoHost[] {
+    return [...this.#hosts.values()].toSorted((a, b) => a.place.number - b.place.number);
+  }
+
+  /** @throws StoreError `not-found` */
+  host(number: number): DemoHost {
+    const host = this.#hosts.get(number);
+    if (host === undefined) throw new StoreError("not-found", `there is no host ${number}`);
+    return host;
+  }
+
+  /** True once it is ready; false when it died or time is up. */
+  start(place: HostPlace): Promise<boolean> {
+    const process = spawnHost(place, this.#needs.layout.seedsOf(place));
+    const id = this.#hosts.get(place.number)?.id ?? null;
+    const host: DemoHost = { place, process, state: "starting", id };
+    this.#hosts.set(place.number, host);
+    process.once("exit", (code, signal) => this.#onExit(host, signal ?? `exit code ${code}`));
+    return this.#becomesReady(host);
+  }
+
+  /** One host more; it joins by itself. @throws StoreError `bad-request` */
+  async add(): Promise<DemoHost> {
+    if (this.#hosts.size >= this.#needs.hostsMax) {
+      throw new StoreError("bad-request", `${this.#needs.hostsMax} hosts are enough for one machine`);
+    }
+    const place = await this.#needs.layout.add();
+    void this.start(place);
+    return this.host(place.number);
+  }
+
+  /** @throws StoreError `not-found`, `bad-request` (not in its state), what its node refuses */
+  async act(number: number, action: HostAction): Promise<void> {
+    const host = this.host(number);
+    const states: readonly HostState[] = allowed[action];
+    if (!states.includes(host.state)) {
+      throw new StoreError("bad-request", `host ${number} is ${host.state}: it cannot be told to ${action}`);
+    }
+    await this.#actions[action](host);
+  }
+
+  readonly #actions: Readonly<Record<HostAction, (host: DemoHost) => unknown>> = {
+    pause: (host) => this.#signal(host, "SIGSTOP", "paused"),
+    resume: (host) => this.#signal(host, "SIGCONT", "running"),
+    kill: (host) => this.#signal(host, "SIGKILL", "stopped"),
+    restart: (host) => void this.start(host.place),
+    leave: async (host) => {
+      await ask(host, "admin/leave", "POST");
+      // Its process ends by itself when all is handed over.
+      host.state = "leaving";
     },
-  );
-  const host = { place, process: child };
-  child.once("exit", (code, signal) => {
-    const wasAsked = child.killed;
-    if (!wasAsked) onDeath(host, signal ?? `exit code ${code}`);
-  });
-  return host;
+    remove: async (host) => {
+      const other = this.all.find(({ state }) => state === "running");
+      if (other === undefined || host.id === null) throw new StoreError("not-ready", "no host runs that could do it");
+      await ask(other, `admin/remove/${host.id}`, "POST");
+      this.#forget(host);
+    },
+  };
+
+  async stopAll(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    this.#isStopping = true;
+    await Promise.all(
+      this.all.filter(isRunning).map((host) => {
+        const exit = once(host.process, "exit");
+        host.process.kill(signal);
+        host.process.kill("SIGCONT"); // a paused one hears nothing else
+        return exit;
+      }),
+    );
+  }
+
+  #signal(host: DemoHost, signal: NodeJS.Signals, state: HostState): void {
+    host.state = state;
+    host.process.kill(signal);
+  }
+
+  #onExit(host: DemoHost, how: string): void {
+    const { state } = host;
+    host.state = "stopped";
+    if (state === "leaving") this.#forget(host);
+    else if (state !== "stopped" && !this.#isStopping) this.#needs.onDeath(host, how);
+  }
+
+  #forget(host: DemoHost): void {
+    this.#hosts.delete(host.place.number);
+    this.#needs.layout.rememberLeft(host.place);
+  }
+
+  async #becomesReady(host: DemoHost): Promise<boolean> {
+    const endMs = performance.now() + READY_TIMEOUT_MS;
+    while (isRunning(host) && performance.now() < endMs) {
+      const response = await fetch(`${host.place.url}/status`).catch(() => null); // not listening yet
+      const status = (await response?.json().catch(() => undefined)) as { id?: string; ready?: boolean } | undefined;
+      if (status?.ready === true) {
+        host.id = status.id ?? null;
+        if (host.state === "starting") host.state = "running";
+        return true;
+      }
+      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+    }
+    return false;
+  }
 }
 
-export function isRunning({ process: child }: HostProcess): boolean {
+/** What a host answers, whatever it is. @throws StoreError `not-ready` when it does not */
+export async function ask({ place }: DemoHost, path: string, method: "GET" | "POST" = "GET"): Promise<Response> {
+  const signal = AbortSignal.timeout(ASK_TIMEOUT_MS);
+  let response: Response;
+  try {
+    response = await fetch(`${place.url}/${path}`, { method, signal });
+  } catch (cause: unknown) {
+    throw new StoreError("not-ready", `host ${place.number} does not answer`, { cause });
+  }
+  if (method === "GET" || response.ok) return response;
+  const { error } = (await response.json()) as { error?: { message?: string } };
+  throw new StoreError("not-ready", `host ${place.number} refused: ${error?.message ?? response.status}`);
+}
+
+function spawnHost(place: HostPlace, seeds: readonly string[]): ChildProcess {
+  const log = openSync(place.log, "a");
+  const addresses = [`/ip4/127.0.0.1/tcp/${place.p2pPort}`, `/ip4/127.0.0.1/tcp/${place.wsPort}/ws`];
+  const flags = [
+    "--data",
+    place.directory,
+    "--http",
+    `127.0.0.1:${place.httpPort}`,
+    ...addresses.flatMap((address) => ["--p2p", address]),
+    ...seeds.flatMap((seed) => ["--seed", seed]),
+  ];
+  return spawn(process.execPath, [...hostNodeFlags, mainFile, "host", ...flags], {
+    // A group of its own: Ctrl-C reaches the demo alone, which then stops its hosts in order. Over the channel they
+    // notice when the demo itself is killed.
+    detached: true,
+    stdio: ["ignore", log, log, "ipc"],
+    env: Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EVERWRITE_"))),
+  });
+}
+
+export function isRunning({ process: child }: Pick<DemoHost, "process">): boolean {
   return child.exitCode === null && child.signalCode === null;
 }
 
-/** True once /readyz says so; false when the host died or time is up. */
-export async function becomesReady(host: HostProcess): Promise<boolean> {
-  const endMs = performance.now() + READY_TIMEOUT_MS;
-  while (isRunning(host) && performance.now() < endMs) {
-    const response = await fetch(`${host.place.url}/readyz`).catch(() => null); // not listening yet
-    await response?.body?.cancel();
-    if (response?.ok) return true;
-    await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
-  }
-  return false;
-}
-
-export async function stopAll(hosts: readonly HostProcess[], signal: "SIGTERM" | "SIGKILL"): Promise<void> {
-  await Promise.all(
-    hosts.filter(isRunning).map((host) => {
-      const exit = once(host.process, "exit");
-      host.process.kill(signal);
-      return exit;
-    }),
-  );
-}
-
-export function lastLogLines({ place }: HostProcess): string {
+export function lastLogLines({ place }: DemoHost): string {
   const lines = readFileSync(place.log, "utf8").trimEnd().split("\n").slice(-LOG_LINES);
   return lines.map((line) => `    ${line}`).join("\n");
 }

@@ -13,11 +13,15 @@ export interface HostPlace {
   readonly directory: string;
   readonly log: string;
   readonly httpPort: number;
+  /** Where other hosts connect, over TCP. */
   readonly p2pPort: number;
+  /** Where browsers connect, over WebSockets. */
+  readonly wsPort: number;
   readonly url: string;
 }
 
 export interface Layout {
+  /** Those to start, by number. */
   readonly hosts: readonly HostPlace[];
   /** Host 1 founded the cluster at some time. */
   readonly founded: boolean;
@@ -25,22 +29,42 @@ export interface Layout {
   seedsOf(host: HostPlace): readonly string[];
   /** Called once host 1 serves: from now on nobody founds. */
   rememberFounded(): void;
+  /** A place for one host more: that of one that has left, or a new one. */
+  add(): Promise<HostPlace>;
+  /** It has left the cluster: the next start does without it. */
+  rememberLeft(host: HostPlace): void;
+  /** Of the demo's page, kept: to a browser another port is another site, with other data. */
+  readonly pagePort: number;
   /** Ports that were wanted, but taken. */
   readonly moved: readonly string[];
 }
 
+interface KnownHost {
+  readonly http: number;
+  readonly p2p: number;
+  /** Missing in a file of before there were browsers. */
+  readonly ws?: number;
+  readonly left?: boolean;
+}
+
 interface ClusterFile {
   readonly founded: boolean;
-  readonly ports: readonly { readonly http: number; readonly p2p: number }[];
+  readonly ports: readonly KnownHost[];
+  readonly page?: number;
 }
 
 const HTTP_PORT = 7_070;
 const P2P_PORT = 4_001;
+const WS_PORT = 4_101;
+const PAGE_PORT = 8_080;
+const HOSTS_AT_FIRST = 3;
 
-export async function layOut(directory: string, count: number): Promise<Layout> {
+/** `count` undefined: the hosts of the last time, three the first time. Hosts that left are counted, and not among those to start. */
+export async function layOut(directory: string, count?: number): Promise<Layout> {
   mkdirSync(directory, { recursive: true });
   const file = join(directory, "cluster.json");
   const before = readClusterFile(file);
+  const known: KnownHost[] = [...before.ports];
   const chosen = new Set<number>();
   const moved: string[] = [];
   const choose = async (wanted: number, use: string): Promise<number> => {
@@ -49,33 +73,58 @@ export async function layOut(directory: string, count: number): Promise<Layout> 
     if (port !== wanted) moved.push(`port ${wanted} is taken: ${use} is on ${port}`);
     return port;
   };
-
-  const hosts: HostPlace[] = [];
-  for (let number = 1; number <= count; number += 1) {
-    const known = before.ports[number - 1];
-    const httpPort = await choose(known?.http ?? HTTP_PORT + number - 1, `HTTP of host ${number}`);
-    const p2pPort = await choose(known?.p2p ?? P2P_PORT + number - 1, `host ${number}`);
+  const place = async (number: number): Promise<HostPlace> => {
+    const last = known[number - 1];
+    const httpPort = await choose(last?.http ?? HTTP_PORT + number - 1, `HTTP of host ${number}`);
+    const p2pPort = await choose(last?.p2p ?? P2P_PORT + number - 1, `host ${number}`);
+    const wsPort = await choose(last?.ws ?? WS_PORT + number - 1, `host ${number} for browsers`);
+    known[number - 1] = { http: httpPort, p2p: p2pPort, ws: wsPort };
     const base = join(directory, `host-${number}`);
-    hosts.push({ number, directory: base, log: `${base}.log`, httpPort, p2pPort, url: `http://127.0.0.1:${httpPort}` });
+    const url = `http://127.0.0.1:${httpPort}`;
+    return { number, directory: base, log: `${base}.log`, httpPort, p2pPort, wsPort, url };
+  };
+
+  const wanted = count ?? Math.max(HOSTS_AT_FIRST, known.length);
+  const hosts: HostPlace[] = [];
+  for (let number = 1; number <= wanted; number += 1) {
+    if (count !== undefined || known[number - 1]?.left !== true) hosts.push(await place(number));
   }
 
+  const pagePort = await choose(before.page ?? PAGE_PORT, "the page");
+
   // If cluster.json was lost, hosts beside the first prove that there is a cluster: they only ever join.
-  const founded = before.founded || hosts.slice(1).some(({ directory: data }) => hasFiles(data));
-  const ports = hosts.map(({ httpPort, p2pPort }) => ({ http: httpPort, p2p: p2pPort }));
-  const all = [...ports, ...before.ports.slice(count)];
-  const remember = (isFounded: boolean): void => {
-    writeFileSync(file, `${JSON.stringify({ founded: isFounded, ports: all } satisfies ClusterFile, null, 2)}\n`);
+  let founded = before.founded || hosts.slice(1).some(({ directory: data }) => hasFiles(data));
+  const remember = (): void => {
+    writeFileSync(
+      file,
+      `${JSON.stringify({ founded, ports: known, page: pagePort } satisfies ClusterFile, null, 2)}\n`,
+    );
   };
-  remember(founded);
+  remember();
+  const isNew = !founded;
   return {
     hosts,
     founded,
+    pagePort,
     moved,
     seedsOf: ({ number }) =>
-      number === 1 && !founded
+      number === 1 && isNew
         ? []
-        : all.flatMap(({ p2p }, index) => (index + 1 === number ? [] : [`/ip4/127.0.0.1/tcp/${p2p}`])),
-    rememberFounded: () => remember(true),
+        : known.flatMap(({ p2p }, index) => (index + 1 === number ? [] : [`/ip4/127.0.0.1/tcp/${p2p}`])),
+    rememberFounded() {
+      founded = true;
+      remember();
+    },
+    async add() {
+      const left = known.findIndex((host) => host.left === true);
+      const added = await place(left === -1 ? known.length + 1 : left + 1);
+      remember();
+      return added;
+    },
+    rememberLeft({ number }) {
+      known[number - 1] = { ...known[number - 1]!, left: true };
+      remember();
+    },
   };
 }
 

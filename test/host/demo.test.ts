@@ -60,6 +60,24 @@ test("a port that is taken is replaced and said, and hosts that are not started 
   assert.deepEqual((await layOut(directory.path, 3)).hosts.slice(1), hosts.slice(1));
 });
 
+test("as many hosts start as the last time, those that were added too, those that left not; a new one takes their place", async () => {
+  using directory = temporary();
+  const first = await layOut(directory.path);
+  assert.equal(first.hosts.length, 3);
+  const four = await first.add();
+  assert.equal(four.number, 4);
+  assert.ok(first.seedsOf(four).length === 3);
+  first.rememberLeft(first.hosts[1]!);
+  const second = await layOut(directory.path);
+  assert.deepEqual(
+    second.hosts.map(({ number }) => number),
+    [1, 3, 4],
+  );
+  assert.deepEqual((await second.add()).directory, first.hosts[1]!.directory);
+  assert.equal((await layOut(directory.path)).hosts.length, 4);
+  assert.equal(second.pagePort, first.pagePort);
+});
+
 test("the story ends with one cart, goes on with the cart of an earlier start, and begins anew when it is full", async () => {
   await using server = await startTestServer();
   const tell = async (): Promise<string> => {

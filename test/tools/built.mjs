@@ -1,5 +1,6 @@
 /**
- * Builds, then runs a built program: `node test/tools/built.mjs [--clean] [SOURCE [ARGUMENT]...]`.
+ * Builds, then runs a built program: `node test/tools/built.mjs [--clean] [--site] [SOURCE [ARGUMENT]...]`.
+ * `--site`: the demo's page, too.
  * Plain JavaScript, because it runs before anything is built.
  * Keeps: the program gets each Ctrl-C once, and nothing that it started outlives it.
  */
@@ -9,17 +10,20 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
-const clean = process.argv[2] === "--clean";
-const [source, ...rest] = process.argv.slice(clean ? 3 : 2);
+const options = process.argv.slice(2, 4).filter((each) => each === "--clean" || each === "--site");
+const [source, ...rest] = process.argv.slice(2 + options.length);
 
 // `tsc -b` keeps the output of files that are gone, and a test run would run them.
-if (clean) rmSync("dist", { recursive: true, force: true });
+if (options.includes("--clean")) rmSync("dist", { recursive: true, force: true });
 build();
 if (source) run(join("dist", source.replace(/\.ts$/, ".js")), rest);
 
 function build() {
   const compiler = findCompiler();
-  if (compiler && spawnSync(process.execPath, [compiler, "-b"], { stdio: "inherit" }).status === 0) return;
+  const programs = compiler ? [[compiler, "-b"]] : [];
+  if (options.includes("--site")) programs.push([join("dist", "web-demo", "build", "site.js")]);
+  const runs = (program) => spawnSync(process.execPath, program, { stdio: "inherit" }).status === 0;
+  if (compiler && programs.every(runs)) return;
   console.error(
     compiler ? "The build failed, so nothing was run." : "Run `npm install` first: there is no compiler yet.",
   );

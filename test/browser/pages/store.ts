@@ -1,5 +1,5 @@
 /** A page with one store, whose methods the test calls, and which writes much at once. */
-import { openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
+import { NetworkSwitch, openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { Store, StoreStatus } from "../../../core/store/store.ts";
 import { expose } from "../expose.ts";
@@ -32,6 +32,7 @@ export interface Report {
 }
 
 let store: Store<Schema>;
+const networkSwitch = new NetworkSwitch();
 const told: Told[] = [];
 
 const notes = () => store.bucket("notes");
@@ -41,6 +42,9 @@ const functions = {
   openAborted: (options: OpenStoreOptions, afterMs: number) =>
     open({ ...options, signal: AbortSignal.timeout(afterMs) }),
   close: () => store.close(),
+  cut: () => networkSwitch.cut(),
+  heal: () => networkSwitch.heal(),
+  slow: (delayMs: number) => networkSwitch.slow(delayMs),
   status: (): StoreStatus => ({ ...store.status() }),
   connected: () => store.connected,
   settled: () => store.settled,
@@ -107,7 +111,7 @@ expose(functions);
 async function open(options: OpenStoreOptions): Promise<number | string> {
   const beginMs = performance.now();
   try {
-    store = await openStore<Schema>(options);
+    store = await openStore<Schema>({ ...options, networkSwitch });
   } catch (error: unknown) {
     if (!(error instanceof StoreError)) throw error;
     return `${error.code}: ${error.message}`;

@@ -1,0 +1,96 @@
+/**
+ * A switch in the line between a page and all others, in the application's hand: for demonstrations, and to test what an
+ * application does without a network. `navigator.onLine` and developer tools leave connections alive that are open already;
+ * this closes them.
+ *
+ * Invariant: while it is cut no connection is open and none is made, in either direction.
+ */
+import type { Libp2p } from "@libp2p/interface";
+import type { Clock, Stop, Transport } from "../ports.ts";
+
+/**
+ * @example
+ * const networkSwitch = new NetworkSwitch();
+ * const store = await openStore({ name: "shop", seeds, networkSwitch });
+ * networkSwitch.cut();
+ */
+export class NetworkSwitch {
+  readonly #listeners = new Set<() => void>();
+  #isCut = false;
+  #delayMs = 0;
+
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** How much longer each request takes, in both directions, ms. */
+  get delayMs(): number {
+    return this.#delayMs;
+  }
+
+  /** Ends every connection, and refuses new ones until `heal`. */
+  cut(): void {
+    this.#set(true);
+  }
+
+  /** Hosts are dialled again at once. */
+  heal(): void {
+    this.#set(false);
+  }
+
+  slow(delayMs: number): void {
+    this.#delayMs = delayMs;
+  }
+
+  /** Calls back when it was cut or healed. */
+  onChange(listener: () => void): Stop {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  #set(isCut: boolean): void {
+    if (isCut === this.#isCut) return;
+    this.#isCut = isCut;
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Ends the connections of a node while the switch is cut; `onHeal` makes new ones. */
+export function switchedBy(
+  line: NetworkSwitch,
+  libp2p: Pick<Libp2p, "getConnections" | "addEventListener">,
+  onHeal: () => void,
+): Stop {
+  const endAll = (): void => {
+    for (const connection of libp2p.getConnections()) connection.abort(new Error("the network was cut"));
+  };
+  // A dial that was under way at the cut got past the gater.
+  libp2p.addEventListener("connection:open", () => line.isCut && endAll());
+  return line.onChange(() => (line.isCut ? endAll() : onHeal()));
+}
+
+/** The same transport, with requests that wait as long as the switch says before they leave, and before they are answered. */
+export function slowedBy(line: NetworkSwitch | undefined, transport: Transport, clock: Clock): Transport {
+  if (line === undefined) return transport;
+  const wait = (): Promise<void> =>
+    new Promise((resolve) => {
+      if (line.delayMs > 0) clock.after(line.delayMs, resolve);
+      else resolve();
+    });
+  return {
+    self: transport.self,
+    async request(to, body, timeoutMs) {
+      await wait();
+      return transport.request(to, body, timeoutMs);
+    },
+    serve: (handler) =>
+      transport.serve(async (from, body, deadlineMs) => {
+        await wait();
+        return handler(from, body, deadlineMs);
+      }),
+    meet: (address) => transport.meet(address),
+    keep: (peers) => transport.keep(peers),
+    peers: () => transport.peers(),
+    onPeerChange: (listener) => transport.onPeerChange(listener),
+  };
+}

@@ -1,0 +1,18 @@
+/** Builds the page into `dist/site`: files that any web server can hand out, with an `everwrite.json` beside them. */
+import { fileURLToPath } from "node:url";
+import { build } from "vite";
+import { leaveOut } from "./leave-out.ts";
+import { serviceWorker } from "./service-worker.ts";
+
+const root = fileURLToPath(new URL("../../../web-demo/", import.meta.url));
+
+await build({
+  configFile: false,
+  root,
+  // Wherever it is put, below any path.
+  base: "./",
+  logLevel: "warn",
+  plugins: [leaveOut(["/browser/host.js", "/browser/host-network.js", "/browser/webrtc.js"]), serviceWorker()],
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: { outDir: fileURLToPath(new URL("../../site/", import.meta.url)), emptyOutDir: true, target: "es2023" },
+});

@@ -1,0 +1,216 @@
+/**
+ * The cart on the screen: its name and rule, what is in it, what just became of several versions of it.
+ */
+import type { Stop } from "everwrite";
+import { articleOf, sumOf } from "../catalogue.ts";
+import type { CartRead } from "../store/cart-bucket.ts";
+import { type Cart, type CartChange, changed, emptyCart, unionOfCarts } from "../store/cart.ts";
+import type { Order } from "../store/orders.ts";
+import { type CartSettings, defaultSettings, type RuleName } from "../store/settings.ts";
+import type { Shop } from "../store/shop.ts";
+import { Changes } from "./changes.ts";
+import { contents, type Happening, Happenings } from "./happenings.ts";
+import { grow, type Version } from "./lineage.ts";
+import { Observable } from "./observable.ts";
+import { newId } from "./ids.ts";
+
+export interface CartState {
+  readonly id: string;
+  readonly settings: CartSettings;
+  /** False: this device does not know yet what is in it. */
+  readonly isLoaded: boolean;
+  /** False: hosts are being asked by which rule it is kept. */
+  readonly isRuleKnown: boolean;
+  /** What the rule makes of it; of several versions under the rule of siblings: the union, as a proposal. */
+  readonly cart: Cart;
+  /** More than one only where the visitor merges by hand. */
+  readonly versions: readonly Cart[];
+  readonly context: string | undefined;
+  /** A write of this device waits for hosts. */
+  readonly isPending: boolean;
+  /** What came of versions that met, newest first. */
+  readonly happenings: readonly Happening[];
+  /** Which version replaced which, since the page was opened. */
+  readonly lineage: readonly Version[];
+}
+
+export class CartSession {
+  readonly id: string;
+  readonly state: Observable<CartState>;
+  readonly changes: Changes;
+  readonly #shop: Shop;
+  readonly #happenings: Happenings;
+  readonly #stops: Stop[] = [];
+  #stopCart: Stop = () => {};
+  /** The settings of this cart were seen: before that its rule is a guess. */
+  #isRuleSeen = false;
+  /** Done under that guess. */
+  readonly #guessed: CartChange[] = [];
+
+  constructor(shop: Shop, id: string, copies: number) {
+    this.id = id;
+    this.#shop = shop;
+    this.changes = new Changes(copies);
+    this.#happenings = new Happenings();
+    this.state = new Observable<CartState>(startState(id));
+    this.#follow(defaultSettings.rule);
+    this.#stops.push(
+      shop.settings.subscribe(id, ({ value }) => value !== undefined && this.#onSettings(value)),
+      shop.store.subscribeStatus(() => void this.#lookWhetherKnown()),
+      shop.store.on("conflict", ({ bucket, key, discardedDot }) => {
+        if (bucket === shop.carts("lww").name && key === id) this.#tell(this.#happenings.lost(discardedDot));
+      }),
+    );
+    void this.#lookWhetherKnown();
+  }
+
+  close(): void {
+    this.changes.close();
+    this.#stopCart();
+    for (const stop of this.#stops) stop();
+  }
+
+  add(article: string): Promise<boolean> {
+    this.#happenings.added(article);
+    return this.#change(`${articleOf(article).name} added`, { kind: "add", article });
+  }
+
+  setQuantity(article: string, quantity: number): Promise<boolean> {
+    const { name } = articleOf(article);
+    const what = quantity === 0 ? `${name} taken out` : `${name}: ${quantity}`;
+    if (quantity === 0) this.#happenings.removed(article);
+    else this.#happenings.added(article);
+    return this.#change(what, { kind: "set", article, quantity });
+  }
+
+  /** What the visitor chose of the versions side by side. */
+  resolve(cart: Cart): Promise<boolean> {
+    const { context } = this.state.value;
+    return this.changes.note("Versions merged by hand", this.#shop.resolveCart(this.id, cart, context));
+  }
+
+  rename(name: string): Promise<boolean> {
+    return this.changes.note(
+      `Cart named ${name}`,
+      this.#shop.changeSettings(this.id, (settings) => ({ ...settings, name })),
+    );
+  }
+
+  /** The items go along: under another rule they are another value. */
+  async setRule(rule: RuleName): Promise<void> {
+    const from = this.#shop.carts(this.state.value.settings.rule);
+    const to = this.#shop.carts(rule);
+    if (to === from) return;
+    this.#ruleIsSeen();
+    if (to.name !== from.name) {
+      const taking = to.change(this.id, { kind: "fill", cart: cartOf(await from.get(this.id)) });
+      await this.changes.note("Items taken along", taking);
+    }
+    await this.changes.note(
+      "Merge rule changed",
+      this.#shop.changeSettings(this.id, (settings) => ({ ...settings, rule })),
+    );
+  }
+
+  /**
+   * Orders what is in the cart, and takes it out. The order comes first: a page that dies in between leaves an order and a
+   * full cart, which loses nothing.
+   */
+  async checkOut(visitor: string): Promise<Order | undefined> {
+    const { cart } = this.state.value;
+    const order = { id: newId(), cart, timeMs: Date.now(), cents: sumOf(cart.lines) };
+    const isOrdered = await this.changes.note("Order placed", this.#shop.order(visitor, order));
+    if (!isOrdered) return undefined;
+    for (const { article } of cart.lines) this.#happenings.removed(article);
+    await this.#change("Cart emptied", { kind: "buy", bought: cart });
+    return order;
+  }
+
+  async #change(what: string, change: CartChange): Promise<boolean> {
+    const { settings, cart } = this.state.value;
+    if (!this.#isRuleSeen) this.#guessed.push(change);
+    const write = this.#shop.carts(settings.rule).change(this.id, change);
+    void write.then(
+      ({ dot }) => this.#happenings.remember(dot, changed(cart, change)),
+      () => {}, // shown with the change
+    );
+    return this.changes.note(what, write);
+  }
+
+  #onSettings(settings: CartSettings): void {
+    const { rule } = this.state.value.settings;
+    this.state.update((state) => ({ ...state, settings }));
+    if (rule !== settings.rule) this.#follow(settings.rule);
+    const guessed = this.#ruleIsSeen();
+    void this.#lookWhetherKnown();
+    if (this.#shop.carts(rule).name === this.#shop.carts(settings.rule).name) return;
+    // What was done meanwhile, offline, went to where nobody looks for it.
+    for (const change of guessed) {
+      void this.changes.note("Taken along", this.#shop.carts(settings.rule).change(this.id, change));
+    }
+  }
+
+  /** Hosts that could tell the cart's rule are asked first; where they cannot, one goes on by a guess. */
+  async #lookWhetherKnown(): Promise<void> {
+    const { connected, settled } = this.#shop.store.status();
+    if (connected && !settled && !this.#isRuleSeen) return;
+    if (settled && !this.#isRuleSeen) {
+      const asked = await this.#shop.settings.get(this.id).catch(() => undefined); // too few of them answer
+      // They have none either: the rule is that of all carts. Else the subscription tells it in a moment.
+      if (asked?.source === "quorum" && asked.value === undefined) this.#ruleIsSeen();
+    }
+    this.state.update((state) => (state.isRuleKnown ? state : { ...state, isRuleKnown: true }));
+  }
+
+  #ruleIsSeen(): readonly CartChange[] {
+    this.#isRuleSeen = true;
+    return this.#guessed.splice(0);
+  }
+
+  #follow(rule: RuleName): void {
+    this.#stopCart();
+    this.#stopCart = this.#shop.carts(rule).subscribe(this.id, (read) => this.#onCart(rule, read));
+  }
+
+  #onCart(rule: RuleName, read: CartRead): void {
+    const { isLoaded, context, isPending } = read;
+    const cart = cartOf(read);
+    for (const version of read.versions) this.#happenings.remember(version.dot, version.cart);
+    const versions = read.versions.map((version) => version.cart);
+    this.#tell(this.#happenings.met(rule, versions, this.state.value.cart, cart));
+    const live = read.versions.map((version) => ({ dot: version.dot, label: contents(version.cart) }));
+    this.state.update((state) => ({
+      ...state,
+      isLoaded,
+      cart,
+      versions: rule === "siblings" && versions.length > 1 ? versions : [],
+      context,
+      isPending,
+      lineage: grow(state.lineage, live),
+    }));
+  }
+
+  #tell(happenings: readonly Happening[] | undefined): void {
+    if (happenings !== undefined) this.state.update((state) => ({ ...state, happenings }));
+  }
+}
+
+/** What the rule makes of it; where it leaves that to the visitor, the union. */
+function cartOf({ merged, versions }: CartRead): Cart {
+  return merged ?? unionOfCarts(versions.map(({ cart }) => cart));
+}
+
+function startState(id: string): CartState {
+  return {
+    id,
+    settings: defaultSettings,
+    isLoaded: false,
+    isRuleKnown: false,
+    cart: emptyCart,
+    versions: [],
+    context: undefined,
+    isPending: false,
+    happenings: [],
+    lineage: [],
+  };
+}

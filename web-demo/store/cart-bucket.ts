@@ -1,0 +1,56 @@
+/** Carts under one rule: whatever form the rule keeps them in, the shop sees plain ones and says what to change. */
+import type { Bucket, BucketRead, BucketReceipt, Stop } from "everwrite";
+import type { Cart, CartChange } from "./cart.ts";
+
+/** A cart as this device knows it. */
+export interface CartRead {
+  /** False: nothing is known yet. */
+  readonly isLoaded: boolean;
+  /** What the rule makes of all versions; undefined: there is none, or the rule leaves it to the visitor. */
+  readonly merged: Cart | undefined;
+  /** All that are live, by the names of their writes. */
+  readonly versions: readonly { readonly dot: string; readonly cart: Cart }[];
+  /** For the write that replaces them. */
+  readonly context: string | undefined;
+  /** A write of this device waits for hosts. */
+  readonly isPending: boolean;
+}
+
+/** By id of the cart. */
+export interface CartBucket {
+  /** Carts of two rules with one name are the same data. */
+  readonly name: string;
+  subscribe(id: string, hear: (read: CartRead) => void): Stop;
+  /** This device's own copy. */
+  get(id: string): Promise<CartRead>;
+  /**
+   * Changes what this device shows of a cart, and nothing that it has not seen: `r: "local"` reads the own copy, which a
+   * subscription keeps current. What another device writes at the same time becomes a second version, which the rule merges.
+   */
+  change(id: string, change: CartChange): Promise<BucketReceipt>;
+}
+
+/** `plain`, `change`: from the form in which the rule keeps carts, and how a change is made in it. */
+export function cartBucket<T>(
+  bucket: Bucket<T>,
+  plain: (value: T) => Cart,
+  change: (id: string, change: CartChange) => Promise<BucketReceipt>,
+): CartBucket {
+  const read = ({ value, values, raw, context, pending }: BucketRead<T>, isLoaded: boolean): CartRead => ({
+    isLoaded,
+    merged: value === undefined ? undefined : plain(value),
+    // What cannot be understood is told as an error by the store, and is no version of a cart.
+    versions:
+      raw.siblings.length === values.length
+        ? values.map((each, at) => ({ dot: raw.siblings[at]!.dot, cart: plain(each) }))
+        : [],
+    context,
+    isPending: pending,
+  });
+  return {
+    name: bucket.name,
+    subscribe: (id, hear) => bucket.subscribe(id, (snapshot) => hear(read(snapshot, snapshot.loaded))),
+    get: async (id) => read(await bucket.get(id, { r: "local" }), true),
+    change,
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * All that the shop keeps, in buckets of one store. To use Everwrite in a page of your own, this is the file to copy from.
+ *
+ * The store answers reads and writes from this device at once, online or not, and sends what was written to the hosts as
+ * soon as they answer. So nothing here waits for a network, retries, or keeps a queue: the store does.
+ */
+import {
+  type Bucket,
+  type BucketReceipt,
+  cart,
+  type Cart as CrdtCart,
+  json,
+  lww,
+  merge,
+  siblings,
+  type Store,
+} from "everwrite";
+import { type CartBucket, cartBucket } from "./cart-bucket.ts";
+import { type Cart, changed, checkCart, emptyCart, unionOfCarts } from "./cart.ts";
+import { changedCrdt, plainCart } from "./crdt-cart.ts";
+import { checkOrders, type Orders, unionOfOrders } from "./orders.ts";
+import { type CartSettings, checkSettings, defaultSettings, type RuleName } from "./settings.ts";
+import { checkVisitor, unionOfVisitors, type Visitor } from "./visitor.ts";
+
+/** Name of a bucket -> what its values are. */
+export interface ShopSchema {
+  carts: Cart;
+  "carts-crdt": CrdtCart;
+  "carts-lww": Cart;
+  orders: Orders;
+  settings: CartSettings;
+  visitors: Visitor;
+}
+
+/**
+ * A shop would rather have two versions of a cart than refuse one item: one durable copy is enough for a write (W=1, the
+ * paper's "always writeable", 4.5). The owners get their copies all the same, only the answer does not wait for them.
+ */
+const alwaysWritable = { w: "one" } as const;
+
+export class Shop {
+  readonly store: Store<ShopSchema>;
+  /** By id of the visitor; tabs and devices only ever add to it. */
+  readonly orders: Bucket<Orders>;
+  readonly visitors: Bucket<Visitor>;
+  /** By id of the cart. Of two names given at once one may win: nothing is lost but a name. */
+  readonly settings: Bucket<CartSettings>;
+  readonly #carts: Readonly<Record<RuleName, CartBucket>>;
+  readonly #siblings: Bucket<Cart>;
+
+  /** `store`: from `openStore` of `everwrite/browser`. */
+  constructor(store: Store<ShopSchema>) {
+    this.store = store;
+    // What a check refuses is told as an error, hides no other version, and is overwritten by no update.
+    const options = { ...alwaysWritable, codec: json(checkCart) };
+    const plain = (bucket: Bucket<Cart>): CartBucket =>
+      cartBucket(
+        bucket,
+        (value) => value,
+        (id, change) => bucket.update(id, (value = emptyCart) => changed(value, change), { r: "local" }),
+      );
+    const crdts = store.bucket("carts-crdt", { ...alwaysWritable, conflict: cart() });
+    this.#siblings = store.bucket("carts", { ...options, conflict: siblings() });
+    this.#carts = {
+      // The same data under two rules: how versions become one is decided where they are read.
+      union: plain(store.bucket("carts", { ...options, conflict: merge(unionOfCarts) })),
+      siblings: plain(this.#siblings),
+      // These are other values, in buckets of their own: one that knows what it has seen, and one of which the last stays.
+      crdt: cartBucket(crdts, plainCart, (id, change) =>
+        crdts.update(id, (value) => changedCrdt(value, change), { r: "local" }),
+      ),
+      lww: plain(store.bucket("carts-lww", { ...options, conflict: lww() })),
+    };
+    this.orders = store.bucket("orders", {
+      ...alwaysWritable,
+      codec: json(checkOrders),
+      conflict: merge(unionOfOrders),
+    });
+    this.visitors = store.bucket("visitors", {
+      ...alwaysWritable,
+      codec: json(checkVisitor),
+      conflict: merge(unionOfVisitors),
+    });
+    this.settings = store.bucket("settings", { ...alwaysWritable, codec: json(checkSettings), conflict: lww() });
+  }
+
+  carts(rule: RuleName): CartBucket {
+    return this.#carts[rule];
+  }
+
+  /** What the visitor made of several versions by hand; `context`: of the read that showed them. */
+  resolveCart(id: string, cart: Cart, context: string | undefined): Promise<BucketReceipt> {
+    return this.#siblings.put(id, cart, { context });
+  }
+
+  /** Adds an order to the visitor's history. */
+  async order(visitor: string, order: Orders[number]): Promise<BucketReceipt> {
+    return this.orders.update(visitor, (orders = []) => unionOfOrders([orders, [order]]), { r: "local" });
+  }
+
+  changeVisitor(visitor: string, change: (visitor: Visitor | undefined) => Visitor): Promise<BucketReceipt> {
+    return this.visitors.update(visitor, change, { r: "local" });
+  }
+
+  changeSettings(id: string, change: (settings: CartSettings) => CartSettings): Promise<BucketReceipt> {
+    return this.settings.update(id, (settings = defaultSettings) => change(settings), { r: "local" });
+  }
+}
