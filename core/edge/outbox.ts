@@ -20,7 +20,7 @@ import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { coverageOf, dotOf } from "./evidence.ts";
 
-const OutboxRow = message("OutboxWrite", {
+export const OutboxRow = message("OutboxWrite", {
   key: field(1, keyText),
   event: field(2, OwnEvent),
   value: field(3, liveValue),
@@ -33,6 +33,8 @@ const OutboxRow = message("OutboxWrite", {
   sentMs: optional(9, varint),
   /** It is parked. */
   error: optional(10, message("ParkedFor", { code: field(1, text(64)), message: field(2, text(4_096)) })),
+  /** Its asker's name for it: see `answered.ts`. */
+  request: optional(11, text(16)),
 });
 export type OutboxRow = Infer<typeof OutboxRow>;
 
