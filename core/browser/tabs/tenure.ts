@@ -1,0 +1,101 @@
+/**
+ * One time of running the node in this tab: from getting the owner's lock to its end, by whatever comes first.
+ * Invariant: from its end on nothing that this tab does gets to the disk, and nothing that its node says is heard.
+ */
+import type { Stop } from "../../ports.ts";
+import type { SharedNode } from "../../store-node.ts";
+import type { TabChannel } from "./channel.ts";
+import type { HeldLock, TabLocks } from "./locks.ts";
+import type { Ask, TabId } from "./messages.ts";
+import { Owner } from "./owner.ts";
+
+/** The storage of the tab that opened it last. */
+export interface OwnedStorage {
+  /** Higher than of all that opened it before. */
+  readonly epoch: number;
+  /** Resolves when the storage has answered. @throws when it is closed, or another tab has opened it since */
+  touch(): Promise<void>;
+  /** Calls back when it is closed, or another tab has opened it. */
+  onEnd(listener: () => void): Stop;
+  /** Refuses at once what has not been begun. Closing twice is harmless. */
+  close(): Promise<void>;
+}
+
+export interface TenureDeps<Opened extends OwnedStorage> {
+  readonly channel: TabChannel;
+  readonly locks: TabLocks;
+  /** Takes the storage from whoever had it. */
+  readonly openStorage: () => Promise<Opened>;
+  /** The node closes the storage when it is closed. */
+  readonly openNode: (storage: Opened) => Promise<SharedNode>;
+}
+
+export class Tenure<Opened extends OwnedStorage> {
+  /** Resolves at its end. */
+  readonly over: Promise<void>;
+  readonly #deps: TenureDeps<Opened>;
+  readonly #lock: HeldLock;
+  #tellOver: () => void = () => {};
+  #isOver = false;
+  #storage: Opened | undefined;
+  #node: SharedNode | undefined;
+  #owner: Owner | undefined;
+
+  constructor(deps: TenureDeps<Opened>, lock: HeldLock) {
+    this.#deps = deps;
+    this.#lock = lock;
+    this.over = new Promise((resolve) => {
+      this.#tellOver = resolve;
+    });
+    void lock.stolen.then(() => this.end());
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** Resolves when the node serves all tabs, or the time is over. @throws what storage or node could not be opened for */
+  async open(): Promise<void> {
+    const { channel, openStorage, openNode } = this.#deps;
+    const storage = await openStorage();
+    if (this.#isOver) return storage.close();
+    this.#storage = storage;
+    storage.onEnd(() => this.end());
+    channel.post("all", storage.epoch, { kind: "opening" });
+    const node = await openNode(storage);
+    if (this.#isOver) return node.close();
+    this.#node = node;
+    this.#owner = new Owner({ ...this.#deps, node, touch: () => storage.touch() }, storage.epoch);
+    this.#owner.announce("all");
+  }
+
+  hear(from: TabId, term: number, ask: Ask): void {
+    if (term === this.#storage?.epoch) this.#owner?.hear(from, ask);
+  }
+
+  announce(to: TabId): void {
+    this.#owner?.announce(to);
+  }
+
+  /** At once: what is under way here is left to the next owner. */
+  end(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#owner?.stop();
+    // What can fail here is that the node cannot write any more, which is what the end means.
+    for (const part of [this.#storage, this.#node]) part?.close().catch(() => undefined);
+    if (this.#storage !== undefined) this.#deps.channel.post("all", this.#storage.epoch, { kind: "left" });
+    this.#lock.release();
+    this.#tellOver();
+  }
+
+  /** Lets the node end what it has begun. */
+  async close(): Promise<void> {
+    this.#owner?.stop();
+    try {
+      await this.#node?.close();
+    } finally {
+      this.end();
+    }
+  }
+}
