@@ -1,13 +1,16 @@
 /**
- * openStore for browsers: an edge of the cluster in this page, as a Store.
+ * openStore for browsers: an edge of the cluster in this page, or in another tab that has the same store open, as a Store.
  */
 import { StoreError } from "../errors.ts";
 import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
-import { type CancelSignal, type Clock, StorageError } from "../ports.ts";
+import { type CancelSignal, type Clock, type Random, StorageError } from "../ports.ts";
 import { abortedError, Cancellation } from "../store/cancel.ts";
 import { Store } from "../store/store.ts";
 import type { StoreNode } from "../store-node.ts";
+import { openIndexedDbStorage } from "./indexeddb-storage.ts";
 import { openPageNode, type PageNodeOptions } from "./page-node.ts";
+import { isRefused, missingIndexedDb } from "./page-storage.ts";
+import { canShareTabs, openTabNode } from "./tabs/open-tab-node.ts";
 
 /** Only `name` is needed. */
 export interface OpenStoreOptions extends PageNodeOptions {
@@ -35,7 +38,7 @@ const seedPattern = /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/[^/]+
 export async function openStore<Schema extends object = object>(options: OpenStoreOptions): Promise<Store<Schema>> {
   checkOptions(options);
   const { name, clock = systemClock, random = systemRandom } = options;
-  const node = await inTime(openPageNode(options), clock, options).catch((error: unknown) => {
+  const node = await inTime(openNode(options, { clock, random }), clock, options).catch((error: unknown) => {
     throw storeErrorOf(error);
   });
   return new Store<Schema>(name, { node, clock, random });
@@ -49,6 +52,23 @@ function checkOptions({ name, seeds = [] }: OpenStoreOptions): void {
   if (wrong === undefined) return;
   const text = `"${wrong}" is no address that a page can reach: /dns4/HOST/tcp/443/wss, or /ip4/ADDRESS/tcp/PORT/ws`;
   throw new StoreError("bad-request", text);
+}
+
+/** One for all tabs; where they have no storage to share, each has its own in memory. */
+async function openNode(options: PageNodeOptions, ports: { clock: Clock; random: Random }): Promise<StoreNode> {
+  const { name, storage } = options;
+  if (storage !== undefined || missingIndexedDb() !== undefined || !canShareTabs()) return openPageNode(options);
+  try {
+    return await openTabNode({
+      ...ports,
+      name,
+      openStorage: () => openIndexedDbStorage({ name }),
+      openNode: (opened) => openPageNode(options, async () => ({ storage: opened })),
+    });
+  } catch (error: unknown) {
+    if (!isRefused(error)) throw error;
+    return openPageNode(options);
+  }
 }
 
 /** One that comes too late is closed. */

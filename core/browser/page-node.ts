@@ -6,12 +6,13 @@ import { StoreError } from "../errors.ts";
 import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
 import type { Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
 import { RecordStore } from "../storage/record-store.ts";
-import type { StoreFacts, StoreNode } from "../store-node.ts";
+import type { SharedNode, StoreFacts } from "../store-node.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { LateNetwork } from "./late-network.ts";
 import { PageFacts } from "./page-facts.ts";
 import { loadPageIdentity } from "./page-identity.ts";
-import { askToPersist, openPageStorage } from "./page-storage.ts";
+import { askToPersist, openPageStorage, type PageStorage } from "./page-storage.ts";
+import { canShareTabs } from "./tabs/open-tab-node.ts";
 
 /** What an application may put in the place of the browser's own. */
 export interface PageAdapters {
@@ -43,14 +44,17 @@ export interface PageParts {
 }
 
 /**
- * Resolves when local reads and writes are answered; `close` closes all. One tab at a time may have it open: whoever calls
- * this sees to that.
+ * Resolves when local reads and writes are answered; `close` closes all. It takes the store from a tab that had it open;
+ * `openTabNode` makes one node of those of all tabs.
  * @throws StoreError `bad-request` (data of a host, or of another cluster), `corrupt`, `not-ready`; StorageError
  */
-export async function openPageNode(options: PageNodeOptions): Promise<StoreNode> {
+export async function openPageNode(
+  options: PageNodeOptions,
+  openStorage = (): Promise<PageStorage> => openPageStorage(options.name),
+): Promise<SharedNode> {
   const { role = "edge" } = options;
   if (role !== "edge") throw new StoreError("bad-request", `in a browser a store is opened as "edge", not as ${role}`);
-  const parts = await openParts(options);
+  const parts = await openParts(options, openStorage);
   try {
     return await startEdge(options, parts);
   } catch (error: unknown) {
@@ -59,11 +63,17 @@ export async function openPageNode(options: PageNodeOptions): Promise<StoreNode>
   }
 }
 
-async function openParts({ name, seeds = [], storage: injected }: PageNodeOptions): Promise<PageParts> {
-  const { storage, memoryBecause } = injected === undefined ? await openPageStorage(name) : { storage: injected };
+async function openParts(
+  { seeds = [], storage: injected }: PageNodeOptions,
+  openStorage: () => Promise<PageStorage>,
+): Promise<PageParts> {
+  const { storage, memoryBecause } = injected === undefined ? await openStorage() : { storage: injected };
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
-    facts.notice("storage", `this browser keeps nothing, all is gone with this page: ${memoryBecause}`);
+    facts.notice(
+      "storage",
+      `this browser keeps nothing: no other tab sees it, and all is gone with this page: ${memoryBecause}`,
+    );
   } else if (injected === undefined) {
     // Never awaited: some browsers ask the user, who may not answer. One that cannot say keeps no promise.
     askToPersist().then(
@@ -71,6 +81,8 @@ async function openParts({ name, seeds = [], storage: injected }: PageNodeOption
       () => undefined,
     );
   }
+  if (!canShareTabs())
+    facts.notice("tabs", "tabs share no store here: the one that opens it last takes it from the others");
   if (seeds.length === 0) facts.notice("seeds", "no seeds were given: it has no hosts to send to");
   return { storage, facts, stops: [() => storage.close()] };
 }
@@ -79,7 +91,7 @@ async function release({ stops }: PageParts): Promise<void> {
   for (let last = stops.pop(); last !== undefined; last = stops.pop()) await last();
 }
 
-async function startEdge(options: PageNodeOptions, parts: PageParts): Promise<StoreNode> {
+async function startEdge(options: PageNodeOptions, parts: PageParts): Promise<SharedNode> {
   const { name, seeds = [], clock = systemClock, random = systemRandom, telemetry = silence } = options;
   const { transport, identity } = await networkOf(options, parts);
   const ports = { clock, random, storage: parts.storage, transport, identity, telemetry };

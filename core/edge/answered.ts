@@ -4,7 +4,7 @@
  * found in one of the two. Without the body, which the asker has.
  * Invariant: the latest `answeredMax` are kept; a request that comes again after more than these is a new write.
  */
-import { encodeUtf8 } from "lib0/string";
+import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { DecodeError, field, message, repeated, varint } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
@@ -29,8 +29,8 @@ const noBody = new Uint8Array(0);
 export class Answered {
   readonly #edge: NodeId;
   readonly #records: RecordStore;
-  /** Keys of the rows, oldest first; those of former runs before those of this one. */
-  #rows: Uint8Array[] = [];
+  /** Of which there are rows, oldest first; those of former runs before those of this one. */
+  readonly #requests = new Set<string>();
 
   constructor(deps: { readonly self: NodeId; readonly records: RecordStore }) {
     this.#edge = deps.self;
@@ -41,23 +41,30 @@ export class Answered {
     const gte = encodeUtf8(prefix);
     const lt = encodeUtf8(`${prefix}~`);
     const { rows } = await this.#records.page("meta", { gte, lt, limit: 2 * answeredMax, keysOnly: true });
-    this.#rows = rows.map(({ key }) => key);
+    for (const { key } of rows) this.#requests.add(decodeUtf8(key.subarray(prefix.length)));
   }
 
   /** To be committed with their removal from the outbox. */
   adding(writes: readonly OutboxWrite[], ack: Ack): StorageOperation[] {
-    const added = writes.flatMap(({ row }): StorageOperation[] => {
-      if (row.request === undefined) return [];
+    const operations: StorageOperation[] = [];
+    for (const { row } of writes) {
+      if (row.request === undefined) continue;
       const write = { ...row, value: { ...row.value, body: noBody } };
-      return [{ kind: "put", ns: "meta", key: keyOf(row.request), value: AnsweredRow.encode({ write, ...ack }) }];
-    });
-    this.#rows.push(...added.map(({ key }) => key));
-    const old = this.#rows.splice(0, Math.max(0, this.#rows.length - answeredMax));
-    return [...added, ...old.map((key): StorageOperation => ({ kind: "delete", ns: "meta", key }))];
+      const value = AnsweredRow.encode({ write, ...ack });
+      operations.push({ kind: "put", ns: "meta", key: keyOf(row.request), value });
+      this.#requests.add(row.request);
+    }
+    for (const request of this.#requests) {
+      if (this.#requests.size <= answeredMax) break;
+      this.#requests.delete(request);
+      operations.push({ kind: "delete", ns: "meta", key: keyOf(request) });
+    }
+    return operations;
   }
 
   /** @throws StoreError `corrupt`: it was answered, and how cannot be read; `bad-request`: the request was for another key */
   async find(key: Key, request: string, body: Uint8Array | undefined): Promise<OutboxWrite | undefined> {
+    if (!this.#requests.has(request)) return undefined;
     const bytes = await this.#records.get("meta", keyOf(request));
     if (bytes === undefined) return undefined;
     const { write: row, durable, hinted, needed, got } = decoded(bytes, request);

@@ -1,0 +1,86 @@
+/**
+ * Chromium as a user has it: one tab is visible, hidden tabs are throttled, and can be frozen. Playwright's own tabs are
+ * always visible, and tabs that are visible never freeze, whatever they are told. Also which process a page runs in, so that
+ * it can be stopped by the system, in which nothing of it runs, not even the answer to a message.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { type BrowserContext, chromium, type Page } from "playwright";
+import { temporaryDirectory } from "../host/temporary-directory.ts";
+import { needChromium } from "../support/chromium.ts";
+import { eventually } from "../support/eventually.ts";
+import { openTab, quietArguments, type Tab, timeoutMs } from "./chromium.ts";
+import type { PageFunctions } from "./expose.ts";
+
+export interface Lifelike extends AsyncDisposable {
+  readonly context: BrowserContext;
+  open<Functions extends PageFunctions>(url: string): Promise<Tab<Functions>>;
+  /** Hides the page behind another, and freezes it. */
+  freeze(page: Page, behind: Page): Promise<void>;
+  /** The page is shown, and runs again. */
+  thaw(page: Page): Promise<void>;
+  /** The system's process of a page, of which it has one for itself. */
+  processOf(tab: Tab<{ burn(ms: number): void }>): Promise<number>;
+  crash(page: Page): Promise<void>;
+}
+
+const burnMs = 400;
+
+export async function launchLifelike(before?: () => void): Promise<Lifelike> {
+  const own = ["--headless", "--remote-debugging-port=0", `--user-data-dir=${temporaryDirectory()}`];
+  const program = spawn(needChromium(), [...own, ...quietArguments], { stdio: ["ignore", "ignore", "pipe"] });
+  const browser = await chromium.connectOverCDP(await addressOf(program), { noDefaults: true, timeout: timeoutMs });
+  const [context] = browser.contexts();
+  if (context === undefined) throw new Error("Chromium has no window");
+  context.setDefaultTimeout(timeoutMs);
+  if (before !== undefined) await context.addInitScript(before);
+  const session = await browser.newBrowserCDPSession();
+  const renderers = async (): Promise<ReadonlyMap<number, number>> => {
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]));
+  };
+  return {
+    context,
+    open: (url) => openTab(context, url),
+    async freeze(page, behind) {
+      await behind.bringToFront();
+      await eventually(() => page.evaluate(() => document.hidden), "a page to be hidden");
+      const cdp = await context.newCDPSession(page);
+      await cdp.send("Page.enable");
+      await cdp.send("Page.setWebLifecycleState", { state: "frozen" });
+    },
+    async thaw(page) {
+      const cdp = await context.newCDPSession(page);
+      await cdp.send("Page.setWebLifecycleState", { state: "active" });
+      await page.bringToFront();
+    },
+    async processOf(tab) {
+      const beforeBurn = await renderers();
+      await tab.call("burn", burnMs);
+      const grown = [...(await renderers())].map(([id, cpu]) => ({ id, cpu: cpu - (beforeBurn.get(id) ?? 0) }));
+      return grown.toSorted((a, b) => b.cpu - a.cpu)[0]!.id;
+    },
+    async crash(page) {
+      const crashed = page.waitForEvent("crash");
+      const cdp = await context.newCDPSession(page);
+      // It has nobody left to answer it.
+      cdp.send("Page.crash").catch(() => undefined);
+      await crashed;
+    },
+    async [Symbol.asyncDispose]() {
+      const ended = once(program, "exit");
+      await session.send("Browser.close");
+      await ended;
+    },
+  };
+}
+
+/** Where it listens, as it tells on its standard error. */
+async function addressOf(program: ChildProcess): Promise<string> {
+  for await (const line of createInterface(program.stderr!)) {
+    const found = /^DevTools listening on (\S+)$/.exec(line)?.[1];
+    if (found !== undefined) return found;
+  }
+  throw new Error("Chromium ended before it listened");
+}
