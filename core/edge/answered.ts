@@ -24,13 +24,16 @@ const AnsweredRow = message("AnsweredWrite", {
 /** Many times what is under way at once when tabs change hands. */
 const answeredMax = 1_024;
 const prefix = "answered ";
+const requestDigits = 16;
+/** Of a time in ms, for ten thousand years. */
+const timeDigits = 12;
 const noBody = new Uint8Array(0);
 
 export class Answered {
   readonly #edge: NodeId;
   readonly #records: RecordStore;
-  /** Of which there are rows, oldest first; those of former runs before those of this one. */
-  readonly #requests = new Set<string>();
+  /** The key of each one's row, in the order of the keys: oldest first, those of former runs, too. */
+  readonly #rows = new Map<string, Uint8Array>();
 
   constructor(deps: { readonly self: NodeId; readonly records: RecordStore }) {
     this.#edge = deps.self;
@@ -41,7 +44,7 @@ export class Answered {
     const gte = encodeUtf8(prefix);
     const lt = encodeUtf8(`${prefix}~`);
     const { rows } = await this.#records.page("meta", { gte, lt, limit: 2 * answeredMax, keysOnly: true });
-    for (const { key } of rows) this.#requests.add(decodeUtf8(key.subarray(prefix.length)));
+    for (const { key } of rows) this.#rows.set(decodeUtf8(key).slice(-requestDigits), key);
   }
 
   /** To be committed with their removal from the outbox. */
@@ -51,33 +54,35 @@ export class Answered {
       if (row.request === undefined) continue;
       const write = { ...row, value: { ...row.value, body: noBody } };
       const value = AnsweredRow.encode({ write, ...ack });
-      operations.push({ kind: "put", ns: "meta", key: keyOf(row.request), value });
-      this.#requests.add(row.request);
+      const key = keyOf(row.request, row.acceptedMs);
+      operations.push({ kind: "put", ns: "meta", key, value });
+      this.#rows.set(row.request, key);
     }
-    for (const request of this.#requests) {
-      if (this.#requests.size <= answeredMax) break;
-      this.#requests.delete(request);
-      operations.push({ kind: "delete", ns: "meta", key: keyOf(request) });
+    for (const [request, key] of this.#rows) {
+      if (this.#rows.size <= answeredMax) break;
+      this.#rows.delete(request);
+      operations.push({ kind: "delete", ns: "meta", key });
     }
     return operations;
   }
 
   /** @throws StoreError `corrupt`: it was answered, and how cannot be read; `bad-request`: the request was for another key */
   async find(key: Key, request: string, body: Uint8Array | undefined): Promise<OutboxWrite | undefined> {
-    if (!this.#requests.has(request)) return undefined;
-    const bytes = await this.#records.get("meta", keyOf(request));
+    const row = this.#rows.get(request);
+    const bytes = row && (await this.#records.get("meta", row));
     if (bytes === undefined) return undefined;
-    const { write: row, durable, hinted, needed, got } = decoded(bytes, request);
-    if (row.key !== key)
-      throw new StoreError("bad-request", `the request ${request} was one for ${row.key}, not ${key}`);
-    const write = new OutboxWrite(this.#edge, 0, { ...row, value: { ...row.value, body: body ?? noBody } });
+    const { write: known, durable, hinted, needed, got } = decoded(bytes, request);
+    if (known.key !== key)
+      throw new StoreError("bad-request", `the request ${request} was one for ${known.key}, not ${key}`);
+    const write = new OutboxWrite(this.#edge, 0, { ...known, value: { ...known.value, body: body ?? noBody } });
     write.ack = { durable: durable as readonly NodeId[], hinted: hinted as Ack["hinted"], needed, got };
     return write;
   }
 }
 
-function keyOf(request: string): Uint8Array {
-  return encodeUtf8(prefix + request);
+/** In the order of their times. */
+function keyOf(request: string, acceptedMs: number): Uint8Array {
+  return encodeUtf8(prefix + acceptedMs.toString(16).padStart(timeDigits, "0") + request);
 }
 
 function decoded(bytes: Uint8Array, request: string) {

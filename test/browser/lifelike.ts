@@ -30,7 +30,12 @@ const burnMs = 400;
 export async function launchLifelike(before?: () => void): Promise<Lifelike> {
   const own = ["--headless", "--remote-debugging-port=0", `--user-data-dir=${temporaryDirectory()}`];
   const program = spawn(needChromium(), [...own, ...quietArguments], { stdio: ["ignore", "ignore", "pipe"] });
-  const browser = await chromium.connectOverCDP(await addressOf(program), { noDefaults: true, timeout: timeoutMs });
+  const browser = await chromium
+    .connectOverCDP(await addressOf(program), { noDefaults: true, timeout: timeoutMs })
+    .catch((error: unknown) => {
+      program.kill("SIGKILL");
+      throw error;
+    });
   const [context] = browser.contexts();
   if (context === undefined) throw new Error("Chromium has no window");
   context.setDefaultTimeout(timeoutMs);
