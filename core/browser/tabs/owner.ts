@@ -36,13 +36,14 @@ export class Owner {
   readonly #sessions = new Map<TabId, Session>();
   readonly #end = new Cancellation();
   readonly #stops: readonly Stop[];
+  #areFactsDue = false;
 
   constructor(deps: OwnerDeps, term: number) {
     this.#deps = deps;
     this.#term = term;
     const { node } = deps;
     this.#stops = [
-      node.onFacts(() => this.#tellAll({ kind: "facts", facts: node.facts() })),
+      node.onFacts(() => void this.#tellFacts()),
       node.onConflict((conflict) => this.#tellAll({ kind: "conflict", conflict })),
     ];
   }
@@ -142,6 +143,15 @@ export class Owner {
       await credit.take(end);
       this.#tell(tab, { kind: "change", id, change });
     }
+  }
+
+  /** Those of one burst of writes at once. */
+  async #tellFacts(): Promise<void> {
+    if (this.#areFactsDue) return;
+    this.#areFactsDue = true;
+    await Promise.resolve();
+    this.#areFactsDue = false;
+    this.#tellAll({ kind: "facts", facts: this.#deps.node.facts() });
   }
 
   #tellAll(tell: Tell): void {
