@@ -78,7 +78,7 @@ export type Ask =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "probe" };
 
-/** From the owner, to one tab. */
+/** From the owner, to one tab; facts and conflicts to all. */
 export type Tell =
   | { readonly kind: "result"; readonly id: number; readonly value: unknown }
   | { readonly kind: "failure"; readonly id: number; readonly error: SentError }

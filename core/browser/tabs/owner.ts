@@ -44,7 +44,7 @@ export class Owner {
     const { node } = deps;
     this.#stops = [
       node.onFacts(() => void this.#tellFacts()),
-      node.onConflict((conflict) => this.#tellAll({ kind: "conflict", conflict })),
+      node.onConflict((conflict) => this.#tell("all", { kind: "conflict", conflict })),
     ];
   }
 
@@ -74,7 +74,6 @@ export class Owner {
     const { channel, node } = this.#deps;
     const news: News = { kind: "open", id: node.id, facts: node.facts() };
     channel.post(to, this.#term, news);
-    if (to !== "all" && to !== channel.self) this.#session(to);
   }
 
   /** From now on it says nothing more, whatever comes of what is under way. */
@@ -151,11 +150,7 @@ export class Owner {
     this.#areFactsDue = true;
     await Promise.resolve();
     this.#areFactsDue = false;
-    this.#tellAll({ kind: "facts", facts: this.#deps.node.facts() });
-  }
-
-  #tellAll(tell: Tell): void {
-    for (const tab of this.#sessions.keys()) this.#tell(tab, tell);
+    this.#tell("all", { kind: "facts", facts: this.#deps.node.facts() });
   }
 
   #fail(tab: TabId, id: number, cause: unknown): void {
@@ -163,7 +158,7 @@ export class Owner {
     this.#tell(tab, { kind: "failure", id, error: sentError(error) });
   }
 
-  #tell(tab: TabId, tell: Tell): void {
+  #tell(tab: TabId | "all", tell: Tell): void {
     if (!this.#end.aborted) this.#deps.channel.post(tab, this.#term, tell);
   }
 }
