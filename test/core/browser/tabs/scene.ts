@@ -42,6 +42,11 @@ class Tab {
     else queueMicrotask(run);
   }
 
+  /** Runs it when the tab goes on. */
+  later(run: () => void): void {
+    this.#waiting.push(run);
+  }
+
   goOn(): void {
     this.isFrozen = false;
     this.isStopped = false;
@@ -92,20 +97,23 @@ export class TabScene {
   }
 
   async open(...ids: readonly TabId[]): Promise<void> {
-    for (const id of ids) {
-      const tab = new Tab(id);
-      this.#tabs.set(id, tab);
-      const node = new TabNode<FencedStorage>({
-        channel: this.#channel(tab),
-        locks: this.#locks(tab),
-        clock: this.#clockOf(tab),
-        random: realRandom,
-        openStorage: () => tab.answered(async () => new FencedStorage(this, tab)),
-        openNode: (storage) => this.#openEdge(tab, storage),
-      });
-      this.nodes.set(id, node);
-      await this.settle(node.open());
-    }
+    for (const id of ids) await this.settle(this.begin(id));
+  }
+
+  /** Resolves when the tab's node is open. */
+  begin(id: TabId): Promise<void> {
+    const tab = new Tab(id);
+    this.#tabs.set(id, tab);
+    const node = new TabNode<FencedStorage>({
+      channel: this.#channel(tab),
+      locks: this.#locks(tab),
+      clock: this.#clockOf(tab),
+      random: realRandom,
+      openStorage: () => tab.answered(async () => new FencedStorage(this, tab)),
+      openNode: (storage) => this.#openEdge(tab, storage),
+    });
+    this.nodes.set(id, node);
+    return node.open();
   }
 
   /** Waits for what needs no time, or only a little. */
@@ -116,6 +124,11 @@ export class TabScene {
     for (let i = 0; i < 2_000 && !isDone; i++) await this.clock.advance(stepMs);
     if (!isDone) throw new Error("it waits for something that never comes");
     return work;
+  }
+
+  /** A tab of another release has the lock, until it is released. */
+  occupy(id: TabId): () => void {
+    return this.#hold(new Tab(id)).release;
   }
 
   crash(id: TabId): void {
@@ -167,7 +180,7 @@ export class TabScene {
     return {
       now: () => clock.now(),
       wallTime: () => clock.wallTime(),
-      after: (ms, run) => clock.after(ms, () => (tab.isFrozen ? undefined : tab.soon(run))),
+      after: (ms, run) => clock.after(ms, () => (tab.isFrozen ? tab.later(run) : tab.soon(run))),
     };
   }
 

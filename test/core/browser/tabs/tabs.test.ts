@@ -97,16 +97,24 @@ describe("one node for all tabs", () => {
     assert.equal(tabs.owner, undefined);
   });
 
-  test("keeps calls of a tab with other code away, and says so to it", async () => {
-    const tabs = await scene("a", "b");
-    tabs.say("b", { everwrite: 2, from: "x", term: 9, message: { kind: "open" } });
-    assert.deepEqual(await valuesAt(tabs, "b", "k"), []);
-    const foreign = new TabScene();
-    const opening = foreign.open("c").catch((error: unknown) => error);
-    // Before it can get the lock: another tab, of other code, has it.
-    foreign.say("c", { everwrite: 2, from: "x", term: 9, message: { kind: "open" } });
-    await opening;
-    assert.equal(foreign.owner, "c");
+  test("is refused to a tab whose code is another than that of the tab that runs it, as long as that one answers", async () => {
+    const tabs = new TabScene();
+    const release = tabs.occupy("older");
+    const foreign = { everwrite: 0, from: "older", term: 1, message: { kind: "open" } };
+    const refused = assert.rejects(tabs.begin("a"), failsWith("not-ready"));
+    await tabs.clock.advance(10);
+    tabs.say("a", foreign);
+    await refused;
+    for (let i = 0; i < 20; i++) {
+      const get = assert.rejects(tabs.node("a").get("b", "k"), failsWith("not-ready"));
+      await tabs.clock.advance(300);
+      tabs.say("a", foreign);
+      await get;
+    }
+    assert.equal(tabs.owner, "older");
+    release();
+    assert.deepEqual(await valuesAt(tabs, "a", "k"), []);
+    assert.equal(tabs.owner, "a");
   });
 });
 
