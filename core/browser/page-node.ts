@@ -13,6 +13,7 @@ import { PageFacts } from "./page-facts.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import { askToPersist, openPageStorage, type PageStorage } from "./page-storage.ts";
 import { canShareTabs } from "./tabs/open-tab-node.ts";
+import { onWake } from "./wake.ts";
 
 /** What an application may put in the place of the browser's own. */
 export interface PageAdapters {
@@ -116,6 +117,7 @@ async function networkOf(
       const { openPageNetwork } = await import("./network.ts");
       return openPageNetwork({ key, seeds, meetPages: false, clock });
     },
+    onWake: (run) => onWake(clock, run),
     onProblem: (problem) => facts.notice("network", problem),
   });
   stops.push(() => late.stop());

@@ -5,7 +5,7 @@ import type { DeleteOptions, PutOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault } from "../limits.ts";
+import { checkBody, checkContentType, checkKind, checkRenewal, checkTtl, contentTypeDefault } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { RequestName } from "../store-node.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -30,6 +30,7 @@ export function wishOf(
 ): { readonly wish: WriteWish; readonly needed: number } {
   const {
     ttlMs,
+    renews = false,
     context,
     writeId,
     request,
@@ -42,9 +43,10 @@ export function wishOf(
   checkContentType(config, contentType);
   checkKind(kind);
   checkTtl(ttlMs);
+  checkRenewal(options);
   const needed = resolveQuorum(w, contact.replicas, "w");
   if (pw !== undefined) resolveQuorum(pw, contact.replicas, "pw");
-  const { wallMs, isConnected } = contact;
+  const { time, isConnected } = contact;
   const wish = {
     evidence: evidenceOf({ edge: self, key }, context),
     value: {
@@ -52,13 +54,15 @@ export function wishOf(
       tombstone: body === undefined,
       contentType,
       body: body ?? new Uint8Array(0),
-      ...(ttlMs === undefined ? {} : { expiresAtMs: wallMs + ttlMs }),
+      ...(ttlMs === undefined ? {} : { expiresAtMs: time.wallMs + ttlMs }),
     },
     ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
     ...(request === undefined ? {} : { request: parseRequest(request) }),
     levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
-    wallMs,
-    isSentNow: isConnected,
+    renews,
+    time,
+    // What is minted by a clock that is not known to be right is not sent as it is.
+    isSentNow: isConnected && time.isKnown,
   };
   return { wish, needed };
 }

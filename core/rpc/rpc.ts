@@ -19,6 +19,8 @@ import {
   EdgeWriteResponse,
   MembershipRequest,
   MembershipResponse,
+  TimeRequest,
+  TimeResponse,
 } from "./edge-messages.ts";
 import {
   ChangesRequest,
@@ -99,6 +101,7 @@ export const methods = {
   edgeWrite: define(22, "edgeWrite", EdgeWriteRequest, EdgeWriteResponse),
   edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
+  time: define(25, "time", TimeRequest, TimeResponse),
 };
 
 const ok = 0;
