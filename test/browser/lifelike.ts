@@ -5,7 +5,6 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { type BrowserContext, chromium, type Page } from "playwright";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { needChromium } from "../support/chromium.ts";
@@ -20,16 +19,24 @@ export interface Lifelike extends AsyncDisposable {
   freeze(page: Page, behind: Page): Promise<void>;
   /** The page is shown, and runs again. */
   thaw(page: Page): Promise<void>;
-  /** The system's process of a page, of which it has one for itself. */
-  processOf(tab: Tab<{ burn(ms: number): void }>): Promise<number>;
+  /** A page, by its process, which it has for itself. To be asked for while no page has much to do. */
+  stoppable(tab: Tab<{ burn(ms: number): void }>): Promise<Stoppable>;
   crash(page: Page): Promise<void>;
+}
+
+/** What is stopped must go on, or the browser cannot end. */
+export interface Stoppable extends AsyncDisposable {
+  stop(): void;
+  goOn(): void;
 }
 
 const burnMs = 400;
 
 export async function launchLifelike(before?: () => void): Promise<Lifelike> {
   const own = ["--headless", "--remote-debugging-port=0", `--user-data-dir=${temporaryDirectory()}`];
-  const program = spawn(needChromium(), [...own, ...quietArguments], { stdio: ["ignore", "ignore", "pipe"] });
+  const program = spawn(needChromium(), [...own, ...quietArguments, "about:blank"], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   const browser = await chromium
     .connectOverCDP(await addressOf(program), { noDefaults: true, timeout: timeoutMs })
     .catch((error: unknown) => {
@@ -60,11 +67,21 @@ export async function launchLifelike(before?: () => void): Promise<Lifelike> {
       await cdp.send("Page.setWebLifecycleState", { state: "active" });
       await page.bringToFront();
     },
-    async processOf(tab) {
+    async stoppable(tab) {
       const beforeBurn = await renderers();
       await tab.call("burn", burnMs);
       const grown = [...(await renderers())].map(([id, cpu]) => ({ id, cpu: cpu - (beforeBurn.get(id) ?? 0) }));
-      return grown.toSorted((a, b) => b.cpu - a.cpu)[0]!.id;
+      const { id } = grown.toSorted((a, b) => b.cpu - a.cpu)[0]!;
+      let isStopped = false;
+      const goOn = (): void => {
+        if (isStopped) process.kill(id, "SIGCONT");
+        isStopped = false;
+      };
+      return {
+        stop: () => void (isStopped = process.kill(id, "SIGSTOP")),
+        goOn,
+        [Symbol.asyncDispose]: async () => goOn(),
+      };
     },
     async crash(page) {
       const crashed = page.waitForEvent("crash");
@@ -81,11 +98,23 @@ export async function launchLifelike(before?: () => void): Promise<Lifelike> {
   };
 }
 
-/** Where it listens, as it tells on its standard error. */
+/** Where it listens, as it tells on its standard error, once it has opened its first page: a client that comes earlier may wait for ever. */
 async function addressOf(program: ChildProcess): Promise<string> {
-  for await (const line of createInterface(program.stderr!)) {
-    const found = /^DevTools listening on (\S+)$/.exec(line)?.[1];
-    if (found !== undefined) return found;
-  }
-  throw new Error("Chromium ended before it listened");
+  const address = await new Promise<string>((resolve, reject) => {
+    let text = "";
+    // Read to its end: what nobody reads holds Chromium up.
+    program.stderr!.setEncoding("utf8").on("data", (more: string) => {
+      text += more;
+      const found = /^DevTools listening on (\S+)$/m.exec(text)?.[1];
+      if (found !== undefined) resolve(found);
+    });
+    program.once("exit", () => reject(new Error(`Chromium ended before it listened: ${text}`)));
+  });
+  const list = new URL("/json/list", address.replace("ws:", "http:"));
+  const hasPage = async (): Promise<boolean> => {
+    const targets = (await (await fetch(list)).json()) as readonly { readonly type: string }[];
+    return targets.some(({ type }) => type === "page");
+  };
+  await eventually(hasPage, "the first page of Chromium");
+  return address;
 }

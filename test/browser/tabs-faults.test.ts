@@ -116,18 +116,18 @@ async function doubled(rounds: number, bug?: PlantedBug): Promise<string[]> {
   await using server = await serve(bug);
   for (let round = 0; round < rounds; round++) {
     const [first, second] = (await tabsOf(server, 2)) as [ShopTab, ShopTab];
-    const processId = await browser.processOf(first);
+    await using stopped = await browser.stoppable(first);
     await second.call("startWriting", `${round}-`);
     await eventually(async () => (await second.call("writtenSoFar")) > 10, "some writes");
-    process.kill(processId, "SIGSTOP");
+    stopped.stop();
     const so = await second.call("writtenSoFar");
     await eventually(async () => (await second.call("writtenSoFar")) > so + 10, "writes to go on");
     await second.call("stopWriting");
     const told = await second.call("written");
-    process.kill(processId, "SIGCONT");
+    stopped.goOn();
     const found: string[] = [];
     for (const { key } of told) if ((await second.call("values", key)).length !== 1) found.push(key);
-    for (const tab of [first, second]) await tab.page.close();
+    for (const tab of [second, first]) await tab.page.close();
     if (found.length > 0) return found;
   }
   return [];
