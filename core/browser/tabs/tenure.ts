@@ -73,8 +73,15 @@ export class Tenure<Opened extends OwnedStorage> {
     if (term === this.#storage?.epoch) this.#owner?.hear(from, ask);
   }
 
+  /** To one that seeks: opening may take long, while a host looks for its cluster, and is alive as long as the storage is. */
   announce(to: TabId): void {
-    this.#owner?.announce(to);
+    if (this.#isOver) return;
+    if (this.#owner !== undefined) return this.#owner.announce(to);
+    const storage = this.#storage;
+    storage?.touch().then(
+      () => this.#deps.channel.post(to, storage.epoch, { kind: "opening" }),
+      () => undefined,
+    );
   }
 
   /** At once: what is under way here is left to the next owner. */
