@@ -91,7 +91,7 @@ async function lose(
     const { bad } = await tab.call("transactions");
     assert.deepEqual(bad, []);
     // A frozen page's sockets are cut, which Chromium logs as errors.
-    const problems = tab.problems.filter((text) => !/^WebSocket /.test(text));
+    const problems = tab.problems.filter((text) => !text.startsWith("WebSocket "));
     assert.deepEqual(problems, []);
   }
   for (const tab of left) await tab.page.close();
@@ -99,10 +99,10 @@ async function lose(
 
 /** Every write has become one value, under the dot that was told. */
 async function expectOnce(told: readonly Told[]): Promise<void> {
-  const { get } = kv(hosts.url(0));
+  const client = kv(hosts.url(0));
   const problems = told.flatMap(({ key, error }) => (error === undefined ? [] : [`${key}: ${error}`]));
   for (const { key, dot } of told) {
-    const { siblings = [] } = (await get(`notes/${key}`)).json;
+    const { siblings = [] } = (await client.get(`notes/${key}`)).json;
     const dots = siblings.map((each) => each.dot);
     if (dots.length !== 1 || dots[0] !== dot) problems.push(`${key}: ${dots.join()} instead of ${dot}`);
   }

@@ -9,7 +9,7 @@ import type { CancelSignal, Clock, Stop } from "../../ports.ts";
 import { abortedError } from "../../store/cancel.ts";
 import type { StoreChange } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
-import { type Ask, type Call, receivedError, type TabId, type Tell } from "./messages.ts";
+import { type Answer, type Ask, type Call, receivedError, type TabId } from "./messages.ts";
 import { WatchStream } from "./watch-stream.ts";
 
 /** A tab that runs the node, and since which epoch of the storage. */
@@ -134,7 +134,7 @@ export class Caller {
   }
 
   /** From the owner of the moment. */
-  hear(tell: Tell & { readonly id: number }): void {
+  hear(tell: Answer): void {
     switch (tell.kind) {
       case "result":
         return this.#calls.get(tell.id)?.resolve(tell.value);

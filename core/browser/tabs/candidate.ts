@@ -4,7 +4,7 @@
  */
 import type { Clock } from "../../ports.ts";
 import { Cancellation, sleep } from "../../store/cancel.ts";
-import type { Ask, TabId } from "./messages.ts";
+import type { Ask, everyone, TabId } from "./messages.ts";
 import { type OwnedStorage, Tenure, type TenureDeps } from "./tenure.ts";
 
 export interface CandidateDeps<Opened extends OwnedStorage> extends TenureDeps<Opened> {
@@ -38,7 +38,7 @@ export class Candidate<Opened extends OwnedStorage> {
     this.#tenure?.hear(from, term, ask);
   }
 
-  announce(to: TabId): void {
+  announce(to: TabId | typeof everyone): void {
     this.#tenure?.announce(to);
   }
 

@@ -3,7 +3,7 @@
  * tab is not copied into all.
  */
 import type { Stop } from "../../ports.ts";
-import { type Envelope, seal, type TabId, type TabMessage, unseal } from "./messages.ts";
+import { type Envelope, everyone, seal, type TabId, type TabMessage, unseal } from "./messages.ts";
 
 /** What arrives at a tab: see `unseal`. */
 export type HearTab = (envelope: Envelope | "foreign") => void;
@@ -14,8 +14,8 @@ export type HearTab = (envelope: Envelope | "foreign") => void;
  */
 export interface TabChannel {
   readonly self: TabId;
-  /** "all": this tab, too. */
-  post(to: TabId | "all", term: number, message: TabMessage): void;
+  /** `everyone`: this tab, too. */
+  post(to: TabId | typeof everyone, term: number, message: TabMessage): void;
   /** Of this store, other tabs' and its own. */
   onMessage(hear: HearTab): Stop;
   /** A tab is gone. */
@@ -39,11 +39,14 @@ export class PageChannel implements TabChannel {
     this.#inbox = this.#listening(`${this.#prefix}/${self}`);
   }
 
-  post(to: TabId | "all", term: number, message: TabMessage): void {
+  post(to: TabId | typeof everyone, term: number, message: TabMessage): void {
     if (this.#isClosed) return;
     const envelope = { from: this.self, term, message };
-    if (to === this.self || to === "all") queueMicrotask(() => this.#hear(envelope));
-    if (to !== this.self) (to === "all" ? this.#all : this.#outbox(to)).postMessage(seal(envelope));
+    if (to === this.self || to === everyone) queueMicrotask(() => this.#hear(envelope));
+    if (to === this.self) return;
+    const channel = to === everyone ? this.#all : this.#outbox(to);
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a channel is of one origin
+    channel.postMessage(seal(envelope));
   }
 
   onMessage(hear: HearTab): Stop {

@@ -63,7 +63,7 @@ function held(name: string, options: LockOptions, signal?: CancelSignal): Promis
     // A request that steals takes no signal: it is granted at once.
     const request = options.steal ? options : { ...options, signal: ended.signal };
     navigator.locks.request(name, request, until).catch((error: unknown) => {
-      if (!(error instanceof DOMException) || error.name !== "AbortError") reject(error as Error);
+      if (!(error instanceof DOMException) || error.name !== "AbortError") reject(error);
       else if (isGranted) tellStolen();
       else resolve(undefined);
     });

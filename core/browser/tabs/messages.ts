@@ -26,6 +26,9 @@ const version = 1;
 /** Drawn by each tab for each store that it opens. */
 export type TabId = string;
 
+/** To whom what concerns all tabs is said. */
+export const everyone: unique symbol = Symbol("everyone");
+
 type Unsignalled<Options> = Omit<Options, "signal">;
 
 /** What a tab asks the node. All may be asked again: a write happens once under its `request`. */
@@ -78,13 +81,17 @@ export type Ask =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "probe" };
 
-/** From the owner, to one tab; facts and conflicts to all. */
-export type Tell =
+/** What comes of a call or a watch. */
+export type Answer =
   | { readonly kind: "result"; readonly id: number; readonly value: unknown }
   | { readonly kind: "failure"; readonly id: number; readonly error: SentError }
   | { readonly kind: "change"; readonly id: number; readonly change: StoreChange }
   /** A watch has ended by itself. */
-  | { readonly kind: "ended"; readonly id: number }
+  | { readonly kind: "ended"; readonly id: number };
+
+/** From the owner, to one tab; facts and conflicts to all. */
+export type Tell =
+  | Answer
   | { readonly kind: "facts"; readonly facts: StoreFacts }
   | { readonly kind: "conflict"; readonly conflict: LwwConflict }
   /** Its storage has answered since the probe. */
@@ -142,6 +149,17 @@ export function unseal(data: unknown): Envelope | "foreign" | undefined {
   const shape = Object.entries(shapes[kind as TabMessage["kind"]]);
   if (shape.some(([name, type]) => typeof message[name] !== type || message[name] === null)) return undefined;
   return { from, term: term as number, message: message as unknown as TabMessage };
+}
+
+const askKinds: readonly string[] = ["call", "watch", "more", "cancel", "probe"] satisfies Ask["kind"][];
+const newsKinds: readonly string[] = ["seek", "opening", "open", "left"] satisfies News["kind"][];
+
+export function isAsk(message: TabMessage): message is Ask {
+  return askKinds.includes(message.kind);
+}
+
+export function isNews(message: TabMessage): message is News {
+  return newsKinds.includes(message.kind);
 }
 
 export function sentError(error: StoreError): SentError {

@@ -2,13 +2,14 @@
  * The node at the service of all tabs, as long as one term lasts. Every tab has a session, this one too: its application is
  * served like those of the others, and what it waits for outlives the term in the same way.
  */
+import type { WriteAnswer } from "../../api.ts";
 import { StoreError } from "../../errors.ts";
 import type { CancelSignal, Stop } from "../../ports.ts";
 import { Cancellation } from "../../store/cancel.ts";
-import type { SharedNode } from "../../store-node.ts";
+import type { SharedNode, StoreWrite } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import type { TabLocks } from "./locks.ts";
-import { type Ask, type Call, type News, sentError, type TabId, type Tell } from "./messages.ts";
+import { type Ask, type Call, everyone, type News, sentError, type TabId, type Tell } from "./messages.ts";
 
 export interface OwnerDeps {
   readonly channel: TabChannel;
@@ -44,7 +45,7 @@ export class Owner {
     const { node } = deps;
     this.#stops = [
       node.onFacts(() => void this.#tellFacts()),
-      node.onConflict((conflict) => this.#tell("all", { kind: "conflict", conflict })),
+      node.onConflict((conflict) => this.#tell(everyone, { kind: "conflict", conflict })),
     ];
   }
 
@@ -70,7 +71,7 @@ export class Owner {
   }
 
   /** This tab runs the node: told to all, or to one that asks. */
-  announce(to: TabId | "all"): void {
+  announce(to: TabId | typeof everyone): void {
     const { channel, node } = this.#deps;
     const news: News = { kind: "open", id: node.id, facts: node.facts() };
     channel.post(to, this.#term, news);
@@ -150,7 +151,7 @@ export class Owner {
     this.#areFactsDue = true;
     await Promise.resolve();
     this.#areFactsDue = false;
-    this.#tell("all", { kind: "facts", facts: this.#deps.node.facts() });
+    this.#tell(everyone, { kind: "facts", facts: this.#deps.node.facts() });
   }
 
   #fail(tab: TabId, id: number, cause: unknown): void {
@@ -158,7 +159,7 @@ export class Owner {
     this.#tell(tab, { kind: "failure", id, error: sentError(error) });
   }
 
-  #tell(tab: TabId | "all", tell: Tell): void {
+  #tell(tab: TabId | typeof everyone, tell: Tell): void {
     if (!this.#end.aborted) this.#deps.channel.post(tab, this.#term, tell);
   }
 }
@@ -168,17 +169,10 @@ async function perform(node: SharedNode, call: Call, signal: CancelSignal): Prom
   switch (call.method) {
     case "get":
       return node.get(call.bucket, call.name, { ...call.options, signal });
-    case "put": {
-      const { until: _until, ...answer } = await node.put(call.bucket, call.name, call.body, {
-        ...call.options,
-        signal,
-      });
-      return answer;
-    }
-    case "delete": {
-      const { until: _until, ...answer } = await node.delete(call.bucket, call.name, { ...call.options, signal });
-      return answer;
-    }
+    case "put":
+      return answerOf(await node.put(call.bucket, call.name, call.body, { ...call.options, signal }));
+    case "delete":
+      return answerOf(await node.delete(call.bucket, call.name, { ...call.options, signal }));
     case "list":
       return node.list(call.bucket, { ...call.options, signal });
     case "until":
@@ -192,6 +186,10 @@ async function perform(node: SharedNode, call: Call, signal: CancelSignal): Prom
     default:
       throw new StoreError("bad-request", "tabs do not ask a node for this");
   }
+}
+
+function answerOf({ dot, context, receipt, siblings }: StoreWrite): WriteAnswer {
+  return { dot, context, receipt, ...(siblings && { siblings }) };
 }
 
 function waitOf({ timeoutMs }: { readonly timeoutMs?: number }, signal: CancelSignal) {

@@ -31,7 +31,16 @@ import type {
 import { Caller } from "./caller.ts";
 import { Candidate } from "./candidate.ts";
 import type { HeldLock } from "./locks.ts";
-import { type Envelope, type News, receivedError, type SentError, type TabId } from "./messages.ts";
+import {
+  type Envelope,
+  everyone,
+  isAsk,
+  isNews,
+  type News,
+  receivedError,
+  type SentError,
+  type TabId,
+} from "./messages.ts";
 import type { OwnedStorage, TenureDeps } from "./tenure.ts";
 import { Watchdog } from "./watchdog.ts";
 
@@ -190,30 +199,16 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     this.#watchdog.changed();
     this.#watchdog.start();
     this.#candidate.start();
-    this.#deps.channel.post("all", 0, { kind: "seek" });
+    this.#deps.channel.post(everyone, 0, { kind: "seek" });
   }
 
   #hear(envelope: Envelope | "foreign"): void {
     if (this.#isClosed) return;
     if (envelope === "foreign") return this.#hearForeign();
     const { from, term, message } = envelope;
+    if (isAsk(message)) return this.#candidate.hear(from, term, message);
+    if (isNews(message)) return this.#hearNews(from, term, message);
     const { owner } = this.#caller;
-    switch (message.kind) {
-      case "call":
-      case "watch":
-      case "more":
-      case "cancel":
-      case "probe":
-        return this.#candidate.hear(from, term, message);
-      case "seek":
-        return this.#candidate.announce(from);
-      case "opening":
-        return this.#watchdog.opening();
-      case "open":
-        return this.#adopt({ tab: from, term }, message);
-      case "left":
-        return owner?.term === term ? this.#lose() : undefined;
-    }
     if (owner?.tab !== from || owner.term !== term) return;
     switch (message.kind) {
       case "alive":
@@ -222,8 +217,24 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
         return this.#tell(message.facts);
       case "conflict":
         return this.#conflicts.tell(message.conflict);
-      default:
+      case "result":
+      case "failure":
+      case "change":
+      case "ended":
         return this.#caller.hear(message);
+    }
+  }
+
+  #hearNews(from: TabId, term: number, news: News): void {
+    switch (news.kind) {
+      case "seek":
+        return this.#candidate.announce(from);
+      case "opening":
+        return this.#watchdog.opening();
+      case "open":
+        return this.#adopt({ tab: from, term }, news);
+      case "left":
+        if (this.#caller.owner?.term === term) this.#lose();
     }
   }
 
@@ -252,7 +263,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
   /** It is alive, and nothing can be asked of it. It may hear the same of this tab. */
   #hearForeign(): void {
     this.#watchdog.changed();
-    if (this.#caller.owner !== undefined) return this.#candidate.announce("all");
+    if (this.#caller.owner !== undefined) return this.#candidate.announce(everyone);
     const error = new StoreError(
       "not-ready",
       "a tab with another version of this page has the store: reload or close it",
@@ -278,7 +289,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
 
   #probe(): void {
     if (this.#caller.owner !== undefined) this.#caller.probe();
-    else this.#deps.channel.post("all", 0, { kind: "seek" });
+    else this.#deps.channel.post(everyone, 0, { kind: "seek" });
   }
 
   #tell(facts: StoreFacts): void {

@@ -6,7 +6,7 @@ import type { Stop } from "../../ports.ts";
 import type { SharedNode } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import type { HeldLock, TabLocks } from "./locks.ts";
-import type { Ask, TabId } from "./messages.ts";
+import { type Ask, everyone, type TabId } from "./messages.ts";
 import { Owner } from "./owner.ts";
 
 /** The storage of the tab that opened it last. */
@@ -61,12 +61,12 @@ export class Tenure<Opened extends OwnedStorage> {
     if (this.#isOver) return storage.close();
     this.#storage = storage;
     storage.onEnd(() => this.end());
-    channel.post("all", storage.epoch, { kind: "opening" });
+    channel.post(everyone, storage.epoch, { kind: "opening" });
     const node = await openNode(storage);
     if (this.#isOver) return node.close();
     this.#node = node;
     this.#owner = new Owner({ ...this.#deps, node, touch: () => storage.touch() }, storage.epoch);
-    this.#owner.announce("all");
+    this.#owner.announce(everyone);
   }
 
   hear(from: TabId, term: number, ask: Ask): void {
@@ -74,7 +74,7 @@ export class Tenure<Opened extends OwnedStorage> {
   }
 
   /** To one that seeks: opening may take long, while a host looks for its cluster, and is alive as long as the storage is. */
-  announce(to: TabId): void {
+  announce(to: TabId | typeof everyone): void {
     if (this.#isOver) return;
     if (this.#owner !== undefined) return this.#owner.announce(to);
     const storage = this.#storage;
@@ -91,7 +91,7 @@ export class Tenure<Opened extends OwnedStorage> {
     this.#owner?.stop();
     // What can fail here is that the node cannot write any more, which is what the end means.
     for (const part of [this.#storage, this.#node]) part?.close().catch(() => undefined);
-    if (this.#storage !== undefined) this.#deps.channel.post("all", this.#storage.epoch, { kind: "left" });
+    if (this.#storage !== undefined) this.#deps.channel.post(everyone, this.#storage.epoch, { kind: "left" });
     this.#lock.release();
     this.#tellOver();
   }

@@ -26,7 +26,7 @@ export interface Seen {
 
 const inFlight = 4;
 let store: Store<Schema>;
-let isWriting = false;
+const writing = { goesOn: false };
 let writers: Promise<unknown> = Promise.resolve();
 const told: Told[] = [];
 const seen: Seen[] = [];
@@ -68,14 +68,14 @@ const functions = {
   },
   /** Writes new keys, one after the other in each of some lanes. */
   startWriting(prefix: string): void {
-    isWriting = true;
+    writing.goesOn = true;
     const lane = async (number: number): Promise<void> => {
-      for (let i = 0; isWriting; i++) await write(`${prefix}${number}-${i}`);
+      for (let i = 0; writing.goesOn; i++) await write(`${prefix}${number}-${i}`);
     };
     writers = Promise.all(Array.from({ length: inFlight }, (_, number) => lane(number)));
   },
   stopWriting(): void {
-    isWriting = false;
+    writing.goesOn = false;
   },
   written: () => writers.then(() => told),
   writtenSoFar: () => told.length,
@@ -94,7 +94,6 @@ const functions = {
   hangAndWrite(ms: number, key: string): void {
     setTimeout(() => {
       for (const endMs = performance.now() + ms; performance.now() < endMs;);
-      isWriting = true;
       writers = write(key);
     });
   },

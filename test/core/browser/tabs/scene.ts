@@ -4,7 +4,7 @@ import type { NodeId } from "../../../../core/identity.ts";
 import { type CancelSignal, type Clock, type Stop, StorageError, TransportError } from "../../../../core/ports.ts";
 import type { HearTab, TabChannel } from "../../../../core/browser/tabs/channel.ts";
 import type { HeldLock, TabLocks } from "../../../../core/browser/tabs/locks.ts";
-import { seal, type TabId, type TabMessage, unseal } from "../../../../core/browser/tabs/messages.ts";
+import { everyone, seal, type TabId, type TabMessage, unseal } from "../../../../core/browser/tabs/messages.ts";
 import { TabNode } from "../../../../core/browser/tabs/tab-node.ts";
 import type { OwnedStorage } from "../../../../core/browser/tabs/tenure.ts";
 import type {
@@ -118,17 +118,18 @@ export class TabScene {
 
   /** Waits for what needs no time, or only a little. */
   async settle<Answer>(work: Promise<Answer>, stepMs = 50): Promise<Answer> {
-    let isDone = false;
-    const done = (): void => void (isDone = true);
+    const state = { isDone: false };
+    const done = (): void => void (state.isDone = true);
     work.then(done, done);
-    for (let i = 0; i < 2_000 && !isDone; i++) await this.clock.advance(stepMs);
-    if (!isDone) throw new Error("it waits for something that never comes");
+    for (let i = 0; i < 2_000 && !state.isDone; i++) await this.clock.advance(stepMs);
+    if (!state.isDone) throw new Error("it waits for something that never comes");
     return work;
   }
 
   /** A tab of another release has the lock, until it is released. */
   occupy(id: TabId): () => void {
-    return this.#hold(new Tab(id)).release;
+    const lock = this.#hold(new Tab(id));
+    return () => lock.release();
   }
 
   crash(id: TabId): void {
@@ -188,7 +189,7 @@ export class TabScene {
     return {
       self: tab.id,
       post: (to, term, message) => {
-        const targets = to === "all" ? [...this.#tabs.keys()] : [to];
+        const targets = to === everyone ? [...this.#tabs.keys()] : [to];
         for (const target of targets) this.#deliver(tab, target, term, message);
       },
       onMessage: (hear) => {
