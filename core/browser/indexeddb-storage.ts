@@ -77,8 +77,9 @@ export class IndexedDbStorage implements Storage {
     });
   }
 
-  /** Calls back once, at once, when every call is refused from now on: by `close`, or because another tab took the store. */
+  /** Calls back once, at once, when every call is refused from then on: by `close`, or because another tab took the store. */
   onEnd(listener: () => void): Stop {
+    if (this.#refusal !== undefined) listener();
     this.#endListeners.add(listener);
     return () => void this.#endListeners.delete(listener);
   }

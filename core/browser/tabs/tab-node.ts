@@ -275,7 +275,11 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
   /** Whether to try again: what an application must see to does not change by itself. */
   #failed(error: unknown): boolean {
     // Another tab was faster.
-    if (error instanceof StorageError && error.kind === "closed") return true;
+    if (
+      error instanceof StorageError ? error.kind === "closed" : error instanceof StoreError && error.code === "closed"
+    ) {
+      return true;
+    }
     const isFinal =
       this.#opening !== undefined ||
       (error instanceof StorageError && error.kind === "version") ||

@@ -15,7 +15,7 @@ export interface OwnedStorage {
   readonly epoch: number;
   /** Resolves when the storage has answered. @throws when it is closed, or another tab has opened it since */
   touch(): Promise<void>;
-  /** Calls back when it is closed, or another tab has opened it. */
+  /** Calls back when it is closed, or another tab has opened it; at once if it was before. */
   onEnd(listener: () => void): Stop;
   /** Refuses at once what has not been begun. Closing twice is harmless. */
   close(): Promise<void>;
@@ -60,11 +60,13 @@ export class Tenure<Opened extends OwnedStorage> {
     const storage = await openStorage();
     if (this.#isOver) return storage.close();
     this.#storage = storage;
-    storage.onEnd(() => this.end());
     channel.post(everyone, storage.epoch, { kind: "opening" });
     const node = await openNode(storage);
     if (this.#isOver) return node.close();
     this.#node = node;
+    // Not before: a node that cannot be opened closes the storage, and says why.
+    storage.onEnd(() => this.end());
+    if (this.isOver) return;
     this.#owner = new Owner({ ...this.#deps, node, touch: () => storage.touch() }, storage.epoch);
     this.#owner.announce(everyone);
   }

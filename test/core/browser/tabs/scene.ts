@@ -1,5 +1,6 @@
 /** Tabs of one store without a browser: their locks, channels and disk, and what may happen to a tab. */
 import { type EdgePorts, EdgeNode } from "../../../../core/edge/edge-node.ts";
+import type { StoreError } from "../../../../core/errors.ts";
 import type { NodeId } from "../../../../core/identity.ts";
 import { type CancelSignal, type Clock, type Stop, StorageError, TransportError } from "../../../../core/ports.ts";
 import type { HearTab, TabChannel } from "../../../../core/browser/tabs/channel.ts";
@@ -79,6 +80,8 @@ export class TabScene {
   /** Nodes that were opened, by the tab that did. */
   readonly opened: TabId[] = [];
   epoch = 0;
+  /** Why no node can be opened. */
+  refusal: StoreError | undefined;
   /** Sees, and may change or swallow, what one tab says to another. */
   onMessage: (from: TabId, to: TabId, message: TabMessage) => TabMessage | undefined = (_from, _to, message) => message;
   readonly #tabs = new Map<TabId, Tab>();
@@ -162,6 +165,10 @@ export class TabScene {
   }
 
   async #openEdge(tab: Tab, storage: FencedStorage): Promise<EdgeNode> {
+    if (this.refusal !== undefined) {
+      await storage.close();
+      throw this.refusal;
+    }
     this.opened.push(tab.id);
     const ports: EdgePorts = {
       clock: this.#clockOf(tab),
@@ -294,6 +301,7 @@ export class FencedStorage implements Storage, OwnedStorage {
   }
 
   onEnd(listener: () => void): Stop {
+    if (this.#isClosed) listener();
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }

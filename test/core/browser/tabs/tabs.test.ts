@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { StoreError } from "../../../../core/errors.ts";
 import type { StoreChange } from "../../../../core/store-node.ts";
 import { failsWith, microtasks, texts, utf8 } from "../../../support/values.ts";
 import { TabScene } from "./scene.ts";
@@ -95,6 +96,29 @@ describe("one node for all tabs", () => {
     await left;
     assert.equal((await next).done, true);
     assert.equal(tabs.owner, undefined);
+  });
+
+  test("cannot be opened for what the application must see to: the first tab is told, and one that is to take over ends", async () => {
+    const tabs = new TabScene();
+    tabs.refusal = new StoreError("bad-request", "the data is that of a host");
+    await assert.rejects(tabs.open("a"), failsWith("bad-request"));
+    assert.equal(tabs.owner, undefined);
+    tabs.refusal = undefined;
+    await tabs.open("b", "c");
+    tabs.refusal = new StoreError("corrupt", "the key cannot be read");
+    tabs.crash("b");
+    await assert.rejects(tabs.settle(tabs.node("c").get("b", "k")), failsWith("corrupt"));
+    assert.equal(tabs.owner, undefined);
+  });
+
+  test("is tried again where others may be luckier, or it later", async () => {
+    const tabs = await scene("a", "b");
+    tabs.refusal = new StoreError("not-ready", "the code cannot be loaded");
+    tabs.crash("a");
+    const get = tabs.node("b").get("b", "k");
+    await tabs.clock.advance(3_000);
+    tabs.refusal = undefined;
+    assert.deepEqual((await tabs.settle(get)).siblings, []);
   });
 
   test("is refused to a tab whose code is another than that of the tab that runs it, as long as that one answers", async () => {
