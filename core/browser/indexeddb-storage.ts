@@ -20,6 +20,8 @@ export interface IndexedDbStorageOptions {
   readonly estimate?: () => Promise<StorageEstimate>;
 }
 
+/** With why; `isTaken`: because another tab has opened the store. */
+type EndListener = (refusal: StorageError, isTaken: boolean) => void;
 type Estimate = NonNullable<IndexedDbStorageOptions["estimate"]>;
 
 const clearStepRows = 1_000;
@@ -46,7 +48,8 @@ export class IndexedDbStorage implements Storage {
   #lastWrite: Promise<void> = Promise.resolve();
   /** Why every call is refused from now on. */
   #refusal: StorageError | undefined;
-  readonly #endListeners = new Set<() => void>();
+  #isTaken = false;
+  readonly #endListeners = new Set<EndListener>();
 
   constructor(databaseName: string, estimate: Estimate) {
     this.#name = databaseName;
@@ -78,8 +81,8 @@ export class IndexedDbStorage implements Storage {
   }
 
   /** Calls back once, at once, when every call is refused from then on: by `close`, or because another tab took the store. */
-  onEnd(listener: () => void): Stop {
-    if (this.#refusal !== undefined) listener();
+  onEnd(listener: EndListener): Stop {
+    if (this.#refusal !== undefined) listener(this.#refusal, this.#isTaken);
     this.#endListeners.add(listener);
     return () => void this.#endListeners.delete(listener);
   }
@@ -205,6 +208,7 @@ export class IndexedDbStorage implements Storage {
   }
 
   #outdate(): void {
+    this.#isTaken ||= this.#refusal === undefined;
     this.#end(`another tab has opened ${this.#name}`);
   }
 
@@ -216,7 +220,7 @@ export class IndexedDbStorage implements Storage {
   #refuse(refusal: StorageError): void {
     if (this.#refusal !== undefined) return;
     this.#refusal = refusal;
-    for (const listener of this.#endListeners) listener();
+    for (const listener of this.#endListeners) listener(refusal, this.#isTaken);
     this.#endListeners.clear();
   }
 

@@ -171,11 +171,7 @@ export class Contact {
   /** Measures the hosts' time, unless it is known; `anew` even then. Resolves also where no host tells it. */
   measureTime({ anew = false } = {}): Promise<void> {
     if (anew) this.#time.forget();
-    else if (this.#time.isKnown) return Promise.resolve();
-    this.#measuring ??= this.#askTime().finally(() => {
-      this.#measuring = undefined;
-    });
-    return this.#measuring;
+    return this.#time.isKnown ? Promise.resolve() : this.#measureTime();
   }
 
   locate(key: Key): LocatedKey {
@@ -278,7 +274,7 @@ export class Contact {
         this.#isStale = false;
         this.#refreshedMs = clock.now();
         await this.#heard(told.roster, told.graceMs);
-        await this.#askTime();
+        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime());
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -286,6 +282,14 @@ export class Contact {
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       }
     }
+  }
+
+  /** Overlapping calls share one. */
+  #measureTime(): Promise<void> {
+    this.#measuring ??= this.#askTime().finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
   }
 
   /** Of several hosts: see `host-time.ts`. */

@@ -40,7 +40,7 @@ import { Contact } from "./contact.ts";
 import { Copies } from "./copies.ts";
 import { Delivery, isUnanswered } from "./delivery.ts";
 import { listKnown } from "./list.ts";
-import { Local } from "./local.ts";
+import { type Known, Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
@@ -267,8 +267,10 @@ export class EdgeNode implements SharedNode {
     if (!this.#contact.isConnected) return this.#readLocal(key, "local");
     try {
       const hosts = this.#contact.hostsFor({ key });
-      const degraded = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
-      return { ...(await this.#readLocal(key, "quorum")), degraded };
+      // What was heard is told at once: the copy may be evicted a moment later.
+      const { known, degraded } = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
+      const read = readOf({ edge: this.id, key }, known, { source: "quorum", nowMs: this.#contact.wallMs });
+      return { ...read, degraded };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
       const read = await this.#readLocal(key, "local");
@@ -278,21 +280,21 @@ export class EdgeNode implements SharedNode {
     }
   }
 
-  /** Takes in what hosts know of the key. True: too few owners answered. */
+  /** Takes in what hosts know of the key. `degraded`: too few owners answered. */
   async #refresh(
     key: Key,
     hosts: readonly NodeId[],
     { r, timeoutMs }: { readonly r?: Exclude<StoreGetOptions["r"], "local">; readonly timeoutMs: number },
-  ): Promise<boolean> {
+  ): Promise<{ readonly known: Known; readonly degraded: boolean }> {
     const located = this.#contact.locate(key);
     const asked = await this.#local.copy(located);
     const request = { key, timeoutMs, have: this.#copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
     const answer = await this.#contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
     const { degraded } = answer;
     const isQuorum = !degraded && (r === undefined || r === "quorum" || r === "all");
-    await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
+    const known = await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
     this.#makeRoom();
-    return degraded;
+    return { known, degraded };
   }
 
   async #readLocal(key: Key, source: StoreRead["source"]): Promise<StoreRead> {

@@ -11,6 +11,8 @@ export interface CandidateDeps<Opened extends OwnedStorage> extends TenureDeps<O
   readonly clock: Clock;
   /** This tab could not open the node. True: it may try again. */
   readonly failed: (error: unknown) => boolean;
+  /** See `Tenure`. */
+  readonly ended: (refusal: Error) => void;
   /** Its time of running the node is over. */
   readonly over: () => void;
 }

@@ -67,6 +67,6 @@ class PageTabNode<Opened extends OwnedStorage> extends TabNode<Opened> {
 
 /** Whether tabs can share a node: Web Locks need a page from https or from this machine. */
 export function canShareTabs(): boolean {
-  const { locks } = navigator as { readonly locks?: LockManager };
-  return locks !== undefined && typeof BroadcastChannel !== "undefined";
+  const { navigator: page } = globalThis as { readonly navigator?: { readonly locks?: LockManager } };
+  return page?.locks !== undefined && typeof BroadcastChannel !== "undefined";
 }

@@ -87,6 +87,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     this.#candidate = new Candidate({
       ...deps,
       failed: (error) => this.#failed(error),
+      ended: (refusal) => void this.#end(new StoreError("closed", refusal.message, { cause: refusal }), false),
       over: () => this.#watchdog.start(),
     });
     this.#watchdog = new Watchdog({

@@ -15,8 +15,8 @@ export interface OwnedStorage {
   readonly epoch: number;
   /** Resolves when the storage has answered. @throws when it is closed, or another tab has opened it since */
   touch(): Promise<void>;
-  /** Calls back when it is closed, or another tab has opened it; at once if it was before. */
-  onEnd(listener: () => void): Stop;
+  /** Calls back when it is closed, or another tab has opened it; at once if it was before. With why; `isTaken`: the latter. */
+  onEnd(listener: (refusal: Error, isTaken: boolean) => void): Stop;
   /** Refuses at once what has not been begun. Closing twice is harmless. */
   close(): Promise<void>;
 }
@@ -30,10 +30,15 @@ export interface TenureDeps<Opened extends OwnedStorage> {
   readonly openNode: (storage: Opened) => Promise<SharedNode>;
 }
 
+interface Deps<Opened extends OwnedStorage> extends TenureDeps<Opened> {
+  /** The storage has ended, and no other tab has it: its data was deleted, or is to be that of a newer release. */
+  readonly ended: (refusal: Error) => void;
+}
+
 export class Tenure<Opened extends OwnedStorage> {
   /** Resolves at its end. */
   readonly over: Promise<void>;
-  readonly #deps: TenureDeps<Opened>;
+  readonly #deps: Deps<Opened>;
   readonly #lock: HeldLock;
   #tellOver: () => void = () => {};
   #isOver = false;
@@ -41,7 +46,7 @@ export class Tenure<Opened extends OwnedStorage> {
   #node: SharedNode | undefined;
   #owner: Owner | undefined;
 
-  constructor(deps: TenureDeps<Opened>, lock: HeldLock) {
+  constructor(deps: Deps<Opened>, lock: HeldLock) {
     this.#deps = deps;
     this.#lock = lock;
     this.over = new Promise((resolve) => {
@@ -65,7 +70,10 @@ export class Tenure<Opened extends OwnedStorage> {
     if (this.#isOver) return node.close();
     this.#node = node;
     // Not before: a node that cannot be opened closes the storage, and says why.
-    storage.onEnd(() => this.end());
+    storage.onEnd((refusal, isTaken) => {
+      if (!isTaken && !this.#isOver) this.#deps.ended(refusal);
+      this.end();
+    });
     if (this.isOver) return;
     this.#owner = new Owner({ ...this.#deps, node, touch: () => storage.touch() }, storage.epoch);
     this.#owner.announce(everyone);

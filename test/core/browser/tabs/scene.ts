@@ -282,13 +282,18 @@ export class TabScene {
   }
 }
 
+type EndListener = (refusal: Error, isTaken: boolean) => void;
+
+const closed = new StorageError("closed", "the storage was closed, or taken");
+
 /** One tab's opening of the disk: refused from the moment when another opens it. */
 export class FencedStorage implements Storage, OwnedStorage {
   readonly epoch: number;
   readonly #scene: TabScene;
   readonly #tab: Tab;
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<EndListener>();
   #isClosed = false;
+  #isTaken = false;
 
   constructor(scene: TabScene, tab: Tab) {
     this.#scene = scene;
@@ -300,8 +305,8 @@ export class FencedStorage implements Storage, OwnedStorage {
     return this.#run(async () => {});
   }
 
-  onEnd(listener: () => void): Stop {
-    if (this.#isClosed) listener();
+  onEnd(listener: EndListener): Stop {
+    if (this.#isClosed) listener(closed, this.#isTaken);
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
@@ -333,13 +338,16 @@ export class FencedStorage implements Storage, OwnedStorage {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(closed, this.#isTaken);
   }
 
   #run<Answer>(work: (disk: Storage) => Promise<Answer>): Promise<Answer> {
     return this.#tab.answered(async () => {
-      if (this.epoch < this.#scene.epoch) await this.close();
-      if (this.#isClosed) throw new StorageError("closed", "another tab has opened the store");
+      if (this.epoch < this.#scene.epoch) {
+        this.#isTaken = true;
+        await this.close();
+      }
+      if (this.#isClosed) throw closed;
       return work(this.#scene.disk);
     });
   }
