@@ -70,9 +70,13 @@ export class Contact {
   #graceMs: number | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
+  #hasTried = false;
   /** Resolves when hosts answered, or none could be reached: until then it is not known whether this edge is offline. */
   readonly tried: Promise<void> = new Promise((resolve) => {
-    this.#firstTried = resolve;
+    this.#firstTried = () => {
+      this.#hasTried = true;
+      resolve();
+    };
   });
 
   constructor(
@@ -139,6 +143,11 @@ export class Contact {
   /** The ring is known, and one of its hosts answers. */
   get isConnected(): boolean {
     return this.#hostsUp().length > 0;
+  }
+
+  /** `tried` has resolved. */
+  get hasTried(): boolean {
+    return this.#hasTried;
   }
 
   /** Called after each change of `isConnected`. */

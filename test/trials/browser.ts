@@ -13,8 +13,6 @@ import type { Figure, Trial } from "../tools/trial.ts";
 
 const inFlight = 64;
 const manyKeys = 10_000;
-/** So many keys in turn: each has its write in one transaction with the others. */
-const putKeys = 1_000;
 const everyMs = 20;
 
 export const trial: Trial = {
@@ -38,7 +36,7 @@ export const trial: Trial = {
     // By turns, so that what disturbs one disturbs the others.
     for (let round = 0; round < rounds; round += 1) {
       await tab.call("open", { name: `puts ${round}` });
-      puts.push(await tab.call("puts", inFlight, ms, putKeys));
+      puts.push(await tab.call("puts", inFlight, ms));
       await tab.call("close");
       raw.push(await tab.call("rawPuts", inFlight, ms, false));
       committed.push(await tab.call("rawPuts", inFlight, ms, true));

@@ -25,7 +25,7 @@ export const trial: Trial = {
       protocol: "native",
       targets: hosts.addresses,
       operation: "fill",
-      inFlight: 128,
+      inFlight: 512, // what is waited for is the disk
       valueBytes: 200,
       keys,
       ms: 0,

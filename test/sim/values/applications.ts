@@ -9,6 +9,7 @@ import { Store } from "../../../core/store/store.ts";
 import type { StoreNode } from "../../../core/store-node.ts";
 import { type AddWinsSet, addWinsSet } from "../../../core/values/add-wins-set.ts";
 import { type Cart, cart } from "../../../core/values/cart.ts";
+import { json } from "../../../core/values/codecs.ts";
 import { type ConflictRule, merge } from "../../../core/values/conflict-rules.ts";
 import { type Counter, counter } from "../../../core/values/counter.ts";
 import type { Dot, Seen } from "../../../core/values/dots.ts";
@@ -275,11 +276,30 @@ export class Applications {
     const isDone = (): boolean => this.#running === 0 && this.#made >= this.#plan.changes;
     await until(this.#world, deliveryMsMax, "applications end", isDone);
     await until(this.#world, deliveryMsMax, "applications deliver", () => this.#places.every(isDelivered));
+    for (const place of this.#places) if (place.edge !== undefined) await this.#takeUpParked(place);
     for (const [key, changes] of this.#ledgers) await this.#judge(key, changes);
     for (const place of this.#places) {
       place.edge?.kill("is switched off");
       if (place.edge === undefined) await this.#call(place, (store) => store.close());
     }
+  }
+
+  /** The store merges those that merge by themselves; of lists the application takes up what was parked. */
+  async #takeUpParked(place: Place): Promise<void> {
+    await until(this.#world, deliveryMsMax, `nothing is parked at ${place.name}`, async () => {
+      const left = await this.#call(place, async (store) => {
+        const parked = await store.parked();
+        const lists = parked.filter(({ bucket }) => bucket === bucketOf("union"));
+        for (const write of lists) {
+          const list = json<readonly string[]>().decode(write.body!);
+          const bucket = store.bucket<readonly string[]>(write.bucket, { conflict: union });
+          await bucket.update(write.name, (present = []) => [...new Set([...present, ...list])].toSorted());
+          await store.discard(write);
+        }
+        return parked.length;
+      });
+      return left === 0;
+    });
   }
 
   async #judge(at: string, changes: readonly Change[]): Promise<void> {
