@@ -119,6 +119,15 @@ export interface LwwConflict {
   readonly timeMs: number;
 }
 
+/** What a caller names a write, of which it may not hear: 16 hex digits. */
+export interface RequestName {
+  /**
+   * The write happens once, however often it is asked for under this name, also of a later node on the same storage: while it
+   * is among the thousand latest that were acknowledged. Unlike a write id it costs no entry in the key's clock.
+   */
+  readonly request?: string;
+}
+
 /**
  * A call whose signal is aborted before it begins does nothing, and rejects with `aborted`, as does one that is aborted later:
  * of a write it is not known then whether it happened. `close` stops the node; what it holds stays, and so do unsent writes.
@@ -147,4 +156,25 @@ export interface StoreNode {
   /** Forgets a parked write, after the application has kept what it needs of it (by a write of its own, say). */
   discard(write: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A node behind several callers that outlive it: the tabs of a browser, of which one at a time runs the node. */
+export interface SharedNode extends StoreNode {
+  put(bucket: string, name: string, body: Uint8Array, options?: PutOptions & RequestName): Promise<StoreWrite>;
+  delete(bucket: string, name: string, options?: DeleteOptions & RequestName): Promise<StoreWrite>;
+  /**
+   * `until` of a write that this node, or one before it on the same storage, has answered.
+   * @throws StoreError as `until`; `outcome-unknown`: it is too long ago
+   */
+  until(write: AnsweredWrite, level: WriteLevel, options?: WaitOptions): Promise<number>;
+}
+
+/** A write as its asker knows it. */
+export interface AnsweredWrite {
+  readonly bucket: string;
+  readonly name: string;
+  /** Undefined: it is a delete. */
+  readonly body?: Uint8Array;
+  readonly request: string;
+  readonly answer: WriteAnswer;
 }

@@ -17,7 +17,7 @@ import { RecordStore } from "../storage/record-store.ts";
 import { Conflicts } from "../store/conflicts.ts";
 import { HostStoreNode } from "../store/host-node.ts";
 import { readyInTime } from "../store/ready-in-time.ts";
-import type { StoreFacts, StoreNode } from "../store-node.ts";
+import type { SharedNode, StoreFacts } from "../store-node.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { deviceGroup } from "./device-group.ts";
@@ -65,7 +65,7 @@ const pageConfig: Partial<NodeConfig> = {
  * @throws StoreError `bad-request` (an option, or data of another cluster or role), `not-ready` (this browser keeps nothing, or no
  *   relay or host answers in time: it names each, and why), `aborted`; StorageError
  */
-export async function openPageHost(options: PageHostOptions, parts: PageParts): Promise<StoreNode> {
+export async function openPageHost(options: PageHostOptions, parts: PageParts): Promise<SharedNode> {
   const { name, seeds = [], clock = systemClock, random = systemRandom, timeoutMs = openTimeoutMs, signal } = options;
   const { storage, facts } = parts;
   if (facts.now.storage === "memory") {

@@ -24,11 +24,22 @@ export function isLost(error: unknown): boolean {
   return error instanceof DOMException && lost.has(error.name);
 }
 
+/** Another tab has claimed the store: only that can be in the way of what is added. */
+export function isOutdated(error: unknown): boolean {
+  return error instanceof DOMException && error.name === "ConstraintError";
+}
+
 /** A large value has a file of its own in Chromium; this is said when it is gone. */
 export function isUnreadable(error: unknown): boolean {
   return error instanceof DOMException && unreadable.has(error.name);
 }
 
+/** Said when writing. Our keys and values are sound, so `DataError` is of a disk without room. */
+export function isFull(error: unknown): boolean {
+  return error instanceof DOMException && full.has(error.name);
+}
+
+const full = new Set(["DataError", "NotReadableError", "QuotaExceededError"]);
 const unreadable = new Set(["DataError", "NotReadableError"]);
 const lost = new Set(["AbortError", "InvalidStateError", "UnknownError"]);
 
@@ -36,13 +47,13 @@ function kindOf({ name }: DOMException, doing: Doing): StorageErrorKind {
   switch (name) {
     case "QuotaExceededError":
       return "full";
-    // Our keys and values are sound: when writing, Chromium says this of a disk without room.
     case "DataError":
     case "NotReadableError":
       return doing === "read" ? "corrupt" : "full";
     case "VersionError":
       return "version";
     case "AbortError":
+    case "ConstraintError":
     case "InvalidStateError":
       return "closed";
     default:

@@ -1,23 +1,27 @@
 /**
  * `Storage` in a browser: one IndexedDB database for each store.
  * Invariants: a write resolves only when its transaction is complete, that is on the disk, and the next is begun only
- * then; data that was deleted under a running node does not come back as an empty store.
+ * then; data that was deleted under a running node does not come back as an empty store; of several tabs that have the
+ * store open only the one that opened it last writes.
  */
 import { wrap } from "idb";
-import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../ports.ts";
+import type { Durability, KeyRange, Namespace, Page, PageRequest, Stop, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import { databaseName, openDatabase } from "./indexeddb-database.ts";
-import { isLost, storageError, type Doing } from "./indexeddb-errors.ts";
+import { claimEpoch, isLatestEpoch } from "./indexeddb-epoch.ts";
+import { isLost, isOutdated, storageError, type Doing } from "./indexeddb-errors.ts";
 import { bytesOf, keyRange, PageReader } from "./indexeddb-page.ts";
-import { deleting, reading, writing } from "./indexeddb-transaction.ts";
+import { deleting, reading, type Writer, writing } from "./indexeddb-transaction.ts";
 
 export interface IndexedDbStorageOptions {
-  /** Of the store. One tab at a time may have it open; whoever opens it sees to that. */
+  /** Of the store. Whoever opens it takes it from the tab that had it open. */
   readonly name: string;
   /** How to ask for the room of this origin, of which the store is a part; the browser unless a test says otherwise. */
   readonly estimate?: () => Promise<StorageEstimate>;
 }
 
+/** With why; `isTaken`: because another tab has opened the store. */
+type EndListener = (refusal: StorageError, isTaken: boolean) => void;
 type Estimate = NonNullable<IndexedDbStorageOptions["estimate"]>;
 
 const clearStepRows = 1_000;
@@ -40,9 +44,12 @@ export class IndexedDbStorage implements Storage {
   /** Undefined until it is open, and when the browser has ended it: then the next call opens another. */
   #database: IDBDatabase | undefined;
   #opening: Promise<IDBDatabase> | undefined;
+  #epoch = 0;
   #lastWrite: Promise<void> = Promise.resolve();
   /** Why every call is refused from now on. */
   #refusal: StorageError | undefined;
+  #isTaken = false;
+  readonly #endListeners = new Set<EndListener>();
 
   constructor(databaseName: string, estimate: Estimate) {
     this.#name = databaseName;
@@ -51,7 +58,33 @@ export class IndexedDbStorage implements Storage {
 
   /** Once, before anything else; `openIndexedDbStorage` does it. */
   async open(): Promise<void> {
-    await this.#open(true);
+    const database = await this.#open(true);
+    try {
+      this.#epoch = await claimEpoch(database);
+    } catch (error: unknown) {
+      this.#end(`${this.#name} could not be claimed`);
+      throw storageError(error, "open", this.#name);
+    }
+  }
+
+  /** Which opening of the store this is: later ones are higher. */
+  get epoch(): number {
+    return this.#epoch;
+  }
+
+  /** Resolves when the storage has answered. @throws StorageError, `closed` if another tab has opened the store since */
+  touch(): Promise<void> {
+    return this.#run("read", async (database) => {
+      if (!(await isLatestEpoch(database, this.#epoch))) this.#outdate();
+      this.#refuseIfClosed();
+    });
+  }
+
+  /** Calls back once, at once, when every call is refused from then on: by `close`, or because another tab took the store. */
+  onEnd(listener: EndListener): Stop {
+    if (this.#refusal !== undefined) listener(this.#refusal, this.#isTaken);
+    this.#endListeners.add(listener);
+    return () => void this.#endListeners.delete(listener);
   }
 
   async get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -74,8 +107,8 @@ export class IndexedDbStorage implements Storage {
 
   /** Always as durable as `synced`. */
   batch(operations: readonly StorageOperation[], _durability: Durability): Promise<void> {
-    return this.#inTurn(async (database) => {
-      if (operations.length > 0) await writing(database, operations);
+    return this.#inTurn(async (writer) => {
+      if (operations.length > 0) await writing(writer, operations);
     });
   }
 
@@ -85,7 +118,7 @@ export class IndexedDbStorage implements Storage {
       const rest: KeyRange = from === undefined ? range : { ...range, gte: from };
       const { rows, next }: Page = await this.page(ns, { ...rest, limit: clearStepRows, keysOnly: true });
       const step = keyRange(next === null ? rest : { ...rest, lt: next });
-      if (rows.length > 0 && step !== undefined) await this.#inTurn((database) => deleting(database, ns, step));
+      if (rows.length > 0 && step !== undefined) await this.#inTurn((writer) => deleting(writer, ns, step));
       from = next;
     }
   }
@@ -111,8 +144,10 @@ export class IndexedDbStorage implements Storage {
   }
 
   /** One write at a time: the next must not be on the disk without the one before. */
-  #inTurn(write: (database: IDBDatabase) => Promise<void>): Promise<void> {
-    const written = this.#lastWrite.then(() => this.#run("write", write));
+  #inTurn(write: (writer: Writer) => Promise<void>): Promise<void> {
+    const written = this.#lastWrite.then(() =>
+      this.#run("write", (database) => write({ database, epoch: this.#epoch })),
+    );
     const done = () => undefined;
     this.#lastWrite = written.then(done, done);
     return written;
@@ -130,6 +165,7 @@ export class IndexedDbStorage implements Storage {
       }
       return await work(await this.#connection());
     } catch (error: unknown) {
+      if (isOutdated(error)) this.#outdate();
       throw storageError(error, doing, this.#name);
     }
   }
@@ -156,7 +192,7 @@ export class IndexedDbStorage implements Storage {
     } catch (error: unknown) {
       const problem = storageError(error, "open", this.#name);
       // Gone, or of another format by now: that does not change, so later calls are told the same.
-      if (problem.kind === "closed" || problem.kind === "version") this.#refusal ??= problem;
+      if (problem.kind === "closed" || problem.kind === "version") this.#refuse(problem);
       throw problem;
     }
     // Closed meanwhile: what has just been opened is closed too.
@@ -171,9 +207,21 @@ export class IndexedDbStorage implements Storage {
     if (this.#database === database) this.#database = undefined;
   }
 
+  #outdate(): void {
+    this.#isTaken ||= this.#refusal === undefined;
+    this.#end(`another tab has opened ${this.#name}`);
+  }
+
   #end(reason: string): void {
-    this.#refusal ??= new StorageError("closed", reason);
+    this.#refuse(new StorageError("closed", reason));
     if (this.#database !== undefined) this.#forget(this.#database);
+  }
+
+  #refuse(refusal: StorageError): void {
+    if (this.#refusal !== undefined) return;
+    this.#refusal = refusal;
+    for (const listener of this.#endListeners) listener(refusal, this.#isTaken);
+    this.#endListeners.clear();
   }
 
   #refuseIfClosed(): void {

@@ -1,14 +1,17 @@
 /**
- * openStore for browsers: an edge of the cluster in this page, or a host, as a Store.
+ * openStore for browsers: an edge of the cluster in this page, or a host, as a Store; one for all tabs that open the same.
  */
 import { StoreError } from "../errors.ts";
 import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
-import { type CancelSignal, type Clock, StorageError } from "../ports.ts";
+import { type CancelSignal, type Clock, type Random, StorageError } from "../ports.ts";
 import { abortedError, Cancellation } from "../store/cancel.ts";
 import { Store } from "../store/store.ts";
 import type { StoreNode } from "../store-node.ts";
+import { openIndexedDbStorage } from "./indexeddb-storage.ts";
 import { openPageNode } from "./page-node.ts";
 import type { PageNodeOptions } from "./page-options.ts";
+import { isRefused, missingIndexedDb } from "./page-storage.ts";
+import { canShareTabs, openTabNode } from "./tabs/open-tab-node.ts";
 
 /** Of an edge only `name` is needed. */
 export type OpenStoreOptions = PageNodeOptions & {
@@ -37,7 +40,7 @@ const seedPattern = /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/[^/]+
 export async function openStore<Schema extends object = object>(options: OpenStoreOptions): Promise<Store<Schema>> {
   checkOptions(options);
   const { name, clock = systemClock, random = systemRandom } = options;
-  const node = await inTime(openPageNode(options), clock, options).catch((error: unknown) => {
+  const node = await inTime(openNode(options, { clock, random }), clock, options).catch((error: unknown) => {
     throw storeErrorOf(error);
   });
   return new Store<Schema>(name, { node, clock, random });
@@ -54,6 +57,24 @@ function checkOptions(options: OpenStoreOptions): void {
   if (wrong === undefined) return;
   const text = `"${wrong}" is no address that a page can reach: /dns4/HOST/tcp/443/wss, or /ip4/ADDRESS/tcp/PORT/ws`;
   throw new StoreError("bad-request", text);
+}
+
+/** One for all tabs; where they have no storage to share, each has its own in memory. */
+async function openNode(options: PageNodeOptions, ports: { clock: Clock; random: Random }): Promise<StoreNode> {
+  const { database = options.name } = options;
+  const isInjected = options.role !== "host" && options.storage !== undefined;
+  if (isInjected || missingIndexedDb() !== undefined || !canShareTabs()) return openPageNode(options);
+  try {
+    return await openTabNode({
+      ...ports,
+      name: database,
+      openStorage: () => openIndexedDbStorage({ name: database }),
+      openNode: (opened) => openPageNode(options, async () => ({ storage: opened })),
+    });
+  } catch (error: unknown) {
+    if (!isRefused(error)) throw error;
+    return openPageNode(options);
+  }
 }
 
 /** One that comes too late is closed. */

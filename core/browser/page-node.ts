@@ -6,26 +6,30 @@ import { StoreError } from "../errors.ts";
 import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
 import type { Stop } from "../ports.ts";
 import { RecordStore } from "../storage/record-store.ts";
-import type { StoreFacts, StoreNode } from "../store-node.ts";
+import type { SharedNode, StoreFacts } from "../store-node.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { LateNetwork } from "./late-network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import type { PageEdgeOptions, PageNodeOptions } from "./page-options.ts";
 import { openParts, type PageParts, release } from "./page-parts.ts";
+import { openPageStorage, type PageStorage } from "./page-storage.ts";
 import { onWake } from "./wake.ts";
 
 /**
- * Resolves when local reads and writes are answered; `close` closes all. One tab at a time may have it open: whoever calls
- * this sees to that.
+ * Resolves when local reads and writes are answered; `close` closes all. It takes the store from a tab that had it open;
+ * `openTabNode` makes one node of those of all tabs.
  * @throws StoreError `bad-request` (data of a host, or of another cluster), `corrupt`, `not-ready`; StorageError
  */
-export async function openPageNode(options: PageNodeOptions): Promise<StoreNode> {
+export async function openPageNode(
+  options: PageNodeOptions,
+  openStorage = (): Promise<PageStorage> => openPageStorage(options.database ?? options.name),
+): Promise<SharedNode> {
   // Not every caller has a compiler that checks these.
   const { role = "edge" } = options;
   if (role !== "edge" && role !== "host") {
     throw new StoreError("bad-request", `role must be "edge" or "host", not ${String(role)}`);
   }
-  const parts = await openParts(options);
+  const parts = await openParts(options, openStorage);
   try {
     if (options.role !== "host") return await startEdge(options, parts);
     const { openPageHost } = await import("./host.ts");
@@ -36,7 +40,7 @@ export async function openPageNode(options: PageNodeOptions): Promise<StoreNode>
   }
 }
 
-async function startEdge(options: PageEdgeOptions, parts: PageParts): Promise<StoreNode> {
+async function startEdge(options: PageEdgeOptions, parts: PageParts): Promise<SharedNode> {
   const { name, seeds = [], clock = systemClock, random = systemRandom, telemetry = silence } = options;
   const { transport, identity } = await networkOf(options, parts);
   const ports = { clock, random, storage: parts.storage, transport, identity, telemetry };

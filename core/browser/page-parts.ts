@@ -2,7 +2,8 @@
 import type { Storage } from "../ports.ts";
 import { PageFacts } from "./page-facts.ts";
 import type { PageNodeOptions } from "./page-options.ts";
-import { askToPersist, openPageStorage } from "./page-storage.ts";
+import { askToPersist, type PageStorage } from "./page-storage.ts";
+import { canShareTabs } from "./tabs/open-tab-node.ts";
 
 /** What nodes of either role are made of in a page. */
 export interface PageParts {
@@ -13,13 +14,14 @@ export interface PageParts {
 }
 
 /** @throws StorageError `full`, `version`, `io` */
-export async function openParts(options: PageNodeOptions): Promise<PageParts> {
-  const { name, database = name, seeds = [], role } = options;
+export async function openParts(options: PageNodeOptions, openStorage: () => Promise<PageStorage>): Promise<PageParts> {
+  const { seeds = [], role } = options;
   const injected = role === "host" ? undefined : options.storage;
-  const { storage, memoryBecause } = injected === undefined ? await openPageStorage(database) : { storage: injected };
+  const { storage, memoryBecause } = injected === undefined ? await openStorage() : { storage: injected };
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
-    facts.notice("storage", `this browser keeps nothing, all is gone with this page: ${memoryBecause}`);
+    const text = `this browser keeps nothing: no other tab sees it, and all is gone with this page: ${memoryBecause}`;
+    facts.notice("storage", text);
   } else if (injected === undefined) {
     // Never awaited: some browsers ask the user, who may not answer. One that cannot say keeps no promise.
     askToPersist().then(
@@ -27,6 +29,7 @@ export async function openParts(options: PageNodeOptions): Promise<PageParts> {
       () => undefined,
     );
   }
+  if (!canShareTabs()) facts.notice("tabs", "tabs share no store here: the one that opens it last has it alone");
   if (seeds.length === 0 && role !== "host") facts.notice("seeds", "no seeds were given: it has no hosts to send to");
   return { storage, facts, stops: [() => storage.close()] };
 }

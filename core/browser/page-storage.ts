@@ -29,7 +29,7 @@ export async function openPageStorage(name: string): Promise<PageStorage> {
 }
 
 /** Where site data is forbidden the mere look at it throws in some browsers. */
-function missingIndexedDb(): string | undefined {
+export function missingIndexedDb(): string | undefined {
   try {
     const { indexedDB } = globalThis as { readonly indexedDB?: IDBFactory };
     return indexedDB === undefined || indexedDB === null ? "this browser has no IndexedDB" : undefined;
@@ -38,7 +38,8 @@ function missingIndexedDb(): string | undefined {
   }
 }
 
-function isRefused(error: unknown): error is StorageError {
+/** The browser gives no storage to this origin, whoever asks. */
+export function isRefused(error: unknown): error is StorageError {
   return error instanceof StorageError && error.cause instanceof DOMException && refusals.has(error.cause.name);
 }
 

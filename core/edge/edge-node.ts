@@ -3,9 +3,10 @@
  * it is offline, and asks hosts to coordinate (PROTOCOL 3, *Edges*; 5; 6). What it is made of comes through the ports, as at
  * a host; what it does is in this folder.
  *
- * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`).
+ * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`)
+ * and what was answered lately (`answered.ts`).
  */
-import type { DeleteOptions, ListOptions, PutOptions, Watched } from "../api.ts";
+import type { ListOptions, Watched } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
@@ -17,13 +18,14 @@ import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } 
 import { methods } from "../rpc/rpc.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
+  AnsweredWrite,
   LwwConflict,
   ParkedWrite,
+  SharedNode,
   StoreChange,
   StoreFacts,
   StoreGetOptions,
   StoreList,
-  StoreNode,
   StoreRead,
   StoreWrite,
   WaitOptions,
@@ -31,6 +33,7 @@ import type {
 } from "../store-node.ts";
 import { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { Answered } from "./answered.ts";
 import { readOf, writeOf } from "./answers.ts";
 import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
@@ -78,7 +81,7 @@ const answerMarginMs = 250;
  * await until("quorum");
  * await edge.close();
  */
-export class EdgeNode implements StoreNode {
+export class EdgeNode implements SharedNode {
   readonly id: NodeId;
   readonly #config: EdgeConfig;
   readonly #records: RecordStore;
@@ -86,6 +89,7 @@ export class EdgeNode implements StoreNode {
   readonly #contact: Contact;
   readonly #copies: Copies;
   readonly #outbox: Outbox;
+  readonly #answered: Answered;
   readonly #local: Local;
   readonly #delivery: Delivery;
   readonly #watching: Watching;
@@ -108,12 +112,13 @@ export class EdgeNode implements StoreNode {
     }));
     const actor = new OwnActor({ edge: self, random, hybridClock: new HybridClock(this.#config) });
     const outbox = (this.#outbox = new Outbox({ self, records, telemetry }, this.#config));
+    const answered = (this.#answered = new Answered({ self, records }));
     const isPinned = (key: Key): boolean => outbox.of(key).length > 0 || this.#watching.isWatched(key);
     const copies = (this.#copies = new Copies({ self, records, actor, telemetry, isPinned }, this.#config));
     const locate = (key: Key) => contact.locate(key);
     const changed = (key: Key, by: "local" | "remote"): void => this.#changed(key, by);
     const local = (this.#local = new Local(
-      { self, records, copies, outbox, actor, telemetry, locate, changed },
+      { self, records, copies, outbox, answered, actor, telemetry, locate, changed },
       this.#config,
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
@@ -137,7 +142,8 @@ export class EdgeNode implements StoreNode {
     if ((await loadRoster(this.#records)) !== undefined) {
       throw new StoreError("bad-request", "this storage belongs to a host: an edge needs its own");
     }
-    await Promise.all([this.#contact.open(), this.#outbox.open(), this.#copies.open()]);
+    const parts = [this.#contact, this.#outbox, this.#answered, this.#copies];
+    await Promise.all(parts.map((part) => part.open()));
     this.#isLoaded = true;
     const stops = [this.#contact.onChange(() => this.#tell()), this.#outbox.onChange(() => this.#tell())];
     this.#tasks.onStop(() => {
@@ -155,11 +161,11 @@ export class EdgeNode implements StoreNode {
     return unlessAborted(options.signal, this.#get(key, options.r, timeoutMs));
   }
 
-  put(bucket: string, name: string, body: Uint8Array, options: PutOptions = {}): Promise<StoreWrite> {
+  put(bucket: string, name: string, body: Uint8Array, options: WriteOptions = {}): Promise<StoreWrite> {
     return this.#write(bucket, name, body, options);
   }
 
-  delete(bucket: string, name: string, options: DeleteOptions = {}): Promise<StoreWrite> {
+  delete(bucket: string, name: string, options: WriteOptions = {}): Promise<StoreWrite> {
     return this.#write(bucket, name, undefined, options);
   }
 
@@ -179,6 +185,21 @@ export class EdgeNode implements StoreNode {
   watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<StoreChange> {
     this.#checkOpen();
     return this.#watching.watch(bucket, what, signal);
+  }
+
+  async until(
+    { bucket, name, body, request }: AnsweredWrite,
+    level: WriteLevel,
+    options: WaitOptions = {},
+  ): Promise<number> {
+    this.#checkOpen();
+    const key = makeKey(bucket, name);
+    const write = await this.#local.asked(this.#contact.locate(key), request, body);
+    if (write !== undefined) return untilLevel(this.#writeDeps(), write, level, options);
+    throw new StoreError(
+      "outcome-unknown",
+      `who has the write ${request} of ${key} is known no more: it is too long ago`,
+    );
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {
@@ -287,19 +308,15 @@ export class EdgeNode implements StoreNode {
   async #write(bucket: string, name: string, body: Uint8Array | undefined, options: WriteOptions): Promise<StoreWrite> {
     const key = makeKey(bucket, name);
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
-    const deps = {
-      self: this.id,
-      tasks: this.#tasks,
-      contact: this.#contact,
-      delivery: this.#delivery,
-      config: this.#config,
-    };
+    const deps = this.#writeDeps();
     this.#checkOpen();
     wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
     const subject = { edge: this.id, key };
-    await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
-    const { wish, needed } = wishOf(deps, key, body, options);
     const located = this.#contact.locate(key);
+    const { request } = options;
+    const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
+    if (asked === undefined) await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
+    const { wish, needed } = wishOf(deps, key, body, options);
     const { write, writeIdIgnored } = await this.#local.write(located, wish);
     this.#delivery.send(key);
     await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
@@ -313,6 +330,11 @@ export class EdgeNode implements StoreNode {
       ),
       until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
     };
+  }
+
+  #writeDeps() {
+    const [tasks, contact, delivery] = [this.#tasks, this.#contact, this.#delivery];
+    return { self: this.id, tasks, contact, delivery, config: this.#config };
   }
 
   /**

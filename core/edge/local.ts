@@ -13,6 +13,7 @@ import { StoreError } from "../errors.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { Answered } from "./answered.ts";
 import type { HostsTime } from "./contact.ts";
 import type { Copies, Copy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
@@ -33,6 +34,7 @@ export interface WriteWish {
   readonly evidence: Evidence;
   readonly value: Intended["value"];
   readonly writeId?: WriteId;
+  readonly request?: string;
   readonly renews: boolean;
   readonly levels: Pick<OutboxRow, "w" | "pw">;
   readonly time: Omit<HostsTime, "isKnown">;
@@ -51,6 +53,7 @@ interface LocalDeps {
   readonly records: RecordStore;
   readonly copies: Copies;
   readonly outbox: Outbox;
+  readonly answered: Answered;
   readonly actor: OwnActor;
   readonly telemetry: Telemetry;
   readonly locate: (key: Key) => LocatedKey;
@@ -92,8 +95,13 @@ export class Local {
       const { outbox, actor, copies, self, telemetry } = this.#deps;
       const { key } = located;
       const subject: Subject = { edge: self, key };
-      const { evidence, value, writeId, renews, levels, time } = wish;
+      const { evidence, value, writeId, request, renews, levels, time } = wish;
+      const again = request === undefined ? undefined : await this.#asked(key, request, value.body);
       const known = await this.#know(located);
+      if (again !== undefined) {
+        const isIgnored = writeId !== undefined && again.row.event.writeId === undefined;
+        return { write: again, known, writeIdIgnored: isIgnored };
+      }
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
       if (writeId !== undefined && same !== undefined) return { write: same, known, writeIdIgnored: false };
@@ -119,6 +127,7 @@ export class Local {
         acceptedMs: time.wallMs,
         clockMs: time.clockMs,
         renews,
+        ...(request === undefined ? {} : { request }),
         floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
         ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
       };
@@ -134,6 +143,11 @@ export class Local {
         throw error;
       }
     });
+  }
+
+  /** The write that was asked for under the request, unless that is unknown. `body`: that of the write. */
+  asked(located: LocatedKey, request: string, body: Uint8Array | undefined): Promise<OutboxWrite | undefined> {
+    return this.#queue.run(located, () => this.#asked(located.key, request, body));
   }
 
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
@@ -160,13 +174,14 @@ export class Local {
     { told, ack }: { readonly told: Told; readonly ack: Ack },
   ): Promise<void> {
     return this.#queue.run(located, async () => {
-      const { copies, outbox, records } = this.#deps;
+      const { answered, copies, outbox, records } = this.#deps;
       const copy = await copies.get(located);
       await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, false);
       const operation = copies.operation(located, after);
       // What a power cut brings back of the outbox is sent again: the same events.
-      await records.commit([...outbox.removing(writes), operation], { durability: "buffered" });
+      const operations = [...outbox.removing(writes), ...answered.adding(writes, ack), operation];
+      await records.commit(operations, { durability: "buffered" });
       copies.stored(located, after, operation);
       for (const write of writes) write.ack = ack;
       outbox.removed(writes);
@@ -252,6 +267,11 @@ export class Local {
       const located = locate(key);
       await this.#queue.run(located, () => copies.evict(located));
     }
+  }
+
+  async #asked(key: Key, request: string, body: Uint8Array | undefined): Promise<OutboxWrite | undefined> {
+    const { answered, outbox } = this.#deps;
+    return outbox.of(key).find(({ row }) => row.request === request) ?? answered.find(key, request, body);
   }
 
   async #know(located: LocatedKey): Promise<Known> {

@@ -21,7 +21,7 @@ import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { coverageOf, dotOf } from "./evidence.ts";
 
-const OutboxRow = message("OutboxWrite", {
+export const OutboxRow = message("OutboxWrite", {
   key: field(1, keyText),
   event: field(2, OwnEvent),
   value: field(3, liveValue),
@@ -40,6 +40,8 @@ const OutboxRow = message("OutboxWrite", {
   floor: field(12, varint),
   /** Its stamp is just above what it has seen, whatever the time. */
   renews: field(13, bool),
+  /** Its asker's name for it: see `answered.ts`. */
+  request: optional(14, text(16)),
 });
 export type OutboxRow = Infer<typeof OutboxRow>;
 

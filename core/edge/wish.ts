@@ -3,15 +3,17 @@
  */
 import type { DeleteOptions, PutOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, checkKind, checkRenewal, checkTtl, contentTypeDefault } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
+import type { RequestName } from "../store-node.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
 import { evidenceOf } from "./evidence.ts";
 import type { WriteWish } from "./local.ts";
 
-export type WriteOptions = PutOptions & DeleteOptions;
+export type WriteOptions = PutOptions & DeleteOptions & RequestName;
 
 interface WishDeps {
   readonly self: NodeId;
@@ -31,6 +33,7 @@ export function wishOf(
     renews = false,
     context,
     writeId,
+    request,
     w = "quorum",
     pw,
     contentType = contentTypeDefault,
@@ -54,6 +57,7 @@ export function wishOf(
       ...(ttlMs === undefined ? {} : { expiresAtMs: time.wallMs + ttlMs }),
     },
     ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
+    ...(request === undefined ? {} : { request: parseRequest(request) }),
     levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
     renews,
     time,
@@ -61,4 +65,9 @@ export function wishOf(
     isSentNow: isConnected && time.isKnown,
   };
   return { wish, needed };
+}
+
+function parseRequest(text: string): string {
+  if (/^[0-9a-f]{16}$/.test(text)) return text;
+  throw new StoreError("bad-request", `a request is named by 16 lower-case hex digits, not "${text}"`);
 }

@@ -7,16 +7,19 @@ import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
 import type {
+  AnsweredWrite,
   LwwConflict,
   ParkedWrite,
+  RequestName,
+  SharedNode,
   StoreChange,
   StoreFacts,
   StoreGetOptions,
   StoreList,
-  StoreNode,
   StoreRead,
   StoreWrite,
   WaitOptions,
+  WriteLevel,
 } from "../store-node.ts";
 import { abortedError, within } from "./cancel.ts";
 import { Listeners } from "./listeners.ts";
@@ -45,7 +48,7 @@ const lookIntervalMs = 250;
 const whole = { source: "quorum", pending: false } as const;
 
 /** The node is stopped by `close`; whoever made it brings what that means. */
-export class HostStoreNode implements StoreNode {
+export class HostStoreNode implements SharedNode {
   readonly id: NodeId;
   readonly #deps: HostDeps;
   readonly #own: OwnWrites;
@@ -73,12 +76,18 @@ export class HostStoreNode implements StoreNode {
     });
   }
 
-  put(bucket: string, name: string, body: Uint8Array, options: PutOptions = {}): Promise<StoreWrite> {
-    return this.#write(bucket, name, options, () => this.#deps.node.put(bucket, name, body, options));
+  put(bucket: string, name: string, body: Uint8Array, options: PutOptions & RequestName = {}): Promise<StoreWrite> {
+    const named = withWriteId(options);
+    return this.#write(bucket, name, options, () => this.#deps.node.put(bucket, name, body, named));
   }
 
-  delete(bucket: string, name: string, options: DeleteOptions = {}): Promise<StoreWrite> {
-    return this.#write(bucket, name, options, () => this.#deps.node.delete(bucket, name, options));
+  delete(bucket: string, name: string, options: DeleteOptions & RequestName = {}): Promise<StoreWrite> {
+    const named = withWriteId(options);
+    return this.#write(bucket, name, options, () => this.#deps.node.delete(bucket, name, named));
+  }
+
+  async until(write: AnsweredWrite, level: WriteLevel, options: WaitOptions = {}): Promise<number> {
+    return untilSafe(this.#deps, write, { level, ...options });
   }
 
   list(bucket: string, options: ListOptions = {}): Promise<StoreList> {
@@ -157,4 +166,9 @@ export class HostStoreNode implements StoreNode {
       throw error;
     }
   }
+}
+
+/** A host keeps no record of what it was asked, so that a request's name becomes the write's, as far as write ids go. */
+function withWriteId<Options extends DeleteOptions>({ request, ...options }: Options & RequestName) {
+  return request === undefined ? options : { writeId: request, ...options };
 }

@@ -9,7 +9,7 @@ import { eventually } from "../support/eventually.ts";
 import { exposedAs, type PageFunctions } from "./expose.ts";
 
 /** Nothing that asks the network, and no sandbox, which containers lack. */
-const quietArguments = [
+export const quietArguments = [
   "--no-sandbox",
   "--disable-gpu",
   "--disable-quic",
@@ -19,7 +19,7 @@ const quietArguments = [
   "--disable-sync",
 ];
 /** Against hanging only. */
-const timeoutMs = 60_000;
+export const timeoutMs = 60_000;
 
 export interface ChromiumOptions {
   /** Folder of a former Chromium, to go on with its data; a fresh one otherwise. */
@@ -79,7 +79,11 @@ export async function launchChromium(options: ChromiumOptions = {}): Promise<Chr
   };
 }
 
-async function openTab<Functions extends PageFunctions>(context: BrowserContext, url: string): Promise<Tab<Functions>> {
+/** What `Chromium.open` does. */
+export async function openTab<Functions extends PageFunctions>(
+  context: BrowserContext,
+  url: string,
+): Promise<Tab<Functions>> {
   const page = await context.newPage();
   const problems: string[] = [];
   page.on("pageerror", (error) => problems.push(String(error)));

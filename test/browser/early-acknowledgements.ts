@@ -12,14 +12,16 @@ export const earlyAcknowledgements: readonly PlantedBug[] = [
   {
     name: "acknowledged when a request has succeeded",
     file: "core/browser/indexeddb-transaction.js",
-    find: "try {\n        request(transaction);",
+    find: "try {\n        fence(transaction, epoch);\n        request(transaction);",
     replace: `const first = transaction.objectStore(names[0]).getKey(new Uint8Array());
       if (first) {
+        fence(transaction, epoch);
         request(transaction);
         transaction.commit();
         return new Promise((resolve) => { first.onsuccess = () => resolve(); });
       }
       try {
+        fence(transaction, epoch);
         request(transaction);`,
   },
   {

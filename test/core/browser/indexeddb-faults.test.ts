@@ -146,3 +146,65 @@ function calledOnce<Target extends object>(target: Target, method: keyof Target)
     } as Target[keyof Target];
   });
 }
+
+describe("a store that another tab has opened since", () => {
+  let name: string;
+  let former: IndexedDbStorage;
+  let later: IndexedDbStorage;
+  beforeEach(async () => {
+    name = `taken ${stores++}`;
+    former = await openIndexedDbStorage({ name, estimate });
+    await former.batch([put(text("a"), text("1"))], "synced");
+    later = await openIndexedDbStorage({ name, estimate });
+  });
+
+  test("takes no write and no delete of the former, which is told that it is closed", async () => {
+    const ends: string[] = [];
+    former.onEnd(() => ends.push("ended"));
+    const batch = [put(text("b"), text("2")), { kind: "delete", ns: "objects", key: text("a") } as const];
+    await assert.rejects(former.batch(batch, "synced"), isKind("closed"));
+    assert.deepEqual(ends, ["ended"]);
+    await assert.rejects(former.get("objects", text("a")), isKind("closed"));
+    await assert.rejects(former.clear("objects", {}), isKind("closed"));
+    assert.equal(hex(await later.get("objects", text("a"))), hex(text("1")));
+    assert.equal(await later.get("objects", text("b")), undefined);
+  });
+
+  test("takes no deletes of the former where there is no room, in which those of the later make some", async () => {
+    const removing = [{ kind: "delete", ns: "objects", key: text("a") } as const];
+    failNext(IDBObjectStore.prototype, "add", "QuotaExceededError", 1);
+    await assert.rejects(former.batch(removing, "synced"), isKind("closed"));
+    assert.equal(hex(await later.get("objects", text("a"))), hex(text("1")));
+    failNext(IDBObjectStore.prototype, "add", "QuotaExceededError", 1);
+    await later.batch(removing, "synced");
+    assert.equal(await later.get("objects", text("a")), undefined);
+  });
+
+  test("takes no writes that waited when it was opened", async () => {
+    const keys = Array.from({ length: 20 }, (_, i) => text(`key ${i}`));
+    const writes = keys.map((key) => former.batch([put(key, key)], "synced"));
+    const last = await openIndexedDbStorage({ name, estimate });
+    const outcomes = await Promise.allSettled(writes);
+    const stored = await last.getMany("objects", keys);
+    for (const [i, { status }] of outcomes.entries()) assert.equal(stored[i] !== undefined, status === "fulfilled");
+    assert.ok(outcomes.every(({ status }) => status === "rejected"));
+  });
+
+  test("is known to be another's by a touch, and shows its epochs in no scan", async () => {
+    assert.ok(later.epoch > former.epoch);
+    await later.touch();
+    await assert.rejects(former.touch(), isKind("closed"));
+    const { rows } = await later.page("meta", { limit: 10 });
+    assert.deepEqual(rows, []);
+    assert.deepEqual((await later.page("meta", { limit: 10, reverse: true })).rows, []);
+  });
+
+  test("goes to one of two that claim it at once", async () => {
+    const opened = await Promise.allSettled([1, 2].map(() => openIndexedDbStorage({ name, estimate })));
+    const storages = opened.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    assert.ok(storages.length > 0);
+    const writes = await Promise.allSettled(storages.map((each) => each.batch([put(text("c"), text("3"))], "synced")));
+    assert.equal(writes.filter(({ status }) => status === "fulfilled").length, 1);
+    assert.equal(new Set(storages.map(({ epoch }) => epoch)).size, storages.length);
+  });
+});

@@ -1,0 +1,192 @@
+/**
+ * What this tab's application waits for, whichever tab runs the node. A new owner is asked again for all of it, in the order
+ * of the calls: reads are repeated, watches are begun again, and a write that may have happened is the same one under its
+ * `request`. Answers of an earlier owner count no more.
+ */
+import type { Watched } from "../../api.ts";
+import { StoreError } from "../../errors.ts";
+import type { CancelSignal, Clock, Stop } from "../../ports.ts";
+import { abortedError } from "../../store/cancel.ts";
+import type { StoreChange } from "../../store-node.ts";
+import type { TabChannel } from "./channel.ts";
+import { type Answer, type Ask, type Call, receivedError, type TabId } from "./messages.ts";
+import { WatchStream } from "./watch-stream.ts";
+
+/** A tab that runs the node, and since which epoch of the storage. */
+export interface OwnerOfTerm {
+  readonly tab: TabId;
+  readonly term: number;
+}
+
+interface CallOptions {
+  readonly signal?: CancelSignal | undefined;
+  /** When to give up though no owner has answered, ms. An owner keeps the call's own limit, which is shorter. */
+  readonly deadlineMs?: number | undefined;
+}
+
+interface PendingCall {
+  readonly call: Call;
+  readonly sinceMs: number;
+  /** An owner may have begun it. */
+  isSent: boolean;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: StoreError) => void;
+}
+
+interface PendingWatch {
+  readonly stream: WatchStream;
+  readonly sinceMs: number;
+}
+
+interface CallerDeps {
+  readonly channel: TabChannel;
+  readonly clock: Clock;
+  /** Something is waited for from now on. */
+  readonly waits: () => void;
+}
+
+const writes: readonly Call["method"][] = ["put", "delete", "discard"];
+
+export class Caller {
+  readonly #deps: CallerDeps;
+  readonly #calls = new Map<number, PendingCall>();
+  readonly #watches = new Map<number, PendingWatch>();
+  #owner: OwnerOfTerm | undefined;
+  #nextId = 1;
+  /** Why nothing can be asked any more. */
+  #refusal: StoreError | undefined;
+
+  constructor(deps: CallerDeps) {
+    this.#deps = deps;
+  }
+
+  get owner(): OwnerOfTerm | undefined {
+    return this.#owner;
+  }
+
+  /** Since when the longest of what is waited for has waited, `clock.now()`; undefined: nothing is waited for. */
+  get waitingSinceMs(): number | undefined {
+    const [call] = this.#calls.values();
+    const [watch] = this.#watches.values();
+    if (call === undefined) return watch?.sinceMs;
+    return Math.min(call.sinceMs, watch?.sinceMs ?? Infinity);
+  }
+
+  /** What the node answers. @throws StoreError as the node; `not-ready`, `outcome-unknown`: no tab has answered in time */
+  call(call: Call, { signal, deadlineMs }: CallOptions = {}): Promise<unknown> {
+    if (signal?.aborted) return Promise.reject(abortedError(`the ${call.method}`));
+    if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      const stops: Stop[] = [];
+      const done = (): void => {
+        this.#calls.delete(id);
+        for (const stop of stops) stop();
+      };
+      const pending: PendingCall = {
+        call,
+        sinceMs: this.#deps.clock.now(),
+        isSent: false,
+        resolve: (value) => (done(), resolve(value)),
+        reject: (error) => (done(), reject(error)),
+      };
+      const giveUp = (error: StoreError): void => {
+        this.#ask({ kind: "cancel", id });
+        pending.reject(error);
+      };
+      const abort = (): void => giveUp(abortedError(`the ${call.method} (which may still happen)`));
+      signal?.addEventListener("abort", abort, { once: true });
+      stops.push(() => signal?.removeEventListener("abort", abort));
+      if (deadlineMs !== undefined) {
+        stops.push(this.#deps.clock.after(deadlineMs, () => giveUp(lateError(pending, deadlineMs))));
+      }
+      this.#calls.set(id, pending);
+      this.#deps.waits();
+      this.#send(id, pending);
+    });
+  }
+
+  /** The current state first, then each change, none missed; ends when `signal` aborts. */
+  async *watch(bucket: string, what: Watched, signal: CancelSignal): AsyncGenerator<StoreChange> {
+    if (signal.aborted) return;
+    if (this.#refusal !== undefined) throw this.#refusal;
+    const id = this.#nextId++;
+    const stream = new WatchStream(bucket, what, (credit) => this.#ask({ kind: "more", id, credit }));
+    const stop = (): void => stream.stop();
+    signal.addEventListener("abort", stop, { once: true });
+    this.#watches.set(id, { stream, sinceMs: this.#deps.clock.now() });
+    this.#deps.waits();
+    this.#begin(id, stream);
+    try {
+      yield* stream;
+    } finally {
+      signal.removeEventListener("abort", stop);
+      this.#watches.delete(id);
+      this.#ask({ kind: "cancel", id });
+    }
+  }
+
+  /** Asks an owner for all that is waited for; undefined: there is none. */
+  follow(owner: OwnerOfTerm | undefined): void {
+    this.#owner = owner;
+    for (const [id, pending] of this.#calls) this.#send(id, pending);
+    for (const [id, { stream }] of this.#watches) this.#begin(id, stream);
+  }
+
+  /** From the owner of the moment. */
+  hear(tell: Answer): void {
+    switch (tell.kind) {
+      case "result":
+        return this.#calls.get(tell.id)?.resolve(tell.value);
+      case "failure": {
+        const error = receivedError(tell.error);
+        this.#watches.get(tell.id)?.stream.end(error);
+        return this.#calls.get(tell.id)?.reject(error);
+      }
+      case "change":
+        return this.#watches.get(tell.id)?.stream.hear(tell.change);
+      case "ended":
+        return this.#watches.get(tell.id)?.stream.end();
+    }
+  }
+
+  /** Rejects what is waited for. */
+  fail(error: StoreError): void {
+    for (const { reject } of this.#calls.values()) reject(error);
+    for (const { stream } of this.#watches.values()) stream.end(error);
+  }
+
+  /** Nothing is asked from now on: calls are rejected; watches end, or fail if they should not have. */
+  refuse(error: StoreError, areWatchesToEnd: boolean): void {
+    this.#refusal ??= error;
+    if (areWatchesToEnd) for (const { stream } of this.#watches.values()) stream.stop();
+    this.fail(error);
+  }
+
+  probe(): void {
+    this.#ask({ kind: "probe" });
+  }
+
+  #send(id: number, pending: PendingCall): void {
+    if (this.#owner === undefined) return;
+    pending.isSent = true;
+    try {
+      this.#ask({ kind: "call", id, call: pending.call });
+    } catch (cause: unknown) {
+      pending.reject(new StoreError("bad-request", `other tabs cannot be told of it: ${String(cause)}`, { cause }));
+    }
+  }
+
+  #begin(id: number, stream: WatchStream): void {
+    if (this.#owner !== undefined) this.#ask({ kind: "watch", id, bucket: stream.bucket, ...stream.begin() });
+  }
+
+  #ask(ask: Ask): void {
+    if (this.#owner !== undefined) this.#deps.channel.post(this.#owner.tab, this.#owner.term, ask);
+  }
+}
+
+function lateError({ call: { method }, isSent }: PendingCall, deadlineMs: number): StoreError {
+  const code = isSent && writes.includes(method) ? "outcome-unknown" : "not-ready";
+  return new StoreError(code, `no tab has answered the ${method} in ${deadlineMs} ms`);
+}

@@ -1,0 +1,108 @@
+/** One of several tabs of a store: it writes, watches, and tells of both. */
+import { openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
+import type { StoreError } from "../../../core/errors.ts";
+import type { Store } from "../../../core/store/store.ts";
+import { expose } from "../expose.ts";
+import { badTransactions, seenTransactions } from "../transactions.ts";
+
+interface Schema {
+  readonly notes: string;
+}
+
+/** A write of this tab: what became of it, and how long that took. */
+export interface Told {
+  readonly key: string;
+  readonly dot?: string;
+  readonly error?: string;
+  readonly ms: number;
+}
+
+/** A change that this tab's watch told. */
+export interface Seen {
+  readonly key: string;
+  readonly values: readonly string[];
+  readonly pending: boolean;
+}
+
+const inFlight = 4;
+let store: Store<Schema>;
+const writing = { goesOn: false };
+let writers: Promise<unknown> = Promise.resolve();
+const told: Told[] = [];
+const seen: Seen[] = [];
+const watching = new AbortController();
+
+const notes = () => store.bucket("notes");
+
+async function write(key: string): Promise<void> {
+  const beginMs = performance.now();
+  const outcome = await notes()
+    .put(key, `value of ${key}`)
+    .then(
+      ({ dot }) => ({ dot }),
+      ({ code, message }: StoreError) => ({ error: `${code}: ${message}` }),
+    );
+  told.push({ key, ...outcome, ms: performance.now() - beginMs });
+}
+
+const functions = {
+  async open(options: Pick<OpenStoreOptions, "name" | "seeds">): Promise<void> {
+    store = await openStore<Schema>(options);
+  },
+  id: () => store.status().id,
+  close: () => store.close(),
+  connected: () => store.connected,
+  status: () => ({ ...store.status() }),
+  /** Whether this tab runs the node of a store. */
+  async owns(name: string): Promise<boolean> {
+    const mark = `mark ${Math.random()}`;
+    return navigator.locks.request(mark, async () => {
+      const { held = [] } = await navigator.locks.query();
+      const holder = (lock: string) => held.find((each) => each.name === lock)?.clientId;
+      return holder(mark) === holder(`everwrite/${name}`);
+    });
+  },
+  put: (key: string) => write(key),
+  async values(key: string): Promise<readonly string[]> {
+    return (await notes().get(key)).values;
+  },
+  /** Writes new keys, one after the other in each of some lanes. */
+  startWriting(prefix: string): void {
+    writing.goesOn = true;
+    const lane = async (number: number): Promise<void> => {
+      for (let i = 0; writing.goesOn; i++) await write(`${prefix}${number}-${i}`);
+    };
+    writers = Promise.all(Array.from({ length: inFlight }, (_, number) => lane(number)));
+  },
+  stopWriting(): void {
+    writing.goesOn = false;
+  },
+  written: () => writers.then(() => told),
+  writtenSoFar: () => told.length,
+  /** Longest time of a write, ms. */
+  slowest: () => Math.max(...told.map(({ ms }) => ms)),
+  startWatching(prefix: string): void {
+    void (async () => {
+      for await (const { key, values, pending } of notes().watch({ prefix, signal: watching.signal })) {
+        seen.push({ key, values, pending });
+      }
+    })();
+  },
+  seen: () => seen,
+  flush: () => store.flush({ timeoutMs: 60_000 }),
+  /** Does nothing else for so long, and writes in the task in which it wakes. */
+  hangAndWrite(ms: number, key: string): void {
+    setTimeout(() => {
+      for (const endMs = performance.now() + ms; performance.now() < endMs;);
+      writers = write(key);
+    });
+  },
+  burn(ms: number): void {
+    for (const endMs = performance.now() + ms; performance.now() < endMs;);
+  },
+  transactions: () => ({ seen: seenTransactions().length, bad: badTransactions(seenTransactions()) }),
+};
+
+export type Functions = typeof functions;
+
+expose(functions);
