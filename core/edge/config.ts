@@ -12,6 +12,10 @@ export interface EdgeConfig extends Pick<
   | "clockDriftMaxMs"
   | "requestTimeoutMs"
   | "requestTimeoutMaxMs"
+  | "replicaTimeoutMs"
+  | "speculativeDelayMinMs"
+  | "readRepairShare"
+  | "inlineValueBytesMax"
   | "suspectAfterMs"
 > {
   /** Of the copies of hosts' states on the disk. */
@@ -33,6 +37,10 @@ export const edgeDefaults: EdgeConfig = {
   clockDriftMaxMs: nodeDefaults.clockDriftMaxMs,
   requestTimeoutMs: nodeDefaults.requestTimeoutMs,
   requestTimeoutMaxMs: nodeDefaults.requestTimeoutMaxMs,
+  replicaTimeoutMs: nodeDefaults.replicaTimeoutMs,
+  speculativeDelayMinMs: nodeDefaults.speculativeDelayMinMs,
+  readRepairShare: nodeDefaults.readRepairShare,
+  inlineValueBytesMax: nodeDefaults.inlineValueBytesMax,
   suspectAfterMs: nodeDefaults.suspectAfterMs,
   copyBytesMax: 67_108_864, // browsers grant an origin far more, but evict one that takes much
   cacheBytesMax: 16_777_216,

@@ -1,6 +1,6 @@
 /**
  * An edge's way to hosts: it knows the ring, keeps some hosts connected, and asks an owner where one is connected (the
- * paper's client-driven coordination, 6.4, with the coordination left to the host), else any host.
+ * paper's client-driven coordination, 6.4), else any host.
  * Invariant: the ring that is known here is refreshed every `refreshIntervalMs` and when an answer tells of another one;
  * it is kept across restarts, so that a start needs no seed as long as one known host is there.
  */
@@ -8,7 +8,7 @@ import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { DecodeError } from "../bytes/codec.ts";
 import { Health, sweepIntervalMs } from "../cluster/health.ts";
 import { fetchPublicMembership } from "../cluster/public-membership.ts";
-import { clusterDefaults } from "../config.ts";
+import { clusterDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { encodeRoster, rosterFrom, RosterMessage } from "../membership/exchange.ts";
@@ -55,6 +55,7 @@ export class Contact {
   /** What the hosts' clocks are ahead of this one's, ms. */
   #offsetMs = 0;
   #graceMs: number | undefined;
+  #readQuorum: QuorumSpec | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
   /** Resolves when hosts answered, or none could be reached: until then it is not known whether this edge is offline. */
@@ -156,14 +157,30 @@ export class Contact {
     return this.#ring?.owners(this.locate(key).partition) ?? [];
   }
 
+  /** Owners that are connected and answer, those first that did so fastest lately. */
+  ownersUp({ key }: Pick<LocatedKey, "key">): NodeId[] {
+    return this.#health.byRoundTrip(this.ownersOf(key).filter((id) => this.#health.isUp(id)));
+  }
+
   /** Hosts to ask about a key: owners, those first that answered fastest lately, then the others. */
-  hostsFor({ key }: Pick<LocatedKey, "key">): NodeId[] {
-    const up = this.#hostsUp();
-    const owners = this.ownersOf(key);
-    return [
-      ...this.#health.byRoundTrip(up.filter((id) => owners.includes(id))),
-      ...this.#health.byRoundTrip(up.filter((id) => !owners.includes(id))),
-    ];
+  hostsFor(located: Pick<LocatedKey, "key">): NodeId[] {
+    const owners = this.ownersUp(located);
+    return [...owners, ...this.hosts().filter((id) => !owners.includes(id))];
+  }
+
+  /** Fingerprint of the ring that is known here; undefined: none is. */
+  get ring(): string | undefined {
+    return this.#ring?.fingerprint;
+  }
+
+  /** What R is at hosts where a read does not say it; undefined until one has told. */
+  get readQuorum(): QuorumSpec | undefined {
+    return this.#readQuorum;
+  }
+
+  /** As lately measured; 0 before the first answer. */
+  roundTripP95Ms(host: NodeId): number {
+    return this.#health.state(host)?.rttP95Ms ?? 0;
   }
 
   /** Any host, those first that answered fastest lately. */
@@ -250,6 +267,7 @@ export class Contact {
         this.#offsetMs = told.wallMs + oneWayMs - clock.wallTime();
         this.#isStale = false;
         this.#refreshedMs = clock.now();
+        this.#readQuorum = told.r;
         await this.#heard(told.roster, told.graceMs);
         return;
       } catch (error: unknown) {

@@ -14,7 +14,6 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
   LwwConflict,
@@ -31,17 +30,17 @@ import type {
 } from "../store-node.ts";
 import { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { readOf, writeOf } from "./answers.ts";
+import { writeOf } from "./answers.ts";
 import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
 import { Copies } from "./copies.ts";
-import { Delivery, isUnanswered } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
 import { listKnown } from "./list.ts";
 import { Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
-import { toldBy } from "./told.ts";
+import { Reads } from "./reads.ts";
 import { untilLevel } from "./until.ts";
 import { unlessAborted, untilMet } from "./waiting.ts";
 import { Watching } from "./watching.ts";
@@ -67,8 +66,6 @@ export interface EdgeOptions {
 
 /** Deliveries under way get this long when the node closes; what is cut off is sent again after the next start. */
 const stopGraceMs = 1_000;
-/** A host is waited for a little longer than it was told to take. */
-const answerMarginMs = 250;
 
 /**
  * @example
@@ -88,6 +85,7 @@ export class EdgeNode implements StoreNode {
   readonly #outbox: Outbox;
   readonly #local: Local;
   readonly #delivery: Delivery;
+  readonly #reads: Reads;
   readonly #watching: Watching;
   readonly #listeners = new Set<() => void>();
   readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
@@ -118,11 +116,13 @@ export class EdgeNode implements StoreNode {
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
     this.#delivery = new Delivery(deps, this.#config);
+    const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     this.#watching = new Watching({
       ...deps,
-      read: (key, source) => this.#readLocal(key, source),
+      read: (key, source) => reads.local(key, source),
       refresh: async (key, host) => {
-        await this.#refresh(key, [host], { timeoutMs: this.#config.requestTimeoutMs });
+        await reads.refresh(key, host);
+        this.#makeRoom();
       },
       keys: () => this.#knownKeys(),
       compared: () => this.#tell(),
@@ -171,7 +171,7 @@ export class EdgeNode implements StoreNode {
       contact: this.#contact,
       keys: () => this.#knownKeys(),
       pending: () => this.#outbox.keys(),
-      read: (key: Key) => this.#readLocal(key, "local"),
+      read: (key: Key) => this.#reads.local(key, "local"),
     };
     return unlessAborted(options.signal, listKnown(deps, bucket, { ...options, timeoutMs }));
   }
@@ -241,42 +241,10 @@ export class EdgeNode implements StoreNode {
   }
 
   async #get(key: Key, r: StoreGetOptions["r"], timeoutMs: number): Promise<StoreRead> {
-    if (r === "local") return this.#readLocal(key, "local");
-    await this.#untilTried(timeoutMs);
-    if (!this.#contact.isConnected) return this.#readLocal(key, "local");
-    try {
-      const hosts = this.#contact.hostsFor({ key });
-      const degraded = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
-      return { ...(await this.#readLocal(key, "quorum")), degraded };
-    } catch (error: unknown) {
-      if (!isUnanswered(error)) throw error;
-      const read = await this.#readLocal(key, "local");
-      // Nothing known here is no answer as long as hosts could give one.
-      if (read.context === null && this.#contact.isConnected) throw error;
-      return read;
-    }
-  }
-
-  /** Takes in what hosts know of the key. True: too few owners answered. */
-  async #refresh(
-    key: Key,
-    hosts: readonly NodeId[],
-    { r, timeoutMs }: { readonly r?: Exclude<StoreGetOptions["r"], "local">; readonly timeoutMs: number },
-  ): Promise<boolean> {
-    const located = this.#contact.locate(key);
-    const asked = await this.#local.copy(located);
-    const request = { key, timeoutMs, have: this.#copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
-    const answer = await this.#contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
-    const { degraded } = answer;
-    const isQuorum = !degraded && (r === undefined || r === "quorum" || r === "all");
-    await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
+    if (r !== "local") await this.#untilTried(timeoutMs);
+    const read = await this.#reads.get(key, r, timeoutMs);
     this.#makeRoom();
-    return degraded;
-  }
-
-  async #readLocal(key: Key, source: StoreRead["source"]): Promise<StoreRead> {
-    const known = await this.#local.know(this.#contact.locate(key));
-    return readOf({ edge: this.id, key }, known, { source, nowMs: this.#contact.wallMs });
+    return read;
   }
 
   async #write(bucket: string, name: string, body: Uint8Array | undefined, options: WriteOptions): Promise<StoreWrite> {

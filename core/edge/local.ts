@@ -13,7 +13,7 @@ import { StoreError } from "../errors.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
-import type { Copies, Copy } from "./copies.ts";
+import { type Copies, type Copy, isSameCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
@@ -192,16 +192,15 @@ export class Local {
     tellLwwLosers(this.#deps.telemetry, located.key, [known.state, state], merge(known.state, state));
   }
 
-  #after(key: Key, copy: Copy, { asked, state, context }: Told, isQuorum: boolean): Copy {
+  #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
     const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
-    if (context === undefined) {
+    if (contexts.length === 0) {
       const none = { state: nothing, contexts: [] };
       return isQuorum && !isOvertaken && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
     }
-    if (!isQuorum || isOvertaken) return copies.merged(key, copy, state, context);
-    const isSame = state === copy.state && copy.contexts.length === 1 && copy.contexts[0] === context;
-    return isSame ? copy : copies.replaced(copy, { state, contexts: [context] });
+    if (!isQuorum || isOvertaken) return copies.merged(key, copy, { state, contexts });
+    return isSameCopy(copy, { state, contexts }) ? copy : copies.replaced(copy, { state, contexts });
   }
 
   /** Lets copies go until the rest fits. */

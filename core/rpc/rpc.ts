@@ -9,6 +9,8 @@ import type { NodeId } from "../identity.ts";
 import { type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import {
+  EdgeFetchRequest,
+  EdgeFetchResponse,
   EdgeListRequest,
   EdgeListResponse,
   EdgeReadRequest,
@@ -99,6 +101,7 @@ export const methods = {
   edgeWrite: define(22, "edgeWrite", EdgeWriteRequest, EdgeWriteResponse),
   edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
+  edgeFetch: define(25, "edgeFetch", EdgeFetchRequest, EdgeFetchResponse),
 };
 
 const ok = 0;
