@@ -8,7 +8,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { QuorumSpec } from "../config.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CachedState } from "../replica/state-cache.ts";
-import { methods } from "../rpc/rpc.ts";
+import type { methods } from "../rpc/rpc.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { readState } from "./read.ts";
 

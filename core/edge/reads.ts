@@ -13,7 +13,7 @@ import type { StoreGetOptions, StoreRead } from "../store-node.ts";
 import { readOf } from "./answers.ts";
 import type { EdgeConfig } from "./config.ts";
 import { isUnanswered } from "./delivery.ts";
-import type { Local } from "./local.ts";
+import type { Known, Local } from "./local.ts";
 import { type OwnersReadDeps, readFromOwners } from "./owners-read.ts";
 import { type Told, toldBy } from "./told.ts";
 
@@ -26,6 +26,13 @@ interface Wanted {
   /** Undefined: as hosts have it. */
   readonly r: QuorumSpec | undefined;
   readonly timeoutMs: number;
+}
+
+/** What is known here with what hosts have told: told at once, for the copy may be evicted a moment later. */
+interface Found {
+  readonly known: Known;
+  /** Too few owners answered. */
+  readonly degraded: boolean;
 }
 
 /** A host is waited for a little longer than it was told to take. */
@@ -45,8 +52,8 @@ export class Reads {
     const { contact } = this.#deps;
     if (r === "local" || !contact.isConnected) return this.local(key, "local");
     try {
-      const degraded = await this.#quorum(contact.locate(key), { r, timeoutMs });
-      return { ...(await this.local(key, "quorum")), degraded };
+      const { known, degraded } = await this.#quorum(contact.locate(key), { r, timeoutMs });
+      return { ...this.#readOf(key, known, "quorum"), degraded };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
       const read = await this.local(key, "local");
@@ -57,9 +64,8 @@ export class Reads {
   }
 
   async local(key: Key, source: StoreRead["source"]): Promise<StoreRead> {
-    const { self, contact, local } = this.#deps;
-    const known = await local.know(contact.locate(key));
-    return readOf({ edge: self, key }, known, { source, nowMs: contact.wallMs });
+    const { contact, local } = this.#deps;
+    return this.#readOf(key, await local.know(contact.locate(key)), source);
   }
 
   /** Takes in what this host tells, and no other: it has told of a change that others may not know yet. @throws StoreError */
@@ -68,8 +74,7 @@ export class Reads {
     await this.#fromHosts(this.#deps.contact.locate(key), [host], wanted);
   }
 
-  /** True: too few owners answered. */
-  async #quorum(located: LocatedKey, { r, timeoutMs }: Wanted): Promise<boolean> {
+  async #quorum(located: LocatedKey, { r, timeoutMs }: Wanted): Promise<Found> {
     const { contact, clock, local } = this.#deps;
     const spec = r ?? contact.readQuorum;
     const beganMs = clock.now();
@@ -79,15 +84,14 @@ export class Reads {
       const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs: timeoutMs / 2 };
       const told = await readFromOwners(this.#deps, this.#config, located, wanted);
       if (told !== undefined) {
-        await this.#heard(located, told, spec);
-        return false;
+        return { known: await this.#heard(located, told, spec), degraded: false };
       }
     }
     const leftMs = timeoutMs - (clock.now() - beganMs);
     return this.#fromHosts(located, contact.hostsFor(located), { r, timeoutMs: Math.floor(leftMs) });
   }
 
-  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], { r, timeoutMs }: Wanted): Promise<boolean> {
+  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], { r, timeoutMs }: Wanted): Promise<Found> {
     const { contact, copies, local } = this.#deps;
     if (timeoutMs < 1) throw new StoreError("quorum-not-met", `no owner of ${located.key} has answered in time`);
     const asked = await local.copy(located);
@@ -95,13 +99,18 @@ export class Reads {
     const request = { key, timeoutMs, have: copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
     const answer = await contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
     const told = toldBy(answer, key, asked);
-    if (answer.degraded) await local.heard(located, told, false);
-    else await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum");
-    return answer.degraded;
+    const { degraded } = answer;
+    if (degraded) return { known: await local.heard(located, told, false), degraded };
+    return { known: await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum"), degraded };
   }
 
   /** From fewer than a quorum the copy only learns. */
-  async #heard(located: LocatedKey, told: Told, r: QuorumSpec): Promise<void> {
-    await this.#deps.local.heard(located, told, r === "quorum" || r === "all");
+  #heard(located: LocatedKey, told: Told, r: QuorumSpec): Promise<Known> {
+    return this.#deps.local.heard(located, told, r === "quorum" || r === "all");
+  }
+
+  #readOf(key: Key, known: Known, source: StoreRead["source"]): StoreRead {
+    const { self, contact } = this.#deps;
+    return readOf({ edge: self, key }, known, { source, nowMs: contact.wallMs });
   }
 }

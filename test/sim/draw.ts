@@ -43,6 +43,7 @@ function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): 
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     browsers: [],
     leaseMs: lease.minMs,
+    edges: 0,
     joinsAtOnce: chance.is(0.2),
     gossips: chance.fork("gossip").is(0.7),
     evensOut: chance.fork("evens out").is(0.5),

@@ -5,6 +5,7 @@
  * and `plain-17` without any.
  */
 import { byTime, configured, inOneRing, lasting, thinned, withFaults } from "./bend.ts";
+import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawLeaseFaults } from "./faults/draw.ts";
 import type { Scenario } from "./scenario.ts";
@@ -89,10 +90,29 @@ const profiles = {
       return chance.pick(moveThemes)(chance, later);
     },
   },
+  /** Edges beside the clients: offline for longer than hosts remember, frozen, robbed of storage, in two tabs. */
+  edges: {
+    hosts: [3, 5],
+    n: [
+      [2, 1],
+      [3, 5],
+    ],
+    bend: (chance, scenario) => {
+      const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200 };
+      const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
+      // Where hosts forget within the run, no old copy of an edge's storage may come back: what it believes unsent would, too.
+      const graceMs = chance.is(0.5) ? nodeDefaults.graceMs : 3 * inFlightMsMax;
+      const config = { ...timing, inFlightMsMax, graceMs, reapIntervalMs: 1_000, fillPageBytes: chance.pick([1, 500]) };
+      const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100, edges: 3 };
+      const calmer = { ...thinned(chance, lasting(quick, 40_000), 6), racesReaps: false };
+      // An lww write of an edge may lose to a later one where it arrives: the oracle would not hear of what it had seen.
+      return { ...calmer, operations: calmer.operations.map((each) => ({ ...each, lww: false })) };
+    },
+  },
 } satisfies Record<string, Profile>;
 
 /** Of the seeds with one; leases have faults of their own, which should come often enough. */
-const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "leases", "moves"];
+const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "edges", "leases", "moves"];
 
 export const profileNames = Object.keys(profiles) as ProfileName[];
 

@@ -52,6 +52,8 @@ export class World {
   readonly damagedKeys = new Set<string>();
   /** Keys that hosts have forgotten, and how many of these while there were faults. */
   readonly reaped = { keys: 0, underFaults: 0 };
+  /** Accepted writes of edges that were found at hosts. */
+  delivered = 0;
   /** Entries of clocks that went with everyone's agreement. */
   entriesCut = 0;
   /** How long it took from the healing to equal owners. */
