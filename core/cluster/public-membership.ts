@@ -3,7 +3,7 @@
  * Digest first: an edge that knows the present state costs 16 bytes. Two trips else, for it has nothing to tell.
  */
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeConfig, QuorumSpec } from "../config.ts";
+import { type NodeConfig, nodeDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { compareWith, differenceTo, nothingKnown, rosterDigest, summarize } from "../membership/comparison.ts";
@@ -13,13 +13,14 @@ import { emptyRoster, mergeRoster, type Roster } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
 import type { Clock, Identity, Transport } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
+import { inFlightMs } from "../replica/stillness.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import { admit } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 
 export function servePublicMembership(
   { cluster, clock }: { readonly cluster: Cluster; readonly clock: Clock },
-  { graceMs, r }: Pick<NodeConfig, "graceMs" | "r">,
+  config: Pick<NodeConfig, "graceMs" | "inFlightMsMax" | "r">,
   server: RpcServer,
 ): void {
   server.on(methods.membership, async (_from, { cluster: asked, digest, compare }) => {
@@ -28,7 +29,12 @@ export function servePublicMembership(
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
     await cluster.save();
     const roster = publicRoster(cluster.roster);
-    const own = { graceMs, r: String(r), wallMs: Math.max(0, Math.floor(clock.wallTime())) };
+    const own = {
+      graceMs: config.graceMs,
+      inFlightMs: Math.floor(inFlightMs(config)),
+      r: String(config.r),
+      wallMs: Math.max(0, Math.floor(clock.wallTime())),
+    };
     if (compare !== undefined) {
       return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), ...own };
     }
@@ -40,6 +46,7 @@ export function servePublicMembership(
 export interface PublicMembership {
   readonly roster: Roster;
   readonly graceMs: number;
+  readonly inFlightMs: number;
   readonly wallMs: number;
   /** Undefined: an older host, which does not tell. */
   readonly r: QuorumSpec | undefined;
@@ -57,8 +64,8 @@ export async function fetchPublicMembership(
   const { transport, identity } = deps;
   const digest = known === undefined ? new Uint8Array(16) : rosterDigest(known);
   const first = await call(transport, host, methods.membership, { cluster: name, digest }, timeoutMs);
-  const { graceMs, wallMs } = first;
-  const own = { graceMs, wallMs, r: first.r === undefined ? undefined : parseQuorum(first.r, "r") };
+  const { graceMs, inFlightMs: toldMs = nodeDefaults.inFlightMsMax, wallMs } = first;
+  const own = { graceMs, inFlightMs: toldMs, wallMs, r: first.r === undefined ? undefined : parseQuorum(first.r, "r") };
   if (first.same && known !== undefined) return { roster: known, ...own };
   const compare = known === undefined || first.summary === undefined ? nothingKnown : compareWith(first.summary, known);
   const { part } = await call(transport, host, methods.membership, { cluster: name, digest, compare }, timeoutMs);

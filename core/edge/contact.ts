@@ -4,11 +4,11 @@
  * Invariant: the ring that is known here is refreshed every `refreshIntervalMs` and when an answer tells of another one;
  * it is kept across restarts, so that a start needs no seed as long as one known host is there.
  */
-import { decodeUtf8, encodeUtf8 } from "lib0/string";
-import { DecodeError } from "../bytes/codec.ts";
+import { encodeUtf8 } from "lib0/string";
+import { DecodeError, field, message, varint } from "../bytes/codec.ts";
 import { Health, sweepIntervalMs } from "../cluster/health.ts";
 import { fetchPublicMembership } from "../cluster/public-membership.ts";
-import { clusterDefaults, type QuorumSpec } from "../config.ts";
+import { clusterDefaults, nodeDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { encodeRoster, rosterFrom, RosterMessage } from "../membership/exchange.ts";
@@ -33,9 +33,19 @@ export interface ContactDeps {
   readonly tasks: Tasks;
 }
 
-/** Rows in `meta`: the public membership as last heard; and the grace period of its hosts in decimal digits, ms. */
+/** Rows in `meta`: the public membership as last heard; and the periods of its hosts. */
 const rosterRow = encodeUtf8("edge-roster");
-const graceRow = encodeUtf8("edge-grace");
+const periodsRow = encodeUtf8("edge-periods");
+
+/** After which hosts forget, ms: what was deleted; and, of long clocks, what was seen (PROTOCOL 10, 3). */
+interface Periods {
+  readonly graceMs: number;
+  readonly inFlightMs: number;
+}
+
+const PeriodsRow = message("EdgePeriods", { graceMs: field(1, varint), inFlightMs: field(2, varint) });
+/** Until a host has told. */
+const usualPeriods: Periods = { graceMs: nodeDefaults.graceMs, inFlightMs: nodeDefaults.inFlightMsMax };
 /** Seeds are dialled again after so long while no host is connected. */
 const seedPauseMs = 500;
 
@@ -54,7 +64,7 @@ export class Contact {
   #isStale = false;
   /** What the hosts' clocks are ahead of this one's, ms. */
   #offsetMs = 0;
-  #graceMs: number | undefined;
+  #periods = usualPeriods;
   #readQuorum: QuorumSpec | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
@@ -77,8 +87,8 @@ export class Contact {
 
   /** @throws StoreError `bad-request` when the storage is of another cluster */
   async open(): Promise<void> {
-    const [stored, grace] = [await this.#stored(rosterRow), await this.#stored(graceRow)];
-    if (grace !== undefined) this.#graceMs = Number(decodeUtf8(grace));
+    const [stored, periods] = [await this.#stored(rosterRow), await this.#stored(periodsRow)];
+    if (periods !== undefined) this.#periods = PeriodsRow.decode(periods);
     if (stored === undefined) return;
     const roster = rosterFrom(RosterMessage.decode(stored));
     if (roster.cluster.name !== this.#name) {
@@ -139,9 +149,8 @@ export class Contact {
     return this.#ring === undefined ? clusterDefaults.n : Math.min(this.#ring.n, this.#ring.hosts.length);
   }
 
-  /** The hosts' grace period, ms; undefined until one has told. */
-  get graceMs(): number | undefined {
-    return this.#graceMs;
+  get periods(): Periods {
+    return this.#periods;
   }
 
   /** The time by the hosts' clocks, as far as it is known; ms since 1970. */
@@ -268,7 +277,7 @@ export class Contact {
         this.#isStale = false;
         this.#refreshedMs = clock.now();
         this.#readQuorum = told.r;
-        await this.#heard(told.roster, told.graceMs);
+        await this.#heard(told.roster, told);
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -278,17 +287,18 @@ export class Contact {
     }
   }
 
-  async #heard(roster: Roster, graceMs: number): Promise<void> {
+  async #heard(roster: Roster, { graceMs, inFlightMs }: Periods): Promise<void> {
     const { records } = this.#deps;
-    const isNews = roster !== this.#roster || graceMs !== this.#graceMs;
-    this.#graceMs = graceMs;
+    const isSame = graceMs === this.#periods.graceMs && inFlightMs === this.#periods.inFlightMs;
+    const isNews = roster !== this.#roster || !isSame;
+    this.#periods = { graceMs, inFlightMs };
     if (roster !== this.#roster) this.#take(roster);
     this.#tellChange();
     if (!isNews) return;
     // What is lost of it in a power cut is heard again.
     const rows = [
       { kind: "put", ns: "meta", key: rosterRow, value: encodeRoster(roster) },
-      { kind: "put", ns: "meta", key: graceRow, value: encodeUtf8(String(graceMs)) },
+      { kind: "put", ns: "meta", key: periodsRow, value: PeriodsRow.encode(this.#periods) },
     ] as const;
     await records.commit(rows, { durability: "buffered" });
   }

@@ -38,6 +38,8 @@ export const MembershipResponse = message("MembershipResponse", {
   graceMs: field(4, varint),
   /** What R is where a read does not say it; absent: the asked does not tell. */
   r: optional(6, text(16)),
+  /** How long a message may be on its way at the asked's: after that a clock may be cut of what it has seen; absent: as above. */
+  inFlightMs: optional(7, varint),
   /** The asked's wall clock, ms since 1970: by it an edge whose own is wrong stamps its writes, and their expiry. */
   wallMs: field(5, varint),
 });

@@ -101,8 +101,10 @@ const profiles = {
       const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200 };
       const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
       // Where hosts forget within the run, no old copy of an edge's storage may come back: what it believes unsent would, too.
-      const graceMs = chance.is(0.5) ? nodeDefaults.graceMs : 3 * inFlightMsMax;
-      const config = { ...timing, inFlightMsMax, graceMs, reapIntervalMs: 1_000, fillPageBytes: chance.pick([1, 500]) };
+      const { graceMs, inFlightMsMax: usualMs } = nodeDefaults;
+      const forgets = chance.is(0.5);
+      const periods = forgets ? { inFlightMsMax, graceMs: 3 * inFlightMsMax } : { inFlightMsMax: usualMs, graceMs };
+      const config = { ...timing, ...periods, reapIntervalMs: 1_000, fillPageBytes: chance.pick([1, 500]) };
       const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100, edges: 3 };
       const calmer = { ...thinned(chance, lasting(quick, 40_000), 6), racesReaps: false };
       // An lww write of an edge may lose to a later one where it arrives: the oracle would not hear of what it had seen.

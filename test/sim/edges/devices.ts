@@ -169,7 +169,9 @@ export class Devices {
       // What was accepted since is in nobody's storage any more, unless hosts have it.
       device.accepted = device.accepted.filter(({ atMs }) => atMs < backup.atMs);
     }
-    this.#world.schedule.after(chance.between(0, 1_000), `${edge.id} starts again`, () => edge.start());
+    this.#world.schedule.after(chance.between(0, 1_000), `${edge.id} starts again`, () => {
+      if (!this.#over) edge.start();
+    });
   }
 
   #ask(device: Device, verb: "put" | "delete" | "get"): void {
