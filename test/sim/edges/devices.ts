@@ -189,7 +189,7 @@ export class Devices {
   }
 
   async #get({ edge, contexts, chance }: Device, name: string): Promise<void> {
-    const { oracle, schedule } = this.#world;
+    const { oracle, schedule, scenario } = this.#world;
     const r = chance.pick(["local", "one", "quorum", "quorum", "all"] as const);
     const key = keyOf(name) as Key;
     const sinceMs = schedule.nowMs;
@@ -204,8 +204,10 @@ export class Devices {
     const { vector } = coverageOf(subject, evidenceOf(subject, context ?? undefined));
     const where = `${edge.id} get ${name} r=${r}`;
     schedule.log(`${where}: [${siblings.map(({ contentType }) => contentType).join()}]`);
-    // Own writes that hosts do not have are on no disk that the oracle sees.
-    if (!pending) oracle.answered(key, where, { siblings, context: vector, wallMs: undefined, host: edge.id });
+    // Own writes that hosts do not have are on no disk that the oracle sees; and who has slept tells what hosts may have forgotten.
+    const isPrompt = schedule.nowMs - sinceMs < (scenario.config.inFlightMsMax ?? nodeDefaults.inFlightMsMax) / 2;
+    if (!pending && isPrompt)
+      oracle.answered(key, where, { siblings, context: vector, wallMs: undefined, host: edge.id });
     if (degraded) return;
     oracle.read(key, where, { expected, sinceMs, context: vector });
     if (heldBefore === undefined) return;
