@@ -79,10 +79,23 @@ export interface StoreFacts {
   readonly settled: boolean;
   /** Writes accepted here that hosts have yet to acknowledge, without the parked ones. */
   readonly pending: number;
-  /** Since when the oldest of them waits, ms since 1970; null when there is none. */
+  /** Since when the oldest of them waits, by this node's own clock, ms since 1970; null when there is none. */
   readonly pendingSinceMs: number | null;
   /** Writes that need the application: see `parked`. */
   readonly parked: number;
+  /** Of a node in a browser. */
+  readonly browser?: BrowserFacts;
+}
+
+/** What a node in a browser tells beside. */
+export interface BrowserFacts {
+  /**
+   * How its data is kept. `persistent`: until the user deletes it; `evictable`: the browser may delete it when room is short
+   * or the user stays away (Safari: seven days); `memory`: this browser keeps nothing, it is gone with the page.
+   */
+  readonly storage: "persistent" | "evictable" | "memory";
+  /** What keeps it from being all that it could be, in words. */
+  readonly notices: readonly string[];
 }
 
 /** A write of this node that it sends no more: the hosts refused it, or what became of it cannot be known (PROTOCOL 7). */

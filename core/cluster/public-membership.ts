@@ -11,7 +11,7 @@ import { rosterMessage, rosterPartOf } from "../membership/exchange.ts";
 import { publicRoster } from "../membership/public-roster.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
-import type { Clock, Identity, Transport } from "../ports.ts";
+import type { Identity, Transport } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { inFlightMs } from "../replica/stillness.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
@@ -19,7 +19,7 @@ import { admit } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 
 export function servePublicMembership(
-  { cluster, clock }: { readonly cluster: Cluster; readonly clock: Clock },
+  { cluster }: { readonly cluster: Cluster },
   config: Pick<NodeConfig, "graceMs" | "inFlightMsMax" | "r">,
   server: RpcServer,
 ): void {
@@ -29,12 +29,7 @@ export function servePublicMembership(
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
     await cluster.save();
     const roster = publicRoster(cluster.roster);
-    const own = {
-      graceMs: config.graceMs,
-      inFlightMs: Math.floor(inFlightMs(config)),
-      r: String(config.r),
-      wallMs: Math.max(0, Math.floor(clock.wallTime())),
-    };
+    const own = { graceMs: config.graceMs, inFlightMs: Math.floor(inFlightMs(config)), r: String(config.r) };
     if (compare !== undefined) {
       return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), ...own };
     }
@@ -47,7 +42,6 @@ export interface PublicMembership {
   readonly roster: Roster;
   readonly graceMs: number;
   readonly inFlightMs: number;
-  readonly wallMs: number;
   /** Undefined: an older host, which does not tell. */
   readonly r: QuorumSpec | undefined;
 }
@@ -64,8 +58,8 @@ export async function fetchPublicMembership(
   const { transport, identity } = deps;
   const digest = known === undefined ? new Uint8Array(16) : rosterDigest(known);
   const first = await call(transport, host, methods.membership, { cluster: name, digest }, timeoutMs);
-  const { graceMs, inFlightMs: toldMs = nodeDefaults.inFlightMsMax, wallMs } = first;
-  const own = { graceMs, inFlightMs: toldMs, wallMs, r: first.r === undefined ? undefined : parseQuorum(first.r, "r") };
+  const { graceMs, inFlightMs: toldMs = nodeDefaults.inFlightMsMax } = first;
+  const own = { graceMs, inFlightMs: toldMs, r: first.r === undefined ? undefined : parseQuorum(first.r, "r") };
   if (first.same && known !== undefined) return { roster: known, ...own };
   const compare = known === undefined || first.summary === undefined ? nothingKnown : compareWith(first.summary, known);
   const { part } = await call(transport, host, methods.membership, { cluster: name, digest, compare }, timeoutMs);

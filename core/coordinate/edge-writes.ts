@@ -11,7 +11,6 @@
  * Invariant: what is not the edge's own, not sealed or not within the limits is refused before anything changes.
  */
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
-import { stampOfMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -52,7 +51,7 @@ export interface EdgeIntent {
 }
 
 /**
- * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings` (nothing changed),
+ * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings`, `clock-skew` (nothing changed),
  *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
  *   `quorum-not-met` (it may survive)
  */
@@ -68,7 +67,7 @@ export async function coordinateEdgeWrite(
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const event = { coverage, arrived: believable(deps, request.value, coverage), onlyCovered };
+  const event = { coverage, arrived: request.value, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
@@ -120,16 +119,6 @@ function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValu
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);
   }
-}
-
-/**
- * An edge's clock must not win over everybody's for long: a stamp that lies further ahead of this host's clock than what
- * the write has seen is brought within the bound. Not refused: hosts' clocks differ too, and the write is to be taken by
- * any. Where two hosts bring it to two stamps, the greater record of the event wins, as it does for write ids.
- */
-function believable({ clock, config }: CoordinateDeps, value: LiveValue, seen: Coverage): LiveValue {
-  const latest = Math.max(stampOfMs(clock.wallTime() + config.clockDriftMaxMs), seen.stamp + 1);
-  return value.stamp <= latest ? value : { ...value, stamp: latest };
 }
 
 /** As for any client, and a day for clocks that differ. */
@@ -186,6 +175,6 @@ async function forward(
 
 function isWorthAnother(error: unknown): boolean {
   if (error instanceof TransportError) return true;
-  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt"];
+  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt", "clock-skew"];
   return error instanceof StoreError && refusals.includes(error.code);
 }

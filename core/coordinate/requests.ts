@@ -17,7 +17,15 @@ import type { Infer } from "../bytes/codec.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault, timeoutOf } from "../limits.ts";
+import {
+  checkBody,
+  checkContentType,
+  checkKind,
+  checkRenewal,
+  checkTtl,
+  contentTypeDefault,
+  timeoutOf,
+} from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
@@ -127,7 +135,7 @@ export class Requests {
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
     const { config } = this.#deps;
-    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, returnSiblings } = options;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
@@ -135,6 +143,7 @@ export class Requests {
     checkContentType(config, contentType);
     checkKind(kind);
     checkTtl(ttlMs);
+    checkRenewal(options);
     return {
       ...(body === undefined ? {} : { body }),
       contentType,
@@ -148,6 +157,7 @@ export class Requests {
       ...(ifAbsent === undefined ? {} : { ifAbsent }),
       ...(ifContext === undefined ? {} : { ifContext }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(renews === undefined ? {} : { renews }),
       ...(returnSiblings === undefined ? {} : { returnSiblings }),
     };
   }

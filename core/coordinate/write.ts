@@ -41,6 +41,7 @@ export interface WriteIntent {
   readonly ifAbsent?: boolean;
   readonly ifContext?: string;
   readonly ttlMs?: number;
+  readonly renews?: boolean;
   readonly returnSiblings?: boolean;
   /** It was forwarded to this node: coordinate it here. */
   readonly forwarded: boolean;
@@ -142,6 +143,7 @@ function eventOf(deps: CoordinateDeps, intent: WriteIntent, coverage: Coverage):
       ...(intent.ttlMs === undefined ? {} : { expiresAtMs: deps.clock.wallTime() + intent.ttlMs }),
     },
     ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
+    ...(intent.renews === undefined ? {} : { renews: intent.renews }),
   };
 }
 

@@ -3,7 +3,7 @@
  * acknowledged. Work on one key happens one after the other, as at a host's replica.
  * Invariant: what is shown, minted on or handed out as a context is the merge of both.
  */
-import { type Coverage, merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { type Coverage, highestStamp, merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -13,8 +13,10 @@ import { StoreError } from "../errors.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { HostsTime } from "./contact.ts";
 import { type Copies, type Copy, isSameCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
+import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
 import type { Told } from "./told.ts";
@@ -31,8 +33,9 @@ export interface WriteWish {
   readonly evidence: Evidence;
   readonly value: Intended["value"];
   readonly writeId?: WriteId;
+  readonly renews: boolean;
   readonly levels: Pick<OutboxRow, "w" | "pw">;
-  readonly wallMs: number;
+  readonly time: Omit<HostsTime, "isKnown">;
   /** It is sent at once, so it counts as sent from now on. */
   readonly isSentNow: boolean;
 }
@@ -86,10 +89,10 @@ export class Local {
   /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `storage-full`; nothing is known of it then, but it may come back after a restart */
   write(located: LocatedKey, wish: WriteWish): Promise<Accepted> {
     return this.#queue.run(located, async () => {
-      const { outbox, actor, self } = this.#deps;
+      const { outbox, actor, copies, self, telemetry } = this.#deps;
       const { key } = located;
       const subject: Subject = { edge: self, key };
-      const { evidence, value, writeId, levels, wallMs } = wish;
+      const { evidence, value, writeId, renews, levels, time } = wish;
       const known = await this.#know(located);
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
@@ -98,21 +101,33 @@ export class Local {
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
-      const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
-      const { event, value: minted, writeIdIgnored } = actor.mint(intended, wallMs, this.#entriesMax);
+      const intended = {
+        key,
+        known: known.state,
+        coverage,
+        value,
+        renews,
+        ...(writeId === undefined ? {} : { writeId }),
+      };
+      const { event, value: minted, writeIdIgnored } = actor.mint(intended, time.wallMs, this.#entriesMax);
       const row = {
         key,
         event,
         value: { ...minted, body: minted.body.slice() },
         ...evidence,
         ...levels,
-        acceptedMs: wallMs,
-        ...(wish.isSentNow ? { sentMs: wallMs } : {}),
+        acceptedMs: time.wallMs,
+        clockMs: time.clockMs,
+        renews,
+        floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
+        ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
       };
       try {
         const write = await outbox.add(row);
+        const after = await this.#know(located);
+        tellLwwLosers(telemetry, key, [known.state, { vector: coverage.vector, values: [row.value] }], after.state);
         this.#deps.changed(key, "local");
-        return { write, known: await this.#know(located), writeIdIgnored };
+        return { write, known: after, writeIdIgnored };
       } catch (error: unknown) {
         // It may be on the disk, and come back: the actor must not go on above an event that memory does not have.
         actor.drop();
@@ -169,9 +184,19 @@ export class Local {
     });
   }
 
-  /** Durable when it resolves. */
-  markSent(located: LocatedKey, writes: readonly OutboxWrite[], sentMs: number): Promise<void> {
-    return this.#queue.run(located, () => this.#deps.outbox.mark(writes, { sentMs }));
+  /** They are about to be sent for the first time: minted anew by the hosts' time. Durable when it resolves. */
+  markSent(located: LocatedKey, writes: readonly OutboxWrite[], time: HostsTime): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { outbox, telemetry } = this.#deps;
+      const { key } = located;
+      const before = await this.#know(located);
+      this.#viewed.delete(key);
+      await outbox.mark(writes, (write) => ({ ...mintedAnew(write, outbox.of(key), time), sentMs: time.wallMs }));
+      const after = await this.#know(located);
+      // One that was to win by a wrong clock may not: then it is discarded.
+      tellLwwLosers(telemetry, key, [before.state, nothing], after.state);
+      this.#deps.changed(key, "local");
+    });
   }
 
   /** Hosts refused them for good, or nobody knows what became of them: they are sent no more. */
@@ -180,16 +205,24 @@ export class Local {
       // What is known of the key is now without these events, which hosts may have all the same.
       this.#deps.actor.drop();
       this.#viewed.delete(located.key);
-      await this.#deps.outbox.mark(writes, { error });
+      await this.#deps.outbox.mark(writes, ({ row }) => ({ ...row, error }));
       this.#deps.changed(located.key, "local");
     });
   }
 
-  /** lww values of this node, or of hosts, that the other side's has replaced unseen. */
+  /**
+   * lww values of this node, or of hosts, that the other side's has replaced unseen. That hosts cover an own write which is
+   * not acknowledged yet says only that they have met it: what is live there instead has not seen it.
+   */
   async #tellConflicts(located: LocatedKey, { state }: Told): Promise<void> {
     if (!state.values.some(({ kind }) => kind === "lww")) return;
     const known = await this.#know(located);
-    tellLwwLosers(this.#deps.telemetry, located.key, [known.state, state], merge(known.state, state));
+    const own = new Set(
+      this.#deps.outbox.of(located.key).flatMap((write) => (write.isPending ? [write.dot.actor] : [])),
+    );
+    const seen = own.size === 0 ? state.vector : state.vector.filter(({ actor }) => !own.has(actor));
+    const told = { vector: seen, values: state.values };
+    tellLwwLosers(this.#deps.telemetry, located.key, [known.state, told], merge(known.state, state));
   }
 
   #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {

@@ -40,8 +40,13 @@ export const MembershipResponse = message("MembershipResponse", {
   r: optional(6, text(16)),
   /** How long a message may be on its way at the asked's: after that a clock may be cut of what it has seen; absent: as above. */
   inFlightMs: optional(7, varint),
-  /** The asked's wall clock, ms since 1970: by it an edge whose own is wrong stamps its writes, and their expiry. */
-  wallMs: field(5, varint),
+});
+
+/** An edge measures what its clock is off: asked and answered at once, for the trip is part of the figure. */
+export const TimeRequest = message("TimeRequest", {});
+export const TimeResponse = message("TimeResponse", {
+  /** The asked's wall clock, ms since 1970. */
+  wallMs: field(1, varint),
 });
 
 /** What an edge needs for its copy of a key: the state, and a context that covers it. */

@@ -266,6 +266,7 @@ export const WriteRequest = message("WriteRequest", {
   returnSiblings: optional(13, bool),
   /** Set by the host that forwards: coordinate it yourself, a request is forwarded once. */
   forwarded: optional(14, View),
+  renews: optional(15, bool),
 });
 export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {

@@ -21,6 +21,8 @@ import {
   EdgeWriteResponse,
   MembershipRequest,
   MembershipResponse,
+  TimeRequest,
+  TimeResponse,
 } from "./edge-messages.ts";
 import {
   ChangesRequest,
@@ -101,7 +103,8 @@ export const methods = {
   edgeWrite: define(22, "edgeWrite", EdgeWriteRequest, EdgeWriteResponse),
   edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
-  edgeFetch: define(25, "edgeFetch", EdgeFetchRequest, EdgeFetchResponse),
+  time: define(25, "time", TimeRequest, TimeResponse),
+  edgeFetch: define(26, "edgeFetch", EdgeFetchRequest, EdgeFetchResponse),
 };
 
 const ok = 0;
