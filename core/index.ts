@@ -88,6 +88,7 @@ export type {
   BrowserFacts,
   ChangeOrigin,
   LwwConflict,
+  ImportResult,
   ParkedWrite,
   ReadSource,
   StoreChange,

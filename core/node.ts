@@ -324,6 +324,11 @@ export class EverwriteNode implements NodeApi {
     return importOld(this.#ready().repairDeps, storage);
   }
 
+  /** Of the states that this host holds: see `StoreNode`. */
+  get portable(): Running["portable"] {
+    return this.#ready().portable;
+  }
+
   ring(): RingView {
     const { cluster, agreementAges } = this.#ready().deps;
     return ringView(cluster, agreementAges);

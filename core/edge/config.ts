@@ -9,6 +9,7 @@ export interface EdgeConfig extends Pick<
   | "valueBytesMax"
   | "contentTypeBytesMax"
   | "clockEntriesMax"
+  | "siblingsMax"
   | "clockDriftMaxMs"
   | "requestTimeoutMs"
   | "requestTimeoutMaxMs"
@@ -34,6 +35,7 @@ export const edgeDefaults: EdgeConfig = {
   valueBytesMax: nodeDefaults.valueBytesMax,
   contentTypeBytesMax: nodeDefaults.contentTypeBytesMax,
   clockEntriesMax: nodeDefaults.clockEntriesMax,
+  siblingsMax: nodeDefaults.siblingsMax,
   clockDriftMaxMs: nodeDefaults.clockDriftMaxMs,
   requestTimeoutMs: nodeDefaults.requestTimeoutMs,
   requestTimeoutMaxMs: nodeDefaults.requestTimeoutMaxMs,

@@ -16,6 +16,7 @@ import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
+  ImportResult,
   LwwConflict,
   ParkedWrite,
   StoreChange,
@@ -40,6 +41,7 @@ import { Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
+import { exportEdge, importIntoEdge, type PortableDeps } from "./portable.ts";
 import { Reads } from "./reads.ts";
 import { untilLevel } from "./until.ts";
 import { unlessAborted, untilMet } from "./waiting.ts";
@@ -87,6 +89,7 @@ export class EdgeNode implements StoreNode {
   readonly #delivery: Delivery;
   readonly #reads: Reads;
   readonly #watching: Watching;
+  readonly #portable: PortableDeps;
   readonly #listeners = new Set<() => void>();
   readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
   #isLoaded = false;
@@ -115,6 +118,7 @@ export class EdgeNode implements StoreNode {
       this.#config,
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
+    this.#portable = { self, cluster, contact, copies, local, outbox };
     this.#delivery = new Delivery(deps, this.#config);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     this.#watching = new Watching({
@@ -232,6 +236,19 @@ export class EdgeNode implements StoreNode {
     const writes = this.#outbox.of(key).filter((write) => write.parkedFor !== undefined && dotText(write.dot) === dot);
     if (writes.length === 0) throw new StoreError("not-found", `no write ${dot} of ${key} is parked`);
     await this.#local.discard(this.#contact.locate(key), writes);
+  }
+
+  export(): AsyncIterable<Uint8Array> {
+    this.#checkOpen();
+    return exportEdge(this.#portable);
+  }
+
+  async import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
+    this.#checkOpen();
+    return importIntoEdge(this.#portable, source, (key) => {
+      this.#makeRoom();
+      this.#delivery.send(key);
+    });
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,16 @@
  * acknowledged. Work on one key happens one after the other, as at a host's replica.
  * Invariant: what is shown, minted on or handed out as a context is the merge of both.
  */
-import { type Coverage, highestStamp, merge, nothing, type Versioned } from "../causality/version-set.ts";
+import {
+  compareDots,
+  type Coverage,
+  covers,
+  type Dot,
+  highestStamp,
+  merge,
+  nothing,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -68,13 +77,15 @@ interface Viewed {
 export class Local {
   readonly #deps: LocalDeps;
   readonly #entriesMax: number;
+  readonly #siblingsMax: number;
   readonly #queue = new KeyQueue();
   readonly #viewed = new Map<Key, Viewed>();
   #shrinking: Promise<void> | undefined;
 
-  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number }) {
+  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number; readonly siblingsMax: number }) {
     this.#deps = deps;
     this.#entriesMax = options.clockEntriesMax;
+    this.#siblingsMax = options.siblingsMax;
   }
 
   know(located: LocatedKey): Promise<Known> {
@@ -86,7 +97,7 @@ export class Local {
     return this.#queue.run(located, () => this.#deps.copies.get(located));
   }
 
-  /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `storage-full`; nothing is known of it then, but it may come back after a restart */
+  /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `too-many-siblings`, `storage-full`; nothing is known of it then, but it may come back after a restart */
   write(located: LocatedKey, wish: WriteWish): Promise<Accepted> {
     return this.#queue.run(located, async () => {
       const { outbox, actor, copies, self, telemetry } = this.#deps;
@@ -101,6 +112,7 @@ export class Local {
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
+      this.#checkSiblings(key, known.state, coverage);
       const intended = {
         key,
         known: known.state,
@@ -134,6 +146,14 @@ export class Local {
         throw error;
       }
     });
+  }
+
+  /** As hosts would refuse it, but before it is accepted: nobody wants to hear of that when he is online again. */
+  #checkSiblings(key: Key, { values }: Versioned, { vector }: Coverage): void {
+    const kept = values.filter(({ kind, dot }) => kind === "lww" || !covers(vector, dot)).length;
+    if (kept < this.#siblingsMax || kept < values.length) return;
+    const text = `${key} has ${kept} concurrent values already: read it and write the merged value with its context`;
+    throw new StoreError("too-many-siblings", text);
   }
 
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
@@ -172,6 +192,19 @@ export class Local {
       outbox.removed(writes);
       if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
       this.#deps.changed(located.key, "local");
+    });
+  }
+
+  /** A write that was accepted before, in a storage that is gone. False: it is known here. @throws StoreError as `write` */
+  takeOver(located: LocatedKey, row: OutboxRow, dot: Dot): Promise<boolean> {
+    return this.#queue.run(located, async () => {
+      const { outbox } = this.#deps;
+      const { state } = await this.#know(located);
+      const isHere = outbox.of(located.key).some((write) => compareDots(write.dot, dot) === 0);
+      if (isHere || covers(state.vector, dot)) return false;
+      (await outbox.add(row)).mayBeOut = true;
+      this.#deps.changed(located.key, "local");
+      return true;
     });
   }
 

@@ -44,6 +44,24 @@ describe("an edge that is killed", { concurrency: true }, () => {
       }));
   }
 
+  test("starts although a row of its outbox has a damaged key, tells it, and sends the others", () =>
+    withEdges(1, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      await edge.put("b", "k", utf8("v1"));
+      await edges.kill("e1");
+      const value = Uint8Array.of(1, 2, 3);
+      const keys = [Uint8Array.of(0, 0, 1), new Uint8Array(8).fill(255), new Uint8Array(9)];
+      await edges.disk("e1").batch(
+        keys.map((key) => ({ kind: "put" as const, ns: "hints" as const, key, value })),
+        "synced",
+      );
+      const again = await edges.connected("e1");
+      assert.equal(edges.events.filter(({ event }) => event.kind === "corrupt-record").length, keys.length);
+      const { dot } = await again.put("b", "k2", utf8("v2"));
+      await flushed(again);
+      assert.deepEqual([await atHosts(cluster, "k"), dot.endsWith(":1")], [["v1"], true]);
+    }));
+
   test("finds every resolved write in its storage, under the dot that it told", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [] });
