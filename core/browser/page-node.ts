@@ -12,6 +12,7 @@ import { LateNetwork } from "./late-network.ts";
 import { PageFacts } from "./page-facts.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import { askToPersist, openPageStorage } from "./page-storage.ts";
+import { onWake } from "./wake.ts";
 
 /** What an application may put in the place of the browser's own. */
 export interface PageAdapters {
@@ -104,6 +105,7 @@ async function networkOf(
       const { openPageNetwork } = await import("./network.ts");
       return openPageNetwork({ key, seeds, meetPages: false, clock });
     },
+    onWake: (run) => onWake(clock, run),
     onProblem: (problem) => facts.notice("network", problem),
   });
   stops.push(() => late.stop());

@@ -2,7 +2,7 @@
 export class Calls {
   readonly #waiting = new Set<() => void>();
 
-  /** What the call gives; `died` when the process ends before that, be it as the call begins. */
+  /** What the call gives; `died` when the process ends before that, be it within the call's first step. */
   async run<T>(begin: () => Promise<T>): Promise<T | "died"> {
     let abandon = (): void => {};
     const gone = new Promise<"died">((resolve) => {
