@@ -214,6 +214,7 @@ export class World {
   #lapsed(by: SimHost, id: string): void {
     this.happened("lapse");
     this.#lapses.ended(by, id);
+    this.lost.delete(id as NodeId);
     const host = this.hosts.find((each) => each.id === id);
     if (host !== undefined) this.arrivals.arrives(host, this.schedule.nowMs);
   }
