@@ -51,8 +51,11 @@ export function exportEdge(deps: PortableDeps): AsyncGenerator<Uint8Array, void,
 
 /** Writes first: one that is acknowledged meanwhile is among the copies then. */
 async function* itemsOf({ contact, copies, local, outbox }: PortableDeps): AsyncGenerator<ExportItem> {
-  for (const { row } of [...outbox.all()]) yield { kind: "write", row: OutboxRow.encode(row) };
-  for (const key of [...copies.keys()]) {
+  const writes = [...outbox.all()];
+  for (const { row } of writes) yield { kind: "write", row: OutboxRow.encode(row) };
+  // To look at a copy moves it to the end of these.
+  const keys = [...copies.keys()];
+  for (const key of keys) {
     const { state, contexts } = await local.copy(contact.locate(key));
     if (state.vector.length > 0) yield { kind: "state", key, state: encodeVersioned(state), contexts };
   }

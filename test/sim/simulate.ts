@@ -85,7 +85,7 @@ async function safetyThenLiveness(world: World, clients: Clients): Promise<void>
 }
 
 /** The faults and the clients of the scenario, until its time is over. */
-export async function safety(world: World, clients: Clients): Promise<void> {
+async function safety(world: World, clients: Clients): Promise<void> {
   const { scenario, schedule } = world;
   for (const fault of scenario.faults) {
     schedule.after(fault.atMs, `fault ${fault.kind}`, () => inject(world, fault));
