@@ -45,11 +45,12 @@ export const edges: readonly Mutation[] = [
     replace: "this.#forget(key);",
   },
   {
-    name: "an edge accepts a write before its disk has it",
+    name: "an edge accepts a write that a power cut takes back",
     profile: "edges",
     file: "edge/outbox.js",
     find: "await this.#deps.records.commit([this.#saving(write)]);\n        }\n        finally {",
-    replace: "this.#deps.records.commit([this.#saving(write)]).catch(() => {});\n        }\n        finally {",
+    replace:
+      'await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });\n        }\n        finally {',
   },
   {
     name: "an edge repeats a write at any age",
