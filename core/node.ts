@@ -22,7 +22,6 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { type Imported, importOld } from "./background/import-old.ts";
 import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
 import { loadRoster } from "./cluster/cluster.ts";
@@ -46,11 +45,11 @@ import {
 import { nodeDefaults, type NodeConfig } from "./config.ts";
 import { explain, explainPeer } from "./coordinate/explain.ts";
 import { watch } from "./coordinate/watch.ts";
-import { StoreError } from "./errors.ts";
+import { invariant, StoreError } from "./errors.ts";
 import type { NodeId } from "./identity.ts";
 import { addressesOf, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
-import type { CancelSignal, Stop, Storage } from "./ports.ts";
+import type { CancelSignal, Stop } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
 import { isConnected, nodeStatus, ringView } from "./status.ts";
@@ -121,7 +120,7 @@ export class EverwriteNode implements NodeApi {
     const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
     this.#stopServing = this.#server.listen(transport);
-    const { seeds, mayFound } = this.#options;
+    const { seeds, mayFound, isFirst } = this.#options;
     if (stored !== undefined) {
       const isOver = isDeparted(own.id, stored) && !(await owesFarewell(own.id, stored, this.#records));
       if (isOver) await this.#comeBack(stored, means);
@@ -129,12 +128,13 @@ export class EverwriteNode implements NodeApi {
         const held = stored.holdings.get(own.id);
         await this.#run(await returnToCluster(own, stored, wanted, means), { kind: "returned", held }, means.marks);
       }
-    } else if (seeds.length === 0 && mayFound !== false) {
-      await this.#run(await foundCluster(own, wanted, means), { kind: "founded" }, means.marks);
-      telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
-      const roster = await this.#findCluster();
-      await this.#run(await joinCluster(own, roster, wanted, means), { kind: "joined" }, means.marks);
+      const isAlone = seeds.length === 0 && mayFound !== false;
+      const roster = isAlone ? undefined : await this.#findCluster(isFirst);
+      if (roster === undefined) {
+        await this.#run(await foundCluster(own, wanted, means), { kind: "founded" }, means.marks);
+        telemetry.event({ kind: "cluster-created", cluster: wanted.name });
+      } else await this.#run(await joinCluster(own, roster, wanted, means), { kind: "joined" }, means.marks);
     }
     await this.#renewing;
     telemetry.event({ kind: "ready", id: transport.self });
@@ -202,6 +202,7 @@ export class EverwriteNode implements NodeApi {
     // Who lapsed needs no seeds: it is sent away by nobody, and asks those who were members with it.
     if (stored.members.get(own.id)?.status === "lapsed") this.#ports.transport.keep(addressesOf(stored, own.id));
     const known = await this.#findCluster();
+    invariant(known !== undefined, "who was a member founds no second cluster");
     checkSameParameters(stored.cluster, known.cluster);
     const outdated = await outdatedOf(own.id, { stored, known }, { ...means, records: this.#records });
     if (outdated.isWhole || outdated.partitions.length > 0) {
@@ -232,14 +233,20 @@ export class EverwriteNode implements NodeApi {
     }
   }
 
-  async #findCluster(): Promise<Roster> {
+  async #findCluster(isFirst?: NodeOptions["isFirst"]): Promise<Roster | undefined> {
     const { transport, identity, telemetry } = this.#ports;
     const waitFor = (what: string): void => {
       this.#waitingFor = what;
       telemetry.event({ kind: "waiting", for: what });
     };
-    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor };
-    return (await findCluster(deps, this.#options.seeds, this.#options.cluster.name)).roster;
+    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor, isFirst };
+    return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
+  }
+
+  /** It is reached at these addresses from now on, and tells the others. */
+  async moveTo(addresses: readonly string[]): Promise<void> {
+    if (this.#own !== undefined) this.#own = { ...this.#own, addresses };
+    await this.#running?.deps.cluster.amend({ addresses });
   }
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */
@@ -319,12 +326,7 @@ export class EverwriteNode implements NodeApi {
     return this.#running !== undefined && isConnected(this.#running.deps.cluster);
   }
 
-  /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */
-  async importOld(storage: Storage): Promise<Imported> {
-    return importOld(this.#ready().repairDeps, storage);
-  }
-
-  /** Of the states that this host holds: see `StoreNode`. */
+  /** What comes in and goes out as a whole: exports, and what was set aside. */
   get portable(): Running["portable"] {
     return this.#ready().portable;
   }

@@ -8,6 +8,7 @@ import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
 import { decodeForgettingMarks, encodeForgettingMarks } from "../membership/forgetting-marks-encoding.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
+import type { Storage } from "../ports.ts";
 import { CachedState } from "../replica/state-cache.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import {
@@ -21,17 +22,25 @@ import {
 import type { ImportResult, StoreNode } from "../store-node.ts";
 import { reasonOf } from "../tasks.ts";
 import type { HintDeps } from "./deliver-hints.ts";
-import { handToOwners } from "./import-old.ts";
+import { handToOwners, type Imported, importOld } from "./import-old.ts";
 
 interface PortableDeps extends HintDeps {
   /** The context of all that a state has of the key. */
   readonly seal: (held: CachedState, key: Key) => string;
 }
 
-export type Portable = Pick<StoreNode, "export" | "import">;
+/** The host's part of what a `StoreNode` does, and what people do with data that was set aside. */
+export interface Portable extends Pick<StoreNode, "export" | "import"> {
+  /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */
+  importOld(storage: Storage): Promise<Imported>;
+}
 
 export function portableOf(deps: PortableDeps): Portable {
-  return { export: () => exportHost(deps), import: (source) => importIntoHost(deps, source) };
+  return {
+    export: () => exportHost(deps),
+    import: (source) => importIntoHost(deps, source),
+    importOld: (storage) => importOld(deps, storage),
+  };
 }
 
 const page = { limit: 256, maxBytes: 1_048_576 };
