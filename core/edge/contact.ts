@@ -5,10 +5,10 @@
  * it is kept across restarts, so that a start needs no seed as long as one known host is there.
  */
 import { encodeUtf8 } from "lib0/string";
-import { DecodeError, field, message, varint } from "../bytes/codec.ts";
+import { DecodeError } from "../bytes/codec.ts";
 import { Health, sweepIntervalMs } from "../cluster/health.ts";
 import { fetchPublicMembership } from "../cluster/public-membership.ts";
-import { clusterDefaults, nodeDefaults, type QuorumSpec } from "../config.ts";
+import { clusterDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { encodeRoster, rosterFrom, RosterMessage } from "../membership/exchange.ts";
@@ -22,6 +22,7 @@ import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
+import { type Periods, PeriodsRow, usualPeriods } from "./periods.ts";
 import { HostTime } from "./host-time.ts";
 
 export interface ContactDeps {
@@ -38,15 +39,6 @@ export interface ContactDeps {
 const rosterRow = encodeUtf8("edge-roster");
 const periodsRow = encodeUtf8("edge-periods");
 
-/** After which hosts forget, ms: what was deleted; and, of long clocks, what was seen (PROTOCOL 10, 3). */
-interface Periods {
-  readonly graceMs: number;
-  readonly inFlightMs: number;
-}
-
-const PeriodsRow = message("EdgePeriods", { graceMs: field(1, varint), inFlightMs: field(2, varint) });
-/** Until a host has told. */
-const usualPeriods: Periods = { graceMs: nodeDefaults.graceMs, inFlightMs: nodeDefaults.inFlightMsMax };
 /** Seeds are dialled again after so long while no host is connected. */
 const seedPauseMs = 500;
 /** Of so many hosts two may have a wrong clock. */
@@ -81,9 +73,13 @@ export class Contact {
   #readQuorum: QuorumSpec | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
+  #hasTried = false;
   /** Resolves when hosts answered, or none could be reached: until then it is not known whether this edge is offline. */
   readonly tried: Promise<void> = new Promise((resolve) => {
-    this.#firstTried = resolve;
+    this.#firstTried = () => {
+      this.#hasTried = true;
+      resolve();
+    };
   });
 
   constructor(
@@ -152,6 +148,11 @@ export class Contact {
     return this.#hostsUp().length > 0;
   }
 
+  /** `tried` has resolved. */
+  get hasTried(): boolean {
+    return this.#hasTried;
+  }
+
   /** Called after each change of `isConnected`. */
   onChange(listener: () => void): Stop {
     this.#listeners.add(listener);
@@ -181,11 +182,7 @@ export class Contact {
   /** Measures the hosts' time, unless it is known; `anew` even then. Resolves also where no host tells it. */
   measureTime({ anew = false } = {}): Promise<void> {
     if (anew) this.#time.forget();
-    else if (this.#time.isKnown) return Promise.resolve();
-    this.#measuring ??= this.#askTime().finally(() => {
-      this.#measuring = undefined;
-    });
-    return this.#measuring;
+    return this.#time.isKnown ? Promise.resolve() : this.#measureTime();
   }
 
   locate(key: Key): LocatedKey {
@@ -305,7 +302,7 @@ export class Contact {
         this.#refreshedMs = clock.now();
         this.#readQuorum = told.r;
         await this.#heard(told.roster, told);
-        await this.#askTime();
+        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime());
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -313,6 +310,14 @@ export class Contact {
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       }
     }
+  }
+
+  /** Overlapping calls share one. */
+  #measureTime(): Promise<void> {
+    this.#measuring ??= this.#askTime().finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
   }
 
   /** Of several hosts: see `host-time.ts`. */

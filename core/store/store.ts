@@ -8,6 +8,7 @@ import type { ImportResult, ParkedWrite, StoreFacts, StoreNode, WaitOptions } fr
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
+import { ParkedMerges } from "./parked-merges.ts";
 import { Pens } from "./pens.ts";
 import { Turns } from "./update.ts";
 
@@ -63,8 +64,17 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
       errors: this.#errors,
     };
     this.#status = this.#statusNow();
+    const parked = new ParkedMerges({
+      ...deps,
+      closing: this.#closing,
+      update: (bucket, name, conflict, change) =>
+        new Bucket<unknown>(this.#bucketDeps, bucket, { conflict }).update(name, change),
+    });
     this.#stops = [
-      deps.node.onFacts(() => this.#refreshStatus()),
+      deps.node.onFacts(() => {
+        this.#refreshStatus();
+        if (this.#status.parked > 0) parked.look();
+      }),
       deps.node.onConflict(({ bucket, name, discardedDot, timeMs }) =>
         this.#conflicts.tell({ bucket, key: name, discardedDot, timeMs }),
       ),

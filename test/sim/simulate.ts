@@ -7,6 +7,7 @@ import { Devices } from "./edges/devices.ts";
 import type { Violation } from "./oracle.ts";
 import { raceReaps } from "./reap-races.ts";
 import type { Scenario } from "./scenario.ts";
+import { Applications } from "./values/applications.ts";
 import { World } from "./world.ts";
 
 export interface Report {
@@ -75,17 +76,24 @@ function reportOf(world: World, clients: Clients): Report {
 }
 
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
+  const { applications: plan, racesReaps } = world.scenario;
+  const applications = plan && new Applications(world, plan);
   const edges = new Devices(world);
   await stand(world);
   edges.start();
-  if (world.scenario.racesReaps) raceReaps(world, clients);
+  applications?.start();
+  if (racesReaps) raceReaps(world, clients);
   await safety(world, clients);
   edges.calm();
-  await healAndJudge(world, clients, () => edges.deliver());
+  applications?.calm();
+  await healAndJudge(world, clients, async () => {
+    await edges.deliver();
+    await applications?.deliver();
+  });
 }
 
 /** The faults and the clients of the scenario, until its time is over. */
-async function safety(world: World, clients: Clients): Promise<void> {
+export async function safety(world: World, clients: Clients): Promise<void> {
   const { scenario, schedule } = world;
   for (const fault of scenario.faults) {
     schedule.after(fault.atMs, `fault ${fault.kind}`, () => inject(world, fault));

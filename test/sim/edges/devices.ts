@@ -16,11 +16,14 @@ import { until } from "../cluster.ts";
 import type { DiskImage } from "../disk-image.ts";
 import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
+import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
 import { SimEdge } from "./sim-edge.ts";
 
 const bucket = "sim";
+/** By how much an edge may measure the hosts' time wrong, and more. */
+const tripMsMax = 10_000;
 /** All that edges have accepted is with hosts so long after healing. */
 const deliveryMsMax = 120_000;
 
@@ -69,6 +72,8 @@ export class Devices {
   readonly #devices: Device[];
   #running = 0;
   #over = false;
+  /** How far behind the true time the slowest of all clocks ever was, as they are set now and then; not above 0. */
+  #slowestMs = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -96,6 +101,8 @@ export class Devices {
   }
 
   #act(device: Device): void {
+    const machines = [...this.#world.hosts, ...this.#devices.map(({ edge }) => edge)].map(({ machine }) => machine);
+    this.#slowestMs = Math.min(this.#slowestMs, ...machines.map(({ skewMs }) => skewMs));
     const { chance } = device;
     // A copy of an edge's storage sends what it believes unsent: with deletes that are forgotten soon, that shows.
     const mayRestore = this.#world.graceMs >= nodeDefaults.graceMs;
@@ -199,6 +206,7 @@ export class Devices {
     if (read === "died") return;
     const { context, siblings, source, degraded, pending } = read;
     if (context !== null) contexts.set(name, context);
+    this.#checkExpired(edge, name, read);
     if (source === "local") return;
     const subject = { edge: edge.id, key };
     const { vector } = coverageOf(subject, evidenceOf(subject, context ?? undefined));
@@ -214,6 +222,16 @@ export class Devices {
     await checkHeldByAll(this.#world, key, { where, expected: heldBefore, context: vector });
   }
 
+  /** No clock shows that it is not over: none of a host's, by which edges go, nor its own, by which it goes before it has met one. */
+  #checkExpired(edge: SimEdge, name: string, { siblings }: StoreRead): void {
+    const { oracle, schedule } = this.#world;
+    oracle.checks += 1;
+    const latestMs = wallTime(schedule, { skewMs: this.#slowestMs }) - tripMsMax;
+    const over = siblings.find(({ expiresAtMs }) => (expiresAtMs ?? Infinity) <= latestMs);
+    if (over === undefined) return;
+    oracle.broken("an expired value reads as deleted", `${edge.id} shows ${over.dot} of ${name}`);
+  }
+
   async #write(device: Device, verb: "put" | "delete", name: string): Promise<void> {
     const { edge, chance, contexts } = device;
     const { oracle, schedule } = this.#world;
@@ -221,10 +239,12 @@ export class Devices {
     const context = chance.is(0.3) ? undefined : contexts.get(name);
     const subject = { edge: edge.id, key: key as Key };
     const id = oracle.writes.length;
+    const ttlMs = verb === "put" && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
     const write = newWrite({
       id,
       key,
       verb,
+      ttlMs,
       body: verb === "delete" ? new Uint8Array(0) : bodyOf(id, 20),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
       startedMs: schedule.nowMs,
@@ -233,6 +253,7 @@ export class Devices {
     const options = {
       ...(context === undefined ? {} : { context }),
       contentType: contentTypeOf(id),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
       w: chance.pick(["one", "quorum"] as const),
     };
     const restores = device.backup;
