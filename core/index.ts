@@ -90,6 +90,7 @@ export type {
   BrowserFacts,
   ChangeOrigin,
   LwwConflict,
+  ImportResult,
   ParkedWrite,
   ReadSource,
   StoreChange,

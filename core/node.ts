@@ -22,7 +22,6 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { type Imported, importOld } from "./background/import-old.ts";
 import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
 import { loadRoster } from "./cluster/cluster.ts";
@@ -50,7 +49,7 @@ import { invariant, StoreError } from "./errors.ts";
 import type { NodeId } from "./identity.ts";
 import { addressesOf, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
-import type { CancelSignal, Stop, Storage } from "./ports.ts";
+import type { CancelSignal, Stop } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
 import { isConnected, nodeStatus, ringView } from "./status.ts";
@@ -327,9 +326,9 @@ export class EverwriteNode implements NodeApi {
     return this.#running !== undefined && isConnected(this.#running.deps.cluster);
   }
 
-  /** What is in a storage that was set aside, merged into what is here. What was deleted and forgotten since comes back. */
-  async importOld(storage: Storage): Promise<Imported> {
-    return importOld(this.#ready().repairDeps, storage);
+  /** What comes in and goes out as a whole: exports, and what was set aside. */
+  get portable(): Running["portable"] {
+    return this.#ready().portable;
   }
 
   ring(): RingView {

@@ -10,6 +10,7 @@ import { Forgetting } from "./background/forgetting.ts";
 import { Leases } from "./background/leases.ts";
 import { leaveWhenTold } from "./background/leave.ts";
 import { keepMembership } from "./background/members.ts";
+import { type Portable, portableOf } from "./background/portable.ts";
 import { Reaper } from "./background/reap.ts";
 import { relieveHints } from "./background/relieve-hints.ts";
 import type { RepairDeps } from "./background/repair.ts";
@@ -79,6 +80,7 @@ export interface Origin {
 export interface Running {
   readonly deps: StatusDeps;
   readonly repairDeps: RepairDeps & HintDeps;
+  readonly portable: Portable;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
   readonly reaper: Reaper;
@@ -204,6 +206,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   return {
     deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,
+    portable: portableOf({ ...repairDeps, seal: (held, key) => deps.contexts.seal(held, held.state, key) }),
     requests,
     feeds,
     reaper,

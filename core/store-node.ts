@@ -110,6 +110,20 @@ export interface ParkedWrite {
   readonly error: StoreError;
 }
 
+/** What became of an import. Whatever is not in `failed` is done; the rest is, by importing again. */
+export interface ImportResult {
+  /** Keys whose states are merged. */
+  readonly keys: number;
+  /** Unsent writes of an edge that were taken over, or parked; see `StoreNode.import`. */
+  readonly writes: number;
+  /** Keys left out, for something of their partition has been deleted and forgotten since: they might bring it back. */
+  readonly outdated: number;
+  /** Keys that did not reach all their owners, and records that were damaged when they were exported. */
+  readonly failed: number;
+  /** Of the first that failed. */
+  readonly reason?: string;
+}
+
 /** A value of kind lww that lost to one that was written without having seen it, as this node found out. */
 export interface LwwConflict {
   readonly bucket: string;
@@ -155,6 +169,18 @@ export interface StoreNode {
   parked(): Promise<readonly ParkedWrite[]>;
   /** Forgets a parked write, after the application has kept what it needs of it (by a write of its own, say). */
   discard(write: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void>;
+  /**
+   * All that this node holds, siblings, clocks and unsent writes with it, as a stream of bytes for `import`
+   * (`storage/export-stream.ts`). An edge holds the keys that it uses, a host those that it owns.
+   */
+  export(): AsyncIterable<Uint8Array>;
+  /**
+   * Merges an export into what is here: never loses anything, changes nothing the second time, and never brings back what was
+   * deleted since. At an edge it makes copies, and takes over the unsent writes of the same node; those of another node are
+   * parked. At a host it goes to the owners.
+   * @throws StoreError `bad-request`: no export, of another cluster, damaged, or cut short; what came before that stays
+   */
+  import(source: AsyncIterable<Uint8Array>): Promise<ImportResult>;
   close(): Promise<void>;
 }
 

@@ -45,7 +45,8 @@ export type StoreEvent =
   | { readonly kind: "partition-lost"; readonly partitions: number }
   | {
       readonly kind: "request";
-      readonly verb: "get" | "put" | "delete" | "list";
+      /** `fetch`: the own copy, for an edge that coordinates a get itself. */
+      readonly verb: "get" | "put" | "delete" | "list" | "fetch";
       readonly ms: number;
       /** `ok`, `degraded` or the error's code. */
       readonly outcome: string;

@@ -170,7 +170,7 @@ async function start(
         if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
         const aside = await openClassicStorage({ directory: old });
         try {
-          return await node.importOld(aside);
+          return await node.portable.importOld(aside);
         } finally {
           await aside.close();
         }

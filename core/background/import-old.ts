@@ -6,6 +6,7 @@
  */
 import { decodeVersioned } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
+import type { Key } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import type { Storage } from "../ports.ts";
 import { RecordStore } from "../storage/record-store.ts";
@@ -24,7 +25,7 @@ const page = { limit: 256, maxBytes: 1_048_576 };
 
 /** Only the objects: a hint of that time was for others, who have it or have lost it by now. */
 export async function importOld(deps: HintDeps, storage: Storage): Promise<Imported> {
-  const { admission, cluster, tasks } = deps;
+  const { admission, tasks } = deps;
   const records = new RecordStore(storage);
   let [keys, failed] = [0, 0];
   let reason: string | undefined;
@@ -35,9 +36,7 @@ export async function importOld(deps: HintDeps, storage: Storage): Promise<Impor
     const importRow = async (row: (typeof rows)[number]): Promise<void> => {
       if ("corrupt" in row) throw new StoreError("corrupt", `the record of ${keyOfRow(row.key)} is damaged`);
       decodeVersioned(row.value);
-      const key = keyOfRow(row.key);
-      const owners = cluster.ring.owners(locate(key, cluster.ring.partitions).partition);
-      await Promise.all(owners.map((owner) => hand(deps, owner, { key, state: row.value.slice() })));
+      await handToOwners(deps, keyOfRow(row.key), row.value.slice());
     };
     for (const result of await Promise.allSettled(rows.map(importRow))) {
       if (result.status === "fulfilled") keys += 1;
@@ -49,4 +48,11 @@ export async function importOld(deps: HintDeps, storage: Storage): Promise<Impor
     gte = next;
   }
   return { keys, failed, ...(reason === undefined ? {} : { reason }) };
+}
+
+/** @throws as `hand`, when one of them does not take it: others may have */
+export async function handToOwners(deps: HintDeps, key: Key, state: Uint8Array): Promise<void> {
+  const { ring } = deps.cluster;
+  const owners = ring.owners(locate(key, ring.partitions).partition);
+  await Promise.all(owners.map((owner) => hand(deps, owner, { key, state })));
 }

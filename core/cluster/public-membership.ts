@@ -3,7 +3,7 @@
  * Digest first: an edge that knows the present state costs 16 bytes. Two trips else, for it has nothing to tell.
  */
 import { equalBytes } from "../bytes/compare.ts";
-import type { NodeConfig } from "../config.ts";
+import { type NodeConfig, nodeDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { compareWith, differenceTo, nothingKnown, rosterDigest, summarize } from "../membership/comparison.ts";
@@ -12,13 +12,15 @@ import { publicRoster } from "../membership/public-roster.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
 import type { Identity, Transport } from "../ports.ts";
+import { parseQuorum } from "../quorum/resolve.ts";
+import { inFlightMs } from "../replica/stillness.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import { admit } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 
 export function servePublicMembership(
   { cluster }: { readonly cluster: Cluster },
-  { graceMs }: Pick<NodeConfig, "graceMs">,
+  config: Pick<NodeConfig, "graceMs" | "inFlightMsMax" | "r">,
   server: RpcServer,
 ): void {
   server.on(methods.membership, async (_from, { cluster: asked, digest, compare }) => {
@@ -27,17 +29,21 @@ export function servePublicMembership(
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
     await cluster.save();
     const roster = publicRoster(cluster.roster);
+    const own = { graceMs: config.graceMs, inFlightMs: Math.floor(inFlightMs(config)), r: String(config.r) };
     if (compare !== undefined) {
-      return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), graceMs };
+      return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), ...own };
     }
     const same = equalBytes(digest, rosterDigest(roster));
-    return same ? { same, graceMs } : { same, summary: summarize(roster), graceMs };
+    return same ? { same, ...own } : { same, summary: summarize(roster), ...own };
   });
 }
 
 export interface PublicMembership {
   readonly roster: Roster;
   readonly graceMs: number;
+  readonly inFlightMs: number;
+  /** Undefined: an older host, which does not tell. */
+  readonly r: QuorumSpec | undefined;
 }
 
 /**
@@ -52,13 +58,14 @@ export async function fetchPublicMembership(
   const { transport, identity } = deps;
   const digest = known === undefined ? new Uint8Array(16) : rosterDigest(known);
   const first = await call(transport, host, methods.membership, { cluster: name, digest }, timeoutMs);
-  const { graceMs } = first;
-  if (first.same && known !== undefined) return { roster: known, graceMs };
+  const { graceMs, inFlightMs: toldMs = nodeDefaults.inFlightMsMax } = first;
+  const own = { graceMs, inFlightMs: toldMs, r: first.r === undefined ? undefined : parseQuorum(first.r, "r") };
+  if (first.same && known !== undefined) return { roster: known, ...own };
   const compare = known === undefined || first.summary === undefined ? nothingKnown : compareWith(first.summary, known);
   const { part } = await call(transport, host, methods.membership, { cluster: name, digest, compare }, timeoutMs);
   if (part === undefined) throw new StoreError("not-ready", `${host} has no membership to give yet`);
   checkPartitions(part.cluster.partitions);
   const before = known ?? emptyRoster(part.cluster);
   const { part: admitted } = await admit(identity, before, host, rosterPartOf(part));
-  return { roster: publicRoster(mergeRoster(before, admitted)), graceMs };
+  return { roster: publicRoster(mergeRoster(before, admitted)), ...own };
 }

@@ -21,18 +21,17 @@ import {
   uniteCoverage,
 } from "../causality/version-set.ts";
 import type { Infer } from "../bytes/codec.ts";
-import { equalBytes } from "../bytes/compare.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
-import type { CachedState } from "../replica/state-cache.ts";
 import type { OwnEvent } from "../rpc/edge-messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
+import { stateUnless } from "./edge-reads.ts";
 import { reachableOwners } from "./forward.ts";
 import { readState } from "./read.ts";
 import { carryOut, mustForward, needsOf } from "./write.ts";
@@ -83,11 +82,6 @@ export async function coordinateEdgeWrite(
     context: deps.contexts.seal(held, held.state, located.key),
     ring: deps.cluster.ring.fingerprint,
   };
-}
-
-/** The state for an edge, unless it has it. */
-export function stateUnless(held: CachedState, have: Uint8Array | undefined): { readonly state?: Uint8Array } {
-  return have !== undefined && equalBytes(have, held.digest) ? {} : { state: held.toBytes() };
 }
 
 /** What the write has seen, after checking that it may claim that. */

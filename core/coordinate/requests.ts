@@ -32,13 +32,16 @@ import { parseQuorum } from "../quorum/resolve.ts";
 import type { methods } from "../rpc/rpc.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { coordinateEdgeWrite, stateUnless } from "./edge-writes.ts";
+import { copyForEdge, readForEdge } from "./edge-reads.ts";
+import { coordinateEdgeWrite } from "./edge-writes.ts";
 import { list } from "./list.ts";
 import { readState } from "./read.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
 type WriteOptions = PutOptions & DeleteOptions;
 type EdgeReadResponse = Infer<typeof methods.edgeRead.response>;
+type EdgeFetchRequest = Infer<typeof methods.edgeFetch.request>;
+type EdgeFetchResponse = Infer<typeof methods.edgeFetch.response>;
 type EdgeWriteRequest = Infer<typeof methods.edgeWrite.request>;
 type EdgeWriteResponse = Infer<typeof methods.edgeWrite.response>;
 
@@ -72,16 +75,17 @@ export class Requests {
 
   /** As `get`, for the copy of an edge that has the state of this digest. */
   edgeRead(key: Key, options: GetOptions, have: Uint8Array | undefined): Promise<EdgeReadResponse> {
-    const { config, cluster, contexts } = this.#deps;
     const timeoutMs = this.#timeout(options.timeoutMs);
-    return this.#admit("get", { timeoutMs }, async () => {
-      const located = this.#locate(key);
-      const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
-      const { state } = held;
-      const ring = cluster.ring.fingerprint;
-      if (state.vector.length === 0) return { degraded, ring };
-      return { ...stateUnless(held, have), context: contexts.seal(held, state, key), degraded, ring };
-    });
+    return this.#admit("get", { timeoutMs }, () =>
+      readForEdge(this.#deps, this.#locate(key), { r: options.r ?? this.#deps.config.r, timeoutMs, have }),
+    );
+  }
+
+  /** This host's own copy, for an edge that coordinates its get itself. */
+  edgeFetch(key: Key, request: EdgeFetchRequest): Promise<EdgeFetchResponse> {
+    return this.#admit("fetch", { timeoutMs: this.#timeout(undefined) }, () =>
+      copyForEdge(this.#deps, this.#locate(key), request),
+    );
   }
 
   /** A write that was minted by `edge`. */
@@ -175,8 +179,8 @@ export class Requests {
    * Bounded in number: above the bound clients are told so at once, instead of waiting in a queue that grows. The caller may
    * stop waiting, or has waited long enough (a hung disk, say); what is under way goes on, and holds its place until it ends.
    */
-  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer | EdgeReadResponse | EdgeWriteResponse>(
-    verb: "get" | "put" | "delete" | "list",
+  #admit<T extends ReadAnswer | WriteAnswer | ListAnswer | EdgeReadResponse | EdgeFetchResponse | EdgeWriteResponse>(
+    verb: "get" | "put" | "delete" | "list" | "fetch",
     limits: { readonly signal?: CancelSignal | undefined; readonly timeoutMs: number; readonly valueBytes?: number },
     work: () => Promise<T>,
   ): Promise<T> {

@@ -1,5 +1,5 @@
 /**
- * Answers edges: nodes without tokens, which ask any host to coordinate. They are no members, so no views meet; each answer
+ * Answers edges: nodes without tokens, which ask any host to coordinate, or owners for their copies. They are no members, so no views meet; each answer
  * tells this host's ring instead, by which an edge notices that its own view is stale.
  */
 import { parseKey } from "../bytes/key.ts";
@@ -20,6 +20,7 @@ export function serveEdges(deps: WatchDeps, server: RpcServer): void {
     };
     return requests.edgeRead(parseKey(key), options, have);
   });
+  server.on(methods.edgeFetch, (_from, request) => requests.edgeFetch(parseKey(request.key), request));
   server.on(methods.edgeWrite, async (from, request, deadlineMs) => {
     // Reaping counts on it that no write is in flight for ever.
     if (clock.now() > deadlineMs) throw new StoreError("not-ready", "the sender does not wait for this any more");

@@ -9,9 +9,14 @@ export interface EdgeConfig extends Pick<
   | "valueBytesMax"
   | "contentTypeBytesMax"
   | "clockEntriesMax"
+  | "siblingsMax"
   | "clockDriftMaxMs"
   | "requestTimeoutMs"
   | "requestTimeoutMaxMs"
+  | "replicaTimeoutMs"
+  | "speculativeDelayMinMs"
+  | "readRepairShare"
+  | "inlineValueBytesMax"
   | "suspectAfterMs"
 > {
   /** Of the copies of hosts' states on the disk. */
@@ -30,9 +35,14 @@ export const edgeDefaults: EdgeConfig = {
   valueBytesMax: nodeDefaults.valueBytesMax,
   contentTypeBytesMax: nodeDefaults.contentTypeBytesMax,
   clockEntriesMax: nodeDefaults.clockEntriesMax,
+  siblingsMax: nodeDefaults.siblingsMax,
   clockDriftMaxMs: nodeDefaults.clockDriftMaxMs,
   requestTimeoutMs: nodeDefaults.requestTimeoutMs,
   requestTimeoutMaxMs: nodeDefaults.requestTimeoutMaxMs,
+  replicaTimeoutMs: nodeDefaults.replicaTimeoutMs,
+  speculativeDelayMinMs: nodeDefaults.speculativeDelayMinMs,
+  readRepairShare: nodeDefaults.readRepairShare,
+  inlineValueBytesMax: nodeDefaults.inlineValueBytesMax,
   suspectAfterMs: nodeDefaults.suspectAfterMs,
   copyBytesMax: 67_108_864, // browsers grant an origin far more, but evict one that takes much
   cacheBytesMax: 16_777_216,

@@ -1,14 +1,14 @@
 /**
  * An edge's way to hosts: it knows the ring, keeps some hosts connected, and asks an owner where one is connected (the
- * paper's client-driven coordination, 6.4, with the coordination left to the host), else any host.
+ * paper's client-driven coordination, 6.4), else any host.
  * Invariant: the ring that is known here is refreshed every `refreshIntervalMs` and when an answer tells of another one;
  * it is kept across restarts, so that a start needs no seed as long as one known host is there.
  */
-import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { encodeUtf8 } from "lib0/string";
 import { DecodeError } from "../bytes/codec.ts";
 import { Health, sweepIntervalMs } from "../cluster/health.ts";
 import { fetchPublicMembership } from "../cluster/public-membership.ts";
-import { clusterDefaults } from "../config.ts";
+import { clusterDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { encodeRoster, rosterFrom, RosterMessage } from "../membership/exchange.ts";
@@ -22,6 +22,7 @@ import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
+import { type Periods, PeriodsRow, usualPeriods } from "./periods.ts";
 import { HostTime } from "./host-time.ts";
 
 export interface ContactDeps {
@@ -34,9 +35,10 @@ export interface ContactDeps {
   readonly tasks: Tasks;
 }
 
-/** Rows in `meta`: the public membership as last heard; and the grace period of its hosts in decimal digits, ms. */
+/** Rows in `meta`: the public membership as last heard; and the periods of its hosts. */
 const rosterRow = encodeUtf8("edge-roster");
-const graceRow = encodeUtf8("edge-grace");
+const periodsRow = encodeUtf8("edge-periods");
+
 /** Seeds are dialled again after so long while no host is connected. */
 const seedPauseMs = 500;
 /** Of so many hosts two may have a wrong clock. */
@@ -67,7 +69,8 @@ export class Contact {
   #isStale = false;
   readonly #time: HostTime;
   #measuring: Promise<void> | undefined;
-  #graceMs: number | undefined;
+  #periods = usualPeriods;
+  #readQuorum: QuorumSpec | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
   #hasTried = false;
@@ -94,8 +97,8 @@ export class Contact {
 
   /** @throws StoreError `bad-request` when the storage is of another cluster */
   async open(): Promise<void> {
-    const [stored, grace] = [await this.#stored(rosterRow), await this.#stored(graceRow)];
-    if (grace !== undefined) this.#graceMs = Number(decodeUtf8(grace));
+    const [stored, periods] = [await this.#stored(rosterRow), await this.#stored(periodsRow)];
+    if (periods !== undefined) this.#periods = PeriodsRow.decode(periods);
     if (stored === undefined) return;
     const roster = rosterFrom(RosterMessage.decode(stored));
     if (roster.cluster.name !== this.#name) {
@@ -161,9 +164,8 @@ export class Contact {
     return this.#ring === undefined ? clusterDefaults.n : Math.min(this.#ring.n, this.#ring.hosts.length);
   }
 
-  /** The hosts' grace period, ms; undefined until one has told. */
-  get graceMs(): number | undefined {
-    return this.#graceMs;
+  get periods(): Periods {
+    return this.#periods;
   }
 
   /** The time by the hosts' clocks, as far as it is known; whole ms since 1970. */
@@ -191,14 +193,30 @@ export class Contact {
     return this.#ring?.owners(this.locate(key).partition) ?? [];
   }
 
+  /** Owners that are connected and answer, those first that did so fastest lately. */
+  ownersUp({ key }: Pick<LocatedKey, "key">): NodeId[] {
+    return this.#health.byRoundTrip(this.ownersOf(key).filter((id) => this.#health.isUp(id)));
+  }
+
   /** Hosts to ask about a key: owners, those first that answered fastest lately, then the others. */
-  hostsFor({ key }: Pick<LocatedKey, "key">): NodeId[] {
-    const up = this.#hostsUp();
-    const owners = this.ownersOf(key);
-    return [
-      ...this.#health.byRoundTrip(up.filter((id) => owners.includes(id))),
-      ...this.#health.byRoundTrip(up.filter((id) => !owners.includes(id))),
-    ];
+  hostsFor(located: Pick<LocatedKey, "key">): NodeId[] {
+    const owners = this.ownersUp(located);
+    return [...owners, ...this.hosts().filter((id) => !owners.includes(id))];
+  }
+
+  /** Fingerprint of the ring that is known here; undefined: none is. */
+  get ring(): string | undefined {
+    return this.#ring?.fingerprint;
+  }
+
+  /** What R is at hosts where a read does not say it; undefined until one has told. */
+  get readQuorum(): QuorumSpec | undefined {
+    return this.#readQuorum;
+  }
+
+  /** As lately measured; 0 before the first answer. */
+  roundTripP95Ms(host: NodeId): number {
+    return this.#health.state(host)?.rttP95Ms ?? 0;
   }
 
   /** Any host, those first that answered fastest lately. */
@@ -282,7 +300,8 @@ export class Contact {
         const told = await fetchPublicMembership(this.#deps, host, options);
         this.#isStale = false;
         this.#refreshedMs = clock.now();
-        await this.#heard(told.roster, told.graceMs);
+        this.#readQuorum = told.r;
+        await this.#heard(told.roster, told);
         this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime());
         return;
       } catch (error: unknown) {
@@ -317,17 +336,18 @@ export class Contact {
     await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));
   }
 
-  async #heard(roster: Roster, graceMs: number): Promise<void> {
+  async #heard(roster: Roster, { graceMs, inFlightMs }: Periods): Promise<void> {
     const { records } = this.#deps;
-    const isNews = roster !== this.#roster || graceMs !== this.#graceMs;
-    this.#graceMs = graceMs;
+    const isSame = graceMs === this.#periods.graceMs && inFlightMs === this.#periods.inFlightMs;
+    const isNews = roster !== this.#roster || !isSame;
+    this.#periods = { graceMs, inFlightMs };
     if (roster !== this.#roster) this.#take(roster);
     this.#tellChange();
     if (!isNews) return;
     // What is lost of it in a power cut is heard again.
     const rows = [
       { kind: "put", ns: "meta", key: rosterRow, value: encodeRoster(roster) },
-      { kind: "put", ns: "meta", key: graceRow, value: encodeUtf8(String(graceMs)) },
+      { kind: "put", ns: "meta", key: periodsRow, value: PeriodsRow.encode(this.#periods) },
     ] as const;
     await records.commit(rows, { durability: "buffered" });
   }

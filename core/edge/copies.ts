@@ -95,21 +95,14 @@ export class Copies {
     return copy;
   }
 
-  /** Adds what a host told; what is the same stays the same object. */
-  merged(key: Key, copy: Copy, state: Versioned, context: string): Copy {
-    const merging = merge(copy.state, state);
-    const parts = [
-      { ...noEvidence, contexts: copy.contexts },
-      { ...noEvidence, contexts: [context] },
-    ];
+  /** Adds what hosts told; what is the same stays the same object. */
+  merged(key: Key, copy: Copy, told: Copy): Copy {
+    const state = merge(copy.state, told.state);
+    const parts = [copy, told].map(({ contexts }) => ({ ...noEvidence, contexts }));
     const { contexts } = unite({ edge: this.#deps.self, key }, parts);
     // More contexts than a write may carry: hosts have disagreed for long. What they say now counts.
-    if (contexts.length > edgeContextsMax) return this.replaced(copy, { state, contexts: [context] });
-    const isSame =
-      merging === copy.state &&
-      contexts.length === copy.contexts.length &&
-      contexts.every((each, i) => each === copy.contexts[i]);
-    return isSame ? copy : { state: merging, contexts };
+    if (contexts.length > edgeContextsMax) return this.replaced(copy, told);
+    return isSameCopy(copy, { state, contexts }) ? copy : { state, contexts };
   }
 
   /** What a quorum told counts alone: what the copy had besides may be deleted and forgotten by all hosts. */
@@ -179,4 +172,9 @@ export class Copies {
     this.#rows.delete(key);
     this.#cache.delete(key);
   }
+}
+
+export function isSameCopy(a: Copy, b: Copy): boolean {
+  const isSame = (text: string, i: number): boolean => text === b.contexts[i];
+  return a.state === b.state && a.contexts.length === b.contexts.length && a.contexts.every(isSame);
 }

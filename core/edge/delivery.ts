@@ -11,7 +11,6 @@
  * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
  */
 import type { Infer } from "../bytes/codec.ts";
-import { nodeDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -241,13 +240,13 @@ export class Delivery {
     const { contact } = this.#deps;
     const ageMs = contact.wallMs - (row.sentMs ?? contact.wallMs);
     // A clock that was set back tells nothing of the age.
-    return mayBeOut && (ageMs > (contact.graceMs ?? nodeDefaults.graceMs) / 2 || ageMs < -this.#config.clockDriftMaxMs);
+    return mayBeOut && (ageMs > contact.periods.graceMs / 2 || ageMs < -this.#config.clockDriftMaxMs);
   }
 
   /** Sent so long ago that hosts may have cut its entry from a long clock: they look. */
   #mayBeCut({ row, mayBeOut }: OutboxWrite): boolean {
     const { contact } = this.#deps;
-    return mayBeOut && contact.wallMs - (row.sentMs ?? contact.wallMs) > nodeDefaults.inFlightMsMax;
+    return mayBeOut && contact.wallMs - (row.sentMs ?? contact.wallMs) > contact.periods.inFlightMs;
   }
 
   /** One host after another. What none of them has seen counts as never sent. */

@@ -15,10 +15,10 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
   AnsweredWrite,
+  ImportResult,
   LwwConflict,
   ParkedWrite,
   SharedNode,
@@ -34,17 +34,18 @@ import type {
 import { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { Answered } from "./answered.ts";
-import { readOf, writeOf } from "./answers.ts";
+import { writeOf } from "./answers.ts";
 import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
 import { Copies } from "./copies.ts";
-import { Delivery, isUnanswered } from "./delivery.ts";
+import { Delivery } from "./delivery.ts";
 import { listKnown } from "./list.ts";
-import { type Known, Local } from "./local.ts";
+import { Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
-import { toldBy } from "./told.ts";
+import { exportEdge, importIntoEdge, type PortableDeps } from "./portable.ts";
+import { Reads } from "./reads.ts";
 import { untilLevel } from "./until.ts";
 import { unlessAborted, untilMet } from "./waiting.ts";
 import { Watching } from "./watching.ts";
@@ -70,8 +71,6 @@ export interface EdgeOptions {
 
 /** Deliveries under way get this long when the node closes; what is cut off is sent again after the next start. */
 const stopGraceMs = 1_000;
-/** A host is waited for a little longer than it was told to take. */
-const answerMarginMs = 250;
 
 /**
  * @example
@@ -92,7 +91,9 @@ export class EdgeNode implements SharedNode {
   readonly #answered: Answered;
   readonly #local: Local;
   readonly #delivery: Delivery;
+  readonly #reads: Reads;
   readonly #watching: Watching;
+  readonly #portable: PortableDeps;
   readonly #listeners = new Set<() => void>();
   readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
   #isLoaded = false;
@@ -122,12 +123,15 @@ export class EdgeNode implements SharedNode {
       this.#config,
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
+    this.#portable = { self, cluster, contact, copies, local, outbox };
     this.#delivery = new Delivery(deps, this.#config);
+    const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     this.#watching = new Watching({
       ...deps,
-      read: (key, source) => this.#readLocal(key, source),
+      read: (key, source) => reads.local(key, source),
       refresh: async (key, host) => {
-        await this.#refresh(key, [host], { timeoutMs: this.#config.requestTimeoutMs });
+        await reads.refresh(key, host);
+        this.#makeRoom();
       },
       keys: () => this.#knownKeys(),
       compared: () => this.#tell(),
@@ -177,7 +181,7 @@ export class EdgeNode implements SharedNode {
       contact: this.#contact,
       keys: () => this.#knownKeys(),
       pending: () => this.#outbox.keys(),
-      read: (key: Key) => this.#readLocal(key, "local"),
+      read: (key: Key) => this.#reads.local(key, "local"),
     };
     return unlessAborted(options.signal, listKnown(deps, bucket, { ...options, timeoutMs }));
   }
@@ -258,6 +262,19 @@ export class EdgeNode implements SharedNode {
     await this.#local.discard(this.#contact.locate(key), writes);
   }
 
+  export(): AsyncIterable<Uint8Array> {
+    this.#checkOpen();
+    return exportEdge(this.#portable);
+  }
+
+  async import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
+    this.#checkOpen();
+    return importIntoEdge(this.#portable, source, (key) => {
+      this.#makeRoom();
+      this.#delivery.send(key);
+    });
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#contact.stop();
@@ -265,44 +282,10 @@ export class EdgeNode implements SharedNode {
   }
 
   async #get(key: Key, r: StoreGetOptions["r"], timeoutMs: number): Promise<StoreRead> {
-    if (r === "local") return this.#readLocal(key, "local");
-    await this.#untilTried(timeoutMs);
-    if (!this.#contact.isConnected) return this.#readLocal(key, "local");
-    try {
-      const hosts = this.#contact.hostsFor({ key });
-      // What was heard is told at once: the copy may be evicted a moment later.
-      const { known, degraded } = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
-      const read = readOf({ edge: this.id, key }, known, { source: "quorum", nowMs: this.#contact.wallMs });
-      return { ...read, degraded };
-    } catch (error: unknown) {
-      if (!isUnanswered(error)) throw error;
-      const read = await this.#readLocal(key, "local");
-      // Nothing known here is no answer as long as hosts could give one.
-      if (read.context === null && this.#contact.isConnected) throw error;
-      return read;
-    }
-  }
-
-  /** Takes in what hosts know of the key. `degraded`: too few owners answered. */
-  async #refresh(
-    key: Key,
-    hosts: readonly NodeId[],
-    { r, timeoutMs }: { readonly r?: Exclude<StoreGetOptions["r"], "local">; readonly timeoutMs: number },
-  ): Promise<{ readonly known: Known; readonly degraded: boolean }> {
-    const located = this.#contact.locate(key);
-    const asked = await this.#local.copy(located);
-    const request = { key, timeoutMs, have: this.#copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
-    const answer = await this.#contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
-    const { degraded } = answer;
-    const isQuorum = !degraded && (r === undefined || r === "quorum" || r === "all");
-    const known = await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
+    if (r !== "local") await this.#untilTried(timeoutMs);
+    const read = await this.#reads.get(key, r, timeoutMs);
     this.#makeRoom();
-    return { known, degraded };
-  }
-
-  async #readLocal(key: Key, source: StoreRead["source"]): Promise<StoreRead> {
-    const known = await this.#local.know(this.#contact.locate(key));
-    return readOf({ edge: this.id, key }, known, { source, nowMs: this.#contact.wallMs });
+    return read;
   }
 
   async #write(bucket: string, name: string, body: Uint8Array | undefined, options: WriteOptions): Promise<StoreWrite> {

@@ -3,7 +3,16 @@
  * acknowledged. Work on one key happens one after the other, as at a host's replica.
  * Invariant: what is shown, minted on or handed out as a context is the merge of both.
  */
-import { type Coverage, highestStamp, merge, nothing, type Versioned } from "../causality/version-set.ts";
+import {
+  compareDots,
+  type Coverage,
+  covers,
+  type Dot,
+  highestStamp,
+  merge,
+  nothing,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -15,7 +24,7 @@ import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Answered } from "./answered.ts";
 import type { HostsTime } from "./contact.ts";
-import type { Copies, Copy } from "./copies.ts";
+import { type Copies, type Copy, isSameCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
@@ -71,13 +80,15 @@ interface Viewed {
 export class Local {
   readonly #deps: LocalDeps;
   readonly #entriesMax: number;
+  readonly #siblingsMax: number;
   readonly #queue = new KeyQueue();
   readonly #viewed = new Map<Key, Viewed>();
   #shrinking: Promise<void> | undefined;
 
-  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number }) {
+  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number; readonly siblingsMax: number }) {
     this.#deps = deps;
     this.#entriesMax = options.clockEntriesMax;
+    this.#siblingsMax = options.siblingsMax;
   }
 
   know(located: LocatedKey): Promise<Known> {
@@ -89,7 +100,7 @@ export class Local {
     return this.#queue.run(located, () => this.#deps.copies.get(located));
   }
 
-  /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `storage-full`; nothing is known of it then, but it may come back after a restart */
+  /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `too-many-siblings`, `storage-full`; nothing is known of it then, but it may come back after a restart */
   write(located: LocatedKey, wish: WriteWish): Promise<Accepted> {
     return this.#queue.run(located, async () => {
       const { outbox, actor, copies, self, telemetry } = this.#deps;
@@ -109,6 +120,7 @@ export class Local {
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
+      this.#checkSiblings(key, known.state, coverage);
       const intended = {
         key,
         known: known.state,
@@ -150,6 +162,14 @@ export class Local {
     return this.#queue.run(located, () => this.#asked(located.key, request, body));
   }
 
+  /** As hosts would refuse it, but before it is accepted: nobody wants to hear of that when he is online again. */
+  #checkSiblings(key: Key, { values }: Versioned, { vector }: Coverage): void {
+    const kept = values.filter(({ kind, dot }) => kind === "lww" || !covers(vector, dot)).length;
+    if (kept < this.#siblingsMax || kept < values.length) return;
+    const text = `${key} has ${kept} concurrent values already: read it and write the merged value with its context`;
+    throw new StoreError("too-many-siblings", text);
+  }
+
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
   heard(located: LocatedKey, told: Told, isQuorum: boolean): Promise<Known> {
     return this.#queue.run(located, async () => {
@@ -187,6 +207,19 @@ export class Local {
       outbox.removed(writes);
       if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
       this.#deps.changed(located.key, "local");
+    });
+  }
+
+  /** A write that was accepted before, in a storage that is gone. False: it is known here. @throws StoreError as `write` */
+  takeOver(located: LocatedKey, row: OutboxRow, dot: Dot): Promise<boolean> {
+    return this.#queue.run(located, async () => {
+      const { outbox } = this.#deps;
+      const { state } = await this.#know(located);
+      const isHere = outbox.of(located.key).some((write) => compareDots(write.dot, dot) === 0);
+      if (isHere || covers(state.vector, dot)) return false;
+      (await outbox.add(row)).mayBeOut = true;
+      this.#deps.changed(located.key, "local");
+      return true;
     });
   }
 
@@ -241,16 +274,15 @@ export class Local {
     tellLwwLosers(this.#deps.telemetry, located.key, [known.state, told], merge(known.state, state));
   }
 
-  #after(key: Key, copy: Copy, { asked, state, context }: Told, isQuorum: boolean): Copy {
+  #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
     const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
-    if (context === undefined) {
+    if (contexts.length === 0) {
       const none = { state: nothing, contexts: [] };
       return isQuorum && !isOvertaken && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
     }
-    if (!isQuorum || isOvertaken) return copies.merged(key, copy, state, context);
-    const isSame = state === copy.state && copy.contexts.length === 1 && copy.contexts[0] === context;
-    return isSame ? copy : copies.replaced(copy, { state, contexts: [context] });
+    if (!isQuorum || isOvertaken) return copies.merged(key, copy, { state, contexts });
+    return isSameCopy(copy, { state, contexts }) ? copy : copies.replaced(copy, { state, contexts });
   }
 
   /** Lets copies go until the rest fits. */

@@ -12,7 +12,7 @@ import { bool, DecodeError, field, type Infer, message, optional, repeated, text
 import { parseKey } from "../bytes/key.ts";
 import { liveValue } from "../causality/encoding.ts";
 import { applyWrite, type Coverage, covers, type Dot, type Versioned } from "../causality/version-set.ts";
-import { invariant, StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
+import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
@@ -144,6 +144,7 @@ export class Outbox {
 
   #load(row: RecordRow): void {
     const sequence = sequenceOf(row.key);
+    if (sequence === undefined) return this.#corrupt("a row of the outbox", `its key has ${row.key.length} bytes`);
     this.#next = Math.max(this.#next, sequence + 1);
     try {
       if ("corrupt" in row) throw new DecodeError("its checksum is wrong");
@@ -152,11 +153,12 @@ export class Outbox {
       this.#put(write);
     } catch (error: unknown) {
       if (!(error instanceof DecodeError || error instanceof StoreError)) throw error;
-      this.#deps.telemetry.event({
-        kind: "corrupt-record",
-        where: `write ${sequence} of the outbox: ${error.message}`,
-      });
+      this.#corrupt(`write ${sequence} of the outbox`, error.message);
     }
+  }
+
+  #corrupt(what: string, reason: string): void {
+    this.#deps.telemetry.event({ kind: "corrupt-record", where: `${what}: ${reason}` });
   }
 
   /** Durable when it resolves. @throws StoreError `overloaded`: the outbox is full, `storage-full` */
@@ -294,7 +296,9 @@ function keyOf(sequence: number): Uint8Array {
   return key;
 }
 
-function sequenceOf(key: Uint8Array): number {
-  invariant(key.length === sequenceBytes, "rows of the outbox are numbered");
-  return Number(new DataView(key.buffer, key.byteOffset).getBigUint64(0));
+/** Undefined: it is none. */
+function sequenceOf(key: Uint8Array): number | undefined {
+  if (key.length !== sequenceBytes) return undefined;
+  const sequence = Number(new DataView(key.buffer, key.byteOffset).getBigUint64(0));
+  return sequence < Number.MAX_SAFE_INTEGER ? sequence : undefined;
 }

@@ -13,8 +13,8 @@ export interface Told {
   /** Whose digest the host was given. */
   readonly asked: Copy;
   readonly state: Versioned;
-  /** Absent: the key was never written. */
-  readonly context: string | undefined;
+  /** Sealed by hosts, together they cover the state. None: the key was never written. */
+  readonly contexts: readonly string[];
 }
 
 /** @throws StoreError `internal`: another host may do better */
@@ -27,7 +27,11 @@ export function toldBy(
   try {
     if (context !== undefined) peekContext(context, key);
     // A copy: what arrived is a part of a frame, and is kept.
-    return { asked, state: state === undefined ? asked.state : decodeVersioned(state.slice()), context };
+    return {
+      asked,
+      state: state === undefined ? asked.state : decodeVersioned(state.slice()),
+      contexts: context === undefined ? [] : [context],
+    };
   } catch (cause: unknown) {
     if (!(cause instanceof DecodeError || cause instanceof StoreError)) throw cause;
     throw new StoreError("internal", `a host answered something unreadable of ${key}: ${cause.message}`, { cause });

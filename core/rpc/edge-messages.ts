@@ -36,6 +36,10 @@ export const MembershipResponse = message("MembershipResponse", {
   part: optional(3, RosterMessage),
   /** The asked's grace period: how long a write may be repeated hangs on it (PROTOCOL 7). */
   graceMs: field(4, varint),
+  /** What R is where a read does not say it; absent: the asked does not tell. */
+  r: optional(6, text(16)),
+  /** How long a message may be on its way at the asked's: after that a clock may be cut of what it has seen; absent: as above. */
+  inFlightMs: optional(7, varint),
 });
 
 /** An edge measures what its clock is off: asked and answered at once, for the trip is part of the figure. */
@@ -60,6 +64,23 @@ export const EdgeReadResponse = message("EdgeReadResponse", {
   degraded: field(3, bool),
   /** Fingerprint of the answering host's ring: the edge's view may be stale. */
   ring: field(4, hex(8)),
+});
+
+/** The asked's own copy of a key, for an edge that asks R owners itself (`edge/owners-read.ts`). */
+export const EdgeFetchRequest = message("EdgeFetchRequest", {
+  key: field(1, keyText),
+  /** As in `FetchRequest`. */
+  have: optional(2, fixedBytes(16)),
+  inlineBytesMax: optional(3, varint),
+});
+export const EdgeFetchResponse = message("EdgeFetchResponse", {
+  /** It owns the partition and is complete there, and by its view so is every other owner. Else a host has to coordinate. */
+  counts: field(1, bool),
+  digest: field(2, fixedBytes(16)),
+  state: optional(3, bytes(stateBytesMax)),
+  /** Covers this copy. Absent: nothing was ever written here. */
+  context: optional(4, contextText),
+  ring: field(5, hex(8)),
 });
 
 /** An event of the writer's own: of an actor that derives from its node id and a nonce, or from a write id. */

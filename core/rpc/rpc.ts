@@ -9,6 +9,8 @@ import type { NodeId } from "../identity.ts";
 import { type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import {
+  EdgeFetchRequest,
+  EdgeFetchResponse,
   EdgeListRequest,
   EdgeListResponse,
   EdgeReadRequest,
@@ -102,6 +104,7 @@ export const methods = {
   edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
   time: define(25, "time", TimeRequest, TimeResponse),
+  edgeFetch: define(26, "edgeFetch", EdgeFetchRequest, EdgeFetchResponse),
 };
 
 const ok = 0;

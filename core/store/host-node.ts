@@ -8,10 +8,12 @@ import type { NodeId } from "../identity.ts";
 import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
 import type {
   AnsweredWrite,
+  ImportResult,
   LwwConflict,
   ParkedWrite,
   RequestName,
   SharedNode,
+  StoreNode,
   StoreChange,
   StoreFacts,
   StoreGetOptions,
@@ -30,6 +32,7 @@ import { untilSafe } from "./safety.ts";
 interface HostNode extends Pick<NodeApi, "get" | "getLocal" | "put" | "delete" | "list" | "watch" | "explain"> {
   /** It has its place, and others to turn to if there are any. */
   readonly connected: boolean;
+  readonly portable: Pick<StoreNode, "export" | "import">;
 }
 
 interface HostDeps {
@@ -129,6 +132,14 @@ export class HostStoreNode implements SharedNode {
 
   async discard({ dot }: Pick<ParkedWrite, "dot">): Promise<void> {
     throw new StoreError("not-found", `no write ${dot} is parked here`);
+  }
+
+  export(): AsyncIterable<Uint8Array> {
+    return this.#deps.node.portable.export();
+  }
+
+  import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
+    return this.#deps.node.portable.import(source);
   }
 
   async close(): Promise<void> {

@@ -4,7 +4,7 @@
 import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
-import type { ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
+import type { ImportResult, ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
@@ -143,6 +143,25 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   /** Forgets a parked write. */
   discard(write: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void> {
     return this.#deps.node.discard(write);
+  }
+
+  /**
+   * All that this store's node holds, with siblings and clocks and what waits for hosts, as a stream of bytes to keep.
+   *
+   * @example
+   * for await (const bytes of store.export()) await file.write(bytes);
+   */
+  export(): AsyncIterable<Uint8Array> {
+    return this.#deps.node.export();
+  }
+
+  /**
+   * Merges an export into what is here: nothing is lost, nothing that was deleted since comes back, and the second time nothing
+   * changes. Unsent writes of another edge are parked (`parked`).
+   * @throws StoreError `bad-request`: it is no export, of another cluster, damaged, or cut short; what came before that stays
+   */
+  import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
+    return this.#deps.node.import(source);
   }
 
   /** Ends subscriptions and watches, and stops the node. What waits for hosts is sent by the next start. */

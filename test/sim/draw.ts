@@ -2,7 +2,8 @@
 import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
 import { lease } from "../../core/membership/roles.ts";
 import { Chance } from "./chance.ts";
-import { drawBrowserFaults, drawFaults, drawRingFaults } from "./faults/draw.ts";
+import { withFaults } from "./bend.ts";
+import { drawBrowserFaults, drawFaults, drawGoodbye, drawRingFaults } from "./faults/draw.ts";
 import { plainPrefix, type Profile, profileOf } from "./profiles.ts";
 import { type ContextChoice, type Operation, plainOperation, type Scenario, stretched } from "./scenario.ts";
 
@@ -43,6 +44,7 @@ function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): 
     skewMs: chance.pick([0, 100, 10_000, 3_600_000]),
     browsers: [],
     leaseMs: lease.minMs,
+    edges: 0,
     joinsAtOnce: chance.is(0.2),
     gossips: chance.fork("gossip").is(0.7),
     evensOut: chance.fork("evens out").is(0.5),
@@ -59,7 +61,10 @@ function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): 
   const browsers = chance.fork("browser hosts");
   // Nothing tells a host that comes back that a clock was cut without it: see `drawShortClocks`.
   const hasBrowsers = profile === undefined ? !cuts && !browsers.is(0.7) : profile.hasBrowsers === true;
-  return hasBrowsers ? withBrowsers(browsers, drawn) : drawn;
+  if (!hasBrowsers) return drawn;
+  const mixed = withBrowsers(browsers, drawn);
+  if (profile !== undefined) return mixed;
+  return withFaults(mixed, drawGoodbye(chance.fork("for good"), mixed.safetyMs));
 }
 
 /** Some hosts are browser hosts, which are away for longer than their lease now and then; a few clusters have no others. */

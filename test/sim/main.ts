@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { type Mutation, mutations } from "./planted/mutations.ts";
 import { findPlanted, storiesBroken } from "./planted/plant.ts";
 import { faultKinds } from "./faults/draw.ts";
+import { edgeFaults } from "./edges/devices.ts";
 import { drawScenario } from "./draw.ts";
 import { describeScenario, type Scenario } from "./scenario.ts";
 import { profileNames } from "./profiles.ts";
@@ -147,6 +148,7 @@ function printTotals(totals: Totals, seconds: number): void {
     failures,
     healMsMax,
     entriesCut,
+    delivered,
     reaped,
   } = totals;
   const share = (some: number): string => `${((100 * some) / runs).toFixed(0)} %`;
@@ -161,8 +163,9 @@ function printTotals(totals: Totals, seconds: number): void {
   );
   const lapses = faults.get("lapse") ?? { count: 0, runs: 0 };
   console.log(`${lapses.count} leases ended, in ${share(lapses.runs)} of runs`);
+  console.log(`${delivered} writes of edges found at hosts`);
   console.log(`${entriesCut} entries of clocks cut with agreement`);
-  for (const kind of faultKinds) {
+  for (const kind of [...faultKinds, ...edgeFaults]) {
     const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };
     console.log(
       `  ${kind.padEnd(16)} ${String(count).padStart(7)}  in ${((100 * withIt) / runs).toFixed(0).padStart(3)} % of runs`,

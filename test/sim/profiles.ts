@@ -5,6 +5,7 @@
  * and `plain-17` without any.
  */
 import { byTime, configured, inOneRing, lasting, several, thinned, withFaults } from "./bend.ts";
+import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawFault, drawLeaseFaults } from "./faults/draw.ts";
 import { type ApplicationsPlan, applicationValues, type Scenario } from "./scenario.ts";
@@ -89,6 +90,27 @@ const profiles = {
       return chance.pick(moveThemes)(chance, later);
     },
   },
+  /** Edges beside the clients: offline for longer than hosts remember, frozen, robbed of storage, in two tabs. */
+  edges: {
+    hosts: [3, 5],
+    n: [
+      [2, 1],
+      [3, 5],
+    ],
+    bend: (chance, scenario) => {
+      const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200 };
+      const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
+      // Where hosts forget within the run, no old copy of an edge's storage may come back: what it believes unsent would, too.
+      const { graceMs, inFlightMsMax: usualMs } = nodeDefaults;
+      const forgets = chance.is(0.5);
+      const periods = forgets ? { inFlightMsMax, graceMs: 3 * inFlightMsMax } : { inFlightMsMax: usualMs, graceMs };
+      const config = { ...timing, ...periods, reapIntervalMs: 1_000, fillPageBytes: chance.pick([1, 500]) };
+      const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100, edges: 3 };
+      const calmer = { ...thinned(chance, lasting(quick, 40_000), 6), racesReaps: false };
+      // An lww write of an edge may lose to a later one where it arrives: the oracle would not hear of what it had seen.
+      return { ...calmer, operations: calmer.operations.map((each) => ({ ...each, lww: false })) };
+    },
+  },
   /** Applications that use the Store, with faults that take no data away: what was acknowledged is judged to the last increment. */
   values: {
     hosts: [4, 6],
@@ -144,7 +166,7 @@ const applications: ApplicationsPlan = {
 };
 
 /** Of the seeds with one; leases have faults of their own, which should come often enough. */
-const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "leases", "moves", "values"];
+const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "edges", "leases", "moves", "values"];
 
 export const profileNames = Object.keys(profiles) as ProfileName[];
 

@@ -83,6 +83,8 @@ export interface Scenario {
   /** Which hosts, in the order in which they are made, are browser hosts, and their lease. */
   readonly browsers: readonly number[];
   readonly leaseMs: number;
+  /** Edges that take part, each with an application. */
+  readonly edges: number;
   readonly joinsAtOnce: boolean;
   readonly gossips: boolean;
   /** After healing somebody rebalances the ring. */
@@ -105,14 +107,14 @@ export function stretched(scenario: Scenario, times: number): Scenario {
 
 /** One line that tells what a seed drew. */
 export function describeScenario(scenario: Scenario): string {
-  const { hosts, n, partitions, config, operations, faults, delayMs, safetyMs } = scenario;
+  const { hosts, n, edges, partitions, config, operations, faults, delayMs, safetyMs } = scenario;
   const browsers = scenario.browsers.filter((index) => index < hosts).length;
   const counts = new Map<string, number>();
   for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
   const keys = new Set(operations.map(({ key }) => key)).size;
   const mix = [...counts].map(([kind, count]) => (count === 1 ? kind : `${count} ${kind}`)).join(", ");
   return (
-    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
+    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}${edges === 0 ? "" : `${edges} edges, `}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
     `${operations.length} operations on ${keys} keys in ${safetyMs / 1000} s; faults: ${mix || "none"}`
   );
 }

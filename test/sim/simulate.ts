@@ -3,6 +3,7 @@ import { Clients } from "./clients.ts";
 import { backUp, inject } from "./faults/faults.ts";
 import { stand, stopped } from "./cluster.ts";
 import { healAndJudge } from "./liveness.ts";
+import { Devices } from "./edges/devices.ts";
 import type { Violation } from "./oracle.ts";
 import { raceReaps } from "./reap-races.ts";
 import type { Scenario } from "./scenario.ts";
@@ -21,6 +22,8 @@ export interface Report {
   readonly acknowledged: number;
   readonly reads: number;
   readonly checks: number;
+  /** Accepted writes of edges that were found at hosts in the end. */
+  readonly delivered: number;
   readonly healMs: number;
   readonly entriesCut: number;
   /** Deleted keys that hosts have forgotten, and those of them while there were faults. */
@@ -64,6 +67,7 @@ function reportOf(world: World, clients: Clients): Report {
     acknowledged: clients.counts.acknowledged,
     reads: clients.counts.read,
     checks: oracle.checks,
+    delivered: world.delivered,
     healMs,
     entriesCut,
     reaped: { ...reaped },
@@ -74,12 +78,18 @@ function reportOf(world: World, clients: Clients): Report {
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
   const { applications: plan, racesReaps } = world.scenario;
   const applications = plan && new Applications(world, plan);
+  const edges = new Devices(world);
   await stand(world);
+  edges.start();
   applications?.start();
   if (racesReaps) raceReaps(world, clients);
   await safety(world, clients);
+  edges.calm();
   applications?.calm();
-  await healAndJudge(world, clients, applications && (() => applications.deliver()));
+  await healAndJudge(world, clients, async () => {
+    await edges.deliver();
+    await applications?.deliver();
+  });
 }
 
 /** The faults and the clients of the scenario, until its time is over. */

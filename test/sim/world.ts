@@ -52,6 +52,8 @@ export class World {
   readonly damagedKeys = new Set<string>();
   /** Keys that hosts have forgotten, and how many of these while there were faults. */
   readonly reaped = { keys: 0, underFaults: 0 };
+  /** Accepted writes of edges that were found at hosts. */
+  delivered = 0;
   /** Entries of clocks that went with everyone's agreement. */
   entriesCut = 0;
   /** How long it took from the healing to equal owners. */
@@ -213,6 +215,7 @@ export class World {
   #lapsed(by: SimHost, id: string): void {
     this.happened("lapse");
     this.#lapses.ended(by, id);
+    this.lost.delete(id as NodeId);
     const host = this.hosts.find((each) => each.id === id);
     if (host !== undefined) this.arrivals.arrives(host, this.schedule.nowMs);
   }

@@ -65,6 +65,8 @@ export class Failing {
       onConflict: (listener) => node.onConflict(listener),
       parked: () => node.parked(),
       discard: (write) => node.discard(write),
+      export: () => node.export(),
+      import: (source) => node.import(source),
       close: () => node.close(),
     };
   }

@@ -56,7 +56,10 @@ export type Call =
   | { readonly method: "until"; readonly write: AnsweredWrite; readonly level: WriteLevel; readonly timeoutMs?: number }
   | { readonly method: "flush"; readonly timeoutMs?: number }
   | { readonly method: "parked" }
-  | { readonly method: "discard"; readonly write: Pick<ParkedWrite, "bucket" | "name" | "dot"> };
+  | { readonly method: "discard"; readonly write: Pick<ParkedWrite, "bucket" | "name" | "dot"> }
+  /** Whole: an edge's copies are bounded, and a take-over begins anew. */
+  | { readonly method: "export" }
+  | { readonly method: "import"; readonly chunks: readonly Uint8Array[] };
 
 /** A `StoreError` on its way. */
 export interface SentError {
@@ -168,6 +171,12 @@ export function sentError(error: StoreError): SentError {
 
 export function receivedError({ code, message, detail }: SentError): StoreError {
   return new StoreError(Object.hasOwn(statusOfCode, code) ? (code as StoreErrorCode) : "internal", message, detail);
+}
+
+export async function gathered(source: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  return chunks;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -9,7 +9,7 @@ import { Cancellation } from "../../store/cancel.ts";
 import type { SharedNode, StoreWrite } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import type { TabLocks } from "./locks.ts";
-import { type Ask, type Call, everyone, type News, sentError, type TabId, type Tell } from "./messages.ts";
+import { type Ask, type Call, everyone, gathered, type News, sentError, type TabId, type Tell } from "./messages.ts";
 
 export interface OwnerDeps {
   readonly channel: TabChannel;
@@ -183,9 +183,17 @@ async function perform(node: SharedNode, call: Call, signal: CancelSignal): Prom
       return (await node.parked()).map(({ error, ...write }) => ({ ...write, error: sentError(error) }));
     case "discard":
       return node.discard(call.write);
+    case "export":
+      return gathered(node.export());
+    case "import":
+      return node.import(given(call.chunks));
     default:
       throw new StoreError("bad-request", "tabs do not ask a node for this");
   }
+}
+
+async function* given(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
 }
 
 function answerOf({ dot, context, receipt, siblings }: StoreWrite): WriteAnswer {

@@ -16,6 +16,7 @@ import type { NodeId } from "../../identity.ts";
 import { type CancelSignal, type Clock, type Random, StorageError, type Stop } from "../../ports.ts";
 import { Listeners } from "../../store/listeners.ts";
 import type {
+  ImportResult,
   LwwConflict,
   ParkedWrite,
   RequestName,
@@ -34,6 +35,7 @@ import type { HeldLock } from "./locks.ts";
 import {
   type Envelope,
   everyone,
+  gathered,
   isAsk,
   isNews,
   type News,
@@ -181,6 +183,15 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
 
   async discard({ bucket, name, dot }: Pick<ParkedWrite, "bucket" | "name" | "dot">): Promise<void> {
     await this.#caller.call({ method: "discard", write: { bucket, name, dot } }, limits());
+  }
+
+  async *export(): AsyncGenerator<Uint8Array> {
+    yield* (await this.#caller.call({ method: "export" }, unlimited({}))) as readonly Uint8Array[];
+  }
+
+  async import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
+    const chunks = await gathered(source);
+    return (await this.#caller.call({ method: "import", chunks }, unlimited({}))) as ImportResult;
   }
 
   /** Only this tab's part ends, if there are others: then one of them runs the node. */

@@ -223,3 +223,46 @@ describe("an edge that is offline", { concurrency: true }, () => {
       assert.equal(edge.id, "e1" as NodeId);
     }));
 });
+
+describe("siblings of an edge that is offline", { concurrency: true }, () => {
+  test("are as many as hosts would keep: the next one that has seen none is refused, and one that has seen all is taken", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [], config: { siblingsMax: 5 } });
+        for (let round = 1; round <= 3; round++) {
+          const known = (await edge.get("b", "k")).siblings.length;
+          for (let i = known; i < 5; i++) await edge.put("b", "k", utf8(`${round}-${i}`));
+          await assert.rejects(edge.put("b", "k", utf8("one too many")), failsWith("too-many-siblings"));
+          const { context } = await edge.get("b", "k");
+          await edge.put("b", "k", utf8(`merged ${round}`), { context: context! });
+        }
+        await edges.transport("e1").meet("memory:h1");
+        await flushed(edge);
+        assert.deepEqual([await atHosts(cluster, "k"), (await edge.parked()).length], [["merged 3"], 0]);
+      },
+      { siblingsMax: 5 },
+    ));
+
+  test("that were merged again and again make a long clock, which hosts cut by force, and tell", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.start("e1", { seeds: [] });
+        for (let i = 0; i < 60; i++) {
+          await Promise.all([edge.put("b", "k", utf8("a")), edge.put("b", "k", utf8("b"))]);
+          const { context } = await edge.get("b", "k");
+          await edge.put("b", "k", utf8(`merged ${i}`), { context: context! });
+        }
+        await edges.transport("e1").meet("memory:h1");
+        await flushed(edge);
+        assert.deepEqual(await atHosts(cluster, "k"), ["merged 59"]);
+        const { preferenceList } = await cluster.node("h1").explain("b", "k");
+        // Ten times `clockEntriesMax`: PROTOCOL 3, *Truncation*.
+        for (const { clock } of preferenceList) assert.ok(clock!.length <= 50, String(clock!.length));
+        const forced = cluster.events.flatMap(({ event }) => (event.kind === "clock-truncated" ? [event.forced] : []));
+        assert.ok(forced.some((count) => count > 0));
+      },
+      { clockEntriesMax: 5 },
+    ));
+});

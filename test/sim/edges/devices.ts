@@ -5,11 +5,13 @@
  */
 import { covers, type Dot } from "../../../core/causality/version-set.ts";
 import { coverageOf, evidenceOf } from "../../../core/edge/evidence.ts";
+import { nodeDefaults } from "../../../core/config.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { ActorId, Key } from "../../../core/identity.ts";
 import type { StoreRead } from "../../../core/store-node.ts";
 import type { Chance } from "../chance.ts";
 import { keyOf } from "../clients.ts";
+import { checkHeldByAll, heldByAll } from "../reads.ts";
 import { until } from "../cluster.ts";
 import type { DiskImage } from "../disk-image.ts";
 import type { Oracle } from "../oracle.ts";
@@ -17,7 +19,6 @@ import { differenceOfOwners, ownersState } from "../owners.ts";
 import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
-import { cutOff, freeze, startAgain } from "./mishaps.ts";
 import { SimEdge } from "./sim-edge.ts";
 
 const bucket = "sim";
@@ -46,7 +47,25 @@ interface Device {
   heal: (() => void) | undefined;
 }
 
-type Action = "put" | "delete" | "get" | "kill" | "cut" | "heal" | "freeze" | "power" | "back up" | "restore";
+/** What befalls edges; each is counted as it happens, beside the faults of hosts. */
+const troubles = [
+  ["edge kill", 0.5],
+  ["edge cut", 0.7],
+  /** For longer than hosts remember what they have forgotten. */
+  ["edge days offline", 0.15],
+  ["edge freeze", 0.3],
+  ["edge freeze in a request", 0.3],
+  ["edge power cut", 0.3],
+  ["edge backup", 0.3],
+  ["edge old copy", 0.2],
+  /** Another tab opens the storage; the one that had it goes on, without. */
+  ["edge second tab", 0.2],
+] as const;
+
+type Trouble = (typeof troubles)[number][0];
+type Action = "put" | "delete" | "get" | "heal" | Trouble;
+
+export const edgeFaults: readonly string[] = [...troubles.map(([kind]) => kind), "edge eviction"];
 
 export class Devices {
   readonly #world: World;
@@ -55,11 +74,10 @@ export class Devices {
   #over = false;
   /** How far behind the true time the slowest of all clocks ever was, as they are set now and then; not above 0. */
   #slowestMs = 0;
-  delivered = 0;
 
-  constructor(world: World, count: number) {
+  constructor(world: World) {
     this.#world = world;
-    this.#devices = Array.from({ length: count }, (_, i) => {
+    this.#devices = Array.from({ length: world.scenario.edges }, (_, i) => {
       const edge = new SimEdge(world, `e${i + 1}`);
       const chance = world.chance.fork(`application ${i}`);
       return { edge, chance, accepted: [], contexts: new Map(), backup: undefined, aside: new Set(), heal: undefined };
@@ -85,45 +103,82 @@ export class Devices {
   #act(device: Device): void {
     const machines = [...this.#world.hosts, ...this.#devices.map(({ edge }) => edge)].map(({ machine }) => machine);
     this.#slowestMs = Math.min(this.#slowestMs, ...machines.map(({ skewMs }) => skewMs));
-    const { edge, chance } = device;
+    const { chance } = device;
     // A copy of an edge's storage sends what it believes unsent: with deletes that are forgotten soon, that shows.
-    const mayRestore = this.#world.scenario.config.graceMs === undefined;
+    const mayRestore = this.#world.graceMs >= nodeDefaults.graceMs;
     const action = chance.weighted<Action>([
       ["put", 8],
       ["delete", 1],
       ["get", 4],
-      ["kill", 0.5],
-      ["cut", 0.7],
-      ["heal", 1],
-      ["freeze", 0.4],
-      ["power", 0.3],
-      ["back up", 0.3],
-      ["restore", mayRestore ? 0.2 : 0],
+      ["heal", device.heal === undefined ? 0 : 1],
+      ...troubles.filter(([kind]) => mayRestore || kind !== "edge old copy"),
     ]);
     if (action === "put" || action === "delete" || action === "get") return this.#ask(device, action);
-    this.#world.happened(`edge ${action}`);
-    if (action === "heal") device.heal?.();
-    if (action === "cut") this.#cut(device);
-    if (action === "freeze") freeze(this.#world, edge, chance);
-    if (action === "back up") device.backup = { image: edge.disk.synced.copy(), atMs: this.#world.schedule.nowMs };
-    if (action === "kill" || action === "power" || action === "restore") this.#end(device, action);
+    if (action === "heal") return this.#heal(device);
+    this.#world.happened(action);
+    this.#befall(device, action);
   }
 
-  #cut(device: Device): void {
+  #befall(device: Device, trouble: Trouble): void {
+    const { edge, chance } = device;
+    const { schedule, graceMs } = this.#world;
+    if (trouble === "edge cut") this.#cut(device, chance.is(0.8));
+    else if (trouble === "edge days offline") {
+      this.#cut(device, true);
+      const { heal } = device;
+      const forMs = Math.min(2 * graceMs, 30_000);
+      schedule.after(forMs, `${edge.id} is back`, () => device.heal === heal && this.#heal(device));
+    } else if (trouble === "edge freeze") this.#freeze(device);
+    else if (trouble === "edge freeze in a request") this.#freezeInRequest(device);
+    else if (trouble === "edge backup") device.backup = { image: edge.disk.synced.copy(), atMs: schedule.nowMs };
+    else if (trouble === "edge second tab") edge.openAgain(chance.logarithmic(50, 20_000), chance.is(0.5));
+    else this.#end(device, trouble);
+  }
+
+  #cut(device: Device, bothWays: boolean): void {
+    this.#heal(device);
+    const pairs = this.#world.hosts.map(({ id }) => [device.edge.id, id] as const);
+    device.heal = this.#world.network.cutPairs(pairs, bothWays);
+  }
+
+  #heal(device: Device): void {
     device.heal?.();
-    device.heal = cutOff(this.#world, device.edge, device.chance);
+    device.heal = undefined;
   }
 
-  #end(device: Device, how: "kill" | "power" | "restore"): void {
+  #freeze({ edge, chance }: Device): void {
+    const { process } = edge;
+    process?.pause();
+    this.#world.schedule.after(chance.logarithmic(100, 30_000), `${edge.id} goes on`, () => process?.resume());
+  }
+
+  /** Just after its next request has left, or a few steps later. */
+  #freezeInRequest(device: Device): void {
+    const { transport, process } = device.edge;
+    if (transport === undefined || process === undefined) return;
+    transport.onNextRequest = () => {
+      transport.onNextRequest = undefined;
+      let left = device.chance.whole(0, 20);
+      process.onStep = () => {
+        if (left-- > 0) return;
+        process.onStep = undefined;
+        this.#freeze(device);
+      };
+    };
+  }
+
+  #end(device: Device, how: "edge kill" | "edge power cut" | "edge old copy"): void {
     const { edge, backup, chance } = device;
     edge.kill();
-    if (how === "power") edge.disk.powerCut();
-    if (how === "restore" && backup !== undefined) {
+    if (how === "edge power cut") edge.disk.powerCut();
+    if (how === "edge old copy" && backup !== undefined) {
       edge.disk.restore(backup.image);
       // What was accepted since is in nobody's storage any more, unless hosts have it.
       device.accepted = device.accepted.filter(({ atMs }) => atMs < backup.atMs);
     }
-    startAgain(this.#world, edge, chance);
+    this.#world.schedule.after(chance.between(0, 1_000), `${edge.id} starts again`, () => {
+      if (!this.#over) edge.start();
+    });
   }
 
   #ask(device: Device, verb: "put" | "delete" | "get"): void {
@@ -141,11 +196,30 @@ export class Devices {
   }
 
   async #get({ edge, contexts, chance }: Device, name: string): Promise<void> {
-    const options = chance.is(0.2) ? { r: "local" as const } : {};
-    const read: StoreRead | "died" = await edge.call((node) => node.get(bucket, name, options));
-    if (read === "died" || read.context === null) return;
+    const { oracle, schedule, scenario } = this.#world;
+    const r = chance.pick(["local", "one", "quorum", "quorum", "all"] as const);
+    const key = keyOf(name) as Key;
+    const sinceMs = schedule.nowMs;
+    const expected = r === "local" ? undefined : oracle.mustBeRead(key, r);
+    const heldBefore = heldByAll(this.#world, key);
+    const read: StoreRead | "died" = await edge.call((node) => node.get(bucket, name, { r }));
+    if (read === "died") return;
+    const { context, siblings, source, degraded, pending } = read;
+    if (context !== null) contexts.set(name, context);
     this.#checkExpired(edge, name, read);
-    contexts.set(name, read.context);
+    if (source === "local") return;
+    const subject = { edge: edge.id, key };
+    const { vector } = coverageOf(subject, evidenceOf(subject, context ?? undefined));
+    const where = `${edge.id} get ${name} r=${r}`;
+    schedule.log(`${where}: [${siblings.map(({ contentType }) => contentType).join()}]`);
+    // Own writes that hosts do not have are on no disk that the oracle sees; and who has slept tells what hosts may have forgotten.
+    const isPrompt = schedule.nowMs - sinceMs < (scenario.config.inFlightMsMax ?? nodeDefaults.inFlightMsMax) / 2;
+    if (!pending && isPrompt)
+      oracle.answered(key, where, { siblings, context: vector, wallMs: undefined, host: edge.id });
+    if (degraded) return;
+    oracle.read(key, where, { expected, sinceMs, context: vector });
+    if (heldBefore === undefined) return;
+    await checkHeldByAll(this.#world, key, { where, expected: heldBefore, context: vector });
   }
 
   /** No clock shows that it is not over: none of a host's, by which edges go, nor its own, by which it goes before it has met one. */
@@ -202,10 +276,9 @@ export class Devices {
   /** Nothing new begins, and nothing keeps edges from hosts any more. */
   calm(): void {
     this.#over = true;
-    for (const { edge, heal } of this.#devices) {
-      heal?.();
-      edge.process?.resume();
-      edge.start();
+    for (const device of this.#devices) {
+      this.#heal(device);
+      device.edge.calm();
     }
   }
 
@@ -244,7 +317,7 @@ export class Devices {
         const history = oracle.history(write.key);
         if (oracle.truncated || write.lost || aside.has(name) || isForgotten(oracle, { write, dot })) continue;
         oracle.checks += 1;
-        this.delivered += 1;
+        this.#world.delivered += 1;
         const vector = ownersState(this.#world, write.key)?.vector ?? [];
         if (covers(vector, dot) || history.isCut(dot)) continue;
         const text = `${edge.id}: write ${write.id} (${name}) of ${write.key} is unknown to the owners`;

@@ -27,6 +27,8 @@ export class SimEdge {
   readonly #chance: Chance;
   readonly #calls = new Calls();
   #life: Life | undefined;
+  /** Processes that have lost the storage to another one. */
+  readonly #olds = new Set<Life>();
   #lives = 0;
 
   constructor(world: World, name: string) {
@@ -34,7 +36,13 @@ export class SimEdge {
     this.#world = world;
     this.#chance = world.chance.fork(`edge ${name}`);
     this.machine = { skewMs: this.#chance.between(-1, 1) * world.scenario.skewMs };
-    this.disk = new SimDisk(this.#chance.fork("disk"), { written: () => {}, clearing: (clear) => clear() });
+    this.disk = new SimDisk(this.#chance.fork("disk"), {
+      written: (operations) => {
+        for (const { kind, ns } of operations)
+          if (kind === "delete" && ns === "objects") world.happened("edge eviction");
+      },
+      clearing: (clear) => clear(),
+    });
   }
 
   get node(): EdgeNode | undefined {
@@ -43,6 +51,10 @@ export class SimEdge {
 
   get process(): Process | undefined {
     return this.#life?.process;
+  }
+
+  get transport(): SimTransport | undefined {
+    return this.#life?.transport;
   }
 
   /** No-op while a process runs. */
@@ -75,7 +87,8 @@ export class SimEdge {
     schedule.log(`${this.id} starts`);
     node.start().catch((error: unknown) => {
       schedule.log(`${this.id} cannot start: ${String(error)}`);
-      if (this.#life === life) this.kill("stops");
+      if (this.#life !== life) return;
+      this.kill("stops");
       schedule.after(500, `${this.id} restarts`, () => this.start());
     });
   }
@@ -90,6 +103,39 @@ export class SimEdge {
     life.process.kill();
     life.transport.died(false);
     this.#calls.abandon();
+  }
+
+  /**
+   * A new process takes the storage over. The one that had it goes on without, for so long: frozen at first, or as if
+   * nothing had happened.
+   */
+  openAgain(forMs: number, isFrozen: boolean): void {
+    const old = this.#life;
+    if (old === undefined) return;
+    this.#world.schedule.log(`${this.id} is opened in another tab`);
+    this.#life = undefined;
+    this.#calls.abandon();
+    this.#olds.add(old);
+    if (isFrozen) {
+      old.process.pause();
+      this.#world.schedule.after(forMs / 2, `${this.id} thaws`, () => old.process.resume());
+    }
+    this.#world.schedule.after(forMs, `${this.id} closes a tab`, () => this.#close(old));
+    this.start();
+  }
+
+  #close(old: Life): void {
+    if (!this.#olds.delete(old)) return;
+    old.process.kill();
+    old.transport.died(false);
+  }
+
+  /** One process, and it runs. */
+  calm(): void {
+    for (const old of this.#olds) this.#close(old);
+    if (this.process !== undefined) this.process.onStep = undefined;
+    this.process?.resume();
+    this.start();
   }
 
   /** An application's call of this process. `died` when the process ends before it answers. */

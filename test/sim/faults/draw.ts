@@ -65,7 +65,8 @@ const leaseFaultKinds = ["closed-again", "half-seen", "sleep-together"] as const
 export const faultKinds = [
   ...[...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind),
   ...leaseFaultKinds,
-];
+  "closed-for-good",
+] as const;
 
 export interface Fault {
   readonly atMs: number;
@@ -98,6 +99,11 @@ export function drawBrowserFaults(chance: Chance, safetyMs: number, leaseMs: num
     const fault = drawFault(chance, chance.weighted(browserFaultWeights), safetyMs * 0.7);
     return { ...fault, forMs: leaseMs * chance.between(1.1, 2.5) };
   });
+}
+
+/** In some runs with browser hosts one is never opened again. */
+export function drawGoodbye(chance: Chance, safetyMs: number): Fault[] {
+  return chance.is(0.3) ? [drawFault(chance, "closed-for-good", safetyMs * 0.7)] : [];
 }
 
 /** Each of what befalls leases, and cuts that last as long. */

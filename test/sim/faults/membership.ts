@@ -10,7 +10,7 @@ import type { SimHost } from "../host.ts";
 import { membershipOn } from "../rows.ts";
 import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
-import { type Carry, done, host, killAndRestart, statusOf } from "./carry.ts";
+import { browser, type Carry, done, host, killAndRestart, statusOf } from "./carry.ts";
 
 /** Below it nobody is sent away: there would be nothing left to lose. */
 const hostsMin = 4;
@@ -72,12 +72,15 @@ export const membershipFaults = {
   "lose-host": (world, fault) => {
     const victim = host(world, fault, 0);
     if (!mayGo(world, victim) || world.lost.size > 0) return undefined;
-    victim.kill("is lost for good");
-    world.losesCopies(victim);
-    world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
-    world.depart(victim);
-    world.lost.add(victim.id);
+    burn(world, victim, "is lost for good");
     removeLater(world, victim.id, () => world.lost.has(victim.id));
+    return done;
+  },
+  /** A browser is never opened again: nobody removes it, its lease ends. */
+  "closed-for-good": (world, fault) => {
+    const victim = browser(world, fault);
+    if (victim === undefined || !mayGo(world, victim) || world.lost.size > 0) return undefined;
+    burn(world, victim, "is closed for good");
     return done;
   },
   /** It is taken for dead, and goes on alone. Later it hears of it, and comes back as a new member. */
@@ -192,6 +195,14 @@ function isGone(status: MemberStatus | undefined): boolean {
 function isStillApart({ hosts }: World, { disk, id, foundsApart }: SimHost): boolean {
   const members = membershipOn(disk.view)?.roster.members;
   return foundsApart && members !== undefined && !hosts.some((other) => other.id !== id && members.has(other.id));
+}
+
+function burn(world: World, victim: SimHost, verb: string): void {
+  victim.kill(verb);
+  world.losesCopies(victim);
+  world.oracle.losing(victim, world.schedule.nowMs, () => victim.disk.wipe());
+  world.depart(victim);
+  world.lost.add(victim.id);
 }
 
 function addJoiner(world: World, how: { readonly mayJoin?: boolean } = {}): SimHost | undefined {

@@ -1,7 +1,44 @@
-/** Planted bugs: what edges would get wrong about time, and about what is discarded. */
+/** Planted bugs: what edges would get wrong, and hosts about them. */
 import type { Mutation } from "./mutations.ts";
 
 export const edges: readonly Mutation[] = [
+  {
+    name: "an edge counts one owner's copy as every owner's",
+    profile: "edges",
+    file: "edge/owners-read.js",
+    find: 'this.#tally.reply(owner, "complete");',
+    replace: 'for (const each of this.#deps.contact.ownersOf(this.#located.key)) this.#tally.reply(each, "complete");',
+  },
+  {
+    name: "an edge takes one of the copies that owners tell",
+    profile: "edges",
+    file: "edge/owners-read.js",
+    find: "merge(all, each.state ?? nothing)",
+    replace: "each.state ?? all",
+  },
+  {
+    name: "an edge's actor outlives the memory that backs it",
+    profile: "edges",
+    file: "edge/own-actor.js",
+    find: "toHex(this.#random.bytes(ACTOR_BYTES))",
+    replace: '"00".repeat(ACTOR_BYTES)',
+  },
+  {
+    name: "an edge accepts a write that a power cut takes back",
+    profile: "edges",
+    file: "edge/outbox.js",
+    find: "await this.#deps.records.commit([this.#saving(write)]);\n        }\n        finally {",
+    replace:
+      'await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });\n        }\n        finally {',
+  },
+  {
+    name: "an edge lets a write go whose answer was lost",
+    profile: "edges",
+    file: "edge/delivery.js",
+    find: "if (error instanceof TransportError || this.#passes(error, write)) {",
+    replace:
+      "if (error instanceof TransportError) { this.#deps.outbox.removed([write, ...stoodFor]); return true; }\n            if (this.#passes(error, write)) {",
+  },
   {
     name: "an edge takes its own clock for the hosts'",
     file: "edge/host-time.js",
@@ -22,9 +59,9 @@ export const edges: readonly Mutation[] = [
   },
   {
     name: "an edge judges expiry by its own clock",
-    file: "edge/edge-node.js",
-    find: "known, { source, nowMs: this.#contact.wallMs });",
-    replace: "known, { source, nowMs: this.#contact.time.clockMs });",
+    file: "edge/reads.js",
+    find: "known, { source, nowMs: contact.wallMs });",
+    replace: "known, { source, nowMs: contact.time.clockMs });",
   },
   {
     name: "a watch at an edge does not look at expiry",

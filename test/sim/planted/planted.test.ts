@@ -25,6 +25,7 @@ const soonFound = [
   "a cut raises no mark",
   "a host that returns sets all",
   "rings that meet",
+  "an edge lets a write go",
   "a set forgets",
 ];
 

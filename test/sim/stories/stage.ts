@@ -38,6 +38,7 @@ const calmCluster: Scenario = {
   lateMsMax: 0,
   skewMs: 0,
   browsers: [],
+  edges: 0,
   leaseMs: lease.minMs,
   joinsAtOnce: false,
   gossips: false, // the swarm gossips: a story is about something else

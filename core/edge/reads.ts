@@ -1,0 +1,116 @@
+/**
+ * Gets of an edge (PROTOCOL 6): from R owners that it asks itself, else as a host answers, else, with hosts out of reach,
+ * from the copy that is here. What hosts tell becomes the copy.
+ */
+import type { QuorumSpec } from "../config.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
+import type { Clock } from "../ports.ts";
+import { resolveQuorum } from "../quorum/resolve.ts";
+import { methods } from "../rpc/rpc.ts";
+import type { StoreGetOptions, StoreRead } from "../store-node.ts";
+import { readOf } from "./answers.ts";
+import type { EdgeConfig } from "./config.ts";
+import { isUnanswered } from "./delivery.ts";
+import type { Known, Local } from "./local.ts";
+import { type OwnersReadDeps, readFromOwners } from "./owners-read.ts";
+import { type Told, toldBy } from "./told.ts";
+
+interface ReadsDeps extends OwnersReadDeps {
+  readonly local: Local;
+  readonly clock: Clock;
+}
+
+interface Wanted {
+  /** Undefined: as hosts have it. */
+  readonly r: QuorumSpec | undefined;
+  readonly timeoutMs: number;
+}
+
+/** What is known here with what hosts have told: told at once, for the copy may be evicted a moment later. */
+interface Found {
+  readonly known: Known;
+  /** Too few owners answered. */
+  readonly degraded: boolean;
+}
+
+/** A host is waited for a little longer than it was told to take. */
+const answerMarginMs = 250;
+
+export class Reads {
+  readonly #deps: ReadsDeps;
+  readonly #config: EdgeConfig;
+
+  constructor(deps: ReadsDeps, config: EdgeConfig) {
+    this.#deps = deps;
+    this.#config = config;
+  }
+
+  /** Call when hosts have been tried. */
+  async get(key: Key, r: StoreGetOptions["r"], timeoutMs: number): Promise<StoreRead> {
+    const { contact } = this.#deps;
+    if (r === "local" || !contact.isConnected) return this.local(key, "local");
+    try {
+      const { known, degraded } = await this.#quorum(contact.locate(key), { r, timeoutMs });
+      return { ...this.#readOf(key, known, "quorum"), degraded };
+    } catch (error: unknown) {
+      if (!isUnanswered(error)) throw error;
+      const read = await this.local(key, "local");
+      // Nothing known here is no answer as long as hosts could give one.
+      if (read.context === null && contact.isConnected) throw error;
+      return read;
+    }
+  }
+
+  async local(key: Key, source: StoreRead["source"]): Promise<StoreRead> {
+    const { contact, local } = this.#deps;
+    return this.#readOf(key, await local.know(contact.locate(key)), source);
+  }
+
+  /** Takes in what this host tells, and no other: it has told of a change that others may not know yet. @throws StoreError */
+  async refresh(key: Key, host: NodeId): Promise<void> {
+    const wanted = { r: undefined, timeoutMs: this.#config.requestTimeoutMs };
+    await this.#fromHosts(this.#deps.contact.locate(key), [host], wanted);
+  }
+
+  async #quorum(located: LocatedKey, { r, timeoutMs }: Wanted): Promise<Found> {
+    const { contact, clock, local } = this.#deps;
+    const spec = r ?? contact.readQuorum;
+    const beganMs = clock.now();
+    if (spec !== undefined) {
+      const asked = await local.copy(located);
+      // A host is to have as long again.
+      const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs: timeoutMs / 2 };
+      const told = await readFromOwners(this.#deps, this.#config, located, wanted);
+      if (told !== undefined) {
+        return { known: await this.#heard(located, told, spec), degraded: false };
+      }
+    }
+    const leftMs = timeoutMs - (clock.now() - beganMs);
+    return this.#fromHosts(located, contact.hostsFor(located), { r, timeoutMs: Math.floor(leftMs) });
+  }
+
+  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], { r, timeoutMs }: Wanted): Promise<Found> {
+    const { contact, copies, local } = this.#deps;
+    if (timeoutMs < 1) throw new StoreError("quorum-not-met", `no owner of ${located.key} has answered in time`);
+    const asked = await local.copy(located);
+    const { key } = located;
+    const request = { key, timeoutMs, have: copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
+    const answer = await contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
+    const told = toldBy(answer, key, asked);
+    const { degraded } = answer;
+    if (degraded) return { known: await local.heard(located, told, false), degraded };
+    return { known: await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum"), degraded };
+  }
+
+  /** From fewer than a quorum the copy only learns. */
+  #heard(located: LocatedKey, told: Told, r: QuorumSpec): Promise<Known> {
+    return this.#deps.local.heard(located, told, r === "quorum" || r === "all");
+  }
+
+  #readOf(key: Key, known: Known, source: StoreRead["source"]): StoreRead {
+    const { self, contact } = this.#deps;
+    return readOf({ edge: self, key }, known, { source, nowMs: contact.wallMs });
+  }
+}
