@@ -183,7 +183,12 @@ export class EdgeNode implements StoreNode {
 
   async flush(options: WaitOptions = {}): Promise<void> {
     const writes = [...this.#outbox.all()];
-    const isMet = (): boolean => !writes.some(({ isPending }) => isPending);
+    // What has ended stays so, and each change is looked at: of thousands only the next one is.
+    let ended = 0;
+    const isMet = (): boolean => {
+      while (ended < writes.length && !writes[ended]!.isPending) ended += 1;
+      return ended === writes.length;
+    };
     const listen = (heard: () => void): Stop => this.#outbox.onChange(heard);
     if ((await untilMet(this.#tasks, { isMet, listen }, options)) === "met") return;
     const left = writes.filter(({ isPending }) => isPending).length;
@@ -194,16 +199,14 @@ export class EdgeNode implements StoreNode {
   }
 
   facts(): StoreFacts {
-    const writes = [...this.#outbox.all()];
-    const pending = writes.filter(({ isPending }) => isPending);
+    const { counts, oldest } = this.#outbox;
     const { isConnected } = this.#contact;
     return {
       loaded: this.#isLoaded,
       connected: isConnected,
-      settled: isConnected && pending.length === 0 && this.#watching.isCompared,
-      pending: pending.length,
-      pendingSinceMs: pending[0]?.row.clockMs ?? null,
-      parked: writes.length - pending.length,
+      settled: isConnected && counts.pending === 0 && this.#watching.isCompared,
+      ...counts,
+      pendingSinceMs: oldest?.row.clockMs ?? null,
     };
   }
 
@@ -335,7 +338,7 @@ export class EdgeNode implements StoreNode {
 
   /** Just after the start it is not known yet whether this edge is offline. */
   async #untilTried(timeoutMs: number): Promise<void> {
-    if (this.#contact.isConnected) return;
+    if (this.#contact.isConnected || this.#contact.hasTried) return;
     await Promise.race([this.#contact.tried, this.#tasks.sleep(timeoutMs)]);
   }
 

@@ -14,12 +14,15 @@ import { until } from "../cluster.ts";
 import type { DiskImage } from "../disk-image.ts";
 import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
+import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
 import { cutOff, freeze, startAgain } from "./mishaps.ts";
 import { SimEdge } from "./sim-edge.ts";
 
 const bucket = "sim";
+/** By how much an edge may measure the hosts' time wrong, and more. */
+const tripMsMax = 10_000;
 /** All that edges have accepted is with hosts so long after healing. */
 const deliveryMsMax = 120_000;
 
@@ -50,6 +53,8 @@ export class Devices {
   readonly #devices: Device[];
   #running = 0;
   #over = false;
+  /** How far behind the true time the slowest of all clocks ever was, as they are set now and then; not above 0. */
+  #slowestMs = 0;
   delivered = 0;
 
   constructor(world: World, count: number) {
@@ -78,6 +83,8 @@ export class Devices {
   }
 
   #act(device: Device): void {
+    const machines = [...this.#world.hosts, ...this.#devices.map(({ edge }) => edge)].map(({ machine }) => machine);
+    this.#slowestMs = Math.min(this.#slowestMs, ...machines.map(({ skewMs }) => skewMs));
     const { edge, chance } = device;
     // A copy of an edge's storage sends what it believes unsent: with deletes that are forgotten soon, that shows.
     const mayRestore = this.#world.scenario.config.graceMs === undefined;
@@ -137,7 +144,18 @@ export class Devices {
     const options = chance.is(0.2) ? { r: "local" as const } : {};
     const read: StoreRead | "died" = await edge.call((node) => node.get(bucket, name, options));
     if (read === "died" || read.context === null) return;
+    this.#checkExpired(edge, name, read);
     contexts.set(name, read.context);
+  }
+
+  /** No clock shows that it is not over: none of a host's, by which edges go, nor its own, by which it goes before it has met one. */
+  #checkExpired(edge: SimEdge, name: string, { siblings }: StoreRead): void {
+    const { oracle, schedule } = this.#world;
+    oracle.checks += 1;
+    const latestMs = wallTime(schedule, { skewMs: this.#slowestMs }) - tripMsMax;
+    const over = siblings.find(({ expiresAtMs }) => (expiresAtMs ?? Infinity) <= latestMs);
+    if (over === undefined) return;
+    oracle.broken("an expired value reads as deleted", `${edge.id} shows ${over.dot} of ${name}`);
   }
 
   async #write(device: Device, verb: "put" | "delete", name: string): Promise<void> {
@@ -147,10 +165,12 @@ export class Devices {
     const context = chance.is(0.3) ? undefined : contexts.get(name);
     const subject = { edge: edge.id, key: key as Key };
     const id = oracle.writes.length;
+    const ttlMs = verb === "put" && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
     const write = newWrite({
       id,
       key,
       verb,
+      ttlMs,
       body: verb === "delete" ? new Uint8Array(0) : bodyOf(id, 20),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
       startedMs: schedule.nowMs,
@@ -159,6 +179,7 @@ export class Devices {
     const options = {
       ...(context === undefined ? {} : { context }),
       contentType: contentTypeOf(id),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
       w: chance.pick(["one", "quorum"] as const),
     };
     const restores = device.backup;
