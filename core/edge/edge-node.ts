@@ -191,19 +191,12 @@ export class EdgeNode implements SharedNode {
     return this.#watching.watch(bucket, what, signal);
   }
 
-  async until(
-    { bucket, name, body, request }: AnsweredWrite,
-    level: WriteLevel,
-    options: WaitOptions = {},
-  ): Promise<number> {
+  async until(asked: AnsweredWrite, level: WriteLevel, options: WaitOptions = {}): Promise<number> {
     this.#checkOpen();
-    const key = makeKey(bucket, name);
-    const write = await this.#local.asked(this.#contact.locate(key), request, body);
+    const key = makeKey(asked.bucket, asked.name);
+    const write = await this.#local.asked(this.#contact.locate(key), asked.request, asked.body);
     if (write !== undefined) return untilLevel(this.#writeDeps(), write, level, options);
-    throw new StoreError(
-      "outcome-unknown",
-      `who has the write ${request} of ${key} is known no more: it is too long ago`,
-    );
+    throw new StoreError("outcome-unknown", `who has the write ${asked.request} of ${key} is known no more`);
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {
