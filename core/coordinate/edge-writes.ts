@@ -26,7 +26,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
+import { checkBody, checkContentType, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
 import type { CachedState } from "../replica/state-cache.ts";
@@ -69,7 +69,8 @@ export async function coordinateEdgeWrite(
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const event = { coverage, arrived: believable(deps, request.value, coverage), onlyCovered };
+  const arrived = believable(deps, request.value, coverage);
+  const event = { coverage, arrived, folds: request.folds, previous: request.previous ?? 0, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
@@ -116,12 +117,11 @@ function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): 
 
 /** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */
 function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValue): void {
-  const { body, kind, contentType, tombstone, expiresAtMs, generation } = value;
+  const { body, contentType, tombstone, expiresAtMs, generation } = value;
   checkBody(config, key, body);
   checkContentType(config, contentType);
-  checkKind(kind);
   if (tombstone && body.length > 0) throw new StoreError("bad-request", "a delete has no value");
-  if (generation !== undefined) throw new StoreError("bad-request", "only values of kind yjs have a generation");
+  if (generation !== undefined) throw new StoreError("bad-request", "no value has a generation");
   const wallMs = clock.wallTime();
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);

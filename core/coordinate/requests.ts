@@ -17,7 +17,7 @@ import type { Infer } from "../bytes/codec.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault, timeoutOf } from "../limits.ts";
+import { checkBody, checkContentType, checkTtl, contentTypeDefault, foldsOf, timeoutOf } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
@@ -123,18 +123,19 @@ export class Requests {
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
     const { config } = this.#deps;
-    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, returnSiblings } = options;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, folds = [], returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
     if (body !== undefined) this.#warnOfSize(key, body);
     checkContentType(config, contentType);
-    checkKind(kind);
+    foldsOf(kind, folds);
     checkTtl(ttlMs);
     return {
       ...(body === undefined ? {} : { body }),
       contentType,
       kind,
+      folds,
       w: options.w ?? config.w,
       timeoutMs: this.#timeout(options.timeoutMs),
       forwarded,

@@ -15,6 +15,7 @@ import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { foldsOf } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
@@ -41,6 +42,7 @@ export interface WriteIntent {
   readonly ifAbsent?: boolean;
   readonly ifContext?: string;
   readonly ttlMs?: number;
+  readonly folds: readonly string[];
   readonly returnSiblings?: boolean;
   /** It was forwarded to this node: coordinate it here. */
   readonly forwarded: boolean;
@@ -142,6 +144,7 @@ function eventOf(deps: CoordinateDeps, intent: WriteIntent, coverage: Coverage):
       ...(intent.ttlMs === undefined ? {} : { expiresAtMs: deps.clock.wallTime() + intent.ttlMs }),
     },
     ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
+    folds: foldsOf(intent.kind, intent.folds),
   };
 }
 

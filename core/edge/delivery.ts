@@ -196,13 +196,15 @@ export class Delivery {
     const write = carried.at(-1)!;
     const asked = await local.copy(located);
     await this.#markSent(located, carried);
-    const { key, event, value, contexts, own } = write.row;
+    const { key, event, value, contexts, own, folds, previous } = write.row;
     const request = {
       key,
       event,
       value,
       contexts,
       own,
+      folds,
+      ...(previous === undefined ? {} : { previous }),
       w,
       timeoutMs,
       ...(pw === undefined ? {} : { pw }),

@@ -3,16 +3,27 @@
  * acknowledged. Work on one key happens one after the other, as at a host's replica.
  * Invariant: what is shown, minted on or handed out as a context is the merge of both.
  */
-import { type Coverage, merge, nothing, type Versioned } from "../causality/version-set.ts";
+import {
+  compareDots,
+  type Coverage,
+  type Dot,
+  isUpdate,
+  kindOfWrite,
+  merge,
+  nothing,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { KeyQueue } from "../replica/key-queue.ts";
 import { tellLwwLosers } from "../replica/lww-losers.ts";
 import { StoreError } from "../errors.ts";
+import { checkUpdate, foldsMax } from "../limits.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import type { EdgeConfig } from "./config.ts";
 import type { Copies, Copy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
@@ -30,6 +41,7 @@ export interface Known {
 export interface WriteWish {
   readonly evidence: Evidence;
   readonly value: Intended["value"];
+  readonly folds: readonly Dot[];
   readonly writeId?: WriteId;
   readonly levels: Pick<OutboxRow, "w" | "pw">;
   readonly wallMs: number;
@@ -55,6 +67,8 @@ interface LocalDeps {
   readonly changed: (key: Key, by: "local" | "remote") => void;
 }
 
+type LocalOptions = Pick<EdgeConfig, "clockEntriesMax" | "valueBytesMax">;
+
 /** The last view of a key with unsent writes: the next write adds one to it. */
 interface Viewed {
   readonly copy: Copy;
@@ -64,14 +78,14 @@ interface Viewed {
 
 export class Local {
   readonly #deps: LocalDeps;
-  readonly #entriesMax: number;
+  readonly #options: LocalOptions;
   readonly #queue = new KeyQueue();
   readonly #viewed = new Map<Key, Viewed>();
   #shrinking: Promise<void> | undefined;
 
-  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number }) {
+  constructor(deps: LocalDeps, options: LocalOptions) {
     this.#deps = deps;
-    this.#entriesMax = options.clockEntriesMax;
+    this.#options = options;
   }
 
   know(located: LocatedKey): Promise<Known> {
@@ -89,23 +103,31 @@ export class Local {
       const { outbox, actor, self } = this.#deps;
       const { key } = located;
       const subject: Subject = { edge: self, key };
-      const { evidence, value, writeId, levels, wallMs } = wish;
+      const { evidence, value, folds, writeId, levels, wallMs } = wish;
       const known = await this.#know(located);
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
       if (writeId !== undefined && same !== undefined) return { write: same, known, writeIdIgnored: false };
+      if (isUpdate(value)) {
+        const kind = kindOfWrite(known.state, coverageOf(subject, evidence), value.kind);
+        checkUpdate(this.#options, key, { held: known.state, kind, body: value.body, folds });
+        const unsent = outbox.of(key).at(-1);
+        if (unsent !== undefined && isFoldedUnsent(unsent, wish)) return this.#extend(located, unsent, wish);
+      }
       const unseen = known.evidence.own.length;
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
       const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
-      const { event, value: minted, writeIdIgnored } = actor.mint(intended, wallMs, this.#entriesMax);
+      const { event, value: minted, writeIdIgnored, previous } = actor.mint(intended, wallMs, this.#options.clockEntriesMax);
       const row = {
         key,
         event,
         value: { ...minted, body: minted.body.slice() },
         ...evidence,
         ...levels,
+        folds,
+        previous,
         acceptedMs: wallMs,
         ...(wish.isSentNow ? { sentMs: wallMs } : {}),
       };
@@ -119,6 +141,22 @@ export class Local {
         throw error;
       }
     });
+  }
+
+  /**
+   * An update that no host can have yet takes in the one that follows it and contains it: so days of edits without a host are
+   * one write of one document, and its event is still what was said of it.
+   */
+  async #extend(located: LocatedKey, write: OutboxWrite, { value, folds }: WriteWish): Promise<Accepted> {
+    const { row } = write;
+    const others = folds.filter((fold) => compareDots(fold, write.dot) !== 0);
+    await this.#deps.outbox.mark([write], {
+      value: { ...row.value, body: value.body.slice() },
+      folds: [...row.folds, ...others].slice(0, foldsMax),
+    });
+    this.#viewed.delete(located.key);
+    this.#deps.changed(located.key, "local");
+    return { write, known: await this.#know(located), writeIdIgnored: false };
   }
 
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
@@ -243,4 +281,11 @@ export class Local {
 
 function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
   return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
+}
+
+/** Whether no host can have the last write of the key, and it is an update that the wish contains. */
+function isFoldedUnsent({ row, dot, isPending, mayBeOut, sends }: OutboxWrite, wish: WriteWish): boolean {
+  const isUnsent = isPending && row.sentMs === undefined && !mayBeOut && sends === 0;
+  const isSame = row.w === wish.levels.w && row.pw === wish.levels.pw && !wish.isSentNow && wish.writeId === undefined;
+  return isUnsent && isSame && isUpdate(row.value) && wish.folds.some((fold) => compareDots(fold, dot) === 0);
 }

@@ -9,10 +9,11 @@
  */
 import { DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
-import { liveValue } from "../causality/encoding.ts";
-import { applyWrite, type Coverage, covers, type Dot, type Versioned } from "../causality/version-set.ts";
+import { dot, liveValue } from "../causality/encoding.ts";
+import { applyWrite, type Coverage, covers, type Dot, isUpdate, type Versioned } from "../causality/version-set.ts";
 import { invariant, StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { foldsMax } from "../limits.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
 import { contextText, keyText } from "../rpc/messages.ts";
@@ -31,6 +32,9 @@ const OutboxRow = message("OutboxWrite", {
   /** When it was accepted, and when it was first sent: wall clock, ms since 1970. */
   acceptedMs: field(8, varint),
   sentMs: optional(9, varint),
+  /** Of an update of a document: others that are contained in it, and the event of its actor that it follows. */
+  folds: repeated(11, dot, foldsMax),
+  previous: optional(12, varint),
   /** It is parked. */
   error: optional(10, message("ParkedFor", { code: field(1, text(64)), message: field(2, text(4_096)) })),
 });
@@ -167,14 +171,20 @@ export class Outbox {
   }
 
   /** Several at once, in one flush. */
-  async mark(writes: readonly OutboxWrite[], change: Partial<Pick<OutboxRow, "sentMs" | "error">>): Promise<void> {
+  async mark(
+    writes: readonly OutboxWrite[],
+    change: Partial<Pick<OutboxRow, "sentMs" | "error" | "value" | "folds">>,
+  ): Promise<void> {
     const before = writes.map(({ row }) => row);
+    this.#bytes -= bytesOf(writes);
     for (const write of writes) write.row = { ...write.row, ...change };
     try {
       await this.#deps.records.commit(writes.map((write) => this.#saving(write)));
     } catch (error: unknown) {
       for (const [i, write] of writes.entries()) write.row = before[i]!;
       throw error;
+    } finally {
+      this.#bytes += bytesOf(writes);
     }
     for (const write of writes) write.changed();
     this.#tell();
@@ -239,23 +249,31 @@ export class Outbox {
   }
 }
 
+function bytesOf(writes: readonly OutboxWrite[]): number {
+  return writes.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /** The state with the writes that wait on it; a parked one is not among what is known: hosts may never have it. */
 export function withPending(state: Versioned, writes: readonly OutboxWrite[]): Versioned {
   return writes
     .filter(({ isPending }) => isPending)
-    .reduce((known, { coverage, row }) => applyWrite(known, coverage, row.value, row.acceptedMs), state);
+    .reduce((known, { coverage, row }) => applyWrite(known, coverage, row.value, row.acceptedMs, row.folds), state);
 }
 
 /**
  * What is sent next of a key, and the earlier writes that go with it, for it has seen them: what hosts would keep of those
- * is what it covers. Only where they ask for the same acknowledgement: nobody is then told of fewer copies than he asked for.
+ * is what it covers; but an update of a document contains only those that it folds. Only where they ask for the same
+ * acknowledgement: nobody is then told of fewer copies than he asked for.
  */
 export function nextOf(writes: readonly OutboxWrite[]): readonly [OutboxWrite, readonly OutboxWrite[]] | undefined {
   const pending = writes.filter(({ isPending }) => isPending);
   const [first] = pending;
   if (first === undefined) return undefined;
   const stands = (later: OutboxWrite, earlier: OutboxWrite): boolean =>
-    covers(later.coverage.vector, earlier.dot) && later.row.w === earlier.row.w && later.row.pw === earlier.row.pw;
+    !(isUpdate(later.row.value) && isUpdate(earlier.row.value)) &&
+    covers(later.coverage.vector, earlier.dot) &&
+    later.row.w === earlier.row.w &&
+    later.row.pw === earlier.row.pw;
   const last = pending.findLast((write) => write !== first && stands(write, first)) ?? first;
   return [last, pending.slice(0, pending.indexOf(last)).filter((earlier) => stands(last, earlier))];
 }

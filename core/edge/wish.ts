@@ -4,7 +4,7 @@
 import type { DeleteOptions, PutOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, checkTtl, contentTypeDefault } from "../limits.ts";
+import { checkBody, checkContentType, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
@@ -26,10 +26,9 @@ export function wishOf(
   body: Uint8Array | undefined,
   options: WriteOptions,
 ): { readonly wish: WriteWish; readonly needed: number } {
-  const { ttlMs, context, writeId, w = "quorum", pw, contentType = contentTypeDefault, kind = "opaque" } = options;
+  const { ttlMs, context, writeId, w = "quorum", pw, contentType = contentTypeDefault, kind = "opaque", folds } = options;
   if (body !== undefined) checkBody(config, key, body);
   checkContentType(config, contentType);
-  checkKind(kind);
   checkTtl(ttlMs);
   const needed = resolveQuorum(w, contact.replicas, "w");
   if (pw !== undefined) resolveQuorum(pw, contact.replicas, "pw");
@@ -43,6 +42,7 @@ export function wishOf(
       body: body ?? new Uint8Array(0),
       ...(ttlMs === undefined ? {} : { expiresAtMs: wallMs + ttlMs }),
     },
+    folds: foldsOf(kind, folds),
     ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
     levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
     wallMs,

@@ -10,6 +10,7 @@ import {
   covers,
   type Dot,
   highestStamp,
+  isUpdate,
   kindOfWrite,
   type LiveValue,
   mint,
@@ -18,6 +19,7 @@ import {
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { checkUpdate } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -29,6 +31,8 @@ export interface WriteEvent {
   readonly coverage: Coverage;
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
+  /** Updates that are contained in this one. */
+  readonly folds?: readonly Dot[];
   /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
   readonly hintsFor: readonly NodeId[];
 }
@@ -37,6 +41,9 @@ export interface WriteEvent {
 export interface EdgeEvent {
   readonly coverage: Coverage;
   readonly arrived: LiveValue;
+  readonly folds: readonly Dot[];
+  /** Of an update: its actor's last event on the key before it, or 0. */
+  readonly previous: number;
   /** It may have been forgotten since it was first sent: it counts only where it is still covered. */
   readonly onlyCovered?: boolean;
   readonly hintsFor: readonly NodeId[];
@@ -67,11 +74,12 @@ export class Minter {
     this.#config = config;
   }
 
-  /** @throws StoreError `too-many-siblings`, before anything was minted */
+  /** @throws StoreError `too-many-siblings`, `value-too-large`, `not-ready`, `bad-request`, before anything was minted */
   mint(located: LocatedKey, held: Versioned, event: WriteEvent | EdgeEvent): Minted {
     if ("arrived" in event) return this.#take(located.key, held, event);
     const { coverage, value } = event;
     const kind = kindOfWrite(held, coverage, value.kind);
+    if (isUpdate(value)) this.#checkUpdate(located.key, { held, kind, body: value.body, folds: event.folds ?? [] });
     const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
     const named =
       event.writeId === undefined ? undefined : { actor: actorOfWriteId(located.key, event.writeId), counter: 1 };
@@ -83,7 +91,7 @@ export class Minter {
     const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
     // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.
     const body = new Uint8Array(value.body);
-    const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
+    const state = mint(held, coverage, { ...value, body, kind, dot, stamp }, event.folds);
     this.#checkSiblings(located.key, held, state);
     const writer = { vector: coverage.vector, values: [] };
     tellLwwLosers(this.#deps.telemetry, located.key, [held, writer], state);
@@ -91,26 +99,41 @@ export class Minter {
   }
 
   /** Applied like a mint; the same event again changes nothing. */
-  #take(key: Key, held: Versioned, { coverage, arrived, onlyCovered = false }: EdgeEvent): Minted {
+  #take(key: Key, held: Versioned, event: EdgeEvent): Minted {
+    const { coverage, arrived, folds, onlyCovered = false } = event;
     if (onlyCovered && !covers(held.vector, arrived.dot)) {
       throw new StoreError("not-ready", `this host does not know an old write of ${key}, others may`);
     }
+    if (isUpdate(arrived)) {
+      const kind = kindOfWrite(held, coverage, arrived.kind);
+      this.#checkUpdate(key, { held, kind, body: arrived.body, folds });
+      // Its entry in the vector covers the events before it, so it must not come before them.
+      if (!covers(held.vector, { ...arrived.dot, counter: event.previous }))
+        throw new StoreError("not-ready", `this host does not have the update of ${key} before this one yet`);
+    }
     const wallMs = this.#deps.clock.wallTime();
     this.#deps.hybridClock.observe(arrived.stamp, wallMs);
-    const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs);
+    const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs, folds);
     this.#checkSiblings(key, held, state);
     const writer = { vector: coverage.vector, values: [arrived] };
     tellLwwLosers(this.#deps.telemetry, key, [held, writer], state);
     return { state, dot: arrived.dot, stamp: arrived.stamp, writeIdIgnored: false };
   }
 
+  /** @throws StoreError `bad-request`, `value-too-large` */
+  #checkUpdate(key: Key, update: Parameters<typeof checkUpdate>[2]): void {
+    const bytes = checkUpdate(this.#config, key, update);
+    if (bytes > this.#config.valueBytesWarn) this.#deps.telemetry.event({ kind: "value-large", key, bytes });
+  }
+
   /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */
   #checkSiblings(key: Key, before: Versioned, after: Versioned): void {
     const count = after.values.length;
-    const bytes = bytesOf(after);
-    if (count <= before.values.length && bytes <= bytesOf(before)) return;
-    if (count >= this.#config.siblingsWarn) {
-      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: count });
+    const bytes = bytesOf(after.values);
+    if (count <= before.values.length && bytes <= bytesOf(before.values)) return;
+    const seen = siblingsOf(after);
+    if (seen >= this.#config.siblingsWarn) {
+      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: seen });
     }
     if (count <= this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
     throw new StoreError(
@@ -120,6 +143,12 @@ export class Minter {
   }
 }
 
-function bytesOf({ values }: Versioned): number {
+/** A document is one sibling, however many updates it has. */
+function siblingsOf({ values }: Versioned): number {
+  const updates = values.filter(isUpdate).length;
+  return values.length - Math.max(0, updates - 1);
+}
+
+function bytesOf(values: readonly LiveValue[]): number {
   return values.reduce((sum, { body }) => sum + body.length, 0);
 }

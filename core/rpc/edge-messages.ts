@@ -14,7 +14,8 @@ import {
   text,
   varint,
 } from "../bytes/codec.ts";
-import { liveValue } from "../causality/encoding.ts";
+import { dot, liveValue } from "../causality/encoding.ts";
+import { foldsMax } from "../limits.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { RosterMessage } from "../membership/exchange.ts";
 import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./messages.ts";
@@ -85,6 +86,9 @@ export const EdgeWriteRequest = message("EdgeWriteRequest", {
   edge: optional(12, nodeText),
   /** Sent before, so long ago that a clock may have been cut since: where it may have been, as `onlyCovered`. */
   again: optional(13, bool),
+  /** Of a document's update: others that are contained in it, and the event of its actor on the key that it follows. */
+  folds: repeated(14, dot, foldsMax),
+  previous: optional(15, varint),
 });
 export const EdgeWriteResponse = message("EdgeWriteResponse", {
   durable: repeated(1, nodeText, 64),

@@ -18,6 +18,7 @@ import {
   varint,
 } from "../bytes/codec.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
+import { foldsMax } from "../limits.ts";
 import { membersMax, RosterMessage } from "../membership/exchange.ts";
 
 /** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
@@ -266,6 +267,8 @@ export const WriteRequest = message("WriteRequest", {
   returnSiblings: optional(13, bool),
   /** Set by the host that forwards: coordinate it yourself, a request is forwarded once. */
   forwarded: optional(14, View),
+  /** Of a document's update: dots of others that are contained in it. */
+  folds: repeated(15, text(64), foldsMax),
 });
 export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {

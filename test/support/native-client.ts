@@ -64,7 +64,7 @@ export async function nativeClient(
       return { bodies: siblings.map(({ body }) => body), context };
     },
     async put(key, body, context) {
-      const request = { key, body, ...(context === undefined ? {} : { context }) };
+      const request = { key, body, folds: [], ...(context === undefined ? {} : { context }) };
       return (await ask(methods.write, request)).context;
     },
     stop: async () => {
