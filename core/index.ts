@@ -70,15 +70,16 @@ export {
   type UpdateReceipt,
   type WatchOptions,
 } from "./store/bucket.ts";
-export { bytes, type Codec, json, text } from "./store/codecs.ts";
 export { HostStoreNode } from "./store/host-node.ts";
 export type { ConflictEvent, ErrorEvent, StoreEvents } from "./store/listeners.ts";
 export type { BucketRead } from "./store/read.ts";
 export { Store, type StoreStatus } from "./store/store.ts";
 export type { Snapshot } from "./store/subscriptions.ts";
 export type { Change, UpdateOptions } from "./store/update.ts";
-export { type ConflictRule, lww, merge, siblings } from "./values/conflict-rules.ts";
+export { bytes, type Codec, json, text } from "./values/codecs.ts";
+export { type Candidate, type ConflictRule, lww, merge, siblings } from "./values/conflict-rules.ts";
 export type {
+  BrowserFacts,
   ChangeOrigin,
   LwwConflict,
   ParkedWrite,

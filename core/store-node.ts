@@ -83,6 +83,19 @@ export interface StoreFacts {
   readonly pendingSinceMs: number | null;
   /** Writes that need the application: see `parked`. */
   readonly parked: number;
+  /** Of a node in a browser. */
+  readonly browser?: BrowserFacts;
+}
+
+/** What a node in a browser tells beside. */
+export interface BrowserFacts {
+  /**
+   * How its data is kept. `persistent`: until the user deletes it; `evictable`: the browser may delete it when room is short
+   * or the user stays away (Safari: seven days); `memory`: this browser keeps nothing, it is gone with the page.
+   */
+  readonly storage: "persistent" | "evictable" | "memory";
+  /** What keeps it from being all that it could be, in words. */
+  readonly notices: readonly string[];
 }
 
 /** A write of this node that it sends no more: the hosts refused it, or what became of it cannot be known (PROTOCOL 7). */

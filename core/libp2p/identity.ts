@@ -3,7 +3,7 @@
  */
 import { generateKeyPair, privateKeyFromProtobuf, privateKeyToProtobuf } from "@libp2p/crypto/keys";
 import type { PrivateKey } from "@libp2p/interface";
-import { peerIdFromString } from "@libp2p/peer-id";
+import { peerIdFromPrivateKey, peerIdFromString } from "@libp2p/peer-id";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { Identity } from "../ports.ts";
@@ -20,6 +20,11 @@ export function readKey(bytes: Uint8Array): PrivateKey {
   } catch (cause) {
     throw new StoreError("corrupt", `the key of this node cannot be read (${bytes.length} bytes)`, { cause });
   }
+}
+
+/** Who has this key. @throws StoreError `corrupt` */
+export function nodeIdOf(key: Uint8Array): NodeId {
+  return peerIdFromPrivateKey(readKey(key)).toString() as NodeId;
 }
 
 export function libp2pIdentity(privateKey: PrivateKey): Identity {

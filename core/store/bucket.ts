@@ -7,9 +7,9 @@ import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Stop } from "../ports.ts";
 import type { ChangeOrigin, StoreGetOptions, StoreWrite } from "../store-node.ts";
+import { type Codec, json } from "../values/codecs.ts";
 import { type ConflictRule, siblings } from "../values/conflict-rules.ts";
 import { Cancellation } from "./cancel.ts";
-import { type Codec, json } from "./codecs.ts";
 import { entries } from "./entries.ts";
 import { follow, type FollowDeps } from "./follow.ts";
 import type { ErrorEvent, Listeners } from "./listeners.ts";
@@ -21,7 +21,7 @@ import { type Change, type Turns, update, type UpdateOptions } from "./update.ts
 export interface BucketOptions<T> {
   /** `siblings()` where not given. */
   readonly conflict?: ConflictRule<T>;
-  /** `json()` where not given. */
+  /** Where not given, that of the conflict rule if it has one, else `json()`. */
   readonly codec?: Codec<T>;
   /** The cluster's defaults where not given (`quorum`). */
   readonly r?: QuorumSpec | "local";
@@ -95,14 +95,14 @@ export class Bucket<T> {
 
   constructor(deps: BucketDeps, name: string, options: BucketOptions<T>) {
     makeKey(name, "x"); // only to check the name
-    const { conflict = siblings(), codec = json<T>(), r, w, ttlMs } = options;
+    const { conflict = siblings<T>(), codec = conflict.codec ?? json<T>(), r, w, ttlMs } = options;
     this.name = name;
     this.#deps = deps;
     this.#format = { codec, rule: conflict };
     this.#get = r === undefined ? {} : { r };
     this.#put = {
       contentType: codec.contentType,
-      kind: conflict.kind === "lww" ? "lww" : "opaque",
+      kind: conflict.kind,
       ...(w === undefined ? {} : { w }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
     };

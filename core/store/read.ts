@@ -3,11 +3,10 @@
  * Invariant: a value that cannot be decoded hides no other, and no write that follows can drop it unseen: the read then
  * hands out no context.
  */
-import type { Sibling } from "../api.ts";
 import { StoreError } from "../errors.ts";
 import type { ReadSource, StoreRead } from "../store-node.ts";
-import type { ConflictRule } from "../values/conflict-rules.ts";
-import type { Codec } from "./codecs.ts";
+import type { Codec } from "../values/codecs.ts";
+import type { Candidate, ConflictRule } from "../values/conflict-rules.ts";
 
 /** A key as a bucket sees it. Not to be changed: others may be given the same. */
 export interface BucketRead<T> {
@@ -38,13 +37,13 @@ export interface Format<T> {
 }
 
 export function decodeRead<T>(read: StoreRead, key: string, { codec, rule }: Format<T>): BucketRead<T> {
-  const decoded: { readonly sibling: Sibling; readonly value: T }[] = [];
+  const decoded: Candidate<T>[] = [];
   const problems: StoreError[] = [];
   for (const sibling of read.siblings) {
+    const { dot, timeMs, contentType, body } = sibling;
     try {
-      decoded.push({ sibling, value: codec.decode(sibling.body) });
+      decoded.push({ value: codec.decode(body), timeMs, dot });
     } catch (cause: unknown) {
-      const { dot, contentType, body } = sibling;
       const reason = cause instanceof Error ? cause.message : String(cause);
       const what = `the value ${dot} of ${key} (${contentType}, ${body.length} bytes)`;
       problems.push(new StoreError("undecodable", `${what} cannot be decoded: ${reason}`, { key, dot, cause }));
@@ -63,19 +62,11 @@ export function decodeRead<T>(read: StoreRead, key: string, { codec, rule }: For
 }
 
 /** `siblings`: all, with those that could not be decoded. */
-function fold<T>(
-  rule: ConflictRule<T>,
-  decoded: readonly { readonly sibling: Sibling; readonly value: T }[],
-  siblings: number,
-): T | undefined {
-  const [first, ...others] = decoded;
+function fold<T>(rule: ConflictRule<T>, decoded: readonly Candidate<T>[], siblings: number): T | undefined {
+  const [first] = decoded;
   if (first === undefined) return undefined;
-  if (rule.kind === "siblings") return siblings === 1 ? first.value : undefined;
-  if (others.length === 0) return first.value;
-  if (rule.kind === "merge") return rule.merge(decoded.map(({ value }) => value));
-  // Besides the one lww value there may be others, from before the bucket had this rule.
-  const latest = others.reduce((best, each) => (each.sibling.timeMs >= best.sibling.timeMs ? each : best), first);
-  return latest.value;
+  // One that can be read beside some that cannot: whether it is the value is for the rule to say.
+  return siblings === 1 ? first.value : rule.resolve(decoded);
 }
 
 export function encodeValue<T>(value: T, key: string, { codec }: Format<T>): Uint8Array {

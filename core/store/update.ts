@@ -73,7 +73,7 @@ async function readWhole<T>(deps: UpdateDeps<T>, options: StoreGetOptions): Prom
   const read = decodeRead(await node.get(bucket, name, options), key, format);
   const [problem] = read.problems;
   if (problem !== undefined) throw problem;
-  if (read.values.length > 1 && format.rule.kind === "siblings") {
+  if (read.values.length > 1 && read.value === undefined) {
     const advice = "resolve them by get and put, or give the bucket a merge rule";
     throw new StoreError("precondition-failed", `${key} has ${read.values.length} siblings: ${advice}`, { key });
   }

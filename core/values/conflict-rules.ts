@@ -2,16 +2,35 @@
  * How an application wants siblings to become one value (paper 4.4, PROTOCOL 11). Chosen per bucket, applied when it reads;
  * what a rule makes of them is stored with the next write.
  */
+import type { ValueKind } from "../causality/version-set.ts";
+import type { Codec } from "./codecs.ts";
 
-/** Made by `siblings()`, `merge(fn)` or `lww()`. */
-export type ConflictRule<T> =
-  | { readonly kind: "siblings" }
-  | { readonly kind: "merge"; readonly merge: (values: readonly T[]) => T }
-  | { readonly kind: "lww" };
+/** A live value, as far as a rule may look at it. */
+export interface Candidate<T> {
+  readonly value: T;
+  /** When it was written, by the clock of the node that accepted it; ms since 1970. */
+  readonly timeMs: number;
+  /** The event's name: `actor:counter`. */
+  readonly dot: string;
+}
+
+/**
+ * One way to resolve conflicts. Must, for equal candidates in whatever order, resolve to an equal value; must leave a value
+ * as it is that it meets twice; and must not change what it is given. Proved by `test/core/values/conformance.ts`.
+ */
+export interface ConflictRule<T> {
+  readonly name: string;
+  /** How the store keeps the values: of `lww` and `yjs` it decides itself what survives. */
+  readonly kind: ValueKind;
+  /** Of values that have their own form in bytes; the bucket then needs none. */
+  readonly codec?: Codec<T>;
+  /** What two or more become, or the only one that could be decoded; undefined: that is for the application to say. */
+  resolve(candidates: readonly Candidate<T>[]): T | undefined;
+}
 
 /** The default: the application sees them all, and there is a `value` only when there is one. */
-export function siblings(): { readonly kind: "siblings" } {
-  return { kind: "siblings" };
+export function siblings<T>(): ConflictRule<T> {
+  return { name: "siblings", kind: "opaque", resolve: () => undefined };
 }
 
 /**
@@ -22,10 +41,18 @@ export function siblings(): { readonly kind: "siblings" } {
  * merge<Cart>((carts) => ({ books: [...new Set(carts.flatMap(({ books }) => books))].toSorted() }))
  */
 export function merge<T>(fn: (values: readonly T[]) => T): ConflictRule<T> {
-  return { kind: "merge", merge: fn };
+  const resolve = ([first, ...others]: readonly Candidate<T>[]): T | undefined =>
+    first === undefined || others.length === 0 ? first?.value : fn([first, ...others].map(({ value }) => value));
+  return { name: "merge", kind: "opaque", resolve };
 }
 
 /** The last write wins, by hybrid clocks (see `causality/hybrid-clock.ts`); what loses is told by a `conflict` event. */
-export function lww(): { readonly kind: "lww" } {
-  return { kind: "lww" };
+export function lww<T>(): ConflictRule<T> {
+  return { name: "lww", kind: "lww", resolve: latest };
+}
+
+/** The store keeps one lww value; beside it there may be others, from before the bucket had this rule. */
+function latest<T>(candidates: readonly Candidate<T>[]): T | undefined {
+  const [winner] = candidates.toSorted((a, b) => b.timeMs - a.timeMs || (a.dot < b.dot ? 1 : -1));
+  return winner?.value;
 }

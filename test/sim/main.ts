@@ -1,13 +1,5 @@
-/**
- * `npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--log]`: swarms of simulated clusters.
- * `--profile NAME`: all seeds with this bias of the drawing, which else a quarter of the seeds have (`profiles.ts`).
- * `--seed S --log` replays one seed with its whole event log.
- * `--seed S --shrink` drops faults and operations while the same rule stays broken, and shows what is left.
- * `--story NAME [--log]` tells the stories whose names have NAME in them.
- * `--planted [NAME]`: the first seed in which the swarm finds each planted bug, of those with its profile if it names one.
- */
+/** `npm run sim`: swarms of simulated clusters, one seed again, stories, planted bugs. */
 import { availableParallelism } from "node:os";
-import { parseArgs } from "node:util";
 import { type Mutation, mutations } from "./planted/mutations.ts";
 import { findPlanted, storiesBroken } from "./planted/plant.ts";
 import { faultKinds } from "./faults/draw.ts";
@@ -16,24 +8,30 @@ import { describeScenario, type Scenario } from "./scenario.ts";
 import { profileNames } from "./profiles.ts";
 import { shrink } from "./shrink.ts";
 import { type Report, simulate } from "./simulate.ts";
+import { readArguments } from "../tools/arguments.ts";
 import { stories } from "./stories/all.ts";
 import { tell } from "./stories/stage.ts";
 import { swarm, Totals } from "./swarm.ts";
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    runs: { type: "string", default: "1000" },
-    seed: { type: "string", default: "1" },
-    minutes: { type: "string", default: "30" },
-    threads: { type: "string" },
-    log: { type: "boolean", default: false },
-    first: { type: "boolean", default: false },
-    shrink: { type: "boolean", default: false },
-    profile: { type: "string" },
-    story: { type: "string", multiple: true },
-    planted: { type: "boolean", default: false },
-  },
+const usage = `usage: npm run sim -- [--runs 1000] [--seed 1] [--minutes 30] [--threads T] [--profile NAME]
+Simulates one cluster per seed: --minutes 30 ends it early; --first stops at the first failure;
+--profile NAME biases all seeds so (else a quarter of them has one): ${profileNames.join(", ")}.
+  --seed S --log       one seed again, with its whole event log
+  --seed S --shrink    drops faults and operations while the same rule stays broken, and shows what is left
+  --story NAME [--log] tells the stories whose names have NAME in them
+  --planted [NAME]     the first seed in which the swarm finds each planted bug, of those with its profile if it names one`;
+
+const { values: options, positionals } = readArguments(usage, {
+  runs: { type: "string", default: "1000" },
+  seed: { type: "string", default: "1" },
+  minutes: { type: "string", default: "30" },
+  threads: { type: "string" },
+  log: { type: "boolean", default: false },
+  first: { type: "boolean", default: false },
+  shrink: { type: "boolean", default: false },
+  profile: { type: "string" },
+  story: { type: "string", multiple: true },
+  planted: { type: "boolean", default: false },
 });
 
 const logLines = 40;

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
+import { readArguments } from "./arguments.ts";
 import type { Context, Table } from "./trial.ts";
 
 type Named = { readonly name: string; readonly summary: string };
@@ -21,15 +21,13 @@ export interface Selection<T> {
  * An unknown name ends the program: a typing error must not look like a pass.
  */
 export async function select<T extends Named>(folder: string, exportName: string): Promise<Selection<T>> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: { short: { type: "boolean", default: false } },
-  });
   const found = await load<T>(resolve("dist/test", folder), exportName);
+  const known = `There are:\n${found.map(({ name, summary }) => `  ${name}: ${summary}`).join("\n") || "  none"}`;
+  const usage = `usage: npm run ${folder} -- [--short] [NAME...]: all, or those that are named. ${known}`;
+  const { values, positionals } = readArguments(usage, { short: { type: "boolean", default: false } });
   const unknown = positionals.filter((name) => found.every((each) => each.name !== name));
   if (unknown.length > 0) {
-    const known = found.map(({ name, summary }) => `  ${name}: ${summary}`).join("\n");
-    console.error(`Unknown: ${unknown.join(", ")}. There are:\n${known || "  none"}`);
+    console.error(`Unknown: ${unknown.join(", ")}. ${known}`);
     console.log("0 passed, 1 failed");
     process.exit(2);
   }

@@ -7,7 +7,8 @@ import { readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join, resolve, sep } from "node:path";
 import { run } from "node:test";
-import { inspect, parseArgs, styleText } from "node:util";
+import { inspect, styleText } from "node:util";
+import { readArguments } from "./arguments.ts";
 
 /** Against hanging only, so far above what any file may take. */
 const fileTimeoutMs = 5 * 60_000;
@@ -27,10 +28,10 @@ interface FileReport {
 process.env["NODE_OPTIONS"] ??= "--enable-source-maps";
 
 const root = resolve("dist/test");
-const { values: options, positionals: filters } = parseArgs({
-  allowPositionals: true,
-  options: { unit: { type: "boolean", default: false } },
-});
+const { values: options, positionals: filters } = readArguments(
+  "usage: npm test -- [--unit] [FILTER...]: all test files, or those that have a filter in their path",
+  { unit: { type: "boolean", default: false } },
+);
 const stopper = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => stopper.abort());
 

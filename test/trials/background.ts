@@ -1,6 +1,7 @@
 /**
- * What clients notice of hints and anti-entropy. By turns in one run: a host that missed nothing, and a host that was
- * paused while many keys were written, and is resumed when the clients' load begins. Both turns write the same beforehand.
+ * What clients notice of hints and anti-entropy. By turns in one run: a host is resumed when the clients' load begins
+ * which was paused after many keys had been written, so that it missed nothing, or while they were written. Both turns write
+ * the same, and in both the others take the host in again: they differ by the background work alone.
  */
 import { roundsOf } from "../support/convergence.ts";
 import { eventually } from "../support/eventually.ts";
@@ -63,12 +64,11 @@ async function turn(
     bucket: "front",
     ms: short ? 3_000 : 12_000,
   };
-  if (isBehind) {
-    await hosts.signal(behind, "SIGSTOP");
-    // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
-    await eventually(() => isLeftOut(hosts), "the others to notice the pause");
-  }
-  await load(fill, signal);
+  if (!isBehind) await load(fill, signal);
+  await hosts.signal(behind, "SIGSTOP");
+  // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
+  await eventually(() => isLeftOut(hosts), "the others to notice the pause");
+  if (isBehind) await load(fill, signal);
   const bytesBefore = await backgroundBytes(hosts);
   const hintsBefore = await hintsOf(hosts);
   let resumedAtMs = performance.now();

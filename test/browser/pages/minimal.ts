@@ -1,10 +1,12 @@
-/** What the smallest application loads to reach others. */
-import { openPageNetwork } from "../../../core/browser/network.ts";
-import { systemClock } from "../../../core/libp2p/system-ports.ts";
-import { makeKey } from "../../../core/libp2p/identity.ts";
+/** The smallest application: a store opened as an edge, a put and a get. */
+import { openStore } from "../../../core/browser/index.ts";
 import { expose } from "../expose.ts";
 
 expose({
-  open: async (seeds: readonly string[], meetPages: boolean) =>
-    (await openPageNetwork({ key: await makeKey(), seeds, meetPages, clock: systemClock })).addresses(),
+  async remember(seeds: readonly string[], name: string, value: string) {
+    await using store = await openStore<{ notes: string }>({ name: "minimal", seeds });
+    const notes = store.bucket("notes");
+    await notes.put(name, value);
+    return (await notes.get(name)).value;
+  },
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../../../core/errors.ts";
-import { bytes, json, text } from "../../../core/store/codecs.ts";
+import { bytes, json, text } from "../../../core/values/codecs.ts";
 import { lww, merge } from "../../../core/values/conflict-rules.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import type { StoreRead } from "../../../core/store-node.ts";
-import { json } from "../../../core/store/codecs.ts";
+import { json } from "../../../core/values/codecs.ts";
 import { decodeRead } from "../../../core/store/read.ts";
 import { lww, merge, siblings } from "../../../core/values/conflict-rules.ts";
 import { utf8 } from "../../support/values.ts";

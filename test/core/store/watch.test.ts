@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { StoreError } from "../../../core/errors.ts";
-import { bytes } from "../../../core/store/codecs.ts";
+import { bytes } from "../../../core/values/codecs.ts";
 import type { BucketChange, WatchOptions } from "../../../core/store/bucket.ts";
 import type { Bucket } from "../../../core/store/bucket.ts";
 import type { Snapshot } from "../../../core/store/subscriptions.ts";

@@ -1,0 +1,10 @@
+/**
+ * `everwrite/browser`: a Store in a page.
+ *
+ * @example
+ * import { openStore } from "everwrite/browser";
+ * const store = await openStore<{ carts: Cart }>({ name: "shop", seeds: ["/dns4/host.example/tcp/443/wss"] });
+ * await store.bucket("carts").update("alice", (cart = { books: [] }) => ({ books: [...cart.books, "book"] }));
+ */
+export { openStore, type OpenStoreOptions } from "./open-store.ts";
+export type { PageAdapters } from "./page-node.ts";

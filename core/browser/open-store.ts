@@ -1,0 +1,82 @@
+/**
+ * openStore for browsers: an edge of the cluster in this page, as a Store.
+ */
+import { StoreError } from "../errors.ts";
+import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
+import { type CancelSignal, type Clock, StorageError } from "../ports.ts";
+import { abortedError, Cancellation } from "../store/cancel.ts";
+import { Store } from "../store/store.ts";
+import type { StoreNode } from "../store-node.ts";
+import { openPageNode, type PageNodeOptions } from "./page-node.ts";
+
+/** Only `name` is needed. */
+export interface OpenStoreOptions extends PageNodeOptions {
+  /** Ends the opening, not the store. */
+  readonly signal?: CancelSignal;
+  /** How long the browser may take to open its storage: 30 s where not given. */
+  readonly timeoutMs?: number;
+}
+
+const openTimeoutMs = 30_000;
+/** A page reaches hosts over WebSockets only. */
+const seedPattern = /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/[^/]+)*\/wss?(?:\/|$)/;
+
+/**
+ * Resolves as soon as the storage of this browser is open: the network comes later, and offline never. What was acknowledged
+ * is on the disk, whatever becomes of the page.
+ * @throws StoreError `bad-request` (an option, or data of another cluster or role), `not-ready` (the browser does not give its
+ *   storage), `storage-full`, `corrupt`, `aborted`
+ *
+ * @example
+ * const store = await openStore<{ carts: Cart }>({ name: "shop", seeds: ["/dns4/host.example/tcp/443/wss"] });
+ * const carts = store.bucket("carts", { conflict: merge(unionOfCarts) });
+ * await carts.update("alice", (cart = emptyCart) => add(cart, "book"));
+ */
+export async function openStore<Schema extends object = object>(options: OpenStoreOptions): Promise<Store<Schema>> {
+  checkOptions(options);
+  const { name, clock = systemClock, random = systemRandom } = options;
+  const node = await inTime(openPageNode(options), clock, options).catch((error: unknown) => {
+    throw storeErrorOf(error);
+  });
+  return new Store<Schema>(name, { node, clock, random });
+}
+
+/** Not every caller has a compiler that checks these. */
+function checkOptions({ name, seeds = [] }: OpenStoreOptions): void {
+  if (typeof name !== "string" || name === "")
+    throw new StoreError("bad-request", "openStore needs the cluster's name");
+  const wrong = seeds.find((seed) => !seedPattern.test(seed));
+  if (wrong === undefined) return;
+  const text = `"${wrong}" is no address that a page can reach: /dns4/HOST/tcp/443/wss, or /ip4/ADDRESS/tcp/PORT/ws`;
+  throw new StoreError("bad-request", text);
+}
+
+/** One that comes too late is closed. */
+async function inTime(opening: Promise<StoreNode>, clock: Clock, options: OpenStoreOptions): Promise<StoreNode> {
+  const { name, signal, timeoutMs = openTimeoutMs } = options;
+  const ended = new Cancellation(signal);
+  const over = new Promise<never>((_resolve, reject) => {
+    const end = (): void => {
+      const late = new StoreError("not-ready", `the browser did not open the storage of "${name}" in ${timeoutMs} ms`);
+      reject(signal?.aborted ? abortedError(`opening "${name}"`) : late);
+    };
+    if (ended.aborted) end();
+    ended.addEventListener("abort", end);
+  });
+  const stopTimer = clock.after(timeoutMs, () => ended.abort());
+  try {
+    return await Promise.race([over, opening]);
+  } catch (error: unknown) {
+    if (ended.aborted) opening.then((node) => node.close()).catch(() => undefined);
+    throw error;
+  } finally {
+    stopTimer();
+    ended.release();
+  }
+}
+
+/** What keeps a node from starting, for an application. */
+function storeErrorOf(error: unknown): unknown {
+  if (!(error instanceof StorageError)) return error;
+  return new StoreError(error.kind === "full" ? "storage-full" : "not-ready", error.message, { cause: error });
+}
