@@ -59,7 +59,12 @@ export function foldsOf(kind: ValueKind, folds: readonly string[] | undefined): 
 export function checkUpdate(
   { valueBytesMax }: Pick<Limits, "valueBytesMax">,
   key: Key,
-  { held, kind, body, folds }: {
+  {
+    held,
+    kind,
+    body,
+    folds,
+  }: {
     readonly held: Versioned;
     readonly kind: ValueKind;
     readonly body: Uint8Array;

@@ -119,7 +119,12 @@ export class Local {
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
       const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
-      const { event, value: minted, writeIdIgnored, previous } = actor.mint(intended, wallMs, this.#options.clockEntriesMax);
+      const {
+        event,
+        value: minted,
+        writeIdIgnored,
+        previous,
+      } = actor.mint(intended, wallMs, this.#options.clockEntriesMax);
       const row = {
         key,
         event,

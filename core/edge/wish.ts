@@ -26,7 +26,16 @@ export function wishOf(
   body: Uint8Array | undefined,
   options: WriteOptions,
 ): { readonly wish: WriteWish; readonly needed: number } {
-  const { ttlMs, context, writeId, w = "quorum", pw, contentType = contentTypeDefault, kind = "opaque", folds } = options;
+  const {
+    ttlMs,
+    context,
+    writeId,
+    w = "quorum",
+    pw,
+    contentType = contentTypeDefault,
+    kind = "opaque",
+    folds,
+  } = options;
   if (body !== undefined) checkBody(config, key, body);
   checkContentType(config, contentType);
   checkTtl(ttlMs);

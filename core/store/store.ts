@@ -1,6 +1,8 @@
 /**
  * Store: what an application opens. Typed buckets over a node, host or edge alike, and what is known of that node.
  */
+import { nameOf, bucketOf, parseKey } from "../bytes/key.ts";
+import type { LiveDocument } from "../documents/live-document.ts";
 import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
@@ -23,6 +25,8 @@ interface StoreDeps {
   readonly node: StoreNode;
   readonly clock: Clock;
   readonly random: Random;
+  /** Brings Yjs, for documents; a store without it has none. */
+  readonly loadDocuments?: () => Promise<typeof import("../documents/live-document.ts")>;
   /** Closes what the node was made of, after it. */
   readonly release?: () => Promise<void>;
 }
@@ -41,6 +45,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   readonly #closing = new Cancellation();
   readonly #bucketDeps: BucketDeps;
   readonly #buckets = new Map<string, unknown>();
+  readonly #documents = new Map<string, Promise<LiveDocument>>();
   readonly #conflicts = new Listeners<StoreEvents["conflict"]>();
   readonly #errors = new Listeners<StoreEvents["error"]>();
   readonly #statusListeners = new Listeners<StoreStatus>();
@@ -74,6 +79,27 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     const bucket = new Bucket<T>(this.#bucketDeps, name, options ?? {});
     this.#buckets.set(name, bucket);
     return bucket;
+  }
+
+  /**
+   * A live Y.Doc on a key (`bucket/name`): edits in it are stored and sent, those of others appear in it. Resolves before
+   * anything is loaded: see `loaded` and `settled` of the document. The same object until it is closed.
+   * @throws StoreError `bad-request` (no such key can be; Yjs is not installed, or twice), `closed`
+   *
+   * @example
+   * const doc = await store.doc("notes/plan");
+   * await doc.loaded;
+   * doc.getText("body").insert(0, "Buy books");
+   * await doc.settled; // hosts have it
+   */
+  doc(key: string): Promise<LiveDocument> {
+    const known = this.#documents.get(key);
+    if (known !== undefined) return known;
+    const opening = this.#openDocument(key);
+    this.#documents.set(key, opening);
+    const forget = (): void => void this.#documents.delete(key);
+    opening.then((doc) => doc.once("destroy", forget), forget);
+    return opening;
   }
 
   status(): StoreStatus {
@@ -135,7 +161,19 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     return this.close();
   }
 
+  async #openDocument(key: string): Promise<LiveDocument> {
+    const { loadDocuments } = this.#deps;
+    const whole = parseKey(key);
+    if (loadDocuments === undefined) throw new StoreError("bad-request", "this store was opened without documents");
+    const { LiveDocument } = await loadDocuments();
+    if (this.#closing.aborted) throw new StoreError("closed", "the store was closed");
+    const where = { bucket: bucketOf(whole), name: nameOf(whole) };
+    return new LiveDocument({ ...this.#deps, closing: this.#closing }, where);
+  }
+
   async #close(): Promise<void> {
+    // What is unwritten goes with them.
+    for (const opening of this.#documents.values()) await opening.then((doc) => doc.close()).catch(() => undefined);
     this.#closing.abort();
     for (const stop of this.#stops) stop();
     this.#refreshStatus();

@@ -61,7 +61,11 @@ class Replica {
 
 /** Which replica takes the next update, and what else happens there before. */
 const chances = fc.array(
-  fc.record({ at: fc.nat(replicaCount - 1), from: fc.nat(replicaCount - 1), also: fc.constantFrom("nothing", "meet", "fold") }),
+  fc.record({
+    at: fc.nat(replicaCount - 1),
+    from: fc.nat(replicaCount - 1),
+    also: fc.constantFrom("nothing", "meet", "fold"),
+  }),
   { minLength: 1, maxLength: 60, size: "max" },
 );
 
@@ -83,7 +87,10 @@ test("replicas that were told the same updates, in any order, folded anywhere, a
       assert.ok(sameClock(one, other));
       assert.deepEqual(clockHash(one), clockHash(other));
       const bodies = siblings(one, 0).map(({ body }) => body);
-      assert.deepEqual(bodies, siblings(other, 0).map(({ body }) => body));
+      assert.deepEqual(
+        bodies,
+        siblings(other, 0).map(({ body }) => body),
+      );
       assert.deepEqual(contentFrom(bodies), contentFrom(updates));
     }),
     { numRuns: 300 },

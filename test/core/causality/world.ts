@@ -30,7 +30,15 @@ const NODES = 4;
 const KEY = makeKey("carts", "alice");
 
 export type Step =
-  | { readonly do: "write"; node: number; context: ContextChoice; kind: ValueKind; tombstone: boolean; ttl: boolean; folds: boolean }
+  | {
+      readonly do: "write";
+      node: number;
+      context: ContextChoice;
+      kind: ValueKind;
+      tombstone: boolean;
+      ttl: boolean;
+      folds: boolean;
+    }
   | { readonly do: "writeWithId"; node: number; context: ContextChoice; body: number }
   | { readonly do: "repeat"; node: number; which: number }
   | { readonly do: "edgeWrite"; node: number; context: ContextChoice; kind: ValueKind; lateByMs: number }

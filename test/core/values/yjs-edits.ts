@@ -13,14 +13,16 @@ type Edit =
 const who = fc.nat(2);
 const at = fc.nat(1_000);
 const text = fc.string({ maxLength: 6, unit: "grapheme" });
-const value = fc.oneof(
-  fc.jsonValue({ maxDepth: 2 }),
-  fc.uint8Array({ maxLength: 4 }),
-);
+const value = fc.oneof(fc.jsonValue({ maxDepth: 2 }), fc.uint8Array({ maxLength: 4 }));
 
 export const edits: fc.Arbitrary<Edit[]> = fc.array(
   fc.oneof(
-    fc.record({ do: fc.constantFrom("type" as const, "type" as const, "erase" as const, "format" as const), who, at, text }),
+    fc.record({
+      do: fc.constantFrom("type" as const, "type" as const, "erase" as const, "format" as const),
+      who,
+      at,
+      text,
+    }),
     fc.record({ do: fc.constant("set" as const), who, at, text, value }),
     fc.record({ do: fc.constantFrom("nest" as const, "drop" as const, "xml" as const), who, at, text }),
     fc.record({ do: fc.constant("meet" as const), who, at }),
