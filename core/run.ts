@@ -27,6 +27,7 @@ import { untilToldSecrets } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
 import { Contexts } from "./coordinate/contexts.ts";
+import { ToldStates } from "./coordinate/told-states.ts";
 import { healDamaged, healKey } from "./coordinate/heal.ts";
 import { Requests } from "./coordinate/requests.ts";
 import { serveEdges } from "./coordinate/serve-edges.ts";
@@ -137,6 +138,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     cluster,
     exchange,
     contexts: new Contexts(cluster),
+    toldStates: new ToldStates(),
     replica,
     transport,
     clock,

@@ -22,14 +22,12 @@ import {
   uniteCoverage,
 } from "../causality/version-set.ts";
 import type { Infer } from "../bytes/codec.ts";
-import { equalBytes } from "../bytes/compare.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
-import type { CachedState } from "../replica/state-cache.ts";
 import type { OwnEvent } from "../rpc/edge-messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
@@ -81,15 +79,10 @@ export async function coordinateEdgeWrite(
     hinted,
     needed: needs.w,
     got: durable.length,
-    ...stateUnless(held, request.have),
+    ...deps.toldStates.stateFor(held, request.have, request.value),
     context: deps.contexts.seal(held, held.state, located.key),
     ring: deps.cluster.ring.fingerprint,
   };
-}
-
-/** The state for an edge, unless it has it. */
-export function stateUnless(held: CachedState, have: Uint8Array | undefined): { readonly state?: Uint8Array } {
-  return have !== undefined && equalBytes(have, held.digest) ? {} : { state: held.toBytes() };
 }
 
 /** What the write has seen, after checking that it may claim that. */

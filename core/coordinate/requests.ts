@@ -24,7 +24,7 @@ import { parseQuorum } from "../quorum/resolve.ts";
 import type { methods } from "../rpc/rpc.ts";
 import { readAnswerOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { coordinateEdgeWrite, stateUnless } from "./edge-writes.ts";
+import { coordinateEdgeWrite } from "./edge-writes.ts";
 import { list } from "./list.ts";
 import { readState } from "./read.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
@@ -64,15 +64,15 @@ export class Requests {
 
   /** As `get`, for the copy of an edge that has the state of this digest. */
   edgeRead(key: Key, options: GetOptions, have: Uint8Array | undefined): Promise<EdgeReadResponse> {
-    const { config, cluster, contexts } = this.#deps;
+    const { config, cluster, contexts, toldStates } = this.#deps;
     const timeoutMs = this.#timeout(options.timeoutMs);
     return this.#admit("get", { timeoutMs }, async () => {
       const located = this.#locate(key);
       const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
       const { state } = held;
       const ring = cluster.ring.fingerprint;
-      if (state.vector.length === 0) return { degraded, ring };
-      return { ...stateUnless(held, have), context: contexts.seal(held, state, key), degraded, ring };
+      if (state.vector.length === 0) return { degraded, ring, omitted: [] };
+      return { ...toldStates.stateFor(held, have), context: contexts.seal(held, state, key), degraded, ring };
     });
   }
 

@@ -3,6 +3,7 @@
  */
 import { actorOfWriteId } from "../causality/actor.ts";
 import {
+  compareDots,
   type Coverage,
   contextOf,
   covers,
@@ -11,6 +12,7 @@ import {
   siblings,
   type Versioned,
 } from "../causality/version-set.ts";
+import { leanStateOf } from "../causality/lean-state.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -199,9 +201,11 @@ async function replicateUntilViewsAgree(
 ): Promise<Replicated> {
   const { written, needs, deadlineMs } = write;
   const state = written.held.encoded!;
+  // Owners have what was there before, or nearly all of it: what they lack they ask for.
+  const lean = leanStateOf(written.held.state, ({ dot }) => compareDots(dot, written.dot) !== 0);
   let plan = write.plan;
   for (;;) {
-    const result = await replicate(deps, located, { plan, state, ownAcks: ownAcks(written, plan), needs, deadlineMs });
+    const result = await replicate(deps, located, { plan, state, lean, ownAcks: ownAcks(written, plan), needs, deadlineMs });
     if (plan.ring === deps.cluster.ring.fingerprint || result.outcome.kind === "failed") return result;
     plan = planWrite(deps, located);
     plan = { ...plan, owed: await owedNow(deps, located, { targets: plan.owed, state }) };

@@ -130,17 +130,28 @@ export class LiveDocument extends Y.Doc {
   }
 
   #apply(live: readonly LiveUpdate[]): void {
-    const names = live.map(({ dot, body }) => `${dot} ${body.length}`);
-    for (const [i, { body }] of live.entries()) {
-      if (this.#applied.has(names[i]!)) continue;
-      try {
-        Y.applyUpdate(this, body, this);
-      } catch (cause: unknown) {
-        const text = `an update of ${this.key} (${live[i]!.dot}) cannot be applied: ${String(cause)}`;
-        this.#unreadable = new StoreError("undecodable", text, { cause });
-      }
+    const nameOf = ({ dot, body }: LiveUpdate): string => `${dot} ${body.length}`;
+    this.#add(live.filter((update) => !this.#applied.has(nameOf(update))));
+    // Of updates that come one by one, before those that they build on, Yjs may keep some waiting though nothing is missing.
+    if (this.store.pendingStructs !== null) this.#add(live);
+    this.#applied = new Set(live.map(nameOf));
+  }
+
+  /** All at once; one by one where one of them is unsound, so that it holds up no other. */
+  #add(updates: readonly LiveUpdate[]): void {
+    if (updates.length === 0) return;
+    if (this.#tryToAdd(updates) === undefined) return;
+    for (const update of updates) this.#unreadable = this.#tryToAdd([update]) ?? this.#unreadable;
+  }
+
+  #tryToAdd(updates: readonly LiveUpdate[]): StoreError | undefined {
+    try {
+      Y.applyUpdate(this, Y.mergeUpdates(updates.map(({ body }) => body)), this);
+      return undefined;
+    } catch (cause: unknown) {
+      const text = `an update of ${this.key} (${updates[0]!.dot}) cannot be applied: ${String(cause)}`;
+      return new StoreError("undecodable", text, { cause });
     }
-    this.#applied = new Set(names);
   }
 
   #fail(problem: StoreError): void {

@@ -213,7 +213,7 @@ export class Delivery {
       ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
     const answer = await this.#ask(located, carried, request);
-    const told = toldBy(answer, key as Key, asked);
+    const told = toldBy(answer, key as Key, asked, [value]);
     const durable = answer.durable as readonly NodeId[];
     const hinted = answer.hinted as Ack["hinted"];
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };

@@ -15,6 +15,7 @@ import {
   varint,
 } from "../bytes/codec.ts";
 import { dot, liveValue } from "../causality/encoding.ts";
+import { omittedMax } from "../causality/lean-state.ts";
 import { foldsMax } from "../limits.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { RosterMessage } from "../membership/exchange.ts";
@@ -41,6 +42,9 @@ export const MembershipResponse = message("MembershipResponse", {
   wallMs: field(5, varint),
 });
 
+/** Values of the state that come without their bodies, by place: the edge has those (`causality/lean-state.ts`). */
+const omitted = repeated(8, varint, omittedMax);
+
 /** What an edge needs for its copy of a key: the state, and a context that covers it. */
 export const EdgeReadRequest = message("EdgeReadRequest", {
   key: field(1, keyText),
@@ -56,6 +60,7 @@ export const EdgeReadResponse = message("EdgeReadResponse", {
   degraded: field(3, bool),
   /** Fingerprint of the answering host's ring: the edge's view may be stale. */
   ring: field(4, hex(8)),
+  omitted,
 });
 
 /** An event of the writer's own: of an actor that derives from its node id and a nonce, or from a write id. */
@@ -99,6 +104,7 @@ export const EdgeWriteResponse = message("EdgeWriteResponse", {
   /** Covers the state. */
   context: field(6, contextText),
   ring: field(7, hex(8)),
+  omitted,
 });
 
 /** A page of a bucket's keys, as the answering host finds them at all hosts. */

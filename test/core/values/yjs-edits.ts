@@ -60,10 +60,10 @@ export function contentOf(doc: Y.Doc): unknown {
   };
 }
 
-/** As a reader has it who is told these updates. */
+/** As a reader has it who is told these updates: see `LiveDocument` why all at once. */
 export function contentFrom(updates: readonly Uint8Array[]): unknown {
   const doc = new Y.Doc();
-  for (const update of updates) Y.applyUpdate(doc, update);
+  if (updates.length > 0) Y.applyUpdate(doc, Y.mergeUpdates([...updates]));
   return contentOf(doc);
 }
 
