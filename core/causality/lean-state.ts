@@ -29,11 +29,7 @@ export function leanStateOf(state: Versioned, has: (value: LiveValue) => boolean
 }
 
 /** Undefined: among `own` a body is missing that was left out. */
-export function filled(
-  lean: Versioned,
-  omitted: readonly number[],
-  own: readonly LiveValue[],
-): Versioned | undefined {
+export function filled(lean: Versioned, omitted: readonly number[], own: readonly LiveValue[]): Versioned | undefined {
   if (omitted.length === 0) return lean;
   const places = new Set(omitted);
   const values = lean.values.map((value, place) => {

@@ -52,6 +52,7 @@ export interface EdgeIntent {
 
 /**
  * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings` (nothing changed),
+ *   `precondition-failed` (an update of a document whose predecessor this host cannot find: it wants another dot),
  *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
  *   `quorum-not-met` (it may survive)
  */
@@ -70,7 +71,12 @@ export async function coordinateEdgeWrite(
   const arrived = believable(deps, request.value, coverage);
   const event = { coverage, arrived, folds: request.folds, previous: request.previous ?? 0, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
-  const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
+  const write = { intent: asked, event, needs, deadlineMs };
+  const done = await carryOut(deps, located, write).catch(async (error: unknown) => {
+    const isEarly = error instanceof StoreError && error.code === "precondition-failed";
+    if (!isEarly || !(await caughtUp(deps, located, intent))) throw error;
+    return carryOut(deps, located, write);
+  });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
   const { durable, hinted } = done.replicated;
   const { held } = done.written;
@@ -83,6 +89,19 @@ export async function coordinateEdgeWrite(
     context: deps.contexts.seal(held, held.state, located.key),
     ring: deps.cluster.ring.fingerprint,
   };
+}
+
+/** An update came before the one that it follows: whether others had that one. */
+async function caughtUp(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { request, timeoutMs }: EdgeIntent,
+): Promise<boolean> {
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  const before = { ...request.value.dot, counter: request.previous ?? 0 };
+  if (!covers(held.state.vector, before)) return false;
+  await deps.replica.apply(located, held.toBytes());
+  return true;
 }
 
 /** What the write has seen, after checking that it may claim that. */

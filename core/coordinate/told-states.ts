@@ -15,10 +15,17 @@ const entryBytes = 200;
 const dotBytes = 60;
 
 export class ToldStates {
-  readonly #dots = new Recent<string, ReadonlySet<string>>(bytesMax, (_digest, dots) => entryBytes + dots.size * dotBytes);
+  readonly #dots = new Recent<string, ReadonlySet<string>>(
+    bytesMax,
+    (_digest, dots) => entryBytes + dots.size * dotBytes,
+  );
 
   /** The state for an edge, unless it has it; what it has of it is left out, as is what it has just written itself. */
-  stateFor(held: CachedState, have: Uint8Array | undefined, own?: LiveValue): Partial<LeanState> & Pick<LeanState, "omitted"> {
+  stateFor(
+    held: CachedState,
+    have: Uint8Array | undefined,
+    own?: LiveValue,
+  ): Partial<LeanState> & Pick<LeanState, "omitted"> {
     if (have !== undefined && equalBytes(have, held.digest)) return { omitted: [] };
     const known = have === undefined ? undefined : this.#dots.get(toHex(have));
     const { state } = held;

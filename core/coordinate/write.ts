@@ -205,7 +205,14 @@ async function replicateUntilViewsAgree(
   const lean = leanStateOf(written.held.state, ({ dot }) => compareDots(dot, written.dot) !== 0);
   let plan = write.plan;
   for (;;) {
-    const result = await replicate(deps, located, { plan, state, lean, ownAcks: ownAcks(written, plan), needs, deadlineMs });
+    const result = await replicate(deps, located, {
+      plan,
+      state,
+      lean,
+      ownAcks: ownAcks(written, plan),
+      needs,
+      deadlineMs,
+    });
     if (plan.ring === deps.cluster.ring.fingerprint || result.outcome.kind === "failed") return result;
     plan = planWrite(deps, located);
     plan = { ...plan, owed: await owedNow(deps, located, { targets: plan.owed, state }) };

@@ -9,6 +9,7 @@
  */
 import type { Infer } from "../bytes/codec.ts";
 import { nodeDefaults } from "../config.ts";
+import { isUpdate } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -157,6 +158,10 @@ export class Delivery {
       if (error instanceof TransportError || this.#passes(error, write)) {
         telemetry.event({ kind: "task-failed", task: "deliver a write", reason: `${located.key}: ${reasonOf(error)}` });
         return false;
+      }
+      if (error.code === "precondition-failed" && isUpdate(write.row.value)) {
+        await local.rename(located, write);
+        return true;
       }
       // Those that it stood for were not refused: they are sent for themselves.
       await local.park(located, [write], { code: error.code, message: error.message.slice(0, 1_000) });

@@ -164,6 +164,20 @@ export class Local {
     return { write, known: await this.#know(located), writeIdIgnored: false };
   }
 
+  /**
+   * Hosts lack the update that this one follows: it may be lost, or with hosts that are away. Under an actor of its own it
+   * follows nothing. Should it have arrived somewhere under its old name, the document holds it twice, which is once.
+   */
+  rename(located: LocatedKey, write: OutboxWrite): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { actor, outbox } = this.#deps;
+      this.#viewed.delete(located.key);
+      const { event, dot } = actor.draw();
+      await outbox.rename(write, event, dot);
+      this.#deps.changed(located.key, "local");
+    });
+  }
+
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
   heard(located: LocatedKey, told: Told, isQuorum: boolean): Promise<Known> {
     return this.#queue.run(located, async () => {

@@ -52,8 +52,8 @@ export interface Ack {
 export class OutboxWrite {
   readonly sequence: number;
   readonly key: Key;
-  readonly dot: Dot;
   readonly coverage: Coverage;
+  dot: Dot;
   row: OutboxRow;
   ack: Ack | undefined;
   /** A host may have it: by an answer, by a silence, or as an earlier run has sent it. */
@@ -187,6 +187,18 @@ export class Outbox {
       this.#bytes += bytesOf(writes);
     }
     for (const write of writes) write.changed();
+    this.#tell();
+  }
+
+  /** It becomes another event, which no host has seen. */
+  async rename(write: OutboxWrite, event: OwnEvent, dot: Dot): Promise<void> {
+    const { sentMs: _sent, previous: _previous, ...row } = write.row;
+    const renamed = { ...row, event, value: { ...row.value, dot } };
+    await this.#deps.records.commit([
+      { kind: "put", ns: "hints", key: keyOf(write.sequence), value: OutboxRow.encode(renamed) },
+    ]);
+    Object.assign(write, { row: renamed, dot, mayBeOut: false });
+    write.changed();
     this.#tell();
   }
 

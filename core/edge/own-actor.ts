@@ -12,6 +12,7 @@ import type { HybridClock } from "../causality/hybrid-clock.ts";
 import {
   type Coverage,
   covers,
+  type Dot,
   highestStamp,
   isUpdate,
   kindOfWrite,
@@ -71,6 +72,13 @@ export class OwnActor {
     const previous = known.vector.find((entry) => entry.actor === actor)?.counter ?? 0;
     const minted = { ...value, kind, stamp, dot };
     return { event: { nonce, counter }, value: minted, writeIdIgnored: writeId !== undefined, previous };
+  }
+
+  /** The name of an event that follows none. */
+  draw(): { readonly event: OwnEvent; readonly dot: Dot } {
+    this.drop();
+    const { nonce, actor, counter } = this.#next({ vector: [], values: [] }, { vector: [] });
+    return { event: { nonce, counter }, dot: { actor, counter } };
   }
 
   /** If the state that is forgotten names the actor, it ends. */

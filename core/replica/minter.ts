@@ -74,7 +74,7 @@ export class Minter {
     this.#config = config;
   }
 
-  /** @throws StoreError `too-many-siblings`, `value-too-large`, `not-ready`, `bad-request`, before anything was minted */
+  /** @throws StoreError `too-many-siblings`, `value-too-large`, `precondition-failed`, `bad-request`, before anything was minted */
   mint(located: LocatedKey, held: Versioned, event: WriteEvent | EdgeEvent): Minted {
     if ("arrived" in event) return this.#take(located.key, held, event);
     const { coverage, value } = event;
@@ -109,7 +109,7 @@ export class Minter {
       this.#checkUpdate(key, { held, kind, body: arrived.body, folds });
       // Its entry in the vector covers the events before it, so it must not come before them.
       if (!covers(held.vector, { ...arrived.dot, counter: event.previous }))
-        throw new StoreError("not-ready", `this host does not have the update of ${key} before this one yet`);
+        throw new StoreError("precondition-failed", `this host lacks an update of ${key} that this one follows`);
     }
     const wallMs = this.#deps.clock.wallTime();
     this.#deps.hybridClock.observe(arrived.stamp, wallMs);

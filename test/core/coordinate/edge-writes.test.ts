@@ -161,7 +161,11 @@ describe("a hostile edge", { concurrency: true }, () => {
     ["a content type that is none", "bad-request", write("x", 1, { value: { contentType: "a\nb" } })],
     ["an update that is none", "bad-request", write("x", 1, { value: { kind: "yjs" } })],
     ["a generation", "bad-request", write("x", 1, { value: { generation: 1 } })],
-    ["an update before the one that it follows", "not-ready", write("\0\0", 2, { value: { kind: "yjs" }, previous: 1 })],
+    [
+      "an update before the one that it follows",
+      "precondition-failed",
+      write("\0\0", 2, { value: { kind: "yjs" }, previous: 1 }),
+    ],
     [
       "the word of a member that it is not",
       "not-ready",

@@ -15,6 +15,7 @@ import type { DiskImage } from "../disk-image.ts";
 import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
 import type { World } from "../world.ts";
+import type { Documents } from "../documents/documents.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
 import { SimEdge } from "./sim-edge.ts";
 
@@ -47,12 +48,15 @@ type Action = "put" | "delete" | "get" | "kill" | "cut" | "heal" | "freeze" | "p
 export class Devices {
   readonly #world: World;
   readonly #devices: Device[];
+  readonly #documents: Documents | undefined;
   #running = 0;
   #over = false;
   delivered = 0;
 
-  constructor(world: World, count: number) {
+  /** With documents they write updates of these, and nothing else. */
+  constructor(world: World, count: number, documents?: Documents) {
     this.#world = world;
+    this.#documents = documents;
     this.#devices = Array.from({ length: count }, (_, i) => {
       const edge = new SimEdge(world, `e${i + 1}`);
       const chance = world.chance.fork(`application ${i}`);
@@ -127,8 +131,8 @@ export class Devices {
 
   #ask(device: Device, verb: "put" | "delete" | "get"): void {
     this.#running += 1;
-    const name = `key${device.chance.whole(0, 4)}`;
-    const work = verb === "get" ? this.#get(device, name) : this.#write(device, verb, name);
+    const name = this.#documents?.nameOf(device.chance) ?? `key${device.chance.whole(0, 4)}`;
+    const work = verb === "get" ? this.#get(device, name) : this.#write(device, this.#documents ? "put" : verb, name);
     void work
       .catch((error: unknown) => {
         if (error instanceof StoreError) return this.#world.schedule.log(`${device.edge.id} ${verb}: ${error.code}`);
@@ -150,14 +154,18 @@ export class Devices {
     const { edge, chance, contexts } = device;
     const { oracle, schedule } = this.#world;
     const key = keyOf(name);
-    const context = chance.is(0.3) ? undefined : contexts.get(name);
+    const context = this.#documents || chance.is(0.3) ? undefined : contexts.get(name);
     const subject = { edge: edge.id, key: key as Key };
+    const update = await this.#documents?.next(chance, () =>
+      edge.call((node) => node.get(bucket, name, { r: "local" })),
+    );
     const id = oracle.writes.length;
     const write = newWrite({
       id,
       key,
       verb,
-      body: verb === "delete" ? new Uint8Array(0) : bodyOf(id, 20),
+      body: verb === "delete" ? new Uint8Array(0) : (update?.bodyOf(id) ?? bodyOf(id, 20)),
+      folds: new Set(update?.folds),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
       startedMs: schedule.nowMs,
     });
@@ -165,6 +173,7 @@ export class Devices {
     const options = {
       ...(context === undefined ? {} : { context }),
       contentType: contentTypeOf(id),
+      ...(update === undefined ? {} : { kind: "yjs" as const, folds: update.folds }),
       w: chance.pick(["one", "quorum"] as const),
     };
     const restores = device.backup;
@@ -222,6 +231,7 @@ export class Devices {
   }
 
   #judge(): void {
+    if (this.#documents !== undefined) return; // updates are judged by what their documents say
     const { oracle } = this.#world;
     for (const { edge, accepted, aside } of this.#devices) {
       for (const { write, dot } of accepted) {
