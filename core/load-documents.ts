@@ -3,7 +3,7 @@
  */
 import { StoreError } from "./errors.ts";
 
-type Documents = typeof import("./documents/live-document.ts");
+type Documents = typeof import("./documents/live-document.ts") & typeof import("./documents/document-link.ts");
 
 /** Yjs leaves this mark when it is loaded, and warns on the console when it finds one. */
 const yjsMark = "__ $YJS$ __";
@@ -26,9 +26,9 @@ async function load(): Promise<Documents> {
   const isMarked = marks[yjsMark] === true;
   delete marks[yjsMark];
   try {
-    const documents = await import("./documents/live-document.ts");
+    const [live, link] = [await import("./documents/live-document.ts"), await import("./documents/document-link.ts")];
     if (isMarked && marks[yjsMark] === true) throw new StoreError("bad-request", twoCopies);
-    return documents;
+    return { ...live, ...link };
   } finally {
     if (isMarked) marks[yjsMark] = true;
   }

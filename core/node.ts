@@ -53,6 +53,7 @@ import type { NodeOptions, NodePorts } from "./node-options.ts";
 import type { CancelSignal, Stop, Storage } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
+import type { Channel } from "./store-node.ts";
 import { isConnected, nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
@@ -289,6 +290,11 @@ export class EverwriteNode implements NodeApi {
   watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent> {
     const { deps, requests, feeds } = this.#ready();
     return watch({ ...deps, requests, feeds }, bucket, what, signal);
+  }
+
+  /** See `StoreNode.join`. @throws StoreError `not-ready` */
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    return this.#ready().channels.join(bucket, name, hear);
   }
 
   async status(): Promise<NodeStatus> {

@@ -26,6 +26,7 @@ import { RingCommands } from "./cluster/ring-commands.ts";
 import { untilToldSecrets } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
+import { Channels } from "./coordinate/channels.ts";
 import { Contexts } from "./coordinate/contexts.ts";
 import { ToldStates } from "./coordinate/told-states.ts";
 import { healDamaged, healKey } from "./coordinate/heal.ts";
@@ -82,6 +83,7 @@ export interface Running {
   readonly repairDeps: RepairDeps & HintDeps;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
+  readonly channels: Channels;
   readonly reaper: Reaper;
   readonly commands: RingCommands;
   readonly transfers: Transfers;
@@ -167,6 +169,8 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   servePublicMembership(deps, config, server);
   const feeds = new ChangeFeeds(deps);
   serveEdges({ ...deps, requests, feeds }, server);
+  const channels = new Channels(deps);
+  channels.serve(server);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
@@ -203,6 +207,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     repairDeps,
     requests,
     feeds,
+    channels,
     reaper,
     commands: new RingCommands({ ...deps, held: () => heldBy(replica, records) }),
     transfers,

@@ -9,6 +9,7 @@ import type { Clock, Random, Stop } from "../ports.ts";
 import type { StoreNode, StoreWrite } from "../store-node.ts";
 import { type Cancellation, sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
+import type { Ahead } from "./ahead.ts";
 import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
 
 /** Of a document and of the updates that it is made of; as Yjs itself writes them. */
@@ -24,6 +25,7 @@ interface WriterDeps {
   readonly bucket: string;
   readonly name: string;
   readonly doc: Y.Doc;
+  readonly ahead: Ahead;
   readonly closing: Cancellation;
   /** `isSettled`, `problem` or `bytes` may have changed. */
   readonly changed: () => void;
@@ -137,6 +139,7 @@ export class Writer {
       });
       this.#failures = 0;
       this.#problem = undefined;
+      this.#deps.ahead.stored(update.body);
       this.#live = [...this.#live.filter((each) => !folds.includes(each.dot)), { dot: write.dot, body: update.body }];
       this.#noteUnsent(write, isWhole || update.folds.some(({ dot }) => dot !== write.dot) ? undefined : since);
     } catch (error: unknown) {
@@ -170,7 +173,8 @@ export class Writer {
       const folds = this.#live.filter(({ dot }) => dot === unsent.dot);
       if (folds.length > 0) return { body: Y.encodeStateAsUpdate(doc, unsent.since), folds };
     }
-    return { body: Y.mergeUpdates([...folding.map(({ body }) => body), ...taken]), folds: folding };
+    const below = this.#deps.ahead.below(taken, doc.clientID);
+    return { body: Y.mergeUpdates([...folding.map(({ body }) => body), ...below, ...taken]), folds: folding };
   }
 
   #noteUnsent({ dot, receipt, until }: StoreWrite, since: Uint8Array | undefined): void {

@@ -14,9 +14,10 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
+import { methods, RpcServer } from "../rpc/rpc.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
+  Channel,
   LwwConflict,
   ParkedWrite,
   StoreChange,
@@ -34,6 +35,7 @@ import type { Telemetry } from "../telemetry.ts";
 import { readOf, writeOf } from "./answers.ts";
 import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
+import { EdgeChannels } from "./channels.ts";
 import { Copies } from "./copies.ts";
 import { Delivery, isUnanswered } from "./delivery.ts";
 import { listKnown } from "./list.ts";
@@ -89,6 +91,9 @@ export class EdgeNode implements StoreNode {
   readonly #local: Local;
   readonly #delivery: Delivery;
   readonly #watching: Watching;
+  readonly #channels: EdgeChannels;
+  readonly #server: RpcServer;
+  readonly #transport: Transport;
   readonly #listeners = new Set<() => void>();
   readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
   #isLoaded = false;
@@ -118,6 +123,9 @@ export class EdgeNode implements StoreNode {
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
     this.#delivery = new Delivery(deps, this.#config);
+    this.#transport = transport;
+    this.#server = new RpcServer(telemetry);
+    this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry });
     this.#watching = new Watching({
       ...deps,
       read: (key, source) => this.#readLocal(key, source),
@@ -140,9 +148,11 @@ export class EdgeNode implements StoreNode {
     await Promise.all([this.#contact.open(), this.#outbox.open(), this.#copies.open()]);
     this.#isLoaded = true;
     const stops = [this.#contact.onChange(() => this.#tell()), this.#outbox.onChange(() => this.#tell())];
+    stops.push(this.#server.listen(this.#transport));
     this.#tasks.onStop(() => {
       for (const stop of stops) stop();
     });
+    this.#channels.serve(this.#server);
     this.#contact.start();
     this.#delivery.start();
     this.#tell();
@@ -179,6 +189,11 @@ export class EdgeNode implements StoreNode {
   watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<StoreChange> {
     this.#checkOpen();
     return this.#watching.watch(bucket, what, signal);
+  }
+
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    this.#checkOpen();
+    return this.#channels.join(bucket, name, hear);
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {

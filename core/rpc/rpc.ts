@@ -9,6 +9,12 @@ import type { NodeId } from "../identity.ts";
 import { type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import {
+  ChannelJoinRequest,
+  ChannelJoinResponse,
+  ChannelTellRequest,
+  ChannelTellResponse,
+} from "./channel-messages.ts";
+import {
   EdgeListRequest,
   EdgeListResponse,
   EdgeReadRequest,
@@ -99,6 +105,8 @@ export const methods = {
   edgeWrite: define(22, "edgeWrite", EdgeWriteRequest, EdgeWriteResponse),
   edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
+  channelJoin: define(25, "channelJoin", ChannelJoinRequest, ChannelJoinResponse),
+  channelTell: define(26, "channelTell", ChannelTellRequest, ChannelTellResponse),
 };
 
 const ok = 0;
@@ -122,6 +130,16 @@ export function call<Request, Response>(
 /** A request's bytes, for a request that goes to several peers. */
 export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
   return method.request.encode(request, method.number);
+}
+
+/** Sends one request whose answer nobody waits for, and which may be lost. */
+export function tell<Request>(
+  transport: Pick<Transport, "tell">,
+  to: NodeId,
+  method: Method<Request, unknown>,
+  request: Request,
+): void {
+  transport.tell(to, encodeCall(method, request));
 }
 
 /** As `call`, with a body of `encodeCall`. */

@@ -7,6 +7,7 @@ import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
 import type {
+  Channel,
   LwwConflict,
   ParkedWrite,
   StoreChange,
@@ -25,6 +26,7 @@ import { untilSafe } from "./safety.ts";
 
 /** What a host's node offers to a Store. */
 interface HostNode extends Pick<NodeApi, "get" | "getLocal" | "put" | "delete" | "list" | "watch" | "explain"> {
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel;
   /** It has its place, and others to turn to if there are any. */
   readonly connected: boolean;
 }
@@ -95,6 +97,10 @@ export class HostStoreNode implements StoreNode {
       const origin = origins.of(event);
       if (origin !== undefined) yield { ...event, ...whole, origin };
     }
+  }
+
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    return this.#deps.node.join(bucket, name, hear);
   }
 
   flush(options: WaitOptions = {}): Promise<void> {

@@ -2,6 +2,8 @@
  * Store: what an application opens. Typed buckets over a node, host or edge alike, and what is known of that node.
  */
 import { nameOf, bucketOf, parseKey } from "../bytes/key.ts";
+import type * as Y from "yjs";
+import type { DocumentDeps, DocumentLink, DocumentName } from "../documents/document-link.ts";
 import type { LiveDocument } from "../documents/live-document.ts";
 import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
@@ -21,12 +23,14 @@ export interface StoreStatus extends StoreFacts {
   readonly oldestPendingMs: number | null;
 }
 
+type Documents = typeof import("../documents/live-document.ts") & typeof import("../documents/document-link.ts");
+
 interface StoreDeps {
   readonly node: StoreNode;
   readonly clock: Clock;
   readonly random: Random;
   /** Brings Yjs, for documents; a store without it has none. */
-  readonly loadDocuments?: () => Promise<typeof import("../documents/live-document.ts")>;
+  readonly loadDocuments?: () => Promise<Documents>;
   /** Closes what the node was made of, after it. */
   readonly release?: () => Promise<void>;
 }
@@ -46,6 +50,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   readonly #bucketDeps: BucketDeps;
   readonly #buckets = new Map<string, unknown>();
   readonly #documents = new Map<string, Promise<LiveDocument>>();
+  readonly #links = new Set<DocumentLink>();
   readonly #conflicts = new Listeners<StoreEvents["conflict"]>();
   readonly #errors = new Listeners<StoreEvents["error"]>();
   readonly #statusListeners = new Listeners<StoreStatus>();
@@ -161,19 +166,37 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     return this.close();
   }
 
+  /**
+   * Keeps a Y.Doc of the application's own in step with a key, as `doc` does with one that it makes. What is in it already is
+   * written. For bindings and providers: see `EverwriteProvider`.
+   * @throws StoreError as `doc`
+   */
+  async link(key: string, doc: Y.Doc): Promise<DocumentLink> {
+    const { DocumentLink, deps, where } = await this.#documentsFor(key);
+    const link = new DocumentLink(deps, where, doc);
+    this.#links.add(link);
+    return link;
+  }
+
   async #openDocument(key: string): Promise<LiveDocument> {
+    const { LiveDocument, deps, where } = await this.#documentsFor(key);
+    return new LiveDocument(deps, where);
+  }
+
+  async #documentsFor(key: string): Promise<Documents & { readonly deps: DocumentDeps; readonly where: DocumentName }> {
     const { loadDocuments } = this.#deps;
     const whole = parseKey(key);
     if (loadDocuments === undefined) throw new StoreError("bad-request", "this store was opened without documents");
-    const { LiveDocument } = await loadDocuments();
+    const documents = await loadDocuments();
     if (this.#closing.aborted) throw new StoreError("closed", "the store was closed");
     const where = { bucket: bucketOf(whole), name: nameOf(whole) };
-    return new LiveDocument({ ...this.#deps, closing: this.#closing }, where);
+    return { ...documents, deps: { ...this.#deps, closing: this.#closing }, where };
   }
 
   async #close(): Promise<void> {
     // What is unwritten goes with them.
     for (const opening of this.#documents.values()) await opening.then((doc) => doc.close()).catch(() => undefined);
+    for (const link of this.#links) await link.close();
     this.#closing.abort();
     for (const stop of this.#stops) stop();
     this.#refreshStatus();

@@ -59,7 +59,7 @@ const strangers = ["core/coordinate/", "core/background/", "core/edge/"];
 /** What a program on the core may import: the entries, what both kinds of host share, and the contract that adapters implement. */
 const openToHosts =
   /^core\/(?:index|browser\/index|react\/index|libp2p\/.*|load-documents|ports|config|errors|identity|api|store-node|telemetry|storage\/crc32c)\.ts$/;
-const innerPackages = /^(?:yjs|lib0\/.+|@noble\/hashes\/.+)$/;
+const innerPackages = /^(?:yjs|y-protocols\/awareness|lib0\/.+|@noble\/hashes\/.+)$/;
 
 const fileLinesMax = 400;
 
@@ -99,7 +99,7 @@ function forbidden(from: string, ring: number, specifier: string): string | unde
   const to = resolveImport(from, specifier);
   if (to === undefined) {
     if (ring <= lastInnerRing && !innerPackages.test(specifier))
-      return "the inner core uses yjs, lib0 and @noble/hashes only";
+      return "the inner core uses yjs, y-protocols, lib0 and @noble/hashes only";
     if (from.startsWith("core/") && specifier.startsWith("node:"))
       return "the core runs in browsers too; put it in node-host";
     return undefined;
