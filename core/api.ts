@@ -80,6 +80,8 @@ export interface PutOptions extends WriteOptions {
   readonly folds?: readonly string[];
   /** The value reads as deleted this long after the write. */
   readonly ttlMs?: number;
+  /** Writes what `context` has seen anew, to live on: of kind lww it loses to every write that has not been seen. */
+  readonly renews?: boolean;
 }
 
 /** A delete is a write: of a tombstone. */

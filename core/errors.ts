@@ -11,10 +11,13 @@ export const statusOfCode = {
   forbidden: 403,
   "not-found": 404,
   "precondition-failed": 409,
+  "clock-skew": 409,
   "value-too-large": 413,
   "too-many-siblings": 429,
   overloaded: 429,
   undecodable: 422,
+  "invalid-value": 422,
+  "bad-merge": 500,
   corrupt: 500,
   internal: 500,
   "quorum-not-met": 503,
@@ -36,6 +39,8 @@ export interface StoreErrorDetail {
   readonly dot?: string;
   readonly needed?: number;
   readonly got?: number;
+  /** What a schema finds wrong with a value, and where in it (`lines.0.price`). */
+  readonly issues?: readonly { readonly path: string; readonly message: string }[];
   /** Node ids of the replicas that did answer. */
   readonly from?: readonly string[];
 }

@@ -76,10 +76,16 @@ export { HostStoreNode } from "./store/host-node.ts";
 export type { ConflictEvent, ErrorEvent, StoreEvents } from "./store/listeners.ts";
 export type { BucketRead } from "./store/read.ts";
 export { Store, type StoreStatus } from "./store/store.ts";
+export { sessions } from "./store/sessions.ts";
 export type { Snapshot } from "./store/subscriptions.ts";
 export type { Change, UpdateOptions } from "./store/update.ts";
+export { type AddWinsSet, addWinsSet } from "./values/add-wins-set.ts";
+export { type Cart, cart } from "./values/cart.ts";
 export { bytes, type Codec, json, text } from "./values/codecs.ts";
 export { type Candidate, type ConflictRule, lww, merge, siblings } from "./values/conflict-rules.ts";
+export { type Counter, counter } from "./values/counter.ts";
+export { type Registers, registers } from "./values/registers.ts";
+export type { StandardSchema, ValueIssue } from "./values/schema.ts";
 export type {
   BrowserFacts,
   ChangeOrigin,

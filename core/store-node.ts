@@ -79,7 +79,7 @@ export interface StoreFacts {
   readonly settled: boolean;
   /** Writes accepted here that hosts have yet to acknowledge, without the parked ones. */
   readonly pending: number;
-  /** Since when the oldest of them waits, ms since 1970; null when there is none. */
+  /** Since when the oldest of them waits, by this node's own clock, ms since 1970; null when there is none. */
   readonly pendingSinceMs: number | null;
   /** Writes that need the application: see `parked`. */
   readonly parked: number;

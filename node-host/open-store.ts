@@ -91,11 +91,17 @@ export async function openStore<Schema extends object = object>(options: OpenSto
   throw new StoreError("bad-request", `role must be "host" or "edge", not ${String(options.role)}`);
 }
 
+/** As is usual in Node: all but `NODE_ENV=production` is development. */
+function checkMerges(): boolean {
+  return process.env["NODE_ENV"] !== "production";
+}
+
 async function openEdge<Schema extends object>(options: EdgeStoreOptions): Promise<Store<Schema>> {
   const common = commonOptionsOf(options);
   await refuseData(common.data, "store", "a host");
   try {
-    return new Store<Schema>(options.name, { ...ports, loadDocuments, ...(await startEdge(common)) });
+    const deps = { ...ports, loadDocuments, checkMerges: checkMerges() };
+    return new Store<Schema>(options.name, { ...deps, ...(await startEdge(common)) });
   } catch (error: unknown) {
     throw storeErrorOf(error);
   }
@@ -121,7 +127,7 @@ async function openHost<Schema extends object>(options: HostStoreOptions): Promi
     },
     stop: () => running.stop(),
   });
-  return new Store<Schema>(options.name, { ...ports, loadDocuments, node });
+  return new Store<Schema>(options.name, { ...ports, loadDocuments, checkMerges: checkMerges(), node });
 }
 
 /** What is in `data` belongs to the other role: what waits there to be sent, or the share of the ring, would be left behind. */

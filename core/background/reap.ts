@@ -31,6 +31,12 @@ export interface ReapDeps extends ReapAnswerDeps {
 /** Marks that are wanted for long clocks are looked after so often. */
 const raiseIntervalMs = 1_000;
 
+/**
+ * A partition is gone through again after this part of the grace period at the earliest: where keys expire all the time, its
+ * log is not read for each of them, and many go in one reap.
+ */
+const pauseShare = 0.1;
+
 /** Attempts that begin with the same mark draw their own from so many: a consent to one is not one to another. */
 const marksPerAttempt = 2 ** 20;
 
@@ -62,6 +68,7 @@ export class Reaper {
   readonly #deps: ReapDeps;
   readonly #answers: ReapAnswers;
   readonly #intervalMs: number;
+  readonly #pauseMs: number;
   readonly #waiting = new Map<PartitionIndex, Waiting>();
 
   constructor(deps: ReapDeps) {
@@ -70,6 +77,7 @@ export class Reaper {
     this.#answers.serve(deps.server);
     // Grace periods of seconds, as in tests, want passes of less.
     this.#intervalMs = Math.min(deps.config.reapIntervalMs, deps.config.graceMs / 20);
+    this.#pauseMs = deps.config.graceMs * pauseShare;
   }
 
   start(): void {
@@ -180,6 +188,7 @@ export class Reaper {
         });
         after = page.next;
       }
+      untilMs = Math.max(untilMs, clock.now() + this.#pauseMs);
     } catch (error: unknown) {
       this.#refused(partition, error);
       untilMs = clock.now() + this.#intervalMs;

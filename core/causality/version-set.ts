@@ -220,6 +220,12 @@ export function highestStamp(state: Versioned): Stamp {
   return state.values.reduce((highest, value) => Math.max(highest, value.stamp), STAMP_ZERO);
 }
 
+/** Just above what the write has seen: so it replaces that, and loses to whatever it has not. */
+export function stampOfRenewal(state: Versioned, context: Coverage): Stamp {
+  const seen = state.values.filter((value) => covers(context.vector, value.dot));
+  return Math.min(Math.max(context.stamp, ...seen.map(({ stamp }) => stamp)) + 1, Number.MAX_SAFE_INTEGER);
+}
+
 /** Order of dots: by actor, then counter. */
 export function compareDots(a: Dot, b: Dot): number {
   return compareText(a.actor, b.actor) || a.counter - b.counter;

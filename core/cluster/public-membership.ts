@@ -11,13 +11,13 @@ import { rosterMessage, rosterPartOf } from "../membership/exchange.ts";
 import { publicRoster } from "../membership/public-roster.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
-import type { Clock, Identity, Transport } from "../ports.ts";
+import type { Identity, Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import { admit } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 
 export function servePublicMembership(
-  { cluster, clock }: { readonly cluster: Cluster; readonly clock: Clock },
+  { cluster }: { readonly cluster: Cluster },
   { graceMs }: Pick<NodeConfig, "graceMs">,
   server: RpcServer,
 ): void {
@@ -27,19 +27,17 @@ export function servePublicMembership(
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
     await cluster.save();
     const roster = publicRoster(cluster.roster);
-    const times = { graceMs, wallMs: Math.max(0, Math.floor(clock.wallTime())) };
     if (compare !== undefined) {
-      return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), ...times };
+      return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), graceMs };
     }
     const same = equalBytes(digest, rosterDigest(roster));
-    return same ? { same, ...times } : { same, summary: summarize(roster), ...times };
+    return same ? { same, graceMs } : { same, summary: summarize(roster), graceMs };
   });
 }
 
 export interface PublicMembership {
   readonly roster: Roster;
   readonly graceMs: number;
-  readonly wallMs: number;
 }
 
 /**
@@ -54,13 +52,13 @@ export async function fetchPublicMembership(
   const { transport, identity } = deps;
   const digest = known === undefined ? new Uint8Array(16) : rosterDigest(known);
   const first = await call(transport, host, methods.membership, { cluster: name, digest }, timeoutMs);
-  const { graceMs, wallMs } = first;
-  if (first.same && known !== undefined) return { roster: known, graceMs, wallMs };
+  const { graceMs } = first;
+  if (first.same && known !== undefined) return { roster: known, graceMs };
   const compare = known === undefined || first.summary === undefined ? nothingKnown : compareWith(first.summary, known);
   const { part } = await call(transport, host, methods.membership, { cluster: name, digest, compare }, timeoutMs);
   if (part === undefined) throw new StoreError("not-ready", `${host} has no membership to give yet`);
   checkPartitions(part.cluster.partitions);
   const before = known ?? emptyRoster(part.cluster);
   const { part: admitted } = await admit(identity, before, host, rosterPartOf(part));
-  return { roster: publicRoster(mergeRoster(before, admitted)), graceMs, wallMs };
+  return { roster: publicRoster(mergeRoster(before, admitted)), graceMs };
 }

@@ -11,7 +11,6 @@
  * Invariant: what is not the edge's own, not sealed or not within the limits is refused before anything changes.
  */
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
-import { stampOfMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -51,7 +50,7 @@ export interface EdgeIntent {
 }
 
 /**
- * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings` (nothing changed),
+ * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings`, `clock-skew` (nothing changed),
  *   `precondition-failed` (an update of a document whose predecessor this host cannot find: it wants another dot),
  *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
  *   `quorum-not-met` (it may survive)
@@ -68,8 +67,8 @@ export async function coordinateEdgeWrite(
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const arrived = believable(deps, request.value, coverage);
-  const event = { coverage, arrived, folds: request.folds, previous: request.previous ?? 0, onlyCovered };
+  const { value: arrived, folds, previous = 0 } = request;
+  const event = { coverage, arrived, folds, previous, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
   const write = { intent: asked, event, needs, deadlineMs };
   const done = await carryOut(deps, located, write).catch(async (error: unknown) => {
@@ -140,16 +139,6 @@ function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValu
   }
 }
 
-/**
- * An edge's clock must not win over everybody's for long: a stamp that lies further ahead of this host's clock than what
- * the write has seen is brought within the bound. Not refused: hosts' clocks differ too, and the write is to be taken by
- * any. Where two hosts bring it to two stamps, the greater record of the event wins, as it does for write ids.
- */
-function believable({ clock, config }: CoordinateDeps, value: LiveValue, seen: Coverage): LiveValue {
-  const latest = Math.max(stampOfMs(clock.wallTime() + config.clockDriftMaxMs), seen.stamp + 1);
-  return value.stamp <= latest ? value : { ...value, stamp: latest };
-}
-
 /** As for any client, and a day for clocks that differ. */
 const expiryMaxMs = ttlMaxMs + 86_400_000;
 
@@ -204,6 +193,6 @@ async function forward(
 
 function isWorthAnother(error: unknown): boolean {
   if (error instanceof TransportError) return true;
-  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt"];
+  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt", "clock-skew"];
   return error instanceof StoreError && refusals.includes(error.code);
 }

@@ -17,7 +17,15 @@ import type { Infer } from "../bytes/codec.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkTtl, contentTypeDefault, foldsOf, timeoutOf } from "../limits.ts";
+import {
+  checkBody,
+  checkContentType,
+  checkRenewal,
+  checkTtl,
+  contentTypeDefault,
+  foldsOf,
+  timeoutOf,
+} from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { CancelSignal } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
@@ -123,7 +131,7 @@ export class Requests {
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
     const { config } = this.#deps;
-    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, folds = [], returnSiblings } = options;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, folds = [], returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
@@ -131,6 +139,7 @@ export class Requests {
     checkContentType(config, contentType);
     foldsOf(kind, folds);
     checkTtl(ttlMs);
+    checkRenewal(options);
     return {
       ...(body === undefined ? {} : { body }),
       contentType,
@@ -145,6 +154,7 @@ export class Requests {
       ...(ifAbsent === undefined ? {} : { ifAbsent }),
       ...(ifContext === undefined ? {} : { ifContext }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
+      ...(renews === undefined ? {} : { renews }),
       ...(returnSiblings === undefined ? {} : { returnSiblings }),
     };
   }

@@ -12,6 +12,7 @@ import type { WatchDeps } from "./watch.ts";
 
 export function serveEdges(deps: WatchDeps, server: RpcServer): void {
   const { requests, clock, cluster } = deps;
+  server.on(methods.time, async () => ({ wallMs: Math.max(0, Math.floor(clock.wallTime())) }));
   server.on(methods.edgeRead, (_from, { key, r, timeoutMs, have }) => {
     const options = {
       ...(r === undefined ? {} : { r: parseQuorum(r, "r") }),

@@ -1,7 +1,8 @@
 /**
  * watch(key | prefix): the state now, then each change (PROTOCOL 6.5). Hosts keep a log of changed keys; a watcher follows
  * the logs of enough hosts and reads what changed.
- * Invariant: nothing is missed: where a log has forgotten, or another host is followed, everything is read anew.
+ * Invariant: nothing is missed: where a log has forgotten, or another host is followed, everything is read anew; what
+ * expires, and is in no log, is read when it does.
  */
 import type { ReadAnswer, WatchEvent, Watched } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
@@ -9,6 +10,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
 import type { CancelSignal, Stop } from "../ports.ts";
 import type { ChangeFilter } from "../replica/change-log.ts";
+import { Expiries } from "../expiries.ts";
 import { reasonOf } from "../tasks.ts";
 import type { ChangeFeeds } from "./change-feeds.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -38,11 +40,16 @@ export async function* watch(
   /** Keys under a prefix whose last event showed a value: a list does not tell that one was deleted. */
   const live = new Set<Key>(exact ? [] : [...(what.shown ?? [])].map((name) => makeKey(bucket, name)));
   const stopFollowing = new Following(deps, filter, { changed, live }).start();
+  const { clock, tasks } = deps;
+  const expiries = new Expiries({ after: (ms, run) => tasks.after(ms, run), wallMs: () => clock.wallTime() }, (keys) =>
+    changed.add(keys),
+  );
   let shown: string | undefined;
   try {
     for await (const key of changed) {
       const answer = await readOrRetry(deps, key, changed);
       if (answer === undefined) continue;
+      expiries.shown(key, answer.siblings);
       // Several hosts tell of one write, and a merge may change nothing that a reader sees.
       const seen = fingerprintOf(answer);
       if (exact && seen === shown) continue;
@@ -53,6 +60,7 @@ export async function* watch(
     }
   } finally {
     stopFollowing();
+    expiries.stop();
     stopWithNode();
     signal.removeEventListener("abort", end);
     end();

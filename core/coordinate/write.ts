@@ -45,6 +45,7 @@ export interface WriteIntent {
   readonly ifContext?: string;
   readonly ttlMs?: number;
   readonly folds: readonly string[];
+  readonly renews?: boolean;
   readonly returnSiblings?: boolean;
   /** It was forwarded to this node: coordinate it here. */
   readonly forwarded: boolean;
@@ -147,6 +148,7 @@ function eventOf(deps: CoordinateDeps, intent: WriteIntent, coverage: Coverage):
     },
     ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
     folds: foldsOf(intent.kind, intent.folds),
+    ...(intent.renews === undefined ? {} : { renews: intent.renews }),
   };
 }
 

@@ -17,11 +17,12 @@ import { addressesOf, ringMembers, type Roster } from "../membership/roster.ts";
 import { locate, type LocatedKey } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { type Clock, type Identity, type Random, type Stop, type Transport, TransportError } from "../ports.ts";
-import { call, type Method } from "../rpc/rpc.ts";
+import { call, type Method, methods } from "../rpc/rpc.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
+import { HostTime } from "./host-time.ts";
 
 export interface ContactDeps {
   readonly transport: Transport;
@@ -38,6 +39,18 @@ const rosterRow = encodeUtf8("edge-roster");
 const graceRow = encodeUtf8("edge-grace");
 /** Seeds are dialled again after so long while no host is connected. */
 const seedPauseMs = 500;
+/** Of so many hosts two may have a wrong clock. */
+const hostsTimedMax = 5;
+/** A longer trip tells little of the time, and writes wait for it. */
+const timeTripMsMax = 1_000;
+
+/** The hosts' time as this edge knows it, and its own clock's; whole ms since 1970. */
+export interface HostsTime {
+  readonly wallMs: number;
+  readonly clockMs: number;
+  /** Measured since hosts were met. */
+  readonly isKnown: boolean;
+}
 
 export class Contact {
   readonly #deps: ContactDeps;
@@ -52,8 +65,8 @@ export class Contact {
   #refreshing: Promise<void> | undefined;
   #refreshedMs = -Infinity;
   #isStale = false;
-  /** What the hosts' clocks are ahead of this one's, ms. */
-  #offsetMs = 0;
+  readonly #time: HostTime;
+  #measuring: Promise<void> | undefined;
   #graceMs: number | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
@@ -72,6 +85,7 @@ export class Contact {
     this.#name = name;
     this.#seeds = seeds;
     this.#health = new Health(deps, config);
+    this.#time = new HostTime(deps.clock);
   }
 
   /** @throws StoreError `bad-request` when the storage is of another cluster */
@@ -143,9 +157,25 @@ export class Contact {
     return this.#graceMs;
   }
 
-  /** The time by the hosts' clocks, as far as it is known; ms since 1970. */
+  /** The time by the hosts' clocks, as far as it is known; whole ms since 1970. */
   get wallMs(): number {
-    return Math.floor(this.#deps.clock.wallTime() + this.#offsetMs);
+    return Math.max(0, Math.floor(this.#time.wallMs));
+  }
+
+  /** The same, and how it was made of the own clock's. */
+  get time(): HostsTime {
+    const { wallMs } = this;
+    return { wallMs, clockMs: Math.max(0, Math.floor(this.#deps.clock.wallTime())), isKnown: this.#time.isKnown };
+  }
+
+  /** Measures the hosts' time, unless it is known; `anew` even then. Resolves also where no host tells it. */
+  measureTime({ anew = false } = {}): Promise<void> {
+    if (anew) this.#time.forget();
+    else if (this.#time.isKnown) return Promise.resolve();
+    this.#measuring ??= this.#askTime().finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
   }
 
   locate(key: Key): LocatedKey {
@@ -243,14 +273,12 @@ export class Contact {
     const asked = isDue ? [...this.hosts(), ...connected] : [...this.#health.suspects];
     for (const host of new Set(asked)) {
       try {
-        const askedMs = clock.now();
         const options = { name: this.#name, known: this.#roster, timeoutMs: this.#config.requestTimeoutMs };
         const told = await fetchPublicMembership(this.#deps, host, options);
-        const oneWayMs = (clock.now() - askedMs) / 2;
-        this.#offsetMs = told.wallMs + oneWayMs - clock.wallTime();
         this.#isStale = false;
         this.#refreshedMs = clock.now();
         await this.#heard(told.roster, told.graceMs);
+        await this.#askTime();
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -258,6 +286,22 @@ export class Contact {
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       }
     }
+  }
+
+  /** Of several hosts: see `host-time.ts`. */
+  async #askTime(): Promise<void> {
+    const { transport, clock, telemetry } = this.#deps;
+    const ask = async (host: NodeId): Promise<void> => {
+      try {
+        const askedMs = clock.now();
+        const { wallMs } = await call(transport, host, methods.time, {}, timeTripMsMax);
+        this.#time.note(host, { askedMs, hostMs: wallMs });
+      } catch (error: unknown) {
+        if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
+        telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
+      }
+    };
+    await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));
   }
 
   async #heard(roster: Roster, graceMs: number): Promise<void> {
@@ -294,12 +338,23 @@ export class Contact {
     const { isConnected } = this;
     if (isConnected === this.#wasConnected) return;
     this.#wasConnected = isConnected;
+    // While it is offline the own clock may be set: what was measured before says nothing then.
+    if (!isConnected) this.#time.forget();
     for (const listener of this.#listeners) listener();
   }
 }
 
 /** Another host may well answer. */
 export function isOfOneHost(error: unknown): boolean {
-  const codes = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt", "internal"];
+  const codes = [
+    "not-ready",
+    "not-member",
+    "overloaded",
+    "closed",
+    "storage-full",
+    "corrupt",
+    "clock-skew",
+    "internal",
+  ];
   return error instanceof StoreError && codes.includes(error.code);
 }

@@ -5,6 +5,9 @@
  * A write may be sent again and again, anywhere: it is the same event. Only its age matters, for what was deleted since may
  * have been forgotten by all hosts, and would come back: one that was sent is repeated for half the hosts' grace period;
  * after that hosts take it only where they still cover its dot, and else it is parked as `outcome-unknown`.
+ *
+ * What was never sent is minted anew by the hosts' time right before it is (PROTOCOL 3). Where hosts refuse its stamp all the
+ * same (`clock-skew`), the time is measured anew, some times; then it is parked.
  * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
  */
 import type { Infer } from "../bytes/codec.ts";
@@ -57,6 +60,8 @@ export function isPassing(error: unknown): boolean {
 
 /** So often a host may say that a write is none. */
 const misreadMax = 10;
+/** So often hosts may refuse a stamp: hosts may differ for a moment while their clocks are set. */
+const skewedMax = 3;
 /** A host gives up first, so that it says which quorum was missed. */
 const answerMarginMs = 250;
 
@@ -155,6 +160,10 @@ export class Delivery {
     } catch (error: unknown) {
       if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
       if (error instanceof StoreError && error.code === "bad-request") write.misread += 1;
+      if (error instanceof StoreError && error.code === "clock-skew") {
+        write.skewed += 1;
+        await this.#deps.contact.measureTime({ anew: true });
+      }
       if (error instanceof TransportError || this.#passes(error, write)) {
         telemetry.event({ kind: "task-failed", task: "deliver a write", reason: `${located.key}: ${reasonOf(error)}` });
         return false;
@@ -175,6 +184,8 @@ export class Delivery {
    */
   #passes(error: StoreError, write: OutboxWrite): boolean {
     if (error.code === "bad-request") return write.misread < misreadMax;
+    // One that may be out keeps its stamp: a host whose clock is right has it, or takes it.
+    if (error.code === "clock-skew") return write.mayBeOut || write.skewed < skewedMax;
     return isPassing(error) || (error.code === "outcome-unknown" && !this.#isTooOld(write) && !this.#mayBeCut(write));
   }
 
@@ -228,7 +239,9 @@ export class Delivery {
   async #markSent(located: LocatedKey, carried: Carried): Promise<void> {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
-    if (due.length > 0) await local.markSent(located, due, contact.wallMs);
+    if (due.length === 0) return;
+    await contact.measureTime();
+    await local.markSent(located, due, contact.time);
   }
 
   #isTooOld({ row, mayBeOut }: OutboxWrite): boolean {
@@ -259,6 +272,7 @@ export class Delivery {
       } catch (error: unknown) {
         last = error;
         if (error instanceof TransportError && error.kind === "not-sent") continue;
+        if (error instanceof StoreError && error.code === "clock-skew") continue;
         areOut();
         if (error instanceof StoreError && !isOfOneHost(error)) throw error;
       }

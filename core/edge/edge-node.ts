@@ -217,7 +217,7 @@ export class EdgeNode implements StoreNode {
       connected: isConnected,
       settled: isConnected && pending.length === 0 && this.#watching.isCompared,
       pending: pending.length,
-      pendingSinceMs: pending[0]?.row.acceptedMs ?? null,
+      pendingSinceMs: pending[0]?.row.clockMs ?? null,
       parked: writes.length - pending.length,
     };
   }

@@ -7,6 +7,7 @@ import {
   compareDots,
   type Coverage,
   type Dot,
+  highestStamp,
   isUpdate,
   kindOfWrite,
   merge,
@@ -24,8 +25,10 @@ import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
+import type { HostsTime } from "./contact.ts";
 import type { Copies, Copy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
+import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
 import type { Told } from "./told.ts";
@@ -43,8 +46,9 @@ export interface WriteWish {
   readonly value: Intended["value"];
   readonly folds: readonly Dot[];
   readonly writeId?: WriteId;
+  readonly renews: boolean;
   readonly levels: Pick<OutboxRow, "w" | "pw">;
-  readonly wallMs: number;
+  readonly time: Omit<HostsTime, "isKnown">;
   /** It is sent at once, so it counts as sent from now on. */
   readonly isSentNow: boolean;
 }
@@ -100,10 +104,10 @@ export class Local {
   /** Mints and stores a write; durable when it resolves. @throws StoreError `overloaded`, `storage-full`; nothing is known of it then, but it may come back after a restart */
   write(located: LocatedKey, wish: WriteWish): Promise<Accepted> {
     return this.#queue.run(located, async () => {
-      const { outbox, actor, self } = this.#deps;
+      const { outbox, actor, copies, self, telemetry } = this.#deps;
       const { key } = located;
       const subject: Subject = { edge: self, key };
-      const { evidence, value, folds, writeId, levels, wallMs } = wish;
+      const { evidence, value, folds, writeId, renews, levels, time } = wish;
       const known = await this.#know(located);
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
@@ -118,13 +122,16 @@ export class Local {
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
-      const intended = { key, known: known.state, coverage, value, ...(writeId === undefined ? {} : { writeId }) };
-      const {
-        event,
-        value: minted,
-        writeIdIgnored,
-        previous,
-      } = actor.mint(intended, wallMs, this.#options.clockEntriesMax);
+      const intended = {
+        key,
+        known: known.state,
+        coverage,
+        value,
+        renews,
+        ...(writeId === undefined ? {} : { writeId }),
+      };
+      const minting = actor.mint(intended, time.wallMs, this.#options.clockEntriesMax);
+      const { event, value: minted, writeIdIgnored, previous } = minting;
       const row = {
         key,
         event,
@@ -133,13 +140,18 @@ export class Local {
         ...levels,
         folds,
         previous,
-        acceptedMs: wallMs,
-        ...(wish.isSentNow ? { sentMs: wallMs } : {}),
+        acceptedMs: time.wallMs,
+        clockMs: time.clockMs,
+        renews,
+        floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
+        ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
       };
       try {
         const write = await outbox.add(row);
+        const after = await this.#know(located);
+        tellLwwLosers(telemetry, key, [known.state, { vector: coverage.vector, values: [row.value] }], after.state);
         this.#deps.changed(key, "local");
-        return { write, known: await this.#know(located), writeIdIgnored };
+        return { write, known: after, writeIdIgnored };
       } catch (error: unknown) {
         // It may be on the disk, and come back: the actor must not go on above an event that memory does not have.
         actor.drop();
@@ -155,10 +167,9 @@ export class Local {
   async #extend(located: LocatedKey, write: OutboxWrite, { value, folds }: WriteWish): Promise<Accepted> {
     const { row } = write;
     const others = folds.filter((fold) => compareDots(fold, write.dot) !== 0);
-    await this.#deps.outbox.mark([write], {
-      value: { ...row.value, body: value.body.slice() },
-      folds: [...row.folds, ...others].slice(0, foldsMax),
-    });
+    const body = value.body.slice();
+    const grown = { ...row, value: { ...row.value, body }, folds: [...row.folds, ...others].slice(0, foldsMax) };
+    await this.#deps.outbox.mark([write], () => grown);
     this.#viewed.delete(located.key);
     this.#deps.changed(located.key, "local");
     return { write, known: await this.#know(located), writeIdIgnored: false };
@@ -226,9 +237,19 @@ export class Local {
     });
   }
 
-  /** Durable when it resolves. */
-  markSent(located: LocatedKey, writes: readonly OutboxWrite[], sentMs: number): Promise<void> {
-    return this.#queue.run(located, () => this.#deps.outbox.mark(writes, { sentMs }));
+  /** They are about to be sent for the first time: minted anew by the hosts' time. Durable when it resolves. */
+  markSent(located: LocatedKey, writes: readonly OutboxWrite[], time: HostsTime): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { outbox, telemetry } = this.#deps;
+      const { key } = located;
+      const before = await this.#know(located);
+      this.#viewed.delete(key);
+      await outbox.mark(writes, (write) => ({ ...mintedAnew(write, outbox.of(key), time), sentMs: time.wallMs }));
+      const after = await this.#know(located);
+      // One that was to win by a wrong clock may not: then it is discarded.
+      tellLwwLosers(telemetry, key, [before.state, nothing], after.state);
+      this.#deps.changed(key, "local");
+    });
   }
 
   /** Hosts refused them for good, or nobody knows what became of them: they are sent no more. */
@@ -237,16 +258,24 @@ export class Local {
       // What is known of the key is now without these events, which hosts may have all the same.
       this.#deps.actor.drop();
       this.#viewed.delete(located.key);
-      await this.#deps.outbox.mark(writes, { error });
+      await this.#deps.outbox.mark(writes, ({ row }) => ({ ...row, error }));
       this.#deps.changed(located.key, "local");
     });
   }
 
-  /** lww values of this node, or of hosts, that the other side's has replaced unseen. */
+  /**
+   * lww values of this node, or of hosts, that the other side's has replaced unseen. That hosts cover an own write which is
+   * not acknowledged yet says only that they have met it: what is live there instead has not seen it.
+   */
   async #tellConflicts(located: LocatedKey, { state }: Told): Promise<void> {
     if (!state.values.some(({ kind }) => kind === "lww")) return;
     const known = await this.#know(located);
-    tellLwwLosers(this.#deps.telemetry, located.key, [known.state, state], merge(known.state, state));
+    const own = new Set(
+      this.#deps.outbox.of(located.key).flatMap((write) => (write.isPending ? [write.dot.actor] : [])),
+    );
+    const seen = own.size === 0 ? state.vector : state.vector.filter(({ actor }) => !own.has(actor));
+    const told = { vector: seen, values: state.values };
+    tellLwwLosers(this.#deps.telemetry, located.key, [known.state, told], merge(known.state, state));
   }
 
   #after(key: Key, copy: Copy, { asked, state, context }: Told, isQuorum: boolean): Copy {

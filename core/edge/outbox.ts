@@ -4,10 +4,11 @@
  * the writes. A write keeps its dot for ever, across restarts too. All are in memory, within `outboxBytesMax`.
  *
  * A row tells when the write was first sent, and is written before that: one that was never sent is delivered at any age,
- * one that was sent without an answer only for a while (`delivery.ts`). A parked row is kept for the application.
+ * one that was sent without an answer only for a while (`delivery.ts`). Until then its stamp and its expiry may change, for
+ * they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept for the application.
  * Invariant: a write leaves the outbox when W hosts have it, or a later one that has seen it, or when it is discarded.
  */
-import { DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
+import { bool, DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
 import { dot, liveValue } from "../causality/encoding.ts";
 import { applyWrite, type Coverage, covers, type Dot, isUpdate, type Versioned } from "../causality/version-set.ts";
@@ -29,14 +30,20 @@ const OutboxRow = message("OutboxWrite", {
   own: repeated(5, OwnEvent, edgeOwnEventsMax),
   w: field(6, text(16)),
   pw: optional(7, text(16)),
-  /** When it was accepted, and when it was first sent: wall clock, ms since 1970. */
+  /** When it was accepted, and when it was first sent: by the hosts' clocks as known then, ms since 1970. */
   acceptedMs: field(8, varint),
   sentMs: optional(9, varint),
   /** Of an update of a document: others that are contained in it, and the event of its actor that it follows. */
-  folds: repeated(11, dot, foldsMax),
-  previous: optional(12, varint),
+  folds: repeated(14, dot, foldsMax),
+  previous: optional(15, varint),
   /** It is parked. */
   error: optional(10, message("ParkedFor", { code: field(1, text(64)), message: field(2, text(4_096)) })),
+  /** When it was accepted by this node's own clock, ms since 1970. */
+  clockMs: field(11, varint),
+  /** What hosts' values that were known then, or were seen, are stamped: its own exceeds that. */
+  floor: field(12, varint),
+  /** Its stamp is just above what it has seen, whatever the time. */
+  renews: field(13, bool),
 });
 export type OutboxRow = Infer<typeof OutboxRow>;
 
@@ -58,8 +65,9 @@ export class OutboxWrite {
   ack: Ack | undefined;
   /** A host may have it: by an answer, by a silence, or as an earlier run has sent it. */
   mayBeOut = false;
-  /** How often a host could not make sense of it. */
+  /** How often a host could not make sense of it, and how often hosts refused its stamp. */
   misread = 0;
+  skewed = 0;
   /** Requests with it, or with one that stands for it, that are under way. */
   sends = 0;
   readonly #listeners = new Set<() => void>();
@@ -170,14 +178,11 @@ export class Outbox {
     return write;
   }
 
-  /** Several at once, in one flush. */
-  async mark(
-    writes: readonly OutboxWrite[],
-    change: Partial<Pick<OutboxRow, "sentMs" | "error" | "value" | "folds">>,
-  ): Promise<void> {
+  /** Several at once, in one flush: each row becomes what `change` makes of it, in order. */
+  async mark(writes: readonly OutboxWrite[], change: (write: OutboxWrite) => OutboxRow): Promise<void> {
     const before = writes.map(({ row }) => row);
     this.#bytes -= bytesOf(writes);
-    for (const write of writes) write.row = { ...write.row, ...change };
+    for (const write of writes) write.row = change(write);
     try {
       await this.#deps.records.commit(writes.map((write) => this.#saving(write)));
     } catch (error: unknown) {

@@ -17,6 +17,7 @@ import {
   isUpdate,
   kindOfWrite,
   type LiveValue,
+  stampOfRenewal,
   type Versioned,
 } from "../causality/version-set.ts";
 import type { ActorId, Key, NodeId } from "../identity.ts";
@@ -30,6 +31,8 @@ export interface Intended {
   readonly coverage: Coverage;
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
+  /** It only lets live on what it has seen. */
+  readonly renews?: boolean;
 }
 
 export interface Minted {
@@ -54,9 +57,11 @@ export class OwnActor {
   }
 
   /** `wallMs`: the best that this node knows of the time. */
-  mint({ key, known, coverage, value, writeId }: Intended, wallMs: number, entriesMax: number): Minted {
+  mint({ key, known, coverage, value, writeId, renews }: Intended, wallMs: number, entriesMax: number): Minted {
     const kind = kindOfWrite(known, coverage, value.kind);
-    const stamp = this.#hybridClock.tick(wallMs, coverage.stamp, highestStamp(known));
+    const stamp = renews
+      ? stampOfRenewal(known, coverage)
+      : this.#hybridClock.tick(wallMs, coverage.stamp, highestStamp(known));
     if (writeId !== undefined) {
       const dot = { actor: actorOfWriteId(key, writeId), counter: 1 };
       // As at a host: lww values ignore write ids, and so do vectors that may have been cut already.

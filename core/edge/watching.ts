@@ -2,14 +2,15 @@
  * What applications watch (PROTOCOL 6.5). The node holds one session with one host, an owner of what is watched where it can;
  * that host tells which keys changed, these are read, and whoever watches is shown what is new to him.
  * Invariant: no change is missed. When a session ends, however, the next one begins with all that is watched, which is then
- * read anew; a key that could not be read is read again.
+ * read anew; a key that could not be read is read again; and one of which a value expires is read when it does.
  */
 import type { Watched } from "../api.ts";
 import { toHex } from "../bytes/hex.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { type CancelSignal, type Random, TransportError } from "../ports.ts";
+import { Expiries } from "../expiries.ts";
+import { type CancelSignal, type Random, type Stop, TransportError } from "../ports.ts";
 import { methods } from "../rpc/rpc.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
@@ -64,17 +65,24 @@ export class Watching {
     signal.addEventListener("abort", end, { once: true });
     if (signal.aborted) end();
     this.#watchers.add(watcher);
+    const { contact, tasks } = this.#deps;
+    const after = (ms: number, run: () => void): Stop => tasks.after(ms, run);
+    const expiries = new Expiries({ after, wallMs: () => contact.wallMs }, (keys) => {
+      for (const key of keys) watcher.add(key, "remote");
+    });
     try {
       await this.#begin(watcher);
       this.#follow();
       for await (const { key, origin } of watcher) {
-        const read = await this.#deps.read(key, origin === "remote" ? "quorum" : "local");
+        const read = await this.#deps.read(key, origin === "remote" && contact.isConnected ? "quorum" : "local");
+        expiries.shown(key, read.siblings);
         if (watcher.isNews(key, read)) yield { ...read, bucket: bucketOf(key), name: nameOf(key), origin };
       }
     } finally {
       this.#watchers.delete(watcher);
       stopWithNode();
       signal.removeEventListener("abort", end);
+      expiries.stop();
       watcher.end();
     }
   }

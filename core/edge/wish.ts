@@ -4,7 +4,7 @@
 import type { DeleteOptions, PutOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
+import { checkBody, checkContentType, checkRenewal, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
@@ -28,6 +28,7 @@ export function wishOf(
 ): { readonly wish: WriteWish; readonly needed: number } {
   const {
     ttlMs,
+    renews = false,
     context,
     writeId,
     w = "quorum",
@@ -39,9 +40,10 @@ export function wishOf(
   if (body !== undefined) checkBody(config, key, body);
   checkContentType(config, contentType);
   checkTtl(ttlMs);
+  checkRenewal(options);
   const needed = resolveQuorum(w, contact.replicas, "w");
   if (pw !== undefined) resolveQuorum(pw, contact.replicas, "pw");
-  const { wallMs, isConnected } = contact;
+  const { time, isConnected } = contact;
   const wish = {
     evidence: evidenceOf({ edge: self, key }, context),
     value: {
@@ -49,13 +51,15 @@ export function wishOf(
       tombstone: body === undefined,
       contentType,
       body: body ?? new Uint8Array(0),
-      ...(ttlMs === undefined ? {} : { expiresAtMs: wallMs + ttlMs }),
+      ...(ttlMs === undefined ? {} : { expiresAtMs: time.wallMs + ttlMs }),
     },
     folds: foldsOf(kind, folds),
     ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
     levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },
-    wallMs,
-    isSentNow: isConnected,
+    renews,
+    time,
+    // What is minted by a clock that is not known to be right is not sent as it is.
+    isSentNow: isConnected && time.isKnown,
   };
   return { wish, needed };
 }

@@ -3,7 +3,7 @@
  * Runs within the key's queue, on all that the node holds of the key: so a vector entry covers all events that it claims.
  */
 import { actorOfWriteId, type WriteId } from "../causality/actor.ts";
-import type { HybridClock } from "../causality/hybrid-clock.ts";
+import { type HybridClock, type Stamp, stampOfMs, stampToMs } from "../causality/hybrid-clock.ts";
 import {
   applyWrite,
   type Coverage,
@@ -14,6 +14,7 @@ import {
   kindOfWrite,
   type LiveValue,
   mint,
+  stampOfRenewal,
   type Versioned,
 } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
@@ -22,6 +23,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { checkUpdate } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
+import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Holdings } from "./holdings.ts";
 import { tellLwwLosers } from "./lww-losers.ts";
@@ -33,6 +35,8 @@ export interface WriteEvent {
   readonly writeId?: WriteId;
   /** Updates that are contained in this one. */
   readonly folds?: readonly Dot[];
+  /** It only lets live on what it has seen. */
+  readonly renews?: boolean;
   /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
   readonly hintsFor: readonly NodeId[];
 }
@@ -74,13 +78,19 @@ export class Minter {
     this.#config = config;
   }
 
-  /** @throws StoreError `too-many-siblings`, `value-too-large`, `precondition-failed`, `bad-request`, before anything was minted */
+  /**
+   * @throws StoreError `too-many-siblings`, `clock-skew`, `value-too-large`, `precondition-failed`, `bad-request`, before
+   *   anything was minted
+   */
   mint(located: LocatedKey, held: Versioned, event: WriteEvent | EdgeEvent): Minted {
     if ("arrived" in event) return this.#take(located.key, held, event);
     const { coverage, value } = event;
     const kind = kindOfWrite(held, coverage, value.kind);
     if (isUpdate(value)) this.#checkUpdate(located.key, { held, kind, body: value.body, folds: event.folds ?? [] });
-    const stamp = this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
+    const stamp =
+      event.renews === true
+        ? stampOfRenewal(held, coverage)
+        : this.#deps.hybridClock.tick(this.#deps.clock.wallTime(), coverage.stamp, highestStamp(held));
     const named =
       event.writeId === undefined ? undefined : { actor: actorOfWriteId(located.key, event.writeId), counter: 1 };
     if (named !== undefined && covers(held.vector, named)) {
@@ -100,17 +110,19 @@ export class Minter {
 
   /** Applied like a mint; the same event again changes nothing. */
   #take(key: Key, held: Versioned, event: EdgeEvent): Minted {
-    const { coverage, arrived, folds, onlyCovered = false } = event;
-    if (onlyCovered && !covers(held.vector, arrived.dot)) {
+    const { coverage, arrived: minted, folds, onlyCovered = false } = event;
+    const isRepeat = covers(held.vector, minted.dot);
+    if (onlyCovered && !isRepeat) {
       throw new StoreError("not-ready", `this host does not know an old write of ${key}, others may`);
     }
-    if (isUpdate(arrived)) {
-      const kind = kindOfWrite(held, coverage, arrived.kind);
-      this.#checkUpdate(key, { held, kind, body: arrived.body, folds });
+    if (isUpdate(minted) && !isRepeat) {
+      const kind = kindOfWrite(held, coverage, minted.kind);
+      this.#checkUpdate(key, { held, kind, body: minted.body, folds });
       // Its entry in the vector covers the events before it, so it must not come before them.
-      if (!covers(held.vector, { ...arrived.dot, counter: event.previous }))
+      if (!covers(held.vector, { ...minted.dot, counter: event.previous }))
         throw new StoreError("precondition-failed", `this host lacks an update of ${key} that this one follows`);
     }
+    const arrived = isRepeat ? minted : this.#believable(key, minted, [coverage.stamp, highestStamp(held)]);
     const wallMs = this.#deps.clock.wallTime();
     this.#deps.hybridClock.observe(arrived.stamp, wallMs);
     const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs, folds);
@@ -124,6 +136,23 @@ export class Minter {
   #checkUpdate(key: Key, update: Parameters<typeof checkUpdate>[2]): void {
     const bytes = checkUpdate(this.#config, key, update);
     if (bytes > this.#config.valueBytesWarn) this.#deps.telemetry.event({ kind: "value-large", key, bytes });
+  }
+
+  /**
+   * A wrong clock must not win over everybody's: a stamp further ahead of this host's clock than the drift bound is refused
+   * where it enters, unless what the write has seen or replaces is as far ahead (PROTOCOL 3, *lww*); that it may exceed by
+   * one for each event of its chain. Where it is this host's clock that is wrong, another host takes the write. The stamp of
+   * other kinds decides nothing, so no write is refused for it: it is brought within the bound.
+   */
+  #believable(key: Key, value: LiveValue, floors: readonly Stamp[]): LiveValue {
+    const wallMs = this.#deps.clock.wallTime();
+    const { clockDriftMaxMs } = this.#config;
+    const latest = Math.max(stampOfMs(wallMs + clockDriftMaxMs), Math.max(...floors) + edgeOwnEventsMax);
+    if (value.stamp <= latest) return value;
+    if (value.kind !== "lww") return { ...value, stamp: latest };
+    const aheadMs = stampToMs(value.stamp) - Math.floor(wallMs);
+    const text = `a write of ${key} is stamped ${aheadMs} ms ahead of this host's clock; ${clockDriftMaxMs} ms are allowed`;
+    throw new StoreError("clock-skew", text);
   }
 
   /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */

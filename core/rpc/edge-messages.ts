@@ -38,8 +38,13 @@ export const MembershipResponse = message("MembershipResponse", {
   part: optional(3, RosterMessage),
   /** The asked's grace period: how long a write may be repeated hangs on it (PROTOCOL 7). */
   graceMs: field(4, varint),
-  /** The asked's wall clock, ms since 1970: by it an edge whose own is wrong stamps its writes, and their expiry. */
-  wallMs: field(5, varint),
+});
+
+/** An edge measures what its clock is off: asked and answered at once, for the trip is part of the figure. */
+export const TimeRequest = message("TimeRequest", {});
+export const TimeResponse = message("TimeResponse", {
+  /** The asked's wall clock, ms since 1970. */
+  wallMs: field(1, varint),
 });
 
 /** Values of the state that come without their bodies, by place: the edge has those (`causality/lean-state.ts`). */

@@ -272,8 +272,9 @@ export const WriteRequest = message("WriteRequest", {
   returnSiblings: optional(13, bool),
   /** Set by the host that forwards: coordinate it yourself, a request is forwarded once. */
   forwarded: optional(14, View),
+  renews: optional(15, bool),
   /** Of a document's update: dots of others that are contained in it. */
-  folds: repeated(15, text(64), foldsMax),
+  folds: repeated(16, text(64), foldsMax),
 });
 export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {

@@ -25,6 +25,8 @@ import {
   EdgeWriteResponse,
   MembershipRequest,
   MembershipResponse,
+  TimeRequest,
+  TimeResponse,
 } from "./edge-messages.ts";
 import {
   ChangesRequest,
@@ -105,8 +107,9 @@ export const methods = {
   edgeWrite: define(22, "edgeWrite", EdgeWriteRequest, EdgeWriteResponse),
   edgeList: define(23, "edgeList", EdgeListRequest, EdgeListResponse),
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
-  channelJoin: define(25, "channelJoin", ChannelJoinRequest, ChannelJoinResponse),
-  channelTell: define(26, "channelTell", ChannelTellRequest, ChannelTellResponse),
+  time: define(25, "time", TimeRequest, TimeResponse),
+  channelJoin: define(26, "channelJoin", ChannelJoinRequest, ChannelJoinResponse),
+  channelTell: define(27, "channelTell", ChannelTellRequest, ChannelTellResponse),
 };
 
 const ok = 0;

@@ -5,15 +5,20 @@ import type { DeleteOptions, PutOptions, Receipt, Watched } from "../api.ts";
 import { makeKey } from "../bytes/key.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
+import { checkTtl } from "../limits.ts";
 import type { CancelSignal, Stop } from "../ports.ts";
 import type { ChangeOrigin, StoreGetOptions, StoreWrite } from "../store-node.ts";
 import { type Codec, json } from "../values/codecs.ts";
 import { type ConflictRule, siblings } from "../values/conflict-rules.ts";
+import type { StandardSchema } from "../values/schema.ts";
 import { Cancellation } from "./cancel.ts";
 import { entries } from "./entries.ts";
 import { follow, type FollowDeps } from "./follow.ts";
 import type { ErrorEvent, Listeners } from "./listeners.ts";
+import type { Pens } from "./pens.ts";
 import { type BucketRead, decodeRead, encodeValue, type Format } from "./read.ts";
+import { Renewals } from "./renewals.ts";
+import { Sampling } from "./sampling.ts";
 import { type Snapshot, Subscriptions } from "./subscriptions.ts";
 import { type Change, type Turns, update, type UpdateOptions } from "./update.ts";
 
@@ -23,11 +28,23 @@ export interface BucketOptions<T> {
   readonly conflict?: ConflictRule<T>;
   /** Where not given, that of the conflict rule if it has one, else `json()`. */
   readonly codec?: Codec<T>;
+  /**
+   * A Standard Schema (zod, valibot, arktype, ...) that values must fit when they are written, and when they are read: what it
+   * returns is written and read. One that was stored and does not fit is among the `problems` of a read, and is overwritten by no update.
+   */
+  readonly schema?: StandardSchema<T>;
+  /**
+   * Checks samples of what a `merge` function makes (all at first, then one of fifty), and refuses with `bad-merge` what
+   * depends on order, time or chance. The store's own choice where not given: on, but in production.
+   */
+  readonly checkMerges?: boolean;
   /** The cluster's defaults where not given (`quorum`). */
   readonly r?: QuorumSpec | "local";
   readonly w?: QuorumSpec;
   /** Values read as deleted this long after they were written. */
   readonly ttlMs?: number;
+  /** A value that is read lives on for another `ttlMs`: it is renewed in the background, at most ten times in that. */
+  readonly sliding?: boolean;
 }
 
 /** As of `PutOptions`; `context`: what a read or a receipt gave. */
@@ -78,6 +95,8 @@ export interface BucketEntry<T> extends BucketRead<T> {
 export interface BucketDeps extends FollowDeps {
   readonly closing: Cancellation;
   readonly turns: Turns;
+  readonly pens: Pens;
+  readonly checkMerges: boolean;
   readonly errors: Listeners<ErrorEvent>;
 }
 
@@ -92,13 +111,28 @@ export class Bucket<T> {
   readonly #get: StoreGetOptions;
   readonly #put: PutOptions;
   readonly #subscriptions: Subscriptions<T>;
+  readonly #renewals: Renewals;
+  readonly #sliding: boolean;
 
   constructor(deps: BucketDeps, name: string, options: BucketOptions<T>) {
     makeKey(name, "x"); // only to check the name
-    const { conflict = siblings<T>(), codec = conflict.codec ?? json<T>(), r, w, ttlMs } = options;
+    const {
+      conflict = siblings<T>(),
+      codec = conflict.codec ?? json<T>(),
+      schema,
+      r,
+      w,
+      ttlMs,
+      sliding = false,
+    } = options;
+    const { checkMerges = deps.checkMerges } = options;
+    const checks = checkMerges ? new Sampling() : undefined;
+    checkTtl(ttlMs);
+    if (sliding && ttlMs === undefined) throw new StoreError("bad-request", "`sliding` needs a `ttlMs`");
     this.name = name;
     this.#deps = deps;
-    this.#format = { codec, rule: conflict };
+    this.#sliding = sliding;
+    this.#format = { codec, rule: conflict, schema, checks, pens: deps.pens };
     this.#get = r === undefined ? {} : { r };
     this.#put = {
       contentType: codec.contentType,
@@ -106,30 +140,46 @@ export class Bucket<T> {
       ...(w === undefined ? {} : { w }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
     };
+    const onError = (error: StoreError): void => this.#tell(error);
+    this.#renewals = new Renewals({ ...deps, bucket: name, put: this.#put, onError });
     this.#subscriptions = new Subscriptions<T>({
       ...deps,
       bucket: name,
       format: this.#format,
-      onError: (error) => this.#tell(error),
+      onError,
     });
   }
 
   /**
-   * What is live under a key; nothing live: `values` is empty. What cannot be decoded is in `problems` and `raw`.
+   * What is live under a key; nothing live: `values` is empty. What cannot be understood is in `problems` and `raw`.
    * @throws StoreError `quorum-not-met`: what is there cannot be known now (never said of a key as "absent")
    */
   async get(key: string, options: StoreGetOptions = {}): Promise<BucketRead<T>> {
     const text = this.#open(key);
-    return decodeRead(await this.#deps.node.get(this.name, key, { ...this.#get, ...options }), text, this.#format);
+    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
+    if (this.#sliding) this.#renewals.noteRead(key, read);
+    return decodeRead(read, text, this.#format);
+  }
+
+  /**
+   * Lets the value live for another `ttlMs` (without one: for ever), unless somebody changes or deletes it meanwhile. False:
+   * there is none, or more than one. @throws StoreError as `get` and `put`
+   */
+  async renew(key: string, options: StoreGetOptions = {}): Promise<boolean> {
+    this.#open(key);
+    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
+    return this.#renewals.renew(key, read);
   }
 
   /**
    * Writes a value in place of what `context` has seen, and beside what it has not: without one, beside everything.
    * @throws StoreError `quorum-not-met`, `outcome-unknown` (the write may survive), `value-too-large`, `bad-context`,
-   *   `precondition-failed`, `too-many-siblings`, `storage-full`
+   *   `precondition-failed`, `too-many-siblings`, `storage-full`, `invalid-value` (it does not fit the schema)
    */
   async put(key: string, value: T, options: BucketPutOptions = {}): Promise<BucketReceipt> {
-    const body = encodeValue(value, this.#open(key), this.#format);
+    const encoded = encodeValue(value, this.#open(key), this.#format);
+    // Begun before this returns, unless the schema takes time: so that a flush knows of it.
+    const { body } = encoded instanceof Promise ? await encoded : encoded;
     const { context, ...rest } = options;
     const seen = context === undefined ? {} : { context };
     return receiptOf(await this.#deps.node.put(this.name, key, body, { ...this.#put, ...rest, ...seen }));
@@ -151,7 +201,8 @@ export class Bucket<T> {
    * the cluster is not able to, with backoff, until `timeoutMs` (15 s). The change becomes one write, however often it was
    * tried. Updates of one key by this store wait for each other; one that another made meanwhile becomes a sibling.
    * @throws StoreError `aborted` or the last failure (a write may survive then); `precondition-failed`: several siblings under
-   *   the rule `siblings()`; `undecodable`: it would replace what it cannot read; and what `change` throws
+   *   the rule `siblings()`; `undecodable`, `invalid-value`: it would replace what was not understood, or what `change` made
+   *   does not fit the schema; `bad-merge`: the merge function is not to be trusted; and what `change` throws
    */
   async update(key: string, change: Change<T>, options: UpdateOptions = {}): Promise<UpdateReceipt<T>> {
     this.#open(key);
@@ -205,7 +256,7 @@ export class Bucket<T> {
     this.#open(`${prefix}x`);
     const getOptions = { ...this.#get, ...rest };
     for await (const { name, read } of entries(this.#deps.node, this.name, { prefix, getOptions })) {
-      yield { key: name, ...decodeRead(read, `${this.name}/${name}`, this.#format) };
+      yield { key: name, ...(await decodeRead(read, `${this.name}/${name}`, this.#format)) };
     }
   }
 
@@ -213,7 +264,7 @@ export class Bucket<T> {
     const what = { bucket: this.name, keys, onError: (error: StoreError) => this.#tell(error) };
     try {
       for await (const change of follow(this.#deps, what, end)) {
-        const read = decodeRead(change, `${this.name}/${change.name}`, this.#format);
+        const read = await decodeRead(change, `${this.name}/${change.name}`, this.#format);
         yield { key: change.name, origin: change.origin, ...read };
       }
     } finally {

@@ -1,20 +1,25 @@
 /**
- * What the bytes of a read mean to the application: decoded, and folded by the bucket's rule.
- * Invariant: a value that cannot be decoded hides no other, and no write that follows can drop it unseen: the read then
+ * What the bytes of a read mean to the application: decoded, validated, and folded by the bucket's rule.
+ * Invariant: a value that cannot be understood hides no other, and no write that follows can drop it unseen: the read then
  * hands out no context.
  */
+import type { Sibling } from "../api.ts";
 import { StoreError } from "../errors.ts";
 import type { ReadSource, StoreRead } from "../store-node.ts";
 import type { Codec } from "../values/codecs.ts";
 import type { Candidate, ConflictRule } from "../values/conflict-rules.ts";
+import { problemOfMerge } from "../values/merge-check.ts";
+import { type StandardSchema, validate, type Validated } from "../values/schema.ts";
+import type { Pens } from "./pens.ts";
+import type { Sampling } from "./sampling.ts";
 
 /** A key as a bucket sees it. Not to be changed: others may be given the same. */
 export interface BucketRead<T> {
-  /** All that can be decoded, in the order of their dots; none: absent, or see `problems`. */
+  /** All that can be decoded and fit the bucket's schema, in the order of their dots; none: absent, or see `problems`. */
   readonly values: readonly T[];
   /** When there is one, or the bucket's rule makes one of them. */
   readonly value: T | undefined;
-  /** Of what was seen, for the next write. Undefined: the key was never written, or some of it could not be decoded. */
+  /** Of what was seen, for the next write. Undefined: the key was never written, or some of it was not understood. */
   readonly context: string | undefined;
   /** A delete is concurrent with the values. */
   readonly deleted: boolean;
@@ -24,56 +29,155 @@ export interface BucketRead<T> {
   readonly source: ReadSource;
   /** It holds a write of this node that no quorum of hosts has yet. */
   readonly pending: boolean;
-  /** `undecodable`, with key and dot, for each value that cannot be decoded; `internal`: the merge function threw. */
+  /**
+   * `undecodable` or `invalid-value`, with key and dot, for each value that is not among `values`; `internal`: the merge
+   * function threw; `bad-merge`: it does not keep what `merge` asks of it. There is no `value` in the last two cases.
+   */
   readonly problems: readonly StoreError[];
-  /** The bytes of all siblings, and the context of all of them: what overwrites or copies also what cannot be decoded. */
+  /** The bytes of all siblings, and the context of all of them: what overwrites or copies also what was not understood. */
   readonly raw: StoreRead;
 }
 
-/** How a bucket reads and writes. */
-export interface Format<T> {
+/** How a bucket understands what it reads. */
+export interface Reading<T> {
   readonly codec: Codec<T>;
   readonly rule: ConflictRule<T>;
+  readonly schema?: StandardSchema<T> | undefined;
+  /** When to check a rule that is the application's; never where it is not given. */
+  readonly checks?: Sampling | undefined;
 }
 
-export function decodeRead<T>(read: StoreRead, key: string, { codec, rule }: Format<T>): BucketRead<T> {
+/** How a bucket reads and writes. */
+export interface Format<T> extends Reading<T> {
+  readonly pens: Pens;
+}
+
+export async function decodeRead<T>(read: StoreRead, key: string, format: Reading<T>): Promise<BucketRead<T>> {
   const decoded: Candidate<T>[] = [];
   const problems: StoreError[] = [];
   for (const sibling of read.siblings) {
-    const { dot, timeMs, contentType, body } = sibling;
     try {
-      decoded.push({ value: codec.decode(body), timeMs, dot });
-    } catch (cause: unknown) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      const what = `the value ${dot} of ${key} (${contentType}, ${body.length} bytes)`;
-      problems.push(new StoreError("undecodable", `${what} cannot be decoded: ${reason}`, { key, dot, cause }));
+      const { timeMs, dot } = sibling;
+      const value = understood(sibling, key, format);
+      // Only a schema takes time.
+      decoded.push({ value: value instanceof Promise ? await value : value, timeMs, dot });
+    } catch (error: unknown) {
+      problems.push(error as StoreError);
     }
   }
-  const context = problems.length === 0 ? (read.context ?? undefined) : undefined;
-  let value: T | undefined;
-  try {
-    value = fold(rule, decoded, read.siblings.length);
-  } catch (cause: unknown) {
-    problems.push(new StoreError("internal", `the merge function threw for ${key}: ${String(cause)}`, { key, cause }));
-  }
+  const isWhole = problems.length === 0;
+  const folded = fold(read, decoded, key, format);
+  if (folded.kind === "failed") problems.push(folded.error);
   const { deleted, degraded, source, pending } = read;
-  const values = Object.freeze(decoded.map((each) => each.value));
-  return Object.freeze({ values, value, context, deleted, degraded, source, pending, problems, raw: read });
+  return Object.freeze({
+    values: Object.freeze(decoded.map((each) => each.value)),
+    value: folded.kind === "failed" ? undefined : folded.value,
+    context: isWhole ? (read.context ?? undefined) : undefined,
+    deleted,
+    degraded,
+    source,
+    pending,
+    problems,
+    raw: read,
+  });
 }
 
-/** `siblings`: all, with those that could not be decoded. */
-function fold<T>(rule: ConflictRule<T>, decoded: readonly Candidate<T>[], siblings: number): T | undefined {
-  const [first] = decoded;
-  if (first === undefined) return undefined;
-  // One that can be read beside some that cannot: whether it is the value is for the rule to say.
-  return siblings === 1 ? first.value : rule.resolve(decoded);
-}
-
-export function encodeValue<T>(value: T, key: string, { codec }: Format<T>): Uint8Array {
+/** @throws StoreError `undecodable`, `invalid-value` */
+function understood<T>(sibling: Sibling, key: string, { codec, schema }: Reading<T>): T | Promise<T> {
+  const { dot, contentType, body } = sibling;
+  const what = `the value ${dot} of ${key} (${contentType}, ${body.length} bytes)`;
+  let value: T;
   try {
-    return codec.encode(value);
+    value = codec.decode(body);
   } catch (cause: unknown) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new StoreError("bad-request", `the value for ${key} cannot be encoded: ${reason}`, { key, cause });
+    throw new StoreError("undecodable", `${what} cannot be decoded: ${messageOf(cause)}`, { key, dot, cause });
   }
+  return schema === undefined ? value : validated(schema, value, what, { key, dot });
+}
+
+/** @throws StoreError `invalid-value` */
+function validated<T>(
+  schema: StandardSchema<T>,
+  value: unknown,
+  what: string,
+  detail: { readonly key: string; readonly dot?: string },
+): T | Promise<T> {
+  const refuse = (cause: unknown): never => {
+    throw new StoreError("invalid-value", `the schema threw for ${what}: ${messageOf(cause)}`, { ...detail, cause });
+  };
+  const fitting = (result: Validated<T>): T => {
+    if (result.kind === "valid") return result.value;
+    const { issues } = result;
+    const text = issues.map(({ path, message }) => (path === "" ? message : `${path}: ${message}`)).join("; ");
+    throw new StoreError("invalid-value", `${what} does not fit the schema: ${text}`, { ...detail, issues });
+  };
+  let result: Validated<T> | Promise<Validated<T>>;
+  try {
+    result = validate(schema, value);
+  } catch (cause: unknown) {
+    return refuse(cause);
+  }
+  return result instanceof Promise ? result.then(fitting, refuse) : fitting(result);
+}
+
+type Folded<T> =
+  | { readonly kind: "folded"; readonly value: T | undefined }
+  | { readonly kind: "failed"; readonly error: StoreError };
+
+function fold<T>(read: StoreRead, decoded: readonly Candidate<T>[], key: string, format: Reading<T>): Folded<T> {
+  const { rule, codec, checks } = format;
+  const [first] = decoded;
+  if (first === undefined) return { kind: "folded", value: undefined };
+  // One that can be read beside some that cannot: whether it is the value is for the rule to say.
+  if (read.siblings.length === 1) return { kind: "folded", value: first.value };
+  try {
+    if (rule.isChecked && decoded.length > 1 && checks?.isDue()) {
+      const problem = problemOfMerge(rule, codec, decoded);
+      if (problem !== undefined) return { kind: "failed", error: badMerge(key, problem) };
+    }
+    return { kind: "folded", value: rule.resolve(decoded) };
+  } catch (cause: unknown) {
+    const text = `the merge function threw for ${key}: ${String(cause)}`;
+    return { kind: "failed", error: new StoreError("internal", text, { key, cause }) };
+  }
+}
+
+function badMerge(key: string, problem: string): StoreError {
+  const bucket = key.slice(0, key.indexOf("/"));
+  return new StoreError("bad-merge", `the merge function of the bucket ${bucket}: ${problem} (seen on ${key})`, {
+    key,
+  });
+}
+
+/** A value as it is written. */
+interface Encoded<T> {
+  readonly value: T;
+  readonly body: Uint8Array;
+}
+
+/** `present`: what was read of the key before. @throws StoreError `bad-request`, `invalid-value` */
+export function encodeValue<T>(
+  value: T,
+  key: string,
+  format: Format<T>,
+  present?: T,
+): Encoded<T> | Promise<Encoded<T>> {
+  const { schema } = format;
+  const valid = schema === undefined ? value : validated(schema, value, `the value for ${key}`, { key });
+  if (valid instanceof Promise) return valid.then((each) => encoded(each, key, format, present));
+  return encoded(valid, key, format, present);
+}
+
+function encoded<T>(value: T, key: string, { codec, rule, pens }: Format<T>, present: T | undefined): Encoded<T> {
+  try {
+    const sealed = rule.seal === undefined ? value : rule.seal(value, present, pens.of(key));
+    return { value: sealed, body: codec.encode(sealed) };
+  } catch (cause: unknown) {
+    throw new StoreError("bad-request", `the value for ${key} cannot be encoded: ${messageOf(cause)}`, { key, cause });
+  }
+}
+
+/** Of what the application's own code threw. */
+function messageOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }

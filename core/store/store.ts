@@ -12,6 +12,7 @@ import type { ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-n
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
+import { Pens } from "./pens.ts";
 import { Turns } from "./update.ts";
 
 /** What a store's node is doing. The same object until something of it changes; `oldestPendingMs` goes on counting. */
@@ -31,6 +32,8 @@ interface StoreDeps {
   readonly random: Random;
   /** Brings Yjs, for documents; a store without it has none. */
   readonly loadDocuments?: () => Promise<Documents>;
+  /** Of buckets that do not say; `true` where not given: a page cannot tell whether it is in production. */
+  readonly checkMerges?: boolean;
   /** Closes what the node was made of, after it. */
   readonly release?: () => Promise<void>;
 }
@@ -61,7 +64,14 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   constructor(name: string, deps: StoreDeps) {
     this.name = name;
     this.#deps = deps;
-    this.#bucketDeps = { ...deps, closing: this.#closing, turns: new Turns(), errors: this.#errors };
+    this.#bucketDeps = {
+      checkMerges: true,
+      ...deps,
+      closing: this.#closing,
+      turns: new Turns(),
+      pens: new Pens(deps),
+      errors: this.#errors,
+    };
     this.#status = this.#statusNow();
     this.#stops = [
       deps.node.onFacts(() => this.#refreshStatus()),

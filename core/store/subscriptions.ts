@@ -33,28 +33,30 @@ interface SubscriptionDeps<T> extends FollowDeps {
   readonly onError: (error: StoreError) => void;
 }
 
-const nothingRead: StoreRead = {
-  siblings: [],
-  deleted: false,
-  degraded: false,
-  context: null,
-  source: "local",
-  pending: false,
-};
+const nothingKnown = { deleted: false, degraded: false, source: "local", pending: false } as const;
+const nothingRead: StoreRead = { ...nothingKnown, siblings: [], context: null };
+/** What is shown before anything was read. */
+const loading: Snapshot<never> = Object.freeze({
+  ...nothingKnown,
+  values: Object.freeze([]),
+  value: undefined,
+  context: undefined,
+  problems: [],
+  raw: nothingRead,
+  loaded: false,
+  origin: "storage",
+});
 
 export class Subscriptions<T> {
   readonly #deps: SubscriptionDeps<T>;
   readonly #live = new Map<string, LiveKey<T>>();
-  readonly #loading: Snapshot<T>;
 
   constructor(deps: SubscriptionDeps<T>) {
     this.#deps = deps;
-    const nothing: BucketRead<T> = decodeRead(nothingRead, "", deps.format);
-    this.#loading = Object.freeze({ ...nothing, loaded: false, origin: "storage" });
   }
 
   snapshot(name: string): Snapshot<T> {
-    return this.#live.get(name)?.snapshot ?? this.#loading;
+    return this.#live.get(name)?.snapshot ?? loading;
   }
 
   /** Tells the present snapshot as soon as there is one, then each that follows. */
@@ -71,7 +73,7 @@ export class Subscriptions<T> {
 
   #begin(name: string): LiveKey<T> {
     const end = new Cancellation(this.#deps.closing);
-    const live: LiveKey<T> = { snapshot: this.#loading, shown: undefined, subscribers: new Listeners(), end };
+    const live: LiveKey<T> = { snapshot: loading, shown: undefined, subscribers: new Listeners(), end };
     this.#live.set(name, live);
     this.#keepCurrent(name, live).catch((cause: unknown) => {
       const error = cause instanceof StoreError ? cause : new StoreError("internal", reasonOf(cause), { cause });
@@ -83,18 +85,18 @@ export class Subscriptions<T> {
   async #keepCurrent(name: string, live: LiveKey<T>): Promise<void> {
     const { bucket, onError } = this.#deps;
     for await (const change of follow(this.#deps, { bucket, keys: { name }, onError }, live.end)) {
-      this.#show(live, change);
+      await this.#show(live, change);
     }
   }
 
-  #show(live: LiveKey<T>, change: StoreChange): void {
+  async #show(live: LiveKey<T>, change: StoreChange): Promise<void> {
     const { siblings, deleted, degraded, source, pending } = change;
     const shown = [...siblings.map(({ dot }) => dot), deleted, degraded, source, pending].join();
     // A watch that was begun again tells the state anew; what is on the screen already is not told twice.
     if (shown === live.shown) return;
     live.shown = shown;
     const { bucket, format, onError } = this.#deps;
-    const read = decodeRead(change, `${bucket}/${change.name}`, format);
+    const read = await decodeRead(change, `${bucket}/${change.name}`, format);
     for (const problem of read.problems) onError(problem);
     live.snapshot = Object.freeze({ ...read, loaded: true, origin: change.origin });
     live.subscribers.tell(live.snapshot);

@@ -10,10 +10,14 @@ import type { CancelSignal, Stop } from "../ports.ts";
 import type { StoreGetOptions, StoreWrite } from "../store-node.ts";
 import { abortedError, Cancellation, sleep } from "./cancel.ts";
 import { backoffMs, type FollowDeps } from "./follow.ts";
+import type { MergingValue } from "../values/merging.ts";
 import { type BucketRead, decodeRead, encodeValue, type Format } from "./read.ts";
 
 /** Makes a new value of the present one; called again for each new read, so it must do nothing else. */
-export type Change<T> = (value: T | undefined, read: BucketRead<T>) => T | Promise<T>;
+export type Change<T> = (value: Present<T>, read: BucketRead<T>) => T | Promise<T>;
+
+/** Values that merge by themselves begin empty; of others there may be none. */
+type Present<T> = T extends MergingValue<never> ? T : T | undefined;
 
 /** `r`, `w`: as in `get` and `put`. `timeoutMs`: of all tries together. */
 export interface UpdateOptions {
@@ -56,8 +60,10 @@ export async function update<T>(deps: UpdateDeps<T>, change: Change<T>, options:
     for (;;) {
       const getOptions = options.r === undefined ? deps.get : { ...deps.get, r: options.r };
       const read = await tries.untilDone((limits) => readWhole(deps, { ...getOptions, ...limits }));
-      const value = await tries.wait(change(read.value, read));
-      const write = await writeOnce(deps, tries, { value, read, w: options.w });
+      const present = read.value ?? deps.format.rule.empty;
+      const changed = await tries.wait(change(present as Present<T>, read));
+      const { value, body } = await tries.wait(encodeValue(changed, key, deps.format, present));
+      const write = await writeOnce(deps, tries, { body, read, w: options.w });
       if (write !== undefined) return { value, write };
     }
   } finally {
@@ -70,7 +76,7 @@ export async function update<T>(deps: UpdateDeps<T>, change: Change<T>, options:
 async function readWhole<T>(deps: UpdateDeps<T>, options: StoreGetOptions): Promise<BucketRead<T>> {
   const { bucket, name, node, format } = deps;
   const key = `${bucket}/${name}`;
-  const read = decodeRead(await node.get(bucket, name, options), key, format);
+  const read = await decodeRead(await node.get(bucket, name, options), key, format);
   const [problem] = read.problems;
   if (problem !== undefined) throw problem;
   if (read.values.length > 1 && read.value === undefined) {
@@ -84,10 +90,17 @@ async function readWhole<T>(deps: UpdateDeps<T>, options: StoreGetOptions): Prom
 async function writeOnce<T>(
   deps: UpdateDeps<T>,
   tries: Tries,
-  { value, read, w }: { readonly value: T; readonly read: BucketRead<T>; readonly w: PutOptions["w"] | undefined },
+  {
+    body,
+    read,
+    w,
+  }: {
+    readonly body: Uint8Array;
+    readonly read: BucketRead<T>;
+    readonly w: PutOptions["w"] | undefined;
+  },
 ): Promise<StoreWrite | undefined> {
-  const { bucket, name, node, format } = deps;
-  const body = encodeValue(value, `${bucket}/${name}`, format);
+  const { bucket, name, node } = deps;
   const options = {
     ...deps.put,
     ...(w === undefined ? {} : { w }),

@@ -4,6 +4,7 @@
  */
 import type { ValueKind } from "../causality/version-set.ts";
 import type { Codec } from "./codecs.ts";
+import type { Pen } from "./dots.ts";
 
 /** A live value, as far as a rule may look at it. */
 export interface Candidate<T> {
@@ -26,6 +27,12 @@ export interface ConflictRule<T> {
   readonly codec?: Codec<T>;
   /** What two or more become, or the only one that could be decoded; undefined: that is for the application to say. */
   resolve(candidates: readonly Candidate<T>[]): T | undefined;
+  /** It is the application's own function: samples of what it makes are checked (`merge-check.ts`). */
+  readonly isChecked?: true;
+  /** What an update begins with where there is nothing. */
+  readonly empty?: T;
+  /** Of values that merge by themselves: names the changes made to one before it is written, and adds what was read (`present`). */
+  seal?(value: T, present: T | undefined, pen: Pen): T;
 }
 
 /** The default: the application sees them all, and there is a `value` only when there is one. */
@@ -36,6 +43,7 @@ export function siblings<T>(): ConflictRule<T> {
 /**
  * A pure function of two or more values, in the order of their dots. Others merge the same values elsewhere, and merge what
  * was merged: so equal values, in whatever order, must give an equal result, and a value merged with itself must stay itself.
+ * A bucket whose option `checkMerges` is on looks whether it does (`bad-merge`).
  *
  * @example
  * merge<Cart>((carts) => ({ books: [...new Set(carts.flatMap(({ books }) => books))].toSorted() }))
@@ -43,7 +51,7 @@ export function siblings<T>(): ConflictRule<T> {
 export function merge<T>(fn: (values: readonly T[]) => T): ConflictRule<T> {
   const resolve = ([first, ...others]: readonly Candidate<T>[]): T | undefined =>
     first === undefined || others.length === 0 ? first?.value : fn([first, ...others].map(({ value }) => value));
-  return { name: "merge", kind: "opaque", resolve };
+  return { name: "merge", kind: "opaque", resolve, isChecked: true };
 }
 
 /** The last write wins, by hybrid clocks (see `causality/hybrid-clock.ts`); what loses is told by a `conflict` event. */

@@ -12,7 +12,7 @@ import { ringMembers } from "../../core/membership/roster.ts";
 import { EverwriteNode } from "../../core/node.ts";
 import type { NodeOptions } from "../../core/node-options.ts";
 import { Ring } from "../../core/placement/ring.ts";
-import { type Random, type Stop, type Storage, StorageError } from "../../core/ports.ts";
+import { type Clock, type Random, type Stop, type Storage, StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
@@ -35,6 +35,7 @@ export interface MemberSpec {
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
   readonly own?: Partial<Parameters<EverwriteNode["start"]>[0]>;
+  readonly clock?: Clock;
 }
 
 /** Partitions are few here, so that a test's ring is made in no time. */
@@ -71,10 +72,8 @@ export class MemoryCluster {
     return node;
   }
 
-  async start(
-    name: string,
-    { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true, mayJoin = true }: MemberSpec = {},
-  ): Promise<EverwriteNode> {
+  async start(name: string, spec: MemberSpec = {}): Promise<EverwriteNode> {
+    const { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true, mayJoin = true } = spec;
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
     const telemetry = {
@@ -95,7 +94,12 @@ export class MemoryCluster {
     };
     const identity = testIdentity(name as NodeId);
     const gossip = this.gossip?.of(name as NodeId);
-    const platform = { clock: realClock, random: realRandom, telemetry, storage: duringRun(storage, run.signal) };
+    const platform = {
+      clock: spec.clock ?? realClock,
+      random: realRandom,
+      telemetry,
+      storage: duringRun(storage, run.signal),
+    };
     const openAside = async () => ({ storage: new MemoryStorage(), as: `${name}.old` });
     const ports = { ...platform, transport, setAside, openAside, identity, ...(gossip && { gossip }) };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };

@@ -9,3 +9,14 @@ export const realClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** The machine's, but what it believes of the time of day is wrong by `offMs`, which may be changed. */
+export function clockOff(offMs: number): Clock & { offMs: number } {
+  return {
+    ...realClock,
+    offMs,
+    wallTime() {
+      return Date.now() + this.offMs;
+    },
+  };
+}

@@ -41,6 +41,7 @@ const rings: readonly { readonly ring: number; readonly places: readonly string[
       "status.ts",
       "tasks.ts",
       "deadlines.ts",
+      "expiries.ts",
       "index.ts",
     ],
   },

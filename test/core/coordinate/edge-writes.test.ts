@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { clockDigest } from "../../../core/causality/clock.ts";
 import { actorFromRandom, actorOfEdge, actorOfWriteId } from "../../../core/causality/actor.ts";
 import { decodeVersioned } from "../../../core/causality/encoding.ts";
-import { stampOfMs } from "../../../core/causality/hybrid-clock.ts";
+import { stampOfMs, stampToMs } from "../../../core/causality/hybrid-clock.ts";
 import type { LiveValue } from "../../../core/causality/version-set.ts";
 import type { Infer } from "../../../core/bytes/codec.ts";
 import type { Key, NodeId } from "../../../core/identity.ts";
@@ -11,8 +11,9 @@ import { RosterMessage, rosterPartOf } from "../../../core/membership/exchange.t
 import { nothingKnown } from "../../../core/membership/comparison.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import { clockOff } from "../../support/real-clock.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { placed, withCluster } from "./scene.ts";
+import { patient, placed, withCluster } from "./scene.ts";
 
 type Request = Infer<typeof methods.edgeWrite.request>;
 const nonce = "00000000000000a1";
@@ -185,21 +186,33 @@ describe("a hostile edge", { concurrency: true }, () => {
       assert.deepEqual(await valuesAt(cluster, "h2"), ["v"]);
     }));
 
-  test("with a clock far ahead writes no further ahead than hosts allow, unless what it has seen is", () =>
+  test("with a clock beyond the drift bound is refused, and nothing changes; a stamp within it is kept as it is", () =>
     withCluster(3, async (cluster) => {
       const { ask } = await edgeAt(cluster, "h1");
-      const aheadMs = (): Promise<number> =>
-        cluster
-          .node("h2")
-          .get("b", "k", { r: "all" })
-          .then(({ siblings }) => siblings[0]!.timeMs - Date.now());
-      const { context } = await ask(
-        write("v", 1, { value: { stamp: stampOfMs(Date.now() + 3_600_000_000), kind: "lww" } }),
-      );
-      assert.ok((await aheadMs()) < 61_000);
-      // What has seen it wins all the same.
-      await cluster.node("h2").put("b", "k", utf8("later"), { context, kind: "lww", w: "all" });
+      const ahead = (ms: number) => ({ stamp: stampOfMs(Date.now() + ms), kind: "lww" as const });
+      for (const ms of [90_000, 3_600_000_000]) {
+        await assert.rejects(ask(write("v", 1, { value: ahead(ms) })), failsWith("clock-skew"));
+      }
+      assert.deepEqual(await valuesAt(cluster, "h2"), []);
+      const within = ahead(30_000);
+      await ask(write("v", 2, { value: within }));
+      const { siblings } = await cluster.node("h2").get("b", "k", { r: "all" });
+      assert.equal(siblings[0]!.timeMs, stampToMs(within.stamp));
+    }));
+
+  test("may exceed the bound by what it has seen, and by no more than a chain of its events", () =>
+    withCluster(3, async (cluster) => {
+      const farMs = 3_600_000_000;
+      await cluster.join("far", { seeds: ["memory:h1"], clock: clockOff(farMs), config: patient });
+      const { ask } = await edgeAt(cluster, "h1");
+      const { context } = await cluster.node("far").put("b", "k", utf8("far"), { kind: "lww", w: "all" });
+      const [seen] = (await cluster.node("h1").get("b", "k", { r: "all" })).siblings;
+      const stamp = stampOfMs(seen!.timeMs) + 1_000;
+      const value = { kind: "lww" as const, stamp };
+      await ask(write("later", 1, { value, contexts: [context!] }));
       assert.deepEqual(await valuesAt(cluster, "h3"), ["later"]);
+      const further = { ...value, stamp: stamp + 10_000 };
+      await assert.rejects(ask(write("x", 2, { value: further, contexts: [context!] })), failsWith("clock-skew"));
     }));
 
   test("cannot pass the limit of siblings", () =>

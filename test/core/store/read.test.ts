@@ -28,10 +28,10 @@ function readOf(values: readonly (number | null)[]): StoreRead {
   };
 }
 
-test("every sibling is a value or a problem, in order, and a context is given only when all were understood", () => {
-  fc.assert(
-    fc.property(written, (values) => {
-      const read = decodeRead(readOf(values), "b/k", { codec: json<number>(), rule: siblings() });
+test("every sibling is a value or a problem, in order, and a context is given only when all were understood", async () => {
+  await fc.assert(
+    fc.asyncProperty(written, async (values) => {
+      const read = await decodeRead(readOf(values), "b/k", { codec: json<number>(), rule: siblings() });
       const good = values.filter((value) => value !== null);
       const bad = values.flatMap((value, i) => (value === null ? [`a:${i}`] : []));
       assert.deepEqual(read.values, good);
@@ -46,30 +46,30 @@ test("every sibling is a value or a problem, in order, and a context is given on
   );
 });
 
-test("merge is given what can be read of two values and more, in order; lww takes the latest", () => {
-  fc.assert(
-    fc.property(written, (values) => {
+test("merge is given what can be read of two values and more, in order; lww takes the latest", async () => {
+  await fc.assert(
+    fc.asyncProperty(written, async (values) => {
       const given: (readonly number[])[] = [];
       const sum = merge<number>((all) => {
         given.push(all);
         return all.reduce((a, b) => a + b, 0);
       });
       const good = values.filter((value) => value !== null);
-      const merged = decodeRead(readOf(values), "b/k", { codec: json<number>(), rule: sum });
+      const merged = await decodeRead(readOf(values), "b/k", { codec: json<number>(), rule: sum });
       assert.equal(merged.value, good.length === 0 ? undefined : good.reduce((a, b) => a + b, 0));
       assert.deepEqual(given, good.length > 1 ? [good] : []);
-      const latest = decodeRead(readOf(values), "b/k", { codec: json<number>(), rule: lww() });
+      const latest = await decodeRead(readOf(values), "b/k", { codec: json<number>(), rule: lww() });
       const times = values.flatMap((value, i) => (value === null ? [] : [(i * 7) % 5]));
       assert.equal(latest.value, good[times.lastIndexOf(Math.max(...times))]);
     }),
   );
 });
 
-test("a merge function that throws is told as a problem: the values and the context stay", () => {
+test("a merge function that throws is told as a problem: the values and the context stay", async () => {
   const rule = merge<number>(() => {
     throw new RangeError("never");
   });
-  const read = decodeRead(readOf([1, 2]), "b/k", { codec: json<number>(), rule });
+  const read = await decodeRead(readOf([1, 2]), "b/k", { codec: json<number>(), rule });
   assert.deepEqual([read.values, read.value, read.context], [[1, 2], undefined, "sealed"]);
   assert.deepEqual(
     read.problems.map(({ code, message }) => [code, /b\/k.*never/.test(message)]),

@@ -4,6 +4,7 @@
  */
 import type { ProfileName } from "../profiles.ts";
 import { copies } from "./copies.ts";
+import { edges } from "./edges.ts";
 import { healing } from "./healing.ts";
 import { leases } from "./leases.ts";
 import { members } from "./members.ts";
@@ -30,4 +31,5 @@ export const mutations: readonly Mutation[] = [
   ...members,
   ...ring,
   ...leases,
+  ...edges,
 ];

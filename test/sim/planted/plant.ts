@@ -65,7 +65,8 @@ async function planted<T>(mutation: Mutation, work: (folder: string) => Promise<
   const folder = mkdtempSync(join(dist, "planted-"));
   try {
     const isProgram = (path: string): boolean => !/\.(d\.ts|map)$/.test(path);
-    for (const part of ["core", join("test", "sim"), join("test", "support", "test-identity.js")]) {
+    const ofTests = ["sim", join("support", "test-identity.js"), join("tools", "arguments.js")];
+    for (const part of ["core", ...ofTests.map((each) => join("test", each))]) {
       cpSync(join(dist, part), join(folder, part), { recursive: true, filter: isProgram });
     }
     writeFileSync(join(folder, "core", mutation.file), text);

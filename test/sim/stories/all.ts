@@ -3,6 +3,7 @@ import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
+import { edgeStories } from "./edges.ts";
 import { leaseStories } from "./leases.ts";
 import { moveStories } from "./moves.ts";
 import { raceStories } from "./races.ts";
@@ -20,4 +21,5 @@ export const stories: readonly Story[] = [
   ...leaseStories,
   ...damageStories,
   ...clockStories,
+  ...edgeStories,
 ];

@@ -1,0 +1,84 @@
+/**
+ * The time by the hosts' clocks, as an edge measures it: hosts judge stamps and expiry by theirs, and an edge's own may be
+ * wrong by hours (PROTOCOL 3). As in NTP (RFC 5905, sections 8, 10 and 11.2, in their simplest form):
+ *
+ *     offset = host's time - (own time at the question + own time at the answer) / 2
+ *
+ * is wrong by at most half the round trip, so of the last rounds with a host the one with the shortest trip counts. Of several
+ * hosts the median counts: one whose own clock is wrong changes nothing.
+ *
+ * Rounds count while the own clock runs evenly: after a step, or a sleep that `now` did not notice, it is measured anew, and
+ * until then the last offset stands. Nothing is kept across restarts: a clock may be set while nobody looks, and what is
+ * minted before the first round is not sent before it (`delivery.ts`).
+ */
+import type { NodeId } from "../identity.ts";
+import type { Clock } from "../ports.ts";
+
+interface Round {
+  readonly offsetMs: number;
+  readonly tripMs: number;
+  /** Own wall time less own steady time. */
+  readonly leadMs: number;
+}
+
+/** NTP's filter keeps so many rounds. */
+const roundsMax = 8;
+/** NTP's step threshold: what is less is drift. */
+const stepMs = 128;
+
+export class HostTime {
+  readonly #clock: Clock;
+  readonly #rounds = new Map<NodeId, readonly Round[]>();
+  #offsetMs = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** ms since 1970. */
+  get wallMs(): number {
+    return this.#clock.wallTime() + this.#offsetMs;
+  }
+
+  /** What the hosts' clocks are ahead of the own one. */
+  get offsetMs(): number {
+    return this.#offsetMs;
+  }
+
+  /** It has been measured, and the own clock has run evenly since. */
+  get isKnown(): boolean {
+    return [...this.#rounds.values()].some((rounds) => rounds.some((round) => this.#counts(round)));
+  }
+
+  /** `askedMs`: when the question left, by `clock.now()`; now its answer has come, which told `hostMs`. */
+  note(host: NodeId, { askedMs, hostMs }: { readonly askedMs: number; readonly hostMs: number }): void {
+    const tripMs = this.#clock.now() - askedMs;
+    const offsetMs = hostMs + tripMs / 2 - this.#clock.wallTime();
+    const before = (this.#rounds.get(host) ?? []).slice(1 - roundsMax);
+    this.#rounds.set(host, [...before, { offsetMs, tripMs, leadMs: this.#leadMs() }]);
+    this.#choose();
+  }
+
+  /** The next rounds count alone; until then the offset stands. */
+  forget(): void {
+    this.#rounds.clear();
+  }
+
+  #choose(): void {
+    const offsets: number[] = [];
+    for (const rounds of this.#rounds.values()) {
+      const [best] = rounds.filter((round) => this.#counts(round)).toSorted((a, b) => a.tripMs - b.tripMs);
+      if (best !== undefined) offsets.push(best.offsetMs);
+    }
+    // Of an even number the lower: a stamp may be old, but not far ahead.
+    this.#offsetMs = offsets.toSorted((a, b) => a - b)[(offsets.length - 1) >> 1]!;
+  }
+
+  #counts({ leadMs }: Round): boolean {
+    return Math.abs(leadMs - this.#leadMs()) <= stepMs;
+  }
+
+  #leadMs(): number {
+    return this.#clock.wallTime() - this.#clock.now();
+  }
+}
