@@ -79,7 +79,7 @@ export class Requests {
       const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
       const { state } = held;
       const ring = cluster.ring.fingerprint;
-      if (state.vector.length === 0) return { degraded, ring, omitted: [] };
+      if (state.vector.length === 0) return { degraded, ring, kept: [], omitted: [] };
       return { ...toldStates.stateFor(held, have), context: contexts.seal(held, state, key), degraded, ring };
     });
   }

@@ -1,38 +1,53 @@
 /**
- * Which updates of documents an edge has that names a state by its digest: one that this host told, or held, lately. So an
- * edge need not list them, and is sent what is new to it. Forgotten, the whole is sent.
+ * Which values of a document an edge has that names a state by its digest: one that this host told lately. So an edge need not
+ * list them, and is told what is new to it, and which of its own are still live. Forgotten, the whole is told.
  */
-import { Recent } from "../bytes/recent.ts";
-import { toHex } from "../bytes/hex.ts";
 import { equalBytes } from "../bytes/compare.ts";
-import { type LeanState, leanStateOf } from "../causality/lean-state.ts";
+import { toHex } from "../bytes/hex.ts";
+import { Recent } from "../bytes/recent.ts";
+import { encodeVersioned } from "../causality/encoding.ts";
+import { leanStateOf } from "../causality/lean-state.ts";
 import { compareDots, dotText, isUpdate, type LiveValue } from "../causality/version-set.ts";
 import type { CachedState } from "../replica/state-cache.ts";
 
 const bytesMax = 1_048_576;
-/** A map entry with its digest, and a dot. */
+/** A map entry with its digest, and a name. */
 const entryBytes = 200;
-const dotBytes = 60;
+const nameBytes = 70;
+
+/** What an edge is told of a state. */
+export interface ToldState {
+  /** Absent: it has all of it. */
+  readonly state?: Uint8Array;
+  /** Places, in the state that it has, of values that are live and not in this one. */
+  readonly kept: readonly number[];
+  /** Places, in this one, of values without their bodies: it has just written them. */
+  readonly omitted: readonly number[];
+}
 
 export class ToldStates {
-  readonly #dots = new Recent<string, ReadonlySet<string>>(
+  /** Names of the values of a state, in order, by its digest. */
+  readonly #names = new Recent<string, readonly string[]>(
     bytesMax,
-    (_digest, dots) => entryBytes + dots.size * dotBytes,
+    (_digest, names) => entryBytes + names.length * nameBytes,
   );
 
-  /** The state for an edge, unless it has it; what it has of it is left out, as is what it has just written itself. */
-  stateFor(
-    held: CachedState,
-    have: Uint8Array | undefined,
-    own?: LiveValue,
-  ): Partial<LeanState> & Pick<LeanState, "omitted"> {
-    if (have !== undefined && equalBytes(have, held.digest)) return { omitted: [] };
-    const known = have === undefined ? undefined : this.#dots.get(toHex(have));
+  /** `own`: what the edge has just written. */
+  stateFor(held: CachedState, have: Uint8Array | undefined, own?: LiveValue): ToldState {
+    if (have !== undefined && equalBytes(have, held.digest)) return { kept: [], omitted: [] };
     const { state } = held;
-    const updates = state.values.filter(isUpdate);
-    if (updates.length > 0) this.#dots.set(toHex(held.digest), new Set(updates.map(({ dot }) => dotText(dot))));
-    const isKnown = ({ dot, stamp }: LiveValue): boolean =>
-      known?.has(dotText(dot)) === true || (stamp === own?.stamp && compareDots(dot, own.dot) === 0);
-    return leanStateOf(state, isKnown) ?? { state: held.toBytes(), omitted: [] };
+    if (!state.values.some(isUpdate)) return { state: held.toBytes(), kept: [], omitted: [] };
+    const known = (have === undefined ? undefined : this.#names.get(toHex(have))) ?? [];
+    this.#names.set(toHex(held.digest), state.values.map(nameOf));
+    const live = new Set(state.values.map(nameOf));
+    const kept = known.flatMap((name, place) => (live.has(name) ? [place] : []));
+    const isKnown = new Set(known);
+    const told = { ...state, values: state.values.filter((value) => !isKnown.has(nameOf(value))) };
+    const isOwn = ({ dot, stamp }: LiveValue): boolean => stamp === own?.stamp && compareDots(dot, own.dot) === 0;
+    return { kept, ...(leanStateOf(told, isOwn) ?? { state: encodeVersioned(told), omitted: [] }) };
   }
+}
+
+function nameOf({ dot, stamp }: LiveValue): string {
+  return `${dotText(dot)} ${stamp}`;
 }

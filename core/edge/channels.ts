@@ -78,8 +78,8 @@ export class EdgeChannels {
     const hosts = contact.hostsFor({ key });
     const isThere = joined.host !== undefined && hosts.includes(joined.host);
     if (isThere && clock.now() - joined.atMs < renewMs) return;
+    // The old one goes on until the new one has taken it in: it may only be slow.
     const host = isThere ? joined.host : hosts[0];
-    if (!isThere) joined.host = undefined;
     if (host === undefined || joined.isJoining) return;
     joined.isJoining = true;
     this.#deps.tasks.run("join a channel", async () => {

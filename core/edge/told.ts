@@ -5,7 +5,7 @@ import { DecodeError } from "../bytes/codec.ts";
 import { peekContext } from "../causality/context.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import { filled } from "../causality/lean-state.ts";
-import type { LiveValue, Versioned } from "../causality/version-set.ts";
+import { compareDots, type LiveValue, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
 import type { Copy } from "./copies.ts";
@@ -23,18 +23,26 @@ export interface Told {
  * @throws StoreError `internal`: another host may do better
  */
 export function toldBy(
-  answer: { readonly state?: Uint8Array; readonly omitted: readonly number[]; readonly context?: string },
+  answer: {
+    readonly state?: Uint8Array;
+    readonly kept: readonly number[];
+    readonly omitted: readonly number[];
+    readonly context?: string;
+  },
   key: Key,
   asked: Copy,
   own: readonly LiveValue[] = [],
 ): Told {
-  const { state: encoded, omitted, context } = answer;
+  const { state: encoded, kept, omitted, context } = answer;
   try {
     if (context !== undefined) peekContext(context, key);
     // A copy: what arrived is a part of a frame, and is kept.
-    const lean = encoded === undefined ? asked.state : decodeVersioned(encoded.slice());
-    const state = filled(lean, omitted, [...asked.state.values, ...own]);
-    if (state === undefined) throw new DecodeError("it lacks what this node does not have either");
+    if (encoded === undefined) return { asked, state: asked.state, context };
+    const lean = filled(decodeVersioned(encoded.slice()), omitted, own);
+    const before = kept.map((place) => asked.state.values[place]);
+    if (lean === undefined || before.includes(undefined)) throw new DecodeError("it leaves out what is not known here");
+    const values = [...lean.values, ...(before as LiveValue[])].toSorted((a, b) => compareDots(a.dot, b.dot));
+    const state = { ...lean, values };
     return { asked, state, context };
   } catch (cause: unknown) {
     if (!(cause instanceof DecodeError || cause instanceof StoreError)) throw cause;

@@ -47,8 +47,8 @@ export const TimeResponse = message("TimeResponse", {
   wallMs: field(1, varint),
 });
 
-/** Values of the state that come without their bodies, by place: the edge has those (`causality/lean-state.ts`). */
-const omitted = repeated(8, varint, omittedMax);
+/** Of a state that is told in part (`coordinate/told-states.ts`). */
+const toldParts = { omitted: repeated(8, varint, omittedMax), kept: repeated(9, varint, omittedMax) };
 
 /** What an edge needs for its copy of a key: the state, and a context that covers it. */
 export const EdgeReadRequest = message("EdgeReadRequest", {
@@ -65,7 +65,7 @@ export const EdgeReadResponse = message("EdgeReadResponse", {
   degraded: field(3, bool),
   /** Fingerprint of the answering host's ring: the edge's view may be stale. */
   ring: field(4, hex(8)),
-  omitted,
+  ...toldParts,
 });
 
 /** An event of the writer's own: of an actor that derives from its node id and a nonce, or from a write id. */
@@ -109,7 +109,7 @@ export const EdgeWriteResponse = message("EdgeWriteResponse", {
   /** Covers the state. */
   context: field(6, contextText),
   ring: field(7, hex(8)),
-  omitted,
+  ...toldParts,
 });
 
 /** A page of a bucket's keys, as the answering host finds them at all hosts. */

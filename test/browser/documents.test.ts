@@ -27,11 +27,12 @@ test("two people type at once, one of them goes offline, types on, reloads and r
   await using hosts = new HostProcesses(temporaryDirectory());
   const addresses = [`/ip4/127.0.0.1/tcp/${port}/ws`, `/ip4/127.0.0.1/tcp/${link.port}/ws`];
   await hosts.add({ flags: ["--p2p", addresses[0]!, "--announce", addresses[1]!, "--cluster", "shop"] });
-  const direct = { name: "shop", seeds: [addresses[0]!], user: "Ada" };
-  const proxied = { name: "shop", seeds: [addresses[1]!], user: "Bob" };
+  const direct = { name: "shop", seeds: [addresses[0]!] };
+  const proxied = { name: "shop", seeds: [addresses[1]!] };
   const ada = await browsers[0]!.open<Functions>(server.url);
   let bob = await browsers[1]!.open<Functions>(server.url);
   await Promise.all([ada.call("open", direct), bob.call("open", proxied)]);
+  await Promise.all([ada.call("edit", "Ada"), bob.call("edit", "Bob")]);
   await eventually(() => ada.call("connected"), "Ada to be connected");
   await eventually(() => bob.call("connected"), "Bob to be connected");
   await eventually(async () => (await ada.call("others")).includes("Bob"), "Ada to see Bob");
@@ -56,6 +57,7 @@ test("two people type at once, one of them goes offline, types on, reloads and r
   await bob.page.close();
   bob = await browsers[1]!.open<Functions>(server.url);
   await bob.call("open", proxied);
+  await bob.call("edit", "Bob");
   await eventually(async () => (await bob.call("text")).includes("Offline. "), "Bob's text to be there again");
   link.heal();
   const all = lettersOf("Ada was here. Bob was here. Online. Offline. ");

@@ -4,6 +4,7 @@
  */
 import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import * as Y from "yjs";
 import type { LiveDocument } from "../../core/documents/live-document.ts";
 import { openStore } from "../../node-host/index.ts";
@@ -29,10 +30,10 @@ export const trial: Trial = {
   async run(context) {
     const figures: Figure[] = [];
     for (const { everyMs, bytesAtMost } of paces) {
-      const reference = await overWebsocket(context, everyMs);
-      context.log(`y-websocket, a key per ${everyMs} ms: ${reference.bytesPerKey.toFixed(0)} bytes per key`);
       const own = await overHosts(context, everyMs);
       context.log(`everwrite, a key per ${everyMs} ms: ${own.bytesPerKey.toFixed(0)} bytes per key`);
+      const reference = await overWebsocket(context, everyMs);
+      context.log(`y-websocket, a key per ${everyMs} ms: ${reference.bytesPerKey.toFixed(0)} bytes per key`);
       figures.push(...compared(everyMs, { own, reference, bytesAtMost }));
     }
     figures.push(...(await longHistory(context)), loadAverage());
@@ -91,7 +92,8 @@ function compared(
 
 async function overWebsocket(context: Context, everyMs: number): Promise<Measured> {
   const port = await freePort();
-  const server = createRequire(import.meta.url).resolve("y-websocket/bin/server.cjs");
+  const packaged = createRequire(import.meta.url).resolve("y-websocket/package.json");
+  const server = join(dirname(packaged), "bin", "server.cjs");
   // In a process of its own: it brings Yjs as CommonJS, which would be a second copy here.
   const child = spawn(process.execPath, [server], { env: { ...process.env, HOST: "127.0.0.1", PORT: String(port) } });
   try {
@@ -113,8 +115,11 @@ async function overHosts(context: Context, everyMs: number): Promise<Measured> {
   for (let i = 0; i < 2; i++) await hosts.add({ flags: ["--cluster", "shop", "--partitions", "64"] });
   await hosts.settled();
   return measured(context, everyMs, link, async (tab) => {
-    await tab.call("open", { name: "shop", seeds: [announced!], user: "someone" });
-    await eventually(() => tab.call("connected"), "the page to be connected");
+    await tab.call("open", { name: "shop", seeds: [announced!] });
+    await eventually(
+      () => tab.call("connected"),
+      () => `the page to be connected; ${tab.problems.join()}`,
+    );
   });
 }
 

@@ -28,12 +28,12 @@ text.observe(() => {
 });
 
 const functions = {
-  async open(options: { readonly name: string; readonly seeds: string[]; readonly user: string }): Promise<void> {
+  async open(options: { readonly name: string; readonly seeds: string[] }): Promise<void> {
     store = await openStore(options);
     provider = new EverwriteProvider(store as never, "notes/plan", doc);
     await provider.whenSynced;
-    edit(provider.awareness, options.user);
   },
+  edit: (user: string) => edit(provider.awareness, user),
   /** The other server of such documents, as the reference. */
   async openWebsocket(url: string): Promise<void> {
     const websocket = new WebsocketProvider(url, "plan", doc);
@@ -49,6 +49,7 @@ const functions = {
     ),
   cursors: () => view.dom.querySelectorAll(".cm-ySelectionCaret").length,
   connected: () => store.status().connected,
+  status: () => ({ ...store.status() }),
   async settled(): Promise<void> {
     if (provider instanceof EverwriteProvider) await (await provider.linked).settled;
   },
