@@ -114,7 +114,7 @@ async function overHosts(context: Context, everyMs: number): Promise<Measured> {
   await hosts.add({ flags: ["--cluster", "shop", "--partitions", "64", "--p2p", own!, "--announce", announced!] });
   for (let i = 0; i < 2; i++) await hosts.add({ flags: ["--cluster", "shop", "--partitions", "64"] });
   await hosts.settled();
-  return measured(context, everyMs, link, async (tab) => {
+  return await measured(context, everyMs, link, async (tab) => {
     await tab.call("open", { name: "shop", seeds: [announced!] });
     await eventually(
       () => tab.call("connected"),
