@@ -141,8 +141,8 @@ export class DocumentLink {
   #take({ siblings, deleted, context }: StoreChange): void {
     const live = siblings.filter(({ kind }) => kind === "yjs");
     const isAlone = live.length === siblings.length;
-    // With the context a write would replace what else is there.
-    this.#writer.told(live, isAlone ? context : null);
+    // Updates replace none but those that they fold; with the context they would replace what else is there.
+    this.#writer.told(live, isAlone && (deleted || live.length === 0) ? context : null);
     this.#unreadable = isAlone
       ? undefined
       : new StoreError("bad-request", `${this.key} holds values that are no document`);

@@ -13,7 +13,7 @@ import type { Ahead } from "./ahead.ts";
 import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
 
 /** Of a document and of the updates that it is made of; as Yjs itself writes them. */
-export const documentType = "application/vnd.yjs.update";
+export const documentType = "application/yjs";
 
 /** What an edit waits for others at most, before it is written with them. */
 const coalesceMs = 100;
@@ -73,7 +73,7 @@ export class Writer {
     return this.#live.reduce((sum, { body }) => sum + body.length, 0);
   }
 
-  /** The node's latest word on the document. */
+  /** The node's latest word on the document. `context`: of what a write is to replace. */
   told(live: readonly LiveUpdate[], context: string | null): void {
     this.#live = live;
     this.#context = context;

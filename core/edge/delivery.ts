@@ -26,6 +26,7 @@ import type { Copies } from "./copies.ts";
 import type { Local } from "./local.ts";
 import { type Ack, nextOf, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
 import { type Told, toldBy } from "./told.ts";
+import { untilMet } from "./waiting.ts";
 
 export interface DeliveryDeps {
   readonly contact: Contact;
@@ -58,6 +59,7 @@ export function isPassing(error: unknown): boolean {
   return isUnanswered(error) || (error instanceof StoreError && error.code === "unauthorized");
 }
 
+const idleMs = 1_000;
 /** So often a host may say that a write is none. */
 const misreadMax = 10;
 /** So often hosts may refuse a stamp: hosts may differ for a moment while their clocks are set. */
@@ -122,6 +124,13 @@ export class Delivery {
       }
       this.sendAll();
     });
+  }
+
+  /** Resolves when no write of the key is on its way, or has been for a second. */
+  async idle(key: Key): Promise<void> {
+    const { outbox, tasks } = this.#deps;
+    const isMet = (): boolean => !outbox.of(key).some(({ sends }) => sends > 0);
+    if (!isMet()) await untilMet(tasks, { isMet, listen: (heard) => outbox.onChange(heard) }, { timeoutMs: idleMs });
   }
 
   /** Asks for more copies than the write's own levels did. @throws StoreError, TransportError; it is the same event */

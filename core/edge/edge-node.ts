@@ -6,6 +6,7 @@
  * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`).
  */
 import type { DeleteOptions, ListOptions, PutOptions, Watched } from "../api.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
@@ -131,6 +132,10 @@ export class EdgeNode implements StoreNode {
       read: (key, source) => this.#readLocal(key, source),
       refresh: async (key, host) => {
         await this.#refresh(key, [host], { timeoutMs: this.#config.requestTimeoutMs });
+      },
+      isCurrent: async (key, digest) => {
+        await this.#delivery.idle(key);
+        return equalBytes(this.#copies.digest(await this.#local.copy(contact.locate(key))), digest);
       },
       keys: () => this.#knownKeys(),
       compared: () => this.#tell(),

@@ -140,4 +140,6 @@ export const EdgeWatchResponse = message("EdgeWatchResponse", {
   /** Read these anew. Whatever is watched from now on is among them once. */
   keys: repeated(1, keyText, 100_000),
   ring: field(2, hex(8)),
+  /** For each key the digest of its state, of documents of a complete owner: who has that need not read. Else nothing. */
+  digests: repeated(3, bytes(16), 100_000),
 });
