@@ -75,6 +75,8 @@ export {
 export { HostStoreNode } from "./store/host-node.ts";
 export type { ConflictEvent, ErrorEvent, StoreEvents } from "./store/listeners.ts";
 export type { BucketRead } from "./store/read.ts";
+export { Conflicts } from "./store/conflicts.ts";
+export { readyInTime } from "./store/ready-in-time.ts";
 export { Store, type StoreStatus } from "./store/store.ts";
 export { sessions } from "./store/sessions.ts";
 export type { Snapshot } from "./store/subscriptions.ts";

@@ -3,7 +3,7 @@
  */
 import type { WantedParameters } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
-import type { Clock, Gossip, Identity, Random, Storage, Transport } from "./ports.ts";
+import type { Clock, Gossip, Identity, Random, Stop, Storage, Transport } from "./ports.ts";
 import type { Telemetry } from "./telemetry.ts";
 
 /** The outside world of one node. The caller made them, and closes them after `stop`. */
@@ -19,6 +19,11 @@ export interface NodePorts {
   readonly identity: Identity;
   /** Without it membership spreads more slowly. */
   readonly gossip?: Gossip;
+  /**
+   * Of a node that shares its thread, as in a page: tells how long something held all up, ms. Background work yields to that as
+   * it does to requests, for it may have been the cause (PROTOCOL 13).
+   */
+  readonly onLongTask?: (hear: (ms: number) => void) => Stop;
   readonly telemetry: Telemetry;
 }
 
@@ -29,6 +34,11 @@ export interface NodeOptions {
   readonly seeds: readonly string[];
   /** False: this identity was a member once and has lost its data; it waits for the others instead. */
   readonly mayFound?: boolean;
+  /**
+   * Of a node that finds the others through relays, which are seeds but no hosts: asked while no seed leads to the cluster.
+   * True: nobody of it is there, and of those who wait to found it this node is the first; so it does.
+   */
+  readonly isFirst?: () => Promise<boolean>;
   /** False: take no share of the ring before an operator gives it one (`join`). */
   readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;

@@ -46,7 +46,7 @@ import {
 import { nodeDefaults, type NodeConfig } from "./config.ts";
 import { explain, explainPeer } from "./coordinate/explain.ts";
 import { watch } from "./coordinate/watch.ts";
-import { StoreError } from "./errors.ts";
+import { invariant, StoreError } from "./errors.ts";
 import type { NodeId } from "./identity.ts";
 import { addressesOf, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
@@ -122,7 +122,7 @@ export class EverwriteNode implements NodeApi {
     const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
     this.#stopServing = this.#server.listen(transport);
-    const { seeds, mayFound } = this.#options;
+    const { seeds, mayFound, isFirst } = this.#options;
     if (stored !== undefined) {
       const isOver = isDeparted(own.id, stored) && !(await owesFarewell(own.id, stored, this.#records));
       if (isOver) await this.#comeBack(stored, means);
@@ -130,12 +130,13 @@ export class EverwriteNode implements NodeApi {
         const held = stored.holdings.get(own.id);
         await this.#run(await returnToCluster(own, stored, wanted, means), { kind: "returned", held }, means.marks);
       }
-    } else if (seeds.length === 0 && mayFound !== false) {
-      await this.#run(await foundCluster(own, wanted, means), { kind: "founded" }, means.marks);
-      telemetry.event({ kind: "cluster-created", cluster: wanted.name });
     } else {
-      const roster = await this.#findCluster();
-      await this.#run(await joinCluster(own, roster, wanted, means), { kind: "joined" }, means.marks);
+      const isAlone = seeds.length === 0 && mayFound !== false;
+      const roster = isAlone ? undefined : await this.#findCluster(isFirst);
+      if (roster === undefined) {
+        await this.#run(await foundCluster(own, wanted, means), { kind: "founded" }, means.marks);
+        telemetry.event({ kind: "cluster-created", cluster: wanted.name });
+      } else await this.#run(await joinCluster(own, roster, wanted, means), { kind: "joined" }, means.marks);
     }
     await this.#renewing;
     telemetry.event({ kind: "ready", id: transport.self });
@@ -203,6 +204,7 @@ export class EverwriteNode implements NodeApi {
     // Who lapsed needs no seeds: it is sent away by nobody, and asks those who were members with it.
     if (stored.members.get(own.id)?.status === "lapsed") this.#ports.transport.keep(addressesOf(stored, own.id));
     const known = await this.#findCluster();
+    invariant(known !== undefined, "who was a member founds no second cluster");
     checkSameParameters(stored.cluster, known.cluster);
     const outdated = await outdatedOf(own.id, { stored, known }, { ...means, records: this.#records });
     if (outdated.isWhole || outdated.partitions.length > 0) {
@@ -233,14 +235,20 @@ export class EverwriteNode implements NodeApi {
     }
   }
 
-  async #findCluster(): Promise<Roster> {
+  async #findCluster(isFirst?: NodeOptions["isFirst"]): Promise<Roster | undefined> {
     const { transport, identity, telemetry } = this.#ports;
     const waitFor = (what: string): void => {
       this.#waitingFor = what;
       telemetry.event({ kind: "waiting", for: what });
     };
-    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor };
-    return (await findCluster(deps, this.#options.seeds, this.#options.cluster.name)).roster;
+    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor, isFirst };
+    return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
+  }
+
+  /** It is reached at these addresses from now on, and tells the others. */
+  async moveTo(addresses: readonly string[]): Promise<void> {
+    if (this.#own !== undefined) this.#own = { ...this.#own, addresses };
+    await this.#running?.deps.cluster.amend({ addresses });
   }
 
   /** Answers what is under way, then lets go of everything. The ports stay open: whoever made them closes them. */

@@ -101,6 +101,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     waitMaxMs: config.backgroundWaitMaxMs,
   });
   const telemetry = observed(ports.telemetry, admission);
+  const stopLongTasks = ports.onLongTask?.((ms) => admission.observe(ms));
   const health = new Health({ transport, clock, telemetry }, config);
   const holdings = new Holdings(roster.cluster.partitions, random);
   const onOldCopy = (): void => runDeps.onOldCopy(cluster.roster);
@@ -157,11 +158,15 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
 
   exchange.serve(server);
   const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
+  const stopListening = (): void => {
+    stopMembership();
+    stopLongTasks?.();
+  };
   // Only members are told the secrets: a new one has to be known first.
   runDeps.waitFor("the others to take it in as a member");
   await untilToldSecrets(cluster, tasks);
   if (tasks.stopped) {
-    stopMembership();
+    stopListening();
     return undefined;
   }
   serveHosts(deps, server, admission);
@@ -213,7 +218,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     transfers,
     stopListening: () => {
       stopAntiEntropy();
-      stopMembership();
+      stopListening();
     },
   };
 }

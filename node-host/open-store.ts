@@ -5,13 +5,13 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import {
   type CancelSignal,
+  Conflicts,
   HostStoreNode,
-  type LwwConflict,
   type QuorumSpec,
+  readyInTime,
   Store,
   StoreError,
   StorageError,
-  type StoreEvent,
 } from "../core/index.ts";
 import { startEdge } from "./edge.ts";
 import { type EmbeddedOptions, type RunningNode, startEmbedded } from "./host.ts";
@@ -108,23 +108,15 @@ async function openEdge<Schema extends object>(options: EdgeStoreOptions): Promi
 }
 
 async function openHost<Schema extends object>(options: HostStoreOptions): Promise<Store<Schema>> {
-  const conflicts = new Set<(conflict: LwwConflict) => void>();
-  const telemetry = {
-    event(event: StoreEvent): void {
-      if (event.kind === "conflict") for (const hear of conflicts) hear(conflictOf(event));
-    },
-  };
+  const conflicts = new Conflicts();
   const hostOptions = hostOptionsOf(options);
   await refuseData(hostOptions.data, "edge", "an edge");
-  const running = await started({ ...hostOptions, telemetry }, options);
+  const running = await started({ ...hostOptions, telemetry: conflicts }, options);
   const node = new HostStoreNode({
     ...ports,
     id: running.id,
     node: running.node,
-    onConflict: (hear) => {
-      conflicts.add(hear);
-      return () => conflicts.delete(hear);
-    },
+    onConflict: (hear) => conflicts.on(hear),
     stop: () => running.stop(),
   });
   return new Store<Schema>(options.name, { ...ports, loadDocuments, checkMerges: checkMerges(), node });
@@ -194,7 +186,9 @@ async function started(hostOptions: EmbeddedOptions, options: HostStoreOptions):
     const keptPort = options.listen === undefined ? new KeptPort(data) : undefined;
     const running = await listening(hostOptions, keptPort);
     stops.push(() => running.stop());
-    await Promise.all([readyInTime(running, options), keptPort?.keep(running.addresses)]);
+    const limits = { timeoutMs: openTimeoutMs, ...options };
+    const inTime = readyInTime({ ...running, clock: systemClock }, options.name, limits);
+    await Promise.all([inTime, keptPort?.keep(running.addresses)]);
     return running;
   } catch (error: unknown) {
     for (const stop of stops) await stop();
@@ -220,36 +214,6 @@ async function listening(options: EmbeddedOptions, keptPort: KeptPort | undefine
   }
 }
 
-async function readyInTime({ node, ready }: RunningNode, options: HostStoreOptions): Promise<void> {
-  const { name, signal, timeoutMs = openTimeoutMs } = options;
-  let end = (): void => {};
-  const over = new Promise<never>((_resolve, reject) => {
-    const timer = setTimeout(() => {
-      node.status().then(({ notices }) => {
-        const text = `no place in the cluster "${name}" within ${timeoutMs} ms: ${notices.join("; ")}`;
-        reject(new StoreError("not-ready", text));
-      }, reject);
-    }, timeoutMs);
-    const abort = (): void => reject(abortedError(options));
-    if (signal?.aborted) abort();
-    signal?.addEventListener("abort", abort, { once: true });
-    end = () => {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", abort);
-    };
-  });
-  try {
-    await Promise.race([over, ready]);
-  } finally {
-    end();
-  }
-}
-
 function abortedError({ name }: OpenStoreOptions): StoreError {
   return new StoreError("aborted", `opening "${name}" was aborted by its signal`);
-}
-
-function conflictOf({ key, discardedDot, timeMs }: StoreEvent & { readonly kind: "conflict" }): LwwConflict {
-  const slash = key.indexOf("/");
-  return { bucket: key.slice(0, slash), name: key.slice(slash + 1), discardedDot, timeMs };
 }

@@ -3,7 +3,9 @@
  * Invariant: started again with the same data directory and address it is the same relay, so that browsers find it again.
  */
 import { join } from "node:path";
+import { serveIntroductions } from "../core/libp2p/introductions.ts";
 import { relayService } from "../core/libp2p/relay.ts";
+import { systemClock, systemRandom } from "../core/libp2p/system-ports.ts";
 import { loadIdentity } from "./identity-file.ts";
 import { nodeLibp2p } from "./libp2p-node.ts";
 import type { RelayOptions } from "./relay-options.ts";
@@ -34,6 +36,7 @@ export async function startRelay(
     silentMs,
     services: { relay: relayService({ reservationsMax: reservations }) },
   });
+  await serveIntroductions(libp2p, { clock: systemClock, random: systemRandom });
   return {
     id: libp2p.peerId.toString(),
     addresses: libp2p.getMultiaddrs().map(String),

@@ -16,7 +16,7 @@ import type { Random, Transport } from "../ports.ts";
 import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
 import type { Forgettable } from "../replica/tombstone-log.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
-import { reasonOf, type Tasks } from "../tasks.ts";
+import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Admission } from "./admission.ts";
 import { type PrepareReap, type ReapAnswerDeps, ReapAnswers } from "./reap-answers.ts";
 
@@ -27,6 +27,9 @@ export interface ReapDeps extends ReapAnswerDeps {
   readonly random: Random;
   readonly tasks: Tasks;
 }
+
+/** Partitions at once: a reap is a few round trips and flushes one after the other, and what waits at once is flushed at once. */
+const lanes = 4;
 
 /** Marks that are wanted for long clocks are looked after so often. */
 const raiseIntervalMs = 1_000;
@@ -106,16 +109,24 @@ export class Reaper {
   }
 
   async #pass(): Promise<void> {
-    const { admission, cluster, replica, clock, tasks } = this.#deps;
+    const { tasks } = this.#deps;
+    const due = this.#due();
+    const lane = async (isFailed: () => boolean): Promise<void> => {
+      for (const partition of due) {
+        if (isFailed() || tasks.stopped || this.#away().length > 0) return;
+        this.#waiting.set(partition, await this.#reapPartition(partition));
+      }
+    };
+    await inLanes(Array.from({ length: lanes }, () => lane));
+  }
+
+  /** Partitions led from here in which there may be something to forget. */
+  *#due(): Generator<PartitionIndex> {
+    const { cluster, replica, clock } = this.#deps;
     for (const partition of cluster.ring.ownedBy(cluster.self)) {
       if (cluster.ring.owners(partition)[0] !== cluster.self || replica.tombstones.countIn(partition) === 0) {
         this.#waiting.delete(partition);
-        continue;
-      }
-      if ((this.#waiting.get(partition)?.untilMs ?? 0) > clock.now()) continue;
-      if (tasks.stopped || this.#away().length > 0) return;
-      await admission.turn();
-      this.#waiting.set(partition, await this.#reapPartition(partition));
+      } else if ((this.#waiting.get(partition)?.untilMs ?? 0) <= clock.now()) yield partition;
     }
   }
 

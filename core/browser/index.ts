@@ -7,4 +7,4 @@
  * await store.bucket("carts").update("alice", (cart = { books: [] }) => ({ books: [...cart.books, "book"] }));
  */
 export { openStore, type OpenStoreOptions } from "./open-store.ts";
-export type { PageAdapters } from "./page-node.ts";
+export type { PageAdapters, PageEdgeOptions, PageHostOptions } from "./page-options.ts";

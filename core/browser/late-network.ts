@@ -25,14 +25,16 @@ export interface LateNetworkNeeds {
   readonly clock: Clock;
   /** Rejects where its code cannot be loaded, or a seed is no address. */
   readonly open: () => Promise<PageNetwork>;
+  /** Calls when it is worth another try at once: the network is back, the page is visible again. */
+  readonly onWake: (run: () => void) => Stop;
   /** Hears why it is not open, and undefined when it is. */
   readonly onProblem: (problem: string | undefined) => void;
 }
 
 /** Code that could not be loaded is asked for again after so long, ms. */
 const reopenMs = 5_000;
-/** So long the first try of a seed may take, ms: whoever waits for it wants to know whether this page is offline. */
-const firstTryMs = 1_000;
+/** So long the first tries of all seeds may take, ms: whoever waits for them wants to know whether this page is offline. */
+const firstTriesMs = 1_000;
 
 export class LateNetwork implements Transport {
   readonly self: NodeId;
@@ -44,11 +46,13 @@ export class LateNetwork implements Transport {
   /** What begins when it opens. */
   readonly #waiting = new Set<(transport: Transport) => void>();
   readonly #met = new Set<string>();
+  /** `clock.now()` at the first try. */
+  #firstTriedMs: number | undefined;
   #kept: ReadonlyMap<NodeId, readonly string[]> = new Map();
   #opening: Promise<PageNetwork> | undefined;
   #network: PageNetwork | undefined;
   #isStopped = false;
-  #stopTimer: Stop = () => {};
+  #stopWaiting: Stop = () => {};
 
   constructor(needs: LateNetworkNeeds) {
     this.self = needs.self;
@@ -68,7 +72,7 @@ export class LateNetwork implements Transport {
     return this.#whenOpen((transport) => transport.serve(handler));
   }
 
-  /** The page's network dials the seeds by itself, with backoff; what this adds is that the first try can be waited for. */
+  /** The page's network dials the seeds by itself, with backoff; what this adds is that the first tries can be waited for. */
   async meet(address: string): Promise<NodeId> {
     const { transport } = await this.#wanted();
     if (this.#met.has(address)) throw new TransportError("not-sent", `${address} is dialled again by itself`);
@@ -93,7 +97,7 @@ export class LateNetwork implements Transport {
 
   async stop(): Promise<void> {
     this.#isStopped = true;
-    this.#stopTimer();
+    this.#stopWaiting();
     await this.#network?.stop();
   }
 
@@ -104,7 +108,7 @@ export class LateNetwork implements Transport {
   }
 
   async #open(): Promise<PageNetwork> {
-    const { open, onProblem, self, clock } = this.#needs;
+    const { open, onProblem, self } = this.#needs;
     try {
       if (this.#isStopped) throw new Error("this page's node is closed");
       const network = await open();
@@ -116,13 +120,23 @@ export class LateNetwork implements Transport {
       const problem = `the network of this page cannot be opened: ${describe(error)}`;
       if (!this.#isStopped) {
         onProblem(problem);
-        this.#stopTimer = clock.after(reopenMs, () => {
-          this.#opening = undefined;
-          this.#wanted().catch(() => undefined);
-        });
+        this.#reopenLater();
       }
       throw new TransportError("not-sent", problem, { cause: error });
     }
+  }
+
+  #reopenLater(): void {
+    const { clock, onWake } = this.#needs;
+    const reopen = (): void => {
+      this.#stopWaiting();
+      this.#opening = undefined;
+      this.#wanted().catch(() => undefined);
+    };
+    const stops = [clock.after(reopenMs, reopen), onWake(reopen)];
+    this.#stopWaiting = () => {
+      for (const stop of stops) stop();
+    };
   }
 
   /** It has just been started, so no connection is there yet that a listener would miss. */
@@ -151,8 +165,11 @@ export class LateNetwork implements Transport {
   }
 
   #inTime<T>(work: Promise<T>, otherwise: string): Promise<T> {
+    const { clock } = this.#needs;
+    this.#firstTriedMs ??= clock.now();
+    const leftMs = Math.max(0, this.#firstTriedMs + firstTriesMs - clock.now());
     return new Promise((resolve, reject) => {
-      const stopTimer = this.#needs.clock.after(firstTryMs, () => reject(new TransportError("not-sent", otherwise)));
+      const stopTimer = clock.after(leftMs, () => reject(new TransportError("not-sent", otherwise)));
       work.then(resolve, reject).finally(stopTimer);
     });
   }

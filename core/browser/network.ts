@@ -3,7 +3,6 @@
  *
  * Invariant: it dials nothing but the seeds and what nodes met there name; no public server is a default.
  */
-import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { identify } from "@libp2p/identify";
 import type { Libp2p, PrivateKey } from "@libp2p/interface";
 import { noise } from "@libp2p/noise";
@@ -17,8 +16,9 @@ import type { OnProblem } from "../libp2p/problem.ts";
 import { isWebRtcAddress } from "../libp2p/route.ts";
 import { libp2pTransport } from "../libp2p/transport.ts";
 import { inWholeWrites } from "../libp2p/whole-writes.ts";
-import type { Clock, Gossip, Identity, Stop, Transport } from "../ports.ts";
+import type { Clock, Identity, Random, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
+import type { HostNetwork } from "./host-network.ts";
 import { onLeave, onWake } from "./wake.ts";
 
 export interface PageNetworkOptions {
@@ -28,18 +28,19 @@ export interface PageNetworkOptions {
   readonly seeds: readonly string[];
   /** Whether it meets other pages, too: loads WebRTC, and lets itself be found through the seeds. */
   readonly meetPages: boolean;
-  /** The cluster in whose gossip it takes part, as members of the ring do: loads gossipsub. */
-  readonly gossipOf?: string;
+  /** The cluster of which it is, or will be, a host: loads gossipsub, and lets relays introduce it to the others. */
+  readonly hostOf?: string;
   /** STUN and TURN servers of the application, for pages in different networks. */
   readonly iceServers?: readonly RTCIceServer[];
   readonly clock: Clock;
+  readonly random: Random;
   readonly onProblem?: OnProblem;
 }
 
 export interface PageNetwork {
   readonly transport: Transport;
-  /** With `gossipOf`. */
-  readonly gossip?: Gossip;
+  /** With `hostOf`. */
+  readonly host?: HostNetwork;
   readonly identity: Identity;
   /** Where other pages find this one now; empty without `meetPages`, and while no relay knows it. */
   addresses(): readonly string[];
@@ -52,7 +53,7 @@ export interface PageNetwork {
 }
 
 /** What differs from hosts. */
-const pageTransportLimits: Partial<TransportLimits> = {
+export const pageTransportLimits: Partial<TransportLimits> = {
   // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
   pingMs: 250,
   // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
@@ -64,18 +65,18 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { seeds, gossipOf, clock, onProblem } = options;
+  const { seeds, hostOf, clock, random, onProblem } = options;
   const privateKey = readKey(options.key);
   // Each a chunk of its own: most pages need neither.
-  const [pages, gossiping] = await Promise.all([
+  const [pages, hosts] = await Promise.all([
     options.meetPages ? import("./webrtc.ts") : undefined,
-    gossipOf === undefined ? undefined : import("../libp2p/gossip.ts"),
+    hostOf === undefined ? undefined : import("./host-network.ts"),
   ]);
   const found = pages?.reservations();
   const libp2p = await startLibp2p(privateKey, seeds, {
     ways:
       pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
-    services: gossiping === undefined || gossipOf === undefined ? {} : { pubsub: gossiping.gossipService(gossipOf) },
+    services: hosts === undefined || hostOf === undefined ? {} : { pubsub: hosts.gossipService(hostOf) },
   });
   const transport = libp2pTransport({ libp2p, clock, ...(onProblem && { onProblem }) }, pageTransportLimits);
   await transport.start();
@@ -89,10 +90,11 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const stopLeaving = onLeave(() => {
     for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
   });
-  const pubsub = libp2p.services["pubsub"] as GossipSub;
+  const needs = { libp2p, transport, clock, random, points: () => points.states() };
+  const host = hosts !== undefined && hostOf !== undefined && hosts.hostNetwork(needs, hostOf);
   return {
     transport,
-    ...(gossiping && gossipOf !== undefined && { gossip: gossiping.libp2pGossip(pubsub, gossipOf) }),
+    ...(host && { host }),
     identity: libp2pIdentity(privateKey),
     addresses: () => addressesOf(libp2p),
     onAddresses: (listener) => onAddresses(libp2p, listener),
@@ -101,6 +103,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     async stop() {
       stopWaking();
       stopLeaving();
+      if (host) host.stop();
       points.stop();
       await transport.stop();
       await libp2p.stop();

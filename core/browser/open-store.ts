@@ -1,5 +1,5 @@
 /**
- * openStore for browsers: an edge of the cluster in this page, as a Store.
+ * openStore for browsers: an edge of the cluster in this page, or a host, as a Store.
  */
 import { StoreError } from "../errors.ts";
 import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
@@ -8,25 +8,27 @@ import { type CancelSignal, type Clock, StorageError } from "../ports.ts";
 import { abortedError, Cancellation } from "../store/cancel.ts";
 import { Store } from "../store/store.ts";
 import type { StoreNode } from "../store-node.ts";
-import { openPageNode, type PageNodeOptions } from "./page-node.ts";
+import { openPageNode } from "./page-node.ts";
+import type { PageNodeOptions } from "./page-options.ts";
 
-/** Only `name` is needed. */
-export interface OpenStoreOptions extends PageNodeOptions {
+/** Of an edge only `name` is needed. */
+export type OpenStoreOptions = PageNodeOptions & {
   /** Ends the opening, not the store. */
   readonly signal?: CancelSignal;
-  /** How long the browser may take to open its storage: 30 s where not given. */
+  /** How long the browser may take to open its storage, and after that the cluster to let a host in: 30 s each where not given. */
   readonly timeoutMs?: number;
-}
+};
 
 const openTimeoutMs = 30_000;
 /** A page reaches hosts over WebSockets only. */
 const seedPattern = /^\/(?:ip4|ip6|dns|dns4|dns6)\/[^/]+\/tcp\/\d{1,5}(?:\/[^/]+)*\/wss?(?:\/|$)/;
 
 /**
- * Resolves as soon as the storage of this browser is open: the network comes later, and offline never. What was acknowledged
- * is on the disk, whatever becomes of the page.
+ * An edge is open as soon as the storage of this browser is: the network comes later, and offline never. A host is when it has
+ * its place in the cluster, which it founds or joins; one that was a member before has it at once. What was acknowledged is on
+ * the disk, whatever becomes of the page.
  * @throws StoreError `bad-request` (an option, or data of another cluster or role), `not-ready` (the browser does not give its
- *   storage), `storage-full`, `corrupt`, `aborted`
+ *   storage, or the cluster lets no host in), `storage-full`, `corrupt`, `aborted`
  *
  * @example
  * const store = await openStore<{ carts: Cart }>({ name: "shop", seeds: ["/dns4/host.example/tcp/443/wss"] });
@@ -54,7 +56,8 @@ function checkOptions({ name, seeds = [] }: OpenStoreOptions): void {
 
 /** One that comes too late is closed. */
 async function inTime(opening: Promise<StoreNode>, clock: Clock, options: OpenStoreOptions): Promise<StoreNode> {
-  const { name, signal, timeoutMs = openTimeoutMs } = options;
+  const { name, signal, timeoutMs: each = openTimeoutMs } = options;
+  const timeoutMs = options.role === "host" ? 2 * each : each;
   const ended = new Cancellation(signal);
   const over = new Promise<never>((_resolve, reject) => {
     const end = (): void => {

@@ -35,8 +35,15 @@ export function onWake(clock: Clock, run: () => void): Stop {
   };
 }
 
-/** Calls `run` when the page is closed or left; it may come back (`pageshow`). */
+/**
+ * Calls `run` when the page is closed, left or frozen; it may come back (`pageshow`, `resume`). A frozen page keeps its
+ * sockets, answers nobody, and does not know for how long.
+ */
 export function onLeave(run: () => void): Stop {
   window.addEventListener("pagehide", run);
-  return () => window.removeEventListener("pagehide", run);
+  document.addEventListener("freeze", run);
+  return () => {
+    window.removeEventListener("pagehide", run);
+    document.removeEventListener("freeze", run);
+  };
 }

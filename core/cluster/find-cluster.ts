@@ -4,7 +4,6 @@
  */
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId } from "../identity.ts";
 import type { Roster } from "../membership/roster.ts";
 import type { Identity, Transport } from "../ports.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -19,6 +18,8 @@ export interface FindDeps {
   readonly config: Pick<NodeConfig, "requestTimeoutMs">;
   /** Hears what is waited for. */
   readonly waitFor: (what: string) => void;
+  /** See `NodeOptions`; without it others founded the cluster. */
+  readonly isFirst?: (() => Promise<boolean>) | undefined;
 }
 
 export interface MeetDeps {
@@ -33,12 +34,11 @@ const retryMs = { first: 200, max: 5_000 };
 /** Nobody waits for it, and it may be for ever. */
 const meetAgainMs = { first: 1_000, max: 60_000 };
 
-/** @throws StoreError `bad-request` when a seed belongs to another cluster, `closed` when the node was stopped meanwhile */
-export async function findCluster(
-  deps: FindDeps,
-  seeds: readonly string[],
-  name: string,
-): Promise<{ readonly peer: NodeId; readonly roster: Roster }> {
+/**
+ * Undefined: this node is the first, and founds it.
+ * @throws StoreError `bad-request` when a seed belongs to another cluster, `closed` when the node was stopped meanwhile
+ */
+export async function findCluster(deps: FindDeps, seeds: readonly string[], name: string): Promise<Roster | undefined> {
   const { transport, tasks, config, waitFor } = deps;
   for (let pauseMs = retryMs.first; ; pauseMs = Math.min(2 * pauseMs, retryMs.max)) {
     const reasons: string[] = [];
@@ -49,12 +49,13 @@ export async function findCluster(
         const peer = "id" in candidate ? candidate.id : await transport.meet(candidate.address);
         // One list of seeds may serve all hosts: the own address is no news.
         if (peer === transport.self) continue;
-        return { peer, roster: await fetchRoster(deps, peer, name, config.requestTimeoutMs) };
+        return await fetchRoster(deps, peer, name, config.requestTimeoutMs);
       } catch (error: unknown) {
         if (error instanceof StoreError && error.code === "bad-request") throw error;
         reasons.push(`${"id" in candidate ? candidate.id : candidate.address}: ${reasonOf(error)}`);
       }
     }
+    if (await deps.isFirst?.()) return undefined;
     const whom =
       seeds.length > 0
         ? "a seed to answer"
@@ -98,8 +99,10 @@ async function meet({ transport, cluster, exchange }: MeetDeps, address: string)
   return cluster.isMember(peer);
 }
 
-/** A seed's address may lack the `/p2p/ID` part. */
+/** A seed's address may lack the `/p2p/ID` part. That of a relay is none: members that are reached through it only begin with it. */
 function isOfMember(cluster: Cluster, address: string): boolean {
-  const isAt = (each: string): boolean => each === address || each.startsWith(`${address}/p2p/`);
-  return [...cluster.roster.members.values()].some(({ id, addresses }) => cluster.isMember(id) && addresses.some(isAt));
+  return [...cluster.roster.members.values()].some(
+    ({ id, addresses }) =>
+      cluster.isMember(id) && addresses.some((each) => each === address || each === `${address}/p2p/${id}`),
+  );
 }

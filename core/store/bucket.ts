@@ -150,6 +150,11 @@ export class Bucket<T> {
     });
   }
 
+  /** Its store is closed: calls reject, and nothing is subscribed to any more. */
+  get isClosed(): boolean {
+    return this.#deps.closing.aborted;
+  }
+
   /**
    * What is live under a key; nothing live: `values` is empty. What cannot be understood is in `problems` and `raw`.
    * @throws StoreError `quorum-not-met`: what is there cannot be known now (never said of a key as "absent")

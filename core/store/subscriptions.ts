@@ -36,7 +36,7 @@ interface SubscriptionDeps<T> extends FollowDeps {
 const nothingKnown = { deleted: false, degraded: false, source: "local", pending: false } as const;
 const nothingRead: StoreRead = { ...nothingKnown, siblings: [], context: null };
 /** What is shown before anything was read. */
-const loading: Snapshot<never> = Object.freeze({
+export const unloaded: Snapshot<never> = Object.freeze({
   ...nothingKnown,
   values: Object.freeze([]),
   value: undefined,
@@ -56,7 +56,7 @@ export class Subscriptions<T> {
   }
 
   snapshot(name: string): Snapshot<T> {
-    return this.#live.get(name)?.snapshot ?? loading;
+    return this.#live.get(name)?.snapshot ?? unloaded;
   }
 
   /** Tells the present snapshot as soon as there is one, then each that follows. */
@@ -73,7 +73,7 @@ export class Subscriptions<T> {
 
   #begin(name: string): LiveKey<T> {
     const end = new Cancellation(this.#deps.closing);
-    const live: LiveKey<T> = { snapshot: loading, shown: undefined, subscribers: new Listeners(), end };
+    const live: LiveKey<T> = { snapshot: unloaded, shown: undefined, subscribers: new Listeners(), end };
     this.#live.set(name, live);
     this.#keepCurrent(name, live).catch((cause: unknown) => {
       const error = cause instanceof StoreError ? cause : new StoreError("internal", reasonOf(cause), { cause });

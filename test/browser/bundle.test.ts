@@ -64,7 +64,7 @@ describe("the bundle of a minimal application", () => {
       [],
     );
     assert.deepEqual(
-      chunks.flatMap(({ modules }) => modules.filter((id) => /react-native|node-datachannel|\/node-host\//.test(id))),
+      chunks.flatMap(({ modules }) => modules.filter((id) => /react|node-datachannel|\/node-host\//.test(id))),
       [],
     );
   });

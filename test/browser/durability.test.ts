@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { launchChromium } from "./chromium.ts";
+import { earlyAcknowledgements } from "./early-acknowledgements.ts";
 import type { Functions, Report } from "./pages/storm.ts";
 import { servePage } from "./page-server.ts";
 import { plant, type PlantedBug } from "./plant.ts";
@@ -63,35 +64,6 @@ async function lossOf(rounds: number, bug?: PlantedBug): Promise<Loss> {
   }
 }
 
-/** Built text, so that the pages differ from the product in nothing else. */
-const bugs: readonly PlantedBug[] = [
-  {
-    name: "acknowledged when queued",
-    file: "core/storage/commit-queue.js",
-    find: "if (this.#isDue())\n                this.#flushing ??= this.#flush();\n        });",
-    replace: "if (this.#isDue()) this.#flushing ??= this.#flush(); setTimeout(resolve); });",
-  },
-  {
-    name: "acknowledged when a request has succeeded",
-    file: "core/browser/indexeddb-transaction.js",
-    find: "try {\n        request(transaction);",
-    replace: `const first = transaction.objectStore(names[0]).getKey(new Uint8Array());
-      if (first) {
-        request(transaction);
-        transaction.commit();
-        return new Promise((resolve) => { first.onsuccess = () => resolve(); });
-      }
-      try {
-        request(transaction);`,
-  },
-  {
-    name: "acknowledged when the commit has been asked for",
-    file: "core/browser/indexeddb-transaction.js",
-    find: "return completion(transaction);",
-    replace: "return new Promise((resolve) => setTimeout(resolve));",
-  },
-];
-
 describe("a browser that is killed inside an acknowledgement", { timeout: 240_000 }, () => {
   test("has every acknowledged write when it starts again, and has written strictly", async () => {
     const { acknowledged, missing, damaged, reports } = await lossOf(5);
@@ -104,7 +76,7 @@ describe("a browser that is killed inside an acknowledgement", { timeout: 240_00
     }
   });
 
-  for (const bug of bugs) {
+  for (const bug of earlyAcknowledgements) {
     test(`loses writes that were ${bug.name}: this test sees it`, async () => {
       const { missing } = await lossOf(8, bug);
       assert.ok(missing.length > 0, "nothing was missing");

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { setTimeout } from "node:timers/promises";
-import type { Page } from "playwright";
 import type { NodeId } from "../../core/identity.ts";
 import { equal, pattern } from "../conformance/transport.ts";
 import { eventually } from "../support/eventually.ts";
@@ -12,6 +11,7 @@ import { RelayProcess } from "../support/relay-process.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { bundleWebRtc } from "../tools/bundle-webrtc.ts";
 import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
+import { rendererOf } from "./renderer.ts";
 import type { Functions, Opening } from "./pages/network.ts";
 import { servePage, type PageServer } from "./page-server.ts";
 
@@ -78,21 +78,6 @@ class Profile implements AsyncDisposable {
   }
 }
 
-/** The renderer that grows busy when the page is: Chromium does not tell which it is. */
-async function rendererOf({ context }: Chromium, page: Page): Promise<number> {
-  const session = await context.browser()!.newBrowserCDPSession();
-  const times = async (): Promise<Map<number, number>> => {
-    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-    return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]));
-  };
-  const before = await times();
-  await page.evaluate(() => {
-    for (const endMs = performance.now() + 500; performance.now() < endMs;);
-  });
-  const grown = [...(await times())].map(([id, time]) => ({ id, time: time - (before.get(id) ?? 0) }));
-  return grown.toSorted((a, b) => b.time - a.time)[0]!.id;
-}
-
 async function connect(a: Profile, b: Profile): Promise<void> {
   // Also that of `a`: while its own way to the relay is still opening, a first dial may fail, and the second comes at once.
   await a.found();
@@ -153,7 +138,7 @@ describe("two pages", () => {
   let b: Profile;
   before(async () => {
     relay = await RelayProcess.start();
-    const opening = { gossipOf: "pages" };
+    const opening = { hostOf: "pages" };
     [a, b] = await Promise.all([Profile.open([relay.address], opening), Profile.open([relay.address], opening)]);
     await connect(a, b);
   });

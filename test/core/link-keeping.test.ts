@@ -8,6 +8,7 @@ import { defaultTransportLimits } from "../../core/libp2p/limits.ts";
 import type { TransportProblem } from "../../core/libp2p/problem.ts";
 import { Reconnect } from "../../core/libp2p/reconnect.ts";
 import { RoundTrips } from "../../core/libp2p/round-trips.ts";
+import { pageTransportLimits } from "../../core/browser/network.ts";
 import { Silence } from "../../core/libp2p/silence.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
@@ -185,6 +186,23 @@ describe("silence", () => {
     silence.heard();
     silence.pong();
     assert.ok(Array.from({ length: 21 }, () => silence.tick(due)).indexOf("silent") === 20);
+  });
+
+  it("over WebRTC, in a page, knows within 2 s that the peer is gone, idle or not, and bears with one that stops for 800 ms", () => {
+    const limits = { ...defaultTransportLimits, ...pageTransportLimits, ...defaultTransportLimits.webRtc };
+    for (const now of [idle, due]) {
+      const silence = new Silence(limits);
+      const verdicts = Array.from({ length: 20 }, () => silence.tick(now));
+      // It may have gone just after a tick at which it was heard.
+      const goneMs = (verdicts.indexOf("silent") + 2) * limits.pingMs;
+      assert.ok(verdicts.includes("silent") && goneMs <= 2_000, `${goneMs} ms`);
+    }
+    const silence = new Silence(limits);
+    for (let pause = 0; pause < 100; pause += 1) {
+      for (let ms = 0; ms <= 800; ms += limits.pingMs) assert.notEqual(silence.tick(due), "silent");
+      silence.heard();
+      silence.pong();
+    }
   });
 
   it("does not take a slow line for a dead peer: a ping that waits behind what is written proves nothing", () => {

@@ -1,47 +1,30 @@
 /** The package as an application gets it: packed, installed in a fresh folder, compiled with its types, and run. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
+import { compile, installPacked, readmeProgram } from "../support/packed-app.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 const run = promisify(execFile);
-const root = resolve(".");
-const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-const compilerOptions = ["--strict", "--target", "es2023", "--module", "nodenext", "--skipLibCheck"];
-const nodeTypes = ["--typeRoots", join(root, "node_modules", "@types"), "--types", "node"];
-
-/** The README's own program, so that what it shows is what runs. */
-async function readmeProgram(): Promise<string> {
-  const readme = await readFile("README.md", "utf8");
-  const section = readme.slice(readme.indexOf("### In a Node process of your own"));
-  const program = /```ts\n(.*?)```/s.exec(section)?.[1];
-  assert.ok(program !== undefined, "the README has a program for Node");
-  return program;
-}
+const types = ["--module", "nodenext", "--typeRoots", resolve("node_modules/@types"), "--types", "node"];
 
 test("the README's program compiles against the packed package, runs, and finds its data at the next run", async () => {
   const folder = join(dirname(temporaryDirectory()), "app");
   await mkdir(folder, { recursive: true });
-  const inApp = { cwd: folder };
-  // What is built is what runs here: `prepack` would build it away under the running tests.
-  const packed = await run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], { cwd: root });
-  const tarball = packed.stdout.trim().split("\n").at(-1)!;
-  const dependencies = { everwrite: `file:${tarball}` };
-  await writeFile(join(folder, "package.json"), JSON.stringify({ name: "app", type: "module", dependencies }));
-  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund"], inApp);
+  await installPacked(folder);
 
-  const program = await readmeProgram();
+  const program = await readmeProgram("### In a Node process of your own");
   await writeFile(join(folder, "app.ts"), program);
   await writeFile(join(folder, "wrong.ts"), program.replace('store.bucket("carts"', 'store.bucket("crats"'));
-  const wrong = run(process.execPath, [tsc, "--noEmit", ...compilerOptions, ...nodeTypes, "wrong.ts"], inApp);
+  const wrong = compile(folder, ["--noEmit", ...types, "wrong.ts"]);
   await assert.rejects(wrong, (error: { stdout?: string }) => /wrong\.ts.*crats/s.test(error.stdout ?? ""));
-  await run(process.execPath, [tsc, ...compilerOptions, ...nodeTypes, "app.ts"], inApp);
+  await compile(folder, [...types, "app.ts"]);
 
-  const first = await run(process.execPath, ["app.js"], inApp);
+  const first = await run(process.execPath, ["app.js"], { cwd: folder });
   assert.equal(first.stdout, "1 { books: [ 'book 0' ] }\n");
-  const second = await run(process.execPath, ["app.js"], inApp);
+  const second = await run(process.execPath, ["app.js"], { cwd: folder });
   assert.equal(second.stdout, "2 { books: [ 'book 0', 'book 1' ] }\n");
 });

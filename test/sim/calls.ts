@@ -2,15 +2,15 @@
 export class Calls {
   readonly #waiting = new Set<() => void>();
 
-  /** What the call gives; `died` when the process ends before that. */
-  async run<T>(answer: Promise<T>): Promise<T | "died"> {
+  /** What the call gives; `died` when the process ends before that, be it within the call's first step. */
+  async run<T>(begin: () => Promise<T>): Promise<T | "died"> {
     let abandon = (): void => {};
     const gone = new Promise<"died">((resolve) => {
       abandon = () => resolve("died");
     });
     this.#waiting.add(abandon);
     try {
-      return await Promise.race([answer, gone]);
+      return await Promise.race([begin(), gone]);
     } finally {
       this.#waiting.delete(abandon);
     }

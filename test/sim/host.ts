@@ -206,6 +206,6 @@ export class SimHost {
   /** A client's call of this process. `died` when the process ends before it answers. */
   async call<T>(work: (node: EverwriteNode) => Promise<T>): Promise<T | "died"> {
     const node = this.#life?.node;
-    return node === undefined ? "died" : this.#calls.run(work(node));
+    return node === undefined ? "died" : this.#calls.run(() => work(node));
   }
 }

@@ -251,6 +251,7 @@ export interface HostStatus {
   readonly notices: readonly string[];
   readonly members: readonly {
     readonly id: string;
+    readonly kind: string;
     readonly status: string;
     readonly alive: boolean;
     readonly tokens: number;

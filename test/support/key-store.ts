@@ -3,10 +3,15 @@
  */
 import { kv } from "./http-client.ts";
 
+export interface PutHow {
+  readonly kind: "lww";
+  readonly ttlMs: number;
+}
+
 export interface KeyStore {
   get(key: string): Promise<{ readonly bodies: readonly Uint8Array[]; readonly context?: string | undefined }>;
   /** The context of a value that is alone now; undefined: read before writing again. */
-  put(key: string, body: Uint8Array, context?: string): Promise<string | undefined>;
+  put(key: string, body: Uint8Array, context?: string, how?: PutHow): Promise<string | undefined>;
   stop(): Promise<void>;
 }
 

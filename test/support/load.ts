@@ -9,7 +9,7 @@ import { spawn } from "node:child_process";
 import { etcd3Client } from "./etcd3-client.ts";
 import { etcdClient } from "./etcd-client.ts";
 import { metric } from "./http-client.ts";
-import type { KeyStore } from "./key-store.ts";
+import type { KeyStore, PutHow } from "./key-store.ts";
 import { nativeClient } from "./native-client.ts";
 
 export interface LoadSpec {
@@ -20,9 +20,14 @@ export interface LoadSpec {
   readonly targets: readonly string[];
   /** `mixed`: puts and gets by halves. `fill`: every key once, in order, however long it takes. */
   readonly operation: "put" | "get" | "mixed" | "fill";
+  /** Of a fill through `native`: sessions, of which the first expires at `fromMs` since 1970, and each after it so much later. */
+  readonly sessions?: { readonly fromMs: number; readonly everyMs: number };
   /** Operations in flight; an open loop has no bound. */
   readonly inFlight: number;
-  /** Open loop: operations begin at this rate whatever the answers do, and latency counts from when one was due. */
+  /**
+   * Open loop: operations begin at this rate whatever the answers do, and latency counts from when one was due. A fill begins
+   * them no faster.
+   */
   readonly perSecond?: number;
   readonly valueBytes: number;
   /** Keys to draw from, evenly. */
@@ -168,7 +173,11 @@ async function loop(spec: LoadSpec, operation: Operation, failures: Failures): P
   if (spec.operation === "fill") {
     let next = 0;
     await lanes(spec.inFlight, async () => {
-      while (next < spec.keys) await once(performance.now(), `${bucket}/user${next++}`);
+      while (next < spec.keys) {
+        const number = next++;
+        if (spec.perSecond !== undefined) await until(startMs + (number * 1_000) / spec.perSecond);
+        await once(performance.now(), `${bucket}/user${number}`);
+      }
     });
   } else if (spec.perSecond === undefined) {
     await lanes(spec.inFlight, async () => {
@@ -179,13 +188,17 @@ async function loop(spec: LoadSpec, operation: Operation, failures: Failures): P
     const running: Promise<void>[] = [];
     for (let i = 0; i < total; i++) {
       const dueMs = startMs + (i * 1_000) / spec.perSecond;
-      const waitMs = dueMs - performance.now();
-      if (waitMs > 1) await new Promise((resolve) => setTimeout(resolve, waitMs));
+      await until(dueMs);
       running.push(once(dueMs));
     }
     await Promise.all(running);
   }
   return measured;
+}
+
+async function until(dueMs: number): Promise<void> {
+  const waitMs = dueMs - performance.now();
+  if (waitMs > 1) await new Promise((resolve) => setTimeout(resolve, waitMs));
 }
 
 async function measure(measured: Measured, sinceMs: number, operate: () => Promise<void>): Promise<void> {
@@ -220,7 +233,9 @@ async function operationOf(spec: LoadSpec, store: KeyStore, failures: Failures):
     contexts.set(key, await store.put(key, value(), context));
   };
   if (spec.operation === "get") return get;
-  if (spec.operation === "fill") return async (key) => void (await store.put(key, value()));
+  if (spec.operation === "fill") {
+    return async (key) => void (await store.put(key, value(), undefined, sessionOf(spec, key)));
+  }
   // Without this each new load would write beside what the one before has left.
   if (spec.protocol === "native" || spec.protocol === "http") {
     let next = 0;
@@ -231,6 +246,13 @@ async function operationOf(spec: LoadSpec, store: KeyStore, failures: Failures):
   }
   if (spec.operation === "put") return put;
   return (key) => (Math.random() < 0.5 ? put(key) : get(key));
+}
+
+/** By its number, with which a key of a fill ends. */
+function sessionOf({ sessions }: LoadSpec, key: string): PutHow | undefined {
+  if (sessions === undefined) return undefined;
+  const endsMs = sessions.fromMs + Number(/\d+$/.exec(key)![0]) * sessions.everyMs;
+  return { kind: "lww", ttlMs: Math.max(1, Math.round(endsMs - Date.now())) };
 }
 
 /** Repeated, for without a context the load would be another one; what failed counts all the same. */

@@ -10,7 +10,7 @@ import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster } from "../../core/membership/exchange.ts";
 import { ringMembers } from "../../core/membership/roster.ts";
 import { EverwriteNode } from "../../core/node.ts";
-import type { NodeOptions } from "../../core/node-options.ts";
+import type { NodeOptions, NodePorts } from "../../core/node-options.ts";
 import { Ring } from "../../core/placement/ring.ts";
 import { type Clock, type Random, type Stop, type Storage, StorageError } from "../../core/ports.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
@@ -31,6 +31,8 @@ export const realRandom: Random = {
 export interface MemberSpec {
   readonly seeds?: readonly string[];
   readonly mayFound?: boolean;
+  readonly isFirst?: () => Promise<boolean>;
+  readonly onLongTask?: NodePorts["onLongTask"];
   readonly mayJoin?: boolean;
   readonly config?: Partial<NodeConfig>;
   readonly cluster?: Partial<NodeOptions["cluster"]>;
@@ -73,7 +75,16 @@ export class MemoryCluster {
   }
 
   async start(name: string, spec: MemberSpec = {}): Promise<EverwriteNode> {
-    const { seeds = [], config = {}, cluster = {}, own = {}, mayFound = true, mayJoin = true } = spec;
+    const {
+      seeds = [],
+      config = {},
+      cluster = {},
+      own = {},
+      mayFound = true,
+      mayJoin = true,
+      isFirst,
+      onLongTask,
+    } = spec;
     const storage = this.#disks.get(name) ?? new FaultyStorage(new MemoryStorage());
     this.#disks.set(name, storage);
     const telemetry = {
@@ -101,12 +112,14 @@ export class MemoryCluster {
       storage: duringRun(storage, run.signal),
     };
     const openAside = async () => ({ storage: new MemoryStorage(), as: `${name}.old` });
-    const ports = { ...platform, transport, setAside, openAside, identity, ...(gossip && { gossip }) };
+    const optional = { ...(gossip && { gossip }), ...(onLongTask && { onLongTask }) };
+    const ports = { ...platform, transport, setAside, openAside, identity, ...optional };
     const description = { kind: "host" as const, capacity: 100, zone: "", deviceGroup: "", http: "" };
     const node = new EverwriteNode(ports, {
       cluster: { ...testCluster, ...cluster },
       seeds,
       mayFound,
+      ...(isFirst && { isFirst }),
       mayJoin,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });

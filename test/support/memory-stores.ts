@@ -4,9 +4,10 @@
 import type { StoreError } from "../../core/errors.ts";
 import { loadDocuments } from "../../core/load-documents.ts";
 import type { NodeId } from "../../core/identity.ts";
+import { Conflicts } from "../../core/store/conflicts.ts";
 import { HostStoreNode } from "../../core/store/host-node.ts";
 import { Store } from "../../core/store/store.ts";
-import type { LwwConflict, StoreNode } from "../../core/store-node.ts";
+import type { StoreNode } from "../../core/store-node.ts";
 import { type MemoryCluster, realRandom } from "./memory-cluster.ts";
 import { realClock } from "./real-clock.ts";
 
@@ -17,17 +18,13 @@ export function hostStoreNode(cluster: MemoryCluster, name: string): HostStoreNo
     node,
     clock: realClock,
     random: realRandom,
-    onConflict: (hear) =>
-      cluster.onEvent(name, (event) => {
-        if (event.kind === "conflict") hear(conflictOf(event));
-      }),
+    onConflict: (hear) => {
+      const conflicts = new Conflicts();
+      conflicts.on(hear);
+      return cluster.onEvent(name, (event) => conflicts.event(event));
+    },
     stop: () => node.stop(),
   });
-}
-
-function conflictOf({ key, ...rest }: { key: string; discardedDot: string; timeMs: number }): LwwConflict {
-  const [bucket = "", ...name] = key.split("/");
-  return { bucket, name: name.join("/"), discardedDot: rest.discardedDot, timeMs: rest.timeMs };
 }
 
 export function storeOver<Schema extends object = object>(node: StoreNode, name = "test"): Store<Schema> {

@@ -63,8 +63,8 @@ export async function nativeClient(
       const { siblings, context } = await ask(methods.read, { key });
       return { bodies: siblings.map(({ body }) => body), context };
     },
-    async put(key, body, context) {
-      const request = { key, body, folds: [], ...(context === undefined ? {} : { context }) };
+    async put(key, body, context, how) {
+      const request = { key, body, folds: [], ...how, ...(context === undefined ? {} : { context }) };
       return (await ask(methods.write, request)).context;
     },
     stop: async () => {

@@ -1,6 +1,6 @@
 /** A page on the network, for the tests of it: it answers requests with what it was asked, and asks hosts and other pages. */
 import { openPageNetwork, type PageNetwork } from "../../../core/browser/network.ts";
-import { systemClock } from "../../../core/libp2p/system-ports.ts";
+import { systemClock, systemRandom } from "../../../core/libp2p/system-ports.ts";
 import { onWake } from "../../../core/browser/wake.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { makeKey } from "../../../core/libp2p/identity.ts";
@@ -9,7 +9,7 @@ import { expose } from "../expose.ts";
 
 export interface Opening {
   readonly meetPages?: boolean;
-  readonly gossipOf?: string;
+  readonly hostOf?: string;
 }
 
 let network: PageNetwork | undefined;
@@ -26,19 +26,20 @@ function opened(): PageNetwork {
 }
 
 const functions = {
-  async open(seeds: readonly string[], { meetPages = true, gossipOf }: Opening = {}): Promise<string> {
+  async open(seeds: readonly string[], { meetPages = true, hostOf }: Opening = {}): Promise<string> {
     const key = await makeKey();
     network = await openPageNetwork({
       key,
       seeds,
       meetPages,
-      ...(gossipOf === undefined ? {} : { gossipOf }),
+      ...(hostOf === undefined ? {} : { hostOf }),
       clock: systemClock,
+      random: systemRandom,
       onProblem: (problem) => problems.push(problem),
     });
     network.transport.serve(async (_from, body) => body);
     network.transport.onPeerChange((id, connected) => connected || losses.push(id));
-    network.gossip?.subscribe(async (_from, body) => heard.push(new TextDecoder().decode(body)) > 0);
+    network.host?.gossip.subscribe(async (_from, body) => heard.push(new TextDecoder().decode(body)) > 0);
     return network.transport.self;
   },
   /** The code and text of the error, or nothing. */
@@ -77,7 +78,7 @@ const functions = {
     await Promise.all(Array.from({ length: inFlight }, asking));
     return (done * 1_000) / (performance.now() - beginMs);
   },
-  publish: (text: string) => opened().gossip?.publish(new TextEncoder().encode(text)),
+  publish: (text: string) => opened().host?.gossip.publish(new TextEncoder().encode(text)),
   heard: () => heard,
   peer(id: string) {
     return [...opened().transport.peers()].find((peer) => peer.id === id);

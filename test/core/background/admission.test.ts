@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { Admission, pacedBy } from "../../../core/background/admission.ts";
 import { Latencies } from "../../../core/background/latencies.ts";
 import { Steps } from "../../../core/background/steps.ts";
+import { MemoryCluster } from "../../support/memory-cluster.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 
 const options = { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 100 };
@@ -171,4 +172,18 @@ test("work is told whether clients are served, to make its steps short", async (
   assert.equal(pace.servesClients(), true);
   await clock.advance(2_000);
   assert.equal(pace.servesClients(), false);
+});
+
+test("a node that shares its thread hears of what holds that up, from its start until it stops", async () => {
+  const hearing = new Set<(ms: number) => void>();
+  const onLongTask = (hear: (ms: number) => void): (() => void) => {
+    hearing.add(hear);
+    return () => hearing.delete(hear);
+  };
+  const cluster = new MemoryCluster();
+  await cluster.start("h1", { onLongTask });
+  assert.equal(hearing.size, 1);
+  for (const hear of hearing) hear(60);
+  await cluster.stop();
+  assert.equal(hearing.size, 0);
 });

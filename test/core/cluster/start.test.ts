@@ -47,6 +47,23 @@ describe("a host that starts without data", () => {
       assert.deepEqual(texts((await h1.getLocal("b", "k")).siblings), ["v"]);
     }));
 
+  test("founds the cluster when its seeds lead to nobody and it is the first; the second waits for it, and joins", () =>
+    withNone(async (cluster) => {
+      // As at a relay: whoever came first is first for as long as nobody has founded.
+      const seeds = ["memory:h1", "memory:h2"];
+      const second = cluster.start("h2", { seeds, isFirst: async () => false });
+      await eventually(() => eventsOf(cluster, "waiting", "h2").length > 1, "h2 to have asked in vain");
+      let asked = 0;
+      await cluster.start("h1", { seeds, isFirst: async () => (asked += 1) > 2 });
+      await second;
+      await cluster.settled(2);
+      assert.deepEqual(
+        eventsOf(cluster, "cluster-created").map((event) => event.cluster),
+        ["test"],
+      );
+      assert.equal(asked, 3, "it is asked after the seeds, each time");
+    }));
+
   test("is ready when it has tokens: while partitions are filling it waits for its share, and says so", () =>
     withCluster(3, async (cluster) => {
       cluster.kill("h3");
@@ -105,5 +122,27 @@ describe("a host that has its place already", () => {
     await one.clock.advance(300_000);
     await meeting;
     assert.deepEqual(asked, [303], "then its address is that of a member");
+  });
+
+  test("goes on asking a relay through which members are reached: there may be hosts of a ring that was founded apart", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"]), []);
+    let asked = 0;
+    const transport = {
+      self: one.transport.self,
+      meet: async (): Promise<NodeId> => {
+        asked += 1;
+        throw new TransportError("not-sent", "it knows of no host");
+      },
+    } as unknown as Transport;
+    const relay = "/ip4/10.0.0.1/tcp/4002/ws";
+    const addresses = [`${relay}/p2p/relay/p2p-circuit/webrtc/p2p/h1`];
+    const h1 = memberRecord({ id: node("h1"), addresses, incarnation: 9 });
+    one.cluster.merge({ members: new Map([[h1.id, h1]]) });
+    const meeting = meetSeeds({ ...one, transport }, [relay]);
+    await one.clock.advance(300_000);
+    assert.ok(asked > 5, String(asked));
+    const stopped = one.tasks.stop(0);
+    await one.clock.advance(60_000);
+    await Promise.all([stopped, meeting]);
   });
 });

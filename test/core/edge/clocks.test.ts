@@ -27,6 +27,9 @@ const toldByHosts = (cluster: MemoryCluster, name: string): string[] =>
     event.kind === "conflict" && event.key === `b/${name}` ? [`${node} ${event.discardedDot}`] : [],
   );
 
+/** Two writes so far apart that half a round trip on a busy machine does not turn them round. */
+const apart = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 500));
+
 /** Ready for its first write by a clock that hosts have set right. */
 async function connectedAndTimed(edge: EdgeNode): Promise<void> {
   await online(edge);
@@ -46,7 +49,7 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
           ["l", [edge, cluster.node("h1")]] as const,
         ]) {
           await writers[0].put("b", name, utf8("earlier"), { ...lww, w: "all" });
-          await new Promise((resolve) => setTimeout(resolve, 50));
+          await apart();
           await writers[1].put("b", name, utf8("later"), { ...lww, w: "all" });
           assert.deepEqual(await atHosts(cluster, name), ["later"]);
         }
@@ -58,7 +61,7 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
         const writtenMs = Date.now();
         await edge.put("b", "k", utf8("before"), lww);
         await edge.put("b", "alone", utf8("before"), { ...lww, ttlMs: 60_000 });
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        await apart();
         await cluster.node("h1").put("b", "k", utf8("after"), { ...lww, w: "all" });
         await edges.transport("e1").meet("memory:h1");
         await flushed(edge);
@@ -137,7 +140,7 @@ describe("a discarded lww value", { concurrency: true }, () => {
       edges.cut("e1");
       await offline(edge);
       const { dot } = await edge.put("b", "k", utf8("mine"), lww);
-      await new Promise((resolve) => setTimeout(resolve, 20));
+      await apart();
       await cluster.node("h1").put("b", "k", utf8("theirs"), { ...lww, w: "all" });
       edges.heal("e1");
       await flushed(edge);
@@ -177,6 +180,7 @@ describe("a discarded lww value", { concurrency: true }, () => {
       await offline(edge);
       clock.offMs = hour;
       const { dot } = await edge.put("b", "k", utf8("mine"), lww);
+      await apart();
       await cluster.node("h1").put("b", "k", utf8("theirs"), { ...lww, w: "all" });
       edges.heal("e1");
       await flushed(edge);

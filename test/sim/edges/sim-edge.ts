@@ -95,7 +95,7 @@ export class SimEdge {
   /** An application's call of this process. `died` when the process ends before it answers. */
   async call<T>(work: (node: EdgeNode) => Promise<T>): Promise<T | "died"> {
     const node = this.#life?.node;
-    return node === undefined ? "died" : this.#calls.run(work(node));
+    return node === undefined ? "died" : this.#calls.run(() => work(node));
   }
 
   #told(event: StoreEvent): void {

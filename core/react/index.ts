@@ -1,0 +1,6 @@
+/**
+ * `everwrite/react`: what a store holds, as hooks on `useSyncExternalStore`.
+ */
+export { StoreProvider, type StoreProviderProps, useStore } from "./provider.ts";
+export { useStatus } from "./use-status.ts";
+export { useValue } from "./use-value.ts";

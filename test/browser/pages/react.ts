@@ -1,0 +1,110 @@
+/** A page that shows keys and the status of a store with React, and tells what it shows. */
+import { createElement as h, type ReactElement, StrictMode, useEffect } from "react";
+import { createRoot, hydrateRoot, type Root } from "react-dom/client";
+import { renderToString } from "react-dom/server";
+import { openStore } from "../../../core/browser/index.ts";
+import { StoreProvider, useStatus, useStore, useValue } from "../../../core/react/index.ts";
+import type { Bucket } from "../../../core/store/bucket.ts";
+import type { Store } from "../../../core/store/store.ts";
+import type { Snapshot } from "../../../core/store/subscriptions.ts";
+import { expose } from "../expose.ts";
+
+interface Schema {
+  readonly notes: string;
+}
+
+let store: Store<Schema> | undefined;
+/** As components get it. */
+let given: Store<Schema> | undefined;
+let root: Root | undefined;
+let renders = 0;
+let mounts = 0;
+/** Subscriptions of the hooks that are open now, and that ever were. */
+const subscriptions = { open: 0, all: 0 };
+const snapshots = new Set<Snapshot<string>>();
+const recovered: string[] = [];
+
+function Note({ name }: { readonly name: string }): ReactElement {
+  const snapshot = useValue<string>("notes", name);
+  renders += 1;
+  snapshots.add(snapshot);
+  useEffect(() => {
+    mounts += 1;
+  }, []);
+  const { loaded, value, pending } = snapshot;
+  return h("p", null, loaded ? `${name}: ${value ?? "nothing"}${pending ? " (pending)" : ""}` : `${name}: loading`);
+}
+
+function Status(): ReactElement {
+  const status = useStatus();
+  given = useStore<Schema>();
+  const text = status === undefined ? "unknown" : status.closed ? "closed" : `${status.pending} pending`;
+  return h("footer", null, text);
+}
+
+interface Shown {
+  readonly names: readonly string[];
+  readonly strict?: boolean;
+}
+
+function app({ names, strict = false }: Shown): ReactElement {
+  const notes = names.map((name, i) => h(Note, { key: i, name }));
+  const all = h(StoreProvider, { store }, ...notes, h(Status));
+  return strict ? h(StrictMode, null, all) : all;
+}
+
+/** Counts what the hooks subscribe to. */
+function counting(notes: Bucket<string>): void {
+  const subscribe = notes.subscribe.bind(notes);
+  notes.subscribe = (key, hear) => {
+    const stop = subscribe(key, hear);
+    subscriptions.open += 1;
+    subscriptions.all += 1;
+    return () => {
+      subscriptions.open -= 1;
+      stop();
+    };
+  };
+}
+
+const container = document.body.appendChild(document.createElement("main"));
+
+const functions = {
+  async open(name: string) {
+    store = await openStore<Schema>({ name });
+    counting(store.bucket("notes"));
+  },
+  render(shown: Shown) {
+    root ??= createRoot(container);
+    root.render(app(shown));
+  },
+  unmount() {
+    root?.unmount();
+    root = undefined;
+  },
+  /** What a server sends, which has no store. */
+  renderOnServer(shown: Shown) {
+    const present = store;
+    store = undefined;
+    const html = renderToString(app(shown));
+    store = present;
+    container.innerHTML = html;
+    return container.innerText;
+  },
+  hydrate(shown: Shown) {
+    root = hydrateRoot(container, app(shown), { onRecoverableError: (error) => recovered.push(String(error)) });
+  },
+  async put(key: string, value: string) {
+    const notes = (given ?? store!).bucket("notes");
+    const { context } = await notes.get(key);
+    await notes.put(key, value, { context });
+  },
+  close: () => store!.close(),
+  text: () => container.innerText.replaceAll(/\s+/g, " ").trim(),
+  counts: () => ({ renders, mounts, snapshots: snapshots.size, ...subscriptions }),
+  recovered: () => recovered,
+};
+
+export type Functions = typeof functions;
+
+expose(functions);
