@@ -1,9 +1,11 @@
 /**
  * The way from a store to its live documents, which need Yjs: a peer dependency, loaded with the first document.
  */
+import type * as DocumentLinks from "./documents/document-link.ts";
+import type * as LiveDocuments from "./documents/live-document.ts";
 import { StoreError } from "./errors.ts";
 
-type Documents = typeof import("./documents/live-document.ts") & typeof import("./documents/document-link.ts");
+type Documents = typeof LiveDocuments & typeof DocumentLinks;
 
 /** Yjs leaves this mark when it is loaded, and warns on the console when it finds one. */
 const yjsMark = "__ $YJS$ __";

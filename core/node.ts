@@ -53,7 +53,6 @@ import type { NodeOptions, NodePorts } from "./node-options.ts";
 import type { CancelSignal, Stop, Storage } from "./ports.ts";
 import { RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
-import type { Channel } from "./store-node.ts";
 import { isConnected, nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
 import { reasonOf, Tasks } from "./tasks.ts";
@@ -291,8 +290,7 @@ export class EverwriteNode implements NodeApi {
   }
 
   repair(options: RepairOptions): AsyncIterable<RepairProgress> {
-    const { repairDeps } = this.#ready();
-    return repair(repairDeps, options);
+    return repair(this.#ready().repairDeps, options);
   }
 
   watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent> {
@@ -300,9 +298,8 @@ export class EverwriteNode implements NodeApi {
     return watch({ ...deps, requests, feeds }, bucket, what, signal);
   }
 
-  /** See `StoreNode.join`. @throws StoreError `not-ready` */
-  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
-    return this.#ready().channels.join(bucket, name, hear);
+  join(...asked: Parameters<Running["channels"]["join"]>): ReturnType<Running["channels"]["join"]> {
+    return this.#ready().channels.join(...asked);
   }
 
   async status(): Promise<NodeStatus> {
@@ -311,7 +308,9 @@ export class EverwriteNode implements NodeApi {
       if (this.#renewing === undefined) throw error;
       return { bytes: 0 };
     });
-    const facts = {
+    return nodeStatus(this.#running?.deps, {
+      id: this.#ports.transport.self,
+      name: this.#options.cluster.name,
       config: this.#config,
       usage,
       corruptRecords: this.#records.corruptReads,
@@ -320,11 +319,6 @@ export class EverwriteNode implements NodeApi {
       waitingFor: this.#waitingFor,
       tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
       transfers: this.#running?.transfers.view() ?? {},
-    };
-    return nodeStatus(this.#running?.deps, {
-      ...facts,
-      id: this.#ports.transport.self,
-      name: this.#options.cluster.name,
     });
   }
 

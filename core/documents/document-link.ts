@@ -230,7 +230,7 @@ export class DocumentLink {
           if (!holds(status)) return;
           resolve();
         } catch (error: unknown) {
-          reject(error as StoreError);
+          reject(error);
         }
         stop();
       };

@@ -13,7 +13,7 @@ import type { Ahead } from "./ahead.ts";
 import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
 
 /** Of a document and of the updates that it is made of; as Yjs itself writes them. */
-export const documentType = "application/yjs";
+const documentType = "application/yjs";
 
 /** What an edit waits for others at most, before it is written with them. */
 const coalesceMs = 100;
@@ -177,7 +177,8 @@ export class Writer {
     return { body: Y.mergeUpdates([...folding.map(({ body }) => body), ...below, ...taken]), folds: folding };
   }
 
-  #noteUnsent({ dot, receipt, until }: StoreWrite, since: Uint8Array | undefined): void {
+  #noteUnsent(write: StoreWrite, since: Uint8Array | undefined): void {
+    const { dot, receipt } = write;
     if (!receipt.localOnly) {
       this.#unsent = undefined;
       return;
@@ -194,7 +195,7 @@ export class Writer {
       }
       this.#deps.changed();
     };
-    until("quorum", { signal: this.#deps.closing }).then(() => done(), done);
+    write.until("quorum", { signal: this.#deps.closing }).then(() => done(), done);
   }
 }
 

@@ -4,7 +4,9 @@
 import { nameOf, bucketOf, parseKey } from "../bytes/key.ts";
 import type * as Y from "yjs";
 import type { DocumentDeps, DocumentLink, DocumentName } from "../documents/document-link.ts";
+import type * as DocumentLinks from "../documents/document-link.ts";
 import type { LiveDocument } from "../documents/live-document.ts";
+import type * as LiveDocuments from "../documents/live-document.ts";
 import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
@@ -24,7 +26,7 @@ export interface StoreStatus extends StoreFacts {
   readonly oldestPendingMs: number | null;
 }
 
-type Documents = typeof import("../documents/live-document.ts") & typeof import("../documents/document-link.ts");
+type Documents = typeof LiveDocuments & typeof DocumentLinks;
 
 interface StoreDeps {
   readonly node: StoreNode;

@@ -3,14 +3,15 @@
  * come to be many, as live documents do (`core/documents/fold-plan.ts`).
  * A host on which Yjs is not installed shows the updates themselves; whoever applies them all has the document.
  */
+import type * as Yjs from "yjs";
 import type { NodeApi, PutOptions, ReadAnswer, Sibling } from "../../core/api.ts";
 
 /** So many updates are kept apart: below the siblings that a host warns of. */
 const updatesMax = 8;
 
-let loading: Promise<typeof import("yjs") | undefined> | undefined;
+let loading: Promise<typeof Yjs | undefined> | undefined;
 
-function yjs(): Promise<typeof import("yjs") | undefined> {
+function yjs(): Promise<typeof Yjs | undefined> {
   loading ??= import("yjs").catch(() => undefined);
   return loading;
 }

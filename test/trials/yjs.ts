@@ -152,8 +152,8 @@ async function measured(
   const bytesPerKey = link.bytes / count;
   const reachedMs = await reader.call("reached", textBytes, count);
   const latencies = reachedMs.map((ms, i) => ms - typedMs[i]!).toSorted((a, b) => a - b);
-  const settled = await Promise.all([writer.call("timeToSettle")]);
-  return { bytesPerKey, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99), settledMs: settled[0]! };
+  const settledMs = await writer.call("timeToSettle");
+  return { bytesPerKey, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99), settledMs };
 }
 
 /** Typed, erased and typed again, in another process's file: loaded anew by a store on the same data. */

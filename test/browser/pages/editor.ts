@@ -21,6 +21,8 @@ let view: EditorView;
 /** When the text first had so many characters; as all pages of the machine count, ms since 1970. */
 const reachedMs = new Map<number, number>();
 
+/** `toString` of a Y.Text gives its contents, though its types do not say so. */
+const contents = (): string => text.toJSON();
 const nowMs = (): number => performance.timeOrigin + performance.now();
 
 text.observe(() => {
@@ -30,7 +32,7 @@ text.observe(() => {
 const functions = {
   async open(options: { readonly name: string; readonly seeds: string[] }): Promise<void> {
     store = await openStore(options);
-    provider = new EverwriteProvider(store as never, "notes/plan", doc);
+    provider = new EverwriteProvider(store, "notes/plan", doc);
     await provider.whenSynced;
   },
   edit: (user: string) => edit(provider.awareness, user),
@@ -40,7 +42,7 @@ const functions = {
     provider = websocket;
     await new Promise((resolve) => websocket.once("sync", resolve));
   },
-  text: () => text.toString(),
+  text: contents,
   shown: () => view.state.doc.toString(),
   /** Names of the others who are present. */
   others: () =>
@@ -86,7 +88,7 @@ const functions = {
 
 function edit(awareness: Awareness, user: string): void {
   awareness.setLocalStateField("user", { name: user, color: "#30bced", colorLight: "#30bced33" });
-  const state = EditorState.create({ doc: text.toString(), extensions: [yCollab(text, awareness)] });
+  const state = EditorState.create({ doc: contents(), extensions: [yCollab(text, awareness)] });
   view = new EditorView({ state, parent: document.body });
 }
 

@@ -8,7 +8,7 @@ import { MemoryEdges } from "../../support/memory-edges.ts";
 import { hostStoreNode, storeOver } from "../../support/memory-stores.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 
-const textOf = (doc: LiveDocument): string => doc.getText("body").toString();
+const textOf = (doc: LiveDocument): string => doc.getText("body").toJSON();
 
 test("two people at one document, at a host and at an edge, see each other's edits; all of it is settled", async () => {
   const cluster = await MemoryCluster.of(3);

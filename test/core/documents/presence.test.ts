@@ -143,11 +143,11 @@ test("a provider keeps an application's own Y.Doc in step, and writes what was i
   await first.whenSynced;
   assert.ok(first.synced);
   const second = new EverwriteProvider(two, "notes/plan", yours);
-  await eventually(() => yours.getText("body").toString() === "before", "what was there before");
+  await eventually(() => yours.getText("body").toJSON() === "before", "what was there before");
   first.awareness.setLocalStateField("user", { name: "Ada" });
   await eventually(() => second.awareness.getStates().has(mine.clientID), "Ada to be seen");
   yours.getText("body").insert(6, " and after");
-  await eventually(() => mine.getText("body").toString() === "before and after", "the answer");
+  await eventually(() => mine.getText("body").toJSON() === "before and after", "the answer");
   await (
     await second.linked
   ).settled;

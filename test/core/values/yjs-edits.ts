@@ -51,12 +51,12 @@ export function editing(steps: readonly Edit[]): { readonly docs: Y.Doc[]; reado
 }
 
 /** What its readers see. */
-export function contentOf(doc: Y.Doc): unknown {
+function contentOf(doc: Y.Doc): unknown {
   return {
     text: doc.getText("text").toDelta(),
     map: doc.getMap("map").toJSON(),
     list: doc.getArray("list").toJSON(),
-    xml: doc.getXmlFragment("xml").toString(),
+    xml: doc.getXmlFragment("xml").toJSON(),
   };
 }
 
