@@ -146,7 +146,7 @@ export class DocumentLink {
     this.#unreadable = isAlone
       ? undefined
       : new StoreError("bad-request", `${this.key} holds values that are no document`);
-    if (!this.#loaded) this.#writeWhatIsNotIn(live);
+    if (!this.#loaded && this.doc.store.clients.size > 0) this.#writeWhatIsNotIn(live);
     this.#apply(live);
     const hadAll = this.#loaded && !this.#absent;
     this.#loaded = true;
@@ -190,7 +190,8 @@ export class DocumentLink {
 
   #tryToAdd(updates: readonly LiveUpdate[]): StoreError | undefined {
     try {
-      Y.applyUpdate(this.doc, Y.mergeUpdates(updates.map(({ body }) => body)), this);
+      const [first, ...others] = updates.map(({ body }) => body) as [Uint8Array, ...Uint8Array[]];
+      Y.applyUpdate(this.doc, others.length === 0 ? first : Y.mergeUpdates([first, ...others]), this);
       return undefined;
     } catch (cause: unknown) {
       const text = `an update of ${this.key} (${updates[0]!.dot}) cannot be applied: ${String(cause)}`;

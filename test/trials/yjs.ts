@@ -6,7 +6,6 @@ import { spawn } from "node:child_process";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import * as Y from "yjs";
-import type { LiveDocument } from "../../core/documents/live-document.ts";
 import { openStore } from "../../node-host/index.ts";
 import { launchChromium, type Tab } from "../browser/chromium.ts";
 import { servePage } from "../browser/page-server.ts";
@@ -18,6 +17,8 @@ import { LinkProxy } from "../support/link-proxy.ts";
 import type { Context, Figure, Trial } from "../tools/trial.ts";
 
 const textBytes = 100_000;
+/** So many edits follow each other in one place. */
+const wordEdits = 20;
 const paces = [
   { everyMs: 5, bytesAtMost: 3 },
   { everyMs: 50, bytesAtMost: 5 },
@@ -156,7 +157,7 @@ async function measured(
   return { bytesPerKey, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99), settledMs };
 }
 
-/** Typed, erased and typed again, in another process's file: loaded anew by a store on the same data. */
+/** Loaded anew by a store on the same data. */
 async function longHistory({ short, folder, log }: Context): Promise<Figure[]> {
   const edits = short ? 10_000 : 100_000;
   const data = `${folder}/long`;
@@ -166,8 +167,9 @@ async function longHistory({ short, folder, log }: Context): Promise<Figure[]> {
     await using store = await openStore({ name: "long", data, partitions: 64 });
     const doc = await store.doc("notes/long");
     await doc.loaded;
+    const edit = typist(doc.getText("body"));
     for (let i = 0; i < edits; i++) {
-      edit(doc, i);
+      edit(i);
       if (i % 500 === 499) await doc.flush();
     }
     await doc.settled;
@@ -194,8 +196,12 @@ async function longHistory({ short, folder, log }: Context): Promise<Figure[]> {
   ];
 }
 
-function edit(doc: LiveDocument, i: number): void {
-  const text = doc.getText("body");
-  if (i % 4 === 3) text.delete((i * 31) % text.length, 1);
-  else text.insert((i * 7_919) % (text.length + 1), "x");
+/** As people write: letter after letter, each tenth taken back, then on somewhere else. */
+function typist(text: Y.Text): (i: number) => void {
+  let place = 0;
+  return (i) => {
+    if (i % wordEdits === 0) place = (i * 7_919) % (text.length + 1);
+    if (i % 10 === 9) text.delete((place -= 1), 1);
+    else text.insert(place++, "x");
+  };
 }
