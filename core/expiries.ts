@@ -9,7 +9,7 @@ import type { Clock, Stop } from "./ports.ts";
 /** What expires within one step is told together. */
 const gridMs = 100;
 /** The wall clock may be set: it is looked at again after so long. */
-const lookMsMax = 60_000;
+const lookMsMax = 10_000;
 
 export class Expiries {
   readonly #after: Clock["after"];

@@ -45,9 +45,12 @@ export async function openStore<Schema extends object = object>(options: OpenSto
 }
 
 /** Not every caller has a compiler that checks these. */
-function checkOptions({ name, seeds = [] }: OpenStoreOptions): void {
+function checkOptions(options: OpenStoreOptions): void {
+  const { name, seeds = [] } = options;
   if (typeof name !== "string" || name === "")
     throw new StoreError("bad-request", "openStore needs the cluster's name");
+  // A network of the application's own has addresses of its own.
+  if ("network" in options && options.network !== undefined) return;
   const wrong = seeds.find((seed) => !seedPattern.test(seed));
   if (wrong === undefined) return;
   const text = `"${wrong}" is no address that a page can reach: /dns4/HOST/tcp/443/wss, or /ip4/ADDRESS/tcp/PORT/ws`;

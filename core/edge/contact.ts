@@ -70,9 +70,13 @@ export class Contact {
   #graceMs: number | undefined;
   #stopListening: Stop = () => {};
   #firstTried: () => void = () => {};
+  #hasTried = false;
   /** Resolves when hosts answered, or none could be reached: until then it is not known whether this edge is offline. */
   readonly tried: Promise<void> = new Promise((resolve) => {
-    this.#firstTried = resolve;
+    this.#firstTried = () => {
+      this.#hasTried = true;
+      resolve();
+    };
   });
 
   constructor(
@@ -141,6 +145,11 @@ export class Contact {
     return this.#hostsUp().length > 0;
   }
 
+  /** `tried` has resolved. */
+  get hasTried(): boolean {
+    return this.#hasTried;
+  }
+
   /** Called after each change of `isConnected`. */
   onChange(listener: () => void): Stop {
     this.#listeners.add(listener);
@@ -171,11 +180,7 @@ export class Contact {
   /** Measures the hosts' time, unless it is known; `anew` even then. Resolves also where no host tells it. */
   measureTime({ anew = false } = {}): Promise<void> {
     if (anew) this.#time.forget();
-    else if (this.#time.isKnown) return Promise.resolve();
-    this.#measuring ??= this.#askTime().finally(() => {
-      this.#measuring = undefined;
-    });
-    return this.#measuring;
+    return this.#time.isKnown ? Promise.resolve() : this.#measureTime();
   }
 
   locate(key: Key): LocatedKey {
@@ -278,7 +283,7 @@ export class Contact {
         this.#isStale = false;
         this.#refreshedMs = clock.now();
         await this.#heard(told.roster, told.graceMs);
-        await this.#askTime();
+        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime());
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -286,6 +291,14 @@ export class Contact {
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       }
     }
+  }
+
+  /** Overlapping calls share one. */
+  #measureTime(): Promise<void> {
+    this.#measuring ??= this.#askTime().finally(() => {
+      this.#measuring = undefined;
+    });
+    return this.#measuring;
   }
 
   /** Of several hosts: see `host-time.ts`. */

@@ -40,7 +40,7 @@ import { EdgeChannels } from "./channels.ts";
 import { Copies } from "./copies.ts";
 import { Delivery, isUnanswered } from "./delivery.ts";
 import { listKnown } from "./list.ts";
-import { Local } from "./local.ts";
+import { type Known, Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
@@ -203,7 +203,12 @@ export class EdgeNode implements StoreNode {
 
   async flush(options: WaitOptions = {}): Promise<void> {
     const writes = [...this.#outbox.all()];
-    const isMet = (): boolean => !writes.some(({ isPending }) => isPending);
+    // What has ended stays so, and each change is looked at: of thousands only the next one is.
+    let ended = 0;
+    const isMet = (): boolean => {
+      while (ended < writes.length && !writes[ended]!.isPending) ended += 1;
+      return ended === writes.length;
+    };
     const listen = (heard: () => void): Stop => this.#outbox.onChange(heard);
     if ((await untilMet(this.#tasks, { isMet, listen }, options)) === "met") return;
     const left = writes.filter(({ isPending }) => isPending).length;
@@ -214,16 +219,14 @@ export class EdgeNode implements StoreNode {
   }
 
   facts(): StoreFacts {
-    const writes = [...this.#outbox.all()];
-    const pending = writes.filter(({ isPending }) => isPending);
+    const { counts, oldest } = this.#outbox;
     const { isConnected } = this.#contact;
     return {
       loaded: this.#isLoaded,
       connected: isConnected,
-      settled: isConnected && pending.length === 0 && this.#watching.isCompared,
-      pending: pending.length,
-      pendingSinceMs: pending[0]?.row.clockMs ?? null,
-      parked: writes.length - pending.length,
+      settled: isConnected && counts.pending === 0 && this.#watching.isCompared,
+      ...counts,
+      pendingSinceMs: oldest?.row.clockMs ?? null,
     };
   }
 
@@ -266,8 +269,10 @@ export class EdgeNode implements StoreNode {
     if (!this.#contact.isConnected) return this.#readLocal(key, "local");
     try {
       const hosts = this.#contact.hostsFor({ key });
-      const degraded = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
-      return { ...(await this.#readLocal(key, "quorum")), degraded };
+      // What was heard is told at once: the copy may be evicted a moment later.
+      const { known, degraded } = await this.#refresh(key, hosts, { timeoutMs, ...(r === undefined ? {} : { r }) });
+      const read = readOf({ edge: this.id, key }, known, { source: "quorum", nowMs: this.#contact.wallMs });
+      return { ...read, degraded };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
       const read = await this.#readLocal(key, "local");
@@ -277,21 +282,21 @@ export class EdgeNode implements StoreNode {
     }
   }
 
-  /** Takes in what hosts know of the key. True: too few owners answered. */
+  /** Takes in what hosts know of the key. `degraded`: too few owners answered. */
   async #refresh(
     key: Key,
     hosts: readonly NodeId[],
     { r, timeoutMs }: { readonly r?: Exclude<StoreGetOptions["r"], "local">; readonly timeoutMs: number },
-  ): Promise<boolean> {
+  ): Promise<{ readonly known: Known; readonly degraded: boolean }> {
     const located = this.#contact.locate(key);
     const asked = await this.#local.copy(located);
     const request = { key, timeoutMs, have: this.#copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
     const answer = await this.#contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
     const { degraded } = answer;
     const isQuorum = !degraded && (r === undefined || r === "quorum" || r === "all");
-    await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
+    const known = await this.#local.heard(located, toldBy(answer, key, asked), isQuorum);
     this.#makeRoom();
-    return degraded;
+    return { known, degraded };
   }
 
   async #readLocal(key: Key, source: StoreRead["source"]): Promise<StoreRead> {
@@ -353,7 +358,7 @@ export class EdgeNode implements StoreNode {
 
   /** Just after the start it is not known yet whether this edge is offline. */
   async #untilTried(timeoutMs: number): Promise<void> {
-    if (this.#contact.isConnected) return;
+    if (this.#contact.isConnected || this.#contact.hasTried) return;
     await Promise.race([this.#contact.tried, this.#tasks.sleep(timeoutMs)]);
   }
 

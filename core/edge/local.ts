@@ -240,11 +240,12 @@ export class Local {
   /** They are about to be sent for the first time: minted anew by the hosts' time. Durable when it resolves. */
   markSent(located: LocatedKey, writes: readonly OutboxWrite[], time: HostsTime): Promise<void> {
     return this.#queue.run(located, async () => {
-      const { outbox, telemetry } = this.#deps;
+      const { copies, outbox, telemetry } = this.#deps;
       const { key } = located;
       const before = await this.#know(located);
       this.#viewed.delete(key);
-      await outbox.mark(writes, (write) => ({ ...mintedAnew(write, outbox.of(key), time), sentMs: time.wallMs }));
+      const known = { copy: (await copies.get(located)).state, own: outbox.of(key) };
+      await outbox.mark(writes, (write) => ({ ...mintedAnew(write, known, time), sentMs: time.wallMs }));
       const after = await this.#know(located);
       // One that was to win by a wrong clock may not: then it is discarded.
       tellLwwLosers(telemetry, key, [before.state, nothing], after.state);

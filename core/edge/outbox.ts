@@ -124,6 +124,8 @@ export class Outbox {
   /** In order. */
   readonly #byKey = new Map<Key, readonly OutboxWrite[]>();
   readonly #all = new Map<number, OutboxWrite>();
+  /** Among them; the others are pending, for what is acknowledged is removed at once. */
+  readonly #parked = new Set<OutboxWrite>();
   readonly #listeners = new Set<() => void>();
   #next = 1;
   #bytes = 0;
@@ -191,7 +193,10 @@ export class Outbox {
     } finally {
       this.#bytes += bytesOf(writes);
     }
-    for (const write of writes) write.changed();
+    for (const write of writes) {
+      if (write.row.error !== undefined) this.#parked.add(write);
+      write.changed();
+    }
     this.#tell();
   }
 
@@ -223,6 +228,7 @@ export class Outbox {
   removed(writes: readonly OutboxWrite[]): void {
     for (const write of writes) {
       if (!this.#all.delete(write.sequence)) continue;
+      this.#parked.delete(write);
       this.#bytes -= write.bytes;
       const left = this.of(write.key).filter((other) => other !== write);
       if (left.length === 0) this.#byKey.delete(write.key);
@@ -245,6 +251,17 @@ export class Outbox {
     return this.#all.values();
   }
 
+  /** How many wait for hosts, and how many are sent no more: asked after every write, so nothing is gone through for it. */
+  get counts(): { readonly pending: number; readonly parked: number } {
+    return { pending: this.#all.size - this.#parked.size, parked: this.#parked.size };
+  }
+
+  /** Of those that wait for hosts. */
+  get oldest(): OutboxWrite | undefined {
+    for (const write of this.#all.values()) if (!this.#parked.has(write)) return write;
+    return undefined;
+  }
+
   /** Called after each change. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -253,6 +270,7 @@ export class Outbox {
 
   #put(write: OutboxWrite): void {
     this.#all.set(write.sequence, write);
+    if (write.row.error !== undefined) this.#parked.add(write);
     this.#byKey.set(write.key, [...this.of(write.key), write]);
     this.#bytes += write.bytes;
   }

@@ -14,6 +14,7 @@ import type { ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-n
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
+import { ParkedMerges } from "./parked-merges.ts";
 import { Pens } from "./pens.ts";
 import { Turns } from "./update.ts";
 
@@ -75,8 +76,17 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
       errors: this.#errors,
     };
     this.#status = this.#statusNow();
+    const parked = new ParkedMerges({
+      ...deps,
+      closing: this.#closing,
+      update: (bucket, name, conflict, change) =>
+        new Bucket<unknown>(this.#bucketDeps, bucket, { conflict }).update(name, change),
+    });
     this.#stops = [
-      deps.node.onFacts(() => this.#refreshStatus()),
+      deps.node.onFacts(() => {
+        this.#refreshStatus();
+        if (this.#status.parked > 0) parked.look();
+      }),
       deps.node.onConflict(({ bucket, name, discardedDot, timeMs }) =>
         this.#conflicts.tell({ bucket, key: name, discardedDot, timeMs }),
       ),

@@ -17,7 +17,7 @@ import { type BucketRead, decodeRead, encodeValue, type Format } from "./read.ts
 export type Change<T> = (value: Present<T>, read: BucketRead<T>) => T | Promise<T>;
 
 /** Values that merge by themselves begin empty; of others there may be none. */
-type Present<T> = T extends MergingValue<never> ? T : T | undefined;
+type Present<T> = T extends MergingValue<unknown> ? T : T | undefined;
 
 /** `r`, `w`: as in `get` and `put`. `timeoutMs`: of all tries together. */
 export interface UpdateOptions {

@@ -51,9 +51,9 @@ const horizonDays = 90;
 export const writerDays = 30;
 const dayMax = 0xffff;
 
-/** `chance`: six bytes. */
+/** `chance`: six bytes. Day 0 is before all writers: the horizon of who has forgotten none. */
 export function writerId(day: number, chance: Uint8Array): WriterId {
-  return (Math.min(dayMax, day).toString(16).padStart(4, "0") + toHex(chance)) as WriterId;
+  return (Math.max(1, Math.min(dayMax, day)).toString(16).padStart(4, "0") + toHex(chance)) as WriterId;
 }
 
 export function dayOf(writer: WriterId): number {

@@ -43,9 +43,9 @@ export function mergingRule<State, T extends MergingValue<State>>(kind: Merging<
     empty: of(empty),
     resolve: (candidates) => of(candidates.map(({ value }) => value.state).reduce((a, b) => join(a, b))),
     seal(value, present, pen) {
-      const sealed = seal(value.state, pen);
       // Joined with what was read, so that a change of an older value takes nothing back.
-      return of(present === undefined ? sealed : join(present.state, sealed));
+      const state = present === undefined ? value.state : join(present.state, value.state);
+      return of(seal(state, pen));
     },
   };
 }

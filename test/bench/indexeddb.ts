@@ -4,7 +4,8 @@
  */
 import { launchChromium } from "../browser/chromium.ts";
 import { servePage } from "../browser/page-server.ts";
-import type { Functions, Speed } from "../browser/pages/storage-speed.ts";
+import type { Functions } from "../browser/pages/storage-speed.ts";
+import type { Speed } from "../browser/speed.ts";
 import type { Bench, Table } from "../tools/trial.ts";
 
 const rowsRead = 10_000;

@@ -62,6 +62,27 @@ describe("a store without seeds", () => {
   });
 });
 
+test("a store whose data is deleted under it refuses every call, and begins anew, as somebody else, when it is opened again", async () => {
+  const tab = await browser.open<Functions>(server.url);
+  await tab.call("open", { name: "deleted" });
+  await tab.call("put", "a", "1");
+  const { id } = await tab.call("status");
+  await tab.page.evaluate(
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const request = indexedDB.deleteDatabase("everwrite/deleted");
+        request.addEventListener("success", () => resolve());
+        request.addEventListener("blocked", () => reject(new Error("the store does not let go of it")));
+      }),
+  );
+  await assert.rejects(tab.call("put", "a", "2"), /another tab deletes everwrite\/deleted/);
+  await tab.call("close");
+  await tab.call("open", { name: "deleted" });
+  assert.deepEqual((await tab.call("get", "a")).values, []);
+  assert.notEqual((await tab.call("status")).id, id);
+  await tab.call("close");
+});
+
 describe("how its data is kept", () => {
   const keptIn = async ({ before, grant }: { before?: () => void; grant?: boolean }): Promise<string> => {
     await using other = await launchChromium(before === undefined ? {} : { before });
@@ -112,6 +133,24 @@ describe("what cannot be opened is refused", () => {
       assert.deepEqual(tab.problems, []);
     });
   }
+
+  test("the data of the other role", async () => {
+    const tab = await browser.open<Functions>(server.url);
+    const host = { name: "roles", role: "host", found: true, partitions: 16 } as const;
+    for (const [first, second] of [
+      [host, { name: "roles" }],
+      [{ name: "roles-too" }, { ...host, name: "roles-too" }],
+    ] as const) {
+      assert.equal(typeof (await tab.call("open", first)), "number");
+      await tab.call("put", "a", "1");
+      await tab.call("close");
+      assert.match(String(await tab.call("open", second)), /^bad-request: .*that of an? (?:edge|host): open it so/);
+      assert.equal(typeof (await tab.call("open", first)), "number");
+      assert.deepEqual((await tab.call("get", "a")).values, ["1"]);
+      await tab.call("close");
+    }
+    assert.deepEqual(tab.problems, []);
+  });
 
   test("a database that a newer version has made", async () => {
     const tab = await browser.open<Functions>(server.url);

@@ -10,6 +10,7 @@ import { RelayProcess } from "../support/relay-process.ts";
 import { launchChromium, type Tab } from "./chromium.ts";
 import { HostBrowser, hostCluster } from "./host-browser.ts";
 import type { Functions as StoreFunctions } from "./pages/store.ts";
+import { rendererOf } from "./renderer.ts";
 import { servePage, type PageServer } from "./page-server.ts";
 
 /** What the issue gives a request after a page was closed, ms. */
@@ -194,7 +195,7 @@ test("a browser that founded a ring alone meets the one that another founded whi
   }
 });
 
-test("a browser among Node hosts has a light share; closed for good, its lease ends, its share goes back, and nothing is lost", async (t) => {
+test("a browser among Node hosts has a light share; closed or asleep for good, its lease ends, its share goes back, and nothing is lost", async (t) => {
   await using hosts = new HostProcesses(temporaryDirectory());
   const seeds: string[] = [];
   for (let n = 0; n < 3; n += 1) {
@@ -227,14 +228,11 @@ test("a browser among Node hosts has a light share; closed for good, its lease e
   for (const name of names.slice(100)) await tab.call("put", name, name);
   await tab.page.close();
   assert.equal((await kv(hosts.url(2)).put("notes/after", JSON.stringify("it was closed"))).status, 200);
-  await timed(t, "until its lease had ended and its share was elsewhere", () =>
-    eventually(
-      async () => (await member())?.status === "lapsed" && (await hosts.status(1)).partitions.filling === 0,
-      "its lease to end",
-      60_000,
-    ),
-  );
-  await hosts.settled();
+  const lapsed = async (): Promise<void> => {
+    await eventually(async () => (await member())?.status === "lapsed", "its lease to end", 60_000);
+    await hosts.settled();
+  };
+  await timed(t, "until its lease had ended and its share was elsewhere", lapsed);
   assert.deepEqual((await hosts.status(0)).partitions.owned, 64);
   for (const name of names) {
     assert.deepEqual((await kv(hosts.url(0)).get(`notes/${name}`, "r=3")).values, [JSON.stringify(name)]);
@@ -243,6 +241,24 @@ test("a browser among Node hosts has a light share; closed for good, its lease e
   const again = await open();
   assert.equal((await member())?.life, 2);
   assert.deepEqual((await again.call("get", "after")).values, ["it was closed"]);
+
+  // Asleep for longer than its lease: it finds out when it wakes, and comes back by itself.
+  const renderer = await rendererOf(browser, again.page);
+  process.kill(renderer, "SIGSTOP");
+  try {
+    await lapsed();
+  } finally {
+    process.kill(renderer, "SIGCONT");
+  }
+  await timed(t, "until it was a member again after it woke", () =>
+    eventually(async () => {
+      const now = await member();
+      return now?.life === 3 && now.status === "up" && now.tokens > 0;
+    }, "it to come back"),
+  );
+  await hosts.settled();
+  await again.call("put", "awake", "it is back");
+  assert.deepEqual((await kv(hosts.url(0)).get("notes/awake", "r=3")).values, [JSON.stringify("it is back")]);
 });
 
 /** Chromium tells of each address that does not answer. */

@@ -19,7 +19,10 @@ export type EdgeOrder =
       readonly name: string;
       readonly value: string;
       readonly context?: string;
+      readonly kind?: "lww";
+      readonly ttlMs?: number;
     }
+  | { readonly id: number; readonly do: "conflicts" }
   | { readonly id: number; readonly do: "get"; readonly name: string }
   | { readonly id: number; readonly do: "flush" }
   | { readonly id: number; readonly do: "facts" };
@@ -33,6 +36,8 @@ export interface EdgeReply {
   readonly localOnly?: boolean;
   readonly connected?: boolean;
   readonly pending?: number;
+  /** Dots of what this edge has told as discarded. */
+  readonly conflicts?: readonly string[];
   readonly error?: string;
 }
 
@@ -52,11 +57,13 @@ const edge = new EdgeNode(
   },
   { cluster: "everwrite", seeds },
 );
+const conflicts: string[] = [];
+edge.onConflict(({ discardedDot }) => conflicts.push(discardedDot));
 await edge.start();
 
 async function carryOut(order: EdgeOrder): Promise<Omit<EdgeReply, "id">> {
   if (order.do === "put") {
-    const options = order.context === undefined ? {} : { context: order.context };
+    const { id: _id, do: _do, name: _name, value: _value, ...options } = order;
     const { dot, context, receipt } = await edge.put("edge", order.name, Buffer.from(order.value), options);
     return { dot, context, localOnly: receipt.localOnly };
   }
@@ -64,6 +71,7 @@ async function carryOut(order: EdgeOrder): Promise<Omit<EdgeReply, "id">> {
     const { siblings, context, source } = await edge.get("edge", order.name);
     return { values: siblings.map(({ body }) => Buffer.from(body).toString()).toSorted(), context, source };
   }
+  if (order.do === "conflicts") return { conflicts };
   if (order.do === "flush") await edge.flush();
   const { connected, pending } = edge.facts();
   return { connected, pending };

@@ -1,61 +1,12 @@
 /** An edge in a process of its own against three real hosts: offline, killed in the middle, hosts killed beside it. */
 import assert from "node:assert/strict";
-import { type ChildProcess, fork } from "node:child_process";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
+import { EdgeProcess } from "../support/edge-processes.ts";
 import { eventually } from "../support/eventually.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { kv, type Kv } from "../support/http-client.ts";
-import type { EdgeOrder, EdgeReply } from "./edge-process.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
-
-type Order = EdgeOrder extends infer O ? (O extends EdgeOrder ? Omit<O, "id"> : never) : never;
-
-/** Killed and started again on its data; what it answered is kept. */
-class EdgeProcess {
-  readonly #data: string;
-  readonly #seeds: readonly string[];
-  readonly #waiting = new Map<number, (reply: EdgeReply) => void>();
-  #child: ChildProcess | undefined;
-  #orders = 0;
-
-  constructor(data: string, seeds: readonly string[]) {
-    this.#data = data;
-    this.#seeds = seeds;
-  }
-
-  async start(): Promise<void> {
-    const child = fork(fileURLToPath(new URL("./edge-process.js", import.meta.url)), [this.#data, ...this.#seeds]);
-    this.#child = child;
-    await new Promise<void>((resolve) => {
-      child.on("message", (reply: EdgeReply) => {
-        if (reply.id === 0) resolve();
-        this.#waiting.get(reply.id)?.(reply);
-        this.#waiting.delete(reply.id);
-      });
-    });
-  }
-
-  ask(order: Order): Promise<EdgeReply> {
-    const id = ++this.#orders;
-    const answered = new Promise<EdgeReply>((resolve) => this.#waiting.set(id, resolve));
-    this.#child!.send({ id, ...order });
-    return answered;
-  }
-
-  async kill(): Promise<void> {
-    const child = this.#child!;
-    const ended = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGKILL");
-    await ended;
-    this.#waiting.clear();
-  }
-
-  connected(wanted = true): Promise<void> {
-    return eventually(async () => (await this.ask({ do: "facts" })).connected === wanted, `connected: ${wanted}`);
-  }
-}
 
 let folder: string;
 let hosts: HostProcesses;

@@ -11,7 +11,7 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 const run = promisify(execFile);
 const types = ["--module", "nodenext", "--typeRoots", resolve("node_modules/@types"), "--types", "node"];
 
-test("the README's program compiles against the packed package, runs, and finds its data at the next run", async () => {
+test("the README's programs compile against the packed package, run, and find their data at the next run", async () => {
   const folder = join(dirname(temporaryDirectory()), "app");
   await mkdir(folder, { recursive: true });
   await installPacked(folder);
@@ -21,10 +21,13 @@ test("the README's program compiles against the packed package, runs, and finds 
   await writeFile(join(folder, "wrong.ts"), program.replace('store.bucket("carts"', 'store.bucket("crats"'));
   const wrong = compile(folder, ["--noEmit", ...types, "wrong.ts"]);
   await assert.rejects(wrong, (error: { stdout?: string }) => /wrong\.ts.*crats/s.test(error.stdout ?? ""));
-  await compile(folder, [...types, "app.ts"]);
+  await writeFile(join(folder, "usages.ts"), await readmeProgram("### Conflicts your way"));
+  await compile(folder, [...types, "app.ts", "usages.ts"]);
 
   const first = await run(process.execPath, ["app.js"], { cwd: folder });
   assert.equal(first.stdout, "1 { books: [ 'book 0' ] }\n");
   const second = await run(process.execPath, ["app.js"], { cwd: folder });
   assert.equal(second.stdout, "2 { books: [ 'book 0', 'book 1' ] }\n");
+  const usages = await run(process.execPath, ["usages.js"], { cwd: folder });
+  assert.equal(usages.stdout, "{ book: 2 } true\n");
 });

@@ -19,7 +19,7 @@ import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
 import { KeyHistory, nameOf } from "./history.ts";
-import { membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
+import { isApplications, membershipOn, objectOn, statesIn, statesOn } from "./rows.ts";
 import { copiesPromised, idOfContentType, type Write } from "./write.ts";
 
 export interface Violation {
@@ -87,6 +87,7 @@ export class Oracle {
 
   #checkStored(host: string, operations: readonly StorageOperation[], revived: boolean): void {
     for (const { key, state, hintFor } of statesIn(operations)) {
+      if (isApplications(key)) continue;
       const where = hintFor === undefined ? `${host} stores ${key}` : `${host} stores a hint of ${key} for ${hintFor}`;
       for (const value of state.values) {
         this.#checkValue(key, { value, host, where, clockEntries: state.vector.length, revived });

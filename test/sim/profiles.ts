@@ -4,10 +4,10 @@
  * else beside them. A quarter of the swarm's seeds have one; `leases-17` is seed 17 with that one,
  * and `plain-17` without any.
  */
-import { byTime, configured, inOneRing, lasting, thinned, withFaults } from "./bend.ts";
+import { byTime, configured, inOneRing, lasting, several, thinned, withFaults } from "./bend.ts";
 import type { Chance } from "./chance.ts";
-import { drawLeaseFaults } from "./faults/draw.ts";
-import type { Scenario } from "./scenario.ts";
+import { drawFault, drawLeaseFaults } from "./faults/draw.ts";
+import { type ApplicationsPlan, applicationValues, type Scenario } from "./scenario.ts";
 import { clockThemes, deleteThemes, moveThemes, overwrites } from "./themes.ts";
 
 export interface Profile {
@@ -89,10 +89,62 @@ const profiles = {
       return chance.pick(moveThemes)(chance, later);
     },
   },
+  /** Applications that use the Store, with faults that take no data away: what was acknowledged is judged to the last increment. */
+  values: {
+    hosts: [4, 6],
+    n: [
+      [3, 5],
+      [5, 1],
+    ],
+    bend: (chance, scenario) => {
+      const { graceMs: _graceMs, ...config } = scenario.config;
+      const plain = { ...inOneRing(lasting(scenario, 60_000)), config: { ...config, durability: "synced" as const } };
+      const faults = several(chance.whole(6, 25), () => drawFault(chance, chance.pick(harmless), plain.safetyMs));
+      const operations = plain.operations.filter((_operation, i) => i % 4 === 0);
+      return withFaults(
+        { ...plain, operations, endsInDeletes: false, racesReaps: false, applications, faults: [] },
+        faults,
+      );
+    },
+  },
 } satisfies Record<string, Profile>;
 
+/** Disks keep what they have acknowledged. */
+const harmless = [
+  "cut",
+  "cut-one-way",
+  "isolate",
+  "halves",
+  "bridge",
+  "flap",
+  "reset",
+  "loss",
+  "duplicates",
+  "slow-net",
+  "late",
+  "kill",
+  "kill-at-step",
+  "kill-at-batch",
+  "kill-at-request",
+  "power-cut",
+  "pause",
+  "stutter",
+  "clock-jump",
+  "join",
+  "leave",
+] as const;
+
+const applications: ApplicationsPlan = {
+  edges: 3,
+  changes: 250,
+  keys: 2,
+  kinds: applicationValues,
+  pauseMs: 1_500,
+  mishaps: 0.15,
+};
+
 /** Of the seeds with one; leases have faults of their own, which should come often enough. */
-const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "leases", "moves"];
+const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "leases", "moves", "values"];
 
 export const profileNames = Object.keys(profiles) as ProfileName[];
 

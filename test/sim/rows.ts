@@ -159,3 +159,8 @@ function membershipIn(record: Uint8Array | undefined): Membership | undefined {
 export function coverageOf(context: string): Coverage {
   return coverage.decode(Context.decode(fromBase64url(context)!).coverage);
 }
+
+/** Of applications that use the Store: what must become of these, their own ledger says. */
+export function isApplications(key: string): boolean {
+  return key.startsWith("app-");
+}

@@ -45,6 +45,25 @@ export const plainOperation: Operation = {
   returnSiblings: false,
 };
 
+/** Applications that use the Store, beside the clients. */
+export interface ApplicationsPlan {
+  /** Edges; each host has an application too. */
+  readonly edges: number;
+  /** Changes by all together. */
+  readonly changes: number;
+  /** Of each kind of value. */
+  readonly keys: number;
+  /** Which kinds of values they use. */
+  readonly kinds: readonly ApplicationValue[];
+  /** Between two changes of one application, ms, drawn from nought to twice it. */
+  readonly pauseMs: number;
+  /** Changes before which something befalls an edge, 0..1. */
+  readonly mishaps: number;
+}
+
+export const applicationValues = ["counter", "cart", "set", "union"] as const;
+export type ApplicationValue = (typeof applicationValues)[number];
+
 export interface Scenario {
   readonly seed: string;
   readonly hosts: number;
@@ -73,6 +92,7 @@ export interface Scenario {
   readonly safetyMs: number;
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
+  readonly applications?: ApplicationsPlan;
 }
 
 /** All happens in this many times the time, each for as long as before. */

@@ -6,6 +6,7 @@ import { healAndJudge } from "./liveness.ts";
 import type { Violation } from "./oracle.ts";
 import { raceReaps } from "./reap-races.ts";
 import type { Scenario } from "./scenario.ts";
+import { Applications } from "./values/applications.ts";
 import { World } from "./world.ts";
 
 export interface Report {
@@ -71,10 +72,14 @@ function reportOf(world: World, clients: Clients): Report {
 }
 
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
+  const { applications: plan, racesReaps } = world.scenario;
+  const applications = plan && new Applications(world, plan);
   await stand(world);
-  if (world.scenario.racesReaps) raceReaps(world, clients);
+  applications?.start();
+  if (racesReaps) raceReaps(world, clients);
   await safety(world, clients);
-  await healAndJudge(world, clients);
+  applications?.calm();
+  await healAndJudge(world, clients, applications && (() => applications.deliver()));
 }
 
 /** The faults and the clients of the scenario, until its time is over. */

@@ -15,7 +15,7 @@ import { checkMembership } from "./departures.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { watchReapLeads } from "./reap-leads.ts";
-import { membershipChange, membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
+import { isApplications, membershipChange, membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -154,6 +154,7 @@ export class World {
         const change = membershipChange(operations, before);
         if (change !== undefined) checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
         for (const taken of statesTakenBy(operations, before, host.disk.view)) {
+          if (isApplications(taken.key)) continue;
           const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());

@@ -17,6 +17,8 @@ export interface KvJson {
     readonly encoding: "utf8" | "base64";
     readonly contentType: string;
     readonly dot: string;
+    /** ISO time. */
+    readonly expires?: string;
   }[];
   readonly context?: string | null;
   readonly deleted?: boolean;

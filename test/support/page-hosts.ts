@@ -1,7 +1,7 @@
 /** Hosts that pages reach: each listens for WebSockets, too. */
 import { freePort, HostProcesses } from "./host-processes.ts";
 
-export interface PageHosts {
+export interface PageHosts extends AsyncDisposable {
   readonly hosts: HostProcesses;
   /** Where pages reach them. */
   readonly seeds: readonly string[];
@@ -16,5 +16,5 @@ export async function pageHosts(count: number, cluster: string, folder: string):
     await hosts.add({ flags: ["--p2p", address, "--cluster", cluster] });
   }
   await hosts.settled();
-  return { hosts, seeds };
+  return { hosts, seeds, [Symbol.asyncDispose]: () => hosts.stop() };
 }

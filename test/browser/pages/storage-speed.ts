@@ -2,12 +2,7 @@
 import { openIndexedDbStorage } from "../../../core/browser/indexeddb-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { expose } from "../expose.ts";
-
-export interface Speed {
-  readonly perSecond: number;
-  readonly p50Ms: number;
-  readonly p99Ms: number;
-}
+import { measure, openRaw, putRaw, random } from "../speed.ts";
 
 const keyBytes = 32;
 const valueBytes = 200;
@@ -24,7 +19,7 @@ const functions = {
 
   rawPuts: async (inFlight: number, ms: number, commitsAtOnce: boolean) => {
     const database = await openRaw();
-    const speed = await measure(inFlight, ms, () => putRaw(database, commitsAtOnce));
+    const speed = await measure(inFlight, ms, () => putRaw(database, { keyBytes, valueBytes, commitsAtOnce }));
     database.close();
     return speed;
   },
@@ -60,45 +55,4 @@ expose(functions);
 async function opened(): Promise<RecordStore> {
   stores[0] ??= new RecordStore(await openIndexedDbStorage({ name: "speed" }));
   return stores[0];
-}
-
-async function measure(inFlight: number, ms: number, work: () => Promise<unknown>): Promise<Speed> {
-  const latencies: number[] = [];
-  const beginMs = performance.now();
-  const lane = async (): Promise<void> => {
-    for (let nowMs = performance.now(); nowMs < beginMs + ms;) {
-      await work();
-      const thenMs = nowMs;
-      nowMs = performance.now();
-      latencies.push(nowMs - thenMs);
-    }
-  };
-  await Promise.all(Array.from({ length: inFlight }, lane));
-  const elapsedMs = performance.now() - beginMs;
-  latencies.sort((a, b) => a - b);
-  const quantile = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0;
-  return { perSecond: (latencies.length / elapsedMs) * 1_000, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
-}
-
-function openRaw(): Promise<IDBDatabase> {
-  return new Promise((resolve, reject) => {
-    const request = indexedDB.open("raw", 1);
-    request.addEventListener("upgradeneeded", () => request.result.createObjectStore("rows"));
-    request.addEventListener("success", () => resolve(request.result));
-    request.addEventListener("error", () => reject(request.error));
-  });
-}
-
-function putRaw(database: IDBDatabase, commitsAtOnce: boolean): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const transaction = database.transaction("rows", "readwrite", { durability: "strict" });
-    transaction.objectStore("rows").put(random(valueBytes), random(keyBytes));
-    transaction.addEventListener("complete", () => resolve());
-    transaction.addEventListener("abort", () => reject(transaction.error));
-    if (commitsAtOnce) transaction.commit();
-  });
-}
-
-function random(bytes: number): Uint8Array<ArrayBuffer> {
-  return crypto.getRandomValues(new Uint8Array(bytes));
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { stampOfMs, stampToMs } from "../../../core/causality/hybrid-clock.ts";
+import { nothing } from "../../../core/causality/version-set.ts";
 import { mintedAnew } from "../../../core/edge/mint-anew.ts";
 import { type OutboxRow, OutboxWrite } from "../../../core/edge/outbox.ts";
 import { dotOf } from "../../../core/edge/evidence.ts";
@@ -38,6 +39,9 @@ function written(sequence: number, clockMs: number, { floor = 0, ttlMs }: { floo
   return new OutboxWrite("e1" as NodeId, sequence, row);
 }
 
+/** All that is known of the key. */
+const alone = (...own: OutboxWrite[]) => ({ copy: nothing, own });
+
 /** The own clock is ahead by so much. */
 const ahead = (ms: number) => ({ wallMs: trueMs, clockMs: trueMs + ms, isKnown: true });
 
@@ -46,7 +50,7 @@ describe("a write minted anew", () => {
     fc.assert(
       fc.property(fc.integer({ min: -hour, max: hour }), fc.nat(hour), fc.nat(hour), (offMs, ageMs, ttlMs) => {
         const write = written(1, trueMs - ageMs + offMs, { ttlMs });
-        const { value, acceptedMs } = mintedAnew(write, [write], ahead(offMs));
+        const { value, acceptedMs } = mintedAnew(write, alone(write), ahead(offMs));
         assert.deepEqual([acceptedMs, stampToMs(value.stamp)], [trueMs - ageMs, trueMs - ageMs]);
         assert.equal(value.expiresAtMs, trueMs - ageMs + ttlMs);
         assert.deepEqual(value.dot, write.dot);
@@ -57,13 +61,26 @@ describe("a write minted anew", () => {
   test("stays later than what was known when it was made, and than the own write before it", () => {
     const floor = stampOfMs(trueMs + 5 * hour);
     const [first, second] = [written(1, trueMs, { floor }), written(2, trueMs)];
-    first.row = mintedAnew(first, [first, second], ahead(hour));
-    second.row = mintedAnew(second, [first, second], ahead(hour));
+    first.row = mintedAnew(first, alone(first, second), ahead(hour));
+    second.row = mintedAnew(second, alone(first, second), ahead(hour));
     assert.ok(first.row.value.stamp > floor && second.row.value.stamp > first.row.value.stamp);
   });
 
   test("is not of the time to come, where the clock was set back since", () => {
     const write = written(1, trueMs + hour);
-    assert.equal(mintedAnew(write, [write], ahead(0)).acceptedMs, trueMs);
+    assert.equal(mintedAnew(write, alone(write), ahead(0)).acceptedMs, trueMs);
+  });
+
+  test("is later than the own write that it has seen, also when hosts have that one; a renewal is just above it", () => {
+    const first = written(1, trueMs + 5 * hour);
+    const seen = { own: [first.row.event] };
+    for (const renews of [false, true]) {
+      const { row } = written(2, trueMs);
+      const second = new OutboxWrite("e1" as NodeId, 2, { ...row, ...seen, renews });
+      const acknowledged = { copy: { vector: [], values: [first.row.value] }, own: [second] };
+      for (const known of [acknowledged, alone(first, second)]) {
+        assert.equal(mintedAnew(second, known, ahead(0)).value.stamp, first.row.value.stamp + 1);
+      }
+    }
   });
 });

@@ -1,7 +1,19 @@
 /** What the compiler says of a store's types: each `@ts-expect-error` fails the build if the line below it is allowed. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Bucket, bytes, json, lww, merge, siblings, type Store, text } from "../../../core/index.ts";
+import { z } from "zod";
+import {
+  type Bucket,
+  bytes,
+  type Counter,
+  counter,
+  json,
+  lww,
+  merge,
+  siblings,
+  type Store,
+  text,
+} from "../../../core/index.ts";
 
 interface Cart {
   readonly books: readonly string[];
@@ -38,6 +50,17 @@ async function compiled(shop: Store<Shop>, untyped: Store): Promise<void> {
   await (await carts.put("alice", { books: [] })).until("most");
   // @ts-expect-error -- no such event
   shop.on("conflicts", () => {});
+
+  const views = untyped.bucket<Counter>("views", { conflict: counter() });
+  // A value that merges by itself is there from the beginning; others may be absent.
+  await views.update("k", (count) => count.add(1));
+  // @ts-expect-error -- a cart may be absent
+  await carts.update("alice", (present) => ({ books: present.books }));
+  // @ts-expect-error -- a change returns the value
+  await views.update("k", (count) => count.total + 1);
+  // @ts-expect-error -- a schema of another type
+  shop.bucket("notes", { schema: z.number() });
+  shop.bucket("notes", { schema: z.string() });
 
   const named: Bucket<Cart> = untyped.bucket<Cart>("carts", { conflict: siblings() });
   const inferred: Bucket<Uint8Array> = untyped.bucket("files", { codec: bytes });

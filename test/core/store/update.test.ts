@@ -3,6 +3,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { StoreError } from "../../../core/errors.ts";
 import { backoffMs } from "../../../core/store/follow.ts";
+import { counter } from "../../../core/values/counter.ts";
 import { merge } from "../../../core/values/conflict-rules.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
 import { Failing, hostStoreNode, storeOver } from "../../support/memory-stores.ts";
@@ -45,6 +46,25 @@ test("updates of three stores at once: the merge rule keeps what each has added"
   const { value } = await stores[0]!.bucket("lists", { conflict: union }).get("k", { r: "all" });
   assert.equal(value?.length, 24);
   await Promise.all(stores.map((store) => store.close()));
+  await cluster.stop();
+});
+
+test("updates of stores that share a node, as tabs do, with lost answers and refusals: each counts once", async () => {
+  const cluster = await MemoryCluster.of(3);
+  const failing = new Failing();
+  const node = failing.over(hostStoreNode(cluster, "h1"));
+  const [left, right] = [storeOver(node), storeOver(node)];
+  const outcomes = ["outcome-unknown", "quorum-not-met", "overloaded"] as const;
+  for (let i = 0; i < 30; i++) {
+    const verb = i % 4 === 0 ? "get" : "put";
+    failing.next(verb, new StoreError(outcomes[i % 3]!, "lost"), { after: i % 2 === 0 });
+  }
+  const counters = [left, right].map((store) => store.bucket("counters", { conflict: counter() }));
+  await Promise.all(
+    Array.from({ length: 40 }, (_, i) => counters[i % 2]!.update("k", (count) => count.add(1), { timeoutMs: 60_000 })),
+  );
+  assert.equal((await counters[0]!.get("k", { r: "all" })).value?.total, 40);
+  await Promise.all([left.close(), right.close()]);
   await cluster.stop();
 });
 

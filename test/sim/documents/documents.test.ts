@@ -8,7 +8,7 @@ import { type Report, safety, simulate } from "../simulate.ts";
 import { Documents } from "./documents.ts";
 
 /** Enough to notice a broken rule before a commit; `DOCUMENT_SEEDS=200 npm test -- sim/documents` looks for the rare. */
-const seeds = Array.from({ length: Number(process.env["DOCUMENT_SEEDS"] ?? 6) }, (_, i) => `documents ${i + 1}`);
+const seeds = Array.from({ length: Number(process.env["DOCUMENT_SEEDS"] ?? 4) }, (_, i) => `documents ${i + 1}`);
 
 let checked = 0;
 

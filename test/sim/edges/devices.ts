@@ -14,12 +14,16 @@ import { until } from "../cluster.ts";
 import type { DiskImage } from "../disk-image.ts";
 import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
+import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
 import type { Documents } from "../documents/documents.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
+import { cutOff, freeze, startAgain } from "./mishaps.ts";
 import { SimEdge } from "./sim-edge.ts";
 
 const bucket = "sim";
+/** By how much an edge may measure the hosts' time wrong, and more. */
+const tripMsMax = 10_000;
 /** All that edges have accepted is with hosts so long after healing. */
 const deliveryMsMax = 120_000;
 
@@ -51,6 +55,8 @@ export class Devices {
   readonly #documents: Documents | undefined;
   #running = 0;
   #over = false;
+  /** How far behind the true time the slowest of all clocks ever was, as they are set now and then; not above 0. */
+  #slowestMs = 0;
   delivered = 0;
 
   /** With documents they write updates of these, and nothing else. */
@@ -81,6 +87,8 @@ export class Devices {
   }
 
   #act(device: Device): void {
+    const machines = [...this.#world.hosts, ...this.#devices.map(({ edge }) => edge)].map(({ machine }) => machine);
+    this.#slowestMs = Math.min(this.#slowestMs, ...machines.map(({ skewMs }) => skewMs));
     const { edge, chance } = device;
     // A copy of an edge's storage sends what it believes unsent: with deletes that are forgotten soon, that shows.
     const mayRestore = this.#world.scenario.config.graceMs === undefined;
@@ -100,21 +108,14 @@ export class Devices {
     this.#world.happened(`edge ${action}`);
     if (action === "heal") device.heal?.();
     if (action === "cut") this.#cut(device);
-    if (action === "freeze") this.#freeze(device);
+    if (action === "freeze") freeze(this.#world, edge, chance);
     if (action === "back up") device.backup = { image: edge.disk.synced.copy(), atMs: this.#world.schedule.nowMs };
     if (action === "kill" || action === "power" || action === "restore") this.#end(device, action);
   }
 
   #cut(device: Device): void {
     device.heal?.();
-    const pairs = this.#world.hosts.map(({ id }) => [device.edge.id, id] as const);
-    device.heal = this.#world.network.cutPairs(pairs, device.chance.is(0.8));
-  }
-
-  #freeze({ edge, chance }: Device): void {
-    const { process } = edge;
-    process?.pause();
-    this.#world.schedule.after(chance.logarithmic(100, 10_000), `${edge.id} goes on`, () => process?.resume());
+    device.heal = cutOff(this.#world, device.edge, device.chance);
   }
 
   #end(device: Device, how: "kill" | "power" | "restore"): void {
@@ -126,7 +127,7 @@ export class Devices {
       // What was accepted since is in nobody's storage any more, unless hosts have it.
       device.accepted = device.accepted.filter(({ atMs }) => atMs < backup.atMs);
     }
-    this.#world.schedule.after(chance.between(0, 1_000), `${edge.id} starts again`, () => edge.start());
+    startAgain(this.#world, edge, chance);
   }
 
   #ask(device: Device, verb: "put" | "delete" | "get"): void {
@@ -147,7 +148,18 @@ export class Devices {
     const options = chance.is(0.2) ? { r: "local" as const } : {};
     const read: StoreRead | "died" = await edge.call((node) => node.get(bucket, name, options));
     if (read === "died" || read.context === null) return;
+    this.#checkExpired(edge, name, read);
     contexts.set(name, read.context);
+  }
+
+  /** No clock shows that it is not over: none of a host's, by which edges go, nor its own, by which it goes before it has met one. */
+  #checkExpired(edge: SimEdge, name: string, { siblings }: StoreRead): void {
+    const { oracle, schedule } = this.#world;
+    oracle.checks += 1;
+    const latestMs = wallTime(schedule, { skewMs: this.#slowestMs }) - tripMsMax;
+    const over = siblings.find(({ expiresAtMs }) => (expiresAtMs ?? Infinity) <= latestMs);
+    if (over === undefined) return;
+    oracle.broken("an expired value reads as deleted", `${edge.id} shows ${over.dot} of ${name}`);
   }
 
   async #write(device: Device, verb: "put" | "delete", name: string): Promise<void> {
@@ -160,10 +172,12 @@ export class Devices {
       edge.call((node) => node.get(bucket, name, { r: "local" })),
     );
     const id = oracle.writes.length;
+    const ttlMs = verb === "put" && !update && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
     const write = newWrite({
       id,
       key,
       verb,
+      ttlMs,
       body: verb === "delete" ? new Uint8Array(0) : (update?.bodyOf(id) ?? bodyOf(id, 20)),
       folds: new Set(update?.folds),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
@@ -174,6 +188,7 @@ export class Devices {
       ...(context === undefined ? {} : { context }),
       contentType: contentTypeOf(id),
       ...(update === undefined ? {} : { kind: "yjs" as const, folds: update.folds }),
+      ...(ttlMs === undefined ? {} : { ttlMs }),
       w: chance.pick(["one", "quorum"] as const),
     };
     const restores = device.backup;

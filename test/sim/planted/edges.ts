@@ -11,7 +11,7 @@ export const edges: readonly Mutation[] = [
   {
     name: "an edge sends what it minted by a wrong clock",
     file: "edge/local.js",
-    find: "({ ...mintedAnew(write, outbox.of(key), time), sentMs: time.wallMs })",
+    find: "({ ...mintedAnew(write, known, time), sentMs: time.wallMs })",
     replace: "({ ...write.row, sentMs: time.wallMs })",
   },
   {

@@ -10,6 +10,7 @@ import { leases } from "./leases.ts";
 import { members } from "./members.ts";
 import { requests } from "./requests.ts";
 import { ring } from "./ring.ts";
+import { values } from "./values.ts";
 import { versions } from "./versions.ts";
 
 export interface Mutation {
@@ -32,4 +33,5 @@ export const mutations: readonly Mutation[] = [
   ...ring,
   ...leases,
   ...edges,
+  ...values,
 ];

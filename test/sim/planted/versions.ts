@@ -40,6 +40,25 @@ export const versions: readonly Mutation[] = [
     replace: "return value.tombstone;",
   },
   {
+    name: "a value is forgotten before it has expired",
+    profile: "deletes",
+    file: "replica/remains.js",
+    find: "return Math.max(sinceMs, expiresAtMs) + graceMs;",
+    replace: "return sinceMs + graceMs;",
+  },
+  {
+    name: "an expiry is lost in a merge",
+    file: "causality/version-set.js",
+    find: "merged.push(greaterRecord(left, right));",
+    replace: "merged.push((({ expiresAtMs: _lost, ...rest }) => rest)(greaterRecord(left, right)));",
+  },
+  {
+    name: "an expiry is lost where states are stored and sent",
+    file: "causality/encoding.js",
+    find: "    expiresAtMs: optional(6, varint),\n",
+    replace: "",
+  },
+  {
     name: "truncation takes entries of live values",
     file: "causality/truncation.js",
     find: "entry.actor !== ownActor && !live.has(entry.actor)",

@@ -26,9 +26,10 @@ class Device {
     this.edge.machine.skewMs = skewMs;
   }
 
-  start(): void {
+  async start(): Promise<void> {
     this.edge.start();
     this.edge.node!.onConflict((conflict) => this.conflicts.push(conflict));
+    await until(this.#stage.world, patienceMs, "the edge is ready", () => this.edge.node!.facts().loaded);
   }
 
   cut(): void {
@@ -100,7 +101,7 @@ export const edgeStories: readonly Story[] = [
     name: "of two lww writes the later wins, though its edge has a clock that is an hour behind",
     brokenBy: "an edge takes its own clock for the hosts'",
     play: withDevice(-hour, async (stage, device, host) => {
-      device.start();
+      await device.start();
       await device.online();
       await stage.put(host, { lww: true, quorum: "all" });
       await stage.sleep(1_000);
@@ -114,7 +115,7 @@ export const edgeStories: readonly Story[] = [
     brokenBy: "an edge sends what it minted by a wrong clock",
     play: withDevice(-hour, async (stage, device, host) => {
       device.cut();
-      device.start();
+      await device.start();
       await stage.put(host, { lww: true, quorum: "all" });
       await stage.sleep(1_000);
       await device.put(lww);
@@ -128,7 +129,7 @@ export const edgeStories: readonly Story[] = [
     name: "an edge whose lww write has lost to one that had not seen it tells that once",
     brokenBy: "an edge does not tell what hosts have discarded",
     play: withDevice(hour, async (stage, device, host) => {
-      device.start();
+      await device.start();
       await device.online();
       device.cut();
       await stage.sleep(5_000);
@@ -148,7 +149,7 @@ export const edgeStories: readonly Story[] = [
     name: "a value expires for an edge when it does for hosts, whatever the edge's clock, and also offline",
     brokenBy: "an edge judges expiry by its own clock",
     play: withDevice(-hour, async (stage, device, host) => {
-      device.start();
+      await device.start();
       await device.online();
       await stage.put(host, { ttlMs: 5_000, quorum: "all" });
       await stage.sleep(1_000);
@@ -165,7 +166,7 @@ export const edgeStories: readonly Story[] = [
     name: "a renewal does not bring back what was deleted since it was read",
     brokenBy: "a renewal wins over what it has not seen",
     play: withDevice(0, async (stage, device, host) => {
-      device.start();
+      await device.start();
       await device.online();
       await stage.put(host, { lww: true, ttlMs: 3_600_000, quorum: "all" });
       const read = await device.edge.call((node) => node.get("sim", "key0"));
@@ -180,7 +181,7 @@ export const edgeStories: readonly Story[] = [
     name: "whoever watches a value that expires is told when it does",
     brokenBy: "a watch at an edge does not look at expiry",
     play: withDevice(hour, async (stage, device, host) => {
-      device.start();
+      await device.start();
       await device.online();
       const shown: string[] = [];
       const watching = (async () => {

@@ -20,6 +20,27 @@ export const siblingStories: readonly Story[] = [
     },
   },
   {
+    name: "seven writers that read before they write, for 30 s, never make more than seven siblings (riak_cs#1006)",
+    brokenBy: "a value survives although the other side has seen it",
+    play: async (stage) => {
+      const hosts = stage.walk();
+      const endMs = stage.world.schedule.nowMs + 30_000;
+      let most = 0;
+      const write = async (client: number): Promise<void> => {
+        for (let i = client; stage.world.schedule.nowMs < endMs; i++) {
+          const at = hosts[i % 3]!;
+          await stage.get(at, { client });
+          await stage.put(at, { client, context: "latest", repeats: 2, withId: i % 2 === 0 });
+          most = Math.max(most, (await stage.siblings(at)).length);
+          // So long that some meet what they have seen before, and not so short that the run has no end.
+          await stage.sleep(100 + 17 * client);
+        }
+      };
+      await Promise.all([1, 2, 3, 4, 5, 6, 7].map(write));
+      assert.ok(most > 1 && most <= 7, `${most} siblings`);
+    },
+  },
+  {
     name: "a delete stays when an owner that was away returns with the value",
     brokenBy: "a value survives although the other side has seen it",
     play: async (stage) => {
