@@ -93,8 +93,7 @@ export class EdgeNode implements StoreNode {
   readonly #delivery: Delivery;
   readonly #watching: Watching;
   readonly #channels: EdgeChannels;
-  readonly #server: RpcServer;
-  readonly #transport: Transport;
+  readonly #listen: () => Stop;
   readonly #listeners = new Set<() => void>();
   readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
   #isLoaded = false;
@@ -124,9 +123,10 @@ export class EdgeNode implements StoreNode {
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
     this.#delivery = new Delivery(deps, this.#config);
-    this.#transport = transport;
-    this.#server = new RpcServer(telemetry);
+    const server = new RpcServer(telemetry);
+    this.#listen = () => server.listen(transport);
     this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry });
+    this.#channels.serve(server);
     this.#watching = new Watching({
       ...deps,
       read: (key, source) => this.#readLocal(key, source),
@@ -153,11 +153,10 @@ export class EdgeNode implements StoreNode {
     await Promise.all([this.#contact.open(), this.#outbox.open(), this.#copies.open()]);
     this.#isLoaded = true;
     const stops = [this.#contact.onChange(() => this.#tell()), this.#outbox.onChange(() => this.#tell())];
-    stops.push(this.#server.listen(this.#transport));
+    stops.push(this.#listen());
     this.#tasks.onStop(() => {
       for (const stop of stops) stop();
     });
-    this.#channels.serve(this.#server);
     this.#contact.start();
     this.#delivery.start();
     this.#tell();
