@@ -18,6 +18,7 @@ const kind = { update: 0, presence: 1, whoIsThere: 2 };
 /** Cursors that move with each key are shown as often as eyes follow. */
 const presenceMs = 50;
 const retryMs = 1_000;
+const introducedAgainMs = [500, 1_500, 5_000];
 
 interface SideChannelDeps {
   readonly node: StoreNode;
@@ -35,6 +36,7 @@ export class SideChannel {
   #awareness: Awareness | undefined;
   #stopTimer: Stop | undefined;
   #stopRetry: Stop | undefined;
+  #stopIntroducing: Stop | undefined;
   #isPresenceDue = false;
 
   constructor(deps: SideChannelDeps) {
@@ -49,8 +51,14 @@ export class SideChannel {
       const own = [...changed.added, ...changed.updated, ...changed.removed].includes(awareness.clientID);
       if (origin !== this && own) this.#presenceLater();
     });
+    this.#introduce(introducedAgainMs);
+  }
+
+  /** Some times: until a host has taken this node in, nothing arrives. */
+  #introduce([nextMs, ...later]: readonly number[]): void {
     this.#say(kind.whoIsThere, new Uint8Array(0));
-    if (awareness.getLocalState() !== null) this.#presenceLater();
+    if (this.#awareness!.getLocalState() !== null) this.#presenceLater();
+    if (nextMs !== undefined) this.#stopIntroducing = this.#deps.clock.after(nextMs, () => this.#introduce(later));
   }
 
   /** A local edit; one that is too large comes with the stored ones. */
@@ -61,6 +69,7 @@ export class SideChannel {
   end(): void {
     this.#stopTimer?.();
     this.#stopRetry?.();
+    this.#stopIntroducing?.();
     if (this.#awareness !== undefined) {
       removeAwarenessStates(this.#awareness, [this.#awareness.clientID], this);
       this.#sayPresence();
