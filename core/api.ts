@@ -7,7 +7,10 @@ import type { CancelSignal } from "./ports.ts";
 import type { NodeId } from "./identity.ts";
 import type { MemberKind, MemberStatus } from "./membership/member.ts";
 
-/** How versions of a value become one: `opaque` ones stay siblings, `lww` ones fold by time, `yjs` ones merge. */
+/**
+ * How versions of a value become one: `opaque` ones stay siblings, `lww` ones fold by time; `yjs` ones are updates of one
+ * Yjs document, which is all of them together.
+ */
 export type ValueKind = "opaque" | "lww" | "yjs";
 
 /** One of the values that are live at once. `body` must not be changed. */
@@ -70,6 +73,11 @@ export interface PutOptions extends WriteOptions {
   readonly ifAbsent?: boolean;
   /** Refuse (`precondition-failed`) unless a quorum read's context covers exactly this. Best effort, as above. */
   readonly ifContext?: string;
+  /**
+   * Of kind `yjs`: updates, by their dots, that are contained in this one and go with it. It drops no other update, also none
+   * that its context covers.
+   */
+  readonly folds?: readonly string[];
   /** The value reads as deleted this long after the write. */
   readonly ttlMs?: number;
   /** Writes what `context` has seen anew, to live on: of kind lww it loses to every write that has not been seen. */

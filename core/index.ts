@@ -34,6 +34,8 @@ export type {
 export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
 export type { EdgeConfig } from "./edge/config.ts";
 export { EdgeNode, type EdgeOptions, type EdgePorts } from "./edge/edge-node.ts";
+export type { DocumentLink, DocumentStatus } from "./documents/document-link.ts";
+export type { LiveDocument } from "./documents/live-document.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export type { NodeId } from "./identity.ts";
 export { EverwriteNode } from "./node.ts";

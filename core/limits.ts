@@ -2,11 +2,23 @@
  * Limits on what a client may write, checked once, where the write enters: at a host, or at the edge and then at the host
  * that takes it from there (PROTOCOL 1).
  */
+import {
+  compareDots,
+  type Dot,
+  isUpdate,
+  type LiveValue,
+  parseDot,
+  type ValueKind,
+  type Versioned,
+} from "./causality/version-set.ts";
 import type { NodeConfig } from "./config.ts";
+import { problemOfUpdate } from "./values/yjs-update.ts";
 import { StoreError } from "./errors.ts";
 import type { Key } from "./identity.ts";
 
 export const contentTypeDefault = "application/octet-stream";
+/** Above the siblings that a key may have. */
+export const foldsMax = 1_000;
 /** Ten years: an absolute time that stays a safe integer with any wall clock. */
 export const ttlMaxMs = 315_360_000_000;
 
@@ -26,9 +38,51 @@ export function checkContentType({ contentTypeBytesMax }: Pick<Limits, "contentT
   throw new StoreError("bad-request", `the content type must have ${rule}`);
 }
 
-/** @throws StoreError `bad-request` */
-export function checkKind(kind: string): void {
-  if (kind === "yjs") throw new StoreError("bad-request", "values of kind yjs are not supported by this version");
+/** The updates that a write of kind yjs holds in itself. @throws StoreError `bad-request` */
+export function foldsOf(kind: ValueKind, folds: readonly string[] | undefined): readonly Dot[] {
+  if (folds === undefined || folds.length === 0) return [];
+  if (kind !== "yjs") throw new StoreError("bad-request", "only an update of a document folds others");
+  if (folds.length > foldsMax) throw new StoreError("bad-request", `at most ${foldsMax} updates are folded by one`);
+  return folds.map((text) => {
+    const dot = parseDot(text);
+    if (dot === undefined) throw new StoreError("bad-request", `"${text}" is not the name of an event`);
+    return dot;
+  });
+}
+
+/**
+ * Whether an update fits its document: `held` is what is known of the key, `kind` what the write has become on it. What makes
+ * a document smaller is always taken.
+ * @returns bytes of the document with it
+ * @throws StoreError `bad-request`, `value-too-large`
+ */
+export function checkUpdate(
+  { valueBytesMax }: Pick<Limits, "valueBytesMax">,
+  key: Key,
+  {
+    held,
+    kind,
+    body,
+    folds,
+  }: {
+    readonly held: Versioned;
+    readonly kind: ValueKind;
+    readonly body: Uint8Array;
+    readonly folds: readonly Dot[];
+  },
+): number {
+  const problem = problemOfUpdate(body);
+  if (problem !== undefined) throw new StoreError("bad-request", `this is no update of a Yjs document: ${problem}`);
+  // One that became lww would replace all others.
+  if (kind !== "yjs") throw new StoreError("bad-request", `${key} holds lww values: it cannot be a document as well`);
+  const updates = held.values.filter(isUpdate);
+  const isKept = ({ dot }: LiveValue): boolean => !folds.some((fold) => compareDots(fold, dot) === 0);
+  const bytesOf = (values: readonly LiveValue[]): number => values.reduce((sum, value) => sum + value.body.length, 0);
+  const bytes = bytesOf(updates.filter(isKept)) + body.length;
+  if (bytes <= valueBytesMax || bytes <= bytesOf(updates)) return bytes;
+  const wayOut = "fold its updates into one that leaves out what was deleted, or divide it into several documents";
+  const text = `the document ${key} would have ${bytes} bytes, at most ${valueBytesMax} are allowed: ${wayOut}`;
+  throw new StoreError("value-too-large", text);
 }
 
 /** @throws StoreError `bad-request` */

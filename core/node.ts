@@ -289,13 +289,16 @@ export class EverwriteNode implements NodeApi {
   }
 
   repair(options: RepairOptions): AsyncIterable<RepairProgress> {
-    const { repairDeps } = this.#ready();
-    return repair(repairDeps, options);
+    return repair(this.#ready().repairDeps, options);
   }
 
   watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<WatchEvent> {
     const { deps, requests, feeds } = this.#ready();
     return watch({ ...deps, requests, feeds }, bucket, what, signal);
+  }
+
+  join(...asked: Parameters<Running["channels"]["join"]>): ReturnType<Running["channels"]["join"]> {
+    return this.#ready().channels.join(...asked);
   }
 
   async status(): Promise<NodeStatus> {
@@ -304,7 +307,9 @@ export class EverwriteNode implements NodeApi {
       if (this.#renewing === undefined) throw error;
       return { bytes: 0 };
     });
-    const facts = {
+    return nodeStatus(this.#running?.deps, {
+      id: this.#ports.transport.self,
+      name: this.#options.cluster.name,
       config: this.#config,
       usage,
       corruptRecords: this.#records.corruptReads,
@@ -313,11 +318,6 @@ export class EverwriteNode implements NodeApi {
       waitingFor: this.#waitingFor,
       tombstones: this.#running?.reaper.status() ?? { waiting: 0, why: [] },
       transfers: this.#running?.transfers.view() ?? {},
-    };
-    return nodeStatus(this.#running?.deps, {
-      ...facts,
-      id: this.#ports.transport.self,
-      name: this.#options.cluster.name,
     });
   }
 

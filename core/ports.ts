@@ -155,6 +155,8 @@ export type RequestHandler = (from: NodeId, body: Uint8Array, deadlineMs: number
 export interface Transport {
   readonly self: NodeId;
   request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /** To the handler of the peer, whose answer goes nowhere. May be lost; one that would have to wait long is. */
+  tell(to: NodeId, body: Uint8Array): void;
   serve(handler: RequestHandler): Stop;
   /** Dials an address that may lack the peer's id (a seed); resolves with who answered. */
   meet(address: string): Promise<NodeId>;
@@ -164,6 +166,9 @@ export interface Transport {
   /** Tells each change of `connected`. */
   onPeerChange(listener: (id: NodeId, connected: boolean) => void): Stop;
 }
+
+/** Longest body that is told rather than asked, bytes: it is one frame. */
+export const toldBytesMax = 32_768;
 
 /** Longest body of gossip: membership of thousands of tokens; what is longer goes by other ways, bytes. */
 export const gossipBytesMax = 131_072;

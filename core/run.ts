@@ -27,7 +27,9 @@ import { RingCommands } from "./cluster/ring-commands.ts";
 import { untilToldSecrets } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
+import { Channels } from "./coordinate/channels.ts";
 import { Contexts } from "./coordinate/contexts.ts";
+import { ToldStates } from "./coordinate/told-states.ts";
 import { healDamaged, healKey } from "./coordinate/heal.ts";
 import { Requests } from "./coordinate/requests.ts";
 import { serveEdges } from "./coordinate/serve-edges.ts";
@@ -83,6 +85,7 @@ export interface Running {
   readonly portable: Portable;
   readonly requests: Requests;
   readonly feeds: ChangeFeeds;
+  readonly channels: Channels;
   readonly reaper: Reaper;
   readonly commands: RingCommands;
   readonly transfers: Transfers;
@@ -140,6 +143,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     cluster,
     exchange,
     contexts: new Contexts(cluster),
+    toldStates: new ToldStates(),
     replica,
     transport,
     clock,
@@ -172,6 +176,8 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   servePublicMembership(deps, config, server);
   const feeds = new ChangeFeeds(deps);
   serveEdges({ ...deps, requests, feeds }, server);
+  const channels = new Channels(deps);
+  channels.serve(server);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });
@@ -209,6 +215,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     portable: portableOf({ ...repairDeps, seal: (held, key) => deps.contexts.seal(held, held.state, key) }),
     requests,
     feeds,
+    channels,
     reaper,
     commands: new RingCommands({ ...deps, held: () => heldBy(replica, records) }),
     transfers,

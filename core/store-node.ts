@@ -142,6 +142,13 @@ export interface RequestName {
   readonly request?: string;
 }
 
+/** Part in what is said about a key, which is stored nowhere. */
+export interface Channel {
+  /** To the others who take part now; may be lost. @throws StoreError `value-too-large` above 16 KiB */
+  send(message: Uint8Array): void;
+  leave(): void;
+}
+
 /**
  * A call whose signal is aborted before it begins does nothing, and rejects with `aborted`, as does one that is aborted later:
  * of a write it is not known then whether it happened. `close` stops the node; what it holds stays, and so do unsent writes.
@@ -161,6 +168,8 @@ export interface StoreNode {
    * @throws StoreError `aborted`; `quorum-not-met`: not within `timeoutMs` (without one it waits as long as it takes)
    */
   flush(options?: WaitOptions): Promise<void>;
+  /** Takes part in the channel of a key: hears what the others say there from now on. A node need not have channels. */
+  join?(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel;
   facts(): StoreFacts;
   /** Calls back after each change of the facts. */
   onFacts(listener: () => void): Stop;

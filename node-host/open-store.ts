@@ -21,6 +21,7 @@ import { ListenError } from "./libp2p-node.ts";
 import type { logLevels } from "./log-options.ts";
 import { type HostOptions, hostSettings } from "./options.ts";
 import { systemClock, systemRandom } from "../core/libp2p/system-ports.ts";
+import { loadDocuments } from "../core/load-documents.ts";
 
 /** Of either role. */
 interface CommonOptions {
@@ -99,7 +100,8 @@ async function openEdge<Schema extends object>(options: EdgeStoreOptions): Promi
   const common = commonOptionsOf(options);
   await refuseData(common.data, "store", "a host");
   try {
-    return new Store<Schema>(options.name, { ...ports, checkMerges: checkMerges(), ...(await startEdge(common)) });
+    const deps = { ...ports, loadDocuments, checkMerges: checkMerges() };
+    return new Store<Schema>(options.name, { ...deps, ...(await startEdge(common)) });
   } catch (error: unknown) {
     throw storeErrorOf(error);
   }
@@ -117,7 +119,7 @@ async function openHost<Schema extends object>(options: HostStoreOptions): Promi
     onConflict: (hear) => conflicts.on(hear),
     stop: () => running.stop(),
   });
-  return new Store<Schema>(options.name, { ...ports, checkMerges: checkMerges(), node });
+  return new Store<Schema>(options.name, { ...ports, loadDocuments, checkMerges: checkMerges(), node });
 }
 
 /** What is in `data` belongs to the other role: what waits there to be sent, or the share of the ring, would be left behind. */

@@ -64,6 +64,10 @@ export class LateNetwork implements Transport {
     return Promise.reject(new TransportError("not-sent", "the network of this page is not open"));
   }
 
+  tell(to: NodeId, body: Uint8Array): void {
+    this.#network?.transport.tell(to, body);
+  }
+
   serve(handler: RequestHandler): Stop {
     return this.#whenOpen((transport) => transport.serve(handler));
   }

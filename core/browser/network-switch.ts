@@ -83,6 +83,7 @@ export function slowedBy(line: NetworkSwitch | undefined, transport: Transport, 
       await wait();
       return transport.request(to, body, timeoutMs);
     },
+    tell: (to, body) => void wait().then(() => transport.tell(to, body)),
     serve: (handler) =>
       transport.serve(async (from, body, deadlineMs) => {
         await wait();

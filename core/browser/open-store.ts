@@ -3,6 +3,7 @@
  */
 import { StoreError } from "../errors.ts";
 import { systemClock, systemRandom } from "../libp2p/system-ports.ts";
+import { loadDocuments } from "../load-documents.ts";
 import { type CancelSignal, type Clock, type Random, StorageError } from "../ports.ts";
 import { abortedError, Cancellation } from "../store/cancel.ts";
 import { Store } from "../store/store.ts";
@@ -43,7 +44,7 @@ export async function openStore<Schema extends object = object>(options: OpenSto
   const node = await inTime(openNode(options, { clock, random }), clock, options).catch((error: unknown) => {
     throw storeErrorOf(error);
   });
-  return new Store<Schema>(name, { node, clock, random });
+  return new Store<Schema>(name, { node, clock, random, loadDocuments });
 }
 
 /** Not every caller has a compiler that checks these. */

@@ -41,6 +41,8 @@ const kind = choice({ opaque: 0, lww: 1, yjs: 2 });
 
 const dotFields = { actor: field(1, hex<ActorId>(8)), counter: field(2, varint) };
 const Dot: Message<Dot> = message("Dot", dotFields);
+/** The name of an event, on its own. */
+export const dot: Message<Dot> = verified(Dot, ({ counter }) => (counter > 0 ? undefined : "counters start at 1"));
 const VectorEntry: Message<VectorEntry> = message("VectorEntry", { ...dotFields, timeMs: field(3, varint) });
 
 const valueClockFields = {

@@ -9,6 +9,13 @@
  *
  * Data are immutable. `merge` is commutative, associative and idempotent, and returns its first argument itself when the
  * second adds nothing, so that `merge(a, b) === a` tells that nothing changed.
+ *
+ * A Yjs document is the union of its live updates, each a value of kind yjs under its own dot. So a write of an update
+ * drops no other update, whatever its writer has seen, but those that it names as folded into itself; and it claims
+ * nothing of its context: its vector entry is its own dot alone. An update is then dropped only by a write that contains
+ * it or by one that ends the document, and equal clocks are equal content, byte for byte, on nodes that know no Yjs.
+ * (PROTOCOL 3 keeps the union as one value instead, with deltas on Yjs state vectors. Those name no deletions, and to join
+ * a vector is then right only where all its content is at hand: a write would have to wait for nodes that are away.)
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { compareBytes, equalBytes } from "../bytes/compare.ts";
@@ -24,6 +31,13 @@ export interface Dot {
 /** As people and clients see it. */
 export function dotText({ actor, counter }: Dot): string {
   return `${actor}:${counter}`;
+}
+
+/** Undefined: it is none. */
+export function parseDot(text: string): Dot | undefined {
+  const [, actor, digits] = /^([0-9a-f]{16}):([1-9][0-9]{0,15})$/.exec(text) ?? [];
+  const counter = Number(digits);
+  return actor === undefined || !Number.isSafeInteger(counter) ? undefined : { actor: actor as ActorId, counter };
 }
 
 /** All events of the actor on this key up to `counter` are known, here or through a context. */
@@ -86,19 +100,39 @@ export function merge(a: Versioned, b: Versioned): Versioned {
  * The state after a write of this node. Where the context or the state holds lww values, the write is lww too: an
  * application that changes its rule must not revive what coverage cannot drop. Minting a covered dot again changes nothing.
  */
-export function mint(state: Versioned, context: Coverage, event: LiveValue): Versioned {
+export function mint(state: Versioned, context: Coverage, event: LiveValue, folds: readonly Dot[] = []): Versioned {
   const kind = kindOfWrite(state, context, event.kind);
-  return applyWrite(state, context, kind === event.kind ? event : { ...event, kind }, stampToMs(event.stamp));
+  return applyWrite(state, context, kind === event.kind ? event : { ...event, kind }, stampToMs(event.stamp), folds);
 }
 
-/** The state after a write that was minted elsewhere (by an edge) and arrives at `nowMs`: the event is taken as it is. */
-export function applyWrite(state: Versioned, context: Coverage, event: LiveValue, nowMs: number): Versioned {
+/**
+ * The state after a write that was minted elsewhere (by an edge) and arrives at `nowMs`: the event is taken as it is.
+ * `folds`: updates whose content is in this one. An update's node must hold the last event of its actor on the key.
+ */
+export function applyWrite(
+  state: Versioned,
+  context: Coverage,
+  event: LiveValue,
+  nowMs: number,
+  folds: readonly Dot[] = [],
+): Versioned {
   if (covers(state.vector, event.dot)) return state;
-  // Coverage never drops an lww value: only one with a higher stamp does.
-  const kept = state.values.filter((value) => value.kind === "lww" || !covers(context.vector, value.dot));
+  const isFolded = ({ dot }: LiveValue): boolean => folds.some((fold) => compareDots(fold, dot) === 0);
+  const drops = (value: LiveValue): boolean => {
+    // Coverage never drops an lww value: only one with a higher stamp does.
+    if (value.kind === "lww") return false;
+    return isUpdate(event) && isUpdate(value) ? isFolded(value) : covers(context.vector, value.dot);
+  };
+  const kept = state.values.filter((value) => !drops(value));
   const values = foldLww(insertByDot(kept, event));
-  const seen = joinVectors(atTime(context.vector, 0), [{ ...event.dot, timeMs: stampToMs(event.stamp) }]);
+  const own: VectorEntry = { ...event.dot, timeMs: stampToMs(event.stamp) };
+  const seen = isUpdate(event) ? [own] : joinVectors(atTime(context.vector, 0), [own]);
   return touch(state, { vector: joinVectors(state.vector, seen), values }, nowMs);
+}
+
+/** A part of a Yjs document, rather than a whole value or the end of one. */
+export function isUpdate({ kind, tombstone }: Pick<LiveValue, "kind" | "tombstone">): boolean {
+  return kind === "yjs" && !tombstone;
 }
 
 /**

@@ -11,11 +11,13 @@ import type { Replica } from "../replica/replica.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Contexts } from "./contexts.ts";
+import type { ToldStates } from "./told-states.ts";
 
 export interface CoordinateDeps {
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly contexts: Contexts;
+  readonly toldStates: ToldStates;
   readonly replica: Replica;
   readonly transport: Transport;
   readonly clock: Clock;

@@ -19,7 +19,8 @@ export async function readForEdge(
   { have, ...request }: { readonly r: QuorumSpec; readonly timeoutMs: number; readonly have: Uint8Array | undefined },
 ): Promise<Infer<typeof methods.edgeRead.response>> {
   const { held, degraded } = await readState(deps, located, request);
-  return { ...written(deps, located, { held, have }), degraded, ring: deps.cluster.ring.fingerprint };
+  const told = isWritten(held) ? deps.toldStates.stateFor(held, have) : { kept: [], omitted: [] };
+  return { ...told, ...contextOf(deps, located, held), degraded, ring: deps.cluster.ring.fingerprint };
 }
 
 export async function copyForEdge(
@@ -32,22 +33,22 @@ export async function copyForEdge(
   const { owners, holders } = cluster.partitionView(located.partition);
   const isAtRest = owners.every((owner) => holders.get(owner) !== "filling");
   const counts = isAtRest && role === "complete" && owners.includes(cluster.self);
-  const { state, ...context } = written(deps, located, { held, have });
+  const isKnown = !isWritten(held) || (have !== undefined && equalBytes(have, held.digest));
+  const state = isKnown ? undefined : held.toBytes();
   const isSent = state !== undefined && state.length <= inlineBytesMax;
+  const context = contextOf(deps, located, held);
   return { counts, digest: held.digest, ...context, ...(isSent ? { state } : {}), ring: cluster.ring.fingerprint };
 }
 
-/** The state for an edge, unless it has it. */
-export function stateUnless(held: CachedState, have: Uint8Array | undefined): { readonly state?: Uint8Array } {
-  return have !== undefined && equalBytes(have, held.digest) ? {} : { state: held.toBytes() };
+/** Of a key that was never written there is neither state nor context. */
+function isWritten({ state }: CachedState): boolean {
+  return state.vector.length > 0;
 }
 
-/** Of a key that was never written there is neither state nor context. */
-function written(
+function contextOf(
   { contexts }: CoordinateDeps,
   { key }: LocatedKey,
-  { held, have }: { readonly held: CachedState; readonly have: Uint8Array | undefined },
-): { readonly state?: Uint8Array; readonly context?: string } {
-  const { state } = held;
-  return state.vector.length === 0 ? {} : { ...stateUnless(held, have), context: contexts.seal(held, state, key) };
+  held: CachedState,
+): { readonly context?: string } {
+  return isWritten(held) ? { context: contexts.seal(held, held.state, key) } : {};
 }

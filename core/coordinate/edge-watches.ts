@@ -5,6 +5,7 @@
  * elsewhere, and reads all that it watches anew.
  */
 import type { Infer } from "../bytes/codec.ts";
+import { isUpdate } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { Stop } from "../ports.ts";
@@ -56,9 +57,20 @@ export function serveEdgeWatches(deps: WatchDeps, server: RpcServer): void {
       throw new StoreError("not-ready", "this host does not know this watch: begin anew");
     }
     const keys = await session.ask(request);
-    return { keys, ring: cluster.ring.fingerprint };
+    return { keys, ring: cluster.ring.fingerprint, digests: keys.map((key) => digestOf(deps, key)) };
   });
 }
+
+/**
+ * Of documents, which change with each keystroke. Any change reaches each owner, which then tells it (again): so who has the
+ * state of a complete owner misses nothing for long. What is not in memory is not looked for.
+ */
+function digestOf({ cluster, replica }: WatchDeps, key: Key): Uint8Array {
+  const copy = replica.readInMemory(cluster.locate(key));
+  return copy?.role === "complete" && copy.held.state.values.some(isUpdate) ? copy.held.digest : noDigest;
+}
+
+const noDigest = new Uint8Array(0);
 
 class Session {
   readonly id: string;

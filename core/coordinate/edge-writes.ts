@@ -24,14 +24,13 @@ import type { Infer } from "../bytes/codec.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, ttlMaxMs } from "../limits.ts";
+import { checkBody, checkContentType, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { TransportError } from "../ports.ts";
 import type { OwnEvent } from "../rpc/edge-messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { stateUnless } from "./edge-reads.ts";
 import { reachableOwners } from "./forward.ts";
 import { readState } from "./read.ts";
 import { carryOut, mustForward, needsOf } from "./write.ts";
@@ -52,6 +51,7 @@ export interface EdgeIntent {
 
 /**
  * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings`, `clock-skew` (nothing changed),
+ *   `precondition-failed` (an update of a document whose predecessor this host cannot find: it wants another dot),
  *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
  *   `quorum-not-met` (it may survive)
  */
@@ -67,9 +67,15 @@ export async function coordinateEdgeWrite(
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
   if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
-  const event = { coverage, arrived: request.value, onlyCovered };
+  const { value: arrived, folds, previous = 0 } = request;
+  const event = { coverage, arrived, folds, previous, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
-  const done = await carryOut(deps, located, { intent: asked, event, needs, deadlineMs });
+  const write = { intent: asked, event, needs, deadlineMs };
+  const done = await carryOut(deps, located, write).catch(async (error: unknown) => {
+    const isEarly = error instanceof StoreError && error.code === "precondition-failed";
+    if (!isEarly || !(await caughtUp(deps, located, intent))) throw error;
+    return carryOut(deps, located, write);
+  });
   if (done === "cannot") return forward(deps, located, intent, deadlineMs);
   const { durable, hinted } = done.replicated;
   const { held } = done.written;
@@ -78,10 +84,23 @@ export async function coordinateEdgeWrite(
     hinted,
     needed: needs.w,
     got: durable.length,
-    ...stateUnless(held, request.have),
+    ...deps.toldStates.stateFor(held, request.have, request.value),
     context: deps.contexts.seal(held, held.state, located.key),
     ring: deps.cluster.ring.fingerprint,
   };
+}
+
+/** An update came before the one that it follows: whether others had that one. */
+async function caughtUp(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  { request, timeoutMs }: EdgeIntent,
+): Promise<boolean> {
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  const before = { ...request.value.dot, counter: request.previous ?? 0 };
+  if (!covers(held.state.vector, before)) return false;
+  await deps.replica.apply(located, held.toBytes());
+  return true;
 }
 
 /** What the write has seen, after checking that it may claim that. */
@@ -109,12 +128,11 @@ function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): 
 
 /** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */
 function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValue): void {
-  const { body, kind, contentType, tombstone, expiresAtMs, generation } = value;
+  const { body, contentType, tombstone, expiresAtMs, generation } = value;
   checkBody(config, key, body);
   checkContentType(config, contentType);
-  checkKind(kind);
   if (tombstone && body.length > 0) throw new StoreError("bad-request", "a delete has no value");
-  if (generation !== undefined) throw new StoreError("bad-request", "only values of kind yjs have a generation");
+  if (generation !== undefined) throw new StoreError("bad-request", "no value has a generation");
   const wallMs = clock.wallTime();
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);

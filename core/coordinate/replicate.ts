@@ -3,6 +3,7 @@
  * Owners that are away are stood for by the next healthy hosts of the walk, which keep hints (paper 4.6, sloppy quorum);
  * where no stand-in is left, this node keeps in mind who missed what.
  */
+import type { LeanState } from "../causality/lean-state.ts";
 import { reasonOf } from "../tasks.ts";
 import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -54,6 +55,8 @@ function formerOwnersInUse(view: PartitionView): NodeId[] {
 export interface Replication {
   readonly plan: WritePlan;
   readonly state: Uint8Array;
+  /** The same without what its owners have for certain, or nearly so. */
+  readonly lean?: LeanState | undefined;
   /** What this node itself has durably done with the write. */
   readonly ownAcks: readonly WriteAck[];
   readonly needs: WriteNeeds;
@@ -75,15 +78,14 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
   const failures: Failure[] = [];
   let waiting = 0;
   // Owners get the same bytes, a stand-in its own.
-  const forOwners = encodeCall(methods.replicate, requestOf(deps, located, write.state));
+  const request = requestOf(deps, located, write.state);
+  const { lean } = write;
+  const leanRequest = lean === undefined ? request : { ...request, ...lean, omitted: { places: lean.omitted } };
+  const forOwners = encodeCall(methods.replicate, leanRequest);
   const bodyFor = (standsFor: NodeId | undefined): Uint8Array =>
     standsFor === undefined
       ? forOwners
-      : encodeCall(methods.replicate, {
-          ...requestOf(deps, located, write.state),
-          hintFor: standsFor,
-          spare: isSpare(write),
-        });
+      : encodeCall(methods.replicate, { ...request, hintFor: standsFor, spare: isSpare(write) });
   const asked = new Set([cluster.self, ...write.plan.targets.map(({ node }) => node)]);
   return new Promise((resolve) => {
     let settled = false;
@@ -98,7 +100,8 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
       waiting += 1;
       try {
-        const ack = await sendState(deps, node, { standsFor, body: bodyFor(standsFor) });
+        const whole = (): Uint8Array => encodeCall(methods.replicate, request);
+        const ack = await sendState(deps, node, { standsFor, body: bodyFor(standsFor), whole });
         waiting -= 1;
         settle(tally.ack(node, ack));
       } catch (error: unknown) {
@@ -175,9 +178,15 @@ function requestOf(
 async function sendState(
   { transport, config, telemetry }: CoordinateDeps,
   to: NodeId,
-  { standsFor, body }: { readonly standsFor: NodeId | undefined; readonly body: Uint8Array },
+  {
+    standsFor,
+    body,
+    whole,
+  }: { readonly standsFor: NodeId | undefined; readonly body: Uint8Array; readonly whole: () => Uint8Array },
 ): Promise<WriteAck> {
-  const { role } = await callEncoded(transport, to, methods.replicate, body, config.replicaTimeoutMs);
+  const send = (bytes: Uint8Array) => callEncoded(transport, to, methods.replicate, bytes, config.replicaTimeoutMs);
+  const answer = await send(body);
+  const { role } = answer.lacks ? await send(whole()) : answer;
   if (role !== "hint") return { kind: "held", state: role };
   telemetry.event({ kind: "hint-stored", for: standsFor ?? to, at: to });
   return { kind: "hint", for: standsFor ?? to };

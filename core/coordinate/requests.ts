@@ -20,10 +20,10 @@ import type { Key, NodeId } from "../identity.ts";
 import {
   checkBody,
   checkContentType,
-  checkKind,
   checkRenewal,
   checkTtl,
   contentTypeDefault,
+  foldsOf,
   timeoutOf,
 } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -135,19 +135,20 @@ export class Requests {
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
     const { config } = this.#deps;
-    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, returnSiblings } = options;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, folds = [], returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
     if (body !== undefined) this.#warnOfSize(key, body);
     checkContentType(config, contentType);
-    checkKind(kind);
+    foldsOf(kind, folds);
     checkTtl(ttlMs);
     checkRenewal(options);
     return {
       ...(body === undefined ? {} : { body }),
       contentType,
       kind,
+      folds,
       w: options.w ?? config.w,
       timeoutMs: this.#timeout(options.timeoutMs),
       forwarded,

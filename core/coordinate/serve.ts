@@ -5,9 +5,13 @@
 import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
+import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
+import { filled } from "../causality/lean-state.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
+import type { LocatedKey } from "../placement/locate.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
+import type { Replica } from "../replica/replica.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { readResponseOf, writeResponseOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
@@ -101,10 +105,24 @@ async function answerReplicate(
     return { role: "hint" };
   }
   const { heals = false, minted = false } = request;
+  const state = await wholeState(replica, located, request);
+  if (state === undefined) return { role: "filling", lacks: true };
   // A repair or a hint that is delivered: nobody waits.
   const isPatient = !minted && !heals;
-  const { role } = await replica.apply(located, request.state, { heals, minted, isPatient });
+  const { role } = await replica.apply(located, state, { heals, minted, isPatient });
   return { role: role === "complete" ? "complete" : "filling" };
+}
+
+/** With what was left out because it is here; undefined: it is not. */
+async function wholeState(
+  replica: Replica,
+  located: LocatedKey,
+  { state, omitted }: Request<"replicate">,
+): Promise<Uint8Array | undefined> {
+  if (omitted === undefined) return state;
+  const { held } = replica.readInMemory(located) ?? (await replica.read(located));
+  const whole = filled(decodeVersioned(state), omitted.places, held.state.values);
+  return whole === undefined ? undefined : encodeVersioned(whole);
 }
 
 async function answerFetch(

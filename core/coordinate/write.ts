@@ -3,6 +3,7 @@
  */
 import { actorOfWriteId } from "../causality/actor.ts";
 import {
+  compareDots,
   type Coverage,
   contextOf,
   covers,
@@ -11,10 +12,12 @@ import {
   siblings,
   type Versioned,
 } from "../causality/version-set.ts";
+import { leanStateOf } from "../causality/lean-state.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { foldsOf } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WriteAck, WriteNeeds } from "../quorum/write-tally.ts";
@@ -41,6 +44,7 @@ export interface WriteIntent {
   readonly ifAbsent?: boolean;
   readonly ifContext?: string;
   readonly ttlMs?: number;
+  readonly folds: readonly string[];
   readonly renews?: boolean;
   readonly returnSiblings?: boolean;
   /** It was forwarded to this node: coordinate it here. */
@@ -143,6 +147,7 @@ function eventOf(deps: CoordinateDeps, intent: WriteIntent, coverage: Coverage):
       ...(intent.ttlMs === undefined ? {} : { expiresAtMs: deps.clock.wallTime() + intent.ttlMs }),
     },
     ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
+    folds: foldsOf(intent.kind, intent.folds),
     ...(intent.renews === undefined ? {} : { renews: intent.renews }),
   };
 }
@@ -198,9 +203,18 @@ async function replicateUntilViewsAgree(
 ): Promise<Replicated> {
   const { written, needs, deadlineMs } = write;
   const state = written.held.encoded!;
+  // Owners have what was there before, or nearly all of it: what they lack they ask for.
+  const lean = leanStateOf(written.held.state, ({ dot }) => compareDots(dot, written.dot) !== 0);
   let plan = write.plan;
   for (;;) {
-    const result = await replicate(deps, located, { plan, state, ownAcks: ownAcks(written, plan), needs, deadlineMs });
+    const result = await replicate(deps, located, {
+      plan,
+      state,
+      lean,
+      ownAcks: ownAcks(written, plan),
+      needs,
+      deadlineMs,
+    });
     if (plan.ring === deps.cluster.ring.fingerprint || result.outcome.kind === "failed") return result;
     plan = planWrite(deps, located);
     plan = { ...plan, owed: await owedNow(deps, located, { targets: plan.owed, state }) };

@@ -11,6 +11,7 @@
  * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
  */
 import type { Infer } from "../bytes/codec.ts";
+import { isUpdate } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -24,6 +25,7 @@ import type { Copies } from "./copies.ts";
 import type { Local } from "./local.ts";
 import { type Ack, nextOf, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
 import { type Told, toldBy } from "./told.ts";
+import { untilMet } from "./waiting.ts";
 
 export interface DeliveryDeps {
   readonly contact: Contact;
@@ -56,6 +58,7 @@ export function isPassing(error: unknown): boolean {
   return isUnanswered(error) || (error instanceof StoreError && error.code === "unauthorized");
 }
 
+const idleMs = 1_000;
 /** So often a host may say that a write is none. */
 const misreadMax = 10;
 /** So often hosts may refuse a stamp: hosts may differ for a moment while their clocks are set. */
@@ -122,6 +125,13 @@ export class Delivery {
     });
   }
 
+  /** Resolves when no write of the key is on its way, or has been for a second. */
+  async idle(key: Key): Promise<void> {
+    const { outbox, tasks } = this.#deps;
+    const isMet = (): boolean => !outbox.of(key).some(({ sends }) => sends > 0);
+    if (!isMet()) await untilMet(tasks, { isMet, listen: (heard) => outbox.onChange(heard) }, { timeoutMs: idleMs });
+  }
+
   /** Asks for more copies than the write's own levels did. @throws StoreError, TransportError; it is the same event */
   async repeat(write: OutboxWrite, levels: Levels, timeoutMs: number): Promise<Ack> {
     const { contact } = this.#deps;
@@ -166,6 +176,10 @@ export class Delivery {
         telemetry.event({ kind: "task-failed", task: "deliver a write", reason: `${located.key}: ${reasonOf(error)}` });
         return false;
       }
+      if (error.code === "precondition-failed" && isUpdate(write.row.value)) {
+        await local.rename(located, write);
+        return true;
+      }
       // Those that it stood for were not refused: they are sent for themselves.
       await local.park(located, [write], { code: error.code, message: error.message.slice(0, 1_000) });
       return true;
@@ -206,13 +220,15 @@ export class Delivery {
     const write = carried.at(-1)!;
     const asked = await local.copy(located);
     await this.#markSent(located, carried);
-    const { key, event, value, contexts, own } = write.row;
+    const { key, event, value, contexts, own, folds, previous } = write.row;
     const request = {
       key,
       event,
       value,
       contexts,
       own,
+      folds,
+      ...(previous === undefined ? {} : { previous }),
       w,
       timeoutMs,
       ...(pw === undefined ? {} : { pw }),
@@ -221,7 +237,7 @@ export class Delivery {
       ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
     const answer = await this.#ask(located, carried, request);
-    const told = toldBy(answer, key as Key, asked);
+    const told = toldBy(answer, key as Key, asked, [value]);
     const durable = answer.durable as readonly NodeId[];
     const hinted = answer.hinted as Ack["hinted"];
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };

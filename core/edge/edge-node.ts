@@ -7,6 +7,7 @@
  * and what was answered lately (`answered.ts`).
  */
 import type { ListOptions, Watched } from "../api.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
@@ -15,9 +16,11 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
+import { RpcServer } from "../rpc/rpc.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
   AnsweredWrite,
+  Channel,
   ImportResult,
   LwwConflict,
   ParkedWrite,
@@ -37,6 +40,7 @@ import { Answered } from "./answered.ts";
 import { writeOf } from "./answers.ts";
 import { type EdgeConfig, edgeDefaults } from "./config.ts";
 import { Contact } from "./contact.ts";
+import { EdgeChannels } from "./channels.ts";
 import { Copies } from "./copies.ts";
 import { Delivery } from "./delivery.ts";
 import { listKnown } from "./list.ts";
@@ -94,6 +98,8 @@ export class EdgeNode implements SharedNode {
   readonly #reads: Reads;
   readonly #watching: Watching;
   readonly #portable: PortableDeps;
+  readonly #channels: EdgeChannels;
+  readonly #listen: () => Stop;
   readonly #listeners = new Set<() => void>();
   readonly #conflictListeners = new Set<(conflict: LwwConflict) => void>();
   #isLoaded = false;
@@ -126,12 +132,20 @@ export class EdgeNode implements SharedNode {
     this.#portable = { self, cluster, contact, copies, local, outbox };
     this.#delivery = new Delivery(deps, this.#config);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
+    const server = new RpcServer(telemetry);
+    this.#listen = () => server.listen(transport);
+    this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry });
+    this.#channels.serve(server);
     this.#watching = new Watching({
       ...deps,
       read: (key, source) => reads.local(key, source),
       refresh: async (key, host) => {
         await reads.refresh(key, host);
         this.#makeRoom();
+      },
+      isCurrent: async (key, digest) => {
+        await this.#delivery.idle(key);
+        return equalBytes(this.#copies.digest(await this.#local.copy(contact.locate(key))), digest);
       },
       keys: () => this.#knownKeys(),
       compared: () => this.#tell(),
@@ -150,6 +164,7 @@ export class EdgeNode implements SharedNode {
     await Promise.all(parts.map((part) => part.open()));
     this.#isLoaded = true;
     const stops = [this.#contact.onChange(() => this.#tell()), this.#outbox.onChange(() => this.#tell())];
+    stops.push(this.#listen());
     this.#tasks.onStop(() => {
       for (const stop of stops) stop();
     });
@@ -197,6 +212,11 @@ export class EdgeNode implements SharedNode {
     const write = await this.#local.asked(this.#contact.locate(key), asked.request, asked.body);
     if (write !== undefined) return untilLevel(this.#writeDeps(), write, level, options);
     throw new StoreError("outcome-unknown", `who has the write ${asked.request} of ${key} is known no more`);
+  }
+
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    this.#checkOpen();
+    return this.#channels.join(bucket, name, hear);
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {

@@ -9,6 +9,8 @@ import {
   covers,
   type Dot,
   highestStamp,
+  isUpdate,
+  kindOfWrite,
   merge,
   nothing,
   type Versioned,
@@ -19,10 +21,12 @@ import type { LocatedKey } from "../placement/locate.ts";
 import { KeyQueue } from "../replica/key-queue.ts";
 import { tellLwwLosers } from "../replica/lww-losers.ts";
 import { StoreError } from "../errors.ts";
+import { checkUpdate, foldsMax } from "../limits.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Answered } from "./answered.ts";
+import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
 import { type Copies, type Copy, isSameCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
@@ -42,6 +46,7 @@ export interface Known {
 export interface WriteWish {
   readonly evidence: Evidence;
   readonly value: Intended["value"];
+  readonly folds: readonly Dot[];
   readonly writeId?: WriteId;
   readonly request?: string;
   readonly renews: boolean;
@@ -70,6 +75,8 @@ interface LocalDeps {
   readonly changed: (key: Key, by: "local" | "remote") => void;
 }
 
+type LocalOptions = Pick<EdgeConfig, "clockEntriesMax" | "siblingsMax" | "valueBytesMax">;
+
 /** The last view of a key with unsent writes: the next write adds one to it. */
 interface Viewed {
   readonly copy: Copy;
@@ -79,16 +86,14 @@ interface Viewed {
 
 export class Local {
   readonly #deps: LocalDeps;
-  readonly #entriesMax: number;
-  readonly #siblingsMax: number;
+  readonly #options: LocalOptions;
   readonly #queue = new KeyQueue();
   readonly #viewed = new Map<Key, Viewed>();
   #shrinking: Promise<void> | undefined;
 
-  constructor(deps: LocalDeps, options: { readonly clockEntriesMax: number; readonly siblingsMax: number }) {
+  constructor(deps: LocalDeps, options: LocalOptions) {
     this.#deps = deps;
-    this.#entriesMax = options.clockEntriesMax;
-    this.#siblingsMax = options.siblingsMax;
+    this.#options = options;
   }
 
   know(located: LocatedKey): Promise<Known> {
@@ -106,7 +111,7 @@ export class Local {
       const { outbox, actor, copies, self, telemetry } = this.#deps;
       const { key } = located;
       const subject: Subject = { edge: self, key };
-      const { evidence, value, writeId, request, renews, levels, time } = wish;
+      const { evidence, value, folds, writeId, request, renews, levels, time } = wish;
       const again = request === undefined ? undefined : await this.#asked(key, request, value.body);
       const known = await this.#know(located);
       if (again !== undefined) {
@@ -116,6 +121,12 @@ export class Local {
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
       if (writeId !== undefined && same !== undefined) return { write: same, known, writeIdIgnored: false };
+      if (isUpdate(value)) {
+        const kind = kindOfWrite(known.state, coverageOf(subject, evidence), value.kind);
+        checkUpdate(this.#options, key, { held: known.state, kind, body: value.body, folds });
+        const unsent = outbox.of(key).at(-1);
+        if (unsent !== undefined && isFoldedUnsent(unsent, wish)) return this.#extend(located, unsent, wish);
+      }
       const unseen = known.evidence.own.length;
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
@@ -129,13 +140,16 @@ export class Local {
         renews,
         ...(writeId === undefined ? {} : { writeId }),
       };
-      const { event, value: minted, writeIdIgnored } = actor.mint(intended, time.wallMs, this.#entriesMax);
+      const minting = actor.mint(intended, time.wallMs, this.#options.clockEntriesMax);
+      const { event, value: minted, writeIdIgnored, previous } = minting;
       const row = {
         key,
         event,
         value: { ...minted, body: minted.body.slice() },
         ...evidence,
         ...levels,
+        folds,
+        previous,
         acceptedMs: time.wallMs,
         clockMs: time.clockMs,
         renews,
@@ -165,9 +179,38 @@ export class Local {
   /** As hosts would refuse it, but before it is accepted: nobody wants to hear of that when he is online again. */
   #checkSiblings(key: Key, { values }: Versioned, { vector }: Coverage): void {
     const kept = values.filter(({ kind, dot }) => kind === "lww" || !covers(vector, dot)).length;
-    if (kept < this.#siblingsMax || kept < values.length) return;
+    if (kept < this.#options.siblingsMax || kept < values.length) return;
     const text = `${key} has ${kept} concurrent values already: read it and write the merged value with its context`;
     throw new StoreError("too-many-siblings", text);
+  }
+
+  /**
+   * An update that no host can have yet takes in the one that follows it and contains it: so days of edits without a host are
+   * one write of one document, and its event is still what was said of it.
+   */
+  async #extend(located: LocatedKey, write: OutboxWrite, { value, folds }: WriteWish): Promise<Accepted> {
+    const { row } = write;
+    const others = folds.filter((fold) => compareDots(fold, write.dot) !== 0);
+    const body = value.body.slice();
+    const grown = { ...row, value: { ...row.value, body }, folds: [...row.folds, ...others].slice(0, foldsMax) };
+    await this.#deps.outbox.mark([write], () => grown);
+    this.#viewed.delete(located.key);
+    this.#deps.changed(located.key, "local");
+    return { write, known: await this.#know(located), writeIdIgnored: false };
+  }
+
+  /**
+   * Hosts lack the update that this one follows: it may be lost, or with hosts that are away. Under an actor of its own it
+   * follows nothing. Should it have arrived somewhere under its old name, the document holds it twice, which is once.
+   */
+  rename(located: LocatedKey, write: OutboxWrite): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { actor, outbox } = this.#deps;
+      this.#viewed.delete(located.key);
+      const { event, dot } = actor.draw();
+      await outbox.rename(write, event, dot);
+      this.#deps.changed(located.key, "local");
+    });
   }
 
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
@@ -329,4 +372,11 @@ export class Local {
 
 function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
   return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
+}
+
+/** Whether no host can have the last write of the key, and it is an update that the wish contains. */
+function isFoldedUnsent({ row, dot, isPending, mayBeOut, sends }: OutboxWrite, wish: WriteWish): boolean {
+  const isUnsent = isPending && row.sentMs === undefined && !mayBeOut && sends === 0;
+  const isSame = row.w === wish.levels.w && row.pw === wish.levels.pw && !wish.isSentNow && wish.writeId === undefined;
+  return isUnsent && isSame && isUpdate(row.value) && wish.folds.some((fold) => compareDots(fold, dot) === 0);
 }

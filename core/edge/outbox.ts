@@ -10,10 +10,11 @@
  */
 import { bool, DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
-import { liveValue } from "../causality/encoding.ts";
-import { applyWrite, type Coverage, covers, type Dot, type Versioned } from "../causality/version-set.ts";
+import { dot, liveValue } from "../causality/encoding.ts";
+import { applyWrite, type Coverage, covers, type Dot, isUpdate, type Versioned } from "../causality/version-set.ts";
 import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { foldsMax } from "../limits.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
 import { contextText, keyText } from "../rpc/messages.ts";
@@ -32,6 +33,9 @@ export const OutboxRow = message("OutboxWrite", {
   /** When it was accepted, and when it was first sent: by the hosts' clocks as known then, ms since 1970. */
   acceptedMs: field(8, varint),
   sentMs: optional(9, varint),
+  /** Of an update of a document: others that are contained in it, and the event of its actor that it follows. */
+  folds: repeated(14, dot, foldsMax),
+  previous: optional(15, varint),
   /** It is parked. */
   error: optional(10, message("ParkedFor", { code: field(1, text(64)), message: field(2, text(4_096)) })),
   /** When it was accepted by this node's own clock, ms since 1970. */
@@ -57,8 +61,8 @@ export interface Ack {
 export class OutboxWrite {
   readonly sequence: number;
   readonly key: Key;
-  readonly dot: Dot;
   readonly coverage: Coverage;
+  dot: Dot;
   row: OutboxRow;
   ack: Ack | undefined;
   /** A host may have it: by an answer, by a silence, or as an earlier run has sent it. */
@@ -183,17 +187,32 @@ export class Outbox {
   /** Several at once, in one flush: each row becomes what `change` makes of it, in order. */
   async mark(writes: readonly OutboxWrite[], change: (write: OutboxWrite) => OutboxRow): Promise<void> {
     const before = writes.map(({ row }) => row);
+    this.#bytes -= bytesOf(writes);
     for (const write of writes) write.row = change(write);
     try {
       await this.#deps.records.commit(writes.map((write) => this.#saving(write)));
     } catch (error: unknown) {
       for (const [i, write] of writes.entries()) write.row = before[i]!;
       throw error;
+    } finally {
+      this.#bytes += bytesOf(writes);
     }
     for (const write of writes) {
       if (write.row.error !== undefined) this.#parked.add(write);
       write.changed();
     }
+    this.#tell();
+  }
+
+  /** It becomes another event, which no host has seen. */
+  async rename(write: OutboxWrite, event: OwnEvent, dot: Dot): Promise<void> {
+    const { sentMs: _sent, previous: _previous, ...row } = write.row;
+    const renamed = { ...row, event, value: { ...row.value, dot } };
+    await this.#deps.records.commit([
+      { kind: "put", ns: "hints", key: keyOf(write.sequence), value: OutboxRow.encode(renamed) },
+    ]);
+    Object.assign(write, { row: renamed, dot, mayBeOut: false });
+    write.changed();
     this.#tell();
   }
 
@@ -269,23 +288,31 @@ export class Outbox {
   }
 }
 
+function bytesOf(writes: readonly OutboxWrite[]): number {
+  return writes.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 /** The state with the writes that wait on it; a parked one is not among what is known: hosts may never have it. */
 export function withPending(state: Versioned, writes: readonly OutboxWrite[]): Versioned {
   return writes
     .filter(({ isPending }) => isPending)
-    .reduce((known, { coverage, row }) => applyWrite(known, coverage, row.value, row.acceptedMs), state);
+    .reduce((known, { coverage, row }) => applyWrite(known, coverage, row.value, row.acceptedMs, row.folds), state);
 }
 
 /**
  * What is sent next of a key, and the earlier writes that go with it, for it has seen them: what hosts would keep of those
- * is what it covers. Only where they ask for the same acknowledgement: nobody is then told of fewer copies than he asked for.
+ * is what it covers; but an update of a document contains only those that it folds. Only where they ask for the same
+ * acknowledgement: nobody is then told of fewer copies than he asked for.
  */
 export function nextOf(writes: readonly OutboxWrite[]): readonly [OutboxWrite, readonly OutboxWrite[]] | undefined {
   const pending = writes.filter(({ isPending }) => isPending);
   const [first] = pending;
   if (first === undefined) return undefined;
   const stands = (later: OutboxWrite, earlier: OutboxWrite): boolean =>
-    covers(later.coverage.vector, earlier.dot) && later.row.w === earlier.row.w && later.row.pw === earlier.row.pw;
+    !(isUpdate(later.row.value) && isUpdate(earlier.row.value)) &&
+    covers(later.coverage.vector, earlier.dot) &&
+    later.row.w === earlier.row.w &&
+    later.row.pw === earlier.row.pw;
   const last = pending.findLast((write) => write !== first && stands(write, first)) ?? first;
   return [last, pending.slice(0, pending.indexOf(last)).filter((earlier) => stands(last, earlier))];
 }

@@ -12,7 +12,9 @@ import type { HybridClock } from "../causality/hybrid-clock.ts";
 import {
   type Coverage,
   covers,
+  type Dot,
   highestStamp,
+  isUpdate,
   kindOfWrite,
   type LiveValue,
   stampOfRenewal,
@@ -38,6 +40,8 @@ export interface Minted {
   readonly value: LiveValue;
   /** The write id could not be used. */
   readonly writeIdIgnored: boolean;
+  /** Its actor's last event on the key before it; 0: none. */
+  readonly previous: number;
 }
 
 export class OwnActor {
@@ -63,12 +67,23 @@ export class OwnActor {
       // As at a host: lww values ignore write ids, and so do vectors that may have been cut already.
       const isUsable = kind !== "lww" && known.vector.length < entriesMax;
       if (isUsable || covers(known.vector, dot)) {
-        return { event: { writeId, counter: 1 }, value: { ...value, kind, stamp, dot }, writeIdIgnored: false };
+        const event = { writeId, counter: 1 };
+        return { event, value: { ...value, kind, stamp, dot }, writeIdIgnored: false, previous: 0 };
       }
     }
-    const { nonce, actor, counter } = this.#next(known, coverage);
+    // An update claims nothing of its context, and is taken only where its actor's events before it are held.
+    const { nonce, actor, counter } = this.#next(known, isUpdate(value) ? known : coverage);
     const dot = { actor, counter };
-    return { event: { nonce, counter }, value: { ...value, kind, stamp, dot }, writeIdIgnored: writeId !== undefined };
+    const previous = known.vector.find((entry) => entry.actor === actor)?.counter ?? 0;
+    const minted = { ...value, kind, stamp, dot };
+    return { event: { nonce, counter }, value: minted, writeIdIgnored: writeId !== undefined, previous };
+  }
+
+  /** The name of an event that follows none. */
+  draw(): { readonly event: OwnEvent; readonly dot: Dot } {
+    this.drop();
+    const { nonce, actor, counter } = this.#next({ vector: [], values: [] }, { vector: [] });
+    return { event: { nonce, counter }, dot: { actor, counter } };
   }
 
   /** If the state that is forgotten names the actor, it ends. */
@@ -80,7 +95,7 @@ export class OwnActor {
     this.#current = undefined;
   }
 
-  #next({ vector }: Versioned, coverage: Coverage): { nonce: string; actor: ActorId; counter: number } {
+  #next({ vector }: Versioned, coverage: Pick<Coverage, "vector">): { nonce: string; actor: ActorId; counter: number } {
     const last = vector.find(({ actor }) => actor === this.#current?.actor);
     if (last !== undefined && !covers(coverage.vector, last)) this.drop();
     this.#current ??= this.#draw();

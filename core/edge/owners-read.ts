@@ -139,7 +139,7 @@ class OwnersRead {
   /** @throws StoreError `internal`: it is unreadable */
   #take(owner: NodeId, answer: Infer<typeof methods.edgeFetch.response>): void {
     const { counts, digest, ring } = answer;
-    const { state, contexts } = toldBy(answer, this.#located.key, this.#wanted.asked);
+    const { state, contexts } = toldBy({ ...answer, kept: [], omitted: [] }, this.#located.key, this.#wanted.asked);
     const isKnown = answer.state !== undefined || equalBytes(digest, this.#have);
     this.#replies.push({ digest, contexts, state: contexts.length === 0 ? nothing : isKnown ? state : undefined });
     if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring) return this.#settle(undefined);

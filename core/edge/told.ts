@@ -4,7 +4,8 @@
 import { DecodeError } from "../bytes/codec.ts";
 import { peekContext } from "../causality/context.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
-import type { Versioned } from "../causality/version-set.ts";
+import { filled } from "../causality/lean-state.ts";
+import { compareDots, type LiveValue, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
 import type { Copy } from "./copies.ts";
@@ -17,21 +18,33 @@ export interface Told {
   readonly contexts: readonly string[];
 }
 
-/** @throws StoreError `internal`: another host may do better */
+/**
+ * `own`: what this node wrote itself with the question.
+ * @throws StoreError `internal`: another host may do better
+ */
 export function toldBy(
-  answer: { readonly state?: Uint8Array; readonly context?: string },
+  answer: {
+    readonly state?: Uint8Array;
+    readonly kept: readonly number[];
+    readonly omitted: readonly number[];
+    readonly context?: string;
+  },
   key: Key,
   asked: Copy,
+  own: readonly LiveValue[] = [],
 ): Told {
-  const { state, context } = answer;
+  const { state: encoded, kept, omitted, context } = answer;
   try {
     if (context !== undefined) peekContext(context, key);
     // A copy: what arrived is a part of a frame, and is kept.
-    return {
-      asked,
-      state: state === undefined ? asked.state : decodeVersioned(state.slice()),
-      contexts: context === undefined ? [] : [context],
-    };
+    const contexts = context === undefined ? [] : [context];
+    if (encoded === undefined) return { asked, state: asked.state, contexts };
+    const lean = filled(decodeVersioned(encoded.slice()), omitted, own);
+    const before = kept.map((place) => asked.state.values[place]);
+    if (lean === undefined || before.includes(undefined)) throw new DecodeError("it leaves out what is not known here");
+    const values = [...lean.values, ...(before as LiveValue[])].toSorted((a, b) => compareDots(a.dot, b.dot));
+    const state = { ...lean, values };
+    return { asked, state, contexts };
   } catch (cause: unknown) {
     if (!(cause instanceof DecodeError || cause instanceof StoreError)) throw cause;
     throw new StoreError("internal", `a host answered something unreadable of ${key}: ${cause.message}`, { cause });

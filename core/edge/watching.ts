@@ -26,6 +26,8 @@ interface WatchingDeps {
   readonly read: (key: Key, source: StoreRead["source"]) => Promise<StoreRead>;
   /** Asks a host, and takes in what it tells. @throws StoreError */
   readonly refresh: (key: Key, host: NodeId) => Promise<void>;
+  /** Whether the own copy has this digest, once no write of the key is on its way any more. */
+  readonly isCurrent: (key: Key, digest: Uint8Array) => Promise<boolean>;
   /** Of which something is known here. */
   readonly keys: () => Iterable<Key>;
   /** `settled` may have changed. */
@@ -39,6 +41,7 @@ const retryMs = 250;
 /** So often in a row a host may fail to read what changed: it may be cut off from its own. Then another is asked. */
 const unreadMax = 8;
 const refreshLanes = 16;
+const digestBytes = 16;
 
 interface Filter {
   readonly prefix: string;
@@ -146,7 +149,8 @@ export class Watching {
     const { contact, random, tasks, telemetry, keys } = this.#deps;
     const session = toHex(random.bytes(8));
     const told = new Map<string, Filter>();
-    const due = new Set<Key>();
+    /** With the digest of the host's state, where it told one. */
+    const due = new Map<Key, Uint8Array | undefined>();
     let unread = 0;
     try {
       for (let begins = true; this.#watchers.size > 0 && !tasks.stopped; begins = false) {
@@ -157,10 +161,10 @@ export class Watching {
         const answer = await contact.askOne(host, methods.edgeWatch, request, timeoutMs);
         for (const filter of drop) told.delete(textOf(filter));
         for (const filter of add) told.set(textOf(filter), filter);
-        for (const key of answer.keys) due.add(key as Key);
+        for (const [i, key] of answer.keys.entries()) due.set(key as Key, answer.digests[i]);
         // What is known here may be deleted there, and then no list names it.
-        for (const filter of add) for (const key of keys()) if (lets(filter, key)) due.add(key);
-        for (const watcher of this.#watchers) for (const key of watcher.unsure) due.add(key);
+        for (const filter of add) for (const key of keys()) if (lets(filter, key)) due.set(key, undefined);
+        for (const watcher of this.#watchers) for (const key of watcher.unsure) due.set(key, undefined);
         await this.#refresh(due, host);
         if (due.size === 0) {
           unread = 0;
@@ -178,12 +182,14 @@ export class Watching {
   }
 
   /** What cannot be read stays due. @throws TransportError: the host is gone */
-  async #refresh(due: Set<Key>, host: NodeId): Promise<void> {
+  async #refresh(due: Map<Key, Uint8Array | undefined>, host: NodeId): Promise<void> {
     const left = [...due];
     const lane = async (isFailed: () => boolean): Promise<void> => {
-      for (let key = left.pop(); key !== undefined && !isFailed(); key = left.pop()) {
+      for (let next = left.pop(); next !== undefined && !isFailed(); next = left.pop()) {
+        const [key, digest] = next;
         try {
-          await this.#deps.refresh(key, host);
+          const isCurrent = digest?.length === digestBytes && (await this.#deps.isCurrent(key, digest));
+          if (!isCurrent) await this.#deps.refresh(key, host);
           due.delete(key);
           this.tell(key, "remote");
         } catch (error: unknown) {
@@ -234,7 +240,9 @@ class Watcher {
 
   /** Under a prefix a key without values is news only to who was shown some. */
   isNews(key: Key, { siblings, deleted, pending }: StoreRead): boolean {
-    const seen = `${siblings.map(({ dot }) => dot).join()};${deleted};${pending}`;
+    // An update that waits for hosts may grow under its dot.
+    const names = siblings.map(({ dot, kind, body }) => (kind === "yjs" ? `${dot} ${body.length}` : dot));
+    const seen = `${names.join()};${deleted};${pending}`;
     const before = this.#shown.get(key);
     if (before === seen || (before === undefined && !this.filter.exact && siblings.length === 0)) return false;
     if (this.filter.exact || siblings.length > 0) this.#shown.set(key, seen);

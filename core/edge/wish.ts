@@ -5,7 +5,7 @@ import type { DeleteOptions, PutOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { checkBody, checkContentType, checkKind, checkRenewal, checkTtl, contentTypeDefault } from "../limits.ts";
+import { checkBody, checkContentType, checkRenewal, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { RequestName } from "../store-node.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -38,10 +38,10 @@ export function wishOf(
     pw,
     contentType = contentTypeDefault,
     kind = "opaque",
+    folds,
   } = options;
   if (body !== undefined) checkBody(config, key, body);
   checkContentType(config, contentType);
-  checkKind(kind);
   checkTtl(ttlMs);
   checkRenewal(options);
   const needed = resolveQuorum(w, contact.replicas, "w");
@@ -56,6 +56,7 @@ export function wishOf(
       body: body ?? new Uint8Array(0),
       ...(ttlMs === undefined ? {} : { expiresAtMs: time.wallMs + ttlMs }),
     },
+    folds: foldsOf(kind, folds),
     ...(writeId === undefined ? {} : { writeId: parseWriteId(writeId) }),
     ...(request === undefined ? {} : { request: parseRequest(request) }),
     levels: { w: String(w), ...(pw === undefined ? {} : { pw: String(pw) }) },

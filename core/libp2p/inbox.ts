@@ -27,6 +27,9 @@ interface Accepted {
   readonly deadlineMs: number;
 }
 
+/** It is handled at once or not at all. */
+const toldMs = 1_000;
+
 export class Inbox {
   readonly #peer: NodeId;
   readonly #clock: Clock;
@@ -79,6 +82,19 @@ export class Inbox {
         message: `${this.#held} requests, ${this.#heldBytes} bytes`,
       });
     }
+  }
+
+  /** A request that wants no answer: dropped while there is as much to do as may be. */
+  told(body: Uint8Array): void {
+    const handler = this.#handler();
+    if (handler === undefined || this.#running >= this.#limits.handlersMax) return;
+    this.#running += 1;
+    const done = (error?: unknown): void => {
+      this.#running -= 1;
+      if (error !== undefined) this.#onProblem({ kind: "handler-failed", peer: this.#peer, message: describe(error) });
+      this.begin();
+    };
+    handler(this.#peer, body, this.#clock.now() + toldMs).then(() => done(), done);
   }
 
   /** Begins what may begin; called again when a source is no longer congested. */

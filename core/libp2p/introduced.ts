@@ -45,6 +45,7 @@ export class Introduced {
     this.transport = {
       self: transport.self,
       request: (to, body, timeoutMs) => transport.request(to, body, timeoutMs),
+      tell: (to, body) => transport.tell(to, body),
       serve: (handler) => transport.serve(handler),
       meet: (address) => this.#meet(address),
       keep: (peers) => {

@@ -38,6 +38,8 @@ export interface LinkNeeds {
   readonly onClosed: (link: Link) => void;
 }
 
+const toldQueueBytesMax = 262_144;
+
 export class Link implements Answerable {
   readonly connection: Connection;
   readonly openedMs: number;
@@ -118,6 +120,11 @@ export class Link implements Answerable {
     return this.#asking.ask(body, timeoutMs);
   }
 
+  /** Lost where others wait already: what is told late is worth nothing. */
+  tell(body: Uint8Array): void {
+    if (!this.#closed && this.#queue.bytes <= toldQueueBytesMax) this.#write({ kind: "told", id: 0, body });
+  }
+
   // -- Answering ----------------------------------------------------------------------------------------------------
 
   answer(message: Message): void {
@@ -162,6 +169,8 @@ export class Link implements Answerable {
       case "request":
         this.#owed += 1;
         return this.#needs.inbox.accept(this, message);
+      case "told":
+        return this.#needs.inbox.told(message.body);
       case "ping":
         // One pong says it all: a peer that floods us with pings fills no queue.
         if (!this.#pongQueued) this.#write({ kind: "pong", id: message.id });

@@ -9,6 +9,7 @@ import { peerIdFromString } from "@libp2p/peer-id";
 import { multiaddr } from "@multiformats/multiaddr";
 import type { NodeId } from "../identity.ts";
 import {
+  toldBytesMax,
   TransportError,
   type Clock,
   type PeerState,
@@ -27,6 +28,9 @@ import { describe, type OnProblem } from "./problem.ts";
 import { Reconnect } from "./reconnect.ts";
 import { isRelayedAddress, isWebRtc } from "./route.ts";
 import { openWindowByHalves } from "./window.ts";
+
+/** A request to itself that wants no answer. */
+const toldMs = 1_000;
 
 export interface Libp2pTransport extends Transport {
   /** Takes streams from now on, also on connections that exist. */
@@ -92,6 +96,13 @@ class TransportOverLibp2p implements Libp2pTransport {
     if (to === this.self) return this.#requestSelf(body, timeoutMs);
     const link = this.#peers.get(to)?.current;
     return link === undefined ? refused(`not connected to ${to}`) : link.request(body, timeoutMs);
+  }
+
+  tell(to: NodeId, body: Uint8Array): void {
+    if (body.length > toldBytesMax) throw new RangeError(`${body.length} bytes are more than is told at once`);
+    if (this.#state !== "running") return;
+    if (to === this.self) void this.#requestSelf(body, toldMs).catch(() => undefined);
+    else this.#peers.get(to)?.current?.tell(body);
   }
 
   #requestSelf(body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {

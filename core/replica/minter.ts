@@ -10,6 +10,7 @@ import {
   covers,
   type Dot,
   highestStamp,
+  isUpdate,
   kindOfWrite,
   type LiveValue,
   mint,
@@ -19,6 +20,7 @@ import {
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
+import { checkUpdate } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
@@ -31,6 +33,8 @@ export interface WriteEvent {
   readonly coverage: Coverage;
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
+  /** Updates that are contained in this one. */
+  readonly folds?: readonly Dot[];
   /** It only lets live on what it has seen. */
   readonly renews?: boolean;
   /** Owners that are away and have no stand-in: kept for them here, in the same batch. */
@@ -41,6 +45,9 @@ export interface WriteEvent {
 export interface EdgeEvent {
   readonly coverage: Coverage;
   readonly arrived: LiveValue;
+  readonly folds: readonly Dot[];
+  /** Of an update: its actor's last event on the key before it, or 0. */
+  readonly previous: number;
   /** It may have been forgotten since it was first sent: it counts only where it is still covered. */
   readonly onlyCovered?: boolean;
   readonly hintsFor: readonly NodeId[];
@@ -71,11 +78,15 @@ export class Minter {
     this.#config = config;
   }
 
-  /** @throws StoreError `too-many-siblings`, `clock-skew`, before anything was minted */
+  /**
+   * @throws StoreError `too-many-siblings`, `clock-skew`, `value-too-large`, `precondition-failed`, `bad-request`, before
+   *   anything was minted
+   */
   mint(located: LocatedKey, held: Versioned, event: WriteEvent | EdgeEvent): Minted {
     if ("arrived" in event) return this.#take(located.key, held, event);
     const { coverage, value } = event;
     const kind = kindOfWrite(held, coverage, value.kind);
+    if (isUpdate(value)) this.#checkUpdate(located.key, { held, kind, body: value.body, folds: event.folds ?? [] });
     const stamp =
       event.renews === true
         ? stampOfRenewal(held, coverage)
@@ -90,7 +101,7 @@ export class Minter {
     const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
     // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.
     const body = new Uint8Array(value.body);
-    const state = mint(held, coverage, { ...value, body, kind, dot, stamp });
+    const state = mint(held, coverage, { ...value, body, kind, dot, stamp }, event.folds);
     this.#checkSiblings(located.key, held, state);
     const writer = { vector: coverage.vector, values: [] };
     tellLwwLosers(this.#deps.telemetry, located.key, [held, writer], state);
@@ -98,19 +109,33 @@ export class Minter {
   }
 
   /** Applied like a mint; the same event again changes nothing. */
-  #take(key: Key, held: Versioned, { coverage, arrived: minted, onlyCovered = false }: EdgeEvent): Minted {
+  #take(key: Key, held: Versioned, event: EdgeEvent): Minted {
+    const { coverage, arrived: minted, folds, onlyCovered = false } = event;
     const isRepeat = covers(held.vector, minted.dot);
     if (onlyCovered && !isRepeat) {
       throw new StoreError("not-ready", `this host does not know an old write of ${key}, others may`);
     }
+    if (isUpdate(minted) && !isRepeat) {
+      const kind = kindOfWrite(held, coverage, minted.kind);
+      this.#checkUpdate(key, { held, kind, body: minted.body, folds });
+      // Its entry in the vector covers the events before it, so it must not come before them.
+      if (!covers(held.vector, { ...minted.dot, counter: event.previous }))
+        throw new StoreError("precondition-failed", `this host lacks an update of ${key} that this one follows`);
+    }
     const arrived = isRepeat ? minted : this.#believable(key, minted, [coverage.stamp, highestStamp(held)]);
     const wallMs = this.#deps.clock.wallTime();
     this.#deps.hybridClock.observe(arrived.stamp, wallMs);
-    const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs);
+    const state = applyWrite(held, coverage, { ...arrived, body: new Uint8Array(arrived.body) }, wallMs, folds);
     this.#checkSiblings(key, held, state);
     const writer = { vector: coverage.vector, values: [arrived] };
     tellLwwLosers(this.#deps.telemetry, key, [held, writer], state);
     return { state, dot: arrived.dot, stamp: arrived.stamp, writeIdIgnored: false };
+  }
+
+  /** @throws StoreError `bad-request`, `value-too-large` */
+  #checkUpdate(key: Key, update: Parameters<typeof checkUpdate>[2]): void {
+    const bytes = checkUpdate(this.#config, key, update);
+    if (bytes > this.#config.valueBytesWarn) this.#deps.telemetry.event({ kind: "value-large", key, bytes });
   }
 
   /**
@@ -133,10 +158,11 @@ export class Minter {
   /** A write may always leave fewer values or bytes than it found; one that adds must stay below the limits. */
   #checkSiblings(key: Key, before: Versioned, after: Versioned): void {
     const count = after.values.length;
-    const bytes = bytesOf(after);
-    if (count <= before.values.length && bytes <= bytesOf(before)) return;
-    if (count >= this.#config.siblingsWarn) {
-      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: count });
+    const bytes = bytesOf(after.values);
+    if (count <= before.values.length && bytes <= bytesOf(before.values)) return;
+    const seen = siblingsOf(after);
+    if (seen >= this.#config.siblingsWarn) {
+      this.#deps.telemetry.event({ kind: "siblings-many", key, siblings: seen });
     }
     if (count <= this.#config.siblingsMax && bytes <= this.#config.siblingBytesMax) return;
     throw new StoreError(
@@ -146,6 +172,12 @@ export class Minter {
   }
 }
 
-function bytesOf({ values }: Versioned): number {
+/** A document is one sibling, however many updates it has. */
+function siblingsOf({ values }: Versioned): number {
+  const updates = values.filter(isUpdate).length;
+  return values.length - Math.max(0, updates - 1);
+}
+
+function bytesOf(values: readonly LiveValue[]): number {
   return values.reduce((sum, { body }) => sum + body.length, 0);
 }

@@ -14,7 +14,9 @@ import {
   text,
   varint,
 } from "../bytes/codec.ts";
-import { liveValue } from "../causality/encoding.ts";
+import { dot, liveValue } from "../causality/encoding.ts";
+import { omittedMax } from "../causality/lean-state.ts";
+import { foldsMax } from "../limits.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { RosterMessage } from "../membership/exchange.ts";
 import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./messages.ts";
@@ -49,6 +51,9 @@ export const TimeResponse = message("TimeResponse", {
   wallMs: field(1, varint),
 });
 
+/** Of a state that is told in part (`coordinate/told-states.ts`). */
+const toldParts = { omitted: repeated(8, varint, omittedMax), kept: repeated(9, varint, omittedMax) };
+
 /** What an edge needs for its copy of a key: the state, and a context that covers it. */
 export const EdgeReadRequest = message("EdgeReadRequest", {
   key: field(1, keyText),
@@ -64,6 +69,7 @@ export const EdgeReadResponse = message("EdgeReadResponse", {
   degraded: field(3, bool),
   /** Fingerprint of the answering host's ring: the edge's view may be stale. */
   ring: field(4, hex(8)),
+  ...toldParts,
 });
 
 /** The asked's own copy of a key, for an edge that asks R owners itself (`edge/owners-read.ts`). */
@@ -111,6 +117,9 @@ export const EdgeWriteRequest = message("EdgeWriteRequest", {
   edge: optional(12, nodeText),
   /** Sent before, so long ago that a clock may have been cut since: where it may have been, as `onlyCovered`. */
   again: optional(13, bool),
+  /** Of a document's update: others that are contained in it, and the event of its actor on the key that it follows. */
+  folds: repeated(14, dot, foldsMax),
+  previous: optional(15, varint),
 });
 export const EdgeWriteResponse = message("EdgeWriteResponse", {
   durable: repeated(1, nodeText, 64),
@@ -121,6 +130,7 @@ export const EdgeWriteResponse = message("EdgeWriteResponse", {
   /** Covers the state. */
   context: field(6, contextText),
   ring: field(7, hex(8)),
+  ...toldParts,
 });
 
 /** A page of a bucket's keys, as the answering host finds them at all hosts. */
@@ -151,4 +161,6 @@ export const EdgeWatchResponse = message("EdgeWatchResponse", {
   /** Read these anew. Whatever is watched from now on is among them once. */
   keys: repeated(1, keyText, 100_000),
   ring: field(2, hex(8)),
+  /** For each key the digest of its state, of documents of a complete owner: who has that need not read. Else nothing. */
+  digests: repeated(3, bytes(16), 100_000),
 });

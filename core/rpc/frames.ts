@@ -11,6 +11,7 @@
  *   5 more-request, 6 more-response = the next bytes of a body of `total` bytes that did not fit its first frame
  *   7 ping, 8 pong                                                         a pong echoes the ping's id
  *   9 bye                                                                  no further request comes this way
+ *  10 told        = body                                                   a request that wants no answer; its id is 0
  *
  * Ids are chosen by whoever asks, so the two directions count apart; an id is free again after its answer.
  * Every request gets exactly one of response, failed, refused. At most `bodiesInPiecesMax` bodies of a direction are
@@ -20,6 +21,7 @@
  * (bounded by `assemblyBytesMax`), and ends in a `FrameError` rather than in a wrong message.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { toldBytesMax } from "../ports.ts";
 
 export const requestProtocol = "/everwrite/1/requests";
 
@@ -44,6 +46,7 @@ const kindNumber = {
   ping: 7,
   pong: 8,
   bye: 9,
+  told: 10,
 } as const;
 
 /** What a reader hands over: whole bodies only. `deadlineMs` is on the reader's own clock. */
@@ -55,6 +58,7 @@ export type Message =
       readonly body: Uint8Array;
     }
   | { readonly kind: "response"; readonly id: number; readonly body: Uint8Array }
+  | { readonly kind: "told"; readonly id: number; readonly body: Uint8Array }
   | { readonly kind: "failed" | "refused"; readonly id: number; readonly reason: string }
   | { readonly kind: "ping" | "pong" | "bye"; readonly id: number };
 
@@ -266,6 +270,9 @@ export class FrameReader {
         return this.#deliver({ kind: "pong", id });
       case kindNumber.bye:
         return this.#deliver({ kind: "bye", id });
+      case kindNumber.told:
+        if (end - rest > toldBytesMax) throw new FrameError("too-long", `${end - rest} bytes are told at once`);
+        return this.#deliver({ kind: "told", id, body: copyOf(bytes, rest, end) });
       default: // A kind of a later version: skipped.
     }
   }

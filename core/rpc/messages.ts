@@ -18,6 +18,8 @@ import {
   varint,
 } from "../bytes/codec.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
+import { omittedMax } from "../causality/lean-state.ts";
+import { foldsMax } from "../limits.ts";
 import { membersMax, RosterMessage } from "../membership/exchange.ts";
 
 /** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
@@ -48,9 +50,13 @@ export const ReplicateRequest = message("ReplicateRequest", {
   minted: optional(6, bool),
   /** With `hintFor`: W holds without this copy once all other owners have the state. */
   spare: optional(7, bool),
+  /** Values of the state that come without their bodies, by place: the receiver is thought to have those. */
+  omitted: optional(8, message("Omitted", { places: repeated(1, varint, omittedMax) })),
 });
 export const ReplicateResponse = message("ReplicateResponse", {
   role: field(1, choice({ complete: 0, filling: 1, hint: 2 })),
+  /** Nothing was done: the receiver does not have what was left out. */
+  lacks: optional(2, bool),
 });
 
 /** Hashes of 8 bytes under one node of the Merkle trees: a group of partitions, a partition, a leaf of whatever size. */
@@ -267,6 +273,8 @@ export const WriteRequest = message("WriteRequest", {
   /** Set by the host that forwards: coordinate it yourself, a request is forwarded once. */
   forwarded: optional(14, View),
   renews: optional(15, bool),
+  /** Of a document's update: dots of others that are contained in it. */
+  folds: repeated(16, text(64), foldsMax),
 });
 export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {

@@ -9,6 +9,12 @@ import type { NodeId } from "../identity.ts";
 import { type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import {
+  ChannelJoinRequest,
+  ChannelJoinResponse,
+  ChannelTellRequest,
+  ChannelTellResponse,
+} from "./channel-messages.ts";
+import {
   EdgeFetchRequest,
   EdgeFetchResponse,
   EdgeListRequest,
@@ -105,6 +111,8 @@ export const methods = {
   edgeWatch: define(24, "edgeWatch", EdgeWatchRequest, EdgeWatchResponse),
   time: define(25, "time", TimeRequest, TimeResponse),
   edgeFetch: define(26, "edgeFetch", EdgeFetchRequest, EdgeFetchResponse),
+  channelJoin: define(27, "channelJoin", ChannelJoinRequest, ChannelJoinResponse),
+  channelTell: define(28, "channelTell", ChannelTellRequest, ChannelTellResponse),
 };
 
 const ok = 0;
@@ -128,6 +136,16 @@ export function call<Request, Response>(
 /** A request's bytes, for a request that goes to several peers. */
 export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
   return method.request.encode(request, method.number);
+}
+
+/** Sends one request whose answer nobody waits for, and which may be lost. */
+export function tell<Request>(
+  transport: Pick<Transport, "tell">,
+  to: NodeId,
+  method: Method<Request, unknown>,
+  request: Request,
+): void {
+  transport.tell(to, encodeCall(method, request));
 }
 
 /** As `call`, with a body of `encodeCall`. */

@@ -8,6 +8,7 @@ import type { NodeId } from "../identity.ts";
 import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
 import type {
   AnsweredWrite,
+  Channel,
   ImportResult,
   LwwConflict,
   ParkedWrite,
@@ -30,6 +31,7 @@ import { untilSafe } from "./safety.ts";
 
 /** What a host's node offers to a Store. */
 interface HostNode extends Pick<NodeApi, "get" | "getLocal" | "put" | "delete" | "list" | "watch" | "explain"> {
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel;
   /** It has its place, and others to turn to if there are any. */
   readonly connected: boolean;
   readonly portable: Pick<StoreNode, "export" | "import">;
@@ -107,6 +109,10 @@ export class HostStoreNode implements SharedNode {
       const origin = origins.of(event);
       if (origin !== undefined) yield { ...event, ...whole, origin };
     }
+  }
+
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    return this.#deps.node.join(bucket, name, hear);
   }
 
   flush(options: WaitOptions = {}): Promise<void> {

@@ -1,6 +1,12 @@
 /**
  * Store: what an application opens. Typed buckets over a node, host or edge alike, and what is known of that node.
  */
+import { nameOf, bucketOf, parseKey } from "../bytes/key.ts";
+import type * as Y from "yjs";
+import type { DocumentDeps, DocumentLink, DocumentName } from "../documents/document-link.ts";
+import type * as DocumentLinks from "../documents/document-link.ts";
+import type { LiveDocument } from "../documents/live-document.ts";
+import type * as LiveDocuments from "../documents/live-document.ts";
 import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
@@ -21,10 +27,14 @@ export interface StoreStatus extends StoreFacts {
   readonly oldestPendingMs: number | null;
 }
 
+type Documents = typeof LiveDocuments & typeof DocumentLinks;
+
 interface StoreDeps {
   readonly node: StoreNode;
   readonly clock: Clock;
   readonly random: Random;
+  /** Brings Yjs, for documents; a store without it has none. */
+  readonly loadDocuments?: () => Promise<Documents>;
   /** Of buckets that do not say; `true` where not given: a page cannot tell whether it is in production. */
   readonly checkMerges?: boolean;
   /** Closes what the node was made of, after it. */
@@ -45,6 +55,8 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   readonly #closing = new Cancellation();
   readonly #bucketDeps: BucketDeps;
   readonly #buckets = new Map<string, unknown>();
+  readonly #documents = new Map<string, Promise<LiveDocument>>();
+  readonly #links = new Set<DocumentLink>();
   readonly #conflicts = new Listeners<StoreEvents["conflict"]>();
   readonly #errors = new Listeners<StoreEvents["error"]>();
   readonly #statusListeners = new Listeners<StoreStatus>();
@@ -94,6 +106,27 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     const bucket = new Bucket<T>(this.#bucketDeps, name, options ?? {});
     this.#buckets.set(name, bucket);
     return bucket;
+  }
+
+  /**
+   * A live Y.Doc on a key (`bucket/name`): edits in it are stored and sent, those of others appear in it. Resolves before
+   * anything is loaded: see `loaded` and `settled` of the document. The same object until it is closed.
+   * @throws StoreError `bad-request` (no such key can be; Yjs is not installed, or twice), `closed`
+   *
+   * @example
+   * const doc = await store.doc("notes/plan");
+   * await doc.loaded;
+   * doc.getText("body").insert(0, "Buy books");
+   * await doc.settled; // hosts have it
+   */
+  doc(key: string): Promise<LiveDocument> {
+    const known = this.#documents.get(key);
+    if (known !== undefined) return known;
+    const opening = this.#openDocument(key);
+    this.#documents.set(key, opening);
+    const forget = (): void => void this.#documents.delete(key);
+    opening.then((doc) => doc.once("destroy", forget), forget);
+    return opening;
   }
 
   status(): StoreStatus {
@@ -174,7 +207,37 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     return this.close();
   }
 
+  /**
+   * Keeps a Y.Doc of the application's own in step with a key, as `doc` does with one that it makes. What is in it already is
+   * written. For bindings and providers: see `EverwriteProvider`.
+   * @throws StoreError as `doc`
+   */
+  async link(key: string, doc: Y.Doc): Promise<DocumentLink> {
+    const { DocumentLink, deps, where } = await this.#documentsFor(key);
+    const link = new DocumentLink(deps, where, doc);
+    this.#links.add(link);
+    return link;
+  }
+
+  async #openDocument(key: string): Promise<LiveDocument> {
+    const { LiveDocument, deps, where } = await this.#documentsFor(key);
+    return new LiveDocument(deps, where);
+  }
+
+  async #documentsFor(key: string): Promise<Documents & { readonly deps: DocumentDeps; readonly where: DocumentName }> {
+    const { loadDocuments } = this.#deps;
+    const whole = parseKey(key);
+    if (loadDocuments === undefined) throw new StoreError("bad-request", "this store was opened without documents");
+    const documents = await loadDocuments();
+    if (this.#closing.aborted) throw new StoreError("closed", "the store was closed");
+    const where = { bucket: bucketOf(whole), name: nameOf(whole) };
+    return { ...documents, deps: { ...this.#deps, closing: this.#closing }, where };
+  }
+
   async #close(): Promise<void> {
+    // What is unwritten goes with them.
+    for (const opening of this.#documents.values()) await opening.then((doc) => doc.close()).catch(() => undefined);
+    for (const link of this.#links) await link.close();
     this.#closing.abort();
     for (const stop of this.#stops) stop();
     this.#refreshStatus();

@@ -7,6 +7,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { LocalAnswer, NodeApi, PutOptions, ReadAnswer, ValueKind } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { anyText, flag, integerUpTo, oneOf, quorumSpec } from "../text-values.ts";
+import { asOneDocument, folding } from "./documents.ts";
 import { readJson, writeJson } from "./json.ts";
 import type { HttpConfig } from "./server.ts";
 import { keyTarget, oneKeyTarget, queryOf } from "./target.ts";
@@ -37,7 +38,7 @@ export function kvHandlers(node: NodeApi, config: HttpConfig): { GET: Handler; P
     const answer = local
       ? await node.getLocal(bucket, name)
       : await node.get(bucket, name, { ...options, signal: clientGone(reply) });
-    return sendRead(request, reply, answer, `${bucket}/${name}`);
+    return sendRead(request, reply, await asOneDocument(answer), `${bucket}/${name}`);
   }
 
   async function put(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
@@ -51,7 +52,11 @@ export function kvHandlers(node: NodeApi, config: HttpConfig): { GET: Handler; P
       returnSiblings: returnBody,
     };
     const body = await readBody(request.raw, config.valueBytesMax);
-    return sendWrite(reply, await node.put(bucket, name, body, options));
+    // With an id the same put must be the same bytes, whatever is there.
+    if (options.kind !== "yjs" || options.writeId !== undefined)
+      return sendWrite(reply, await node.put(bucket, name, body, options));
+    const folded = await folding(node, { bucket, name }, body);
+    return sendWrite(reply, await node.put(bucket, name, folded.body, { ...options, ...folded.options }));
   }
 
   async function remove(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {

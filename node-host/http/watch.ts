@@ -8,6 +8,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { NodeApi, WatchEvent } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { anyText } from "../text-values.ts";
+import { asOneDocument } from "./documents.ts";
 import { errorAnswer } from "./errors.ts";
 import { readJson } from "./json.ts";
 import type { HttpConfig } from "./server.ts";
@@ -58,7 +59,7 @@ async function stream(
   const ping = setInterval(() => response.writableNeedDrain || response.write(": ping\n\n"), pingMs);
   try {
     for await (const state of states) {
-      const data = JSON.stringify({ bucket: state.bucket, key: state.name, ...readJson(state) });
+      const data = JSON.stringify({ bucket: state.bucket, key: state.name, ...readJson(await asOneDocument(state)) });
       if (!response.write(`event: state\ndata: ${data}\n\n`)) await once(response, "drain", { signal });
     }
     if (!signal.aborted) throw new StoreError("closed", "the watch ended: this node is stopping");

@@ -51,8 +51,11 @@ describe("the bundle of a minimal application", () => {
     const chunks = await chunksOf("minimal");
     const first = chunks.filter(({ isFirst }) => isFirst);
     // That a page which is an edge loads none of these is seen in a real one (open-store.test.ts).
+    // Nor does one without documents load those, with the application's Yjs.
     const isOfOtherRoles = ({ modules }: Chunk): boolean =>
-      modules.some((id) => /\/@libp2p\/(?:webrtc|circuit-relay-v2)\/|gossipsub|\/core\/node\.js/.test(id));
+      modules.some((id) =>
+        /\/@libp2p\/(?:webrtc|circuit-relay-v2)\/|gossipsub|\/core\/(?:node|documents\/[a-z-]+)\.js/.test(id),
+      );
     const edge = chunks.filter((chunk) => !isOfOtherRoles(chunk));
     t.diagnostic(
       `bytes gzipped: ${sum(first)} before the store is open, ${sum(edge)} with the network of an edge, ${sum(chunks)} in all`,

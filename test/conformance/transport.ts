@@ -65,6 +65,29 @@ export function transportConformance(title: string, open: () => TransportHarness
       assert.deepEqual([...(await a.request(a.self, number(5), 1000))], [...tagged(number(5), 9)]);
     });
 
+    void it("tells the peer's handler, whose answer or failure nobody hears; one that cannot be told is lost", async () => {
+      const { a, b } = await pair();
+      const told: number[] = [];
+      const enough = new Promise<void>((resolve) => {
+        b.serve(async (from, body) => {
+          assert.equal(from, a.self);
+          told.push(body.length);
+          if (told.length === 41) resolve();
+          if (body.length % 2 === 0) throw new Error("unheard");
+          return body;
+        });
+      });
+      for (let size = 0; size <= 40; size += 1) a.tell(b.self, pattern(size));
+      await enough;
+      const sizes = told.toSorted((one, other) => one - other);
+      assert.deepEqual(
+        sizes,
+        Array.from({ length: 41 }, (_, size) => size),
+      );
+      a.tell("nobody" as NodeId, number(1));
+      assert.equal((await a.request(b.self, pattern(1), 1_000)).length, 1);
+    });
+
     void it("rejects a request to a peer that is not connected as not-sent", async () => {
       const { a } = await pair();
       await assert.rejects(a.request("nobody" as NodeId, number(1), 1000), kindIs("not-sent"));

@@ -136,6 +136,10 @@ export class MemoryTransport implements Transport {
     return this.#exchange(peer, node, body, deadlineMs);
   }
 
+  tell(to: NodeId, body: Uint8Array): void {
+    this.request(to, body, 1_000).catch(() => undefined);
+  }
+
   serve(handler: RequestHandler): Stop {
     this.#handler = handler;
     return () => {

@@ -118,6 +118,10 @@ export class MeshTransport implements Transport {
     return this.#links.get(to)?.connected === true;
   }
 
+  tell(to: NodeId, body: Uint8Array): void {
+    this.request(to, body, 1_000).catch(() => undefined);
+  }
+
   request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     const { schedule } = this.#mesh;
     const link = this.#links.get(to);

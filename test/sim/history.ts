@@ -18,6 +18,8 @@ export interface Event {
   expiryVaries: boolean;
   /** Events whose writers had seen this one. */
   readonly supersededBy: Event[];
+  /** Updates that contain this one. Where one of them came first, this one may be live beside it. */
+  readonly foldedBy: Event[];
   /** A host has reaped a state that knew it: nobody has to know it any more. */
   reaped: boolean;
   /** Such a state had dropped it: it must never be live again. */
@@ -41,12 +43,15 @@ export class KeyHistory {
       value,
       expiryVaries: false,
       supersededBy: [],
+      foldedBy: [],
       reaped: false,
       gone: false,
     };
     for (const other of this.events.values()) {
       if (covers(write.context, other.dot)) other.supersededBy.push(event);
       if (covers(other.write.context, event.dot)) event.supersededBy.push(other);
+      if (write.folds.has(other.name)) other.foldedBy.push(event);
+      if (other.write.folds.has(event.name)) event.foldedBy.push(other);
     }
     this.events.set(event.name, event);
     return event;
@@ -75,6 +80,11 @@ export class KeyHistory {
     return this.forgotten.has(name) || covers(vector, dot);
   }
 
+  /** Whether a state that knows it may hold it or not: an update that others contain. */
+  isFolded(name: string): boolean {
+    return (this.events.get(name)?.foldedBy.length ?? 0) > 0;
+  }
+
   /** Names of the events that a state with this vector must hold as live values. */
   liveOf(vector: readonly Dot[]): ReadonlySet<string> {
     const live = new Set<string>();
@@ -83,7 +93,9 @@ export class KeyHistory {
       if (!covers(vector, event.dot)) continue;
       if (event.value.kind === "lww") {
         if (lww === undefined || isLater(event, lww)) lww = event;
-      } else if (!event.supersededBy.some((other) => this.knows(vector, other))) live.add(event.name);
+      } else if (![...event.supersededBy, ...event.foldedBy].some((other) => this.knows(vector, other))) {
+        live.add(event.name);
+      }
     }
     if (lww !== undefined) live.add(lww.name);
     return live;

@@ -59,6 +59,10 @@ export class SimTransport implements Transport {
 
   // -- Transport ----------------------------------------------------------------------------------------------------
 
+  tell(to: NodeId, body: Uint8Array): void {
+    this.request(to, body, 1_000).catch(() => undefined);
+  }
+
   request(to: NodeId, body: Uint8Array, timeoutMs: number): Promise<Uint8Array> {
     this.onNextRequest?.(to, body);
     if (to !== this.self) this.#network.onRequest?.(body);

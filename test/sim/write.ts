@@ -10,6 +10,8 @@ export interface Write {
   readonly body: Uint8Array;
   /** What its writer had seen. */
   readonly context: readonly Dot[];
+  /** Of an update of a document: names of the updates that are contained in it. */
+  readonly folds: ReadonlySet<string>;
   /** It was sent with a context that no host has given for this key. */
   readonly forged: boolean;
   readonly ttlMs: number | undefined;
@@ -42,11 +44,12 @@ export interface Ack {
 /** One that begins now. */
 export function newWrite(
   asked: Pick<Write, "id" | "key" | "verb" | "body" | "context" | "startedMs"> &
-    Partial<Pick<Write, "forged" | "ttlMs" | "writeId">>,
+    Partial<Pick<Write, "forged" | "ttlMs" | "writeId" | "folds">>,
 ): Write {
-  const { forged = false, ttlMs, writeId, ...rest } = asked;
+  const { forged = false, ttlMs, writeId, folds = new Set(), ...rest } = asked;
   return {
     ...rest,
+    folds,
     forged,
     ttlMs,
     writeId,

@@ -2,6 +2,7 @@
  * Stores over the hosts of a memory cluster, and nodes that refuse when a test says so.
  */
 import type { StoreError } from "../../core/errors.ts";
+import { loadDocuments } from "../../core/load-documents.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { Conflicts } from "../../core/store/conflicts.ts";
 import { HostStoreNode } from "../../core/store/host-node.ts";
@@ -27,7 +28,7 @@ export function hostStoreNode(cluster: MemoryCluster, name: string): HostStoreNo
 }
 
 export function storeOver<Schema extends object = object>(node: StoreNode, name = "test"): Store<Schema> {
-  return new Store<Schema>(name, { node, clock: realClock, random: realRandom });
+  return new Store<Schema>(name, { node, clock: realClock, random: realRandom, loadDocuments });
 }
 
 export type Verb = "get" | "put";

@@ -64,7 +64,7 @@ export async function nativeClient(
       return { bodies: siblings.map(({ body }) => body), context };
     },
     async put(key, body, context, how) {
-      const request = { key, body, ...how, ...(context === undefined ? {} : { context }) };
+      const request = { key, body, folds: [], ...how, ...(context === undefined ? {} : { context }) };
       return (await ask(methods.write, request)).context;
     },
     stop: async () => {

@@ -4,10 +4,12 @@
  * `request`. Answers of an earlier owner count no more.
  */
 import type { Watched } from "../../api.ts";
+import { makeKey } from "../../bytes/key.ts";
 import { StoreError } from "../../errors.ts";
 import type { CancelSignal, Clock, Stop } from "../../ports.ts";
+import { checkChannelMessage } from "../../rpc/channel-messages.ts";
 import { abortedError } from "../../store/cancel.ts";
-import type { StoreChange } from "../../store-node.ts";
+import type { Channel, StoreChange } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import { type Answer, type Ask, type Call, receivedError, type TabId } from "./messages.ts";
 import { WatchStream } from "./watch-stream.ts";
@@ -38,6 +40,13 @@ interface PendingWatch {
   readonly sinceMs: number;
 }
 
+/** Part in the channel of a key. */
+interface Part {
+  readonly bucket: string;
+  readonly name: string;
+  readonly hear: (body: Uint8Array) => void;
+}
+
 interface CallerDeps {
   readonly channel: TabChannel;
   readonly clock: Clock;
@@ -51,6 +60,7 @@ export class Caller {
   readonly #deps: CallerDeps;
   readonly #calls = new Map<number, PendingCall>();
   readonly #watches = new Map<number, PendingWatch>();
+  readonly #parts = new Map<number, Part>();
   #owner: OwnerOfTerm | undefined;
   #nextId = 1;
   /** Why nothing can be asked any more. */
@@ -126,11 +136,30 @@ export class Caller {
     }
   }
 
+  join(bucket: string, name: string, hear: (body: Uint8Array) => void): Channel {
+    makeKey(bucket, name); // only to check the name
+    if (this.#refusal !== undefined) throw this.#refusal;
+    const id = this.#nextId++;
+    const part = { bucket, name, hear };
+    this.#parts.set(id, part);
+    this.#ask({ kind: "join", id, bucket, name });
+    return {
+      send: (body) => {
+        checkChannelMessage(body);
+        if (this.#parts.has(id)) this.#ask({ kind: "say", id, body });
+      },
+      leave: () => {
+        if (this.#parts.delete(id)) this.#ask({ kind: "cancel", id });
+      },
+    };
+  }
+
   /** Asks an owner for all that is waited for; undefined: there is none. */
   follow(owner: OwnerOfTerm | undefined): void {
     this.#owner = owner;
     for (const [id, pending] of this.#calls) this.#send(id, pending);
     for (const [id, { stream }] of this.#watches) this.#begin(id, stream);
+    for (const [id, { bucket, name }] of this.#parts) this.#ask({ kind: "join", id, bucket, name });
   }
 
   /** From the owner of the moment. */
@@ -145,6 +174,8 @@ export class Caller {
       }
       case "change":
         return this.#watches.get(tell.id)?.stream.hear(tell.change);
+      case "heard":
+        return this.#parts.get(tell.id)?.hear(tell.body);
       case "ended":
         return this.#watches.get(tell.id)?.stream.end();
     }

@@ -80,6 +80,9 @@ export type Ask =
       readonly credit: number;
     }
   | { readonly kind: "more"; readonly id: number; readonly credit: number }
+  /** Takes part in the channel of a key until `cancel`. */
+  | { readonly kind: "join"; readonly id: number; readonly bucket: string; readonly name: string }
+  | { readonly kind: "say"; readonly id: number; readonly body: Uint8Array }
   /** The tab waits for it no longer. */
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "probe" };
@@ -89,6 +92,8 @@ export type Answer =
   | { readonly kind: "result"; readonly id: number; readonly value: unknown }
   | { readonly kind: "failure"; readonly id: number; readonly error: SentError }
   | { readonly kind: "change"; readonly id: number; readonly change: StoreChange }
+  /** Said in a channel. */
+  | { readonly kind: "heard"; readonly id: number; readonly body: Uint8Array }
   /** A watch has ended by itself. */
   | { readonly kind: "ended"; readonly id: number };
 
@@ -122,11 +127,14 @@ const shapes: { readonly [Kind in TabMessage["kind"]]: Readonly<Record<string, "
   call: { id: "number", call: "object" },
   watch: { id: "number", bucket: "string", what: "object", credit: "number" },
   more: { id: "number", credit: "number" },
+  join: { id: "number", bucket: "string", name: "string" },
+  say: { id: "number", body: "object" },
   cancel: { id: "number" },
   probe: {},
   result: { id: "number" },
   failure: { id: "number", error: "object" },
   change: { id: "number", change: "object" },
+  heard: { id: "number", body: "object" },
   ended: { id: "number" },
   facts: { facts: "object" },
   conflict: { conflict: "object" },
@@ -154,7 +162,7 @@ export function unseal(data: unknown): Envelope | "foreign" | undefined {
   return { from, term: term as number, message: message as unknown as TabMessage };
 }
 
-const askKinds: readonly string[] = ["call", "watch", "more", "cancel", "probe"] satisfies Ask["kind"][];
+const askKinds: readonly string[] = ["call", "watch", "more", "join", "say", "cancel", "probe"] satisfies Ask["kind"][];
 const newsKinds: readonly string[] = ["seek", "opening", "open", "left"] satisfies News["kind"][];
 
 export function isAsk(message: TabMessage): message is Ask {

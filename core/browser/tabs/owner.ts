@@ -6,7 +6,7 @@ import type { WriteAnswer } from "../../api.ts";
 import { StoreError } from "../../errors.ts";
 import type { CancelSignal, Stop } from "../../ports.ts";
 import { Cancellation } from "../../store/cancel.ts";
-import type { SharedNode, StoreWrite } from "../../store-node.ts";
+import type { Channel, SharedNode, StoreWrite } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import type { TabLocks } from "./locks.ts";
 import { type Ask, type Call, everyone, gathered, type News, sentError, type TabId, type Tell } from "./messages.ts";
@@ -25,10 +25,11 @@ interface Session {
   readonly running: Map<number, Running>;
 }
 
-/** A call or a watch of a tab. */
+/** A call, a watch or a channel of a tab. */
 interface Running {
   readonly end: Cancellation;
   readonly credit: Credit;
+  channel?: Channel | undefined;
 }
 
 export class Owner {
@@ -59,6 +60,11 @@ export class Owner {
         return this.#watch(from, ask);
       case "more":
         return running.get(ask.id)?.credit.add(ask.credit);
+      case "join":
+        return this.#join(from, ask);
+      case "say":
+        // Another tab of this code has measured it.
+        return running.get(ask.id)?.channel?.send(ask.body);
       case "cancel":
         return running.get(ask.id)?.end.abort();
       case "probe":
@@ -132,6 +138,15 @@ export class Owner {
         (error: unknown) => this.#fail(tab, id, error),
       )
       .finally(() => this.#finish(tab, id, running));
+  }
+
+  #join(tab: TabId, { id, bucket, name }: Ask & { readonly kind: "join" }): void {
+    const running = this.#begin(tab, id);
+    running.channel = this.#deps.node.join?.(bucket, name, (body) => this.#tell(tab, { kind: "heard", id, body }));
+    running.end.addEventListener("abort", () => {
+      running.channel?.leave();
+      this.#finish(tab, id, running);
+    });
   }
 
   async #pump(

@@ -16,6 +16,7 @@ import type { NodeId } from "../../identity.ts";
 import { type CancelSignal, type Clock, type Random, StorageError, type Stop } from "../../ports.ts";
 import { Listeners } from "../../store/listeners.ts";
 import type {
+  Channel,
   ImportResult,
   LwwConflict,
   ParkedWrite,
@@ -155,6 +156,10 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
 
   watch(bucket: string, what: Watched, signal: CancelSignal): AsyncIterable<StoreChange> {
     return this.#caller.watch(bucket, what, signal);
+  }
+
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    return this.#caller.join(bucket, name, hear);
   }
 
   async flush(options: WaitOptions = {}): Promise<void> {

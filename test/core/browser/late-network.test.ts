@@ -56,6 +56,7 @@ function silent(met: string[]): Transport {
   return {
     self,
     request: () => Promise.reject(new Error("nobody asks")),
+    tell: () => undefined,
     serve: () => () => undefined,
     meet: (address) => new Promise(() => met.push(address)),
     keep: () => undefined,

@@ -12,6 +12,7 @@ import {
   type Coverage,
   type Dot,
   highestStamp,
+  isUpdate,
   type LiveValue,
   merge,
   mint,
@@ -29,7 +30,15 @@ const NODES = 4;
 const KEY = makeKey("carts", "alice");
 
 export type Step =
-  | { readonly do: "write"; node: number; context: ContextChoice; kind: ValueKind; tombstone: boolean; ttl: boolean }
+  | {
+      readonly do: "write";
+      node: number;
+      context: ContextChoice;
+      kind: ValueKind;
+      tombstone: boolean;
+      ttl: boolean;
+      folds: boolean;
+    }
   | { readonly do: "writeWithId"; node: number; context: ContextChoice; body: number }
   | { readonly do: "repeat"; node: number; which: number }
   | { readonly do: "edgeWrite"; node: number; context: ContextChoice; kind: ValueKind; lateByMs: number }
@@ -55,6 +64,7 @@ export function steps(kinds: fc.Arbitrary<ValueKind> = rarelyLww): fc.Arbitrary<
     kind: kinds,
     tombstone: fc.boolean(),
     ttl: fc.boolean(),
+    folds: fc.boolean(),
   });
   return fc.array(
     fc.oneof(
@@ -77,6 +87,7 @@ interface Event {
   readonly seen: ReadonlySet<string>;
   readonly lww: boolean;
   readonly stamp: Stamp;
+  readonly isUpdate?: boolean;
 }
 
 interface Replica {
@@ -175,8 +186,20 @@ export class World {
     const value = this.#value(dot, this.#tick(replica, context), step.kind);
     const event = { ...value, tombstone: step.tombstone, ...(step.ttl ? { expiresAtMs: this.#nowMs + 20 } : {}) };
     const lww = step.kind === "lww" || context.lww || this.#hasLww(replica);
-    replica.state = mint(replica.state, context.coverage, event);
-    this.#reach(replica, { dot, seen: context.seen, lww, stamp: value.stamp });
+    if (lww || !isUpdate(event)) {
+      replica.state = mint(replica.state, context.coverage, event);
+      return this.#reach(replica, { dot, seen: context.seen, lww, stamp: value.stamp });
+    }
+    const folds = step.folds ? replica.state.values.filter(isUpdate).map((update) => update.dot) : [];
+    const seen = this.#seenByUpdate(replica, context, folds);
+    replica.state = mint(replica.state, context.coverage, event, folds);
+    this.#reach(replica, { dot, seen, lww, stamp: value.stamp, isUpdate: true });
+  }
+
+  /** An update drops what it folds, and of what it has seen what is no update; it claims nothing that its node does not hold. */
+  #seenByUpdate(replica: Replica, context: ReadContext, folds: readonly Dot[]): ReadonlySet<string> {
+    const held = [...context.seen].filter((name) => replica.reached.has(name) && !this.#events.get(name)!.isUpdate);
+    return union(new Set(held), new Set(folds.map(nameOf)));
   }
 
   #writeWithId(replica: Replica, step: Extract<Step, { do: "writeWithId" }>): void {
@@ -208,8 +231,9 @@ export class World {
     const stamp = (this.#nowMs - step.lateByMs) * 1024;
     const lww = step.kind === "lww" || context.lww;
     const event = this.#value(dot, stamp, lww ? "lww" : step.kind);
+    const seen = isUpdate(event) ? this.#seenByUpdate(replica, context, []) : context.seen;
     replica.state = applyWrite(replica.state, context.coverage, event, this.#nowMs);
-    this.#reach(replica, { dot, seen: context.seen, lww, stamp });
+    this.#reach(replica, { dot, seen, lww, stamp, isUpdate: isUpdate(event) });
   }
 
   #receive(replica: Replica, state: Versioned, reached: ReadonlySet<string>): void {

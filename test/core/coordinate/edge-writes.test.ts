@@ -38,6 +38,7 @@ function write(
     event: { nonce, counter },
     contexts: [],
     own: [],
+    folds: [],
     ...other,
     value: {
       dot: { actor: actorOfEdge("edge" as NodeId, nonce), counter },
@@ -159,7 +160,13 @@ describe("a hostile edge", { concurrency: true }, () => {
     ["an expiry beyond reason", "bad-request", write("x", 1, { value: { expiresAtMs: Number.MAX_SAFE_INTEGER } })],
     ["a delete with a value", "bad-request", write("x", 1, { value: { tombstone: true } })],
     ["a content type that is none", "bad-request", write("x", 1, { value: { contentType: "a\nb" } })],
-    ["an unknown kind of merging", "bad-request", write("x", 1, { value: { kind: "yjs" } })],
+    ["an update that is none", "bad-request", write("x", 1, { value: { kind: "yjs" } })],
+    ["a generation", "bad-request", write("x", 1, { value: { generation: 1 } })],
+    [
+      "an update before the one that it follows",
+      "precondition-failed",
+      write("\0\0", 2, { value: { kind: "yjs" }, previous: 1 }),
+    ],
     [
       "the word of a member that it is not",
       "not-ready",

@@ -98,7 +98,7 @@ describe("a put at a host that does not own the key", () => {
     withCluster(4, async (cluster) => {
       const { name, walk } = await placed(cluster, (hosts) => hosts[3] !== "h1");
       const forwarded = { ring: (await cluster.node("h1").status()).ring, life: 1 };
-      const request = { key: `b/${name}`, body: utf8("v"), forwarded };
+      const request = { key: `b/${name}`, body: utf8("v"), folds: [], forwarded };
       const asked = call(cluster.transport("h1"), walk[3] as NodeId, methods.write, request, 1_000);
       await assert.rejects(asked, failsWith("not-ready"));
     }));

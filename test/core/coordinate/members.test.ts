@@ -34,7 +34,7 @@ async function refused(cluster: MemoryCluster, code: "not-member" | "not-ready")
     call(stranger, h1, methods.scan, { view, parts: [{ partition: 0 }], bytesMax: 1_000 }, 2_000),
     call(stranger, h1, methods.list, { view, bucket: "b", prefix: "", limit: 10 }, 2_000),
     call(stranger, h1, methods.changes, { view, filters: [{ prefix: "b/", exact: false }], waitMs: 0 }, 2_000),
-    call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), forwarded: view }, 2_000),
+    call(stranger, h1, methods.write, { key: "b/k", body: utf8("x"), folds: [], forwarded: view }, 2_000),
   ];
   await Promise.all(asked.map((each) => assert.rejects(each, failsWith(code))));
   assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);

@@ -251,7 +251,7 @@ describe("limits", () => {
           { ttlMs: 1.5 },
           { timeoutMs: 0 },
           { timeoutMs: 1e9 },
-          { kind: "yjs" as const },
+          { kind: "yjs" as const }, // a body that is no update
           { writeId: "XYZ" },
         ]) {
           await assert.rejects(

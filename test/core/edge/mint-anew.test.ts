@@ -29,6 +29,7 @@ function written(sequence: number, clockMs: number, { floor = 0, ttlMs }: { floo
     },
     contexts: [],
     own: [],
+    folds: [],
     w: "quorum",
     acceptedMs: clockMs,
     clockMs,

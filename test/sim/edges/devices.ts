@@ -18,6 +18,7 @@ import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
 import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
+import type { Documents } from "../documents/documents.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
 import { SimEdge } from "./sim-edge.ts";
 
@@ -70,13 +71,16 @@ export const edgeFaults: readonly string[] = [...troubles.map(([kind]) => kind),
 export class Devices {
   readonly #world: World;
   readonly #devices: Device[];
+  readonly #documents: Documents | undefined;
   #running = 0;
   #over = false;
   /** How far behind the true time the slowest of all clocks ever was, as they are set now and then; not above 0. */
   #slowestMs = 0;
 
-  constructor(world: World) {
+  /** With documents they write updates of these, and nothing else. */
+  constructor(world: World, documents?: Documents) {
     this.#world = world;
+    this.#documents = documents;
     this.#devices = Array.from({ length: world.scenario.edges }, (_, i) => {
       const edge = new SimEdge(world, `e${i + 1}`);
       const chance = world.chance.fork(`application ${i}`);
@@ -183,8 +187,8 @@ export class Devices {
 
   #ask(device: Device, verb: "put" | "delete" | "get"): void {
     this.#running += 1;
-    const name = `key${device.chance.whole(0, 4)}`;
-    const work = verb === "get" ? this.#get(device, name) : this.#write(device, verb, name);
+    const name = this.#documents?.nameOf(device.chance) ?? `key${device.chance.whole(0, 4)}`;
+    const work = verb === "get" ? this.#get(device, name) : this.#write(device, this.#documents ? "put" : verb, name);
     void work
       .catch((error: unknown) => {
         if (error instanceof StoreError) return this.#world.schedule.log(`${device.edge.id} ${verb}: ${error.code}`);
@@ -236,16 +240,20 @@ export class Devices {
     const { edge, chance, contexts } = device;
     const { oracle, schedule } = this.#world;
     const key = keyOf(name);
-    const context = chance.is(0.3) ? undefined : contexts.get(name);
+    const context = this.#documents || chance.is(0.3) ? undefined : contexts.get(name);
     const subject = { edge: edge.id, key: key as Key };
+    const update = await this.#documents?.next(chance, () =>
+      edge.call((node) => node.get(bucket, name, { r: "local" })),
+    );
     const id = oracle.writes.length;
-    const ttlMs = verb === "put" && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
+    const ttlMs = verb === "put" && !update && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
     const write = newWrite({
       id,
       key,
       verb,
       ttlMs,
-      body: verb === "delete" ? new Uint8Array(0) : bodyOf(id, 20),
+      body: verb === "delete" ? new Uint8Array(0) : (update?.bodyOf(id) ?? bodyOf(id, 20)),
+      folds: new Set(update?.folds),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
       startedMs: schedule.nowMs,
     });
@@ -253,6 +261,7 @@ export class Devices {
     const options = {
       ...(context === undefined ? {} : { context }),
       contentType: contentTypeOf(id),
+      ...(update === undefined ? {} : { kind: "yjs" as const, folds: update.folds }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
       w: chance.pick(["one", "quorum"] as const),
     };
@@ -310,6 +319,7 @@ export class Devices {
   }
 
   #judge(): void {
+    if (this.#documents !== undefined) return; // updates are judged by what their documents say
     const { oracle } = this.#world;
     for (const { edge, accepted, aside } of this.#devices) {
       for (const { write, dot } of accepted) {

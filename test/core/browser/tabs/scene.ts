@@ -371,6 +371,7 @@ class EdgeWithStorage extends EdgeNode {
 const nowhere: EdgePorts["transport"] = {
   self,
   request: () => Promise.reject(new TransportError("not-sent", "there is no network")),
+  tell: () => {},
   serve: () => () => {},
   meet: () => Promise.reject(new TransportError("not-sent", "there is no network")),
   keep: () => {},

@@ -1,0 +1,205 @@
+/**
+ * Channels: whoever takes part in a key's channel hears what the others say there, now or never; nothing is stored. Edges and
+ * this host's own applications take part through this host; hosts with participants join at the key's owners, and the first
+ * owner that is up passes everything on, so that a message goes over at most two hosts.
+ * Invariant: what one peer says is bounded in rate and size, and reaches nobody who has not joined.
+ */
+import { makeKey, parseKey } from "../bytes/key.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { locate } from "../placement/locate.ts";
+import { methods, type RpcServer, call, tell } from "../rpc/rpc.ts";
+import { channelMessageBytesMax, checkChannelMessage, joinedMs, renewMs } from "../rpc/channel-messages.ts";
+import type { Channel } from "../store-node.ts";
+import { reasonOf } from "../tasks.ts";
+import type { CoordinateDeps } from "./deps.ts";
+
+/** Of one edge, a second: ten people typing at once, each with a cursor; saved up for a second. */
+const messagesPerSecondMax = 500;
+const bytesPerSecondMax = 524_288;
+const channelsPerPeerMax = 256;
+const participantsMax = 1_000;
+const channelsMax = 10_000;
+
+type Deps = Pick<CoordinateDeps, "cluster" | "transport" | "clock" | "tasks" | "telemetry" | "config">;
+type Hear = (message: Uint8Array) => void;
+
+interface Budget {
+  messages: number;
+  bytes: number;
+  atMs: number;
+}
+
+interface Participants {
+  /** Peers, and until when they take part. */
+  readonly peers: Map<NodeId, number>;
+  /** Of this process. */
+  readonly own: Set<Hear>;
+  joinedAtMs: number;
+}
+
+export class Channels {
+  readonly #deps: Deps;
+  readonly #channels = new Map<Key, Participants>();
+  readonly #budgets = new Map<NodeId, Budget>();
+
+  constructor(deps: Deps) {
+    this.#deps = deps;
+  }
+
+  serve(server: RpcServer): void {
+    server.on(methods.channelJoin, async (from, { join, leave }) => {
+      for (const key of leave) this.#part(from, parseKey(key));
+      for (const key of join) this.#admit(from, parseKey(key));
+      return {};
+    });
+    server.on(methods.channelTell, async (from, { key, body, passedOn }) => {
+      this.#heard(from, parseKey(key), { body, passedOn });
+      return {};
+    });
+    this.#deps.tasks.every("renew channels", renewMs, () => this.#renew());
+  }
+
+  /** @throws StoreError `bad-request`, `overloaded` */
+  join(bucket: string, name: string, hear: Hear): Channel {
+    const key = makeKey(bucket, name);
+    const { own } = this.#open(key);
+    own.add(hear);
+    this.#joinOwners([key]);
+    return {
+      send: (message) => {
+        checkChannelMessage(message);
+        if (own.has(hear)) this.#say(key, message, hear);
+      },
+      leave: () => {
+        own.delete(hear);
+        this.#closeIfEmpty(key);
+      },
+    };
+  }
+
+  #heard(from: NodeId, key: Key, { body, passedOn }: { readonly body: Uint8Array; readonly passedOn: boolean }): void {
+    const { cluster } = this.#deps;
+    if (!cluster.isMember(from)) {
+      const isIn = this.#channels.get(key)?.peers.has(from) === true;
+      if (isIn && body.length <= channelMessageBytesMax && this.#mayPay(from, body)) this.#say(key, body, from);
+      return;
+    }
+    this.#deliver(key, body, from);
+    if (!passedOn) this.#passOn(key, body, from);
+  }
+
+  /** Of a participant here. */
+  #say(key: Key, body: Uint8Array, from: NodeId | Hear): void {
+    const { cluster, transport } = this.#deps;
+    this.#deliver(key, body, from);
+    const { self } = cluster;
+    const first = this.#ownersOf(key).find((id) => id === self || cluster.health.isUp(id));
+    if (first === self) this.#passOn(key, body, from);
+    else if (first !== undefined) tell(transport, first, methods.channelTell, { key, body, passedOn: false });
+  }
+
+  /** To participants here: edges, and this host's own. */
+  #deliver(key: Key, body: Uint8Array, from: NodeId | Hear): void {
+    const { cluster, transport } = this.#deps;
+    const channel = this.#channels.get(key);
+    if (channel === undefined) return;
+    for (const hear of channel.own) if (hear !== from) hear(body);
+    for (const id of channel.peers.keys()) {
+      if (id !== from && !cluster.isMember(id)) tell(transport, id, methods.channelTell, { key, body, passedOn: true });
+    }
+  }
+
+  /** To the other hosts that have participants. */
+  #passOn(key: Key, body: Uint8Array, from: NodeId | Hear): void {
+    const { cluster, transport } = this.#deps;
+    for (const id of this.#channels.get(key)?.peers.keys() ?? []) {
+      if (id !== from && cluster.isMember(id)) tell(transport, id, methods.channelTell, { key, body, passedOn: true });
+    }
+  }
+
+  #admit(from: NodeId, key: Key): void {
+    const { clock, cluster } = this.#deps;
+    const channel = this.#open(key);
+    const isNew = !channel.peers.has(from);
+    if (isNew && channel.peers.size >= participantsMax) throw full(`${key} has ${participantsMax} participants here`);
+    if (isNew && !cluster.isMember(from)) {
+      const count = [...this.#channels.values()].filter(({ peers }) => peers.has(from)).length;
+      if (count >= channelsPerPeerMax) throw full(`${from} takes part in ${count} channels`);
+    }
+    channel.peers.set(from, clock.now() + joinedMs);
+    if (!cluster.isMember(from) && clock.now() - channel.joinedAtMs > renewMs) this.#joinOwners([key]);
+  }
+
+  #part(from: NodeId, key: Key): void {
+    this.#channels.get(key)?.peers.delete(from);
+    this.#closeIfEmpty(key);
+  }
+
+  #open(key: Key): Participants {
+    const known = this.#channels.get(key);
+    if (known !== undefined) return known;
+    if (this.#channels.size >= channelsMax) throw full(`${channelsMax} channels are open at this host`);
+    const opened = { peers: new Map(), own: new Set<Hear>(), joinedAtMs: -Infinity };
+    this.#channels.set(key, opened);
+    return opened;
+  }
+
+  #closeIfEmpty(key: Key): void {
+    const channel = this.#channels.get(key);
+    if (channel !== undefined && channel.peers.size === 0 && channel.own.size === 0) this.#channels.delete(key);
+  }
+
+  #renew(): void {
+    const { clock, cluster } = this.#deps;
+    for (const [key, { peers }] of this.#channels) {
+      for (const [id, untilMs] of peers) if (clock.now() > untilMs) peers.delete(id);
+      this.#closeIfEmpty(key);
+    }
+    for (const [id, { atMs }] of this.#budgets) if (clock.now() - atMs > joinedMs) this.#budgets.delete(id);
+    const isUsed = ({ peers, own }: Participants): boolean =>
+      own.size > 0 || [...peers.keys()].some((id) => !cluster.isMember(id));
+    this.#joinOwners([...this.#channels].flatMap(([key, channel]) => (isUsed(channel) ? [key] : [])));
+  }
+
+  /** What fails is renewed soon. */
+  #joinOwners(keys: readonly Key[]): void {
+    const { cluster, transport, clock, tasks, telemetry, config } = this.#deps;
+    const byOwner = new Map<NodeId, Key[]>();
+    for (const key of keys) {
+      this.#channels.get(key)!.joinedAtMs = clock.now();
+      for (const id of this.#ownersOf(key)) {
+        if (id !== cluster.self && cluster.health.isUp(id)) byOwner.set(id, [...(byOwner.get(id) ?? []), key]);
+      }
+    }
+    for (const [id, join] of byOwner) {
+      tasks.run("join channels", async () => {
+        try {
+          await call(transport, id, methods.channelJoin, { join, leave: [] }, config.replicaTimeoutMs);
+        } catch (error: unknown) {
+          telemetry.event({ kind: "replica-failed", id, reason: reasonOf(error) });
+        }
+      });
+    }
+  }
+
+  #ownersOf(key: Key): readonly NodeId[] {
+    const { ring } = this.#deps.cluster;
+    return ring.owners(locate(key, ring.partitions).partition);
+  }
+
+  #mayPay(from: NodeId, { length }: Uint8Array): boolean {
+    const now = this.#deps.clock.now();
+    const known = this.#budgets.get(from) ?? { messages: messagesPerSecondMax, bytes: bytesPerSecondMax, atMs: now };
+    const seconds = (now - known.atMs) / 1_000;
+    const messages = Math.min(messagesPerSecondMax, known.messages + seconds * messagesPerSecondMax) - 1;
+    const bytes = Math.min(bytesPerSecondMax, known.bytes + seconds * bytesPerSecondMax) - length;
+    const isWithin = messages >= 0 && bytes >= 0;
+    this.#budgets.set(from, isWithin ? { messages, bytes, atMs: now } : known);
+    return isWithin;
+  }
+}
+
+function full(text: string): StoreError {
+  return new StoreError("overloaded", text);
+}

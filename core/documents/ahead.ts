@@ -1,0 +1,83 @@
+/**
+ * Keystrokes of others that were heard before they were stored. Whoever made them stores them; but he may be gone before
+ * that, and what others have built on them since would be stored in vain.
+ * Invariant: an update that is stored depends on none that is not; what stays unstored is stored by those who have it.
+ */
+import * as Y from "yjs";
+import type { Clock, Random, Stop } from "../ports.ts";
+
+/** Whoever made it has had his time to store it; at random, so that not all others do it at once. */
+const adoptMsMin = 3_000;
+const adoptMsMax = 6_000;
+const waitingMax = 10_000;
+
+interface Heard {
+  readonly update: Uint8Array;
+  /** Clocks of its clients after it. */
+  readonly to: ReadonlyMap<number, number>;
+  readonly stop: Stop;
+}
+
+export class Ahead {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #adopt: (update: Uint8Array) => void;
+  /** Clocks of all clients up to which everything is stored, as far as is known. */
+  readonly #stored = new Map<number, number>();
+  #waiting: Heard[] = [];
+
+  constructor(deps: { readonly clock: Clock; readonly random: Random }, adopt: (update: Uint8Array) => void) {
+    this.#clock = deps.clock;
+    this.#random = deps.random;
+    this.#adopt = adopt;
+  }
+
+  heard(update: Uint8Array): void {
+    const { to } = Y.parseUpdateMeta(update);
+    if (this.#isStored(to) || this.#waiting.length >= waitingMax) return;
+    const ms = adoptMsMin + this.#random.next() * (adoptMsMax - adoptMsMin);
+    const stop = this.#clock.after(ms, () => {
+      this.#waiting = this.#waiting.filter((each) => each !== heard);
+      this.#adopt(update);
+    });
+    const heard = { update, to, stop };
+    this.#waiting.push(heard);
+  }
+
+  stored(update: Uint8Array): void {
+    for (const [client, clock] of Y.parseUpdateMeta(update).to) {
+      this.#stored.set(client, Math.max(clock, this.#stored.get(client) ?? 0));
+    }
+    this.#waiting = this.#waiting.filter(({ to, stop }) => {
+      if (!this.#isStored(to)) return true;
+      stop();
+      return false;
+    });
+  }
+
+  /** What has to be stored with these updates of client `own`, for they build on it. */
+  below(updates: readonly Uint8Array[], own: number): readonly Uint8Array[] {
+    if (this.#waiting.length === 0) return [];
+    const isUnstored = (id: Y.ID): boolean => id.client !== own && id.clock >= (this.#stored.get(id.client) ?? 0);
+    const builds = updates.some((update) => idsIn(update).some(isUnstored));
+    return builds ? this.#waiting.map(({ update }) => update) : [];
+  }
+
+  end(): void {
+    for (const { stop } of this.#waiting) stop();
+    this.#waiting = [];
+  }
+
+  #isStored(to: ReadonlyMap<number, number>): boolean {
+    return [...to].every(([client, clock]) => clock <= (this.#stored.get(client) ?? 0));
+  }
+}
+
+/** What its structs are placed by. */
+function idsIn(update: Uint8Array): Y.ID[] {
+  return Y.decodeUpdate(update).structs.flatMap((struct) => {
+    if (!(struct instanceof Y.Item)) return [];
+    const { origin, rightOrigin, parent } = struct;
+    return [origin, rightOrigin, parent].filter((id): id is Y.ID => id instanceof Y.ID);
+  });
+}

@@ -1,0 +1,242 @@
+/**
+ * Keeps a Y.Doc and a key in step (PROTOCOL 11): what others write appears in it, and what is edited in it is stored, at once
+ * here and within a tenth of a second at the hosts. The store's part is a value of kind yjs for each update
+ * (`causality/version-set.ts`).
+ * Invariant: the document holds every update that this node has been told of; one that Yjs cannot apply is told, and holds up
+ * no other.
+ */
+import type { Awareness } from "y-protocols/awareness";
+import * as Y from "yjs";
+import { StoreError } from "../errors.ts";
+import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
+import type { StoreChange, StoreNode } from "../store-node.ts";
+import { Cancellation } from "../store/cancel.ts";
+import { follow } from "../store/follow.ts";
+import { Listeners } from "../store/listeners.ts";
+import { problemOfUpdate } from "../values/yjs-update.ts";
+import { Ahead } from "./ahead.ts";
+import type { LiveUpdate } from "./fold-plan.ts";
+import { SideChannel } from "./side-channel.ts";
+import { Writer } from "./writer.ts";
+
+/** The same object until something of it changes. */
+export interface DocumentStatus {
+  /** What this node has of it is in it. */
+  readonly loaded: boolean;
+  /** Every edit made here is acknowledged by hosts. */
+  readonly settled: boolean;
+  /** It was deleted, or never written. An edit here writes it again, whole. */
+  readonly absent: boolean;
+  /** Of its stored updates. */
+  readonly bytes: number;
+  /** Why edits are not stored, or an update could not be read; those edits are kept here, and tried with the next one. */
+  readonly problem?: StoreError;
+}
+
+export interface DocumentDeps {
+  readonly node: StoreNode;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly closing: CancelSignal;
+}
+
+/** Which document. */
+export interface DocumentName {
+  readonly bucket: string;
+  readonly name: string;
+}
+
+const emptyUpdate = Uint8Array.of(0, 0);
+
+/** Made by `Store.link`. */
+export class DocumentLink {
+  readonly key: string;
+  readonly doc: Y.Doc;
+  readonly #end: Cancellation;
+  readonly #writer: Writer;
+  readonly #ahead: Ahead;
+  readonly #channel: SideChannel;
+  readonly #statusListeners = new Listeners<DocumentStatus>();
+  readonly #onUpdate: (update: Uint8Array, origin: unknown, doc: Y.Doc, transaction: Y.Transaction) => void;
+  /** Updates that are in it: by dot and length, for an update that waits for hosts may grow. */
+  #applied: ReadonlySet<string> = new Set();
+  #status: DocumentStatus = { loaded: false, settled: true, absent: true, bytes: 0 };
+  #loaded = false;
+  #absent = true;
+  #unreadable: StoreError | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc) {
+    this.key = `${bucket}/${name}`;
+    this.doc = doc;
+    this.#end = new Cancellation(deps.closing);
+    this.#ahead = new Ahead(deps, (update) => this.#writer.add(update, new Map()));
+    this.#channel = new SideChannel({ ...deps, bucket, name, doc, heard: (update) => this.#hearAhead(update) });
+    const changed = (): void => this.#refresh();
+    this.#writer = new Writer({ ...deps, bucket, name, doc, ahead: this.#ahead, closing: this.#end, changed });
+    this.#onUpdate = (update, origin, _doc, { beforeState }) => {
+      if (origin === this) return;
+      this.#channel.edited(update);
+      this.#writer.add(update, beforeState);
+    };
+    doc.on("update", this.#onUpdate);
+    doc.on("destroy", () => void this.close());
+    void this.#follow(deps, bucket, name);
+  }
+
+  /** Resolves when what this node has of the document is in it. @throws StoreError `closed` before that */
+  get loaded(): Promise<void> {
+    return this.#until(({ loaded }) => loaded);
+  }
+
+  /** Resolves when every edit made here is acknowledged by hosts. @throws StoreError `closed` before that, or why one is refused */
+  get settled(): Promise<void> {
+    return this.#until(({ loaded, settled }) => {
+      if (this.#writer.problem !== undefined) throw this.#writer.problem;
+      return loaded && settled;
+    });
+  }
+
+  status(): DocumentStatus {
+    return this.#status;
+  }
+
+  /** Tells each change of `status()`. */
+  subscribeStatus(hear: (status: DocumentStatus) => void): Stop {
+    return this.#statusListeners.add(hear);
+  }
+
+  /** Shows who is present here to the others, and them in it. Never stored. */
+  share(awareness: Awareness): void {
+    this.#channel.share(awareness);
+  }
+
+  /** Resolves when every edit so far is stored by this node. Never rejects: see `status().problem`. */
+  flush(): Promise<void> {
+    return this.#writer.flush();
+  }
+
+  /** Stores what is unwritten, and ends the link; the document stays. */
+  close(): Promise<void> {
+    this.#closed ??= this.#writer.flush().then(() => {
+      this.doc.off("update", this.#onUpdate);
+      this.#channel.end();
+      this.#ahead.end();
+      this.#end.abort();
+      this.#refresh();
+    });
+    return this.#closed;
+  }
+
+  async #follow(deps: DocumentDeps, bucket: string, name: string): Promise<void> {
+    const onError = (error: StoreError): void => this.#fail(error);
+    try {
+      for await (const change of follow(deps, { bucket, keys: { name }, onError }, this.#end)) this.#take(change);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#fail(error);
+    }
+  }
+
+  #take({ siblings, deleted, context }: StoreChange): void {
+    const live = siblings.filter(({ kind }) => kind === "yjs");
+    const isAlone = live.length === siblings.length;
+    // Updates replace none but those that they fold; with the context they would replace what else is there.
+    this.#writer.told(live, isAlone && (deleted || live.length === 0) ? context : null);
+    this.#unreadable = isAlone
+      ? undefined
+      : new StoreError("bad-request", `${this.key} holds values that are no document`);
+    if (!this.#loaded && this.doc.store.clients.size > 0) this.#writeWhatIsNotIn(live);
+    this.#apply(live);
+    const hadAll = this.#loaded && !this.#absent;
+    this.#loaded = true;
+    this.#absent = live.length === 0;
+    // An edit that was made beside a delete: of what it builds on only documents that were open then have the rest.
+    if (deleted && hadAll) this.#writer.writeWhole();
+    this.#refresh();
+  }
+
+  /** What was in the document before it was linked. */
+  #writeWhatIsNotIn(live: readonly LiveUpdate[]): void {
+    const own = Y.encodeStateAsUpdate(this.doc);
+    const stored = live.length === 0 ? emptyUpdate : Y.mergeUpdates(live.map(({ body }) => body));
+    const more = Y.diffUpdate(own, Y.encodeStateVectorFromUpdate(stored));
+    if (Y.decodeUpdate(more).structs.length > 0) this.#writer.add(more, new Map());
+  }
+
+  /** Of others, and not stored yet. */
+  #hearAhead(update: Uint8Array): void {
+    if (problemOfUpdate(update) !== undefined) return;
+    // What Yjs cannot apply is told when it is stored.
+    if (this.#tryToAdd([{ dot: "not stored", body: update }]) === undefined) this.#ahead.heard(update);
+  }
+
+  #apply(live: readonly LiveUpdate[]): void {
+    const nameOf = ({ dot, body }: LiveUpdate): string => `${dot} ${body.length}`;
+    const added = live.filter((update) => !this.#applied.has(nameOf(update)));
+    this.#add(added);
+    for (const { body } of added) this.#ahead.stored(body);
+    // Of updates that come one by one, before those that they build on, Yjs may keep some waiting though nothing is missing.
+    if (this.doc.store.pendingStructs !== null) this.#add(live);
+    this.#applied = new Set(live.map(nameOf));
+  }
+
+  /** All at once; one by one where one of them is unsound, so that it holds up no other. */
+  #add(updates: readonly LiveUpdate[]): void {
+    if (updates.length === 0) return;
+    if (this.#tryToAdd(updates) === undefined) return;
+    for (const update of updates) this.#unreadable = this.#tryToAdd([update]) ?? this.#unreadable;
+  }
+
+  #tryToAdd(updates: readonly LiveUpdate[]): StoreError | undefined {
+    try {
+      const [first, ...others] = updates.map(({ body }) => body) as [Uint8Array, ...Uint8Array[]];
+      Y.applyUpdate(this.doc, others.length === 0 ? first : Y.mergeUpdates([first, ...others]), this);
+      return undefined;
+    } catch (cause: unknown) {
+      const text = `an update of ${this.key} (${updates[0]!.dot}) cannot be applied: ${String(cause)}`;
+      return new StoreError("undecodable", text, { cause });
+    }
+  }
+
+  #fail(problem: StoreError): void {
+    this.#unreadable = problem;
+    this.#refresh();
+  }
+
+  #refresh(): void {
+    const problem = this.#writer.problem ?? this.#unreadable;
+    const next: DocumentStatus = {
+      loaded: this.#loaded,
+      settled: this.#writer.isSettled,
+      absent: this.#absent,
+      bytes: this.#writer.bytes,
+      ...(problem === undefined ? {} : { problem }),
+    };
+    const isSame =
+      next.loaded === this.#status.loaded &&
+      next.settled === this.#status.settled &&
+      next.absent === this.#status.absent &&
+      next.bytes === this.#status.bytes &&
+      next.problem === this.#status.problem;
+    if (!isSame) this.#status = Object.freeze(next);
+    if (!isSame || this.#end.aborted) this.#statusListeners.tell(this.#status);
+  }
+
+  #until(holds: (status: DocumentStatus) => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (status: DocumentStatus): void => {
+        try {
+          if (this.#end.aborted) throw new StoreError("closed", `the document ${this.key} was closed`);
+          if (!holds(status)) return;
+          resolve();
+        } catch (error: unknown) {
+          reject(error);
+        }
+        stop();
+      };
+      const stop = this.#statusListeners.add(look);
+      look(this.#status);
+    });
+  }
+}

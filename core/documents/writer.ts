@@ -1,0 +1,213 @@
+/**
+ * Makes the edits of a live document durable: those of up to 100 ms become one write, one write at a time.
+ * Invariants: an edit is unwritten, under way, or in an update that the node has; so none is lost while the document is
+ * open, whatever writes fail. What is written contains what it folds.
+ */
+import * as Y from "yjs";
+import { StoreError } from "../errors.ts";
+import type { Clock, Random, Stop } from "../ports.ts";
+import type { StoreNode, StoreWrite } from "../store-node.ts";
+import { type Cancellation, sleep } from "../store/cancel.ts";
+import { backoffMs } from "../store/follow.ts";
+import type { Ahead } from "./ahead.ts";
+import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
+
+/** Of a document and of the updates that it is made of; as Yjs itself writes them. */
+const documentType = "application/yjs";
+
+/** What an edit waits for others at most, before it is written with them. */
+const coalesceMs = 100;
+
+interface WriterDeps {
+  readonly node: StoreNode;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly bucket: string;
+  readonly name: string;
+  readonly doc: Y.Doc;
+  readonly ahead: Ahead;
+  readonly closing: Cancellation;
+  /** `isSettled`, `problem` or `bytes` may have changed. */
+  readonly changed: () => void;
+}
+
+/** The last write, as long as no host has it: what follows goes into it. */
+interface Unsent {
+  readonly dot: string;
+  /** State vector of the document before the first edit in it; undefined: it holds more than what came after one. */
+  readonly since: Uint8Array | undefined;
+}
+
+export class Writer {
+  readonly #deps: WriterDeps;
+  #live: readonly LiveUpdate[] = [];
+  #context: string | null = null;
+  #unwritten: Uint8Array[] = [];
+  /** State vector of the document before the first unwritten edit. */
+  #since: Uint8Array | undefined;
+  #unsent: Unsent | undefined;
+  /** All is to be written, folding everything: of a document that was deleted beside an edit, say. */
+  #whole = false;
+  #waiting: Stop | undefined;
+  #writing: Promise<void> | undefined;
+  #unacknowledged = 0;
+  #failures = 0;
+  #problem: StoreError | undefined;
+
+  constructor(deps: WriterDeps) {
+    this.#deps = deps;
+  }
+
+  /** Every edit is acknowledged by hosts. */
+  get isSettled(): boolean {
+    return this.#unwritten.length === 0 && !this.#whole && this.#writing === undefined && this.#unacknowledged === 0;
+  }
+
+  /** Why edits are not stored now; they are kept, and tried again with the next ones. */
+  get problem(): StoreError | undefined {
+    return this.#problem;
+  }
+
+  /** Of all live updates. */
+  get bytes(): number {
+    return this.#live.reduce((sum, { body }) => sum + body.length, 0);
+  }
+
+  /** The node's latest word on the document. `context`: of what a write is to replace. */
+  told(live: readonly LiveUpdate[], context: string | null): void {
+    this.#live = live;
+    this.#context = context;
+  }
+
+  /** `before`: clocks of the clients before it. */
+  add(update: Uint8Array, before: ReadonlyMap<number, number>): void {
+    this.#since ??= Y.encodeStateVector(new Map(before));
+    this.#unwritten.push(update);
+    this.#schedule();
+    this.#deps.changed();
+  }
+
+  writeWhole(): void {
+    this.#whole = true;
+    this.#schedule();
+  }
+
+  /** Resolves when all edits so far are with the node, or refused. */
+  async flush(): Promise<void> {
+    await this.#writing;
+    this.#waiting?.();
+    this.#waiting = undefined;
+    if (this.#unwritten.length > 0 || this.#whole) await this.#begin();
+  }
+
+  #schedule(afterMs = coalesceMs): void {
+    if (this.#waiting !== undefined || this.#writing !== undefined) return;
+    this.#waiting = this.#deps.clock.after(afterMs, () => {
+      this.#waiting = undefined;
+      void this.#begin();
+    });
+  }
+
+  #begin(): Promise<void> {
+    this.#writing ??= this.#write().finally(() => {
+      this.#writing = undefined;
+      const isDue = this.#unwritten.length > 0 || this.#whole;
+      if (isDue && !this.#deps.closing.aborted && this.#problem === undefined) this.#schedule();
+      this.#deps.changed();
+    });
+    return this.#writing;
+  }
+
+  /** Never rejects: what fails is a problem, and kept. */
+  async #write(): Promise<void> {
+    const { node, bucket, name, doc, clock, random, closing } = this.#deps;
+    const taken = this.#unwritten;
+    const since = this.#since ?? Y.encodeStateVector(doc);
+    const isWhole = this.#whole;
+    this.#unwritten = [];
+    this.#since = undefined;
+    this.#whole = false;
+    const update = this.#compose(taken, isWhole);
+    const folds = update.folds.map(({ dot }) => dot);
+    const context = this.#context;
+    try {
+      const write = await node.put(bucket, name, update.body, {
+        kind: "yjs",
+        contentType: documentType,
+        folds,
+        ...(context === null ? {} : { context }),
+      });
+      this.#failures = 0;
+      this.#problem = undefined;
+      this.#deps.ahead.stored(update.body);
+      this.#live = [...this.#live.filter((each) => !folds.includes(each.dot)), { dot: write.dot, body: update.body }];
+      this.#noteUnsent(write, isWhole || update.folds.some(({ dot }) => dot !== write.dot) ? undefined : since);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#unwritten = [...taken, ...this.#unwritten];
+      this.#since = since;
+      this.#whole ||= isWhole || error.code === "value-too-large";
+      this.#failures += 1;
+      if (error.code === "value-too-large" && !isWhole) return; // without what was deleted it may fit
+      if (!isPassing(error) || closing.aborted) {
+        this.#problem = error;
+        return;
+      }
+      await sleep(clock, backoffMs(this.#failures, random), closing);
+    }
+  }
+
+  #compose(
+    taken: readonly Uint8Array[],
+    isWhole: boolean,
+  ): { readonly body: Uint8Array; readonly folds: readonly LiveUpdate[] } {
+    const { doc } = this.#deps;
+    const unsent = this.#unsent;
+    // Where nobody has the document, or has it no more, nobody can build on a part of it.
+    if (isWhole || this.#live.length === 0) return { body: Y.encodeStateAsUpdate(doc), folds: this.#live };
+    const folding = toFold(this.#live);
+    if (folding.length > 0) {
+      const whole = Y.encodeStateAsUpdate(doc);
+      if (isWorthWhole(this.bytes, whole.length)) return { body: whole, folds: this.#live };
+    } else if (unsent !== undefined) {
+      const folds = this.#live.filter(({ dot }) => dot === unsent.dot);
+      if (folds.length > 0) return { body: Y.encodeStateAsUpdate(doc, unsent.since), folds };
+    }
+    const below = this.#deps.ahead.below(taken, doc.clientID);
+    return { body: Y.mergeUpdates([...folding.map(({ body }) => body), ...below, ...taken]), folds: folding };
+  }
+
+  #noteUnsent(write: StoreWrite, since: Uint8Array | undefined): void {
+    const { dot, receipt } = write;
+    if (!receipt.localOnly) {
+      this.#unsent = undefined;
+      return;
+    }
+    const unsent = { dot, since: this.#unsent?.dot === dot ? this.#unsent.since : since };
+    this.#unsent = unsent;
+    this.#unacknowledged += 1;
+    const done = (problem?: unknown): void => {
+      this.#unacknowledged -= 1;
+      if (this.#unsent === unsent) this.#unsent = undefined;
+      if (problem instanceof StoreError && !this.#deps.closing.aborted) {
+        this.#problem = problem;
+        this.#whole = true;
+      }
+      this.#deps.changed();
+    };
+    write.until("quorum", { signal: this.#deps.closing }).then(() => done(), done);
+  }
+}
+
+/** Worth another try without the application. */
+const passing: ReadonlySet<string> = new Set([
+  "quorum-not-met",
+  "not-ready",
+  "not-member",
+  "overloaded",
+  "outcome-unknown",
+]);
+
+function isPassing({ code }: StoreError): boolean {
+  return passing.has(code) || code === "too-many-siblings" || code === "bad-context";
+}

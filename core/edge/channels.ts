@@ -1,0 +1,107 @@
+/**
+ * An edge's part in channels (`coordinate/channels.ts`): of each key it joins at one host, an owner where it can, and at
+ * another one when that is gone. What is said while no host is connected is lost.
+ */
+import { makeKey, parseKey } from "../bytes/key.ts";
+import { StoreError } from "../errors.ts";
+import type { Key, NodeId } from "../identity.ts";
+import { type Clock, type Transport, TransportError } from "../ports.ts";
+import { checkChannelMessage, renewMs } from "../rpc/channel-messages.ts";
+import { methods, type RpcServer, tell } from "../rpc/rpc.ts";
+import type { Channel } from "../store-node.ts";
+import { reasonOf, type Tasks } from "../tasks.ts";
+import type { Telemetry } from "../telemetry.ts";
+import type { Contact } from "./contact.ts";
+
+interface ChannelsDeps {
+  readonly contact: Contact;
+  readonly transport: Pick<Transport, "tell">;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+  readonly telemetry: Telemetry;
+}
+
+interface Joined {
+  readonly hears: Set<(message: Uint8Array) => void>;
+  /** Undefined: nowhere yet. */
+  host: NodeId | undefined;
+  atMs: number;
+  isJoining: boolean;
+}
+
+const lookMs = 500;
+const timeoutMs = 5_000;
+
+export class EdgeChannels {
+  readonly #deps: ChannelsDeps;
+  readonly #joined = new Map<Key, Joined>();
+
+  constructor(deps: ChannelsDeps) {
+    this.#deps = deps;
+  }
+
+  serve(server: RpcServer): void {
+    server.on(methods.channelTell, async (from, { key, body }) => {
+      const joined = this.#joined.get(parseKey(key));
+      if (joined?.host === from) for (const hear of joined.hears) hear(body);
+      return {};
+    });
+    this.#deps.tasks.every("look after channels", lookMs, () => {
+      for (const [key, joined] of this.#joined) this.#look(key, joined);
+    });
+  }
+
+  /** @throws StoreError `bad-request` */
+  join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
+    const key = makeKey(bucket, name);
+    const joined = this.#joined.get(key) ?? { hears: new Set(), host: undefined, atMs: -Infinity, isJoining: false };
+    this.#joined.set(key, joined);
+    joined.hears.add(hear);
+    this.#look(key, joined);
+    return {
+      send: (body) => {
+        checkChannelMessage(body);
+        if (!joined.hears.has(hear)) return;
+        for (const other of joined.hears) if (other !== hear) other(body);
+        if (joined.host === undefined) return;
+        tell(this.#deps.transport, joined.host, methods.channelTell, { key, body, passedOn: false });
+      },
+      leave: () => {
+        joined.hears.delete(hear);
+        if (joined.hears.size === 0) this.#leave(key, joined);
+      },
+    };
+  }
+
+  #look(key: Key, joined: Joined): void {
+    const { contact, clock } = this.#deps;
+    const hosts = contact.hostsFor({ key });
+    const isThere = joined.host !== undefined && hosts.includes(joined.host);
+    if (isThere && clock.now() - joined.atMs < renewMs) return;
+    // The old one goes on until the new one has taken it in: it may only be slow.
+    const host = isThere ? joined.host : hosts[0];
+    if (host === undefined || joined.isJoining) return;
+    joined.isJoining = true;
+    this.#deps.tasks.run("join a channel", async () => {
+      try {
+        await contact.askOne(host, methods.channelJoin, { join: [key], leave: [] }, timeoutMs);
+        if (this.#joined.get(key) === joined) Object.assign(joined, { host, atMs: clock.now() });
+      } catch (error: unknown) {
+        if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
+        this.#deps.telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
+      } finally {
+        joined.isJoining = false;
+      }
+    });
+  }
+
+  #leave(key: Key, { host }: Joined): void {
+    const { contact, tasks } = this.#deps;
+    this.#joined.delete(key);
+    if (host === undefined) return;
+    tasks.run("leave a channel", async () => {
+      // Else the host notices by itself.
+      await contact.askOne(host, methods.channelJoin, { join: [], leave: [key] }, timeoutMs).catch(() => undefined);
+    });
+  }
+}
