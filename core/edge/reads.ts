@@ -80,8 +80,8 @@ export class Reads {
     const beganMs = clock.now();
     if (spec !== undefined) {
       const asked = await local.copy(located);
-      // A host is to have as long again.
-      const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs: timeoutMs / 2 };
+      // A host is to have most of the time.
+      const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs: timeoutMs / 4 };
       const told = await readFromOwners(this.#deps, this.#config, located, wanted);
       if (told !== undefined) {
         return { known: await this.#heard(located, told, spec), degraded: false };
