@@ -133,9 +133,11 @@ export class EdgeNode implements SharedNode {
     this.#delivery = new Delivery(deps, this.#config);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     const server = new RpcServer(telemetry);
-    this.#listen = () => server.listen(transport);
-    this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry });
-    this.#channels.serve(server);
+    const channels = (this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry }));
+    this.#listen = () => {
+      channels.serve(server);
+      return server.listen(transport);
+    };
     this.#watching = new Watching({
       ...deps,
       read: (key, source) => reads.local(key, source),

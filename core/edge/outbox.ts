@@ -45,7 +45,7 @@ export const OutboxRow = message("OutboxWrite", {
   /** Its stamp is just above what it has seen, whatever the time. */
   renews: field(13, bool),
   /** Its asker's name for it: see `answered.ts`. */
-  request: optional(14, text(16)),
+  request: optional(16, text(16)),
 });
 export type OutboxRow = Infer<typeof OutboxRow>;
 

@@ -237,6 +237,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
       case "result":
       case "failure":
       case "change":
+      case "heard":
       case "ended":
         return this.#caller.hear(message);
     }

@@ -15,11 +15,11 @@ let checked = 0;
 /** The swarm of this seed, and beside it hosts and edges that write and fold updates of documents. */
 function withDocuments(seed: string): Promise<Report> {
   const drawn = drawScenario(seed);
-  const scenario = { ...drawn, operations: drawn.operations.map((each) => ({ ...each, lww: false })) };
+  const scenario = { ...drawn, operations: drawn.operations.map((each) => ({ ...each, lww: false })), edges: 3 };
   return simulate(scenario, {
     plot: async (world, clients) => {
       const documents = new Documents(world);
-      const devices = new Devices(world, 3, documents);
+      const devices = new Devices(world, documents);
       await stand(world);
       devices.start();
       documents.start();

@@ -53,6 +53,28 @@ describe("one node for all tabs", () => {
     assert.deepEqual(await valuesAt(tabs, "b", "k"), ["v"]);
   });
 
+  test("passes on what is said in a channel, also by its next owner, to those who take part", async () => {
+    const tabs = await scene("a", "b", "c");
+    const heard: string[] = [];
+    const hear = (body: Uint8Array): unknown => heard.push(new TextDecoder().decode(body));
+    const said = tabs.node("b").join("b", "k", hear);
+    const other = tabs.node("c").join("b", "k", hear);
+    await microtasks();
+    said.send(utf8("one"));
+    await microtasks();
+    assert.deepEqual(heard, ["one"], "c hears it, and b not itself");
+    await tabs.settle(tabs.node("a").close());
+    await valuesAt(tabs, "c", "k");
+    other.send(utf8("two"));
+    await microtasks();
+    assert.deepEqual(heard, ["one", "two"]);
+    other.leave();
+    assert.throws(() => said.send(new Uint8Array(2 ** 15)), failsWith("value-too-large"));
+    said.send(utf8("three"));
+    await microtasks();
+    assert.deepEqual(heard, ["one", "two"]);
+  });
+
   test("tells errors with code and detail, and takes a bad message for none", async () => {
     const tabs = await scene("a", "b");
     const b = tabs.node("b");
