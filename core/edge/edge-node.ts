@@ -134,10 +134,7 @@ export class EdgeNode implements SharedNode {
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     const server = new RpcServer(telemetry);
     const channels = (this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry }));
-    this.#listen = () => {
-      channels.serve(server);
-      return server.listen(transport);
-    };
+    this.#listen = () => (channels.serve(server), server.listen(transport));
     this.#watching = new Watching({
       ...deps,
       read: (key, source) => reads.local(key, source),
