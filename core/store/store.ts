@@ -11,7 +11,7 @@ import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
 import type { ImportResult, ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
-import { type ConflictRule, siblings } from "../values/conflict-rules.ts";
+import { siblings } from "../values/conflict-rules.ts";
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
@@ -104,7 +104,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     const bucket = new Bucket<T>(this.#bucketDeps, name, options ?? {});
     this.#buckets.set(name, bucket);
     this.#made.set(name, {
-      rule: (options?.conflict ?? siblings()) as ConflictRule<unknown>,
+      rule: options?.conflict ?? siblings(),
       update: (key, change) => bucket.update(key, change as Change<T>),
     });
     this.#lookAtParked();
@@ -193,7 +193,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
 
   /**
    * Merges an export into what is here: nothing is lost, nothing that was deleted since comes back, and the second time nothing
-   * changes. Unsent writes of another edge are parked (`parked`).
+   * changes. Unsent writes of another edge are parked (`parked`). A file is trusted as the application's own writes are.
    * @throws StoreError `bad-request`: it is no export, of another cluster, damaged, or cut short; what came before that stays
    */
   import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
