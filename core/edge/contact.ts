@@ -43,7 +43,7 @@ const periodsRow = encodeUtf8("edge-periods");
 const seedPauseMs = 500;
 /** Of so many hosts two may have a wrong clock. */
 const hostsTimedMax = 5;
-/** A longer trip tells little of the time, and writes wait for it. */
+/** A longer trip tells little of the time, and writes wait for it: it is taken only for those that hosts have refused. */
 const timeTripMsMax = 1_000;
 
 /** The hosts' time as this edge knows it, and its own clock's; whole ms since 1970. */
@@ -179,10 +179,11 @@ export class Contact {
     return { wallMs, clockMs: Math.max(0, Math.floor(this.#deps.clock.wallTime())), isKnown: this.#time.isKnown };
   }
 
-  /** Measures the hosts' time, unless it is known; `anew` even then. Resolves also where no host tells it. */
+  /** Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. Resolves also where no host tells it. */
   measureTime({ anew = false } = {}): Promise<void> {
     if (anew) this.#time.forget();
-    return this.#time.isKnown ? Promise.resolve() : this.#measureTime();
+    const tripMsMax = anew ? this.#config.requestTimeoutMs : timeTripMsMax;
+    return this.#time.isKnown ? Promise.resolve() : this.#measureTime(tripMsMax);
   }
 
   locate(key: Key): LocatedKey {
@@ -302,7 +303,7 @@ export class Contact {
         this.#refreshedMs = clock.now();
         this.#readQuorum = told.r;
         await this.#heard(told.roster, told);
-        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime());
+        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime(timeTripMsMax));
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -313,20 +314,20 @@ export class Contact {
   }
 
   /** Overlapping calls share one. */
-  #measureTime(): Promise<void> {
-    this.#measuring ??= this.#askTime().finally(() => {
+  #measureTime(tripMsMax: number): Promise<void> {
+    this.#measuring ??= this.#askTime(tripMsMax).finally(() => {
       this.#measuring = undefined;
     });
     return this.#measuring;
   }
 
   /** Of several hosts: see `host-time.ts`. */
-  async #askTime(): Promise<void> {
+  async #askTime(tripMsMax: number): Promise<void> {
     const { transport, clock, telemetry } = this.#deps;
     const ask = async (host: NodeId): Promise<void> => {
       try {
         const askedMs = clock.now();
-        const { wallMs } = await call(transport, host, methods.time, {}, timeTripMsMax);
+        const { wallMs } = await call(transport, host, methods.time, {}, tripMsMax);
         this.#time.note(host, { askedMs, hostMs: wallMs });
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
