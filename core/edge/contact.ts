@@ -291,15 +291,17 @@ export class Contact {
 
   async #refreshNow(): Promise<void> {
     const { transport, clock, telemetry } = this.#deps;
-    const isDue = this.#isStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs;
+    const wasStale = this.#isStale;
+    const isDue = wasStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs;
     // Suspects are probed: only a sign of life clears them.
     const connected = [...transport.peers()].flatMap((peer) => (peer.connected ? [peer.id] : []));
     const asked = isDue ? [...this.hosts(), ...connected] : [...this.#health.suspects];
+    // What is heard while a host is asked may be news to it, too.
+    this.#isStale = false;
     for (const host of new Set(asked)) {
       try {
         const options = { name: this.#name, known: this.#roster, timeoutMs: this.#config.requestTimeoutMs };
         const told = await fetchPublicMembership(this.#deps, host, options);
-        this.#isStale = false;
         this.#refreshedMs = clock.now();
         this.#readQuorum = told.r;
         await this.#heard(told.roster, told);
@@ -311,6 +313,7 @@ export class Contact {
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       }
     }
+    this.#isStale ||= wasStale;
   }
 
   /** Overlapping calls share one. */
