@@ -212,7 +212,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   return {
     deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,
-    portable: portableOf({ ...repairDeps, seal: (held, key) => deps.contexts.seal(held, held.state, key) }),
+    portable: portableOf({ ...repairDeps, consents, seal: (held, key) => deps.contexts.seal(held, held.state, key) }),
     requests,
     feeds,
     channels,

@@ -1,7 +1,8 @@
 /**
  * Export and import of a host: the states that it holds, and states of an export, merged into their owners' copies as any
  * other. What was overwritten or deleted since stays so, for its successor covers it. Where something of a partition has been
- * forgotten since the export, which its forgetting mark tells (PROTOCOL 9, *Return*), no key of that partition is taken.
+ * forgotten since the export, which its forgetting mark tells (PROTOCOL 9, *Return*), no key of that partition is taken; nor while that may be happening: of what is on
+ * its way this node knows, and consents to no reap.
  */
 import { DecodeError } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
@@ -9,6 +10,7 @@ import type { Key } from "../identity.ts";
 import { decodeForgettingMarks, encodeForgettingMarks } from "../membership/forgetting-marks-encoding.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import type { Storage } from "../ports.ts";
+import type { Consents } from "../replica/consents.ts";
 import { CachedState } from "../replica/state-cache.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import {
@@ -25,6 +27,7 @@ import type { HintDeps } from "./deliver-hints.ts";
 import { handToOwners, type Imported, importOld } from "./import-old.ts";
 
 interface PortableDeps extends HintDeps {
+  readonly consents: Consents;
   /** The context of all that a state has of the key. */
   readonly seal: (held: CachedState, key: Key) => string;
 }
@@ -124,12 +127,19 @@ class ImportRun {
   }
 
   async #merge({ key, encoded }: ImportItem & { readonly kind: "state" }): Promise<void> {
-    const { admission, cluster, tasks } = this.#deps;
+    const { admission, cluster, consents, replica, tasks } = this.#deps;
     if (tasks.stopped) throw new StoreError("closed", `stopped after ${this.#keys} keys; what is imported stays`);
     await admission.turn();
     const { partition } = locate(key, cluster.ring.partitions);
-    if ((cluster.roster.forgettingMarks.get(partition) ?? 0) > (this.#marks.get(partition) ?? 0)) {
+    // From here on no new reap of the partition is consented to, until what is on its way has arrived.
+    replica.stillness.hintGone(partition);
+    const { forgettingMarks } = cluster.roster;
+    if ((forgettingMarks.get(partition) ?? 0) > (this.#marks.get(partition) ?? 0)) {
       this.#outdated += 1;
+      return;
+    }
+    if (consents.mayForget(partition, forgettingMarks)) {
+      this.#fail(1, `what was deleted of the partition of ${key} is being forgotten: import again`);
       return;
     }
     try {
@@ -137,6 +147,8 @@ class ImportRun {
       this.#keys += 1;
     } catch (error: unknown) {
       this.#fail(1, reasonOf(error));
+    } finally {
+      replica.stillness.hintGone(partition);
     }
   }
 

@@ -293,6 +293,18 @@ export function verified<T>(type: Message<T>, problemOf: (value: T) => string | 
   };
 }
 
+/** The same message with what `complete` fills in where older versions wrote less. */
+export function completed<Stored, T extends Stored>(
+  type: Message<Stored>,
+  complete: (stored: Stored) => T,
+): Message<T> {
+  return {
+    ...type,
+    read: (reader) => complete(type.read(reader)),
+    decode: (input, start) => complete(type.decode(input, start)),
+  };
+}
+
 /** Encoding is synchronous and never re-entered, so one buffer serves all of it. */
 const shared: Writer = new Writer();
 

@@ -76,6 +76,7 @@ export class Answered {
       throw new StoreError("bad-request", `the request ${request} was one for ${known.key}, not ${key}`);
     const write = new OutboxWrite(this.#edge, 0, { ...known, value: { ...known.value, body: body ?? noBody } });
     write.ack = { durable: durable as readonly NodeId[], hinted: hinted as Ack["hinted"], needed, got };
+    write.mayBeOut = true;
     return write;
   }
 }

@@ -43,7 +43,7 @@ const periodsRow = encodeUtf8("edge-periods");
 const seedPauseMs = 500;
 /** Of so many hosts two may have a wrong clock. */
 const hostsTimedMax = 5;
-/** A longer trip tells little of the time, and writes wait for it. */
+/** A longer trip tells little of the time, and writes wait for it: it is taken only for those that hosts have refused. */
 const timeTripMsMax = 1_000;
 
 /** The hosts' time as this edge knows it, and its own clock's; whole ms since 1970. */
@@ -179,10 +179,11 @@ export class Contact {
     return { wallMs, clockMs: Math.max(0, Math.floor(this.#deps.clock.wallTime())), isKnown: this.#time.isKnown };
   }
 
-  /** Measures the hosts' time, unless it is known; `anew` even then. Resolves also where no host tells it. */
+  /** Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. Resolves also where no host tells it. */
   measureTime({ anew = false } = {}): Promise<void> {
     if (anew) this.#time.forget();
-    return this.#time.isKnown ? Promise.resolve() : this.#measureTime();
+    const tripMsMax = anew ? this.#config.requestTimeoutMs : timeTripMsMax;
+    return this.#time.isKnown ? Promise.resolve() : this.#measureTime(tripMsMax);
   }
 
   locate(key: Key): LocatedKey {
@@ -290,19 +291,21 @@ export class Contact {
 
   async #refreshNow(): Promise<void> {
     const { transport, clock, telemetry } = this.#deps;
-    const isDue = this.#isStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs;
+    const wasStale = this.#isStale;
+    const isDue = wasStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs;
     // Suspects are probed: only a sign of life clears them.
     const connected = [...transport.peers()].flatMap((peer) => (peer.connected ? [peer.id] : []));
     const asked = isDue ? [...this.hosts(), ...connected] : [...this.#health.suspects];
+    // What is heard while a host is asked may be news to it, too.
+    this.#isStale = false;
     for (const host of new Set(asked)) {
       try {
         const options = { name: this.#name, known: this.#roster, timeoutMs: this.#config.requestTimeoutMs };
         const told = await fetchPublicMembership(this.#deps, host, options);
-        this.#isStale = false;
         this.#refreshedMs = clock.now();
         this.#readQuorum = told.r;
         await this.#heard(told.roster, told);
-        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime());
+        this.#deps.tasks.run("measure the hosts' time", () => this.#measureTime(timeTripMsMax));
         return;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError || error instanceof DecodeError))
@@ -310,23 +313,24 @@ export class Contact {
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       }
     }
+    this.#isStale ||= wasStale;
   }
 
   /** Overlapping calls share one. */
-  #measureTime(): Promise<void> {
-    this.#measuring ??= this.#askTime().finally(() => {
+  #measureTime(tripMsMax: number): Promise<void> {
+    this.#measuring ??= this.#askTime(tripMsMax).finally(() => {
       this.#measuring = undefined;
     });
     return this.#measuring;
   }
 
   /** Of several hosts: see `host-time.ts`. */
-  async #askTime(): Promise<void> {
+  async #askTime(tripMsMax: number): Promise<void> {
     const { transport, clock, telemetry } = this.#deps;
     const ask = async (host: NodeId): Promise<void> => {
       try {
         const askedMs = clock.now();
-        const { wallMs } = await call(transport, host, methods.time, {}, timeTripMsMax);
+        const { wallMs } = await call(transport, host, methods.time, {}, tripMsMax);
         this.#time.note(host, { askedMs, hostMs: wallMs });
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;

@@ -141,9 +141,15 @@ export class Delivery {
     return ack;
   }
 
-  /** What counted as sent and is not on its way counts as never sent: no host can have it. */
+  /** What counted as sent and is not on its way counts as never sent: no host can have it. Where that cannot be stored it counts as sent. */
   async unmark(write: OutboxWrite): Promise<void> {
-    if (write.isPending && !write.mayBeOut && write.sends === 0) await this.#deps.outbox.unmark(write);
+    if (!write.isPending || write.mayBeOut || write.sends > 0) return;
+    try {
+      await this.#deps.outbox.unmark(write);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#deps.telemetry.event({ kind: "task-failed", task: "unmark a write", reason: reasonOf(error) });
+    }
   }
 
   /** False: the rest has to wait. */

@@ -8,8 +8,9 @@
  * hosts the median counts: one whose own clock is wrong changes nothing.
  *
  * Rounds count while the own clock runs evenly: after a step, or a sleep that `now` did not notice, it is measured anew, and
- * until then the last offset stands. Nothing is kept across restarts: a clock may be set while nobody looks, and what is
- * minted before the first round is not sent before it (`delivery.ts`).
+ * until then the last offset stands. Nothing is kept across restarts: a clock may be set while nobody looks. What was minted
+ * before the first round waits for one before it is sent, but not for ever: where none comes it goes by the own clock, which
+ * may well be right, and where hosts refuse it for that, rounds count however long they take (`delivery.ts`).
  */
 import type { NodeId } from "../identity.ts";
 import type { Clock } from "../ports.ts";
@@ -38,11 +39,6 @@ export class HostTime {
   /** ms since 1970. */
   get wallMs(): number {
     return this.#clock.wallTime() + this.#offsetMs;
-  }
-
-  /** What the hosts' clocks are ahead of the own one. */
-  get offsetMs(): number {
-    return this.#offsetMs;
   }
 
   /** It has been measured, and the own clock has run evenly since. */

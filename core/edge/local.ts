@@ -253,12 +253,12 @@ export class Local {
     });
   }
 
-  /** A write that was accepted before, in a storage that is gone. False: it is known here. @throws StoreError as `write` */
+  /** A write that was accepted before, in a storage that is gone, as the event `dot`. False: it is known here. @throws StoreError as `write` */
   takeOver(located: LocatedKey, row: OutboxRow, dot: Dot): Promise<boolean> {
     return this.#queue.run(located, async () => {
       const { outbox } = this.#deps;
       const { state } = await this.#know(located);
-      const isHere = outbox.of(located.key).some((write) => compareDots(write.dot, dot) === 0);
+      const isHere = outbox.of(located.key).some((write) => compareDots(write.row.value.dot, dot) === 0);
       if (isHere || covers(state.vector, dot)) return false;
       (await outbox.add(row)).mayBeOut = true;
       this.#deps.changed(located.key, "local");

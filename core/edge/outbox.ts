@@ -8,7 +8,18 @@
  * they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept for the application.
  * Invariant: a write leaves the outbox when W hosts have it, or a later one that has seen it, or when it is discarded.
  */
-import { bool, DecodeError, field, type Infer, message, optional, repeated, text, varint } from "../bytes/codec.ts";
+import {
+  bool,
+  completed,
+  DecodeError,
+  field,
+  type Infer,
+  message,
+  optional,
+  repeated,
+  text,
+  varint,
+} from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
 import { dot, liveValue } from "../causality/encoding.ts";
 import { applyWrite, type Coverage, covers, type Dot, isUpdate, type Versioned } from "../causality/version-set.ts";
@@ -22,7 +33,7 @@ import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { coverageOf, dotOf } from "./evidence.ts";
 
-export const OutboxRow = message("OutboxWrite", {
+const StoredRow = message("OutboxWrite", {
   key: field(1, keyText),
   event: field(2, OwnEvent),
   value: field(3, liveValue),
@@ -39,14 +50,22 @@ export const OutboxRow = message("OutboxWrite", {
   /** It is parked. */
   error: optional(10, message("ParkedFor", { code: field(1, text(64)), message: field(2, text(4_096)) })),
   /** When it was accepted by this node's own clock, ms since 1970. */
-  clockMs: field(11, varint),
+  clockMs: optional(11, varint),
   /** What hosts' values that were known then, or were seen, are stamped: its own exceeds that. */
-  floor: field(12, varint),
+  floor: optional(12, varint),
   /** Its stamp is just above what it has seen, whatever the time. */
-  renews: field(13, bool),
+  renews: optional(13, bool),
   /** Its asker's name for it: see `answered.ts`. */
   request: optional(16, text(16)),
 });
+
+/** In a row of an older version 11 to 13 are missing: then its own clock was taken for the hosts'. */
+export const OutboxRow = completed(StoredRow, (row) => ({
+  ...row,
+  clockMs: row.clockMs ?? row.acceptedMs,
+  floor: row.floor ?? 0,
+  renews: row.renews ?? false,
+}));
 export type OutboxRow = Infer<typeof OutboxRow>;
 
 /** What hosts answered. */

@@ -12,9 +12,10 @@ import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
+import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import type { Random } from "../ports.ts";
+import { type Random, TransportError } from "../ports.ts";
 import { ReadTally } from "../quorum/read-tally.ts";
 import { methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -127,6 +128,10 @@ class OwnersRead {
     try {
       this.#take(owner, await contact.askOne(owner, methods.edgeFetch, request, timeoutMs));
     } catch (error: unknown) {
+      if (!(error instanceof TransportError || error instanceof StoreError)) {
+        this.#settle(undefined);
+        throw error;
+      }
       telemetry.event({ kind: "replica-failed", id: owner, reason: reasonOf(error) });
       this.#tally.fail(owner);
       this.#askNext();

@@ -7,11 +7,15 @@
  * of them went, it is the same event, and after half the hosts' grace period only hosts that still cover it take it.
  * Another edge's cannot be sent under its dots, nor under new ones, for it may have sent them: they are parked, for the
  * application to write anew or to discard.
+ *
+ * A file is trusted as the application's own writes are: whoever can make one can write in its name. It is checked so far that
+ * it cannot confuse the store.
  */
 import { DecodeError } from "../bytes/codec.ts";
 import { peekContext } from "../causality/context.ts";
 import { encodeVersioned } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
+import { compareDots } from "../causality/version-set.ts";
 import type { Key, NodeId } from "../identity.ts";
 import {
   checkHead,
@@ -113,9 +117,12 @@ async function takeWrite(
 ): Promise<Key | undefined> {
   const { row, key, dot } = writeOf(self, encoded);
   const isOwn = node === self;
+  // A parked one may be another edge's, of an earlier import.
+  if (isOwn && row.error === undefined && compareDots(dot, row.value.dot) !== 0)
+    throw new StoreError("bad-request", `this export has a write of ${key} whose value is that of another event`);
   const error = { code: "outcome-unknown", message: `${node} had yet to send it when it was exported` };
   const taken = isOwn ? { ...row, sentMs: row.sentMs ?? atMs } : { ...row, error: row.error ?? error };
-  return (await local.takeOver(contact.locate(key), taken, dot)) ? key : undefined;
+  return (await local.takeOver(contact.locate(key), taken, row.value.dot)) ? key : undefined;
 }
 
 /** @throws StoreError `bad-request` */

@@ -48,6 +48,11 @@ export class Consents {
     this.#consented.set(partition, mark);
   }
 
+  /** It may be that something of the partition is being forgotten: under a mark that has yet to be heard of here. */
+  mayForget(partition: PartitionIndex, marks: ForgettingMarks): boolean {
+    return (this.#consented.get(partition) ?? 0) > (marks.get(partition) ?? 0);
+  }
+
   /** Partitions whose mark was raised without this node; each is told once. */
   takeUncovered(marks: ForgettingMarks): PartitionIndex[] {
     const uncovered: PartitionIndex[] = [];

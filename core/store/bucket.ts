@@ -43,7 +43,10 @@ export interface BucketOptions<T> {
   readonly w?: QuorumSpec;
   /** Values read as deleted this long after they were written. */
   readonly ttlMs?: number;
-  /** A value that is read lives on for another `ttlMs`: it is renewed in the background, at most ten times in that. */
+  /**
+   * A value that is read lives on for another `ttlMs`: it is renewed in the background, at most ten times in that. Of `lww()`
+   * alone: under other rules a renewal would stand beside a delete of the same moment, and so take it back.
+   */
   readonly sliding?: boolean;
 }
 
@@ -129,6 +132,7 @@ export class Bucket<T> {
     const checks = checkMerges ? new Sampling() : undefined;
     checkTtl(ttlMs);
     if (sliding && ttlMs === undefined) throw new StoreError("bad-request", "`sliding` needs a `ttlMs`");
+    if (sliding) checkRenewable(conflict);
     this.name = name;
     this.#deps = deps;
     this.#sliding = sliding;
@@ -168,10 +172,11 @@ export class Bucket<T> {
 
   /**
    * Lets the value live for another `ttlMs` (without one: for ever), unless somebody changes or deletes it meanwhile. False:
-   * there is none, or more than one. @throws StoreError as `get` and `put`
+   * there is none, or more than one. @throws StoreError as `get` and `put`; `bad-request`: the rule is not `lww()`
    */
   async renew(key: string, options: StoreGetOptions = {}): Promise<boolean> {
     this.#open(key);
+    checkRenewable(this.#format.rule);
     const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
     return this.#renewals.renew(key, read);
   }
@@ -287,6 +292,12 @@ export class Bucket<T> {
     if (this.#deps.closing.aborted) throw new StoreError("closed", "the store was closed");
     return makeKey(this.name, name);
   }
+}
+
+/** Other values than lww ones would be siblings of a delete that has not seen the renewal. */
+function checkRenewable({ kind, name }: { readonly kind: string; readonly name: string }): void {
+  if (kind === "lww") return;
+  throw new StoreError("bad-request", `a value under the rule ${name} cannot be renewed: only \`lww()\` can`);
 }
 
 function receiptOf(write: StoreWrite): BucketReceipt {

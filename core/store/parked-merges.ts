@@ -2,7 +2,9 @@
  * Writes of values that merge by themselves need nobody's decision when nobody knows what became of them: they are merged into
  * what is there now, and if they are in it already, nothing changes. (An edge parks a write that it sent without an answer
  * where hosts cannot tell a repeat from something new: a clock that is long, a repeat that is late; PROTOCOL 7.)
- * Where the key has no value any more they stay parked: then it may have been deleted because of what they said.
+ * Where the key has no value any more they stay parked: then it may have been deleted because of what they said. And where it
+ * has one that no writer of the parked value had a part in, it may have been begun anew since: a cart that was checked out.
+ * They wait until the application has made the bucket, for how values are written there is for it to say.
  */
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Clock, Random } from "../ports.ts";
@@ -11,6 +13,8 @@ import { addWinsSet } from "../values/add-wins-set.ts";
 import { cart } from "../values/cart.ts";
 import type { ConflictRule } from "../values/conflict-rules.ts";
 import { counter } from "../values/counter.ts";
+import type { Seen } from "../values/dots.ts";
+import type { MergingValue } from "../values/merging.ts";
 import { registers } from "../values/registers.ts";
 import { sleep } from "./cancel.ts";
 import { backoffMs } from "./follow.ts";
@@ -21,18 +25,29 @@ interface Deps {
   readonly clock: Clock;
   readonly random: Random;
   readonly closing: CancelSignal;
-  /** An update of one key by this rule. */
-  readonly update: (
-    bucket: string,
-    name: string,
-    rule: ConflictRule<unknown>,
-    change: Change<unknown>,
-  ) => Promise<unknown>;
+  /** As the application made it last; undefined: it has not. */
+  readonly bucket: (name: string) => MadeBucket | undefined;
 }
+
+/** A bucket, as far as parked writes go there. */
+export interface MadeBucket {
+  readonly rule: ConflictRule<unknown>;
+  readonly update: (name: string, change: Change<unknown>) => Promise<unknown>;
+}
+
+interface Due {
+  readonly write: ParkedWrite;
+  readonly bucket: MadeBucket;
+}
+
+type Value = MergingValue<{ readonly seen: Seen }>;
 
 const rules = [counter(), addWinsSet(), registers(), cart()] as readonly ConflictRule<unknown>[];
 
-class NoValue extends Error {}
+/** What is there is not what the parked value was a change of. */
+class NotOfThis extends Error {}
+/** What is there is not known for certain. */
+class Unsure extends Error {}
 
 export class ParkedMerges {
   readonly #deps: Deps;
@@ -58,33 +73,40 @@ export class ParkedMerges {
     for (let attempt = 0; !closing.aborted; attempt++) {
       const due = (await node.parked().catch(() => [])).flatMap((write) => this.#due(write));
       if (due.length === 0) return;
-      for (const { write, rule } of due) if (await this.#merged(write, rule)) attempt = 0;
+      for (const each of due) if (await this.#merged(each)) attempt = 0;
       await sleep(clock, backoffMs(attempt, random), closing);
     }
   }
 
-  #due(write: ParkedWrite): { readonly write: ParkedWrite; readonly rule: ConflictRule<unknown> }[] {
+  #due(write: ParkedWrite): Due[] {
+    const bucket = this.#deps.bucket(write.bucket);
     const rule = rules.find(({ codec }) => codec?.contentType === write.contentType);
     const isDue = write.error.code === "outcome-unknown" && !this.#left.has(write.dot) && write.body !== undefined;
-    return rule !== undefined && isDue ? [{ write, rule }] : [];
+    return bucket !== undefined && bucket.rule.name === rule?.name && isDue ? [{ write, bucket }] : [];
   }
 
   /** False: the cluster is not able to, or not now. */
-  async #merged(write: ParkedWrite, rule: ConflictRule<unknown>): Promise<boolean> {
-    const { node, update } = this.#deps;
+  async #merged({ write, bucket }: Due): Promise<boolean> {
     try {
       // What a change returns is joined with what was read.
-      await update(write.bucket, write.name, rule, (_present, { values }) => {
-        if (values.length === 0) throw new NoValue();
-        return rule.codec!.decode(write.body!);
+      await bucket.update(write.name, (present, { source, degraded, deleted, values }) => {
+        if (source !== "quorum" || degraded) throw new Unsure();
+        const parked = bucket.rule.codec!.decode(write.body!);
+        if (values.length === 0 || deleted || !haveCommonWriter(present as Value, parked as Value))
+          throw new NotOfThis();
+        return parked;
       });
-      await node.discard(write);
+      await this.#deps.node.discard(write);
       return true;
     } catch (error: unknown) {
-      const isAble =
-        !(error instanceof StoreError) || !["quorum-not-met", "not-ready", "overloaded"].includes(error.code);
-      if (isAble) this.#left.add(write.dot);
+      const codes = ["quorum-not-met", "not-ready", "overloaded"];
+      const isPassing = error instanceof Unsure || (error instanceof StoreError && codes.includes(error.code));
+      if (!isPassing) this.#left.add(write.dot);
       return false;
     }
   }
+}
+
+function haveCommonWriter(a: Value, b: Value): boolean {
+  return [...a.state.seen.writers.keys()].some((writer) => b.state.seen.writers.has(writer));
 }

@@ -11,12 +11,13 @@ import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
 import type { ImportResult, ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
+import { siblings } from "../values/conflict-rules.ts";
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
-import { ParkedMerges } from "./parked-merges.ts";
+import { type MadeBucket, ParkedMerges } from "./parked-merges.ts";
 import { Pens } from "./pens.ts";
-import { Turns } from "./update.ts";
+import { type Change, Turns } from "./update.ts";
 
 /** What a store's node is doing. The same object until something of it changes; `oldestPendingMs` goes on counting. */
 export interface StoreStatus extends StoreFacts {
@@ -55,6 +56,8 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   readonly #closing = new Cancellation();
   readonly #bucketDeps: BucketDeps;
   readonly #buckets = new Map<string, unknown>();
+  readonly #made = new Map<string, MadeBucket>();
+  readonly #parked: ParkedMerges;
   readonly #documents = new Map<string, Promise<LiveDocument>>();
   readonly #links = new Set<DocumentLink>();
   readonly #conflicts = new Listeners<StoreEvents["conflict"]>();
@@ -76,16 +79,11 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
       errors: this.#errors,
     };
     this.#status = this.#statusNow();
-    const parked = new ParkedMerges({
-      ...deps,
-      closing: this.#closing,
-      update: (bucket, name, conflict, change) =>
-        new Bucket<unknown>(this.#bucketDeps, bucket, { conflict }).update(name, change),
-    });
+    this.#parked = new ParkedMerges({ ...deps, closing: this.#closing, bucket: (bucket) => this.#made.get(bucket) });
     this.#stops = [
       deps.node.onFacts(() => {
         this.#refreshStatus();
-        if (this.#status.parked > 0) parked.look();
+        this.#lookAtParked();
       }),
       deps.node.onConflict(({ bucket, name, discardedDot, timeMs }) =>
         this.#conflicts.tell({ bucket, key: name, discardedDot, timeMs }),
@@ -105,6 +103,11 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     if (known !== undefined && options === undefined) return known as Bucket<T>;
     const bucket = new Bucket<T>(this.#bucketDeps, name, options ?? {});
     this.#buckets.set(name, bucket);
+    this.#made.set(name, {
+      rule: options?.conflict ?? siblings(),
+      update: (key, change) => bucket.update(key, change as Change<T>),
+    });
+    this.#lookAtParked();
     return bucket;
   }
 
@@ -190,7 +193,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
 
   /**
    * Merges an export into what is here: nothing is lost, nothing that was deleted since comes back, and the second time nothing
-   * changes. Unsent writes of another edge are parked (`parked`).
+   * changes. Unsent writes of another edge are parked (`parked`). A file is trusted as the application's own writes are.
    * @throws StoreError `bad-request`: it is no export, of another cluster, damaged, or cut short; what came before that stays
    */
   import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
@@ -243,6 +246,10 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     this.#refreshStatus();
     await this.#deps.node.close();
     await this.#deps.release?.();
+  }
+
+  #lookAtParked(): void {
+    if (this.#status.parked > 0) this.#parked.look();
   }
 
   #refreshStatus(): void {

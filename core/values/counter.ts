@@ -91,7 +91,13 @@ function seal(state: Sums, pen: Pen): Sums {
   const all = new Map(state.sums).set(writer, (state.sums.get(writer) ?? 0) + state.pending);
   const sums = new Map([...all].filter(([each]) => seen.writers.has(each)));
   const base = [...all].reduce((sum, [each, added]) => (seen.writers.has(each) ? sum : sum + added), state.base);
+  if (!areWithinIntegers(base, sums.values())) throw new RangeError("the sums of this counter are beyond all integers");
   return { seen, base, sums, pending: 0 };
+}
+
+/** However they are added up. */
+function areWithinIntegers(base: number, sums: Iterable<number>): boolean {
+  return Number.isSafeInteger([...sums].reduce((all, sum) => all + Math.abs(sum), Math.abs(base)));
 }
 
 /** Small magnitudes take few bytes, whatever their sign. */
@@ -117,8 +123,7 @@ const counterMessage: Message<CounterMessage> = verified(plainMessage, problemOf
 function problemOf({ seen, base, sums }: CounterMessage): string | undefined {
   if (seen.writers.some((each) => each.counter === 0)) return "a writer that it has not seen";
   if (sums.length !== seen.writers.length) return `${sums.length} sums of ${seen.writers.length} writers`;
-  const magnitude = sums.reduce((all, sum) => all + Math.abs(sum), Math.abs(base));
-  return Number.isSafeInteger(magnitude) ? undefined : "sums beyond all integers";
+  return areWithinIntegers(base, sums) ? undefined : "sums beyond all integers";
 }
 
 const codec: Codec<Sums> = {

@@ -4,11 +4,15 @@ import { describe, test } from "node:test";
 import { Agreements } from "../../../core/background/agreements.ts";
 import { Forgetting } from "../../../core/background/forgetting.ts";
 import { ReapAnswers } from "../../../core/background/reap-answers.ts";
+import { portableOf } from "../../../core/background/portable.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { Key, PartitionIndex } from "../../../core/identity.ts";
+import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
+import { TransportError } from "../../../core/ports.ts";
 import { Consents } from "../../../core/replica/consents.ts";
+import { exportStream } from "../../../core/storage/export-stream.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
 import { Stillness } from "../../../core/replica/stillness.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -50,7 +54,25 @@ async function scene(graceMs = 60_000) {
     keys: [{ key: located.key, digest: held.digest }],
   };
   const commit = { view: request.view, partition: located.partition, mark: 5, chosen: all };
-  return { ...here, located, pass, answers, consents, request, commit };
+  const admission = { turn: async () => {} };
+  const transport = { request: () => Promise.reject(new TransportError("lost", "nobody is there")) };
+  const unused = { admission, transport, seal: () => "" };
+  const portable = portableOf({ ...here, ...unused, consents } as unknown as Parameters<typeof portableOf>[0]);
+  const head = { cluster: here.cluster.roster.cluster.name, node: node("h1"), kind: "host", atMs: 0 } as const;
+  /** Of an old copy of the key. */
+  const importOld = () => {
+    const state = { kind: "state", key: located.key, state: held.encoded!, contexts: [] } as const;
+    const whole = { ...head, partitions, marks: encodeForgettingMarks(new Map()) };
+    return portable.import(
+      exportStream(
+        whole,
+        (async function* () {
+          yield state;
+        })(),
+      ),
+    );
+  };
+  return { ...here, located, pass, answers, consents, request, commit, importOld };
 }
 
 function keyOf(fits: (key: LocatedKey) => boolean): LocatedKey {
@@ -75,6 +97,16 @@ describe("an owner", () => {
     );
     assert.ok(stored !== undefined, "the mark is on the disk");
     await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"), "a commit that is repeated");
+  });
+
+  test("takes nothing of an export where it has consented, and consents to nothing of which an import is on its way", async () => {
+    const { answers, request, importOld, pass, config } = await scene();
+    await importOld();
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["too-young"]);
+    pass(config.graceMs);
+    assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
+    const { keys, reason } = await importOld();
+    assert.deepEqual([keys, reason?.includes("import again")], [0, true]);
   });
 
   test("consents to a mark alone, where no key is named, and raises it", async () => {

@@ -93,6 +93,25 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       assert.ok(Math.abs(value!.timeMs - Date.now()) < 60_000);
     }));
 
+  test("is set right by hosts that are far away: seconds are little beside an hour", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      const tripMs = 1_200;
+      transport.request = async (to, body, timeoutMs) => {
+        if (body[0] !== methods.time.number) return request(to, body, timeoutMs);
+        await new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, tripMs)));
+        if (timeoutMs <= tripMs) throw new TransportError("lost", "too far away");
+        return request(to, body, timeoutMs - tripMs);
+      };
+      await transport.meet("memory:h1");
+      await online(edge);
+      await edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 });
+      await flushed(edge);
+      assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
+    }));
+
   test("that no host sets right: hosts refuse the write, and its value waits for the application", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
+import { OutboxRow } from "../../../core/edge/outbox.ts";
 import { StoreError } from "../../../core/errors.ts";
+import { type ExportItem, exportStream, readExport } from "../../../core/storage/export-stream.ts";
 import type { StoreNode } from "../../../core/store-node.ts";
 import { collected } from "../../support/collected.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -19,6 +21,10 @@ async function* once(all: Uint8Array): AsyncGenerator<Uint8Array> {
 }
 
 const imported = (node: Pick<Portable, "import">, all: Uint8Array) => node.import(once(all));
+
+async function* listed(items: readonly ExportItem[]): AsyncGenerator<ExportItem> {
+  yield* items;
+}
 
 /** What an edge answers without hosts, of some keys. */
 const locally = async (edge: EdgeNode, names: readonly string[]) =>
@@ -121,6 +127,36 @@ describe("an edge's export", { concurrency: true }, () => {
       );
       assert.deepEqual([other.facts().pending, await atHosts(cluster, "k")], [0, []]);
       await other.discard(parked!);
+    }));
+
+  test("has no write parked of another edge that hosts are known to have", () =>
+    withEdges(3, async (edges) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      await edge.put("b", "k", utf8("v"));
+      const all = await exported(edge);
+      await edges.transport("e1").meet("memory:h1");
+      await flushed(edge);
+      const other = await edges.connected("e2");
+      assert.deepEqual(await valuesOf(other, "k"), ["v"]);
+      assert.equal((await imported(other, all)).writes, 0);
+      assert.deepEqual(await other.parked(), []);
+    }));
+
+  test("is refused where a write of its own is named twice, and differently", () =>
+    withEdges(1, async (edges) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      await edge.put("b", "k", utf8("v"));
+      const items = await collected(readExport(once(await exported(edge))));
+      const bad = items.flatMap((item): ExportItem[] => {
+        if (item.kind !== "write") return [];
+        const row = OutboxRow.decode(item.row);
+        return [{ kind: "write", row: OutboxRow.encode({ ...row, event: { ...row.event, counter: 7 } }) }];
+      });
+      const [head] = items;
+      assert.ok(head?.kind === "head" && bad.length === 1);
+      const all = Buffer.concat(await collected(exportStream(head.head, listed(bad))));
+      await assert.rejects(imported(edge, all), failsWith("bad-request"));
+      assert.equal(edge.facts().pending, 1);
     }));
 
   test("is refused, and changes nothing, where it is of another cluster or damaged at its head", () =>

@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
 import type { PutOptions } from "../../../core/api.ts";
 import type { RequestName } from "../../../core/store-node.ts";
+import { eventually } from "../../support/eventually.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { atHosts, flushed, valuesOf, withEdges } from "./scene.ts";
 
@@ -71,6 +72,27 @@ describe("a request that is repeated", { concurrency: true }, () => {
       await assert.rejects(again.until({ ...write, request: "00000000000000a3" }, "all"), failsWith("outcome-unknown"));
       await assert.rejects(again.until({ ...write, name: "other" }, "all"), failsWith("bad-request"));
     }));
+
+  test("does not bring back what was deleted and forgotten since, however long one waits for it", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await edges.connected("e1");
+        const answer = await put(edge, { w: 1 });
+        await edge.put("b", "other", utf8("v")); // flushes what is known of the first
+        await edges.kill("e1");
+        const host = cluster.node("h1");
+        const { context } = await host.get("b", "k", { r: "all" });
+        await host.delete("b", "k", { context: context!, w: "all" });
+        const isForgotten = async () => (await host.get("b", "k", { r: "all" })).context === null;
+        await eventually(isForgotten, "the key to be forgotten");
+        const again = await edges.connected("e1");
+        const write = { bucket: "b", name: "k", body: utf8("v"), request, answer };
+        await assert.rejects(again.until(write, "all", { timeoutMs: 5_000 }), failsWith("outcome-unknown"));
+        assert.deepEqual(await atHosts(cluster, "k"), []);
+      },
+      { graceMs: 100, reapIntervalMs: 50, inFlightMsMax: 30, requestTimeoutMs: 2_000, replicaTimeoutMs: 500 },
+    ));
 
   test("is known as long as it is among the latest thousand, however often the node was started since", () =>
     withEdges(1, async (edges) => {

@@ -1,12 +1,26 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { field, message, text, varint } from "../../../core/bytes/codec.ts";
+import { liveValue } from "../../../core/causality/encoding.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { TransportError } from "../../../core/ports.ts";
+import { OwnEvent } from "../../../core/rpc/edge-messages.ts";
+import { keyText } from "../../../core/rpc/messages.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryEdges } from "../../support/memory-edges.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { atEachHost, atHosts, flushed, offline, valuesOf, withEdges } from "./scene.ts";
+
+/** A row of the outbox as it was before edges measured the hosts' time. */
+const OlderRow = message("OutboxWrite", {
+  key: field(1, keyText),
+  event: field(2, OwnEvent),
+  value: field(3, liveValue),
+  w: field(6, text(16)),
+  acceptedMs: field(8, varint),
+});
 
 /** What becomes of the next write that an edge sends: it is cut off before it arrives, or its answer is lost. */
 function losesNext(edges: MemoryEdges, name: string, what: "request" | "answer"): Promise<void> {
@@ -60,6 +74,21 @@ describe("an edge that is killed", { concurrency: true }, () => {
       const { dot } = await again.put("b", "k2", utf8("v2"));
       await flushed(again);
       assert.deepEqual([await atHosts(cluster, "k"), dot.endsWith(":1")], [["v1"], true]);
+    }));
+
+  test("sends what an older version had accepted, of which it has less in the row", () =>
+    withEdges(1, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [] });
+      await edge.put("b", "k", utf8("v"));
+      await edges.kill("e1");
+      const records = new RecordStore(edges.disk("e1"));
+      const [row] = (await records.page("hints", { gte: new Uint8Array(0), limit: 1 })).rows;
+      assert.ok(row !== undefined && "value" in row);
+      const value = OlderRow.encode(OlderRow.decode(row.value));
+      await records.commit([{ kind: "put", ns: "hints", key: row.key, value }]);
+      const again = await edges.connected("e1");
+      await flushed(again);
+      assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
     }));
 
   test("finds every resolved write in its storage, under the dot that it told", () =>

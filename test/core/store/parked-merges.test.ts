@@ -11,7 +11,7 @@ import { utf8 } from "../../support/values.ts";
 import { pensOf } from "../values/devices.ts";
 
 const rule = counter();
-const increment = (by: number): Counter => rule.seal!(rule.empty!.add(by), undefined, pensOf(by).of("k"));
+const increment = (by: number, of: Counter = rule.empty!): Counter => rule.seal!(of.add(by), of, pensOf(by).of("k"));
 const parkedAs = (
   name: string,
   dot: string,
@@ -27,7 +27,7 @@ const parkedAs = (
   error: new StoreError(code, "parked"),
 });
 
-test("a parked increment is counted, once, whether or not it had arrived; what may have been deleted stays parked", async () => {
+test("a parked increment is counted, once, whether or not it had arrived, as its bucket is written; what may be of a value that was deleted stays parked", async () => {
   const cluster = await MemoryCluster.of(3);
   const failing = new Failing();
   const host = hostStoreNode(cluster, "h1");
@@ -37,9 +37,10 @@ test("a parked increment is counted, once, whether or not it had arrived; what m
   };
   const arrived = increment(5);
   const parked = [
-    parkedAs("k", "a:1", encode(increment(2)), contentType, "outcome-unknown"),
+    parkedAs("k", "a:1", encode(increment(2, arrived)), contentType, "outcome-unknown"),
     parkedAs("k", "a:2", encode(arrived), contentType, "outcome-unknown"),
     parkedAs("gone", "a:3", encode(increment(1)), contentType, "outcome-unknown"),
+    parkedAs("anew", "a:6", encode(increment(3)), contentType, "outcome-unknown"),
     parkedAs("k", "a:4", utf8("7"), "application/json", "outcome-unknown"),
     parkedAs("k", "a:5", encode(increment(9)), contentType, "value-too-large"),
   ];
@@ -59,17 +60,23 @@ test("a parked increment is counted, once, whether or not it had arrived; what m
     },
   };
   await using store = storeOver(node);
-  const counters = store.bucket<Counter>("counters", { conflict: rule });
-  await counters.put("k", arrived);
+  const elsewhere = storeOver(host).bucket<Counter>("counters", { conflict: rule });
+  for (const name of ["k", "anew"]) await elsewhere.put(name, arrived);
+  hear();
+  await store.bucket("other").get("k");
+  assert.equal(parked.length, 6, "until the bucket is made nobody knows how it is written");
   failing.next("get", new StoreError("quorum-not-met", "not yet"));
   failing.next("put", new StoreError("outcome-unknown", "lost"), { after: true });
-  hear();
-  await eventually(() => parked.length === 3, "what can be merged to be merged");
-  assert.equal((await counters.get("k", { r: "all" })).value?.total, 7);
+  const counters = store.bucket<Counter>("counters", { conflict: rule, ttlMs: 600_000 });
+  await eventually(() => parked.length === 4, "what can be merged to be merged");
+  const { value, raw } = await counters.get("k", { r: "all" });
+  assert.equal(value?.total, 7);
+  assert.ok(raw.siblings.every(({ expiresAtMs }) => expiresAtMs !== undefined));
+  assert.equal((await counters.get("anew", { r: "all" })).value?.total, 5);
   assert.deepEqual((await counters.get("gone", { r: "all" })).values, []);
   assert.deepEqual(
     (await store.parked()).map(({ dot }) => dot),
-    ["a:3", "a:4", "a:5"],
+    ["a:3", "a:6", "a:4", "a:5"],
   );
   await cluster.stop();
 });

@@ -88,6 +88,14 @@ describe("a bucket of sessions", { concurrency: true }, () => {
       }
     }));
 
+  test("is one of lww values: under another rule a renewal would bring back what is deleted in that moment", () =>
+    withStores(async ([one]) => {
+      assert.throws(() => one!.bucket("x", { ttlMs: 1_000, sliding: true }), failsWith("bad-request"));
+      const bucket = one!.bucket<string>("x", { conflict: siblings(), ttlMs: 600_000 });
+      await bucket.put("k", "alice");
+      await assert.rejects(bucket.renew("k"), failsWith("bad-request"));
+    }));
+
   test("cannot be without a time, nor a renewal without a context", () =>
     withStores(async ([one, , edge]) => {
       assert.throws(() => one!.bucket("x", { sliding: true }), failsWith("bad-request"));
