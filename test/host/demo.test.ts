@@ -124,7 +124,7 @@ test("hosts that are added at once are as many hosts", async () => {
   assert.equal(hosts.all.length, 3);
   await hosts.stopAll("SIGKILL");
   await assert.rejects(hosts.add(), /are being stopped/);
-  assert.equal(await hosts.start(added[0]!.place), false);
+  assert.equal(await hosts.start(added[0].place), false);
   assert.ok(!hosts.all.some(isRunning));
 });
 
