@@ -28,10 +28,11 @@ await keepOffline();
 /** A device is a node: devices of one browser have a database each. */
 async function openDevice(config: SiteConfig, device: string, firstCart?: string): Promise<Player> {
   const { cluster: name, seeds, copies } = config;
-  const lab = new Lab(config, device);
+  const database = `${config.database} ${device}`;
+  const lab = new Lab(config, database);
   const { networkSwitch } = lab;
   // Resolves as soon as this browser's storage is open; the hosts are looked for meanwhile.
-  const store = await openStore<ShopSchema>({ name, seeds, database: `${name} ${device}`, networkSwitch });
+  const store = await openStore<ShopSchema>({ name, seeds, database, networkSwitch });
   return { model: await ShopModel.open(new Shop(store), copies, firstCart), lab };
 }
 

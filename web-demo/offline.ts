@@ -4,5 +4,6 @@
 export async function keepOffline(): Promise<void> {
   if (!("serviceWorker" in navigator)) return; // not over plain HTTP, but on loopback
   const registration = await navigator.serviceWorker.register("./sw.js");
-  if (navigator.onLine) await registration.update();
+  // Without the server the kept version does.
+  if (navigator.onLine) await registration.update().catch(() => undefined);
 }

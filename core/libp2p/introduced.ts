@@ -34,6 +34,8 @@ export class Introduced {
   #members: ReadonlySet<NodeId> = new Set();
   /** Connections over which it is listed as a host, or that lead to no relay. */
   readonly #listed = new WeakSet<Connection>();
+  /** Connections over which it is being listed. */
+  readonly #listing = new WeakSet<Connection>();
   #standing: Question["standing"] = "visitor";
   #stopTimer: Stop = () => {};
   #isStopped = false;
@@ -63,12 +65,19 @@ export class Introduced {
     const look = (): void => {
       if (this.#isStopped) return;
       for (const { connection } of this.#points()) {
-        // One that does not answer is asked again.
-        if (connection !== undefined && !this.#listed.has(connection)) this.#ask(connection).catch(() => undefined);
+        if (connection !== undefined && !this.#listed.has(connection)) void this.#listAt(connection);
       }
       this.#stopTimer = this.#needs.clock.after(listIntervalMs, look);
     };
     look();
+  }
+
+  /** A relay that does not answer is asked again, once it has had its time. */
+  async #listAt(connection: Connection): Promise<void> {
+    if (this.#listing.has(connection)) return;
+    this.#listing.add(connection);
+    await this.#ask(connection).catch(() => undefined);
+    this.#listing.delete(connection);
   }
 
   stop(): void {

@@ -56,6 +56,8 @@ export class DemoHosts {
   readonly #needs: DemoHostsNeeds;
   readonly #hosts = new Map<number, DemoHost>();
   #isStopping = false;
+  /** Of the last `add`: one at a time, or two would get the same place. */
+  #added: Promise<unknown> = Promise.resolve();
 
   constructor(needs: DemoHostsNeeds) {
     this.#needs = needs;
@@ -73,18 +75,26 @@ export class DemoHosts {
     return host;
   }
 
-  /** True once it is ready; false when it died or time is up. */
-  start(place: HostPlace): Promise<boolean> {
+  /** True once it is ready; false when it died, time is up, or all are being stopped. */
+  async start(place: HostPlace): Promise<boolean> {
+    if (this.#isStopping) return false;
     const process = spawnHost(place, this.#needs.layout.seedsOf(place));
     const id = this.#hosts.get(place.number)?.id ?? null;
     const host: DemoHost = { place, process, state: "starting", id };
     this.#hosts.set(place.number, host);
-    process.once("exit", (code, signal) => this.#onExit(host, signal ?? `exit code ${code}`));
+    process.once("exit", (code, signal) => this.#onExit(host, code, signal));
     return this.#becomesReady(host);
   }
 
-  /** One host more; it joins by itself. @throws StoreError `bad-request` */
-  async add(): Promise<DemoHost> {
+  /** One host more; it joins by itself. @throws StoreError `bad-request`, `not-ready` (all are being stopped) */
+  add(): Promise<DemoHost> {
+    const added = this.#added.then(() => this.#add());
+    this.#added = added.catch(() => undefined);
+    return added;
+  }
+
+  async #add(): Promise<DemoHost> {
+    if (this.#isStopping) throw new StoreError("not-ready", "all hosts are being stopped");
     if (this.#hosts.size >= this.#needs.hostsMax) {
       throw new StoreError("bad-request", `${this.#needs.hostsMax} hosts are enough for one machine`);
     }
@@ -109,9 +119,14 @@ export class DemoHosts {
     kill: (host) => this.#signal(host, "SIGKILL", "stopped"),
     restart: (host) => void this.start(host.place),
     leave: async (host) => {
-      await ask(host, "admin/leave", "POST");
-      // Its process ends by itself when all is handed over.
+      // Its process ends by itself when all is handed over, which may be before it has answered.
       host.state = "leaving";
+      try {
+        await ask(host, "admin/leave", "POST");
+      } catch (error: unknown) {
+        if (host.state === "leaving") host.state = "running";
+        throw error;
+      }
     },
     remove: async (host) => {
       const other = this.all.find(({ state }) => state === "running");
@@ -138,11 +153,13 @@ export class DemoHosts {
     host.process.kill(signal);
   }
 
-  #onExit(host: DemoHost, how: string): void {
+  #onExit(host: DemoHost, code: number | null, signal: NodeJS.Signals | null): void {
     const { state } = host;
     host.state = "stopped";
-    if (state === "leaving") this.#forget(host);
-    else if (state !== "stopped" && !this.#isStopping) this.#needs.onDeath(host, how);
+    if (this.#isStopping) return;
+    // One that was interrupted while it left is a member still.
+    if (state === "leaving" && code === 0) this.#forget(host);
+    else if (state !== "stopped") this.#needs.onDeath(host, signal ?? `exit code ${code}`);
   }
 
   #forget(host: DemoHost): void {

@@ -69,7 +69,8 @@ export function createPageServer(hosts: DemoHosts, site: string): FastifyInstanc
   });
   app.get("/control/hosts/:number/*", async (request, reply) => {
     const { number, "*": path } = request.params as { number: string; "*": string };
-    if (!askable.test(path)) throw new StoreError("not-found", `a host is not asked for ${path} here`);
+    if (!askable.test(path) || path.split("/").includes(".."))
+      throw new StoreError("not-found", `a host is not asked for ${path} here`);
     const response = await ask(hosts.host(Number(number)), path.split("/").map(encodeURIComponent).join("/"));
     return reply
       .code(response.status)

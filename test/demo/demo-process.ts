@@ -63,7 +63,7 @@ export class DemoProcess implements AsyncDisposable {
 const hostsMax = 4;
 
 /** As if it had been started before: two demos that start at once would both find the usual ports free. */
-async function choosePorts(data: string): Promise<void> {
+export async function choosePorts(data: string): Promise<void> {
   const file = join(data, "cluster.json");
   if (existsSync(file)) return;
   mkdirSync(data, { recursive: true });

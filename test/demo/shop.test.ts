@@ -244,6 +244,7 @@ describe("the control server", () => {
       ["control/hosts/1/restart", "POST", 400, "host 1 is running"],
       ["control/hosts/1/admin/leave", "GET", 404, "is not asked for admin/leave here"],
       ["control/hosts/1/explain/../admin", "GET", 404, ""],
+      ["control/hosts/1/explain%2f..%2fkv%2fcarts", "GET", 404, "is not asked for explain/../kv/carts here"],
       ["no/such/file", "GET", 404, "there is no no/such/file here"],
       ["..%2f..%2fpackage.json", "GET", 404, ""],
     ] as const;

@@ -78,7 +78,31 @@ test("the page finds its hosts by the query of its address, and by a file beside
   writeFileSync(join(site.directory, "everwrite.json"), JSON.stringify({ cluster: "elsewhere", seeds: [seed] }));
   await shopper.page.goto(url);
   await shopper.sees("Connected, all is sent");
-  await shopper.seesCart("1 Soap");
+});
+
+test("hosts that a link names get nothing of what the visitor wrote for the page's own, and shut nobody's network", async () => {
+  await using site = new StaticSite();
+  const nobody = `/ip4/127.0.0.1/tcp/${await freePort()}/ws`;
+  const file = join(site.directory, "everwrite.json");
+  writeFileSync(file, JSON.stringify({ cluster: "elsewhere", seeds: [nobody] }));
+  const url = `http://127.0.0.1:${await site.listen()}/below/`;
+  const link = `${url}?${new URLSearchParams({ cluster: "elsewhere", seed })}`;
+  await using shopper = await Shopper.visit(url);
+  await shopper.add("Kite");
+  await shopper.seesCart("1 Kite");
+
+  await shopper.page.goto(link);
+  await shopper.sees("Connected, all is sent");
+  await shopper.seesCart();
+  await shopper.add("Bell");
+  await shopper.sees("Connected, all is sent");
+  await shopper.button("Go offline").click();
+  await shopper.sees(/^Offline/);
+
+  writeFileSync(file, JSON.stringify({ cluster: "elsewhere", seeds: [seed] }));
+  await shopper.page.goto(url);
+  await shopper.sees("Connected, all is sent");
+  await shopper.seesCart("1 Kite");
 });
 
 test("a page that is given no hosts says what is missing", async () => {
@@ -112,4 +136,5 @@ test("a new build is fetched by the next load and shown by the one after it, als
   assert.equal(await shopper.page.title(), "The newer shop");
   await shopper.add("Tea");
   await shopper.seesCart("1 Tea");
+  assert.deepEqual(shopper.problems, []);
 });

@@ -1,13 +1,15 @@
 /** The parts of `npm start` that decide something: who founds the cluster, which ports, and the story. */
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { DemoHosts, isRunning, lastLogLines } from "../../node-host/demo/hosts.ts";
 import { type HostPlace, layOut } from "../../node-host/demo/layout.ts";
 import { tellStory } from "../../node-host/demo/story.ts";
+import { choosePorts } from "../demo/demo-process.ts";
 import { startTestServer } from "../support/http-server.ts";
 
 function temporary(): { path: string } & Disposable {
@@ -96,4 +98,52 @@ test("the story ends with one cart, goes on with the cart of an earlier start, a
   await tell();
   await tell();
   assert.match(await tell(), /It is full; she begins a new one\.[^]*5\. Read through host 1: \[book, lamp, pen\]$/);
+});
+
+async function startHosts(directory: string, count: number): Promise<DemoHosts & AsyncDisposable> {
+  await choosePorts(directory);
+  const layout = await layOut(directory, count);
+  const hosts = new DemoHosts({ layout, hostsMax: 8, onDeath: () => {} });
+  for (const place of layout.hosts) assert.ok(await hosts.start(place), lastLogLines(hosts.host(place.number)));
+  return Object.assign(hosts, { [Symbol.asyncDispose]: () => hosts.stopAll("SIGKILL") });
+}
+
+function leftOf(directory: string): boolean[] {
+  const { ports } = JSON.parse(readFileSync(join(directory, "cluster.json"), "utf8")) as {
+    ports: { left?: boolean }[];
+  };
+  return ports.map(({ left }) => left === true);
+}
+
+test("hosts that are added at once are as many hosts", async () => {
+  using directory = temporary();
+  await using hosts = await startHosts(directory.path, 1);
+  const added = await Promise.all([hosts.add(), hosts.add()]);
+  assert.deepEqual(
+    added.map(({ place }) => place.number),
+    [4, 5],
+    "4 is a place that was left",
+  );
+  assert.equal(hosts.all.length, 3);
+  await hosts.stopAll("SIGKILL");
+  await assert.rejects(hosts.add(), /are being stopped/);
+  assert.equal(await hosts.start(added[0].place), false);
+  assert.ok(!hosts.all.some(isRunning));
+});
+
+test("a host that is interrupted while it leaves is not forgotten", async () => {
+  using directory = temporary();
+  await using hosts = await startHosts(directory.path, 3);
+  // Nobody takes over what the others have.
+  await hosts.act(1, "pause");
+  for (const number of [2, 3]) {
+    await hosts.act(number, "leave");
+    assert.equal(hosts.host(number).state, "leaving");
+  }
+  const { process: killed } = hosts.host(2);
+  killed.kill("SIGKILL");
+  await once(killed, "exit");
+  assert.equal(hosts.host(2).state, "stopped");
+  await hosts.stopAll("SIGTERM");
+  assert.deepEqual(leftOf(directory.path), [false, false, false, true]);
 });

@@ -51,6 +51,11 @@ export class RelayProcess implements AsyncDisposable {
     throw new Error(`the relay ended with code ${child.exitCode}`);
   }
 
+  /** It answers nobody, and keeps its connections. */
+  pause(): void {
+    this.#child!.kill("SIGSTOP");
+  }
+
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
   }

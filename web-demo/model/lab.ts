@@ -19,15 +19,16 @@ export class Lab {
   readonly control: Control | undefined;
   /** One device, one network: its tabs share a node, which may be in any of them. */
   readonly #tabs: BroadcastChannel;
-  /** Where a reload finds it again. */
+  /** Where a reload finds it again, and a tab that is opened later. */
   readonly #memory: string;
 
-  constructor({ control }: SiteConfig, device: string) {
+  /** `database`: of the device. */
+  constructor({ control }: SiteConfig, database: string) {
     this.control = control === undefined ? undefined : new Control(control.token);
-    this.#tabs = new BroadcastChannel(`shop network ${device}`);
+    this.#memory = `shop network ${database}`;
+    this.#tabs = new BroadcastChannel(this.#memory);
     this.#tabs.addEventListener("message", ({ data }) => this.#apply(data as NetworkMode));
-    this.#memory = `shop network ${device}`;
-    const before = modes.find((mode) => mode === sessionStorage.getItem(this.#memory));
+    const before = modes.find((mode) => mode === localStorage.getItem(this.#memory));
     if (before !== undefined) this.#apply(before);
   }
 
@@ -38,7 +39,7 @@ export class Lab {
   }
 
   #apply(mode: NetworkMode): void {
-    sessionStorage.setItem(this.#memory, mode);
+    localStorage.setItem(this.#memory, mode);
     this.network.set(mode);
     this.networkSwitch.slow(mode === "slow" ? slowMs : 0);
     if (mode === "off") this.networkSwitch.cut();

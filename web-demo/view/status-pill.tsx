@@ -12,7 +12,7 @@ export function StatusPill({ model, lab }: { readonly model: ShopModel; readonly
       : ["busy", `Connected, sending ${pending}`]
     : pending === 0
       ? ["away", "Offline: go on shopping"]
-      : ["away", `Offline: ${pending} ${pending === 1 ? "change waits" : "changes wait"} on this device`];
+      : ["away", `Offline: ${pending} ${pending === 1 ? "change waits" : "changes wait"}`];
   return (
     <div class="state">
       <p class={`pill ${tone}`} role="status">
