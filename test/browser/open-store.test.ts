@@ -83,6 +83,17 @@ test("a store whose data is deleted under it refuses every call, and begins anew
   await tab.call("close");
 });
 
+test("a host whose opening had a signal runs again after it was frozen, though the signal has aborted since", async () => {
+  const tab = await browser.open<Functions>(server.url);
+  const host = { name: "signalled", role: "host", found: true, partitions: 16 } as const;
+  assert.equal(typeof (await tab.call("openThenAbort", host)), "number");
+  await tab.call("put", "a", "1");
+  await tab.call("dispatch", "freeze");
+  await tab.call("dispatch", "resume");
+  assert.deepEqual((await tab.call("get", "a")).values, ["1"]);
+  await tab.call("close");
+});
+
 describe("how its data is kept", () => {
   const keptIn = async ({ before, grant }: { before?: () => void; grant?: boolean }): Promise<string> => {
     await using other = await launchChromium(before === undefined ? {} : { before });
