@@ -13,23 +13,70 @@
  * a lock's loss is told to the stopped tab by a task behind those that it wakes up with.)
  */
 import { wrap } from "idb";
+import { systemRandom } from "../libp2p/system-ports.ts";
+import { isFull } from "./indexeddb-errors.ts";
 import { completion, reading } from "./indexeddb-transaction.ts";
 
 /** A tab would have to sleep through more take-overs than this before it could write again; rows of a few bytes. */
 const epochsKept = 1_000;
-const numbers = (): IDBKeyRange => IDBKeyRange.bound(0, Infinity);
+/** Numbers and texts. */
+const beforeBytes = (): IDBKeyRange => IDBKeyRange.bound(0, new Uint8Array(0), false, true);
+
+/**
+ * Rows that are there to be deleted, one at a time: where the browser has no room left for the row of an epoch nobody could
+ * read what is on the disk, nor send it to hosts, which makes room. They are put back when there is room. So long, and
+ * of random bytes, which do not get shorter, that Chromium keeps each in a file of its own: only then its deletion makes room at
+ * once, and more than Chromium goes beyond its quota. Their keys come before all that are bytes, too.
+ */
+const spares: readonly string[] = ["spare 1", "spare 2", "spare 3"];
+const spareBytes = 128 * 1024;
+/** Drawn at once. */
+const noiseBytes = 32 * 1024;
 
 /** Ends the epoch of whoever had it before. @throws DOMException `ConstraintError`: another tab was faster */
 export async function claimEpoch(database: IDBDatabase): Promise<number> {
-  const claimed = await reading(database, "meta", (meta) => wrap(meta.getAllKeys(numbers())));
-  const epoch = Number(claimed.at(-1) ?? 0) + 1;
-  const transaction = database.transaction("meta", "readwrite", { durability: "strict" });
-  const meta = transaction.objectStore("meta");
-  meta.add("", epoch);
-  meta.delete(IDBKeyRange.upperBound(epoch - epochsKept));
-  transaction.commit();
-  await completion(transaction);
+  const keys = await reading(database, "meta", (meta) => wrap(meta.getAllKeys(beforeBytes())));
+  const epoch = keys.reduce<number>((last, key) => (typeof key === "number" ? Math.max(last, key) : last), 0) + 1;
+  const add = (meta: IDBObjectStore): void => {
+    meta.add("", epoch);
+    meta.delete(IDBKeyRange.upperBound(epoch - epochsKept));
+  };
+  const missing = spares.filter((spare) => !keys.includes(spare));
+  const isClaimed = await hadRoom(database, (meta) => {
+    add(meta);
+    for (const spare of missing) meta.put(noise(), spare);
+  });
+  if (isClaimed) return epoch;
+  for (const spare of spares.filter((each) => !missing.includes(each))) {
+    if (await hadRoom(database, add)) return epoch;
+    await changing(database, (meta) => meta.delete(spare));
+  }
+  await changing(database, add);
   return epoch;
+}
+
+/** False: there is none, and nothing has changed. */
+async function hadRoom(database: IDBDatabase, change: (meta: IDBObjectStore) => void): Promise<boolean> {
+  try {
+    await changing(database, change);
+    return true;
+  } catch (error: unknown) {
+    if (isFull(error)) return false;
+    throw error;
+  }
+}
+
+function noise(): Uint8Array {
+  const bytes = new Uint8Array(spareBytes);
+  for (let at = 0; at < spareBytes; at += noiseBytes) bytes.set(systemRandom.bytes(noiseBytes), at);
+  return bytes;
+}
+
+function changing(database: IDBDatabase, change: (meta: IDBObjectStore) => unknown): Promise<void> {
+  const transaction = database.transaction("meta", "readwrite", { durability: "strict" });
+  change(transaction.objectStore("meta"));
+  transaction.commit();
+  return completion(transaction);
 }
 
 export async function isLatestEpoch(database: IDBDatabase, epoch: number): Promise<boolean> {

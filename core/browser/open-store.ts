@@ -65,17 +65,24 @@ async function openNode(options: PageNodeOptions, ports: { clock: Clock; random:
   const { database = options.name } = options;
   const isInjected = options.role !== "host" && options.storage !== undefined;
   if (isInjected || missingIndexedDb() !== undefined || !canShareTabs()) return openPageNode(options);
+  const lasting: PageNodeOptions = withoutSignal(options);
   try {
     return await openTabNode({
       ...ports,
       name: database,
       openStorage: () => openIndexedDbStorage({ name: database }),
-      openNode: (opened) => openPageNode(options, async () => ({ storage: opened })),
+      openNode: (opened) => openPageNode(lasting, async () => ({ storage: opened })),
     });
   } catch (error: unknown) {
     if (!isRefused(error)) throw error;
     return openPageNode(options);
   }
+}
+
+/** Each time that this tab runs the node it is opened anew: what ends the first opening, which `inTime` sees to, ends no later one. */
+function withoutSignal(options: OpenStoreOptions): PageNodeOptions {
+  const { signal: _signal, ...lasting } = options;
+  return lasting;
 }
 
 /** One that comes too late is closed. */

@@ -2,7 +2,8 @@
  * Writes with a `request` that hosts have acknowledged: who asked may not have heard of it before this node's run ended, and
  * asks the next one. Rows in `meta`, written in the batch that takes the write out of the outbox: so a request is always
  * found in one of the two. Without the body, which the asker has.
- * Invariant: the latest `answeredMax` are kept; a request that comes again after more than these is a new write.
+ * Invariant: the latest `answeredMax` are kept; a request that comes again after more than these is a new write, and so is one
+ * that was answered while the disk had no room left for the row.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { DecodeError, field, message, repeated, varint } from "../bytes/codec.ts";

@@ -26,7 +26,7 @@ export interface Copy {
   readonly contexts: readonly string[];
 }
 
-const noCopy: Copy = { state: nothing, contexts: [] };
+export const noCopy: Copy = { state: nothing, contexts: [] };
 
 const CopyRow = message("EdgeCopy", {
   state: field(1, versioned),

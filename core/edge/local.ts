@@ -18,6 +18,7 @@ import {
 import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
+import type { StorageOperation } from "../ports.ts";
 import { KeyQueue } from "../replica/key-queue.ts";
 import { tellLwwLosers } from "../replica/lww-losers.ts";
 import { StoreError } from "../errors.ts";
@@ -28,7 +29,7 @@ import type { Telemetry } from "../telemetry.ts";
 import type { Answered } from "./answered.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
-import { type Copies, type Copy, isSameCopy } from "./copies.ts";
+import { type Copies, type Copy, isSameCopy, noCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
@@ -244,13 +245,29 @@ export class Local {
       const operation = copies.operation(located, after);
       // What a power cut brings back of the outbox is sent again: the same events.
       const operations = [...outbox.removing(writes), ...answered.adding(writes, ack), operation];
-      await records.commit(operations, { durability: "buffered" });
+      try {
+        await records.commit(operations, { durability: "buffered" });
+      } catch (error: unknown) {
+        if (!(error instanceof StoreError) || error.code !== "storage-full") throw error;
+        await this.#makeRoom(located, outbox.removing(writes));
+      }
       copies.stored(located, after, operation);
       for (const write of writes) write.ack = ack;
       outbox.removed(writes);
       if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
       this.#deps.changed(located.key, "local");
     });
+  }
+
+  /**
+   * A full disk still takes deletes, and what hosts have is what can make room. So the copy on the disk goes, too,
+   * which would be of before the writes: what memory forgets of it hosts tell anew. Not noted is that the writes were
+   * answered: see `answered.ts`.
+   */
+  async #makeRoom(located: LocatedKey, removal: readonly StorageOperation[]): Promise<void> {
+    const { actor, copies, records } = this.#deps;
+    actor.drop();
+    await records.commit([...removal, copies.operation(located, noCopy)], { durability: "buffered" });
   }
 
   /** A write that was accepted before, in a storage that is gone, as the event `dot`. False: it is known here. @throws StoreError as `write` */

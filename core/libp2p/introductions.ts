@@ -42,8 +42,10 @@ export async function serveIntroductions(
   const startedMs = clock.now();
   const lists = new Lists();
   libp2p.addEventListener("peer:disconnect", ({ detail: peer }) => lists.remove(peer.toString()));
-  const answer = (from: string, question: Question): Infer<typeof Answer> => {
-    lists.add(from, question);
+  const answer = ({ remotePeer, status }: Connection, question: Question): Infer<typeof Answer> => {
+    const from = remotePeer.toString();
+    // One that is gone by now has been removed, and would never be again.
+    if (status === "open") lists.add(from, question);
     const { hosts, candidates } = lists.of(question.cluster);
     const others = some(
       [...hosts].filter((id) => id !== from),
@@ -52,8 +54,8 @@ export async function serveIntroductions(
     const isFirst = hosts.size === 0 && [...candidates][0] === from;
     return { hosts: others, isFirst, upMs: Math.floor(clock.now() - startedMs) };
   };
-  const onStream = (stream: Stream, { remotePeer }: Connection): void => {
-    answerOn(stream, (question) => answer(remotePeer.toString(), question)).catch((error: unknown) =>
+  const onStream = (stream: Stream, connection: Connection): void => {
+    answerOn(stream, (question) => answer(connection, question)).catch((error: unknown) =>
       stream.abort(error instanceof Error ? error : new Error(String(error))),
     );
   };

@@ -18,6 +18,8 @@ export class FaultyStorage implements Storage {
   readonly #inner: Storage;
   /** Every batch is refused like this. */
   refusesWrites: StorageErrorKind | undefined;
+  /** There is no room for rows of this kind; deletes go on. */
+  fullFor: Namespace | undefined;
   /** A refused batch is on the disk all the same: what failed may come back. */
   writesWhatItRefuses = false;
   /** Every read is refused like this. */
@@ -85,7 +87,8 @@ export class FaultyStorage implements Storage {
     this.batches += 1;
     this.objectsWritten += operations.filter(({ ns }) => ns === "objects").length;
     await this.#heldWrites?.opened;
-    const refusal = this.refusesWrites;
+    const isFull = operations.some(({ kind, ns }) => kind === "put" && ns === this.fullFor);
+    const refusal = isFull ? "full" : this.refusesWrites;
     if (refusal === undefined || this.writesWhatItRefuses) await this.#write(operations, durability);
     if (refusal !== undefined) throw new StorageError(refusal, `the disk refuses to write: ${refusal}`);
   }

@@ -181,9 +181,9 @@ export class Caller {
     }
   }
 
-  /** Rejects what is waited for. */
+  /** Rejects what is waited for; nobody will say whether a write that was sent has happened. */
   fail(error: StoreError): void {
-    for (const { reject } of this.#calls.values()) reject(error);
+    for (const pending of this.#calls.values()) pending.reject(unansweredError(pending, error));
     for (const { stream } of this.#watches.values()) stream.end(error);
   }
 
@@ -217,7 +217,14 @@ export class Caller {
   }
 }
 
-function lateError({ call: { method }, isSent }: PendingCall, deadlineMs: number): StoreError {
-  const code = isSent && writes.includes(method) ? "outcome-unknown" : "not-ready";
-  return new StoreError(code, `no tab has answered the ${method} in ${deadlineMs} ms`);
+function lateError(pending: PendingCall, deadlineMs: number): StoreError {
+  const { method } = pending.call;
+  const late = new StoreError("not-ready", `no tab has answered the ${method} in ${deadlineMs} ms`);
+  return unansweredError(pending, late);
+}
+
+/** A write that was sent may have happened. */
+function unansweredError({ call: { method }, isSent }: PendingCall, error: StoreError): StoreError {
+  if (error.code !== "not-ready" || !isSent || !writes.includes(method)) return error;
+  return new StoreError("outcome-unknown", error.message, { cause: error });
 }

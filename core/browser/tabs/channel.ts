@@ -3,10 +3,10 @@
  * tab is not copied into all.
  */
 import type { Stop } from "../../ports.ts";
-import { type Envelope, everyone, seal, type TabId, type TabMessage, unseal } from "./messages.ts";
+import { type Envelope, everyone, type Foreign, seal, type TabId, type TabMessage, unseal } from "./messages.ts";
 
 /** What arrives at a tab: see `unseal`. */
-export type HearTab = (envelope: Envelope | "foreign") => void;
+export type HearTab = (envelope: Envelope | Foreign) => void;
 
 /**
  * Messages between two tabs arrive in their order, or not at all when one of them is gone. To itself a tab says things
@@ -80,7 +80,7 @@ export class PageChannel implements TabChannel {
     return channel;
   }
 
-  #hear(envelope: Envelope | "foreign"): void {
+  #hear(envelope: Envelope | Foreign): void {
     for (const listener of this.#listeners) listener(envelope);
   }
 }

@@ -149,11 +149,17 @@ export function seal({ from, term, message }: Envelope): object {
   return { everwrite: version, from, term, message };
 }
 
-/** `foreign`: of another version of this code. Undefined: nobody here says such things. */
-export function unseal(data: unknown): Envelope | "foreign" | undefined {
+/** Of another version of this code; the owner says that it has the store. */
+export type Foreign = "foreign" | "foreign owner";
+
+/** Undefined: nobody here says such things. */
+export function unseal(data: unknown): Envelope | Foreign | undefined {
   if (!isRecord(data) || typeof data["everwrite"] !== "number") return undefined;
-  if (data["everwrite"] !== version) return "foreign";
   const { from, term, message } = data;
+  if (data["everwrite"] !== version) {
+    const hasStore = isRecord(message) && (message["kind"] === "opening" || message["kind"] === "open");
+    return hasStore ? "foreign owner" : "foreign";
+  }
   if (typeof from !== "string" || !Number.isSafeInteger(term) || !isRecord(message)) return undefined;
   const { kind } = message;
   if (typeof kind !== "string" || !Object.hasOwn(shapes, kind)) return undefined;

@@ -36,6 +36,7 @@ import type { HeldLock } from "./locks.ts";
 import {
   type Envelope,
   everyone,
+  type Foreign,
   gathered,
   isAsk,
   isNews,
@@ -219,9 +220,9 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     this.#deps.channel.post(everyone, 0, { kind: "seek" });
   }
 
-  #hear(envelope: Envelope | "foreign"): void {
+  #hear(envelope: Envelope | Foreign): void {
     if (this.#isClosed) return;
-    if (envelope === "foreign") return this.#hearForeign();
+    if (typeof envelope === "string") return this.#hearForeign(envelope);
     const { from, term, message } = envelope;
     if (isAsk(message)) return this.#candidate.hear(from, term, message);
     if (isNews(message)) return this.#hearNews(from, term, message);
@@ -278,10 +279,11 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     this.#tell({ ...this.#facts, connected: false, settled: false });
   }
 
-  /** It is alive, and nothing can be asked of it. It may hear the same of this tab. */
-  #hearForeign(): void {
+  /** An owner is alive, and nothing can be asked of it. Any other may hear the same of this tab. */
+  #hearForeign(tab: Foreign): void {
+    if (this.#caller.owner !== undefined) this.#candidate.announce(everyone);
+    if (this.#caller.owner !== undefined || tab !== "foreign owner") return;
     this.#watchdog.changed();
-    if (this.#caller.owner !== undefined) return this.#candidate.announce(everyone);
     const error = new StoreError(
       "not-ready",
       "a tab with another version of this page has the store: reload or close it",

@@ -41,6 +41,15 @@ const functions = {
   open,
   openAborted: (options: OpenStoreOptions, afterMs: number) =>
     open({ ...options, signal: AbortSignal.timeout(afterMs) }),
+  /** Aborts the signal when the store is open. */
+  async openThenAbort(options: OpenStoreOptions): Promise<number | string> {
+    const opening = new AbortController();
+    const opened = await open({ ...options, signal: opening.signal });
+    opening.abort();
+    return opened;
+  },
+  /** What a browser says before it stops the page, and after. */
+  dispatch: (event: "freeze" | "resume") => void document.dispatchEvent(new Event(event)),
   close: () => store.close(),
   cut: () => networkSwitch.cut(),
   heal: () => networkSwitch.heal(),

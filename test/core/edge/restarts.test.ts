@@ -217,6 +217,25 @@ describe("a full disk", { concurrency: true }, () => {
     }));
 });
 
+describe("a disk that is full when hosts acknowledge", { concurrency: true }, () => {
+  test("lets the write go from the outbox, and what it has to tell of the key is not of before it", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.connected("e1");
+      const first = await edge.put("b", "k", utf8("v1"), { w: "all" });
+      edges.disk("e1").fullFor = "objects";
+      const second = await edge.put("b", "k", utf8("v2"), { context: first.context!, w: "all" });
+      assert.equal(edge.facts().pending, 0);
+      assert.deepEqual(await valuesOf(edge, "k", "local"), ["v2"]);
+      await edges.kill("e1");
+      edges.disk("e1").fullFor = undefined;
+      const again = await edges.connected("e1");
+      await flushed(again);
+      assert.deepEqual(await valuesOf(again, "k"), ["v2"]);
+      await again.put("b", "k", utf8("v3"), { context: second.context!, w: "all" });
+      assert.deepEqual(await atHosts(cluster, "k"), ["v3"]);
+    }));
+});
+
 describe("the age of a write", { concurrency: true }, () => {
   test("does not matter when it was never sent", () =>
     withEdges(

@@ -177,6 +177,27 @@ describe("one node for all tabs", () => {
     assert.deepEqual(await valuesAt(tabs, "a", "k"), []);
     assert.equal(tabs.owner, "a");
   });
+
+  test("refuses nothing because a tab with another code asks who has the store; where one has it, a write that was sent may have happened", async () => {
+    const tabs = await scene("a", "b");
+    tabs.onMessage = (_from, to, message) => (message.kind === "result" && to === "b" ? undefined : message);
+    const put = tabs.node("b").put("b", "k", utf8("v"));
+    const unknown = assert.rejects(put, failsWith("outcome-unknown"));
+    await tabs.clock.advance(20);
+    tabs.node("b").freeze();
+    await tabs.settle(tabs.node("a").close());
+    tabs.occupy("older");
+    const get = assert.rejects(tabs.node("b").get("b", "k"), failsWith("not-ready"));
+    let isOver = false;
+    void unknown.then(() => (isOver = true));
+    const foreign = { everwrite: 0, from: "older", term: 9 };
+    tabs.say("b", { ...foreign, message: { kind: "seek" } });
+    await tabs.clock.advance(20);
+    assert.equal(isOver, false);
+    tabs.say("b", { ...foreign, message: { kind: "open" } });
+    await Promise.all([unknown, get]);
+    assert.equal(await waiting(tabs), 1);
+  });
 });
 
 describe("a put that is under way", () => {
