@@ -61,6 +61,11 @@ const union = merge<readonly string[]>((lists) => [...new Set(lists.flat())].toS
 /** The swarm's own keys are in the bucket "sim". */
 const bucketOf = (kind: ApplicationValue): string => `app-${kind}`;
 
+function ruleOf(bucket: string): ConflictRule<unknown> {
+  const kind = applicationValues.find((each) => bucketOf(each) === bucket)!;
+  return { counter: counter(), cart: cart(), set: addWinsSet<string>(), union }[kind];
+}
+
 export class Applications {
   readonly #world: World;
   readonly #plan: ApplicationsPlan;
@@ -284,16 +289,25 @@ export class Applications {
     }
   }
 
-  /** The store merges those that merge by themselves; of lists the application takes up what was parked. */
+  /**
+   * The store merges those that merge by themselves, once their bucket is made. Of lists the application takes up what was
+   * parked, and of others what the store leaves: where no writer of theirs is known, as a key was written by several at first.
+   */
   async #takeUpParked(place: Place): Promise<void> {
+    const leftMs = this.#world.schedule.nowMs + deliveryMsMax / 2;
     await until(this.#world, deliveryMsMax, `nothing is parked at ${place.name}`, async () => {
       const left = await this.#call(place, async (store) => {
         const parked = await store.parked();
-        const lists = parked.filter(({ bucket }) => bucket === bucketOf("union"));
-        for (const write of lists) {
-          const list = json<readonly string[]>().decode(write.body!);
-          const bucket = store.bucket<readonly string[]>(write.bucket, { conflict: union });
-          await bucket.update(write.name, (present = []) => [...new Set([...present, ...list])].toSorted());
+        for (const write of parked) {
+          const rule = ruleOf(write.bucket);
+          const bucket = store.bucket(write.bucket, { conflict: rule });
+          if (rule.codec === undefined) {
+            const list = json<readonly string[]>().decode(write.body!);
+            await bucket.update(write.name, (present) =>
+              [...new Set([...((present ?? []) as readonly string[]), ...list])].toSorted(),
+            );
+          } else if (this.#world.schedule.nowMs < leftMs) continue;
+          else await bucket.update(write.name, () => rule.codec!.decode(write.body!));
           await store.discard(write);
         }
         return parked.length;
@@ -306,7 +320,7 @@ export class Applications {
     const { oracle } = this.#world;
     const [bucket = "", key = ""] = at.split("/");
     const kind = applicationValues.find((each) => bucketOf(each) === bucket)!;
-    const rule = { counter: counter(), cart: cart(), set: addWinsSet<string>(), union }[kind] as ConflictRule<unknown>;
+    const rule = ruleOf(bucket);
     const told = new Map<string, string>();
     let value: unknown;
     for (const place of this.#places.filter((each) => this.#isThere(each))) {
