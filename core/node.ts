@@ -24,7 +24,7 @@ import type {
 } from "./api.ts";
 import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
-import { loadRoster } from "./cluster/cluster.ts";
+import { loadRoster } from "./cluster/stored-roster.ts";
 import { owesFarewell } from "./cluster/departure.ts";
 import { checkSameParameters } from "./cluster/exchange.ts";
 import { findCluster } from "./cluster/find-cluster.ts";

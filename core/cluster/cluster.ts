@@ -8,7 +8,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { rosterDigest } from "../membership/comparison.ts";
-import { encodeRoster, RosterMessage, rosterFrom } from "../membership/exchange.ts";
+import { encodeRoster } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
   foundings,
@@ -33,7 +33,7 @@ import type { Health } from "./health.ts";
 import type { Marks } from "./marks.ts";
 import { retireFormer, suspicionOf, turnHoldings } from "./own-holdings.ts";
 import { OwnRecord } from "./own-record.ts";
-import { encodeUtf8 } from "lib0/string";
+import { rosterRow } from "./stored-roster.ts";
 
 export interface ClusterDeps {
   readonly self: NodeId;
@@ -56,13 +56,6 @@ export type ChangeOrigin = "own" | "exchange" | "gossip";
 const locatedKeysMax = 65_536;
 /** After this long whoever can be reached at all has been dialled. */
 const firstDialsMs = 1_000;
-const rosterRow = encodeUtf8("roster");
-
-/** The roster of an earlier run, or undefined when the directory never belonged to a cluster. */
-export async function loadRoster(records: RecordStore): Promise<Roster | undefined> {
-  const stored = await records.get("meta", rosterRow);
-  return stored === undefined ? undefined : rosterFrom(RosterMessage.decode(stored));
-}
 
 export class Cluster {
   readonly self: NodeId;

@@ -11,7 +11,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
-import { loadRoster } from "../cluster/cluster.ts";
+import { loadRoster } from "../cluster/stored-roster.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";

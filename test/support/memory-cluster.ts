@@ -4,7 +4,7 @@
 import { randomBytes } from "node:crypto";
 import { bitmapOf } from "../../core/bytes/bitmap.ts";
 import { equalBytes } from "../../core/bytes/compare.ts";
-import { loadRoster } from "../../core/cluster/cluster.ts";
+import { loadRoster } from "../../core/cluster/stored-roster.ts";
 import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster } from "../../core/membership/exchange.ts";

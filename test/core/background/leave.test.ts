@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { leaveWhenTold } from "../../../core/background/leave.ts";
-import { loadRoster } from "../../../core/cluster/cluster.ts";
+import { loadRoster } from "../../../core/cluster/stored-roster.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";

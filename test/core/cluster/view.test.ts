@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
-import { Cluster, loadRoster } from "../../../core/cluster/cluster.ts";
+import { Cluster } from "../../../core/cluster/cluster.ts";
+import { loadRoster } from "../../../core/cluster/stored-roster.ts";
 import { Marks } from "../../../core/cluster/marks.ts";
 import { Exchange } from "../../../core/cluster/exchange.ts";
 import type { Health } from "../../../core/cluster/health.ts";
