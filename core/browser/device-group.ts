@@ -3,13 +3,13 @@
  * the group that is drawn once for a profile and an origin; pages of other origins cannot know of each other.
  */
 import { openDB, unwrap, wrap } from "idb";
-import type { Random } from "../ports.ts";
+import { type Random, StorageError } from "../ports.ts";
 import { toHex } from "../bytes/hex.ts";
 
 const database = "everwrite-device";
 const rows = "device";
 
-/** The group, 32 hex digits. @throws DOMException where the browser has no database to give */
+/** The group, 32 hex digits. @throws StorageError `full`; DOMException where the browser has no database to give */
 export async function deviceGroup(random: Random): Promise<string> {
   const opened = await openDB(database, 1, { upgrade: (created) => void created.createObjectStore(rows) });
   try {
@@ -20,9 +20,12 @@ export async function deviceGroup(random: Random): Promise<string> {
     adding.commit();
     await added;
     const reading = unwrap(opened).transaction(rows, "readonly");
-    const group: unknown = wrap(reading.objectStore(rows).get("group"));
+    const found = wrap(reading.objectStore(rows).get("group"));
     reading.commit();
-    return (await group) as string;
+    const group: unknown = await found;
+    if (typeof group !== "string")
+      throw new StorageError("full", `${database} has no room for the group of this device`);
+    return group;
   } finally {
     opened.close();
   }

@@ -5,8 +5,9 @@
  * Invariant: a database is named in the store's database before there is anything in it.
  */
 import { encodeUtf8 } from "lib0/string";
-import { bool, field, type Infer, message, repeated, text } from "../bytes/codec.ts";
+import { bool, DecodeError, field, type Infer, message, repeated, text } from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
+import { StoreError } from "../errors.ts";
 import type { Random, Storage } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
@@ -47,7 +48,7 @@ export class HostData {
     const data = new HostData(deps, name, { current: "", setAside: [], wasMember: false });
     if (row === undefined) await data.#begin({ wasMember: false, setAside: [] });
     else {
-      data.#names = HostDataRow.decode(row);
+      data.#names = decoded(row);
       data.#storage = await deps.open(data.#names.current);
     }
     return data;
@@ -100,5 +101,14 @@ export class HostData {
 
   #newName(): string {
     return `${this.#name}/host-${toHex(this.#deps.random.bytes(8))}`;
+  }
+}
+
+function decoded(row: Uint8Array): Names {
+  try {
+    return HostDataRow.decode(row);
+  } catch (cause: unknown) {
+    if (!(cause instanceof DecodeError)) throw cause;
+    throw new StoreError("corrupt", "where this host keeps its data cannot be read", { cause });
   }
 }

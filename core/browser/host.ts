@@ -4,7 +4,8 @@
  * It is on the ring under a lease (PROTOCOL 9): a page that is closed for good gives its place up without a word. It is light,
  * and where the ring has Node hosts no copy is kept by pages alone. Nothing is done when the page is hidden, and little when
  * it is frozen: others find it gone at once, for its connections are cut; what it has not heard while it slept counts against
- * nobody (`Health`, `Leases`); and it dials and probes them when it wakes. What it had under way it goes on with.
+ * nobody (`Health`, `Leases`); and it dials and probes them when it wakes. In tabs a frozen one ends
+ * its time (`tabs/tenure.ts`): another tab goes on, or it is opened anew.
  * Invariant: what was started is stopped in reverse, also when a later part fails to start.
  */
 import type { NodeConfig } from "../config.ts";
@@ -95,9 +96,7 @@ export async function openPageHost(options: PageHostOptions, parts: PageParts): 
 /** Begins; with seeds that do not answer yet it is not ready, but answers `status`. @throws as `openPageHost` */
 export async function startPageHost(options: StartOptions): Promise<PageHost> {
   const stops: (() => Promise<unknown>)[] = [];
-  const stop = async (): Promise<void> => {
-    for (let last = stops.pop(); last !== undefined; last = stops.pop()) await last();
-  };
+  const stop = (): Promise<void> => release({ stops });
   try {
     return await startInOrder(options, stops, stop);
   } catch (error: unknown) {

@@ -34,6 +34,11 @@ export async function openParts(options: PageNodeOptions, openStorage: () => Pro
   return { storage, facts, stops: [() => storage.close()] };
 }
 
-export async function release({ stops }: PageParts): Promise<void> {
-  for (let last = stops.pop(); last !== undefined; last = stops.pop()) await last();
+/** Also what comes after a step that fails. @throws what the first of these failed with */
+export async function release({ stops }: { readonly stops: (() => Promise<unknown>)[] }): Promise<void> {
+  const failures: unknown[] = [];
+  for (let last = stops.pop(); last !== undefined; last = stops.pop()) {
+    await last().catch((error: unknown) => failures.push(error));
+  }
+  if (failures.length > 0) throw failures[0];
 }

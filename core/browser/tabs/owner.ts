@@ -98,11 +98,13 @@ export class Owner {
     this.#sessions.set(tab, session);
     const { channel, locks } = this.#deps;
     if (tab !== channel.self) {
-      void locks.gone(tab, session.end).then(() => {
+      const forget = (): void => {
         session.end.abort();
         this.#sessions.delete(tab);
         channel.forget(tab);
-      });
+      };
+      // Locks that fail say nothing of the tab: its session lasts as long as the term.
+      locks.gone(tab, session.end).then(forget, () => undefined);
     }
     return session;
   }

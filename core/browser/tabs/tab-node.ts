@@ -344,9 +344,12 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     this.#watchdog.stop();
     this.#caller.refuse(error, isWanted);
     this.#tell(unknownFacts);
-    await this.#candidate.close();
-    this.#deps.channel.close();
-    this.#presence?.release();
+    try {
+      await this.#candidate.close();
+    } finally {
+      this.#deps.channel.close();
+      this.#presence?.release();
+    }
   }
 }
 

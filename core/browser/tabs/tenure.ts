@@ -1,6 +1,7 @@
 /**
  * One time of running the node in this tab: from getting the owner's lock to its end, by whatever comes first.
- * Invariant: from its end on nothing that this tab does gets to the disk, and nothing that its node says is heard.
+ * Invariant: from its end on nothing that this tab does gets to the store's database, and nothing that its node says is heard.
+ * (The data database of a host takes writes until its node is closed, or another tab has claimed it.)
  */
 import type { Stop } from "../../ports.ts";
 import type { SharedNode } from "../../store-node.ts";
