@@ -50,6 +50,7 @@ test("500 changes by five edges while hosts are killed: no addition is lost, a c
   await Promise.all(running.map(({ ended }) => ended));
   const changes = running.flatMap((each) => each.changes);
   assert.equal(changes.length, applications * changesEach);
+  await hosts.ready(2);
   await hosts.settled();
 
   await using store = await openStore({
