@@ -226,13 +226,10 @@ class PageHostNode extends HostStoreNode {
   }
 
   override facts(): StoreFacts {
-    return { ...super.facts(), browser: this.#parts.facts.now };
+    return this.#parts.facts.with(super.facts());
   }
 
   override onFacts(listener: () => void): Stop {
-    const stops = [super.onFacts(listener), this.#parts.facts.onChange(listener)];
-    return () => {
-      for (const stop of stops) stop();
-    };
+    return this.#parts.facts.onChangeToo(super.onFacts(listener), listener);
   }
 }

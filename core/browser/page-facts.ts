@@ -3,7 +3,7 @@
  */
 import type { Stop } from "../ports.ts";
 import { Listeners } from "../store/listeners.ts";
-import type { BrowserFacts } from "../store-node.ts";
+import type { BrowserFacts, StoreFacts } from "../store-node.ts";
 
 export class PageFacts {
   readonly #listeners = new Listeners<BrowserFacts>();
@@ -19,8 +19,18 @@ export class PageFacts {
     return this.#now;
   }
 
-  onChange(hear: () => void): Stop {
-    return this.#listeners.add(hear);
+  /** What a node tells, and this. */
+  with(facts: StoreFacts): StoreFacts {
+    return { ...facts, browser: this.#now };
+  }
+
+  /** Ends both: `stop` is of listening to the node. */
+  onChangeToo(stop: Stop, hear: () => void): Stop {
+    const stopHearing = this.#listeners.add(hear);
+    return () => {
+      stop();
+      stopHearing();
+    };
   }
 
   persistent(): void {
