@@ -76,7 +76,7 @@ export interface Page {
 export type Durability = "synced" | "buffered";
 
 /**
- * An ordered key-value store of one process. Must:
+ * An ordered key-value store, of one process at a time. Must:
  * - apply a batch wholly or not at all, also across a crash, in the order of the calls;
  * - resolve `batch` only when the batch is as durable as asked;
  * - order keys byte by byte, shorter first;

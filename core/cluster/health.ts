@@ -11,7 +11,7 @@ import type { Telemetry } from "../telemetry.ts";
 
 /** Call `sweep` that often: it decides how exactly silences are measured. */
 export const sweepIntervalMs = 100;
-/** What one sweep may add to a silence: a sweep that comes late was held up by this process. */
+/** What one sweep may add to a silence: a sweep that comes late was held up here, not there. */
 const sweepMaxMs = 2 * sweepIntervalMs;
 
 /** Above any round trip. */

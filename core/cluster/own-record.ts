@@ -29,7 +29,7 @@ const rivalPauseMs = 10_000;
 
 export class OwnRecord {
   readonly #deps: OwnRecordDeps;
-  /** As this process said it last: a record that won over ours may be of another process. */
+  /** As this process said it last: a record that won over ours may be of another process with this identity. */
   #stated: MemberStatement;
   #last: Promise<unknown> = Promise.resolve();
   #isOldCopy = false;

@@ -33,7 +33,7 @@ interface Budget {
 interface Participants {
   /** Peers, and until when they take part. */
   readonly peers: Map<NodeId, number>;
-  /** Of this process. */
+  /** Those that joined at this very node. */
   readonly own: Set<Hear>;
   joinedAtMs: number;
 }

@@ -33,7 +33,7 @@ export class MemoryStorage implements Storage {
     return keys.map((key) => valueOf(table, key));
   }
 
-  /** Memory has nothing to flush: both durabilities are the same, and nothing survives the process. */
+  /** Memory has nothing to flush: both durabilities are the same, and nothing outlives the process that made it. */
   async batch(operations: readonly StorageOperation[], _durability: Durability): Promise<void> {
     this.#refuseIfClosed();
     for (const operation of operations) {
