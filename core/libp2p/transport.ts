@@ -249,7 +249,18 @@ class TransportOverLibp2p implements Libp2pTransport {
     peer.remove(link);
     if (link.broke && isWebRtc(link.connection)) this.#abortWebRtc(peer);
     this.#reconnect.changed(peer.id, peer.isDirect);
-    if (wasCurrent && peer.current === undefined) this.#tell(peer.id, false);
+    if (!wasCurrent || peer.current !== undefined) return;
+    this.#tell(peer.id, false);
+    this.#reopen(peer);
+  }
+
+  /**
+   * The stream that ended had replaced another, which the peer may still use: one that broke off before the peer had taken
+   * it up. Who cannot dial the peer, an edge above all, would never reach it again.
+   */
+  #reopen({ links }: Peer): void {
+    const left = links.find(({ connection }) => connection.status === "open");
+    if (left !== undefined && this.#state === "running") this.#open(left.connection).catch(() => undefined);
   }
 
   /**
