@@ -202,6 +202,19 @@ describe("an owner", () => {
     assert.equal(replica.tombstones.countIn(located.partition), 1);
   });
 
+  test("forgets nothing once others own the partition than when it consented: not all who count now were asked", async () => {
+    const { answers, request, commit, cluster, replica, located } = await scene();
+    await answers.prepare(node("h1"), request);
+    const { assignment } = cluster.roster;
+    const moved = assignment.map(({ host, epoch }, token) =>
+      token === located.partition ? { host: node("h4"), epoch: epoch + 1 } : { host, epoch },
+    );
+    cluster.merge({ assignment: moved });
+    await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
+    assert.equal(replica.tombstones.countIn(located.partition), 1);
+    assert.equal(cluster.roster.forgettingMarks.size, 0);
+  });
+
   test("keeps what was not chosen, and what has changed since", async () => {
     const { answers, request, commit, replica, located } = await scene();
     await answers.prepare(node("h1"), request);
