@@ -145,8 +145,8 @@ export const clockStories: readonly Story[] = [
       };
       await stage.put(a!, { quorum: "all", withId: true });
       transport.onNextRequest = undefined;
-      for (let write = 0; write < 20; write++) {
-        await stage.sleep(10_000);
+      for (let write = 0; write < 10; write++) {
+        await stage.sleep(20_000); // a mark is raised, and all have asked all after that
         await stage.get(c!);
         await stage.put(c!, { context: "latest" });
       }
