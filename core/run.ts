@@ -135,8 +135,9 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
   };
   const replica = new Replica(replicaDeps, config);
-  const consents = new Consents(records, roster.forgettingMarks);
+  const consents = new Consents(records, roster);
   await Promise.all([replica.open(), consents.open()]);
+  await consents.settle(roster);
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = {
@@ -171,6 +172,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopListening();
     return undefined;
   }
+  await consents.settle(cluster.roster);
   serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   servePublicMembership(deps, config, server);
@@ -205,10 +207,12 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const reaper = new Reaper({ ...deps, consents, forgetting, server, admission });
   reaper.start();
   // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
-  cluster.onChange(() => {
-    cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));
+  const heard = (): void => {
+    cluster.doubt(consents.takeUncovered(cluster.roster));
     forgetting.heard();
-  });
+  };
+  cluster.onChange(heard);
+  heard();
   return {
     deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,

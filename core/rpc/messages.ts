@@ -20,6 +20,7 @@ import {
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { omittedMax } from "../causality/lean-state.ts";
 import { foldsMax } from "../limits.ts";
+import { foundingBytes, foundingsMax } from "../membership/forgetting-marks.ts";
 import { membersMax, RosterMessage } from "../membership/exchange.ts";
 
 /** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
@@ -227,6 +228,8 @@ export const PrepareReapRequest = message("PrepareReapRequest", {
   markBefore: field(3, varint),
   mark: field(4, varint),
   keys: repeated(5, message("ReapKey", { key: field(1, keyText), digest: field(2, fixedBytes(16)) }), 10_000),
+  /** Of the ring that the mark is to name (`membership/forgetting-marks.ts`). */
+  foundings: repeated(6, hex(foundingBytes), foundingsMax),
 });
 export const PrepareReapResponse = message("PrepareReapResponse", {
   /** For each key, in order: the number of a verdict (replica/remains.ts). Where no key was named, one. */

@@ -4,7 +4,7 @@
  * else beside them. A quarter of the swarm's seeds have one; `leases-17` is seed 17 with that one,
  * and `plain-17` without any.
  */
-import { byTime, configured, inOneRing, lasting, several, thinned, withFaults } from "./bend.ts";
+import { byTime, configured, lasting, several, thinned, withFaults } from "./bend.ts";
 import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawFault, drawLeaseFaults } from "./faults/draw.ts";
@@ -54,7 +54,7 @@ const profiles = {
       const inFlightMsMax = 2 * (lateMsMax + scenario.config.requestTimeoutMs! + 4 * scenario.config.replicaTimeoutMs!);
       const config = { clockEntriesMax: chance.whole(1, 3), inFlightMsMax, graceMs: 3 * inFlightMsMax };
       const later = lasting(configured(scenario, { ...config, ...theme.config }), 150_000);
-      const calm = { ...inOneRing(thinned(chance, later, 2)), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
+      const calm = { ...thinned(chance, later, 2), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
       const operations = overwrites(chance, calm, { keys: 2, count: 110 });
       return withFaults({ ...calm, operations: byTime([...calm.operations, ...operations]) }, bend(chance, calm));
     },
@@ -72,7 +72,7 @@ const profiles = {
       const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
       const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: 1_000, fillPageBytes: 1 };
       const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100 };
-      const later = { ...inOneRing(thinned(chance, lasting(quick, 90_000), 2)), racesReaps: chance.is(0.3) };
+      const later = { ...thinned(chance, lasting(quick, 90_000), 2), racesReaps: chance.is(0.3) };
       const { faults, operations } = chance.pick(deleteThemes)(chance, later);
       return withFaults({ ...later, operations: byTime([...later.operations, ...operations]) }, faults);
     },
@@ -120,7 +120,7 @@ const profiles = {
     ],
     bend: (chance, scenario) => {
       const { graceMs: _graceMs, ...config } = scenario.config;
-      const plain = { ...inOneRing(lasting(scenario, 60_000)), config: { ...config, durability: "synced" as const } };
+      const plain = { ...lasting(scenario, 60_000), config: { ...config, durability: "synced" as const } };
       const faults = several(chance.whole(6, 25), () => drawFault(chance, chance.pick(harmless), plain.safetyMs));
       const operations = plain.operations.filter((_operation, i) => i % 4 === 0);
       return withFaults(

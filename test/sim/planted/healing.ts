@@ -45,7 +45,7 @@ export const healing: readonly Mutation[] = [
     name: "a forgetting mark without a consent is ignored",
     profile: "deletes",
     file: "cluster/cluster.js",
-    find: "if (isOldCopy)\n            return this.#giveUp();",
+    find: 'telemetry.event({ kind: "old-data", reason });\n        this.#giveUp();',
     replace: "",
   },
   {

@@ -1,0 +1,7 @@
+/** A program that is told to stop, and then hangs. */
+import { stopRequested } from "../../node-host/cli/service.ts";
+
+setInterval(() => {}, 1_000);
+process.stdout.write('{"event":"begun"}\n');
+await stopRequested();
+process.stdout.write('{"event":"stopping"}\n');
