@@ -181,7 +181,7 @@ export class Replica {
       const owes = event.hintsFor.length > 0;
       const pointers = owes && role !== "none" ? await this.hints.put(located, event.hintsFor) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
-      const cut = this.#truncator.minted(located, this.#truncator.timed(state, minted.state));
+      const cut = this.#truncator.minted(located, { before: state, held, after: minted.state });
       const after = cut === state ? before : encodedAnew(cut);
       const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
