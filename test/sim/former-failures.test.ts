@@ -17,6 +17,10 @@ const formerFailures = [
   ["plain-404986", "a former owner may drop what an owner confirmed, whose disk is an older copy a moment later"],
   ["plain-404606", "a host tells that it has filled a partition while it waits for a source of others"],
   ["plain-721", "an update replaces all siblings, also where clocks are cut by force at once"],
+  [
+    "plain-501829",
+    "a host that finds a record rotten which it has in memory tells nobody that it is durable before it is",
+  ],
   ["plain-409972", "a host that takes its share beside a rebalance costs balance until the next one"],
   ["plain-406246", "a row that goes in one batch with a ring, before it, goes by the ring that was there"],
   ["values-105", "an edge without room for its copy in memory lets go of what hosts have let go of"],

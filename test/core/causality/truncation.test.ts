@@ -55,7 +55,10 @@ test("it drops no more than the excess, oldest first by time, not by actor", () 
 
 test("an entry on which the others have not agreed stays, and a younger one goes in its place", () => {
   const agreed = (entry: { actor: string }) => entry.actor !== actor(1);
-  assert.equal(show(truncate(chain(4), { entriesMax: 3, ownActor: undefined, agreed, isNews: never }).state), "1:1 3:1 4:1 | 4:1");
+  assert.equal(
+    show(truncate(chain(4), { entriesMax: 3, ownActor: undefined, agreed, isNews: never }).state),
+    "1:1 3:1 4:1 | 4:1",
+  );
 });
 
 test("above ten times the limit the oldest go regardless, and are counted as forced", () => {
@@ -65,7 +68,12 @@ test("above ten times the limit the oldest go regardless, and are counted as for
   const cut = truncate(state, { entriesMax: 2, ownActor: actor(1), agreed: never, isNews: never });
   assert.deepEqual([cut.state.vector.length, cut.dropped, cut.forced], [20, 5, 5]);
   assert.equal(cut.state.vector[0]!.actor, actor(1));
-  const mixed = truncate(state, { entriesMax: 2, ownActor: undefined, agreed: (entry) => entry.actor === actor(9), isNews: never });
+  const mixed = truncate(state, {
+    entriesMax: 2,
+    ownActor: undefined,
+    agreed: (entry) => entry.actor === actor(9),
+    isNews: never,
+  });
   assert.deepEqual([mixed.state.vector.length, mixed.dropped, mixed.forced], [20, 5, 4]);
 });
 
