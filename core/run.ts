@@ -45,6 +45,7 @@ import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import type { RpcServer } from "./rpc/rpc.ts";
+import { transportOfRun } from "./rpc/run-transport.ts";
 import type { StatusDeps } from "./status.ts";
 import type { RecordStore } from "./storage/record-store.ts";
 import type { Tasks } from "./tasks.ts";
@@ -95,7 +96,8 @@ export interface Running {
 /** Undefined: the node was stopped before it was taken in. */
 export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin): Promise<Running | undefined> {
   const { ports, options, config, records, tasks, server, marks } = runDeps;
-  const { clock, random, transport, identity, gossip } = ports;
+  const { clock, random, identity, gossip } = ports;
+  const transport = transportOfRun(ports.transport, tasks);
   const { self } = transport;
   const admission = new Admission(clock, {
     latencyThresholdMs: config.backgroundLatencyThresholdMs,

@@ -143,12 +143,17 @@ export function isUpdate({ kind, tombstone }: Pick<LiveValue, "kind" | "tombston
  */
 export function touch(state: Versioned, next: Versioned, nowMs: number): Versioned {
   if (next === state) return state;
-  const lost = actorsOfLost(state.values, next.values);
-  const vector = next.vector.map((entry) => {
-    const isDue = entry.timeMs < nowMs && (lost.includes(entry.actor) || !covers(state.vector, entry));
-    return isDue ? { ...entry, timeMs: nowMs } : entry;
-  });
+  const isNews = newsOf(state, next);
+  const vector = next.vector.map((entry) =>
+    entry.timeMs < nowMs && isNews(entry) ? { ...entry, timeMs: nowMs } : entry,
+  );
   return { vector, values: next.values };
+}
+
+/** Tells which entries of `next` know more than in `state`, or have lost a value since. */
+export function newsOf(state: Versioned, next: Versioned): (entry: Dot) => boolean {
+  const lost = actorsOfLost(state.values, next.values);
+  return (entry) => lost.includes(entry.actor) || !covers(state.vector, entry);
 }
 
 function actorsOfLost(before: readonly LiveValue[], after: readonly LiveValue[]): ActorId[] {

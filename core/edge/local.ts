@@ -29,7 +29,7 @@ import type { Telemetry } from "../telemetry.ts";
 import type { Answered } from "./answered.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
-import { type Copies, type Copy, isSameCopy, noCopy } from "./copies.ts";
+import { type Copies, type Copy, isEqualCopy, isSameCopy, noCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
@@ -336,7 +336,7 @@ export class Local {
 
   #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
-    const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
+    const isOvertaken = !isEqualCopy(copy, asked); // another answer came in between: neither is later for certain
     if (contexts.length === 0) {
       const none = { state: nothing, contexts: [] };
       return isQuorum && !isOvertaken && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
