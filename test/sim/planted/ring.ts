@@ -37,12 +37,14 @@ export const ring: readonly Mutation[] = [
   {
     // Rare: a copy of the disk from before two rings met must come back. A story tells of it.
     name: "who meets a ring founded apart draws no mark",
+    profile: "members",
     file: "cluster/cluster.js",
     find: 'tasks.run("draw a mark", () => this.drawMark());',
     replace: "",
   },
   {
     name: "one owner's word is enough to drop",
+    profile: "members",
     file: "background/hand-off.js",
     find: "confirmedBy.size >= confirmationsFor(owners)",
     replace: "confirmedBy.size >= 1",
