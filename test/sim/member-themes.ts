@@ -16,8 +16,9 @@ export const memberThemes: readonly ((chance: Chance, scenario: Scenario) => Sce
     const sleep = fault(chance, scenario, "pause", {
       hosts: cut.hosts,
       atMs: cut.atMs + cut.forMs - 1,
-      forMs: chance.between(3_000, 8_000),
-      amount: chance.between(0.15, 0.6),
+      // Peers dial it again within three seconds, and lose patience in ten.
+      forMs: chance.between(6_000, 12_000),
+      amount: chance.between(0.25, 0.5),
       rare: true,
     });
     // Nobody keeps anything for it, and who waits for its consent asks again soon.
