@@ -153,10 +153,12 @@ const profiles = {
       [2, 1],
       [3, 5],
     ],
-    bend: (_chance, scenario) => {
-      const operations = scenario.operations.filter((_operation, i) => i % 2 === 0);
+    bend: (chance, scenario) => {
+      // A context of a ring whose only disk was lost opens nowhere: an edge's write with it would be refused (seed 94228).
+      const calmer = inOneRing(thinned(chance, scenario, 15));
+      const operations = scenario.operations.filter((_operation, i) => i % 4 === 0);
       return {
-        ...scenario,
+        ...calmer,
         operations: operations.map((each) => ({ ...each, lww: false })),
         edges: 3,
         writesDocuments: true,
