@@ -9,6 +9,7 @@ import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawFault, drawLeaseFaults } from "./faults/draw.ts";
 import { type ApplicationsPlan, applicationValues, type Scenario } from "./scenario.ts";
+import { memberThemes } from "./member-themes.ts";
 import { clockThemes, deleteThemes, moveThemes, overwrites } from "./themes.ts";
 
 export interface Profile {
@@ -90,6 +91,22 @@ const profiles = {
       return chance.pick(moveThemes)(chance, later);
     },
   },
+  /** Members that are removed, moved from, copied, or met by another ring, while something of theirs is under way. */
+  members: {
+    hosts: [4, 5],
+    n: [
+      [2, 1],
+      [3, 3],
+    ],
+    bend: (chance, scenario) => {
+      const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200, readRepairShare: 0 };
+      const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
+      const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: chance.pick([50, 300]) };
+      const calm = { delayMs: [0.2, 5] as const, lateMsMax: 100, racesReaps: false, faults: [] };
+      const quick = { ...configured(scenario, config), ...calm };
+      return chance.pick(memberThemes)(chance, lasting(quick, 60_000));
+    },
+  },
   /** Edges beside the clients: offline for longer than hosts remember, frozen, robbed of storage, in two tabs. */
   edges: {
     hosts: [3, 5],
@@ -129,6 +146,25 @@ const profiles = {
       );
     },
   },
+  /** Documents that hosts and edges write updates of, and fold, under any faults. */
+  documents: {
+    hosts: [3, 7],
+    n: [
+      [2, 1],
+      [3, 5],
+    ],
+    bend: (chance, scenario) => {
+      // A context of a ring whose only disk was lost opens nowhere: an edge's write with it would be refused (seed 94228).
+      const calmer = inOneRing(thinned(chance, scenario, 15));
+      const operations = scenario.operations.filter((_operation, i) => i % 4 === 0);
+      return {
+        ...calmer,
+        operations: operations.map((each) => ({ ...each, lww: false })),
+        edges: 3,
+        writesDocuments: true,
+      };
+    },
+  },
 } satisfies Record<string, Profile>;
 
 /** Disks keep what they have acknowledged. */
@@ -166,7 +202,17 @@ const applications: ApplicationsPlan = {
 };
 
 /** Of the seeds with one; leases have faults of their own, which should come often enough. */
-const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "edges", "leases", "moves", "values"];
+const turns: readonly ProfileName[] = [
+  "leases",
+  "clocks",
+  "deletes",
+  "edges",
+  "leases",
+  "moves",
+  "values",
+  "members",
+  "documents",
+];
 
 export const profileNames = Object.keys(profiles) as ProfileName[];
 

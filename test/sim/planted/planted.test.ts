@@ -27,6 +27,8 @@ const soonFound = [
   "rings that meet",
   "an edge lets a write go",
   "a set forgets",
+  "owners are reaped without",
+  "an update claims",
 ];
 
 test("a bug is found in the seeds of the profile that it names", async () => {

@@ -50,6 +50,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "one owner's word is enough to drop",
+    profile: "members",
     file: "background/hand-off.js",
     find: "confirmedBy.size >= confirmationsFor(owners)",
     replace: "confirmedBy.size >= 1",
