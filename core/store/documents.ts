@@ -16,6 +16,7 @@ export interface HeldDocument {
 
 interface Opened {
   readonly opening: Promise<LiveDocument>;
+  doc: LiveDocument | undefined;
   holds: number;
   isKept: boolean;
 }
@@ -53,11 +54,15 @@ export class Documents {
 
   #openedFor(key: string): Opened {
     const known = this.#opened.get(key);
-    if (known !== undefined) return known;
-    const opened = { opening: this.#make(key), holds: 0, isKept: false };
+    // What is edited in one that is ending would not be stored any more.
+    if (known !== undefined && known.doc?.isClosing !== true) return known;
+    const opened: Opened = { opening: this.#make(key), doc: undefined, holds: 0, isKept: false };
     this.#opened.set(key, opened);
     const forget = (): void => this.#forget(key, opened);
-    opened.opening.then((doc) => doc.once("destroy", forget), forget);
+    opened.opening.then((doc) => {
+      opened.doc = doc;
+      doc.once("destroy", forget);
+    }, forget);
     return opened;
   }
 

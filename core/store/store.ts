@@ -217,7 +217,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
    */
   async link(key: string, doc: Y.Doc): Promise<DocumentLink> {
     const { DocumentLink, deps, where } = await this.#documentsFor(key);
-    const link = new DocumentLink(deps, where, doc);
+    const link = new DocumentLink(deps, where, doc, () => this.#links.delete(link));
     this.#links.add(link);
     return link;
   }
