@@ -59,6 +59,7 @@ export interface PageNetwork {
 export const pageTransportLimits: Partial<TransportLimits> = {
   // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
   pingMs: 250,
+  duePingMs: defaultTransportLimits.pingMs,
   // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
   dialTimeoutMs: 15_000,
 };

@@ -64,9 +64,11 @@ export class DocumentLink {
   #loaded = false;
   #absent = true;
   #unreadable: StoreError | undefined;
+  readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
-  constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc) {
+  constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc, onClosed: () => void = () => {}) {
+    this.#onClosed = onClosed;
     this.key = `${bucket}/${name}`;
     this.doc = doc;
     this.#end = new Cancellation(deps.closing);
@@ -124,6 +126,7 @@ export class DocumentLink {
       this.#ahead.end();
       this.#end.abort();
       this.#refresh();
+      this.#onClosed();
     });
     return this.#closed;
   }

@@ -205,9 +205,9 @@ export class Contact {
     return [...owners, ...this.hosts().filter((id) => !owners.includes(id))];
   }
 
-  /** Fingerprint of the ring that is known here; undefined: none is. */
-  get ring(): string | undefined {
-    return this.#ring?.fingerprint;
+  /** As it is known here; undefined: none is. */
+  get ring(): Ring | undefined {
+    return this.#ring;
   }
 
   /** What R is at hosts where a read does not say it; undefined until one has told. */

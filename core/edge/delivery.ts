@@ -222,10 +222,11 @@ export class Delivery {
     carried: Carried,
     { w, pw, timeoutMs }: Levels & { readonly timeoutMs: number },
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
-    const { copies, local } = this.#deps;
+    const { contact, copies, local } = this.#deps;
     const write = carried.at(-1)!;
     const asked = await local.copy(located);
     await this.#markSent(located, carried);
+    const { ring } = contact;
     const { key, event, value, contexts, own, folds, previous } = write.row;
     const request = {
       key,
@@ -238,13 +239,21 @@ export class Delivery {
       w,
       timeoutMs,
       ...(pw === undefined ? {} : { pw }),
-      have: copies.digest(asked),
+      ...(ring === undefined ? {} : { ring: ring.fingerprint }),
       ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
       ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
-    const answer = await this.#ask(located, carried, request);
-    const told = toldBy(answer, key as Key, asked, [value]);
-    const durable = answer.durable as readonly NodeId[];
+    let answer = await this.#ask(located, carried, { ...request, have: copies.digest(asked) });
+    let told = toldBy(answer, key as Key, asked, [value]);
+    if (told === undefined) {
+      // The same event again.
+      answer = await this.#ask(located, carried, request);
+      told = toldBy(answer, key as Key, asked, [value]);
+      if (told === undefined) throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
+    }
+    // A place that is none is a host's mistake, and counts nobody.
+    const named = answer.durableAt.flatMap((place) => ring?.hosts[place]?.id ?? []);
+    const durable = [...(answer.durable as readonly NodeId[]), ...named];
     const hinted = answer.hinted as Ack["hinted"];
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };
   }

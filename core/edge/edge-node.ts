@@ -142,7 +142,8 @@ export class EdgeNode implements SharedNode {
         await reads.refresh(key, host);
         this.#makeRoom();
       },
-      isCurrent: async (key, digest) => {
+      isCurrent: async (key, { digest, news }) => {
+        if (news !== undefined && (await reads.takeNews(key, news))) return true;
         await this.#delivery.idle(key);
         return equalBytes(this.#copies.digest(await this.#local.copy(contact.locate(key))), digest);
       },

@@ -97,7 +97,9 @@ export class OutboxWrite {
     this.sequence = sequence;
     this.row = row;
     this.key = parseKey(row.key);
-    this.dot = dotOf({ edge, key: this.key }, row.event);
+    const own = dotOf({ edge, key: this.key }, row.event);
+    // A parked one may be another edge's, of an import: it keeps the name that others know it by.
+    this.dot = row.error === undefined ? own : row.value.dot;
     this.coverage = coverageOf({ edge, key: this.key }, row);
   }
 

@@ -87,7 +87,7 @@ class OwnersRead {
     this.#located = located;
     this.#wanted = wanted;
     this.#have = deps.copies.digest(wanted.asked);
-    this.#ring = deps.contact.ring;
+    this.#ring = deps.contact.ring?.fingerprint;
     this.#tally = new ReadTally({ owners: deps.contact.ownersOf(located.key), holders: new Map() }, wanted.r);
   }
 
@@ -144,10 +144,11 @@ class OwnersRead {
   /** @throws StoreError `internal`: it is unreadable */
   #take(owner: NodeId, answer: Infer<typeof methods.edgeFetch.response>): void {
     const { counts, digest, ring } = answer;
-    const { state, contexts } = toldBy({ ...answer, kept: [], omitted: [] }, this.#located.key, this.#wanted.asked);
+    // Told whole, or not at all.
+    const { state, contexts } = toldBy({ ...answer, kept: [], omitted: [] }, this.#located.key, this.#wanted.asked)!;
     const isKnown = answer.state !== undefined || equalBytes(digest, this.#have);
     this.#replies.push({ digest, contexts, state: contexts.length === 0 ? nothing : isKnown ? state : undefined });
-    if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring) return this.#settle(undefined);
+    if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring?.fingerprint) return this.#settle(undefined);
     this.#tally.reply(owner, "complete");
     this.#proceed();
   }
