@@ -150,6 +150,31 @@ describe("a number of replicas", () => {
     }));
 });
 
+describe("a write that says that it was asked for before", () => {
+  const writeId = "0123456789abcdef";
+
+  test("is the same event under its write id, whoever is asked, and a first one if there was none", () =>
+    withCluster(4, async (cluster) => {
+      const { dot } = await cluster.node("h1").put("b", "k", utf8("v"), { writeId, again: true });
+      for (const node of cluster.nodes.values()) {
+        assert.equal((await node.put("b", "k", utf8("v"), { writeId, again: true })).dot, dot);
+      }
+      assert.deepEqual(texts((await cluster.node("h1").get("b", "k", { r: "all" })).siblings), ["v"]);
+    }));
+
+  test("is refused as outcome-unknown where ids are not heeded, whoever is asked, and changes nothing", () =>
+    withCluster(4, async (cluster) => {
+      const first = await cluster.node("h1").put("b", "k", utf8("v"), { kind: "lww", writeId });
+      assert.equal(first.receipt.writeIdIgnored, true);
+      await cluster.node("h2").put("b", "k", utf8("later"), { kind: "lww", w: "all" });
+      for (const node of cluster.nodes.values()) {
+        const again = node.put("b", "k", utf8("v"), { kind: "lww", writeId, again: true });
+        await assert.rejects(again, failsWith("outcome-unknown"));
+      }
+      assert.deepEqual(texts((await cluster.node("h1").get("b", "k", { r: "all" })).siblings), ["later"]);
+    }));
+});
+
 describe("preconditions", () => {
   test("ifAbsent refuses where a value is, lets a deleted key be written, and passes a repeat of itself", () =>
     withCluster(3, async (cluster) => {
