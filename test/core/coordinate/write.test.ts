@@ -5,6 +5,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { hostStoreNode } from "../../support/memory-stores.ts";
 import { placed, seen, withCluster } from "./scene.ts";
 
 const misses = (needed: number, got: number) => (error: unknown) =>
@@ -171,7 +172,12 @@ describe("a write that says that it was asked for before", () => {
         const again = node.put("b", "k", utf8("v"), { kind: "lww", writeId, again: true });
         await assert.rejects(again, failsWith("outcome-unknown"));
       }
-      assert.deepEqual(texts((await cluster.node("h1").get("b", "k", { r: "all" })).siblings), ["later"]);
+      const store = hostStoreNode(cluster, "h1");
+      const asked = { kind: "lww", request: writeId, again: true } as const;
+      await assert.rejects(store.put("b", "k", utf8("v"), asked), failsWith("outcome-unknown"));
+      await assert.rejects(store.delete("b", "k", asked), failsWith("outcome-unknown"));
+      await store.close();
+      assert.deepEqual(texts((await cluster.node("h2").get("b", "k", { r: 2 })).siblings), ["later"]);
     }));
 });
 
