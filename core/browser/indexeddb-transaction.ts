@@ -3,7 +3,7 @@
  * Invariant: each is committed in the task that opened it, so that none is open while the tab is stopped: the open one of a
  * frozen or hung tab holds up those of all other tabs. So none needs to be, or can be, aborted when the page is frozen.
  * (With one exception, `makingRoom`.) What is left is a process that the system stops within that task: others wait until it
- * goes on. So all that can be done before a transaction is opened, is.
+ * goes on, or the browser ends the transaction (Chromium 156: after a minute). So what can be done before it is opened, is.
  */
 import type { Namespace, StorageOperation } from "../ports.ts";
 import { isFull } from "./indexeddb-errors.ts";

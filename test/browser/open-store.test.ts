@@ -297,7 +297,8 @@ describe("a store with hosts", () => {
     await reopen();
     assert.deepEqual((await tab.call("get", "filled-0")).values, written.slice(0, 1));
     assert.equal((await tab.call("status")).pending, written.length);
-    assert.match(await tab.call("tryPut", "full", "1"), /^storage-full: /);
+    // Opening takes some of what was kept for it.
+    for (const bytes of [30_000, 3_000, 1]) await fill(bytes);
     await reopen(all.seeds);
     await tab.call("flush", 60_000);
     assert.equal((await tab.call("status")).pending, 0);
