@@ -19,9 +19,9 @@ import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
 import type { Functions } from "./pages/store.ts";
 import { servePage } from "./page-server.ts";
 
-const diskMebibytes = 200;
-/** Less than Chromium keeps free of it, and enough for what it writes until it looks. */
-const leftBytes = 8 * 1024 * 1024;
+const diskMebibytes = 500;
+/** Less than the hundredth that Chromium keeps free of it, and enough for what it writes until it looks. */
+const leftBytes = 3.5 * 1024 * 1024;
 const looksMs = 90_000;
 const quotaBytes = 12e6;
 const name = "shop";
