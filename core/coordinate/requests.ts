@@ -136,7 +136,7 @@ export class Requests {
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
     const { config } = this.#deps;
-    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, folds = [], returnSiblings } = options;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, again, folds = [], returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
@@ -160,6 +160,7 @@ export class Requests {
       ...(ifContext === undefined ? {} : { ifContext }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(renews === undefined ? {} : { renews }),
+      ...(again === undefined ? {} : { again }),
       ...(returnSiblings === undefined ? {} : { returnSiblings }),
     };
   }

@@ -258,7 +258,7 @@ export class Delivery {
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };
   }
 
-  /** Durably, before the first host can have it. */
+  /** Before the first host can have it. */
   async #markSent(located: LocatedKey, carried: Carried): Promise<void> {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);

@@ -292,7 +292,7 @@ export class Local {
     });
   }
 
-  /** They are about to be sent for the first time: minted anew by the hosts' time. Durable when it resolves. */
+  /** They are about to be sent for the first time: minted anew by the hosts' time. See `outbox.markSent`. */
   markSent(located: LocatedKey, writes: readonly OutboxWrite[], time: HostsTime): Promise<void> {
     return this.#queue.run(located, async () => {
       const { copies, outbox, telemetry } = this.#deps;
@@ -300,7 +300,7 @@ export class Local {
       const before = await this.#know(located);
       this.#viewed.delete(key);
       const known = { copy: (await copies.get(located)).state, own: outbox.of(key) };
-      await outbox.mark(writes, (write) => ({ ...mintedAnew(write, known, time), sentMs: time.wallMs }));
+      await outbox.markSent(writes, (write) => ({ ...mintedAnew(write, known, time), sentMs: time.wallMs }));
       const after = await this.#know(located);
       // One that was to win by a wrong clock may not: then it is discarded.
       tellLwwLosers(telemetry, key, [before.state, nothing], after.state);

@@ -3,9 +3,10 @@
  * "the owners" (PROTOCOL 7). Rows in `hints`, under a number of 8 bytes that counts up: so the order of the rows is that of
  * the writes. A write keeps its dot for ever, across restarts too. All are in memory, within `outboxBytesMax`.
  *
- * A row tells when the write was first sent, and is written before that: one that was never sent is delivered at any age,
- * one that was sent without an answer only for a while (`delivery.ts`). Until then its stamp and its expiry may change, for
- * they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept for the application.
+ * A row tells when the write was first sent, and is written before that (on a full disk memory tells it: `sent-marks.ts`):
+ * one that was never sent is delivered at any age, one that was sent without an answer only for a while (`delivery.ts`). Until
+ * then its stamp and its expiry may change, for they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept
+ * for the application.
  * Invariant: a write leaves the outbox when W hosts have it, or a later one that has seen it, or when it is discarded.
  */
 import {
@@ -22,7 +23,15 @@ import {
 } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
 import { dot, liveValue } from "../causality/encoding.ts";
-import { applyWrite, type Coverage, covers, type Dot, isUpdate, type Versioned } from "../causality/version-set.ts";
+import {
+  applyWrite,
+  compareDots,
+  type Coverage,
+  covers,
+  type Dot,
+  isUpdate,
+  type Versioned,
+} from "../causality/version-set.ts";
 import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { foldsMax } from "../limits.ts";
@@ -32,6 +41,7 @@ import { contextText, keyText } from "../rpc/messages.ts";
 import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { coverageOf, dotOf } from "./evidence.ts";
+import { SentMarks } from "./sent-marks.ts";
 
 const StoredRow = message("OutboxWrite", {
   key: field(1, keyText),
@@ -131,6 +141,8 @@ export class OutboxWrite {
   }
 }
 
+/** Hosts take a write from nobody else, and may have it. */
+const ofAnother = { code: "outcome-unknown", message: "the identity under which it was written is lost" };
 const rowOverheadBytes = 1_024;
 const sequenceBytes = 8;
 const pageRows = 256;
@@ -144,6 +156,7 @@ export interface OutboxDeps {
 export class Outbox {
   readonly #deps: OutboxDeps;
   readonly #bytesMax: number;
+  readonly #marks: SentMarks;
   /** In order. */
   readonly #byKey = new Map<Key, readonly OutboxWrite[]>();
   readonly #all = new Map<number, OutboxWrite>();
@@ -156,10 +169,12 @@ export class Outbox {
   constructor(deps: OutboxDeps, options: { readonly outboxBytesMax: number }) {
     this.#deps = deps;
     this.#bytesMax = options.outboxBytesMax;
+    this.#marks = new SentMarks(deps.records);
   }
 
   /** What an earlier run left. A damaged row is told and kept, as evidence of a write that is lost. */
   async open(): Promise<void> {
+    await this.#marks.open();
     for (let gte: Uint8Array | null = new Uint8Array(0); gte !== null;) {
       const page = await this.#deps.records.page("hints", { gte, limit: pageRows });
       for (const row of page.rows) this.#load(row);
@@ -173,8 +188,13 @@ export class Outbox {
     this.#next = Math.max(this.#next, sequence + 1);
     try {
       if ("corrupt" in row) throw new DecodeError("its checksum is wrong");
-      const write = new OutboxWrite(this.#deps.self, sequence, OutboxRow.decode(row.value.slice()));
-      write.mayBeOut = write.row.sentMs !== undefined;
+      const stored = OutboxRow.decode(row.value.slice());
+      const isTold = stored.sentMs !== undefined || this.#marks.areKept(sequence);
+      // It was sent later than that, if at all.
+      const told = isTold ? stored : { ...stored, sentMs: stored.acceptedMs };
+      const write = new OutboxWrite(this.#deps.self, sequence, told);
+      write.mayBeOut = told.sentMs !== undefined;
+      if (compareDots(write.dot, told.value.dot) !== 0) write.row = { ...told, error: ofAnother };
       this.#put(write);
     } catch (error: unknown) {
       if (!(error instanceof DecodeError || error instanceof StoreError)) throw error;
@@ -196,7 +216,10 @@ export class Outbox {
     this.#next += 1;
     this.#bytes += write.bytes;
     try {
-      await this.#deps.records.commit([this.#saving(write)]);
+      await this.#deps.records.commit([this.#saving(write), ...this.#marks.adding(write.sequence)]);
+    } catch (error: unknown) {
+      this.#marks.notAdded();
+      throw error;
     } finally {
       this.#bytes -= write.bytes;
     }
@@ -218,6 +241,22 @@ export class Outbox {
     } finally {
       this.#bytes += bytesOf(writes);
     }
+    this.#marked(writes);
+  }
+
+  /** As `mark`, of writes that are about to be sent. */
+  async markSent(writes: readonly OutboxWrite[], change: (write: OutboxWrite) => OutboxRow): Promise<void> {
+    try {
+      await this.mark(writes, change);
+    } catch (error: unknown) {
+      if (!isFull(error)) throw error;
+      await this.#marks.lose();
+      for (const write of writes) write.row = change(write);
+      this.#marked(writes);
+    }
+  }
+
+  #marked(writes: readonly OutboxWrite[]): void {
     for (const write of writes) {
       if (write.row.error !== undefined) this.#parked.add(write);
       write.changed();
@@ -237,12 +276,16 @@ export class Outbox {
     this.#tell();
   }
 
-  /** No host has seen it after all. */
+  /** No host has seen it after all. Where the disk is full only memory knows. */
   async unmark(write: OutboxWrite): Promise<void> {
     const { sentMs, ...row } = write.row;
     if (sentMs === undefined) return;
     write.row = row;
-    await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
+    try {
+      await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
+    } catch (error: unknown) {
+      if (!isFull(error)) throw error;
+    }
   }
 
   /** To be committed with what follows from it; then `removed`. */
@@ -307,6 +350,10 @@ export class Outbox {
   #saving({ sequence, row }: OutboxWrite): StorageOperation {
     return { kind: "put", ns: "hints", key: keyOf(sequence), value: OutboxRow.encode(row) };
   }
+}
+
+function isFull(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "storage-full";
 }
 
 function bytesOf(writes: readonly OutboxWrite[]): number {

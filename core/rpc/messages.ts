@@ -278,6 +278,7 @@ export const WriteRequest = message("WriteRequest", {
   renews: optional(15, bool),
   /** Of a document's update: dots of others that are contained in it. */
   folds: repeated(16, text(64), foldsMax),
+  again: optional(17, bool),
 });
 export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {

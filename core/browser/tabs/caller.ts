@@ -1,7 +1,7 @@
 /**
  * What this tab's application waits for, whichever tab runs the node. A new owner is asked again for all of it, in the order
  * of the calls: reads are repeated, watches are begun again, and a write that may have happened is the same one under its
- * `request`. Answers of an earlier owner count no more.
+ * `request` (or ends as `outcome-unknown`, where a host cannot know repeats). Answers of an earlier owner count no more.
  */
 import type { Watched } from "../../api.ts";
 import { makeKey } from "../../bytes/key.ts";
@@ -200,9 +200,10 @@ export class Caller {
 
   #send(id: number, pending: PendingCall): void {
     if (this.#owner === undefined) return;
+    const call = pending.isSent ? again(pending.call) : pending.call;
     pending.isSent = true;
     try {
-      this.#ask({ kind: "call", id, call: pending.call });
+      this.#ask({ kind: "call", id, call });
     } catch (cause: unknown) {
       pending.reject(new StoreError("bad-request", `other tabs cannot be told of it: ${String(cause)}`, { cause }));
     }
@@ -215,6 +216,13 @@ export class Caller {
   #ask(ask: Ask): void {
     if (this.#owner !== undefined) this.#deps.channel.post(this.#owner.tab, this.#owner.term, ask);
   }
+}
+
+/** For nodes that know repeats of some writes only. */
+function again(call: Call): Call {
+  if (call.method === "put") return { ...call, options: { ...call.options, again: true } };
+  if (call.method === "delete") return { ...call, options: { ...call.options, again: true } };
+  return call;
 }
 
 function lateError(pending: PendingCall, deadlineMs: number): StoreError {

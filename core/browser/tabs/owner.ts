@@ -142,7 +142,9 @@ export class Owner {
       .finally(() => this.#finish(tab, id, running));
   }
 
+  /** Once: a tab that takes part twice would hear everything twice. */
   #join(tab: TabId, { id, bucket, name }: Ask & { readonly kind: "join" }): void {
+    if (this.#session(tab).running.has(id)) return;
     const running = this.#begin(tab, id);
     running.channel = this.#deps.node.join?.(bucket, name, (body) => this.#tell(tab, { kind: "heard", id, body }));
     running.end.addEventListener("abort", () => {

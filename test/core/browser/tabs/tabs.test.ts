@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { StoreError } from "../../../../core/errors.ts";
 import type { StoreChange } from "../../../../core/store-node.ts";
 import { failsWith, microtasks, texts, utf8 } from "../../../support/values.ts";
-import { gathered } from "../../../../core/browser/tabs/messages.ts";
+import { gathered, seal } from "../../../../core/browser/tabs/messages.ts";
 import { TabScene } from "./scene.ts";
 
 async function scene(...tabs: readonly string[]): Promise<TabScene> {
@@ -73,6 +73,26 @@ describe("one node for all tabs", () => {
     said.send(utf8("three"));
     await microtasks();
     assert.deepEqual(heard, ["one", "two"]);
+  });
+
+  test("has a tab in a channel once, though it asks for it twice", async () => {
+    const tabs = await scene("a", "b", "c");
+    tabs.onMessage = (from, to, message) => {
+      if (message.kind === "join") tabs.say(to, seal({ from, term: tabs.epoch, message }));
+      return message;
+    };
+    const heard: string[] = [];
+    const part = tabs.node("b").join("b", "k", (body) => heard.push(new TextDecoder().decode(body)));
+    const other = tabs.node("c").join("b", "k", () => {});
+    await microtasks();
+    other.send(utf8("one"));
+    await microtasks();
+    assert.deepEqual(heard, ["one"]);
+    part.leave();
+    await microtasks();
+    other.send(utf8("two"));
+    await microtasks();
+    assert.deepEqual(heard, ["one"]);
   });
 
   test("tells errors with code and detail, and takes a bad message for none", async () => {
@@ -283,6 +303,27 @@ describe("a put that is under way", () => {
     tabs.node("a").resume();
     await tabs.settle(put);
     assert.equal(await waiting(tabs), 1);
+  });
+
+  test("tells the next owner, and no other, that it was asked for before", async () => {
+    const tabs = await scene("a", "b", "c");
+    const asked: unknown[] = [];
+    tabs.onMessage = (from, to, message) => {
+      if (message.kind !== "call" || from !== "b" || message.call.method !== "put") return message;
+      const { request, again } = message.call.options;
+      asked.push([to, typeof request, again]);
+      return to === "a" ? undefined : message;
+    };
+    const put = tabs.node("b").put("b", "k", utf8("v"));
+    await tabs.clock.advance(20);
+    // So that `b` stays one that asks, it is `c` that gets the lock.
+    tabs.node("b").freeze();
+    tabs.crash("a");
+    await tabs.settle(put);
+    assert.deepEqual(asked, [
+      ["a", "string", undefined],
+      ["c", "string", true],
+    ]);
   });
 
   test("would be made twice if it were asked for under another name: this scene shows it", async () => {
