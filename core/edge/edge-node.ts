@@ -16,7 +16,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
-import { RpcServer } from "../rpc/rpc.ts";
+import { RpcServer } from "../rpc/call.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
   AnsweredWrite,

@@ -8,7 +8,7 @@ import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
 import type { StoreGetOptions, StoreRead } from "../store-node.ts";
 import { readOf } from "./answers.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -97,7 +97,7 @@ export class Reads {
     const asked = await local.copy(located);
     const { key } = located;
     const request = { key, timeoutMs, have: copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
-    const answer = await contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
+    const answer = await contact.ask(hosts, edgeMethods.edgeRead, request, timeoutMs + answerMarginMs);
     const told = toldBy(answer, key, asked);
     const { degraded } = answer;
     if (degraded) return { known: await local.heard(located, told, false), degraded };

@@ -11,7 +11,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { Expiries } from "../expiries.ts";
 import { type CancelSignal, type Random, type Stop, TransportError } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -158,7 +158,7 @@ export class Watching {
         const add = [...wanted].flatMap(([text, filter]) => (told.has(text) ? [] : [filter]));
         const drop = [...told].flatMap(([text, filter]) => (wanted.has(text) ? [] : [filter]));
         const request = { session, begins, add, drop, waitMs: due.size > 0 ? 0 : waitMs };
-        const answer = await contact.askOne(host, methods.edgeWatch, request, timeoutMs);
+        const answer = await contact.askOne(host, edgeMethods.edgeWatch, request, timeoutMs);
         for (const filter of drop) told.delete(textOf(filter));
         for (const filter of add) told.set(textOf(filter), filter);
         for (const [i, key] of answer.keys.entries()) due.set(key as Key, answer.digests[i]);

@@ -172,7 +172,16 @@ export function unseal(data: unknown): Envelope | Foreign | undefined {
   return { from, term: term as number, message: message as unknown as TabMessage };
 }
 
-const askKinds: readonly string[] = ["call", "watch", "export", "more", "join", "say", "cancel", "probe"] satisfies Ask["kind"][];
+const askKinds: readonly string[] = [
+  "call",
+  "watch",
+  "export",
+  "more",
+  "join",
+  "say",
+  "cancel",
+  "probe",
+] satisfies Ask["kind"][];
 const newsKinds: readonly string[] = ["seek", "opening", "open", "left"] satisfies News["kind"][];
 
 export function isAsk(message: TabMessage): message is Ask {

@@ -41,9 +41,7 @@ export class WatchStream {
     else this.#shown.delete(name);
     if (siblings.length > 0 || "name" in this.#watched) this.#told.set(name, state);
     else this.#told.delete(name);
-    this.#queue.add(
-      this.#begun > 1 && change.origin === "storage" ? { ...change, origin: meanwhile(change) } : change,
-    );
+    this.#queue.add(this.#begun > 1 && change.origin === "storage" ? { ...change, origin: meanwhile(change) } : change);
   }
 
   end(error?: StoreError): void {
