@@ -15,7 +15,7 @@ import type { Identity, Transport } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { inFlightMs } from "../replica/stillness.ts";
 import { call, type RpcServer } from "../rpc/call.ts";
-import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import { admit } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 

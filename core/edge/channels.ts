@@ -8,7 +8,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { type Clock, type Transport, TransportError } from "../ports.ts";
 import { checkChannelMessage, renewMs } from "../rpc/channel-messages.ts";
 import { type RpcServer, tell } from "../rpc/call.ts";
-import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { Channel } from "../store-node.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";

@@ -18,7 +18,7 @@ import { locate, type LocatedKey } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { type Clock, type Identity, type Random, type Stop, type Transport, TransportError } from "../ports.ts";
 import { call, type Method } from "../rpc/call.ts";
-import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";

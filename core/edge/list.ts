@@ -6,7 +6,7 @@ import { compareBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
-import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { StoreList, StoreRead } from "../store-node.ts";
 import type { Contact } from "./contact.ts";
 

@@ -17,7 +17,7 @@ import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { type Random, TransportError } from "../ports.ts";
 import { ReadTally } from "../quorum/read-tally.ts";
-import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Contact } from "./contact.ts";

@@ -11,7 +11,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { Expiries } from "../expiries.ts";
 import { type CancelSignal, type Random, type Stop, TransportError } from "../ports.ts";
-import { edgeMethods } from "../rpc/edge-edgeMethods.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
