@@ -22,7 +22,7 @@ import type { Clock, Random, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { OwnTime } from "../replica/own-time.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { View } from "../rpc/messages.ts";
+import type { View } from "../rpc/common-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";

@@ -32,7 +32,7 @@ import type { Clock } from "../ports.ts";
 import type { Consents } from "../replica/consents.ts";
 import { type Verdict, verdictOfOther, verdictOfOwner, verdicts } from "../replica/remains.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { View } from "../rpc/messages.ts";
+import type { View } from "../rpc/common-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Forgetting } from "./forgetting.ts";

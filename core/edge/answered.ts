@@ -10,7 +10,7 @@ import { DecodeError, field, message, repeated, varint } from "../bytes/codec.ts
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { StorageOperation } from "../ports.ts";
-import { Hinted, nodeText } from "../rpc/messages.ts";
+import { Hinted, nodeText } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { type Ack, OutboxRow, OutboxWrite } from "./outbox.ts";
 

@@ -7,7 +7,8 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { type Clock, type Transport, TransportError } from "../ports.ts";
 import { checkChannelMessage, renewMs } from "../rpc/channel-messages.ts";
-import { methods, type RpcServer, tell } from "../rpc/rpc.ts";
+import { type RpcServer, tell } from "../rpc/call.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { Channel } from "../store-node.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -41,7 +42,7 @@ export class EdgeChannels {
   }
 
   serve(server: RpcServer): void {
-    server.on(methods.channelTell, async (from, { key, body }) => {
+    server.on(edgeMethods.channelTell, async (from, { key, body }) => {
       const joined = this.#joined.get(parseKey(key));
       if (joined?.host === from) for (const hear of joined.hears) hear(body);
       return {};
@@ -64,7 +65,7 @@ export class EdgeChannels {
         if (!joined.hears.has(hear)) return;
         for (const other of joined.hears) if (other !== hear) other(body);
         if (joined.host === undefined) return;
-        tell(this.#deps.transport, joined.host, methods.channelTell, { key, body, passedOn: false });
+        tell(this.#deps.transport, joined.host, edgeMethods.channelTell, { key, body, passedOn: false });
       },
       leave: () => {
         joined.hears.delete(hear);
@@ -84,7 +85,7 @@ export class EdgeChannels {
     joined.isJoining = true;
     this.#deps.tasks.run("join a channel", async () => {
       try {
-        await contact.askOne(host, methods.channelJoin, { join: [key], leave: [] }, timeoutMs);
+        await contact.askOne(host, edgeMethods.channelJoin, { join: [key], leave: [] }, timeoutMs);
         if (this.#joined.get(key) === joined) Object.assign(joined, { host, atMs: clock.now() });
       } catch (error: unknown) {
         if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
@@ -101,7 +102,7 @@ export class EdgeChannels {
     if (host === undefined) return;
     tasks.run("leave a channel", async () => {
       // Else the host notices by itself.
-      await contact.askOne(host, methods.channelJoin, { join: [], leave: [key] }, timeoutMs).catch(() => undefined);
+      await contact.askOne(host, edgeMethods.channelJoin, { join: [], leave: [key] }, timeoutMs).catch(() => undefined);
     });
   }
 }

@@ -15,7 +15,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, type LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax } from "../rpc/edge-messages.ts";
-import { contextText } from "../rpc/messages.ts";
+import { contextText } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { noEvidence, unite } from "./evidence.ts";

@@ -16,7 +16,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { type Random, type Stop, TransportError } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -69,8 +69,8 @@ const answerMarginMs = 250;
 type Levels = Pick<OutboxRow, "w" | "pw">;
 /** The write that is sent, last, after those that it stands for: hosts that take it cover their dots, so all count as sent. */
 type Carried = readonly OutboxWrite[];
-type Request = Infer<typeof methods.edgeWrite.request>;
-type Response = Infer<typeof methods.edgeWrite.response>;
+type Request = Infer<typeof edgeMethods.edgeWrite.request>;
+type Response = Infer<typeof edgeMethods.edgeWrite.response>;
 
 export class Delivery {
   readonly #deps: DeliveryDeps;
@@ -289,7 +289,7 @@ export class Delivery {
     let last: unknown = new StoreError("not-ready", "no host is connected");
     for (const host of contact.hostsFor(located)) {
       try {
-        const answer = await contact.askOne(host, methods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
+        const answer = await contact.askOne(host, edgeMethods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
         areOut();
         return answer;
       } catch (error: unknown) {

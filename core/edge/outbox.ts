@@ -37,7 +37,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { foldsMax } from "../limits.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
-import { contextText, keyText } from "../rpc/messages.ts";
+import { contextText, keyText } from "../rpc/common-messages.ts";
 import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { coverageOf, dotOf } from "./evidence.ts";

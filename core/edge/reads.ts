@@ -10,7 +10,7 @@ import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { WatchedNews } from "../rpc/edge-messages.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { StoreGetOptions, StoreRead } from "../store-node.ts";
 import { readOf } from "./answers.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -112,7 +112,7 @@ export class Reads {
     const { key } = located;
     const request = { key, timeoutMs, ...(r === undefined ? {} : { r: String(r) }) };
     const ask = async (have: { readonly have?: Uint8Array }) => {
-      const answer = await contact.ask(hosts, methods.edgeRead, { ...request, ...have }, timeoutMs + answerMarginMs);
+      const answer = await contact.ask(hosts, edgeMethods.edgeRead, { ...request, ...have }, timeoutMs + answerMarginMs);
       return { told: toldBy(answer, key, asked), degraded: answer.degraded };
     };
     const first = await ask({ have: copies.digest(asked) });

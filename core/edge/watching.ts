@@ -13,7 +13,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { Expiries } from "../expiries.ts";
 import { type CancelSignal, type Random, type Stop, TransportError } from "../ports.ts";
 import type { WatchedNews } from "../rpc/edge-messages.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -166,7 +166,7 @@ export class Watching {
         const add = [...wanted].flatMap(([text, filter]) => (told.has(text) ? [] : [filter]));
         const drop = [...told].flatMap(([text, filter]) => (wanted.has(text) ? [] : [filter]));
         const request = { session, begins, add, drop, waitMs: due.size > 0 ? 0 : waitMs };
-        const answer = await contact.askOne(host, methods.edgeWatch, request, timeoutMs);
+        const answer = await contact.askOne(host, edgeMethods.edgeWatch, request, timeoutMs);
         for (const filter of drop) told.delete(textOf(filter));
         for (const filter of add) told.set(textOf(filter), filter);
         for (const [key, change] of changesIn(answer)) due.set(key, change);
@@ -218,7 +218,7 @@ function changesIn({
   keys,
   digests,
   news,
-}: Infer<typeof methods.edgeWatch.response>): Map<Key, ToldChange | undefined> {
+}: Infer<typeof edgeMethods.edgeWatch.response>): Map<Key, ToldChange | undefined> {
   const byPlace = new Map(news.map((each) => [each.place, each]));
   return new Map(
     keys.map((key, place) => {

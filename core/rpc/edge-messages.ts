@@ -19,7 +19,7 @@ import { omittedMax } from "../causality/lean-state.ts";
 import { foldsMax } from "../limits.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { RosterMessage } from "../membership/exchange.ts";
-import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./messages.ts";
+import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./common-messages.ts";
 
 /** An edge reads from hosts that agree, so that one context covers the others; more are needed while hosts are behind. */
 export const edgeContextsMax = 64;

@@ -87,7 +87,7 @@ describe("the published WebRTC chunk", () => {
   });
 });
 
-test("no react-native is installed, nor would it be by the lock file", () => {
+test("no react-native is installed, nor would it be by the lock file, nor a second WebRTC and LevelDB for Node", () => {
   const packages = readdirSync("node_modules");
   assert.ok(!packages.includes("react-native"));
   if (existsSync("node_modules/react-native-webrtc")) {
@@ -101,6 +101,6 @@ test("no react-native is installed, nor would it be by the lock file", () => {
   };
   for (const [path, { name }] of Object.entries(lock.packages)) {
     const installed = name ?? path.replace(/^.*node_modules\//, "");
-    assert.doesNotMatch(installed, /^(?:react-native|@react-native)/);
+    assert.doesNotMatch(installed, /^(?:@?react-native|@?node-datachannel|leveldown)/);
   }
 });

@@ -4,7 +4,7 @@
  * else beside them. A quarter of the swarm's seeds have one; `leases-17` is seed 17 with that one,
  * and `plain-17` without any.
  */
-import { byTime, configured, lasting, several, thinned, withFaults } from "./bend.ts";
+import { byTime, configured, inOneRing, lasting, several, thinned, withFaults } from "./bend.ts";
 import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawFault, drawLeaseFaults } from "./faults/draw.ts";

@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { StoreError } from "../../../../core/errors.ts";
 import type { StoreChange } from "../../../../core/store-node.ts";
 import { failsWith, microtasks, texts, utf8 } from "../../../support/values.ts";
-import { gathered, seal } from "../../../../core/browser/tabs/messages.ts";
+import { seal } from "../../../../core/browser/tabs/messages.ts";
 import { TabScene } from "./scene.ts";
 
 async function scene(...tabs: readonly string[]): Promise<TabScene> {
@@ -14,10 +14,6 @@ async function scene(...tabs: readonly string[]): Promise<TabScene> {
 
 const valuesAt = async (tabs: TabScene, tab: string, name: string): Promise<string[]> =>
   texts((await tabs.settle(tabs.node(tab).get("b", name))).siblings);
-
-async function* given(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks;
-}
 
 /** Writes of `b/NAME` that wait on the disk for hosts. */
 async function waiting(tabs: TabScene): Promise<number> {
@@ -41,16 +37,6 @@ describe("one node for all tabs", () => {
     assert.equal(await tabs.settle(second.until("local")), 0);
     const { keys } = await tabs.settle(tabs.node("b").list("b"));
     assert.deepEqual(keys, ["k"]);
-  });
-
-  test("is exported by any tab, and an export is imported by any", async () => {
-    const tabs = await scene("a", "b");
-    await tabs.settle(tabs.node("a").put("b", "k", utf8("v")));
-    const chunks = await tabs.settle(gathered(tabs.node("b").export()));
-    const { writes, failed } = await tabs.settle(tabs.node("b").import(given(chunks)));
-    assert.deepEqual({ writes, failed }, { writes: 0, failed: 0 }, "it has them already");
-    await assert.rejects(tabs.settle(tabs.node("b").import(given([utf8("no export")]))), failsWith("bad-request"));
-    assert.deepEqual(await valuesAt(tabs, "b", "k"), ["v"]);
   });
 
   test("passes on what is said in a channel, also by its next owner, to those who take part", async () => {
