@@ -29,8 +29,9 @@ import type { PageNetwork } from "./network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import type { PageAdapters, PageHostOptions, PageHostSettings } from "./page-options.ts";
 import { type PageParts, release } from "./page-parts.ts";
+import { budgetedBy } from "./storage-budget.ts";
 
-export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch"> {
+export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch" | "storageBudget"> {
   readonly name: string;
   readonly seeds: readonly string[];
   /** Of the page's identity. */
@@ -112,7 +113,11 @@ async function startInOrder(
 ): Promise<PageHost> {
   const { name, key, storage, clock, random, telemetry } = options;
   const data = await HostData.open(
-    { records: new RecordStore(storage), random, open: (database) => openIndexedDbStorage({ name: database }) },
+    {
+      records: new RecordStore(storage),
+      random,
+      open: async (database) => budgetedBy(options.storageBudget, await openIndexedDbStorage({ name: database })),
+    },
     name,
   );
   stops.push(() => data.close());
