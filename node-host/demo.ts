@@ -8,8 +8,9 @@ import { fileURLToPath } from "node:url";
 import type { FastifyInstance } from "fastify";
 import { styled } from "./cli/terminal.ts";
 import { type DemoHost, DemoHosts, isRunning, lastLogLines, mainFile } from "./demo/hosts.ts";
-import { type HostPlace, layOut } from "./demo/layout.ts";
+import { type HostPlace, type Layout, layOut } from "./demo/layout.ts";
 import { createPageServer } from "./demo/page-server.ts";
+import { DemoRelay } from "./demo/relay.ts";
 import { tellStory } from "./demo/story.ts";
 import { integerUpTo } from "./text-values.ts";
 
@@ -18,6 +19,7 @@ const HOSTS_MAX = 32;
 const SITE = fileURLToPath(new URL("../site", import.meta.url));
 let hosts: DemoHosts | undefined;
 let page: FastifyInstance | undefined;
+let relay: DemoRelay | undefined;
 let isStopping = false;
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stop());
@@ -29,7 +31,7 @@ async function main(): Promise<void> {
   const layout = await layOut(directory, count);
   for (const line of layout.moved) say(line);
   const started = (hosts = new DemoHosts({ layout, hostsMax: HOSTS_MAX, onDeath: reportDeath }));
-  const pageUrl = demo ? await servePage(started, layout.pagePort) : undefined;
+  const pageUrl = demo ? await servePage(started, layout) : undefined;
   if (pageUrl !== undefined) say(`The shop, as soon as the hosts are ready: ${styled(process, "bold", pageUrl)}\n`);
 
   const progress = showProgress(layout.hosts);
@@ -88,13 +90,15 @@ function readArguments(): DemoArguments {
 }
 
 /** Its address; undefined where the page was not built. */
-async function servePage(started: DemoHosts, port: number): Promise<string | undefined> {
+async function servePage(hosts: DemoHosts, layout: Layout): Promise<string | undefined> {
   if (!existsSync(SITE)) {
     say("The shop's page is not built: `npm run build` builds it. The hosts start without.");
     return undefined;
   }
-  page = createPageServer(started, SITE);
-  return page.listen({ host: "127.0.0.1", port });
+  relay = new DemoRelay(layout.relay);
+  relay.start();
+  page = createPageServer({ cluster: layout.cluster, hosts, relay, site: SITE });
+  return page.listen({ host: "127.0.0.1", port: layout.pagePort });
 }
 
 /** One line that grows on a terminal; a line for each host elsewhere. */
@@ -163,12 +167,12 @@ async function giveUp(failed: readonly HostPlace[]): Promise<void> {
 
 async function stop(): Promise<void> {
   if (isStopping) {
-    await hosts?.stopAll("SIGKILL");
+    await Promise.all([relay?.stop("SIGKILL"), hosts?.stopAll("SIGKILL")]);
     process.exit(1);
   }
   isStopping = true;
   say("\nstopping …");
-  await Promise.all([page?.close(), hosts?.stopAll("SIGTERM")]);
+  await Promise.all([page?.close(), relay?.stop("SIGTERM"), hosts?.stopAll("SIGTERM")]);
   say("all hosts have stopped");
 }
 
