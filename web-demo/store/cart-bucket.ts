@@ -21,11 +21,11 @@ export interface CartBucket {
   /** Carts of two rules with one name are the same data. */
   readonly name: string;
   subscribe(id: string, hear: (read: CartRead) => void): Stop;
-  /** This device's own copy. */
+  /** From this device's own copy, if it has one. */
   get(id: string): Promise<CartRead>;
   /**
-   * Changes what this device shows of a cart, and nothing that it has not seen: `r: "local"` reads the own copy, which a
-   * subscription keeps current. What another device writes at the same time becomes a second version, which the rule merges.
+   * Changes what this device shows of a cart, and nothing that it has not seen: on an edge the own copy, which a subscription
+   * keeps current. What another device writes at the same time becomes a second version, which the rule merges.
    */
   change(id: string, change: CartChange): Promise<BucketReceipt>;
 }
@@ -33,6 +33,7 @@ export interface CartBucket {
 /** `plain`, `change`: from the form in which the rule keeps carts, and how a change is made in it. */
 export function cartBucket<T>(
   bucket: Bucket<T>,
+  nearest: "local" | "one",
   plain: (value: T) => Cart,
   change: (id: string, change: CartChange) => Promise<BucketReceipt>,
 ): CartBucket {
@@ -50,7 +51,7 @@ export function cartBucket<T>(
   return {
     name: bucket.name,
     subscribe: (id, hear) => bucket.subscribe(id, (snapshot) => hear(read(snapshot, snapshot.loaded))),
-    get: async (id) => read(await bucket.get(id, { r: "local" }), true),
+    get: async (id) => read(await bucket.get(id, { r: nearest }), true),
     change,
   };
 }

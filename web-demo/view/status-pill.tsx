@@ -4,7 +4,7 @@ import type { ShopModel } from "../model/shop-model.ts";
 import { useObservable } from "./hooks.ts";
 
 export function StatusPill({ model, lab }: { readonly model: ShopModel; readonly lab: Lab }) {
-  const network = useObservable(lab.network);
+  const { network, isFull } = useObservable(lab.faults);
   const { connected, settled, pending, parked } = useObservable(model.status);
   const [tone, text] = connected
     ? settled || pending === 0
@@ -18,6 +18,7 @@ export function StatusPill({ model, lab }: { readonly model: ShopModel; readonly
       <p class={`pill ${tone}`} role="status">
         <span class="dot" aria-hidden="true" />
         {text}
+        {isFull && ", no room for more"}
         {parked > 0 && `, ${parked} refused`}
       </p>
       <button
