@@ -123,20 +123,23 @@ function showProgress(places: readonly HostPlace[]): (place: HostPlace, ready: b
 
 function ending(places: readonly HostPlace[], directory: string, pageUrl: string | undefined): string {
   const [first, second = first] = places as [HostPlace, ...HostPlace[]];
-  const victim = hosts?.host(second.number).process.pid;
   const shop = pageUrl === undefined ? "" : `\nThe shop: ${styled(process, "bold", pageUrl)}\n`;
   return `
-${places.map(({ number, url, log }) => `host ${number}: ${url}   log ${log}`).join("\n")}
+${places.map(({ number, url, log }) => `host ${number}: ${url}   process ${pidOf(number)}   log ${log}`).join("\n")}
 ${shop}
 Three things to try, in another terminal:
   ${dim("# read the cart: value, siblings, context")}
   curl -i -H 'Accept: application/json' ${second.url}/kv/carts/alice
   ${dim(`# kill host ${second.number} the hard way, then write and read through another: nothing stops`)}
-  kill -9 ${victim ?? "PID"}; curl -i -X PUT --data '["anything"]' ${first.url}/kv/carts/bob; curl ${first.url}/kv/carts/bob
+  kill -9 ${pidOf(second.number)}; curl -i -X PUT --data '["anything"]' ${first.url}/kv/carts/bob; curl ${first.url}/kv/carts/bob
   ${dim("# the same from the command line; `explain` shows where a key lives")}
   EVERWRITE_HTTP=${first.url} node ${relative(".", mainFile)} explain carts/alice
 
 Ctrl-C stops all hosts; the data stays in ${join(directory, "/")} and the next start finds it again.`;
+}
+
+function pidOf(number: number): string {
+  return String(hosts?.host(number).process.pid ?? "none");
 }
 
 function dim(text: string): string {

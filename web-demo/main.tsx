@@ -44,5 +44,7 @@ function storeOptions(
   { networkSwitch, storageBudget, clock }: Lab,
 ): OpenStoreOptions {
   const common = { name, seeds, database, networkSwitch, storageBudget, clock };
-  return ring === "hosts" ? common : { ...common, role: "host", found: true, n: copies };
+  if (ring === "hosts") return common;
+  // A page that is cut off shows and takes what its own share allows.
+  return { ...common, role: "host", found: true, n: copies, r: "one", w: "one" };
 }

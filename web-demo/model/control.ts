@@ -15,6 +15,8 @@ export interface HostView {
   /** Of its node; unknown before it was ever ready. */
   readonly id: string | null;
   readonly url: string;
+  /** Of its process, while there is one. */
+  readonly pid: number | null;
 }
 
 export type HostAction = "pause" | "resume" | "kill" | "restart" | "leave" | "remove";

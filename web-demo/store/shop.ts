@@ -111,11 +111,11 @@ export class Shop {
 
   /** As this device, or whoever answers first, knows them; undefined on a first visit. */
   async knownVisitor(visitor: string): Promise<Visitor | undefined> {
-    return (await known(this.visitors.get(visitor, { r: this.nearest })))?.value;
+    return (await this.#known(this.visitors, visitor)).value;
   }
 
   async knownSettings(id: string): Promise<CartSettings> {
-    return (await known(this.settings.get(id, { r: this.nearest })))?.value ?? defaultSettings;
+    return (await this.#known(this.settings, id)).value ?? defaultSettings;
   }
 
   changeVisitor(visitor: string, change: (visitor: Visitor | undefined) => Visitor): Promise<BucketReceipt> {
@@ -125,14 +125,14 @@ export class Shop {
   changeSettings(id: string, change: (settings: CartSettings) => CartSettings): Promise<BucketReceipt> {
     return this.settings.update(id, (settings = defaultSettings) => change(settings), { r: this.nearest });
   }
-}
 
-/** Undefined: a host that is alone cannot tell, for this is not its share. */
-async function known<T>(reading: Promise<BucketRead<T>>): Promise<BucketRead<T> | undefined> {
-  try {
-    return await reading;
-  } catch (error: unknown) {
-    if (error instanceof StoreError && error.code === "quorum-not-met") return undefined;
-    throw error;
+  /** A host that is alone cannot tell for all, and shows what it has. */
+  async #known<T>(bucket: Bucket<T>, id: string): Promise<BucketRead<T>> {
+    try {
+      return await bucket.get(id, { r: this.nearest });
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError) || error.code !== "quorum-not-met") throw error;
+      return bucket.get(id, { r: "local" });
+    }
   }
 }

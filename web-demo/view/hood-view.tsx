@@ -167,7 +167,7 @@ function Members({ statuses, hosts, name, colourOf }: MembersProps) {
     <section aria-labelledby="members-title">
       <h2 id="members-title">The hosts, and what they do in the background</h2>
       <div class="scroll" tabIndex={0} role="group" aria-labelledby="members-title">
-        <table class="facts">
+        <table class="facts wide">
           <thead>
             <tr>
               <th scope="col">Host</th>
@@ -191,13 +191,13 @@ function Members({ statuses, hosts, name, colourOf }: MembersProps) {
                     <td colSpan={5}>{state}</td>
                   ) : (
                     <>
-                      <td>{aliveIn(status)}</td>
-                      <td>{status.partitions.owned} partitions</td>
-                      <td>{transfersOf(status)}</td>
-                      <td>
+                      <td data-name="Sees alive">{aliveIn(status)}</td>
+                      <td data-name="Owns">{status.partitions.owned} partitions</td>
+                      <td data-name="Filling, handing off">{transfersOf(status)}</td>
+                      <td data-name="Hints it keeps">
                         {status.hintsFor.map((hint) => `${hint.count} for ${name(hint.for)}`).join(", ") || "none"}
                       </td>
-                      <td>{comparedBy(status)}</td>
+                      <td data-name="Merkle trees compared">{comparedBy(status)}</td>
                     </>
                   )}
                 </tr>

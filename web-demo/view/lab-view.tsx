@@ -33,7 +33,7 @@ interface Choice {
   readonly name: string;
   readonly about: string;
   readonly isChosen: boolean;
-  choose(): void;
+  readonly choose: () => void;
 }
 
 function Choices({ id, title, choices }: { id: string; title: string; choices: readonly Choice[] }) {
@@ -74,7 +74,12 @@ function Room({ lab }: { readonly lab: Lab }) {
     "Its storage takes no byte more. A change that cannot be kept is refused, and says so: better than to lose it later. What is " +
     "there can be read, and is sent.";
   const choices = [
-    { name: "Room", about: "What you change is stored here first.", isChosen: !isFull, choose: () => lab.setFull(false) },
+    {
+      name: "Room",
+      about: "What you change is stored here first.",
+      isChosen: !isFull,
+      choose: () => lab.setFull(false),
+    },
     { name: "Full", about: full, isChosen: isFull, choose: () => lab.setFull(true) },
   ];
   return <Choices id="room-title" title="The storage of this device" choices={choices} />;
@@ -108,8 +113,8 @@ function WayToBrowsers() {
     <section aria-labelledby="browsers-title">
       <h2 id="browsers-title">No hosts at all</h2>
       <p>
-        The same shop with nothing but browsers on the ring: each page is a host, and keeps a share of the data. They meet at a
-        relay, which can be killed once they know each other. It is a cluster of its own, with other carts.
+        The same shop with nothing but browsers on the ring: each page is a host, and keeps a share of the data. They
+        meet at a relay, which can be killed once they know each other. It is a cluster of its own, with other carts.
       </p>
       <p>
         <a class="button" href={linkToRing("browsers")}>
@@ -126,8 +131,8 @@ function BrowsersAlone({ control }: { readonly control: Control | undefined }) {
     <section aria-labelledby="browsers-title">
       <h2 id="browsers-title">Browsers alone</h2>
       <p>
-        This page is a host: what you change is on the disks of the browsers that have this shop open, and nowhere else. Open it in
-        two more browsers or private windows by the link of your cart, and close one: the others go on.
+        This page is a host: what you change is on the disks of the browsers that have this shop open, and nowhere else.
+        Open it in two more browsers or private windows by the link of your cart, and close one: the others go on.
       </p>
       {control !== undefined && <Relay control={control} />}
       <p>
@@ -208,14 +213,14 @@ const stateWords: Readonly<Record<HostState, string>> = {
   leaving: "handing its data over",
 };
 
-function HostCard({ control, host: { number, state, id } }: { readonly control: Control; readonly host: HostView }) {
+function HostCard({ control, host: { number, state, pid } }: { readonly control: Control; readonly host: HostView }) {
   return (
     <li class={`host ${state}`}>
       <h3>Host {number}</h3>
       <p>
         <span class="dot" aria-hidden="true" />
         {stateWords[state]}
-        {id !== null && <code title={id}> …{id.slice(-6)}</code>}
+        {pid !== null && <code> process {pid}</code>}
       </p>
       <p class="actions">
         {actions[state].map(([action, name]) => (
