@@ -204,6 +204,8 @@ test("under the hood is what the hosts tell: the ring, the key's place, its owne
     .evaluateAll((paths) => paths.map((path) => path.getAttribute("data-host")));
   assert.deepEqual(hosts, [...new Set(ring.tokens.map(String))].toSorted(compareStrings));
   assert.match(await page.locator(".writes").innerText(), /Plant added: acknowledged by Host \d/);
+  await shopper.button("Read this cart from a quorum").click();
+  await shopper.sees(/ms: one version, from a quorum of its hosts/);
   assert.deepEqual(shopper.problems, []);
 });
 
