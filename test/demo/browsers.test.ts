@@ -24,7 +24,7 @@ test("three browsers are the ring: shopping goes on when the relay is killed, an
     return shopper;
   };
   await using two = await join();
-  const three = await join();
+  await using three = await join();
   await two.add("Lamp");
   for (const shopper of [one, two, three]) await shopper.seesCart("1 Lamp", "1 Tea");
   await two.everythingIsEverywhere();
