@@ -8,8 +8,9 @@ import { fileURLToPath } from "node:url";
 import type { FastifyInstance } from "fastify";
 import { styled } from "./cli/terminal.ts";
 import { type DemoHost, DemoHosts, isRunning, lastLogLines, mainFile } from "./demo/hosts.ts";
-import { type HostPlace, layOut } from "./demo/layout.ts";
+import { type HostPlace, type Layout, layOut } from "./demo/layout.ts";
 import { createPageServer } from "./demo/page-server.ts";
+import { DemoRelay } from "./demo/relay.ts";
 import { tellStory } from "./demo/story.ts";
 import { integerUpTo } from "./text-values.ts";
 
@@ -18,6 +19,7 @@ const HOSTS_MAX = 32;
 const SITE = fileURLToPath(new URL("../site", import.meta.url));
 let hosts: DemoHosts | undefined;
 let page: FastifyInstance | undefined;
+let relay: DemoRelay | undefined;
 let isStopping = false;
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void stop());
@@ -29,7 +31,7 @@ async function main(): Promise<void> {
   const layout = await layOut(directory, count);
   for (const line of layout.moved) say(line);
   const started = (hosts = new DemoHosts({ layout, hostsMax: HOSTS_MAX, onDeath: reportDeath }));
-  const pageUrl = demo ? await servePage(started, layout.pagePort) : undefined;
+  const pageUrl = demo ? await servePage(started, layout) : undefined;
   if (pageUrl !== undefined) say(`The shop, as soon as the hosts are ready: ${styled(process, "bold", pageUrl)}\n`);
 
   const progress = showProgress(layout.hosts);
@@ -88,13 +90,15 @@ function readArguments(): DemoArguments {
 }
 
 /** Its address; undefined where the page was not built. */
-async function servePage(started: DemoHosts, port: number): Promise<string | undefined> {
+async function servePage(hosts: DemoHosts, layout: Layout): Promise<string | undefined> {
   if (!existsSync(SITE)) {
     say("The shop's page is not built: `npm run build` builds it. The hosts start without.");
     return undefined;
   }
-  page = createPageServer(started, SITE);
-  return page.listen({ host: "127.0.0.1", port });
+  relay = new DemoRelay(layout.relay);
+  relay.start();
+  page = createPageServer({ cluster: layout.cluster, hosts, relay, site: SITE });
+  return page.listen({ host: "127.0.0.1", port: layout.pagePort });
 }
 
 /** One line that grows on a terminal; a line for each host elsewhere. */
@@ -119,20 +123,23 @@ function showProgress(places: readonly HostPlace[]): (place: HostPlace, ready: b
 
 function ending(places: readonly HostPlace[], directory: string, pageUrl: string | undefined): string {
   const [first, second = first] = places as [HostPlace, ...HostPlace[]];
-  const victim = hosts?.host(second.number).process.pid;
   const shop = pageUrl === undefined ? "" : `\nThe shop: ${styled(process, "bold", pageUrl)}\n`;
   return `
-${places.map(({ number, url, log }) => `host ${number}: ${url}   log ${log}`).join("\n")}
+${places.map(({ number, url, log }) => `host ${number}: ${url}   process ${pidOf(number)}   log ${log}`).join("\n")}
 ${shop}
 Three things to try, in another terminal:
   ${dim("# read the cart: value, siblings, context")}
   curl -i -H 'Accept: application/json' ${second.url}/kv/carts/alice
   ${dim(`# kill host ${second.number} the hard way, then write and read through another: nothing stops`)}
-  kill -9 ${victim ?? "PID"}; curl -i -X PUT --data '["anything"]' ${first.url}/kv/carts/bob; curl ${first.url}/kv/carts/bob
+  kill -9 ${pidOf(second.number)}; curl -i -X PUT --data '["anything"]' ${first.url}/kv/carts/bob; curl ${first.url}/kv/carts/bob
   ${dim("# the same from the command line; `explain` shows where a key lives")}
   EVERWRITE_HTTP=${first.url} node ${relative(".", mainFile)} explain carts/alice
 
 Ctrl-C stops all hosts; the data stays in ${join(directory, "/")} and the next start finds it again.`;
+}
+
+function pidOf(number: number): string {
+  return String(hosts?.host(number).process.pid ?? "none");
 }
 
 function dim(text: string): string {
@@ -163,12 +170,12 @@ async function giveUp(failed: readonly HostPlace[]): Promise<void> {
 
 async function stop(): Promise<void> {
   if (isStopping) {
-    await hosts?.stopAll("SIGKILL");
+    await Promise.all([relay?.stop("SIGKILL"), hosts?.stopAll("SIGKILL")]);
     process.exit(1);
   }
   isStopping = true;
   say("\nstopping …");
-  await Promise.all([page?.close(), hosts?.stopAll("SIGTERM")]);
+  await Promise.all([page?.close(), relay?.stop("SIGTERM"), hosts?.stopAll("SIGTERM")]);
   say("all hosts have stopped");
 }
 

@@ -1,5 +1,5 @@
 /** The page: opens the store, and draws the shop over it. */
-import { openStore } from "everwrite/browser";
+import { type OpenStoreOptions, openStore } from "everwrite/browser";
 import { render } from "preact";
 import { loadConfig, type SiteConfig } from "./config.ts";
 import { Lab } from "./model/lab.ts";
@@ -8,42 +8,43 @@ import type { Player } from "./model/tour.ts";
 import { keepOffline } from "./offline.ts";
 import { Shop, type ShopSchema } from "./store/shop.ts";
 import { App } from "./view/app.tsx";
+import { CannotOpen, Joining } from "./view/opening.tsx";
 
 const root = document.getElementById("root")!;
+const query = new URLSearchParams(location.search);
 
 try {
-  const query = new URLSearchParams(location.search);
   const config = await loadConfig(query);
   // Who comes by the link of a cart needs no other.
   const [, shared] = /^#\/join\/([^/]+)/.exec(location.hash) ?? [];
+  if (config.ring === "browsers") render(<Joining />, root);
   const { model, lab } = await openDevice(config, query.get("device") ?? "page", shared);
   let other: Promise<Player> | undefined;
   const openOther = (): Promise<Player> => (other ??= openDevice(config, "other", model.session.value.id));
   render(<App model={model} lab={lab} openOther={openOther} />, root);
 } catch (error: unknown) {
-  render(<CannotOpen reason={error instanceof Error ? error.message : String(error)} />, root);
+  const reason = error instanceof Error ? error.message : String(error);
+  render(<CannotOpen reason={reason} ring={query.get("ring")} />, root);
 }
 await keepOffline();
 
 /** A device is a node: devices of one browser have a database each. */
 async function openDevice(config: SiteConfig, device: string, firstCart?: string): Promise<Player> {
-  const { cluster: name, seeds, copies } = config;
   const database = `${config.database} ${device}`;
   const lab = new Lab(config, database);
-  const { networkSwitch } = lab;
-  // Resolves as soon as this browser's storage is open; the hosts are looked for meanwhile.
-  const store = await openStore<ShopSchema>({ name, seeds, database, networkSwitch });
-  return { model: await ShopModel.open(new Shop(store), copies, firstCart), lab };
+  const store = await openStore<ShopSchema>(storeOptions(config, database, lab));
+  const shop = new Shop(store, config.ring === "browsers" ? "one" : "local");
+  return { model: await ShopModel.open(shop, config.copies, lab.clock, firstCart), lab };
 }
 
-function CannotOpen({ reason }: { readonly reason: string }) {
-  return (
-    <main class="page">
-      <h1>The shop cannot open</h1>
-      <p role="alert">{reason}</p>
-      <button type="button" onClick={() => location.reload()}>
-        Try again
-      </button>
-    </main>
-  );
+/** An edge is open as soon as this browser's storage is; a host when it has its place on the ring, or founds it as the first. */
+function storeOptions(
+  { cluster: name, seeds, ring, copies }: SiteConfig,
+  database: string,
+  { networkSwitch, storageBudget, clock }: Lab,
+): OpenStoreOptions {
+  const common = { name, seeds, database, networkSwitch, storageBudget, clock };
+  if (ring === "hosts") return common;
+  // A page that is cut off shows and takes what its own share allows.
+  return { ...common, role: "host", found: true, n: copies, r: "one", w: "one" };
 }

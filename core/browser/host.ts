@@ -30,8 +30,9 @@ import type { PageNetwork } from "./network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import type { PageAdapters, PageHostOptions, PageHostSettings } from "./page-options.ts";
 import { type PageParts, release } from "./page-parts.ts";
+import { budgetedBy } from "./storage-budget.ts";
 
-export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch"> {
+export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch" | "storageBudget"> {
   readonly name: string;
   /** As of the store: the cluster's name where not given. */
   readonly database?: string;
@@ -128,7 +129,7 @@ async function startInOrder(
       records: new RecordStore(storage),
       clock,
       random,
-      open: (database) => openIndexedDbStorage({ name: database }),
+      open: async (database) => budgetedBy(options.storageBudget, await openIndexedDbStorage({ name: database })),
       drop: deleteDatabase,
       present: presentStores,
       tellAside: options.tellAside ?? (() => {}),

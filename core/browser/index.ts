@@ -9,3 +9,4 @@
 export { NetworkSwitch } from "./network-switch.ts";
 export { openStore, type OpenStoreOptions } from "./open-store.ts";
 export type { PageAdapters, PageEdgeOptions, PageHostOptions } from "./page-options.ts";
+export { StorageBudget } from "./storage-budget.ts";

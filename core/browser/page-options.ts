@@ -3,6 +3,7 @@ import type { QuorumSpec } from "../config.ts";
 import type { CancelSignal, Clock, Identity, Random, Storage, Transport } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { NetworkSwitch } from "./network-switch.ts";
+import type { StorageBudget } from "./storage-budget.ts";
 
 /** What an application may put in the place of the browser's own. */
 export interface PageAdapters {
@@ -12,6 +13,8 @@ export interface PageAdapters {
   readonly network?: { readonly transport: Transport; readonly identity: Identity; stop(): Promise<void> };
   /** Of the browser's own network: cuts and slows it. */
   readonly networkSwitch?: NetworkSwitch;
+  /** Of the browser's own storage: limits what is written. */
+  readonly storageBudget?: StorageBudget;
   readonly clock?: Clock;
   readonly random?: Random;
   /** Hears what happens inside. */

@@ -3,6 +3,7 @@ import type { Storage } from "../ports.ts";
 import { PageFacts } from "./page-facts.ts";
 import type { PageNodeOptions } from "./page-options.ts";
 import { askToPersist, type PageStorage } from "./page-storage.ts";
+import { budgetedBy } from "./storage-budget.ts";
 import { canShareTabs } from "./tabs/open-tab-node.ts";
 
 /** What nodes of either role are made of in a page. */
@@ -15,9 +16,10 @@ export interface PageParts {
 
 /** @throws StorageError `full`, `version`, `io` */
 export async function openParts(options: PageNodeOptions, openStorage: () => Promise<PageStorage>): Promise<PageParts> {
-  const { seeds = [], role } = options;
+  const { seeds = [], role, storageBudget } = options;
   const injected = role === "host" ? undefined : options.storage;
-  const { storage, memoryBecause } = injected === undefined ? await openStorage() : { storage: injected };
+  const { storage: whole, memoryBecause } = injected === undefined ? await openStorage() : { storage: injected };
+  const storage = budgetedBy(storageBudget, whole);
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
     const text = `this browser keeps nothing: no other tab sees it, and all is gone with this page: ${memoryBecause}`;

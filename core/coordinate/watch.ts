@@ -148,13 +148,15 @@ export class Following {
     if (!this.#filter.exact) return ring.hosts.map(({ id }) => id).filter((id) => health.isUp(id));
     const { partition } = locate(this.#filter.prefix as Key, ring.partitions);
     const owners = ring.owners(partition);
+    const isOwner = owners.includes(self);
     for (const [host, stop] of this.#followed) {
-      if (owners.includes(host)) return [];
-      // It owns the key no more, so it hears of no further changes.
+      if (isOwner ? host === self : owners.includes(host)) return [];
+      // It owns the key no more, so it hears of no further changes. Or this host owns it now: news of another may come before
+      // the own copy has what they tell of, and a read of which that copy is one would miss it.
       stop();
       this.#followed.delete(host);
     }
-    const chosen = owners.includes(self) ? self : ring.walk(partition).find((id) => health.isUp(id));
+    const chosen = isOwner ? self : ring.walk(partition).find((id) => health.isUp(id));
     return chosen === undefined ? [] : [chosen];
   }
 

@@ -35,6 +35,7 @@ import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
 import type { Told } from "./told.ts";
+import { isFoldedUnsent } from "./wish.ts";
 
 export interface Known {
   readonly state: Versioned;
@@ -217,13 +218,14 @@ export class Local {
   /** Takes in what a host answered to a read. `isQuorum`: what it lacks is gone, however the copy came by it. */
   heard(located: LocatedKey, told: Told, isQuorum: boolean): Promise<Known> {
     return this.#queue.run(located, async () => {
-      const { copies, records } = this.#deps;
+      const { actor, copies } = this.#deps;
       const copy = await copies.get(located);
       await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, isQuorum);
       if (after !== copy) {
         const operation = copies.operation(located, after);
-        await records.commit([operation], { durability: "buffered" });
+        // As after a power cut the disk then has the copy of before; this one is in memory, and may be forgotten.
+        await this.#commit([operation], () => actor.drop());
         copies.stored(located, after, operation);
         this.#deps.changed(located.key, "remote");
       }
@@ -238,25 +240,30 @@ export class Local {
     { told, ack }: { readonly told: Told; readonly ack: Ack },
   ): Promise<void> {
     return this.#queue.run(located, async () => {
-      const { answered, copies, outbox, records } = this.#deps;
+      const { answered, copies, outbox } = this.#deps;
       const copy = await copies.get(located);
       await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, false);
       const operation = copies.operation(located, after);
       // What a power cut brings back of the outbox is sent again: the same events.
       const operations = [...outbox.removing(writes), ...answered.adding(writes, ack), operation];
-      try {
-        await records.commit(operations, { durability: "buffered" });
-      } catch (error: unknown) {
-        if (!(error instanceof StoreError) || error.code !== "storage-full") throw error;
-        await this.#makeRoom(located, outbox.removing(writes));
-      }
+      await this.#commit(operations, () => this.#makeRoom(located, outbox.removing(writes)));
       copies.stored(located, after, operation);
       for (const write of writes) write.ack = ack;
       outbox.removed(writes);
       if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
       this.#deps.changed(located.key, "local");
     });
+  }
+
+  /** Of what hosts have, too. */
+  async #commit(operations: readonly StorageOperation[], ifFull: () => unknown): Promise<void> {
+    try {
+      await this.#deps.records.commit(operations, { durability: "buffered" });
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError) || error.code !== "storage-full") throw error;
+      await ifFull();
+    }
   }
 
   /**
@@ -389,11 +396,4 @@ export class Local {
 
 function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
   return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
-}
-
-/** Whether no host can have the last write of the key, and it is an update that the wish contains. */
-function isFoldedUnsent({ row, dot, isPending, mayBeOut, sends }: OutboxWrite, wish: WriteWish): boolean {
-  const isUnsent = isPending && row.sentMs === undefined && !mayBeOut && sends === 0;
-  const isSame = row.w === wish.levels.w && row.pw === wish.levels.pw && !wish.isSentNow && wish.writeId === undefined;
-  return isUnsent && isSame && isUpdate(row.value) && wish.folds.some((fold) => compareDots(fold, dot) === 0);
 }

@@ -112,7 +112,12 @@ export class Reads {
     const { key } = located;
     const request = { key, timeoutMs, ...(r === undefined ? {} : { r: String(r) }) };
     const ask = async (have: { readonly have?: Uint8Array }) => {
-      const answer = await contact.ask(hosts, edgeMethods.edgeRead, { ...request, ...have }, timeoutMs + answerMarginMs);
+      const answer = await contact.ask(
+        hosts,
+        edgeMethods.edgeRead,
+        { ...request, ...have },
+        timeoutMs + answerMarginMs,
+      );
       return { told: toldBy(answer, key, asked), degraded: answer.degraded };
     };
     const first = await ask({ have: copies.digest(asked) });

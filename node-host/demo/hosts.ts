@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import type { NodeStatus } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { hostNodeFlags } from "../node-flags.ts";
 import type { HostPlace, Layout } from "./layout.ts";
@@ -29,6 +30,9 @@ export interface DemoHost {
   id: string | null;
 }
 
+/** Of a host's status, once it listens. */
+type ReadyStatus = Pick<NodeStatus, "id" | "members"> & { readonly ready: boolean };
+
 /** What can be done to a host, and in which states. */
 const allowed = {
   pause: ["running"],
@@ -46,7 +50,7 @@ export function isHostAction(text: string): text is HostAction {
 }
 
 export interface DemoHostsNeeds {
-  readonly layout: Pick<Layout, "add" | "rememberLeft" | "seedsOf">;
+  readonly layout: Pick<Layout, "add" | "cluster" | "rememberLeft" | "seedsOf">;
   readonly hostsMax: number;
   /** Is told of a host that ends without having been asked to. */
   readonly onDeath: (host: DemoHost, how: string) => void;
@@ -78,11 +82,11 @@ export class DemoHosts {
   /** True once it is ready; false when it died, time is up, or all are being stopped. */
   async start(place: HostPlace): Promise<boolean> {
     if (this.#isStopping) return false;
-    const process = spawnHost(place, this.#needs.layout.seedsOf(place));
+    const process = spawnHost(place, this.#needs.layout);
     const id = this.#hosts.get(place.number)?.id ?? null;
     const host: DemoHost = { place, process, state: "starting", id };
     this.#hosts.set(place.number, host);
-    process.once("exit", (code, signal) => this.#onExit(host, code, signal));
+    process.once("exit", (code, signal) => void this.#onExit(host, code, signal));
     return this.#becomesReady(host);
   }
 
@@ -153,13 +157,23 @@ export class DemoHosts {
     host.process.kill(signal);
   }
 
-  #onExit(host: DemoHost, code: number | null, signal: NodeJS.Signals | null): void {
+  async #onExit(host: DemoHost, code: number | null, signal: NodeJS.Signals | null): Promise<void> {
     const { state } = host;
     host.state = "stopped";
     if (this.#isStopping) return;
-    // One that was interrupted while it left is a member still.
-    if (state === "leaving" && code === 0) this.#forget(host);
-    else if (state !== "stopped") this.#needs.onDeath(host, signal ?? `exit code ${code}`);
+    if (code === 0 && state !== "stopped" && (await this.#hasLeft(host))) this.#forget(host);
+    else if (state !== "stopped" && state !== "leaving") this.#needs.onDeath(host, signal ?? `exit code ${code}`);
+  }
+
+  /** One that was interrupted while it left ends in the same way, and is a member still: the others know. */
+  async #hasLeft({ id }: DemoHost): Promise<boolean> {
+    for (const other of this.all.filter(({ state }) => state === "running")) {
+      const response = await ask(other, "status").catch(() => undefined); // the next one may answer
+      const status = (await response?.json()) as Pick<NodeStatus, "members"> | undefined;
+      const member = status?.members.find((each) => each.id === id);
+      if (status !== undefined) return member?.status === "left";
+    }
+    return false;
   }
 
   #forget(host: DemoHost): void {
@@ -171,10 +185,12 @@ export class DemoHosts {
     const endMs = performance.now() + READY_TIMEOUT_MS;
     while (isRunning(host) && performance.now() < endMs) {
       const response = await fetch(`${host.place.url}/status`).catch(() => null); // not listening yet
-      const status = (await response?.json().catch(() => undefined)) as { id?: string; ready?: boolean } | undefined;
+      const status = (await response?.json().catch(() => undefined)) as ReadyStatus | undefined;
       if (status?.ready === true) {
-        host.id = status.id ?? null;
-        if (host.state === "starting") host.state = "running";
+        host.id = status.id;
+        // One that was stopped while it left goes on with that.
+        const isLeaving = status.members.some((member) => member.id === status.id && member.status === "leaving");
+        if (host.state === "starting") host.state = isLeaving ? "leaving" : "running";
         return true;
       }
       await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
@@ -197,18 +213,24 @@ export async function ask({ place }: DemoHost, path: string, method: "GET" | "PO
   throw new StoreError("not-ready", `host ${place.number} refused: ${error?.message ?? response.status}`);
 }
 
-function spawnHost(place: HostPlace, seeds: readonly string[]): ChildProcess {
-  const log = openSync(place.log, "a");
+function spawnHost(place: HostPlace, { cluster, seedsOf }: Pick<Layout, "cluster" | "seedsOf">): ChildProcess {
   const addresses = [`/ip4/127.0.0.1/tcp/${place.p2pPort}`, `/ip4/127.0.0.1/tcp/${place.wsPort}/ws`];
-  const flags = [
+  return spawnVerb("host", place.log, [
+    "--cluster",
+    cluster,
     "--data",
     place.directory,
     "--http",
     `127.0.0.1:${place.httpPort}`,
     ...addresses.flatMap((address) => ["--p2p", address]),
-    ...seeds.flatMap((seed) => ["--seed", seed]),
-  ];
-  return spawn(process.execPath, [...hostNodeFlags, mainFile, "host", ...flags], {
+    ...seedsOf(place).flatMap((seed) => ["--seed", seed]),
+  ]);
+}
+
+/** `everwrite VERB` for as long as this process lives; what it prints is appended to the log. */
+export function spawnVerb(verb: "host" | "relay", logFile: string, flags: readonly string[]): ChildProcess {
+  const log = openSync(logFile, "a");
+  return spawn(process.execPath, [...hostNodeFlags, mainFile, verb, ...flags], {
     // A group of its own: Ctrl-C reaches the demo alone, which then stops its hosts in order. Over the channel they
     // notice when the demo itself is killed.
     detached: true,

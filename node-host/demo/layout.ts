@@ -1,11 +1,15 @@
 /**
  * Where the demo's hosts live: directories, ports, seeds. Remembered in `cluster.json`, so that a second start finds
  * the same hosts.
- * Invariant: only a cluster that never existed is founded; a wiped directory joins the hosts that still have theirs.
+ * Invariant: only a cluster that never existed is founded; a wiped directory joins the hosts that still have theirs. Two
+ * demos of one machine are two clusters: each has a name of its own, so that they stay apart though one may be given a port
+ * that the other had.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
+import { clusterDefaults } from "../../core/config.ts";
 
 export interface HostPlace {
   /** 1, 2, 3, … */
@@ -20,7 +24,16 @@ export interface HostPlace {
   readonly url: string;
 }
 
+/** Where the relay keeps its key, and browsers find it, over WebSockets. */
+export interface RelayPlace {
+  readonly directory: string;
+  readonly log: string;
+  readonly wsPort: number;
+}
+
 export interface Layout {
+  /** Name of the cluster. */
+  readonly cluster: string;
   /** Those to start, by number. */
   readonly hosts: readonly HostPlace[];
   /** Host 1 founded the cluster at some time. */
@@ -35,6 +48,8 @@ export interface Layout {
   rememberLeft(host: HostPlace): void;
   /** Of the demo's page, kept: to a browser another port is another site, with other data. */
   readonly pagePort: number;
+  /** Of the relay at which browsers alone meet. */
+  readonly relay: RelayPlace;
   /** Ports that were wanted, but taken. */
   readonly moved: readonly string[];
 }
@@ -48,15 +63,19 @@ interface KnownHost {
 }
 
 interface ClusterFile {
+  /** Missing in a file of before each demo had one of its own. */
+  readonly cluster?: string;
   readonly founded: boolean;
   readonly ports: readonly KnownHost[];
   readonly page?: number;
+  readonly relay?: number;
 }
 
 const HTTP_PORT = 7_070;
 const P2P_PORT = 4_001;
 const WS_PORT = 4_101;
 const PAGE_PORT = 8_080;
+const RELAY_PORT = 4_201;
 const HOSTS_AT_FIRST = 3;
 
 /** `count` undefined: the hosts of the last time, three the first time. Hosts that left are counted, and not among those to start. */
@@ -91,21 +110,24 @@ export async function layOut(directory: string, count?: number): Promise<Layout>
   }
 
   const pagePort = await choose(before.page ?? PAGE_PORT, "the page");
+  const relayPort = await choose(before.relay ?? RELAY_PORT, "the relay");
 
   // If cluster.json was lost, hosts beside the first prove that there is a cluster: they only ever join.
   let founded = before.founded || hosts.slice(1).some(({ directory: data }) => hasFiles(data));
+  const cluster = before.cluster ?? clusterOf(directory) ?? (founded ? clusterDefaults.name : newName());
   const remember = (): void => {
-    writeFileSync(
-      file,
-      `${JSON.stringify({ founded, ports: known, page: pagePort } satisfies ClusterFile, null, 2)}\n`,
-    );
+    const remembered: ClusterFile = { cluster, founded, ports: known, page: pagePort, relay: relayPort };
+    writeFileSync(file, `${JSON.stringify(remembered, null, 2)}\n`);
   };
   remember();
   const isNew = !founded;
+  const relayDirectory = join(directory, "relay");
   return {
+    cluster,
     hosts,
     founded,
     pagePort,
+    relay: { directory: relayDirectory, log: `${relayDirectory}.log`, wsPort: relayPort },
     moved,
     seedsOf: ({ number }) =>
       number === 1 && isNew
@@ -131,6 +153,19 @@ export async function layOut(directory: string, count?: number): Promise<Layout>
 function readClusterFile(file: string): ClusterFile {
   if (!existsSync(file)) return { founded: false, ports: [] };
   return JSON.parse(readFileSync(file, "utf8")) as ClusterFile;
+}
+
+/** As the hosts of this directory remember it beside their keys. */
+function clusterOf(directory: string): string | undefined {
+  const marks = readdirSync(directory)
+    .filter((name) => /^host-\d+$/.test(name))
+    .map((name) => join(directory, name, "identity.key.member"));
+  const [mark] = marks.filter((path) => existsSync(path));
+  return mark === undefined ? undefined : readFileSync(mark, "utf8").trim();
+}
+
+function newName(): string {
+  return `demo-${randomBytes(4).toString("hex")}`;
 }
 
 function hasFiles(directory: string): boolean {

@@ -12,6 +12,7 @@ import { StoreError } from "../../core/errors.ts";
 import { errorAnswer } from "../http/errors.ts";
 import { refuseForeign } from "../http/guard.ts";
 import { ask, type DemoHost, type DemoHosts, isHostAction } from "./hosts.ts";
+import { type DemoRelay, isRelayAction } from "./relay.ts";
 
 const types: Readonly<Record<string, string>> = {
   ".html": "text/html; charset=utf-8",
@@ -33,8 +34,17 @@ const pageHeaders = {
 /** What a host may be asked: it changes nothing. */
 const askable = /^(?:status|ring|explain\/.+)$/;
 
-/** `site`: directory of the built page. Not yet listening. */
-export function createPageServer(hosts: DemoHosts, site: string): FastifyInstance {
+interface PageServerNeeds {
+  /** Name of the hosts' cluster. */
+  readonly cluster: string;
+  readonly hosts: DemoHosts;
+  readonly relay: DemoRelay;
+  /** Directory of the built page. */
+  readonly site: string;
+}
+
+/** Not yet listening. */
+export function createPageServer({ cluster, hosts, relay, site }: PageServerNeeds): FastifyInstance {
   const token = randomBytes(16).toString("hex");
   const files = readSite(site);
   const app = fastify({ exposeHeadRoutes: false, return503OnClosing: false, forceCloseConnections: true });
@@ -50,9 +60,10 @@ export function createPageServer(hosts: DemoHosts, site: string): FastifyInstanc
   });
 
   app.get("/everwrite.json", async () => ({
-    cluster: clusterDefaults.name,
+    cluster,
     seeds: hosts.all.map(({ place }) => `/ip4/127.0.0.1/tcp/${place.wsPort}/ws`),
     copies: clusterDefaults.n,
+    relays: [relay.address],
     control: { token },
   }));
   app.get("/control/hosts", async () => ({ hosts: hosts.all.map(viewOf) }));
@@ -66,6 +77,13 @@ export function createPageServer(hosts: DemoHosts, site: string): FastifyInstanc
       await hosts.act(Number(number), action);
       return { hosts: hosts.all.map(viewOf) };
     },
+  });
+  app.get("/control/relay", async () => ({ isRunning: relay.isRunning }));
+  app.post("/control/relay/:action", async ({ params }) => {
+    const { action } = params as { action: string };
+    if (!isRelayAction(action)) throw new StoreError("bad-request", `a relay cannot be told to ${action}`);
+    await relay.act(action);
+    return { isRunning: relay.isRunning };
   });
   app.get("/control/hosts/:number/*", async (request, reply) => {
     const { number, "*": path } = request.params as { number: string; "*": string };
@@ -86,8 +104,8 @@ export function createPageServer(hosts: DemoHosts, site: string): FastifyInstanc
   return app;
 }
 
-function viewOf({ place, state, id }: DemoHost): object {
-  return { number: place.number, state, id, url: place.url };
+function viewOf({ place, state, id, process: child }: DemoHost): object {
+  return { number: place.number, state, id, url: place.url, pid: state === "stopped" ? null : child.pid };
 }
 
 /** A page of another site can send no such header without asking, which nobody here answers. */

@@ -250,6 +250,39 @@ test("many watches of one host share one long request, short enough that an idle
     await Promise.all(watchers.map((watcher) => watcher.end()));
   }));
 
+test("who comes to own what it watches misses nothing that others tell of before its own copy has it", () =>
+  withCluster(
+    4,
+    async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [first, second, leaving, watcherAt] = walk as [string, string, string, string];
+      const node = cluster.node(watcherAt);
+      await watching(node, { name }, async (watcher) => {
+        await watcher.shows(name, "");
+        await cluster.node(first).put("b", name, utf8("v1"), { w: "all" });
+        await watcher.shows(name, "v1");
+        await cluster.node(leaving).changeRing({ kind: "leave", host: leaving });
+        await eventually(
+          async () => (await node.getLocal("b", name)).holding === "complete",
+          `${watcherAt} to hold the key as its owner`,
+        );
+        let release = (): void => {};
+        const released = new Promise<void>((resolve) => (release = resolve));
+        for (const host of [first, second]) {
+          intercept(cluster, host, (to, body) =>
+            to === watcherAt && body[0] === methods.replicate.number ? released : undefined,
+          );
+        }
+        const { context } = await cluster.node(first).get("b", name);
+        await cluster.node(first).put("b", name, utf8("v2"), { context: context!, w: "one" });
+        await new Promise((resolve) => setTimeout(resolve, 200)); // what is told of it is told
+        release();
+        await watcher.shows(name, "v2");
+      });
+    },
+    { r: "one" },
+  ));
+
 test("who watches the same shares one filter, and each hears of a change", () =>
   withCluster(2, async (cluster) => {
     const counts = new Set<number>();

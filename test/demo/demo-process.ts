@@ -72,5 +72,5 @@ export async function choosePorts(data: string): Promise<void> {
     const [http, p2p, ws] = [await freePort(), await freePort(), await freePort()];
     ports.push({ http, p2p, ws, left: number > 3 });
   }
-  writeFileSync(file, JSON.stringify({ founded: false, ports, page: await freePort() }));
+  writeFileSync(file, JSON.stringify({ founded: false, ports, page: await freePort(), relay: await freePort() }));
 }

@@ -31,7 +31,7 @@ async function withDevices(body: (left: Shop, right: Shop, leftModel: ShopModel)
   const cluster = await MemoryCluster.of(3);
   const shops = ["h1", "h2"].map((host) => new Shop(storeOver<ShopSchema>(hostStoreNode(cluster, host))));
   const [left, right] = shops as [Shop, Shop];
-  const model = await ShopModel.open(left, 3);
+  const model = await ShopModel.open(left, 3, { wallTime: () => Date.now() });
   try {
     await body(left, right, model);
   } finally {

@@ -6,10 +6,11 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { DemoHosts, isRunning, lastLogLines } from "../../node-host/demo/hosts.ts";
+import { ask, DemoHosts, isRunning, lastLogLines } from "../../node-host/demo/hosts.ts";
 import { type HostPlace, layOut } from "../../node-host/demo/layout.ts";
 import { tellStory } from "../../node-host/demo/story.ts";
 import { choosePorts } from "../demo/demo-process.ts";
+import { eventually } from "../support/eventually.ts";
 import { startTestServer } from "../support/http-server.ts";
 
 function temporary(): { path: string } & Disposable {
@@ -60,6 +61,19 @@ test("a port that is taken is replaced and said, and hosts that are not started 
   assert.match(fewer.moved.join(), new RegExp(`port ${one.httpPort} is taken: HTTP of host 1 is on`));
   squatter.close();
   assert.deepEqual((await layOut(directory.path, 3)).hosts.slice(1), hosts.slice(1));
+});
+
+test("two demos of one machine are two clusters, and each keeps its name though its memory is lost", async () => {
+  using one = temporary();
+  using other = temporary();
+  const { cluster, hosts } = await layOut(one.path, 1);
+  assert.notEqual(cluster, (await layOut(other.path, 1)).cluster);
+  assert.equal((await layOut(one.path, 1)).cluster, cluster);
+  const [place] = hosts as [HostPlace];
+  mkdirSync(place.directory);
+  writeFileSync(join(place.directory, "identity.key.member"), `${cluster}\n`); // as a member does
+  rmSync(join(one.path, "cluster.json"));
+  assert.equal((await layOut(one.path, 1)).cluster, cluster);
 });
 
 test("as many hosts start as the last time, those that were added too, those that left not; a new one takes their place", async () => {
@@ -136,14 +150,17 @@ test("a host that is interrupted while it leaves is not forgotten", async () => 
   await using hosts = await startHosts(directory.path, 3);
   // Nobody takes over what the others have.
   await hosts.act(1, "pause");
-  for (const number of [2, 3]) {
-    await hosts.act(number, "leave");
-    assert.equal(hosts.host(number).state, "leaving");
+  await hosts.act(2, "leave");
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    assert.equal(hosts.host(2).state, "leaving");
+    const { process: interrupted } = hosts.host(2);
+    interrupted.kill(signal);
+    await once(interrupted, "exit");
+    assert.equal(hosts.host(2).state, "stopped");
+    await ask(hosts.host(3), "status"); // as the demo has done by then
+    await hosts.act(2, "restart");
+    await eventually(() => hosts.host(2).state === "leaving", "host 2 to go on leaving");
   }
-  const { process: killed } = hosts.host(2);
-  killed.kill("SIGKILL");
-  await once(killed, "exit");
-  assert.equal(hosts.host(2).state, "stopped");
   await hosts.stopAll("SIGTERM");
   assert.deepEqual(leftOf(directory.path), [false, false, false, true]);
 });

@@ -1,14 +1,17 @@
 /**
  * A Vite plugin that makes the page work without a network from its first visit on: a service worker that keeps the files
  * of this build.
- * Invariant: files of two builds are never mixed: each build has a cache of its own, filled whole before it is used.
+ * Invariant: files of two builds are never mixed: each build has a cache of its own, filled before it is used with all that
+ * the page loads by itself.
  */
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Plugin } from "vite";
+import { reachedWithout } from "./reached.ts";
 
-export function serviceWorker(): Plugin {
+/** `later`: ends of the paths of lazy modules that few visitors ever load. What is theirs is kept from the first use on. */
+export function serviceWorker(later: readonly string[]): Plugin {
   let publicDirectory = "";
   return {
     name: "everwrite-service-worker",
@@ -17,6 +20,7 @@ export function serviceWorker(): Plugin {
       publicDirectory = config.publicDir;
     },
     generateBundle(_options, bundle) {
+      const first = reachedWithout(later, bundle);
       const built = Object.values(bundle).map((file): [string, string | Uint8Array] => [
         file.fileName,
         file.type === "chunk" ? file.code : file.source,
@@ -28,16 +32,21 @@ export function serviceWorker(): Plugin {
       const files = [...built, ...copied].toSorted(([a], [b]) => (a < b ? -1 : 1));
       const hash = createHash("sha256");
       for (const [name, content] of files) hash.update(name).update(content);
-      const paths = ["./", ...files.map(([name]) => `./${name}`)];
+      const isLater = (name: string): boolean => bundle[name]?.type === "chunk" && !first.has(name);
+      const paths = {
+        first: ["./", ...files.filter(([name]) => !isLater(name)).map(([name]) => `./${name}`)],
+        later: files.filter(([name]) => isLater(name)).map(([name]) => `./${name}`),
+      };
       this.emitFile({ type: "asset", fileName: "sw.js", source: workerOf(hash.digest("hex").slice(0, 16), paths) });
     },
   };
 }
 
 /** Addresses of hosts may change: they come from the server while it answers. All else is of one build. */
-function workerOf(version: string, paths: readonly string[]): string {
+function workerOf(version: string, { first, later }: Readonly<Record<"first" | "later", readonly string[]>>): string {
   return `const name = "shop-${version}";
-const paths = ${JSON.stringify(paths)};
+const first = ${JSON.stringify(first)};
+const later = ${JSON.stringify(later)};
 const fresh = "everwrite.json";
 
 self.addEventListener("install", (event) => {
@@ -56,12 +65,12 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || url.origin !== scope.origin || !url.pathname.startsWith(scope.pathname)) return;
   const path = url.pathname.slice(scope.pathname.length);
   if (path === fresh) event.respondWith(fromServer(request));
-  else if (path === "" || paths.includes("./" + path)) event.respondWith(fromCache(path, request));
+  else if (path === "" || [...first, ...later].includes("./" + path)) event.respondWith(fromCache(path, request));
 });
 
 async function fill() {
   const cache = await caches.open(name);
-  await cache.addAll(paths);
+  await cache.addAll(first);
   await cache.add(fresh).catch(() => {}); // a page whose hosts are named in its address has none
 }
 
@@ -79,8 +88,12 @@ async function fromServer(request) {
 }
 
 async function fromCache(path, request) {
-  const kept = await (await caches.open(name)).match("./" + path);
-  return kept || fetch(request);
+  const cache = await caches.open(name);
+  const kept = await cache.match("./" + path);
+  if (kept) return kept;
+  const response = await fetch(request);
+  if (response.ok && later.includes("./" + path)) await cache.put("./" + path, response.clone());
+  return response;
 }
 `;
 }

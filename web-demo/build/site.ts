@@ -12,7 +12,11 @@ await build({
   // Wherever it is put, below any path.
   base: "./",
   logLevel: "warn",
-  plugins: [leaveOut(["/browser/host.js", "/browser/host-network.js", "/browser/webrtc.js"]), serviceWorker()],
+  plugins: [
+    leaveOut(["/documents/live-document.js", "/documents/document-link.js"]),
+    // A page that is a host itself: who never sees browsers alone needs none of it.
+    serviceWorker(["/browser/host.js", "/browser/host-network.js", "/browser/webrtc.js"]),
+  ],
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: { outDir: fileURLToPath(new URL("../../site/", import.meta.url)), emptyOutDir: true, target: "es2023" },
 });

@@ -116,9 +116,9 @@ export class CartSession {
    * Orders what is in the cart, and takes it out. The order comes first: a page that dies in between leaves an order and a
    * full cart, which loses nothing.
    */
-  async checkOut(visitor: string): Promise<Order | undefined> {
+  async checkOut(visitor: string, timeMs: number): Promise<Order | undefined> {
     const { cart } = this.state.value;
-    const order = { id: newId(), cart, timeMs: Date.now(), cents: sumOf(cart.lines) };
+    const order = { id: newId(), cart, timeMs, cents: sumOf(cart.lines) };
     const isOrdered = await this.changes.note("Order placed", this.#shop.order(visitor, order));
     if (!isOrdered) return undefined;
     for (const { article } of cart.lines) this.#happenings.removed(article);

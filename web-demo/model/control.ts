@@ -15,6 +15,8 @@ export interface HostView {
   /** Of its node; unknown before it was ever ready. */
   readonly id: string | null;
   readonly url: string;
+  /** Of its process, while there is one. */
+  readonly pid: number | null;
 }
 
 export type HostAction = "pause" | "resume" | "kill" | "restart" | "leave" | "remove";
@@ -23,6 +25,8 @@ const pollMs = 1_000;
 
 export class Control {
   readonly hosts = new Observable<readonly HostView[]>([]);
+  /** Where browsers alone meet; undefined before it was asked for. */
+  readonly isRelayRunning = new Observable<boolean | undefined>(undefined);
   /** Why the last request failed. */
   readonly problem = new Observable<string | undefined>(undefined);
   readonly #token: string;
@@ -49,6 +53,10 @@ export class Control {
     return this.#change("hosts");
   }
 
+  actOnRelay(action: "kill" | "restart"): Promise<void> {
+    return this.#change(`relay/${action}`);
+  }
+
   status(number: number): Promise<NodeStatus> {
     return this.#get(`hosts/${number}/status`);
   }
@@ -73,6 +81,7 @@ export class Control {
     await this.#telling(async () => {
       const { hosts } = await this.#get<{ hosts: readonly HostView[] }>("hosts");
       this.hosts.set(hosts);
+      this.isRelayRunning.set((await this.#get<{ isRunning: boolean }>("relay")).isRunning);
     });
   }
 

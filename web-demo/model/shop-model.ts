@@ -1,7 +1,6 @@
 /** One device in the shop: who the visitor is, which cart is on the screen, what the store says of itself. */
-import type { StoreStatus } from "everwrite";
+import type { Clock, StoreStatus } from "everwrite";
 import type { Orders } from "../store/orders.ts";
-import { defaultSettings } from "../store/settings.ts";
 import type { Shop } from "../store/shop.ts";
 import { type Visitor, withCart, withoutCart } from "../store/visitor.ts";
 import { CartSession } from "./cart-session.ts";
@@ -21,8 +20,11 @@ export class ShopModel {
   readonly orders: Observable<Orders>;
   readonly status: Observable<StoreStatus>;
 
-  private constructor(shop: Shop, copies: number, visitor: Visitor) {
+  readonly #clock: Pick<Clock, "wallTime">;
+
+  private constructor(shop: Shop, copies: number, clock: Pick<Clock, "wallTime">, visitor: Visitor) {
     this.shop = shop;
+    this.#clock = clock;
     this.copies = copies;
     this.session = new Observable(new CartSession(shop, visitor.current, copies));
     this.visitor = new Observable(visitor);
@@ -33,12 +35,16 @@ export class ShopModel {
     shop.visitors.subscribe(this.visitorId, ({ value }) => value !== undefined && this.visitor.set(value));
   }
 
-  /** With the cart that was shown last, from this device's own copy; a first visit begins with `firstCart`, or an empty one. */
-  static async open(shop: Shop, copies: number, firstCart = newId()): Promise<ShopModel> {
-    const { id } = shop.store.status();
-    const known = (await shop.visitors.get(id, { r: "local" })).value;
-    if (known !== undefined) return new ShopModel(shop, copies, known);
-    const model = new ShopModel(shop, copies, { carts: [firstCart], current: firstCart });
+  /** With the cart that was shown last; a first visit begins with `firstCart`, or an empty one. `clock`: of this device. */
+  static async open(
+    shop: Shop,
+    copies: number,
+    clock: Pick<Clock, "wallTime">,
+    firstCart = newId(),
+  ): Promise<ShopModel> {
+    const known = await shop.knownVisitor(shop.store.status().id);
+    if (known !== undefined) return new ShopModel(shop, copies, clock, known);
+    const model = new ShopModel(shop, copies, clock, { carts: [firstCart], current: firstCart });
     // Not waited for: a host that is slow to answer keeps nobody out of the shop.
     void model.openCart(firstCart);
     return model;
@@ -64,13 +70,12 @@ export class ShopModel {
   }
 
   checkOut(): ReturnType<CartSession["checkOut"]> {
-    return this.session.value.checkOut(this.visitorId);
+    return this.session.value.checkOut(this.visitorId, this.#clock.wallTime());
   }
 
   /** Of a cart that need not be on the screen. */
   async cartName(id: string): Promise<string> {
-    const { value = defaultSettings } = await this.shop.settings.get(id, { r: "local" });
-    return value.name;
+    return (await this.shop.knownSettings(id)).name;
   }
 
   async #changeVisitor(change: (visitor: Visitor) => Visitor): Promise<void> {

@@ -163,6 +163,13 @@ const dayOffline: Scene = {
       play: async ({ here }) => add(here, "map", "rope", "soap"),
     },
     {
+      name: "Let a day pass",
+      after:
+        "This device's clock is a day ahead, and whatever the store times was due. It has given up nothing: what was not sent " +
+        "is still here.",
+      play: async ({ here }) => here.lab.letADayPass(),
+    },
+    {
       name: "Connect again",
       after: "All of it is at the hosts, and on the other device.",
       async play(stage) {

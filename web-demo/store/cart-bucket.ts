@@ -1,5 +1,5 @@
 /** Carts under one rule: whatever form the rule keeps them in, the shop sees plain ones and says what to change. */
-import type { Bucket, BucketRead, BucketReceipt, Stop } from "everwrite";
+import type { Bucket, BucketRead, BucketReceipt, ReadSource, Stop } from "everwrite";
 import type { Cart, CartChange } from "./cart.ts";
 
 /** A cart as this device knows it. */
@@ -16,16 +16,28 @@ export interface CartRead {
   readonly isPending: boolean;
 }
 
+/** A cart as the hosts know it now. */
+export interface AskedCart {
+  /** How many versions are live. */
+  readonly versions: number;
+  /** `local`: no quorum of hosts answered, and this is the device's own copy. */
+  readonly source: ReadSource;
+  /** Too few replicas answered: newer versions may exist. */
+  readonly degraded: boolean;
+}
+
 /** By id of the cart. */
 export interface CartBucket {
   /** Carts of two rules with one name are the same data. */
   readonly name: string;
   subscribe(id: string, hear: (read: CartRead) => void): Stop;
-  /** This device's own copy. */
+  /** From this device's own copy, if it has one. */
   get(id: string): Promise<CartRead>;
+  /** From a quorum, as R says. @throws StoreError `quorum-not-met` where this device has no copy */
+  ask(id: string): Promise<AskedCart>;
   /**
-   * Changes what this device shows of a cart, and nothing that it has not seen: `r: "local"` reads the own copy, which a
-   * subscription keeps current. What another device writes at the same time becomes a second version, which the rule merges.
+   * Changes what this device shows of a cart, and nothing that it has not seen: on an edge the own copy, which a subscription
+   * keeps current. What another device writes at the same time becomes a second version, which the rule merges.
    */
   change(id: string, change: CartChange): Promise<BucketReceipt>;
 }
@@ -33,6 +45,7 @@ export interface CartBucket {
 /** `plain`, `change`: from the form in which the rule keeps carts, and how a change is made in it. */
 export function cartBucket<T>(
   bucket: Bucket<T>,
+  nearest: "local" | "one",
   plain: (value: T) => Cart,
   change: (id: string, change: CartChange) => Promise<BucketReceipt>,
 ): CartBucket {
@@ -50,7 +63,11 @@ export function cartBucket<T>(
   return {
     name: bucket.name,
     subscribe: (id, hear) => bucket.subscribe(id, (snapshot) => hear(read(snapshot, snapshot.loaded))),
-    get: async (id) => read(await bucket.get(id, { r: "local" }), true),
+    get: async (id) => read(await bucket.get(id, { r: nearest }), true),
+    async ask(id) {
+      const { values, source, degraded } = await bucket.get(id);
+      return { versions: values.length, source, degraded };
+    },
     change,
   };
 }

@@ -1,5 +1,5 @@
 /** Where a change is by now, in the words of the shop. */
-import type { BucketReceipt, CancelSignal } from "everwrite";
+import { type BucketReceipt, type CancelSignal, StoreError } from "everwrite";
 
 export type Saved =
   | { readonly kind: "saving" }
@@ -36,6 +36,8 @@ export async function followWrite(
     await until("all", { signal });
     told(copies);
   } catch (error: unknown) {
+    // There are fewer hosts than copies: the mark stays where it is. Who joins later gets one too.
+    if (error instanceof StoreError && error.code === "bad-request") return;
     if (!signal.aborted) tell({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
   }
 }

@@ -3,9 +3,11 @@
  *
  * The store answers reads and writes from this device at once, online or not, and sends what was written to the hosts as
  * soon as they answer. So nothing here waits for a network, retries, or keeps a queue: the store does.
+ * (A page that is a host on the ring itself asks the others instead of a queue; all else is the same.)
  */
 import {
   type Bucket,
+  type BucketRead,
   type BucketReceipt,
   cart,
   type Cart as CrdtCart,
@@ -14,6 +16,7 @@ import {
   merge,
   siblings,
   type Store,
+  StoreError,
 } from "everwrite";
 import { type CartBucket, cartBucket } from "./cart-bucket.ts";
 import { type Cart, changed, checkCart, emptyCart, unionOfCarts } from "./cart.ts";
@@ -40,6 +43,11 @@ const alwaysWritable = { w: "one" } as const;
 
 export class Shop {
   readonly store: Store<ShopSchema>;
+  /**
+   * What a change builds on. An edge has a copy of all that it shows, and asks nobody. A host has what is its share: for the
+   * rest it asks whoever answers first.
+   */
+  readonly nearest: "local" | "one";
   /** By id of the visitor; tabs and devices only ever add to it. */
   readonly orders: Bucket<Orders>;
   readonly visitors: Bucket<Visitor>;
@@ -49,15 +57,18 @@ export class Shop {
   readonly #siblings: Bucket<Cart>;
 
   /** `store`: from `openStore` of `everwrite/browser`. */
-  constructor(store: Store<ShopSchema>) {
+  constructor(store: Store<ShopSchema>, nearest: "local" | "one" = "local") {
     this.store = store;
+    this.nearest = nearest;
+    const from = { r: nearest };
     // What a check refuses is told as an error, hides no other version, and is overwritten by no update.
     const options = { ...alwaysWritable, codec: json(checkCart) };
     const plain = (bucket: Bucket<Cart>): CartBucket =>
       cartBucket(
         bucket,
+        nearest,
         (value) => value,
-        (id, change) => bucket.update(id, (value = emptyCart) => changed(value, change), { r: "local" }),
+        (id, change) => bucket.update(id, (value = emptyCart) => changed(value, change), from),
       );
     const crdts = store.bucket("carts-crdt", { ...alwaysWritable, conflict: cart() });
     this.#siblings = store.bucket("carts", { ...options, conflict: siblings() });
@@ -66,8 +77,8 @@ export class Shop {
       union: plain(store.bucket("carts", { ...options, conflict: merge(unionOfCarts) })),
       siblings: plain(this.#siblings),
       // These are other values, in buckets of their own: one that knows what it has seen, and one of which the last stays.
-      crdt: cartBucket(crdts, plainCart, (id, change) =>
-        crdts.update(id, (value) => changedCrdt(value, change), { r: "local" }),
+      crdt: cartBucket(crdts, nearest, plainCart, (id, change) =>
+        crdts.update(id, (value) => changedCrdt(value, change), from),
       ),
       lww: plain(store.bucket("carts-lww", { ...options, conflict: lww() })),
     };
@@ -95,14 +106,33 @@ export class Shop {
 
   /** Adds an order to the visitor's history. */
   async order(visitor: string, order: Orders[number]): Promise<BucketReceipt> {
-    return this.orders.update(visitor, (orders = []) => unionOfOrders([orders, [order]]), { r: "local" });
+    return this.orders.update(visitor, (orders = []) => unionOfOrders([orders, [order]]), { r: this.nearest });
+  }
+
+  /** As this device, or whoever answers first, knows them; undefined on a first visit. */
+  async knownVisitor(visitor: string): Promise<Visitor | undefined> {
+    return (await this.#known(this.visitors, visitor)).value;
+  }
+
+  async knownSettings(id: string): Promise<CartSettings> {
+    return (await this.#known(this.settings, id)).value ?? defaultSettings;
   }
 
   changeVisitor(visitor: string, change: (visitor: Visitor | undefined) => Visitor): Promise<BucketReceipt> {
-    return this.visitors.update(visitor, change, { r: "local" });
+    return this.visitors.update(visitor, change, { r: this.nearest });
   }
 
   changeSettings(id: string, change: (settings: CartSettings) => CartSettings): Promise<BucketReceipt> {
-    return this.settings.update(id, (settings = defaultSettings) => change(settings), { r: "local" });
+    return this.settings.update(id, (settings = defaultSettings) => change(settings), { r: this.nearest });
+  }
+
+  /** A host that is alone cannot tell for all, and shows what it has. */
+  async #known<T>(bucket: Bucket<T>, id: string): Promise<BucketRead<T>> {
+    try {
+      return await bucket.get(id, { r: this.nearest });
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError) || error.code !== "quorum-not-met") throw error;
+      return bucket.get(id, { r: "local" });
+    }
   }
 }

@@ -15,6 +15,7 @@ export function CartPanel({ model, isAlone }: { readonly model: ShopModel; reado
   const Title = isAlone ? "h1" : "h2";
   const session = useObservable(model.session);
   const { cart, settings, versions, isLoaded } = useObservable(session.state);
+  const { connected } = useObservable(model.status);
   const lines = inShelfOrder(cart.lines);
   return (
     <aside class="cart" aria-labelledby="cart-title">
@@ -23,7 +24,7 @@ export function CartPanel({ model, isAlone }: { readonly model: ShopModel; reado
       {versions.length > 0 ? (
         <Versions key={versions.length} session={session} versions={versions} />
       ) : lines.length === 0 ? (
-        <p class="empty">{isLoaded ? "Nothing in it yet." : "Looking for this cart …"}</p>
+        <p class="empty">{isLoaded ? "Nothing in it yet." : lookingWords(connected)}</p>
       ) : (
         <>
           <ul class="lines">
@@ -44,6 +45,11 @@ export function CartPanel({ model, isAlone }: { readonly model: ShopModel; reado
       <RuleChooser session={session} />
     </aside>
   );
+}
+
+function lookingWords(connected: boolean): string {
+  const what = connected ? "that takes most of its hosts" : "no host answers, and this device has no copy";
+  return `Looking for this cart: ${what}. You can add to it meanwhile.`;
 }
 
 function Line({ session, line: { article, quantity } }: { readonly session: CartSession; readonly line: CartLine }) {

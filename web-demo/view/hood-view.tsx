@@ -5,23 +5,29 @@ import type { Control, HostView } from "../model/control.ts";
 import { Hood, nameOf } from "../model/hood.ts";
 import type { Lab } from "../model/lab.ts";
 import type { ShopModel } from "../model/shop-model.ts";
+import type { AskedCart } from "../store/cart-bucket.ts";
 import { Causality, shortDot } from "./causality.tsx";
 import { useObservable } from "./hooks.ts";
 import { RingPicture } from "./ring-picture.tsx";
 
 const colours = ["var(--p-warm)", "var(--p-cool)", "var(--p-leaf)", "var(--p-sun)", "var(--p-rose)", "var(--p-wood)"];
 
-export function HoodView({ model, lab: { control } }: { readonly model: ShopModel; readonly lab: Lab }) {
-  if (control === undefined) {
-    return (
-      <section class="page" aria-labelledby="hood-title">
-        <h1 id="hood-title">Under the hood</h1>
-        <Lineage model={model} />
-        <p class="note">The hosts of this shop run elsewhere: what they do can be seen where `npm start` runs.</p>
-      </section>
-    );
-  }
-  return <LiveHood model={model} control={control} />;
+export function HoodView({ model, lab: { control, ring } }: { readonly model: ShopModel; readonly lab: Lab }) {
+  if (control !== undefined && ring === "hosts") return <LiveHood model={model} control={control} />;
+  const name = (id: string): string => (id === model.visitorId ? "this page" : `…${id.slice(-6)}`);
+  return (
+    <section class="page wide-page" aria-labelledby="hood-title">
+      <h1 id="hood-title">Under the hood</h1>
+      <Lineage model={model} />
+      <Writes model={model} name={name} />
+      <Reads model={model} />
+      <p class="note">
+        {ring === "browsers"
+          ? "The hosts of this shop are the pages that have it open, and this is one of them."
+          : "The hosts of this shop run elsewhere: what they do can be seen where `npm start` runs."}
+      </p>
+    </section>
+  );
 }
 
 function LiveHood({ model, control }: { readonly model: ShopModel; readonly control: Control }) {
@@ -57,6 +63,7 @@ function LiveHood({ model, control }: { readonly model: ShopModel; readonly cont
         <div class="hood-side">
           <Replicas explanation={explanation} name={name} colourOf={colourOf} />
           <Writes model={model} name={name} />
+          <Reads key={key} model={model} />
         </div>
       </div>
       <Lineage model={model} />
@@ -143,6 +150,42 @@ function Writes({ model, name }: { readonly model: ShopModel } & Pick<Naming, "n
   );
 }
 
+/** A subscription keeps this device's copy current; here the hosts are asked at the press of a button. */
+function Reads({ model }: { readonly model: ShopModel }) {
+  const session = useObservable(model.session);
+  const [answer, setAnswer] = useState("");
+  const read = async (): Promise<void> => {
+    const beginMs = performance.now();
+    setAnswer("Asking …");
+    const told = await askedWords(model.shop.carts(session.state.value.settings.rule).ask(session.id));
+    setAnswer(`${Math.round(performance.now() - beginMs)} ms: ${told}`);
+  };
+  return (
+    <section aria-labelledby="reads-title">
+      <h2 id="reads-title">A read</h2>
+      <p>
+        <button class="quiet" type="button" onClick={() => void read()}>
+          Read this cart from a quorum
+        </button>
+      </p>
+      <p class="reads" role="status">
+        {answer}
+      </p>
+    </section>
+  );
+}
+
+async function askedWords(asking: Promise<AskedCart>): Promise<string> {
+  try {
+    const { versions, source, degraded } = await asking;
+    const count = versions === 1 ? "one version" : `${versions} versions`;
+    if (source === "local") return `${count}, of this device's own copy: no quorum of hosts answered`;
+    return `${count}, from ${degraded ? "fewer replicas than R asks for: newer ones may exist" : "a quorum of its hosts"}`;
+  } catch (error: unknown) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 function Lineage({ model }: { readonly model: ShopModel }) {
   const { lineage } = useObservable(useObservable(model.session).state);
   return (
@@ -167,7 +210,7 @@ function Members({ statuses, hosts, name, colourOf }: MembersProps) {
     <section aria-labelledby="members-title">
       <h2 id="members-title">The hosts, and what they do in the background</h2>
       <div class="scroll" tabIndex={0} role="group" aria-labelledby="members-title">
-        <table class="facts">
+        <table class="facts wide">
           <thead>
             <tr>
               <th scope="col">Host</th>
@@ -191,13 +234,13 @@ function Members({ statuses, hosts, name, colourOf }: MembersProps) {
                     <td colSpan={5}>{state}</td>
                   ) : (
                     <>
-                      <td>{aliveIn(status)}</td>
-                      <td>{status.partitions.owned} partitions</td>
-                      <td>{transfersOf(status)}</td>
-                      <td>
+                      <td data-name="Sees alive">{aliveIn(status)}</td>
+                      <td data-name="Owns">{status.partitions.owned} partitions</td>
+                      <td data-name="Filling, handing off">{transfersOf(status)}</td>
+                      <td data-name="Hints it keeps">
                         {status.hintsFor.map((hint) => `${hint.count} for ${name(hint.for)}`).join(", ") || "none"}
                       </td>
-                      <td>{comparedBy(status)}</td>
+                      <td data-name="Merkle trees compared">{comparedBy(status)}</td>
                     </>
                   )}
                 </tr>

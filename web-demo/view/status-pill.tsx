@@ -4,15 +4,17 @@ import type { ShopModel } from "../model/shop-model.ts";
 import { useObservable } from "./hooks.ts";
 
 export function StatusPill({ model, lab }: { readonly model: ShopModel; readonly lab: Lab }) {
-  const network = useObservable(lab.network);
+  const { network, isFull } = useObservable(lab.faults);
   const { connected, settled, pending, parked } = useObservable(model.status);
-  const [tone, text] = connected
-    ? settled || pending === 0
-      ? ["good", "Connected, all is sent"]
-      : ["busy", `Connected, sending ${pending}`]
-    : pending === 0
-      ? ["away", "Offline: go on shopping"]
-      : ["away", `Offline: ${pending} ${pending === 1 ? "change waits" : "changes wait"}`];
+  const [tone, text] = isFull
+    ? ["away", "No room on this device"]
+    : connected
+      ? settled || pending === 0
+        ? ["good", "Connected, all is sent"]
+        : ["busy", `Connected, sending ${pending}`]
+      : pending === 0
+        ? ["away", "Offline: go on shopping"]
+        : ["away", `Offline: ${pending} ${pending === 1 ? "change waits" : "changes wait"}`];
   return (
     <div class="state">
       <p class={`pill ${tone}`} role="status">

@@ -1,7 +1,7 @@
 /** The guided tour: two devices on one stage, five scenes. */
 import { useEffect, useState } from "preact/hooks";
 import { contents } from "../model/happenings.ts";
-import type { Lab } from "../model/lab.ts";
+import { dayMs, type Lab } from "../model/lab.ts";
 import type { ShopModel } from "../model/shop-model.ts";
 import { type Player, type Scene, scenes, type Stage } from "../model/tour.ts";
 import { useObservable } from "./hooks.ts";
@@ -42,7 +42,7 @@ export function TourView({ model, lab, openOther, at: [sceneNumber, done] }: Tou
           scene={scene}
           number={sceneNumber}
           done={done}
-          stage={{ here: { model, lab }, there, control: lab.control }}
+          stage={{ here: { model, lab }, there, control: lab.ring === "hosts" ? lab.control : undefined }}
         />
       )}
     </section>
@@ -117,7 +117,7 @@ function Device({ name, player: { model, lab } }: { readonly name: string; reado
   const { cart } = useObservable(session.state);
   const entries = useObservable(session.changes.entries);
   const { connected, pending } = useObservable(model.status);
-  const network = useObservable(lab.network);
+  const { network, aheadMs } = useObservable(lab.faults);
   return (
     <section class="device" aria-label={name}>
       <h3>{name}</h3>
@@ -125,6 +125,7 @@ function Device({ name, player: { model, lab } }: { readonly name: string; reado
         <span class="dot" aria-hidden="true" />
         {network === "off" ? "cut off" : connected ? "connected" : "connecting"}
         {pending > 0 && `, ${pending} waiting`}
+        {aheadMs > 0 && `, ${aheadMs / dayMs} ${aheadMs === dayMs ? "day" : "days"} ahead`}
       </p>
       <p class="contents">{contents(cart)}</p>
       {entries[0] !== undefined && (

@@ -1,7 +1,7 @@
 /** openStore of browsers with parts that are not a browser's. (In real ones: test/browser/open-store.test.ts.) */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { openStore } from "../../../core/browser/index.ts";
+import { openStore, StorageBudget } from "../../../core/browser/index.ts";
 import { loadPageIdentity } from "../../../core/browser/page-identity.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
@@ -76,4 +76,33 @@ test("a page keeps its identity, and makes no other where it is damaged", async 
     code: "corrupt",
     message: /identity of this page/,
   });
+});
+
+test("a store over its budget refuses writes as a full disk does, reads on, and writes again when there is room", async (t) => {
+  const cluster = await MemoryCluster.of(3);
+  t.after(() => cluster.stop());
+  const transport = cluster.network.node("page");
+  const network = { transport, identity: testIdentity("page" as NodeId), stop: async () => transport.die() };
+  const storageBudget = new StorageBudget();
+  const storage = new MemoryStorage();
+  const parts = { storage, network, clock: realClock, random: realRandom, storageBudget };
+  const store = await openStore<{ notes: string }>({ name: "test", seeds: ["memory:h1"], ...parts });
+  const notes = store.bucket("notes");
+  await store.connected;
+  await (await notes.put("a", "before")).until("all");
+  await store.flush();
+  storageBudget.limit(0);
+  await assert.rejects(notes.put("b", "too much"), { code: "storage-full", message: /0 are left/ });
+  await assert.rejects(
+    notes.update("a", () => "too much"),
+    { code: "storage-full" },
+  );
+  assert.equal((await notes.get("a", { r: "local" })).value, "before");
+  assert.equal((await notes.get("b")).value, undefined);
+  storageBudget.limit(10_000);
+  await assert.rejects(notes.put("b", "x".repeat(20_000)), { code: "storage-full" });
+  storageBudget.lift();
+  await notes.update("a", () => "afterwards");
+  assert.equal((await notes.get("a")).value, "afterwards");
+  await store.close();
 });
