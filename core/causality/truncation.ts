@@ -20,10 +20,10 @@ export interface TruncationRule {
   /** Of this node for this partition, if it has one. */
   readonly ownActor: ActorId | undefined;
   /**
-   * Whether the very write tells of the entry: to cut it without agreement would undo what the write replaced, wherever that
-   * is still live. So a clock may exceed even the hard limit by these, until the next write.
+   * Actors of whom this very change drops a value: to cut their entries without agreement would undo that, wherever the value
+   * is still live. So a clock may exceed even the hard limit by as many as there were siblings, until the next write.
    */
-  readonly isNews: (entry: VectorEntry) => boolean;
+  readonly replaced: readonly ActorId[];
   /**
    * Whether nobody can still hold what the entry covers: with every owner there was, by this node's clock, a full
    * agreement after the entry's time and before the oldest message that may still be in flight (a message sent before the
@@ -41,7 +41,7 @@ export interface Truncated {
   readonly forced: number;
 }
 
-export function truncate(state: Versioned, { entriesMax, ownActor, isNews, agreed }: TruncationRule): Truncated {
+export function truncate(state: Versioned, { entriesMax, ownActor, replaced, agreed }: TruncationRule): Truncated {
   const excess = state.vector.length - entriesMax;
   if (excess <= 0) return { state, dropped: 0, forced: 0 };
   const live = new Set(state.values.map((value) => value.dot.actor));
@@ -55,7 +55,9 @@ export function truncate(state: Versioned, { entriesMax, ownActor, isNews, agree
     if (agreed(entry)) going.add(entry);
   }
   const forcedMax = state.vector.length - going.size - HARD_FACTOR * entriesMax;
-  const forced = oldestFirst.filter((entry) => !going.has(entry) && !isNews(entry)).slice(0, Math.max(forcedMax, 0));
+  const forced = oldestFirst
+    .filter((entry) => !going.has(entry) && !replaced.includes(entry.actor))
+    .slice(0, Math.max(forcedMax, 0));
   for (const entry of forced) going.add(entry);
 
   if (going.size === 0) return { state, dropped: 0, forced: 0 };

@@ -5,7 +5,15 @@
  * a peer sent is stored as it came; all of theirs are set when the vector first grows beyond the limit.
  */
 import { truncate } from "../causality/truncation.ts";
-import { covers, merge, newsOf, nothing, touch, type VectorEntry, type Versioned } from "../causality/version-set.ts";
+import {
+  actorsOfLost,
+  covers,
+  merge,
+  nothing,
+  touch,
+  type VectorEntry,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { Key, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -95,7 +103,7 @@ export class Truncator {
     const result = truncate(state, {
       entriesMax: this.#entriesMax,
       ownActor: holdings.actorOf(partition),
-      isNews: newsOf(before, state),
+      replaced: actorsOfLost(before, state),
       agreed: (entry) => entry.timeMs < beforeMs && mayGo(entry),
     });
     this.#tell(key, state, result);
