@@ -48,8 +48,8 @@ export function stopRequested(): Promise<undefined> {
       resolveStop(undefined);
       endSoon();
     };
-    // It may have gone while modules were loaded: nobody listened to the event then. (Without a channel: undefined.)
-    if (process.connected === false) orphaned();
+    // It may have gone while modules were loaded: nobody listened to the event then. (Without a channel there is no `send`.)
+    if (process.send !== undefined && !process.connected) orphaned();
     else process.once("disconnect", orphaned);
     for (const [signal, code] of [
       ["SIGINT", 130],

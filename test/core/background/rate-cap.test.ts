@@ -14,15 +14,14 @@ async function paidIn(ms: number, { rate, chunk, idleMs = 0 }: { rate: number; c
     await clock.advance(idleMs);
   }
   let paid = 0;
-  let isOver = false;
+  const endMs = clock.now() + ms;
   const paying = (async () => {
-    while (!isOver) {
+    while (clock.now() < endMs) {
       await cap.pay(chunk);
       paid += chunk;
     }
   })();
   await clock.advance(ms);
-  isOver = true;
   await clock.advance(Infinity);
   await paying;
   return paid;

@@ -42,6 +42,7 @@ export const ring: readonly Mutation[] = [
     replace: "(each.ring === ringName(secrets) && this.#isAskedBy(each.ring))",
   },
   {
+    // Rare: an acknowledged write must live on that host alone. A story tells of it.
     name: "a host misses the marks of a ring founded apart",
     profile: "deletes",
     file: "replica/consents.js",
