@@ -102,7 +102,10 @@ export class Minter {
     const usable = kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
     if (named !== undefined && !usable && event.again === true) {
       const why = kind === "lww" ? "lww values" : "a clock at its limit";
-      throw new StoreError("outcome-unknown", `whether ${located.key} was written is not known: ${why} have no write ids`);
+      throw new StoreError(
+        "outcome-unknown",
+        `whether ${located.key} was written is not known: ${why} have no write ids`,
+      );
     }
     const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
     // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.

@@ -118,7 +118,9 @@ describe("a host in a page", () => {
       const named = await tab.page.evaluate(
         async ({ store, lost }) => {
           const prefix = `everwrite/${store}`;
-          const found = (await indexedDB.databases()).map(({ name }) => name!).filter((name) => name.startsWith(prefix));
+          const found = (await indexedDB.databases())
+            .map(({ name }) => name!)
+            .filter((name) => name.startsWith(prefix));
           const own = found.filter((name) => (name === prefix) === (lost === "identity"));
           for (const name of own) {
             await new Promise<void>((resolve, reject) => {
