@@ -63,14 +63,6 @@ const functions = {
     const { dot, localOnly, context: next } = await notes().put(key, value, { context });
     return { dot, localOnly, context: next };
   },
-  /** `written`, or what it was refused with. */
-  tryPut: (key: string, value: string): Promise<string> =>
-    notes()
-      .put(key, value)
-      .then(
-        () => "written",
-        ({ code, message }: StoreError) => `${code}: ${message}`,
-      ),
   async get(key: string, options: { readonly r?: "local" } = {}) {
     const { values, source, pending, context } = await notes().get(key, options);
     return { values, source, pending, context };

@@ -82,8 +82,8 @@ const functions = {
   },
   /** From now on the tab does nothing for so long in the middle of its next write transaction. */
   hangInTransaction(ms: number): void {
-    const { add } = IDBObjectStore.prototype;
-    IDBObjectStore.prototype.add = function (...row: Parameters<typeof add>) {
+    const add = Reflect.get<IDBObjectStore, "add">(IDBObjectStore.prototype, "add");
+    IDBObjectStore.prototype.add = function (this: IDBObjectStore, ...row: Parameters<IDBObjectStore["add"]>) {
       IDBObjectStore.prototype.add = add;
       const added = add.apply(this, row);
       for (const endMs = performance.now() + ms; performance.now() < endMs;);
