@@ -5,7 +5,7 @@ import { liveValue } from "../../../core/causality/encoding.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { OwnEvent } from "../../../core/rpc/edge-messages.ts";
-import { keyText } from "../../../core/rpc/messages.ts";
+import { keyText } from "../../../core/rpc/common-messages.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { eventually } from "../../support/eventually.ts";
