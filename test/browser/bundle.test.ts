@@ -54,7 +54,9 @@ describe("the bundle of a minimal application", () => {
     // Nor does one without documents load those, with the application's Yjs.
     const isOfOtherRoles = ({ modules }: Chunk): boolean =>
       modules.some((id) =>
-        /\/@libp2p\/(?:webrtc|circuit-relay-v2)\/|gossipsub|\/core\/(?:node|documents\/[a-z-]+)\.js/.test(id),
+        /\/@libp2p\/(?:webrtc|circuit-relay-v2)\/|gossipsub|\/core\/(?:node|libp2p\/introduced|documents\/[a-z-]+)\.js/.test(
+          id,
+        ),
       );
     const edge = chunks.filter((chunk) => !isOfOtherRoles(chunk));
     t.diagnostic(
