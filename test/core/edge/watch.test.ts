@@ -113,7 +113,7 @@ describe("an edge that watches", { concurrency: true }, () => {
             await eventually(() => writer.facts().settled && reader.facts().settled, "both to have compared");
             for (const counts of [ofWriter, ofReader]) counts.clear();
           }
-          for (const counts of [ofWriter, ofReader]) assert.equal(counts.get(methods.edgeRead.number), undefined);
+          assert.equal(ofReader.get(methods.edgeRead.number), undefined, "the reader was told all of it");
           const [told, read] = [ofWriter, ofReader].map((counts) => counts.get(methods.edgeWatch.number) ?? 0);
           assert.ok(told! < read!, `the writer asked ${told} times for changes, the reader ${read} times`);
           const bodies = all.at(-1)!.siblings.map(({ body }) => body);
