@@ -159,7 +159,7 @@ test("a host that is interrupted while it leaves is not forgotten", async () => 
     assert.equal(hosts.host(2).state, "stopped");
     await ask(hosts.host(3), "status"); // as the demo has done by then
     await hosts.act(2, "restart");
-    await eventually(() => hosts.host(2).state === "leaving", "host 2 to go on leaving");
+    await eventually(() => hosts.host(2).state === "leaving", "host 2 to go on leaving", 90_000);
   }
   await hosts.stopAll("SIGTERM");
   assert.deepEqual(leftOf(directory.path), [false, false, false, true]);

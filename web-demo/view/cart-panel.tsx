@@ -15,7 +15,7 @@ export function CartPanel({ model, isAlone }: { readonly model: ShopModel; reado
   const Title = isAlone ? "h1" : "h2";
   const session = useObservable(model.session);
   const { cart, settings, versions, isLoaded } = useObservable(session.state);
-  const { connected } = useObservable(model.status);
+  const { connected, settled } = useObservable(model.status);
   const lines = inShelfOrder(cart.lines);
   return (
     <aside class="cart" aria-labelledby="cart-title">
@@ -24,7 +24,7 @@ export function CartPanel({ model, isAlone }: { readonly model: ShopModel; reado
       {versions.length > 0 ? (
         <Versions key={versions.length} session={session} versions={versions} />
       ) : lines.length === 0 ? (
-        <p class="empty">{isLoaded ? "Nothing in it yet." : lookingWords(connected)}</p>
+        <p class="empty">{isLoaded && settled ? "Nothing in it yet." : unknownWords(connected)}</p>
       ) : (
         <>
           <ul class="lines">
@@ -47,9 +47,10 @@ export function CartPanel({ model, isAlone }: { readonly model: ShopModel; reado
   );
 }
 
-function lookingWords(connected: boolean): string {
-  const what = connected ? "that takes most of its hosts" : "no host answers, and this device has no copy";
-  return `Looking for this cart: ${what}. You can add to it meanwhile.`;
+/** Hosts may have what this device has not been told. */
+function unknownWords(connected: boolean): string {
+  const why = connected ? "too few of its hosts have answered so far" : "no host answers";
+  return `Nothing in it that this device knows of: ${why}. You can add to it meanwhile.`;
 }
 
 function Line({ session, line: { article, quantity } }: { readonly session: CartSession; readonly line: CartLine }) {
