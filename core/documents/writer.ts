@@ -7,7 +7,7 @@ import * as Y from "yjs";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
 import type { StoreNode, StoreWrite } from "../store-node.ts";
-import { type Cancellation, sleep } from "../store/cancel.ts";
+import { Cancellation, sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
 import type { Ahead } from "./ahead.ts";
 import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
@@ -36,6 +36,8 @@ interface Unsent {
   readonly dot: string;
   /** State vector of the document before the first edit in it; undefined: it holds more than what came after one. */
   readonly since: Uint8Array | undefined;
+  /** Ends the wait for hosts' answer: it is in a later write. */
+  readonly waiting: Cancellation;
 }
 
 export class Writer {
@@ -141,7 +143,7 @@ export class Writer {
       this.#problem = undefined;
       this.#deps.ahead.stored(update.body);
       this.#live = [...this.#live.filter((each) => !folds.includes(each.dot)), { dot: write.dot, body: update.body }];
-      this.#noteUnsent(write, isWhole || update.folds.some(({ dot }) => dot !== write.dot) ? undefined : since);
+      this.#noteUnsent(write, folds, isWhole ? undefined : since);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
       this.#unwritten = [...taken, ...this.#unwritten];
@@ -177,25 +179,30 @@ export class Writer {
     return { body: Y.mergeUpdates([...folding.map(({ body }) => body), ...below, ...taken]), folds: folding };
   }
 
-  #noteUnsent(write: StoreWrite, since: Uint8Array | undefined): void {
+  /** `since`: undefined where all was written. Of writes that are contained in one another the last alone is waited for. */
+  #noteUnsent(write: StoreWrite, folds: readonly string[], since: Uint8Array | undefined): void {
     const { dot, receipt } = write;
-    if (!receipt.localOnly) {
-      this.#unsent = undefined;
-      return;
-    }
-    const unsent = { dot, since: this.#unsent?.dot === dot ? this.#unsent.since : since };
+    const before = this.#unsent;
+    const isLonger = before !== undefined && folds.includes(before.dot);
+    if (isLonger) before.waiting.abort();
+    this.#unsent = undefined;
+    if (!receipt.localOnly) return;
+    const isPart = since !== undefined && folds.every((fold) => fold === before?.dot);
+    const waiting = new Cancellation(this.#deps.closing);
+    const unsent = { dot, since: isPart ? (isLonger ? before.since : since) : undefined, waiting };
     this.#unsent = unsent;
     this.#unacknowledged += 1;
     const done = (problem?: unknown): void => {
+      waiting.release();
       this.#unacknowledged -= 1;
       if (this.#unsent === unsent) this.#unsent = undefined;
-      if (problem instanceof StoreError && !this.#deps.closing.aborted) {
+      if (problem instanceof StoreError && !waiting.aborted) {
         this.#problem = problem;
         this.#whole = true;
       }
       this.#deps.changed();
     };
-    write.until("quorum", { signal: this.#deps.closing }).then(() => done(), done);
+    write.until("quorum", { signal: waiting }).then(() => done(), done);
   }
 }
 
