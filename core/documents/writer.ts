@@ -142,7 +142,9 @@ export class Writer {
       this.#failures = 0;
       this.#problem = undefined;
       this.#deps.ahead.stored(update.body);
-      this.#live = [...this.#live.filter((each) => !folds.includes(each.dot)), { dot: write.dot, body: update.body }];
+      // A watch may have told it before it was answered.
+      const others = this.#live.filter((each) => !folds.includes(each.dot) && each.dot !== write.dot);
+      this.#live = [...others, { dot: write.dot, body: update.body }];
       this.#noteUnsent(write, folds, isWhole ? undefined : since);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;

@@ -318,12 +318,7 @@ export class EdgeNode implements SharedNode {
     await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
     const known = await this.#local.know(located);
     return {
-      ...writeOf(
-        subject,
-        { ...accepted, known, needed },
-        options.returnSiblings === true,
-        this.#contact.wallMs,
-      ),
+      ...writeOf(subject, { ...accepted, known, needed }, options.returnSiblings === true, this.#contact.wallMs),
       until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
     };
   }
