@@ -7,7 +7,7 @@ import * as Y from "yjs";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
 import type { StoreNode, StoreWrite } from "../store-node.ts";
-import { type Cancellation, sleep } from "../store/cancel.ts";
+import { Cancellation, sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
 import type { Ahead } from "./ahead.ts";
 import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
@@ -35,6 +35,8 @@ interface WriterDeps {
 interface Unsent {
   readonly dot: string;
   readonly since: Clocks | undefined;
+  /** Ends the wait for hosts' answer: it is in a later write. */
+  readonly waiting: Cancellation;
 }
 
 /** Of clients: a state vector. Of an update: all of it came after this, as the document had it then; undefined: not so. */
@@ -163,8 +165,10 @@ export class Writer {
       this.#problem = undefined;
       this.#stored += taken.length;
       this.#deps.ahead.stored(update.body);
-      this.#live = [...this.#live.filter((each) => !folds.includes(each.dot)), { dot: write.dot, body: update.body }];
-      this.#noteUnsent(write, update.since);
+      // A watch may have told it before it was answered.
+      const others = this.#live.filter((each) => !folds.includes(each.dot) && each.dot !== write.dot);
+      this.#live = [...others, { dot: write.dot, body: update.body }];
+      this.#noteUnsent(write, folds, update.since);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
       this.#unwritten = [...taken, ...this.#unwritten];
@@ -201,26 +205,28 @@ export class Writer {
     return { body: Y.mergeUpdates(parts), folds: [], since: below.length === 0 ? since : undefined };
   }
 
-  /** Later edits go into it, as `since` says. */
-  #noteUnsent(write: StoreWrite, since: Clocks | undefined): void {
+  /** Later edits go into it, as `since` says. Of writes that are contained in one another the last alone is waited for. */
+  #noteUnsent(write: StoreWrite, folds: readonly string[], since: Clocks | undefined): void {
     const { dot, receipt } = write;
-    if (!receipt.localOnly) {
-      this.#unsent = undefined;
-      return;
-    }
-    const unsent = { dot, since };
+    const before = this.#unsent;
+    if (before !== undefined && folds.includes(before.dot)) before.waiting.abort();
+    this.#unsent = undefined;
+    if (!receipt.localOnly) return;
+    const waiting = new Cancellation(this.#deps.closing);
+    const unsent = { dot, since, waiting };
     this.#unsent = unsent;
     this.#unacknowledged += 1;
     const done = (problem?: unknown): void => {
+      waiting.release();
       this.#unacknowledged -= 1;
       if (this.#unsent === unsent) this.#unsent = undefined;
-      if (problem instanceof StoreError && !this.#deps.closing.aborted) {
+      if (problem instanceof StoreError && !waiting.aborted) {
         this.#problem = problem;
         this.#whole = true;
       }
       this.#deps.changed();
     };
-    write.until("quorum", { signal: this.#deps.closing }).then(() => done(), done);
+    write.until("quorum", { signal: waiting }).then(() => done(), done);
   }
 }
 

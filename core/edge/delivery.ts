@@ -23,7 +23,8 @@ import type { EdgeConfig } from "./config.ts";
 import { type Contact, isOfOneHost } from "./contact.ts";
 import type { Copies } from "./copies.ts";
 import type { Local } from "./local.ts";
-import { type Ack, nextOf, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
+import type { Ack, Outbox, OutboxRow, OutboxWrite } from "./outbox.ts";
+import { nextOf } from "./pending.ts";
 import { type Told, toldBy } from "./told.ts";
 import { untilMet } from "./waiting.ts";
 

@@ -135,7 +135,7 @@ export class EdgeNode implements SharedNode {
     this.#delivery = new Delivery(deps, this.#config);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     const server = new RpcServer(telemetry);
-    const channels = (this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry }));
+    const channels = (this.#channels = new EdgeChannels({ ...ports, contact, tasks, telemetry }));
     this.#listen = () => (channels.serve(server), server.listen(transport));
     this.#watching = new Watching({
       ...deps,
@@ -211,8 +211,8 @@ export class EdgeNode implements SharedNode {
   async until(asked: AnsweredWrite, level: WriteLevel, options: WaitOptions = {}): Promise<number> {
     this.#checkOpen();
     const key = makeKey(asked.bucket, asked.name);
-    const write = await this.#local.asked(this.#contact.locate(key), asked.request, asked.body);
-    if (write !== undefined) return untilLevel(this.#writeDeps(), write, level, options);
+    const found = await this.#local.asked(this.#contact.locate(key), asked.request, asked.body);
+    if (found !== undefined) return untilLevel(this.#writeDeps(), found.write, level, options);
     throw new StoreError("outcome-unknown", `who has the write ${asked.request} of ${key} is known no more`);
   }
 
@@ -315,17 +315,13 @@ export class EdgeNode implements SharedNode {
     const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
     if (asked === undefined) await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
     const { wish, needed } = wishOf(deps, key, body, options);
-    const { write, writeIdIgnored } = await this.#local.write(located, wish);
+    const accepted = await this.#local.write(located, wish);
+    const { write } = accepted;
     this.#delivery.send(key);
     await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
     const known = await this.#local.know(located);
     return {
-      ...writeOf(
-        subject,
-        { known, write, needed, writeIdIgnored },
-        options.returnSiblings === true,
-        this.#contact.wallMs,
-      ),
+      ...writeOf(subject, { ...accepted, known, needed }, options.returnSiblings === true, this.#contact.wallMs),
       until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
     };
   }

@@ -262,9 +262,7 @@ class Watcher {
 
   /** Under a prefix a key without values is news only to who was shown some. */
   isNews(key: Key, { siblings, deleted, pending }: StoreRead): boolean {
-    // An update that waits for hosts may grow under its dot.
-    const names = siblings.map(({ dot, kind, body }) => (kind === "yjs" ? `${dot} ${body.length}` : dot));
-    const seen = `${names.join()};${deleted};${pending}`;
+    const seen = `${siblings.map(({ dot }) => dot).join()};${deleted};${pending}`;
     const before = this.#shown.get(key);
     if (before === seen || (before === undefined && !this.filter.exact && siblings.length === 0)) return false;
     if (this.filter.exact || siblings.length > 0) this.#shown.set(key, seen);

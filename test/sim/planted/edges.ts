@@ -74,4 +74,10 @@ export const edges: readonly Mutation[] = [
     find: "const stamp = renews",
     replace: "const stamp = renews === undefined",
   },
+  {
+    name: "an unsent update grows under its dot",
+    file: "edge/new-dots.js",
+    find: "        ...next,\n        ...seen,",
+    replace: "        ...next,\n        event: row.event,\n        value: { ...next.value, dot },\n        ...seen,",
+  },
 ];
