@@ -36,7 +36,7 @@ import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
 import { grown, renamed } from "./new-dots.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
-import { withPending } from "./pending.ts";
+import { checkSiblings, isOneMore, withPending } from "./pending.ts";
 import type { Told } from "./told.ts";
 
 export interface Known {
@@ -164,7 +164,8 @@ export class Local {
         taken: [],
         ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
       };
-      this.#checkSiblings(key, known.state, applyWrite(known.state, coverage, row.value, time.wallMs, folds));
+      const state = applyWrite(known.state, coverage, row.value, time.wallMs, folds);
+      checkSiblings(key, known.state, state, this.#options.siblingsMax);
       try {
         const write = await this.#store(key, row);
         const after = await this.#know(located);
@@ -192,13 +193,6 @@ export class Local {
   /** The write that was asked for under the request, unless that is unknown. `body`: that of the write. */
   asked(located: LocatedKey, request: string, body: Uint8Array | undefined): Promise<Asked | undefined> {
     return this.#queue.run(located, () => this.#asked(located.key, request, body));
-  }
-
-  /** As hosts would refuse it, but before it is accepted: nobody wants to hear of that when he is online again. */
-  #checkSiblings(key: Key, before: Versioned, { values: { length: count } }: Versioned): void {
-    if (count <= this.#options.siblingsMax || count <= before.values.length) return;
-    const text = `${key} would have ${count} concurrent values: read it and write the merged value with its context`;
-    throw new StoreError("too-many-siblings", text);
   }
 
   /**
@@ -398,8 +392,4 @@ export class Local {
     this.#viewed.set(key, { copy, writes, known });
     return known;
   }
-}
-
-function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
-  return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
 }

@@ -2,6 +2,8 @@
  * What waits for hosts of one key: what is known with it, and what of it is sent next.
  */
 import { applyWrite, covers, isUpdate, type Versioned } from "../causality/version-set.ts";
+import { StoreError } from "../errors.ts";
+import type { Key } from "../identity.ts";
 import type { OutboxWrite } from "./outbox.ts";
 
 /** The state with the writes that wait on it; a parked one is not among what is known: hosts may never have it. */
@@ -27,4 +29,19 @@ export function nextOf(writes: readonly OutboxWrite[]): readonly [OutboxWrite, r
     later.row.pw === earlier.row.pw;
   const last = pending.findLast((write) => write !== first && stands(write, first)) ?? first;
   return [last, pending.slice(0, pending.indexOf(last)).filter((earlier) => stands(last, earlier))];
+}
+
+/**
+ * As hosts would refuse it, but before it is accepted: nobody wants to hear of that when he is online again.
+ * @throws StoreError `too-many-siblings`
+ */
+export function checkSiblings(key: Key, before: Versioned, { values }: Versioned, siblingsMax: number): void {
+  const count = values.length;
+  if (count <= siblingsMax || count <= before.values.length) return;
+  const text = `${key} would have ${count} concurrent values: read it and write the merged value with its context`;
+  throw new StoreError("too-many-siblings", text);
+}
+
+export function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
+  return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
 }

@@ -49,14 +49,15 @@ export const documents: readonly Mutation[] = [
     name: "an update that hosts want under another name keeps its own",
     profile: "documents",
     file: "edge/local.js",
-    find: "await outbox.rename(write, event, dot);",
-    replace: "await outbox.rename(write, write.row.event, write.dot);",
+    find: "await outbox.become(renamed(self, outbox.of(located.key), write, name));",
+    replace:
+      "await outbox.become(renamed(self, outbox.of(located.key), write, { event: write.row.event, dot: write.dot }));",
   },
   {
     name: "an edge's update that waits gives way to the next, which does not contain it",
     profile: "documents",
-    file: "edge/local.js",
-    find: "wish.folds.some((fold) => compareDots(fold, dot) === 0);",
-    replace: "true;",
+    file: "edge/new-dots.js",
+    find: "isUpdate(next.value) && next.folds.some((fold) => isSame(fold, dot));",
+    replace: "isUpdate(next.value);",
   },
 ];
