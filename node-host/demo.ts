@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import type { FastifyInstance } from "fastify";
 import { styled } from "./cli/terminal.ts";
+import { claimDirectory } from "./demo/claim.ts";
 import { type DemoHost, DemoHosts, isRunning, lastLogLines, mainFile } from "./demo/hosts.ts";
 import { type HostPlace, type Layout, layOut } from "./demo/layout.ts";
 import { createPageServer } from "./demo/page-server.ts";
@@ -28,6 +29,14 @@ await main();
 
 async function main(): Promise<void> {
   const { count, directory, story, demo } = readArguments();
+  const holder = claimDirectory(directory);
+  if (holder !== undefined) {
+    const file = join(directory, "demo.pid");
+    say(`A demo runs in ${directory}/ already, as process ${holder}: stop it, or start another one with --data DIR.`);
+    say(`(If that process is another program, delete ${file}.)`);
+    process.exitCode = 1;
+    return;
+  }
   const layout = await layOut(directory, count);
   for (const line of layout.moved) say(line);
   const started = (hosts = new DemoHosts({ layout, hostsMax: HOSTS_MAX, onDeath: reportDeath }));

@@ -1,11 +1,13 @@
 /** The parts of `npm start` that decide something: who founds the cluster, which ports, and the story. */
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { claimDirectory } from "../../node-host/demo/claim.ts";
 import { ask, DemoHosts, isRunning, lastLogLines } from "../../node-host/demo/hosts.ts";
 import { type HostPlace, layOut } from "../../node-host/demo/layout.ts";
 import { tellStory } from "../../node-host/demo/story.ts";
@@ -74,6 +76,18 @@ test("two demos of one machine are two clusters, and each keeps its name though 
   writeFileSync(join(place.directory, "identity.key.member"), `${cluster}\n`); // as a member does
   rmSync(join(one.path, "cluster.json"));
   assert.equal((await layOut(one.path, 1)).cluster, cluster);
+});
+
+test("a directory is one demo's at a time; one that was killed has it no more", async () => {
+  using directory = temporary();
+  const file = join(directory.path, "demo.pid");
+  writeFileSync(file, `${process.ppid}\n`);
+  assert.equal(claimDirectory(directory.path), process.ppid);
+  const killed = spawn(process.execPath, ["-e", ""]);
+  await once(killed, "exit");
+  writeFileSync(file, `${killed.pid}\n`);
+  assert.equal(claimDirectory(directory.path), undefined);
+  assert.equal(claimDirectory(directory.path), process.pid);
 });
 
 test("as many hosts start as the last time, those that were added too, those that left not; a new one takes their place", async () => {
