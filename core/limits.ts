@@ -86,11 +86,11 @@ export function checkUpdate(
 }
 
 /** @throws StoreError `bad-request` */
-/** @throws StoreError `bad-request` */
 export function checkRenewal({ renews, context }: { readonly renews?: boolean; readonly context?: string }): void {
   if (renews === true && context === undefined) throw new StoreError("bad-request", "a renewal needs a context");
 }
 
+/** @throws StoreError `bad-request` */
 export function checkTtl(ttlMs: number | undefined): void {
   if (ttlMs === undefined || (Number.isSafeInteger(ttlMs) && ttlMs >= 1 && ttlMs <= ttlMaxMs)) return;
   throw new StoreError("bad-request", `ttlMs must be a whole number of 1 to ${ttlMaxMs}, not ${ttlMs}`);

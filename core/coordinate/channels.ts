@@ -8,7 +8,7 @@ import { makeKey, parseKey } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
-import { methods, type RpcServer, call, tell } from "../rpc/rpc.ts";
+import { call, encodeCall, methods, type RpcServer, tell } from "../rpc/rpc.ts";
 import { channelMessageBytesMax, checkChannelMessage, joinedMs, renewMs } from "../rpc/channel-messages.ts";
 import type { Channel } from "../store-node.ts";
 import { reasonOf } from "../tasks.ts";
@@ -105,16 +105,16 @@ export class Channels {
     const channel = this.#channels.get(key);
     if (channel === undefined) return;
     for (const hear of channel.own) if (hear !== from) hear(body);
-    for (const id of channel.peers.keys()) {
-      if (id !== from && !cluster.isMember(id)) tell(transport, id, methods.channelTell, { key, body, passedOn: true });
-    }
+    const told = encodeCall(methods.channelTell, { key, body, passedOn: true });
+    for (const id of channel.peers.keys()) if (id !== from && !cluster.isMember(id)) transport.tell(id, told);
   }
 
   /** To the other hosts that have participants. */
   #passOn(key: Key, body: Uint8Array, from: NodeId | Hear): void {
     const { cluster, transport } = this.#deps;
+    const told = encodeCall(methods.channelTell, { key, body, passedOn: true });
     for (const id of this.#channels.get(key)?.peers.keys() ?? []) {
-      if (id !== from && cluster.isMember(id)) tell(transport, id, methods.channelTell, { key, body, passedOn: true });
+      if (id !== from && cluster.isMember(id)) transport.tell(id, told);
     }
   }
 

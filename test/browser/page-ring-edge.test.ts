@@ -1,6 +1,7 @@
 /** An edge in a browser whose hosts are pages, all found through a relay: it is served as by Node hosts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PeerState } from "../../core/ports.ts";
 import { eventually } from "../support/eventually.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { launchChromium } from "./chromium.ts";
@@ -10,6 +11,10 @@ import type { Functions } from "./pages/store.ts";
 
 /** Against hanging only. */
 const flushMs = 60_000;
+
+function isDirect({ connected, addresses }: PeerState): boolean {
+  return connected && addresses.some((address) => address.includes("/webrtc"));
+}
 
 test("an edge of a ring of pages delivers, reads and is told of changes, also without the relay and when a page is closed", async (t) => {
   await using relay = await RelayProcess.start();
@@ -42,6 +47,15 @@ test("an edge of a ring of pages delivers, reads and is told of changes, also wi
     assert.equal((await edge.call("get", round)).source, "quorum");
   };
   await served("all are there");
+  // Who is not yet connected directly when the only relay goes cannot be met any more.
+  await eventually(
+    async () => {
+      const peers = await Promise.all(pages.map((page) => page.call("peers")));
+      return peers.every((each) => each.filter(isDirect).length === pages.length);
+    },
+    "each page to be connected with the others and the edge directly",
+    60_000,
+  );
   await relay.kill();
   await served("no relay");
   await pages[2]!.close();
