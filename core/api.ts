@@ -59,6 +59,11 @@ interface WriteOptions {
   readonly timeoutMs?: number;
   /** 16 hex digits chosen by the client: a repeat under the same id is the same event. */
   readonly writeId?: string;
+  /**
+   * It was asked for before under its write id: where that cannot be used (`Receipt.writeIdIgnored`) it is refused with
+   * `outcome-unknown`, rather than become a second event.
+   */
+  readonly again?: boolean;
   /** Also return what is live now. */
   readonly returnSiblings?: boolean;
   readonly signal?: CancelSignal;

@@ -14,8 +14,9 @@ let loading: Promise<Documents> | undefined;
 /** @throws StoreError `bad-request`: Yjs is not installed, or there are two copies of it */
 export function loadDocuments(): Promise<Documents> {
   loading ??= load().catch((error: unknown) => {
-    loading = undefined;
+    // It stays so: what was loaded once is not loaded again, and a second look would find nothing.
     if (error instanceof StoreError) throw error;
+    loading = undefined;
     const text = `documents need the package yjs: npm install yjs (${String(error)})`;
     throw new StoreError("bad-request", text, { cause: error });
   });

@@ -45,6 +45,7 @@ import { Holdings } from "./replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "./replica/own-time.ts";
 import { Replica } from "./replica/replica.ts";
 import type { RpcServer } from "./rpc/rpc.ts";
+import { transportOfRun } from "./rpc/run-transport.ts";
 import type { StatusDeps } from "./status.ts";
 import type { RecordStore } from "./storage/record-store.ts";
 import type { Tasks } from "./tasks.ts";
@@ -95,7 +96,8 @@ export interface Running {
 /** Undefined: the node was stopped before it was taken in. */
 export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin): Promise<Running | undefined> {
   const { ports, options, config, records, tasks, server, marks } = runDeps;
-  const { clock, random, transport, identity, gossip } = ports;
+  const { clock, random, identity, gossip } = ports;
+  const transport = transportOfRun(ports.transport, tasks);
   const { self } = transport;
   const admission = new Admission(clock, {
     latencyThresholdMs: config.backgroundLatencyThresholdMs,
@@ -135,8 +137,9 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     isConfirmed: (partition: PartitionIndex) => cluster.isConfirmed(partition),
   };
   const replica = new Replica(replicaDeps, config);
-  const consents = new Consents(records, roster.forgettingMarks);
+  const consents = new Consents(records, roster);
   await Promise.all([replica.open(), consents.open()]);
+  await consents.settle(roster);
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = {
@@ -171,6 +174,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     stopListening();
     return undefined;
   }
+  await consents.settle(cluster.roster);
   serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   servePublicMembership(deps, config, server);
@@ -205,10 +209,12 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const reaper = new Reaper({ ...deps, consents, forgetting, server, admission });
   reaper.start();
   // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
-  cluster.onChange(() => {
-    cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));
+  const heard = (): void => {
+    cluster.doubt(consents.takeUncovered(cluster.roster));
     forgetting.heard();
-  });
+  };
+  cluster.onChange(heard);
+  heard();
   return {
     deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,

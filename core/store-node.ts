@@ -140,6 +140,8 @@ export interface RequestName {
    * is among the thousand latest that were acknowledged. Unlike a write id it costs no entry in the key's clock.
    */
   readonly request?: string;
+  /** It was asked of an earlier node, too. A host's repeats are one event only as far as write ids go, and else refused: see `PutOptions`. */
+  readonly again?: boolean;
 }
 
 /** Part in what is said about a key, which is stored nowhere. */

@@ -13,6 +13,7 @@ export class Tasks {
   readonly #stops = new Set<Stop>();
   readonly #wakes = new Set<() => void>();
   #stopped = false;
+  #isOver = false;
 
   constructor(deps: { readonly clock: Clock; readonly telemetry: Telemetry }) {
     this.#clock = deps.clock;
@@ -21,6 +22,11 @@ export class Tasks {
 
   get stopped(): boolean {
     return this.#stopped;
+  }
+
+  /** `stop` has ended: what runs still was waited for in vain. */
+  get isOver(): boolean {
+    return this.#isOver;
   }
 
   /** Starts `work` and looks after it. After `stop` nothing starts. */
@@ -116,6 +122,7 @@ export class Tasks {
         resolve();
       });
     });
+    this.#isOver = true;
   }
 }
 

@@ -22,7 +22,7 @@ import type { Clock, Random, Transport } from "../ports.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { OwnTime } from "../replica/own-time.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { View } from "../rpc/messages.ts";
+import type { View } from "../rpc/common-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -54,9 +54,9 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
-/** Steps of a millisecond or two; see `admission.ts`. A leaf is a read of the disk, a state a share in a commit. */
-export const leavesPerStep = 8;
-const statesPerStep = 16;
+/** Steps of about a millisecond; see `admission.ts`. A leaf is a read of the disk, a state a share in a commit. */
+export const leavesPerStep = 4;
+const statesPerStep = 8;
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   const { server, exchange, agreements, throttle } = deps;

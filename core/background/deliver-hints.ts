@@ -32,8 +32,8 @@ export interface HintDeps {
 
 /** Soon after a recovery, not at once: with whoever comes back all meet for some 50 ms, which clients notice as it is. */
 const intervalMs = 1_000;
-/** In one step. Beside clients it is to take a millisecond or two, here and at the target; see `admission.ts`. */
-const rowsBesideClients = 16;
+/** In one step. Beside clients it is to take about a millisecond, here and at the target; see `admission.ts`. */
+const rowsBesideClients = 8;
 const rowsAlone = 128;
 /** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
 const bytesTogether = 262_144;

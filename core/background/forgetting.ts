@@ -76,7 +76,7 @@ export class Forgetting {
   heard(): void {
     const { cluster, clock } = this.#deps;
     for (const [partition, consent] of this.#consents) {
-      if (cluster.roster.forgettingMarks.get(partition) !== consent.mark) continue;
+      if (!cluster.roster.forgettingMarks.get(partition)?.some(({ mark }) => mark === consent.mark)) continue;
       this.#consents.delete(partition);
       // Reaps raise marks, too: were the latest one always taken, none would ever be old enough.
       if (!this.#mayRipen(partition)) this.#raised.set(partition, { ...consent, knownMs: clock.now() });

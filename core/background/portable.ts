@@ -7,6 +7,7 @@
 import { DecodeError } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
+import { type ForgettingMarks, standsFor } from "../membership/forgetting-marks.ts";
 import { decodeForgettingMarks, encodeForgettingMarks } from "../membership/forgetting-marks-encoding.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import type { Storage } from "../ports.ts";
@@ -89,7 +90,7 @@ async function importIntoHost(deps: PortableDeps, source: AsyncIterable<Uint8Arr
 
 class ImportRun {
   readonly #deps: PortableDeps;
-  #marks: ReadonlyMap<number, number> = new Map();
+  #marks: ForgettingMarks = new Map();
   #keys = 0;
   #outdated = 0;
   #failed = 0;
@@ -134,7 +135,11 @@ class ImportRun {
     // From here on no new reap of the partition is consented to, until what is on its way has arrived.
     replica.stillness.hintGone(partition);
     const { forgettingMarks } = cluster.roster;
-    if ((forgettingMarks.get(partition) ?? 0) > (this.#marks.get(partition) ?? 0)) {
+    const marks = this.#marks.get(partition) ?? [];
+    const isForgottenSince = forgettingMarks
+      .get(partition)
+      ?.some((each) => !marks.some((before) => standsFor(before, each)));
+    if (isForgottenSince === true) {
       this.#outdated += 1;
       return;
     }

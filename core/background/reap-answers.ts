@@ -18,13 +18,21 @@ import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
+import {
+  type ForgettingMark,
+  latestMark,
+  ringName,
+  type RingName,
+  ringOfFoundings,
+  unnamedRing,
+} from "../membership/forgetting-marks.ts";
 import { forgettingMarkMax } from "../membership/forgetting-marks-encoding.ts";
 import { type LocatedKey, locate } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import type { Consents } from "../replica/consents.ts";
 import { type Verdict, verdictOfOther, verdictOfOwner, verdicts } from "../replica/remains.ts";
 import type { Replica } from "../replica/replica.ts";
-import type { View } from "../rpc/messages.ts";
+import type { View } from "../rpc/common-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Forgetting } from "./forgetting.ts";
@@ -45,7 +53,8 @@ export type CommitReap = Infer<typeof methods.commitReap.request>;
 
 interface Prepared {
   readonly leader: NodeId;
-  readonly mark: number;
+  readonly mark: ForgettingMark;
+  /** Fingerprint. */
   readonly ring: string;
   readonly keys: readonly { readonly located: LocatedKey; readonly digest: Uint8Array }[];
   readonly untilMs: number;
@@ -78,8 +87,8 @@ export class ReapAnswers {
    */
   async prepare(from: NodeId, request: PrepareReap): Promise<Verdict[]> {
     const { cluster, clock, consents, forgetting, replica, config } = this.#deps;
-    const { markBefore, mark } = request;
-    const partition = this.#checked(from, request);
+    const { mark } = request;
+    const { partition, ring: name } = this.#checked(from, request);
     const keys = request.keys.map(({ key, digest }) => ({
       located: locate(parseKey(key), cluster.ring.partitions),
       digest,
@@ -88,10 +97,11 @@ export class ReapAnswers {
       throw new StoreError("bad-request", `a key is not of partition ${partition}`);
     }
     const ring = cluster.ring.fingerprint;
-    this.#prepared.set(partition, { leader: from, mark, ring, keys, untilMs: clock.now() + 2 * config.reapTimeoutMs });
+    const untilMs = clock.now() + 2 * config.reapTimeoutMs;
+    this.#prepared.set(partition, { leader: from, mark: { ring: name, mark }, ring, keys, untilMs });
     forgetting.consenting(partition, mark);
     if (keys.length === 0) {
-      await consents.consent(partition, markBefore, mark);
+      await consents.consent(partition, mark);
       return ["agreed"];
     }
     const isOwner = cluster.ring.owners(partition).includes(cluster.self);
@@ -106,7 +116,7 @@ export class ReapAnswers {
     if (replica.index.isTorn(partition)) return found.map(() => "incomplete");
     // Asked last: a hint that was found gone may have left a moment ago.
     if (!replica.stillness.isStill(partition)) return found.map(() => "too-young");
-    if (found.includes("agreed")) await consents.consent(partition, markBefore, mark);
+    if (found.includes("agreed")) await consents.consent(partition, mark);
     return found;
   }
 
@@ -120,12 +130,12 @@ export class ReapAnswers {
     const { cluster, clock, replica, telemetry } = this.#deps;
     const partition = index as PartitionIndex;
     const prepared = this.#prepared.get(partition);
-    const isValid = prepared?.leader === from && prepared.mark === mark && clock.now() <= prepared.untilMs;
+    const isValid = prepared?.leader === from && prepared.mark.mark === mark && clock.now() <= prepared.untilMs;
     if (!isValid || prepared.ring !== cluster.ring.fingerprint) {
       throw new StoreError("not-ready", `no consent to this reap of partition ${partition} is left here`);
     }
     this.#prepared.delete(partition);
-    await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });
+    await cluster.commit({ forgettingMarks: new Map([[partition, [prepared.mark]]]) });
     const agreed = prepared.keys.filter((_key, i) => hasBit(chosen, i));
     const done = await Promise.all(agreed.map(({ located, digest }) => replica.forget(located, digest)));
     const keys = done.filter(Boolean).length;
@@ -140,14 +150,20 @@ export class ReapAnswers {
     if (view.ring !== cluster.ring.fingerprint) throw new StoreError("not-ready", "the rings differ");
   }
 
-  #checked(from: NodeId, { partition: index, markBefore, mark }: PrepareReap): PartitionIndex {
+  #checked(
+    from: NodeId,
+    { partition: index, markBefore, mark, foundings }: PrepareReap,
+  ): { readonly partition: PartitionIndex; readonly ring: RingName } {
     const { cluster, clock } = this.#deps;
     if (index >= cluster.ring.partitions) throw new StoreError("bad-request", `there is no partition ${index}`);
     const partition = index as PartitionIndex;
     const [leader] = cluster.ring.owners(partition);
     if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
+    const ring = ringName(cluster.roster.secrets);
+    if (ring === unnamedRing || ringOfFoundings(foundings) !== ring)
+      throw new StoreError("not-ready", "this host and the one that leads have not met the same rings");
     if (
-      (cluster.roster.forgettingMarks.get(partition) ?? 0) !== markBefore ||
+      latestMark(cluster.roster.forgettingMarks, partition) !== markBefore ||
       mark <= markBefore ||
       mark > forgettingMarkMax
     ) {
@@ -157,6 +173,6 @@ export class ReapAnswers {
     if (running !== undefined && running.leader !== from && clock.now() <= running.untilMs) {
       throw new StoreError("not-ready", `${running.leader} is reaping partition ${partition}`);
     }
-    return partition;
+    return { partition, ring };
   }
 }

@@ -11,6 +11,7 @@
 import { bitmapOf } from "../bytes/bitmap.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
+import { foundingsOf, latestMark, ringName } from "../membership/forgetting-marks.ts";
 import { forgettingMarkMax } from "../membership/forgetting-marks-encoding.ts";
 import type { Random, Transport } from "../ports.ts";
 import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
@@ -236,10 +237,11 @@ export class Reaper {
   async #reap(partition: PartitionIndex, rows: readonly Forgettable[]): Promise<Verdict[]> {
     const { cluster, exchange, random } = this.#deps;
     const owners = cluster.ring.owners(partition);
-    const markBefore = cluster.roster.forgettingMarks.get(partition) ?? 0;
+    const markBefore = latestMark(cluster.roster.forgettingMarks, partition);
     const mark = Math.min(markBefore + 1 + Math.floor(random.next() * marksPerAttempt), forgettingMarkMax);
     const keys = rows.map(({ located, digest }) => ({ key: located.key, digest }));
-    const request = { view: exchange.view(), partition, markBefore, mark, keys };
+    const foundings = foundingsOf(ringName(cluster.roster.secrets));
+    const request = { view: exchange.view(), partition, markBefore, mark, keys, foundings };
     // What is not to be forgotten here is not asked about: a damaged record without another copy would be, for ever.
     const own = await this.#answers.prepare(cluster.self, request);
     if (!own.includes("agreed")) return own;

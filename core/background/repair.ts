@@ -112,8 +112,7 @@ class RepairRun {
         if (!("corrupt" in row)) continue;
         this.#damaged.found += 1;
         const located = locate(keyOfRow(row.key), partitions);
-        if (await replica.mendFromMemory(located)) this.#damaged.healed += 1;
-        else await replica.noteDamaged(located, `record of ${located.key}`);
+        if (await replica.noteDamaged(located, `record of ${located.key}`)) this.#damaged.healed += 1;
       }
       // Not even the keys of what is missing are known: the whole partition is copied from the others again.
       if (page.damaged) {

@@ -22,7 +22,8 @@ import type { SharedNode, StoreFacts } from "../store-node.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { deviceGroup } from "./device-group.ts";
-import { HostData } from "./host-data.ts";
+import { type Aside, HostData } from "./host-data.ts";
+import { databaseName, deleteDatabase, presentStores } from "./indexeddb-database.ts";
 import { openIndexedDbStorage } from "./indexeddb-storage.ts";
 import { onLongTask } from "./long-tasks.ts";
 import type { PageNetwork } from "./network.ts";
@@ -33,6 +34,8 @@ import { budgetedBy } from "./storage-budget.ts";
 
 export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch" | "storageBudget"> {
   readonly name: string;
+  /** As of the store: the cluster's name where not given. */
+  readonly database?: string;
   readonly seeds: readonly string[];
   /** Of the page's identity. */
   readonly key: Uint8Array;
@@ -41,6 +44,8 @@ export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "netw
   readonly clock: Clock;
   readonly random: Random;
   readonly telemetry: Telemetry;
+  /** Hears which data is kept beside that of this host, unused. */
+  readonly tellAside?: (aside: readonly Aside[]) => void;
 }
 
 /** A running one. */
@@ -79,7 +84,8 @@ export async function openPageHost(options: PageHostOptions, parts: PageParts): 
   const { id, key } = await loadPageIdentity(new RecordStore(storage), "host");
   const conflicts = new Conflicts();
   const telemetry = both(conflicts, options.telemetry);
-  const host = await startPageHost({ ...options, seeds, key, storage, clock, random, telemetry });
+  const tellAside = (aside: readonly Aside[]): void => facts.notice("aside", asideNotice(aside));
+  const host = await startPageHost({ ...options, seeds, key, storage, clock, random, telemetry, tellAside });
   parts.stops.push(() => host.stop());
   const noteRelays = (): void => {
     const isFound = host.network.addresses().length > 0;
@@ -92,6 +98,12 @@ export async function openPageHost(options: PageHostOptions, parts: PageParts): 
   const { node } = host;
   const onConflict = conflicts.on.bind(conflicts);
   return new PageHostNode({ id, node, clock, random, onConflict, stop: () => release(parts) }, parts);
+}
+
+function asideNotice(aside: readonly Aside[]): string | undefined {
+  if (aside.length === 0) return undefined;
+  const kept = aside.map(({ name, untilMs }) => `${databaseName(name)} until ${new Date(untilMs).toISOString()}`);
+  return `old data of this host was set aside, and is kept for you: ${kept.join(", ")}; indexedDB.deleteDatabase() ends it before`;
 }
 
 /** Begins; with seeds that do not answer yet it is not ready, but answers `status`. @throws as `openPageHost` */
@@ -115,12 +127,20 @@ async function startInOrder(
   const data = await HostData.open(
     {
       records: new RecordStore(storage),
+      clock,
       random,
       open: async (database) => budgetedBy(options.storageBudget, await openIndexedDbStorage({ name: database })),
+      drop: deleteDatabase,
+      present: presentStores,
+      tellAside: options.tellAside ?? (() => {}),
     },
-    name,
+    options.database ?? name,
   );
   stops.push(() => data.close());
+  // Not awaited: another tab may have it open, one that is stopped for as long as it is.
+  data.tidyAside().catch((error: unknown) => {
+    telemetry.event({ kind: "task-failed", task: "delete what was aside", reason: reasonOf(error) });
+  });
   if (options.seeds.length === 0 && options.found !== true && !data.wasMember) {
     throw new StoreError(
       "bad-request",

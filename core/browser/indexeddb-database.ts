@@ -2,7 +2,7 @@
  * The database behind one store: named after it, with an object store for each namespace; its version is our format.
  * Rows: the key is the key's bytes, which IndexedDB orders byte by byte, shorter first; the value is a `Uint8Array`.
  */
-import { openDB, unwrap } from "idb";
+import { deleteDB, openDB, unwrap } from "idb";
 import type { Namespace } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 
@@ -43,4 +43,17 @@ export async function openDatabase(name: string, create: boolean, ended: Connect
   if (namespaces.every((ns) => database.objectStoreNames.contains(ns))) return database;
   database.close();
   throw new StorageError("version", `the database ${name} is not of Everwrite`);
+}
+
+/** Resolves when the database of a store is gone. @throws DOMException */
+export function deleteDatabase(store: string): Promise<void> {
+  return deleteDB(databaseName(store));
+}
+
+/** Names of the stores that have a database; undefined where the browser does not tell. */
+export async function presentStores(): Promise<readonly string[] | undefined> {
+  const { databases } = indexedDB as { readonly databases?: IDBFactory["databases"] };
+  const all = await databases?.call(indexedDB);
+  const prefix = databaseName("");
+  return all?.flatMap(({ name }) => (name?.startsWith(prefix) ? [name.slice(prefix.length)] : []));
 }

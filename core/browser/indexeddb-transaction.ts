@@ -2,7 +2,8 @@
  * The two kinds of transactions there are.
  * Invariant: each is committed in the task that opened it, so that none is open while the tab is stopped: the open one of a
  * frozen or hung tab holds up those of all other tabs. So none needs to be, or can be, aborted when the page is frozen.
- * (With one exception, `makingRoom`.)
+ * (With one exception, `makingRoom`.) What is left is a process that the system stops within that task: others wait until it
+ * goes on, or the browser ends the transaction (Chromium 156: after a minute). So what can be done before it is opened, is.
  */
 import type { Namespace, StorageOperation } from "../ports.ts";
 import { isFull } from "./indexeddb-errors.ts";
@@ -31,10 +32,11 @@ export interface Writer {
  */
 export function writing(writer: Writer, operations: readonly StorageOperation[]): Promise<void> {
   const names = [...new Set(operations.map(({ ns }) => ns))];
+  const exactly = operations.map((each) => (each.kind === "put" ? { ...each, value: exact(each.value) } : each));
   const request = (transaction: IDBTransaction): void => {
-    for (const operation of operations) {
+    for (const operation of exactly) {
       const store = transaction.objectStore(operation.ns);
-      if (operation.kind === "put") store.put(exact(operation.value), operation.key as BufferSource);
+      if (operation.kind === "put") store.put(operation.value, operation.key as BufferSource);
       else store.delete(operation.key as BufferSource);
     }
   };

@@ -23,6 +23,8 @@ export interface LateNetworkNeeds {
   /** Whose key `open` uses. */
   readonly self: NodeId;
   readonly clock: Clock;
+  /** Its seeds may be relays, which are asked anew each time whom they know. */
+  readonly isIntroduced: boolean;
   /** Rejects where its code cannot be loaded, or a seed is no address. */
   readonly open: () => Promise<PageNetwork>;
   /** Calls when it is worth another try at once: the network is back, the page is visible again. */
@@ -46,6 +48,7 @@ export class LateNetwork implements Transport {
   /** What begins when it opens. */
   readonly #waiting = new Set<(transport: Transport) => void>();
   readonly #met = new Set<string>();
+  readonly #meetings = new Map<string, Promise<NodeId>>();
   /** `clock.now()` at the first try. */
   #firstTriedMs: number | undefined;
   #kept: ReadonlyMap<NodeId, readonly string[]> = new Map();
@@ -75,9 +78,13 @@ export class LateNetwork implements Transport {
   /** The page's network dials the seeds by itself, with backoff; what this adds is that the first tries can be waited for. */
   async meet(address: string): Promise<NodeId> {
     const { transport } = await this.#wanted();
-    if (this.#met.has(address)) throw new TransportError("not-sent", `${address} is dialled again by itself`);
+    if (!this.#needs.isIntroduced && this.#met.has(address))
+      throw new TransportError("not-sent", `${address} is dialled again by itself`);
     this.#met.add(address);
-    return this.#inTime(transport.meet(address), `${address} has not answered yet`);
+    const meeting =
+      this.#meetings.get(address) ?? transport.meet(address).finally(() => this.#meetings.delete(address));
+    this.#meetings.set(address, meeting);
+    return this.#inTime(meeting, `${address} has not answered yet`);
   }
 
   keep(peers: ReadonlyMap<NodeId, readonly string[]>): void {

@@ -31,6 +31,8 @@ export interface PageNetworkOptions {
   readonly meetPages: boolean;
   /** The cluster of which it is, or will be, a host: loads gossipsub, and lets relays introduce it to the others. */
   readonly hostOf?: string;
+  /** The cluster of which it is an edge: relays introduce it to hosts in other pages, and nobody to it. With `meetPages`. */
+  readonly edgeOf?: string;
   /** STUN and TURN servers of the application, for pages in different networks. */
   readonly iceServers?: readonly RTCIceServer[];
   /** Cuts and slows it. */
@@ -59,6 +61,7 @@ export interface PageNetwork {
 export const pageTransportLimits: Partial<TransportLimits> = {
   // The ticks of `webRtc.silentMs`: a dead page is noticed within 2 s.
   pingMs: 250,
+  duePingMs: defaultTransportLimits.pingMs,
   // WebRTC is a dial of the relay, one through it, and ICE; and there may be an address before that nobody answers (6 s).
   dialTimeoutMs: 15_000,
 };
@@ -68,16 +71,19 @@ const reservationsMax = 3;
 
 /** Connects in the background: it is of use at once, also without a network. @throws StoreError `corrupt` for a bad key, Error for a bad seed */
 export async function openPageNetwork(options: PageNetworkOptions): Promise<PageNetwork> {
-  const { seeds, hostOf, clock, random, onProblem, networkSwitch } = options;
+  const { seeds, hostOf, edgeOf, clock, random, onProblem, networkSwitch } = options;
   const privateKey = readKey(options.key);
   // Each a chunk of its own: most pages need neither.
-  const [pages, hosts] = await Promise.all([
+  const [pages, hosts, introductions] = await Promise.all([
     options.meetPages ? import("./webrtc.ts") : undefined,
     hostOf === undefined ? undefined : import("./host-network.ts"),
+    edgeOf === undefined ? undefined : import("../libp2p/introduced.ts"),
   ]);
   const found = pages?.reservations();
+  const isFound = found !== undefined && edgeOf === undefined;
   const libp2p = await startLibp2p(privateKey, seeds, {
     isCut: () => networkSwitch?.isCut === true,
+    isFound,
     ways:
       pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
     services: hosts === undefined || hostOf === undefined ? {} : { pubsub: hosts.gossipService(hostOf) },
@@ -85,7 +91,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const transport = libp2pTransport({ libp2p, clock, ...(onProblem && { onProblem }) }, pageTransportLimits);
   await transport.start();
   const limits = { ...defaultTransportLimits, ...pageTransportLimits };
-  const points = new MeetingPoints({ libp2p, clock, limits, ...(found && { reservations: found }) }, seeds);
+  const points = new MeetingPoints({ libp2p, clock, limits, ...(isFound && { reservations: found }) }, seeds);
   points.start();
   const wake = (): void => {
     transport.wake();
@@ -99,8 +105,9 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
   const slowed = slowedBy(networkSwitch, transport, clock);
   const needs = { libp2p, transport: slowed, clock, random, points: () => points.states() };
   const host = hosts !== undefined && hostOf !== undefined && hosts.hostNetwork(needs, hostOf);
+  const met = introductions && edgeOf !== undefined ? new introductions.Introduced(needs, edgeOf).transport : slowed;
   return {
-    transport: slowed,
+    transport: met,
     ...(host && { host }),
     identity: libp2pIdentity(privateKey),
     addresses: () => addressesOf(libp2p),
@@ -121,6 +128,8 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
 
 interface Extras {
   readonly isCut: () => boolean;
+  /** Other pages find it at the relays. */
+  readonly isFound: boolean;
   /** How it reaches other pages, beside hosts. */
   readonly ways: NonNullable<Libp2pOptions["transports"]>;
   readonly services: NonNullable<Libp2pOptions["services"]>;
@@ -129,14 +138,14 @@ interface Extras {
 async function startLibp2p(
   privateKey: PrivateKey,
   seeds: readonly string[],
-  { isCut, ways, services }: Extras,
+  { isCut, isFound, ways, services }: Extras,
 ): Promise<Libp2p> {
   const mayDial = dialPolicy(seeds);
   const libp2p = await createLibp2p({
     privateKey,
     start: false,
     transports: [webSockets(), ...ways],
-    addresses: { listen: ways.length === 0 ? [] : [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] },
+    addresses: { listen: isFound ? [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] : [] },
     connectionEncrypters: [inWholeWrites(noise())],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
     connectionGater: {

@@ -50,7 +50,16 @@ async function startEdge(options: PageEdgeOptions, parts: PageParts): Promise<Sh
 }
 
 async function networkOf(
-  { network, networkSwitch, seeds = [], clock = systemClock, random = systemRandom }: PageEdgeOptions,
+  {
+    name,
+    network,
+    networkSwitch,
+    meetPages = false,
+    iceServers,
+    seeds = [],
+    clock = systemClock,
+    random = systemRandom,
+  }: PageEdgeOptions,
   { storage, facts, stops }: PageParts,
 ): Promise<Pick<EdgePorts, "transport" | "identity">> {
   if (network !== undefined) {
@@ -61,10 +70,15 @@ async function networkOf(
   const late = new LateNetwork({
     self: id,
     clock,
+    isIntroduced: meetPages,
     open: async () => {
       const { openPageNetwork } = await import("./network.ts");
-      const switched = networkSwitch === undefined ? {} : { networkSwitch };
-      return openPageNetwork({ key, seeds, meetPages: false, clock, random, ...switched });
+      const wanted = {
+        ...(networkSwitch && { networkSwitch }),
+        ...(meetPages && { edgeOf: name }),
+        ...(iceServers && { iceServers }),
+      };
+      return openPageNetwork({ key, seeds, meetPages, clock, random, ...wanted });
     },
     onWake: (run) => onWake(clock, run),
     onProblem: (problem) => facts.notice("network", problem),

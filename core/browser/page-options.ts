@@ -27,7 +27,7 @@ interface CommonOptions {
   /** Of this browser's database: the cluster's where not given. Several nodes of one origin need one each. */
   readonly database?: string;
   /**
-   * Multiaddrs of hosts of the cluster, `/dns4/host.example/tcp/443/wss`; to a host in a page a relay will do. None: what an
+   * Multiaddrs of hosts of the cluster, `/dns4/host.example/tcp/443/wss`; to a host in a page, and an edge of such, a relay will do. None: what an
    * edge writes stays here.
    */
   readonly seeds?: readonly string[];
@@ -36,6 +36,10 @@ interface CommonOptions {
 /** An edge keeps copies of what it uses, takes writes while it is offline, and sends them when hosts answer. */
 export interface PageEdgeOptions extends CommonOptions, PageAdapters {
   readonly role?: "edge";
+  /** Hosts may be pages, too: it loads WebRTC, and its seeds may be relays. False where not given: hosts are dialled by WebSockets. */
+  readonly meetPages?: boolean;
+  /** With `meetPages`: STUN and TURN servers of the application, for pages in different networks. */
+  readonly iceServers?: readonly RTCIceServer[];
 }
 
 /** What an application says of a host. */

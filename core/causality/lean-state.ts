@@ -7,7 +7,7 @@ import { compareDots, isUpdate, type LiveValue, type Versioned } from "./version
 
 export interface LeanState {
   readonly state: Uint8Array;
-  /** Places of the values that are without their bodies. */
+  /** Places of the values that are without their bodies, and what these are. */
   readonly omitted: readonly number[];
 }
 
@@ -24,7 +24,9 @@ export function leanStateOf(state: Versioned, has: (value: LiveValue) => boolean
   const omitted = state.values.flatMap((value, place) => (isKnown(value) ? [place] : [])).slice(0, omittedMax);
   if (omitted.length === 0) return undefined;
   const places = new Set(omitted);
-  const values = state.values.map((value, place) => (places.has(place) ? { ...value, body: noBody } : value));
+  const values = state.values.map((value, place) =>
+    places.has(place) ? { ...value, contentType: "", body: noBody } : value,
+  );
   return { state: encodeVersioned({ ...state, values }), omitted };
 }
 

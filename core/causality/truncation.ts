@@ -20,6 +20,11 @@ export interface TruncationRule {
   /** Of this node for this partition, if it has one. */
   readonly ownActor: ActorId | undefined;
   /**
+   * Actors of whom this very change drops a value: to cut their entries without agreement would undo that, wherever the value
+   * is still live. So a clock may exceed even the hard limit by as many as there were siblings, until the next write.
+   */
+  readonly replaced: readonly ActorId[];
+  /**
    * Whether nobody can still hold what the entry covers: with every owner there was, by this node's clock, a full
    * agreement after the entry's time and before the oldest message that may still be in flight (a message sent before the
    * agreement carries what was agreed away), and no other member holds anything of the partition; and whether who is no
@@ -36,7 +41,7 @@ export interface Truncated {
   readonly forced: number;
 }
 
-export function truncate(state: Versioned, { entriesMax, ownActor, agreed }: TruncationRule): Truncated {
+export function truncate(state: Versioned, { entriesMax, ownActor, replaced, agreed }: TruncationRule): Truncated {
   const excess = state.vector.length - entriesMax;
   if (excess <= 0) return { state, dropped: 0, forced: 0 };
   const live = new Set(state.values.map((value) => value.dot.actor));
@@ -50,7 +55,9 @@ export function truncate(state: Versioned, { entriesMax, ownActor, agreed }: Tru
     if (agreed(entry)) going.add(entry);
   }
   const forcedMax = state.vector.length - going.size - HARD_FACTOR * entriesMax;
-  const forced = oldestFirst.filter((entry) => !going.has(entry)).slice(0, Math.max(forcedMax, 0));
+  const forced = oldestFirst
+    .filter((entry) => !going.has(entry) && !replaced.includes(entry.actor))
+    .slice(0, Math.max(forcedMax, 0));
   for (const entry of forced) going.add(entry);
 
   if (going.size === 0) return { state, dropped: 0, forced: 0 };

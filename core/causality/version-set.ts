@@ -143,7 +143,7 @@ export function isUpdate({ kind, tombstone }: Pick<LiveValue, "kind" | "tombston
  */
 export function touch(state: Versioned, next: Versioned, nowMs: number): Versioned {
   if (next === state) return state;
-  const lost = actorsOfLost(state.values, next.values);
+  const lost = actorsOfLost(state, next);
   const vector = next.vector.map((entry) => {
     const isDue = entry.timeMs < nowMs && (lost.includes(entry.actor) || !covers(state.vector, entry));
     return isDue ? { ...entry, timeMs: nowMs } : entry;
@@ -151,10 +151,11 @@ export function touch(state: Versioned, next: Versioned, nowMs: number): Version
   return { vector, values: next.values };
 }
 
-function actorsOfLost(before: readonly LiveValue[], after: readonly LiveValue[]): ActorId[] {
+/** Whose values are live in the first state and not in the second. */
+export function actorsOfLost(before: Versioned, after: Versioned): readonly ActorId[] {
   const nameOf = ({ actor, counter }: Dot) => `${actor}${counter}`;
-  const kept = new Set(after.map((value) => nameOf(value.dot)));
-  return before.filter((value) => !kept.has(nameOf(value.dot))).map((value) => value.dot.actor);
+  const kept = new Set(after.values.map((value) => nameOf(value.dot)));
+  return before.values.filter((value) => !kept.has(nameOf(value.dot))).map((value) => value.dot.actor);
 }
 
 /** The kind that a write must have. lww ignores write ids, so a coordinator asks before it picks the dot. */

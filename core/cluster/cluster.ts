@@ -11,7 +11,6 @@ import { rosterDigest } from "../membership/comparison.ts";
 import { encodeRoster } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import {
-  foundings,
   type HoldingsRecord,
   lifeOnRing,
   mergeAs,
@@ -31,7 +30,7 @@ import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Health } from "./health.ts";
 import type { Marks } from "./marks.ts";
-import { retireFormer, suspicionOf, turnHoldings } from "./own-holdings.ts";
+import { retireFormer, turnHoldings } from "./own-holdings.ts";
 import { OwnRecord } from "./own-record.ts";
 import { rosterRow } from "./stored-roster.ts";
 
@@ -79,8 +78,6 @@ export class Cluster {
   /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
   #dirty = true;
   #saving: Promise<void> | undefined;
-  /** Of the rings that this directory was part of at the start. */
-  readonly #foundings: readonly string[];
   #isOldCopy = false;
 
   constructor(deps: ClusterDeps, roster: Roster) {
@@ -90,7 +87,6 @@ export class Cluster {
     this.#startedMs = deps.clock.now();
     this.#roster = roster;
     this.#ring = ringOf(roster);
-    this.#foundings = foundings(roster);
     this.#own = new OwnRecord({ ...deps, cluster: this, onOldCopy: () => this.#giveUp() });
     this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
   }
@@ -249,17 +245,18 @@ export class Cluster {
     return retired;
   }
 
-  /** Partitions of which something was forgotten without this node; see `suspicionOf`. */
+  /**
+   * Partitions of which something was forgotten without this node. Every member is asked, so where it holds anything of them
+   * its directory is an old copy, and goes whole: its consents and hints are as old as the states of these partitions (PROTOCOL 9,
+   * *Return*). One that was removed hears of no marks any more: see `mergeAs`.
+   */
   doubt(partitions: readonly PartitionIndex[]): void {
     const { holdings, telemetry } = this.#deps;
     const held = partitions.filter((each) => holdings.get(each) !== "none" || holdings.isHinted(each));
     if (held.length === 0 || this.#isOldCopy) return;
-    const hasMetRing = foundings(this.#roster).some((each) => !this.#foundings.includes(each));
-    const { isOldCopy, refilled, text } = suspicionOf(this, held, { hasMetRing });
-    telemetry.event({ kind: "old-data", reason: `in partitions ${held.join(", ")} something was forgotten ${text}` });
-    if (isOldCopy) return this.#giveUp();
-    for (const each of refilled) holdings.set(each, "filling");
-    this.publishHoldings();
+    const reason = `in partitions ${held.join(", ")} something was forgotten without this host: its old copy is set aside`;
+    telemetry.event({ kind: "old-data", reason });
+    this.#giveUp();
   }
 
   /** From now on nothing is saved, so that a crash on the way finds what was found now. */
@@ -331,13 +328,9 @@ export class Cluster {
     return this.#ring.hosts.length <= 1 || [...this.#exchanged.keys()].some((peer) => this.isMember(peer));
   }
 
-  /**
-   * Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. The mark
-   * tells a copy of the disk from before, which forgetting marks do not: see `suspicionOf`.
-   */
+  /** Of what this node owns it holds one ring's writes; who owns it no more goes on as a complete holder of those. */
   #fillFromBoth(ring: Ring): void {
-    const { holdings, tasks } = this.#deps;
-    tasks.run("draw a mark", () => this.drawMark());
+    const { holdings } = this.#deps;
     for (const partition of ring.ownedBy(this.self)) {
       if (holdings.get(partition) === "complete") holdings.set(partition, "filling");
     }

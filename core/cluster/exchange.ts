@@ -21,7 +21,7 @@ import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membe
 import { checkPartitions } from "../placement/partition.ts";
 import type { Clock, Identity, Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
-import type { View } from "../rpc/messages.ts";
+import type { View } from "../rpc/common-messages.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { type Admitted, admit, mayKnowSecrets } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";

@@ -87,22 +87,3 @@ function areComplete({ roster, health }: Cluster, owners: readonly NodeId[], par
   const areThere = complete.length >= 2 && complete.every((owner) => health.isUp(owner));
   return areThere && rest.length === 1 && !health.isUp(rest[0]!);
 }
-
-/**
- * What it means that something was forgotten in partitions without this node, of which it holds something (PROTOCOL 9, *Return*). Every
- * member is asked, so a member's directory is an old copy, and goes whole: its consents and hints are as old as the states
- * of these partitions. (One that was removed hears of no reaps any more: see `mergeAs`.) But
- * marks of a ring that was founded apart say nothing of what is held here: what is owned is filled from both rings. Nothing
- * tells whose they are, so whoever meets another ring draws a mark of its own: an old copy that does not know
- * that is set aside for it, whatever was forgotten (seed 407780). A copy whose host was down when the rings met is not told.
- */
-export function suspicionOf(
-  cluster: Cluster,
-  held: readonly PartitionIndex[],
-  { hasMetRing }: { readonly hasMetRing: boolean },
-): { readonly isOldCopy: boolean; readonly refilled: readonly PartitionIndex[]; readonly text: string } {
-  if (!hasMetRing) return { isOldCopy: true, refilled: [], text: "without this host: its old copy is set aside" };
-  const owned = cluster.ring.ownedBy(cluster.self);
-  const refilled = held.filter((partition) => owned.includes(partition));
-  return { isOldCopy: false, refilled, text: "by a ring founded apart: filled anew" };
-}

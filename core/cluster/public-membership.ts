@@ -14,7 +14,8 @@ import { checkPartitions } from "../placement/partition.ts";
 import type { Identity, Transport } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { inFlightMs } from "../replica/stillness.ts";
-import { call, methods, type RpcServer } from "../rpc/rpc.ts";
+import { call, type RpcServer } from "../rpc/call.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import { admit } from "./admit.ts";
 import type { Cluster } from "./cluster.ts";
 
@@ -23,7 +24,7 @@ export function servePublicMembership(
   config: Pick<NodeConfig, "graceMs" | "inFlightMsMax" | "r">,
   server: RpcServer,
 ): void {
-  server.on(methods.membership, async (_from, { cluster: asked, digest, compare }) => {
+  server.on(edgeMethods.membership, async (_from, { cluster: asked, digest, compare }) => {
     const { name } = cluster.roster.cluster;
     if (asked !== name)
       throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
@@ -57,12 +58,12 @@ export async function fetchPublicMembership(
 ): Promise<PublicMembership> {
   const { transport, identity } = deps;
   const digest = known === undefined ? new Uint8Array(16) : rosterDigest(known);
-  const first = await call(transport, host, methods.membership, { cluster: name, digest }, timeoutMs);
+  const first = await call(transport, host, edgeMethods.membership, { cluster: name, digest }, timeoutMs);
   const { graceMs, inFlightMs: toldMs = nodeDefaults.inFlightMsMax } = first;
   const own = { graceMs, inFlightMs: toldMs, r: first.r === undefined ? undefined : parseQuorum(first.r, "r") };
   if (first.same && known !== undefined) return { roster: known, ...own };
   const compare = known === undefined || first.summary === undefined ? nothingKnown : compareWith(first.summary, known);
-  const { part } = await call(transport, host, methods.membership, { cluster: name, digest, compare }, timeoutMs);
+  const { part } = await call(transport, host, edgeMethods.membership, { cluster: name, digest, compare }, timeoutMs);
   if (part === undefined) throw new StoreError("not-ready", `${host} has no membership to give yet`);
   checkPartitions(part.cluster.partitions);
   const before = known ?? emptyRoster(part.cluster);

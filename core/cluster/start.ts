@@ -124,12 +124,12 @@ export async function outdatedOf(
   if (isWhole || held === undefined) return { isWhole, partitions: [], hintTargets: [], held };
   const holdings = new Holdings(stored.cluster.partitions, means.random);
   holdings.restore(held);
-  const consents = new Consents(records, stored.forgettingMarks);
+  const consents = new Consents(records, stored);
   const nobody = { event: () => {} }; // hints are only counted here
   const hints = new HintStore({ ...means, records, holdings, telemetry: nobody });
   await Promise.all([consents.open(), hints.open()]);
   const isKept = (each: PartitionIndex): boolean => holdings.get(each) !== "none" || holdings.isHinted(each);
-  const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);
+  const partitions = consents.takeUncovered(known).filter(isKept);
   for (const each of partitions) holdings.set(each, "none");
   const hintTargets = hints.summaries().map(({ target }) => target);
   return { isWhole, partitions, hintTargets, held: { ...held, ...holdings.bitmaps() } };

@@ -11,15 +11,18 @@ import type { CachedState } from "../replica/state-cache.ts";
 import type { methods } from "../rpc/rpc.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { readState } from "./read.ts";
+import type { Receiver } from "./told-states.ts";
 
-/** `have`: digest of the state that the edge has. @throws StoreError as `readState` */
+/** `have`: digest of the state that `edge` has. @throws StoreError as `readState` */
 export async function readForEdge(
   deps: CoordinateDeps,
   located: LocatedKey,
-  { have, ...request }: { readonly r: QuorumSpec; readonly timeoutMs: number; readonly have: Uint8Array | undefined },
+  { edge, have, ...request }: { readonly r: QuorumSpec; readonly timeoutMs: number } & Pick<Receiver, "edge" | "have">,
 ): Promise<Infer<typeof methods.edgeRead.response>> {
   const { held, degraded } = await readState(deps, located, request);
-  const told = isWritten(held) ? deps.toldStates.stateFor(held, have) : { kept: [], omitted: [] };
+  const told = isWritten(held)
+    ? deps.toldStates.stateFor(held, { edge, key: located.key, have })
+    : { kept: [], omitted: [] };
   return { ...told, ...contextOf(deps, located, held), degraded, ring: deps.cluster.ring.fingerprint };
 }
 

@@ -1,6 +1,8 @@
 /**
  * Watches on behalf of edges (PROTOCOL 6.5): an edge holds one session with one host, which follows the change logs of
  * whomever its keys need, and tells which keys to read anew.
+ * Of documents it tells what is new at once; and what the edge was told otherwise, with the answer to its own write say, it
+ * tells at the end of the wait only.
  * Invariant: within a session no change is left out. An answer that is lost ends it: the edge begins another, here or
  * elsewhere, and reads all that it watches anew.
  */
@@ -10,6 +12,8 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { Stop } from "../ports.ts";
 import type { ChangeFilter } from "../replica/change-log.ts";
+import type { CachedState } from "../replica/state-cache.ts";
+import type { WatchedNews } from "../rpc/edge-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { Following, type WatchDeps } from "./watch.ts";
 
@@ -27,53 +31,74 @@ const keysMax = 10_000;
 const sessionMaxMs = 3_600_000;
 /** Of all sessions: a question to a host's log takes 10,000, and this host's own watchers need some. */
 const filtersMax = 8_000;
+/** In one answer; what is more is read. */
+const newsBytesMax = 262_144;
 
-export function serveEdgeWatches(deps: WatchDeps, server: RpcServer): void {
-  const { clock, cluster, tasks } = deps;
+export class EdgeWatches {
+  readonly #deps: WatchDeps;
   /** One an edge. */
-  const sessions = new Map<NodeId, Session>();
-  const end = (edge: NodeId): void => {
-    sessions.get(edge)?.end();
-    sessions.delete(edge);
-  };
-  tasks.every("end idle watches of edges", sweepMs, () => {
-    for (const [edge, { askedMs, beganMs }] of sessions) {
-      if (clock.now() - askedMs > sessionIdleMs || clock.now() - beganMs > sessionMaxMs) end(edge);
-    }
-  });
-  const filters = (): number => [...sessions.values()].reduce((sum, each) => sum + each.filters, 0);
-  server.on(methods.edgeWatch, async (edge, request): Promise<Response> => {
-    // The others tell it nothing any more.
-    if (!cluster.isMember(cluster.self)) {
-      end(edge);
-      throw new StoreError("not-member", "this host is no member any more: watch at another one");
-    }
-    if (request.begins) {
-      end(edge);
-      sessions.set(edge, new Session(deps, request.session, filters));
-    }
-    const session = sessions.get(edge);
-    if (session === undefined || session.id !== request.session) {
-      throw new StoreError("not-ready", "this host does not know this watch: begin anew");
-    }
-    const keys = await session.ask(request);
-    return { keys, ring: cluster.ring.fingerprint, digests: keys.map((key) => digestOf(deps, key)) };
-  });
+  readonly #sessions = new Map<NodeId, Session>();
+
+  constructor(deps: WatchDeps) {
+    this.#deps = deps;
+  }
+
+  serve(server: RpcServer): void {
+    const { clock, cluster, tasks } = this.#deps;
+    tasks.every("end idle watches of edges", sweepMs, () => {
+      for (const [edge, { askedMs, beganMs }] of this.#sessions) {
+        if (clock.now() - askedMs > sessionIdleMs || clock.now() - beganMs > sessionMaxMs) this.#end(edge);
+      }
+    });
+    server.on(methods.edgeWatch, async (edge, request): Promise<Response> => {
+      // The others tell it nothing any more.
+      if (!cluster.isMember(cluster.self)) {
+        this.#end(edge);
+        throw new StoreError("not-member", "this host is no member any more: watch at another one");
+      }
+      if (request.begins) this.#begin(edge, request.session);
+      const session = this.#sessions.get(edge);
+      if (session === undefined || session.id !== request.session) {
+        throw new StoreError("not-ready", "this host does not know this watch: begin anew");
+      }
+      return session.ask(request);
+    });
+  }
+
+  /** Answers a write of the edge's: its answer is going to tell it of the change. */
+  during<T>(edge: NodeId, key: Key, write: () => Promise<T>): Promise<T> {
+    const session = this.#sessions.get(edge);
+    return session === undefined ? write() : session.during(key, write);
+  }
+
+  #begin(edge: NodeId, id: string): void {
+    this.#end(edge);
+    this.#deps.toldStates.follow(edge);
+    const filters = (): number => [...this.#sessions.values()].reduce((sum, each) => sum + each.filters, 0);
+    this.#sessions.set(edge, new Session(this.#deps, { id, edge }, filters));
+  }
+
+  #end(edge: NodeId): void {
+    this.#sessions.get(edge)?.end();
+    this.#sessions.delete(edge);
+    this.#deps.toldStates.forget(edge);
+  }
 }
 
 /**
- * Of documents, which change with each keystroke. Any change reaches each owner, which then tells it (again): so who has the
- * state of a complete owner misses nothing for long. What is not in memory is not looked for.
+ * Documents change with each keystroke. Any change reaches each owner, which then tells it (again): so who has the state of a
+ * complete owner misses nothing for long. What is not in memory is not looked for.
  */
-function digestOf({ cluster, replica }: WatchDeps, key: Key): Uint8Array {
+function documentOf({ cluster, replica }: WatchDeps, key: Key): CachedState | undefined {
   const copy = replica.readInMemory(cluster.locate(key));
-  return copy?.role === "complete" && copy.held.state.values.some(isUpdate) ? copy.held.digest : noDigest;
+  return copy?.role === "complete" && copy.held.state.values.some(isUpdate) ? copy.held : undefined;
 }
 
 const noDigest = new Uint8Array(0);
 
 class Session {
   readonly id: string;
+  readonly #edge: NodeId;
   askedMs: number;
   readonly beganMs: number;
   readonly #deps: WatchDeps;
@@ -81,12 +106,15 @@ class Session {
   readonly #countAll: () => number;
   readonly #filters = new Map<string, Stop>();
   readonly #changed = new Set<Key>();
+  /** How many writes of the edge's are being answered. */
+  readonly #writing = new Map<Key, number>();
   #ended = false;
   #wake: () => void = () => {};
 
-  constructor(deps: WatchDeps, id: string, countAll: () => number) {
+  constructor(deps: WatchDeps, { id, edge }: { readonly id: string; readonly edge: NodeId }, countAll: () => number) {
     this.#deps = deps;
     this.id = id;
+    this.#edge = edge;
     this.#countAll = countAll;
     this.beganMs = this.askedMs = deps.clock.now();
   }
@@ -96,15 +124,33 @@ class Session {
   }
 
   /** What changed since the last answer; waits for that. */
-  async ask({ add, drop, waitMs }: Request): Promise<Key[]> {
-    this.askedMs = this.#deps.clock.now();
+  async ask({ add, drop, waitMs }: Request): Promise<Response> {
+    const { clock, cluster } = this.#deps;
+    this.askedMs = clock.now();
     for (const filter of drop) this.#forget(filter);
     for (const filter of add) this.#follow(filter);
-    if (this.#changed.size === 0) await this.#next(Math.min(waitMs, waitMaxMs));
-    this.askedMs = this.#deps.clock.now();
+    const untilMs = this.askedMs + Math.min(waitMs, waitMaxMs);
+    for (let leftMs = untilMs - clock.now(); leftMs > 0 && !this.#isDue(); leftMs = untilMs - clock.now()) {
+      await this.#next(leftMs);
+    }
+    this.askedMs = clock.now();
     const keys = [...this.#changed].slice(0, keysMax);
     for (const key of keys) this.#changed.delete(key);
-    return keys;
+    const documents = keys.map((key) => documentOf(this.#deps, key));
+    const digests = documents.map((held) => held?.digest ?? noDigest);
+    return { keys, ring: cluster.ring.fingerprint, digests, news: this.#newsOf(keys, documents) };
+  }
+
+  async during<T>(key: Key, write: () => Promise<T>): Promise<T> {
+    this.#writing.set(key, (this.#writing.get(key) ?? 0) + 1);
+    try {
+      return await write();
+    } finally {
+      const others = this.#writing.get(key)! - 1;
+      if (others > 0) this.#writing.set(key, others);
+      else this.#writing.delete(key);
+      this.#wake();
+    }
   }
 
   end(): void {
@@ -112,6 +158,34 @@ class Session {
     for (const stop of this.#filters.values()) stop();
     this.#filters.clear();
     this.#wake();
+  }
+
+  /** Whether anything changed of which the edge is not told by other answers. */
+  #isDue(): boolean {
+    if (this.#ended) return true;
+    for (const key of this.#changed) if (!this.#isToldElsewhere(key)) return true;
+    return false;
+  }
+
+  #isToldElsewhere(key: Key): boolean {
+    const held = documentOf(this.#deps, key);
+    if (held === undefined) return false;
+    return this.#writing.has(key) || this.#deps.toldStates.wasTold({ edge: this.#edge, key }, held.digest);
+  }
+
+  #newsOf(keys: readonly Key[], documents: readonly (CachedState | undefined)[]): WatchedNews[] {
+    const { toldStates, contexts } = this.#deps;
+    const all: WatchedNews[] = [];
+    let bytes = 0;
+    for (const [place, key] of keys.entries()) {
+      const held = documents[place];
+      if (held === undefined || bytes > newsBytesMax) continue;
+      const news = toldStates.newsFor(held, { edge: this.#edge, key });
+      if (news?.state === undefined) continue;
+      bytes += news.state.length;
+      all.push({ place, ...news, state: news.state, context: contexts.seal(held, held.state, key) });
+    }
+    return all;
   }
 
   #follow(filter: ChangeFilter): void {

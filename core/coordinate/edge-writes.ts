@@ -80,14 +80,25 @@ export async function coordinateEdgeWrite(
   const { durable, hinted } = done.replicated;
   const { held } = done.written;
   return {
-    durable,
+    ...namesOf(deps, durable, request.ring),
     hinted,
     needed: needs.w,
     got: durable.length,
-    ...deps.toldStates.stateFor(held, request.have, request.value),
+    ...deps.toldStates.stateFor(held, { edge, key: located.key, have: request.have, own: request.value }),
     context: deps.contexts.seal(held, held.state, located.key),
     ring: deps.cluster.ring.fingerprint,
   };
+}
+
+/** Ids are long, and a document is written ten times a second. */
+function namesOf(
+  { cluster: { ring } }: CoordinateDeps,
+  ids: readonly NodeId[],
+  known: string | undefined,
+): Pick<Response, "durable" | "durableAt"> {
+  const places = ids.map((id) => ring.hosts.findIndex((host) => host.id === id));
+  const isShort = known === ring.fingerprint && !places.includes(-1);
+  return isShort ? { durable: [], durableAt: places } : { durable: ids, durableAt: [] };
 }
 
 /** An update came before the one that it follows: whether others had that one. */

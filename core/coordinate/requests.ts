@@ -36,6 +36,7 @@ import { copyForEdge, readForEdge } from "./edge-reads.ts";
 import { coordinateEdgeWrite } from "./edge-writes.ts";
 import { list } from "./list.ts";
 import { readState } from "./read.ts";
+import type { Receiver } from "./told-states.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
 type WriteOptions = PutOptions & DeleteOptions;
@@ -73,11 +74,11 @@ export class Requests {
     });
   }
 
-  /** As `get`, for the copy of an edge that has the state of this digest. */
-  edgeRead(key: Key, options: GetOptions, have: Uint8Array | undefined): Promise<EdgeReadResponse> {
+  /** As `get`, for the copy of an edge that has the state of the digest `have`. */
+  edgeRead(key: Key, options: GetOptions, asker: Pick<Receiver, "edge" | "have">): Promise<EdgeReadResponse> {
     const timeoutMs = this.#timeout(options.timeoutMs);
     return this.#admit("get", { timeoutMs }, () =>
-      readForEdge(this.#deps, this.#locate(key), { r: options.r ?? this.#deps.config.r, timeoutMs, have }),
+      readForEdge(this.#deps, this.#locate(key), { r: options.r ?? this.#deps.config.r, timeoutMs, ...asker }),
     );
   }
 
@@ -135,7 +136,7 @@ export class Requests {
 
   #intentOf(key: Key, body: Uint8Array | undefined, options: WriteOptions, forwarded: boolean): WriteIntent {
     const { config } = this.#deps;
-    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, folds = [], returnSiblings } = options;
+    const { context, pw, writeId, ifAbsent, ifContext, ttlMs, renews, again, folds = [], returnSiblings } = options;
     const contentType = options.contentType ?? contentTypeDefault;
     const kind = options.kind ?? "opaque";
     if (body !== undefined) checkBody(config, key, body);
@@ -159,6 +160,7 @@ export class Requests {
       ...(ifContext === undefined ? {} : { ifContext }),
       ...(ttlMs === undefined ? {} : { ttlMs }),
       ...(renews === undefined ? {} : { renews }),
+      ...(again === undefined ? {} : { again }),
       ...(returnSiblings === undefined ? {} : { returnSiblings }),
     };
   }

@@ -7,18 +7,20 @@ import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
-import { serveEdgeWatches } from "./edge-watches.ts";
+import { EdgeWatches } from "./edge-watches.ts";
 import type { WatchDeps } from "./watch.ts";
 
 export function serveEdges(deps: WatchDeps, server: RpcServer): void {
   const { requests, clock, cluster } = deps;
+  const watches = new EdgeWatches(deps);
+  watches.serve(server);
   server.on(methods.time, async () => ({ wallMs: Math.max(0, Math.floor(clock.wallTime())) }));
-  server.on(methods.edgeRead, (_from, { key, r, timeoutMs, have }) => {
+  server.on(methods.edgeRead, (edge, { key, r, timeoutMs, have }) => {
     const options = {
       ...(r === undefined ? {} : { r: parseQuorum(r, "r") }),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
     };
-    return requests.edgeRead(parseKey(key), options, have);
+    return requests.edgeRead(parseKey(key), options, { edge, have });
   });
   server.on(methods.edgeFetch, (_from, request) => requests.edgeFetch(parseKey(request.key), request));
   server.on(methods.edgeWrite, async (from, request, deadlineMs) => {
@@ -28,12 +30,12 @@ export function serveEdges(deps: WatchDeps, server: RpcServer): void {
     if (forwarded !== undefined) await deps.exchange.meet(from, forwarded);
     // A member vouches for the edge whose write it passes on; anybody else speaks for itself alone.
     const isPassedOn = forwarded !== undefined && edge !== undefined && cluster.isMember(from);
-    return requests.edgeWrite(parseKey(request.key), isPassedOn ? (edge as NodeId) : from, request);
+    const [key, writer] = [parseKey(request.key), isPassedOn ? (edge as NodeId) : from];
+    return watches.during(writer, key, () => requests.edgeWrite(key, writer, request));
   });
   server.on(methods.edgeList, async (_from, { bucket, ...options }) => {
     const { keys, next } = await requests.list(bucket, options);
     const ring = cluster.ring.fingerprint;
     return next === null ? { keys, ring } : { keys, next, ring };
   });
-  serveEdgeWatches(deps, server);
 }

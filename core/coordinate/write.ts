@@ -46,6 +46,7 @@ export interface WriteIntent {
   readonly ttlMs?: number;
   readonly folds: readonly string[];
   readonly renews?: boolean;
+  readonly again?: boolean;
   readonly returnSiblings?: boolean;
   /** It was forwarded to this node: coordinate it here. */
   readonly forwarded: boolean;
@@ -149,6 +150,7 @@ function eventOf(deps: CoordinateDeps, intent: WriteIntent, coverage: Coverage):
     ...(intent.writeId === undefined ? {} : { writeId: intent.writeId }),
     folds: foldsOf(intent.kind, intent.folds),
     ...(intent.renews === undefined ? {} : { renews: intent.renews }),
+    ...(intent.again === undefined ? {} : { again: intent.again }),
   };
 }
 

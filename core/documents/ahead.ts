@@ -15,7 +15,16 @@ interface Heard {
   readonly update: Uint8Array;
   /** Clocks of its clients after it. */
   readonly to: ReadonlyMap<number, number>;
+  /** What it deletes, as far as that is not known to be stored; looked at where it does nothing else. */
+  deletes: readonly Deletion[];
   readonly stop: Stop;
+}
+
+interface Deletion {
+  readonly client: number;
+  readonly from: number;
+  /** Not included. */
+  readonly to: number;
 }
 
 export class Ahead {
@@ -34,13 +43,14 @@ export class Ahead {
 
   heard(update: Uint8Array): void {
     const { to } = Y.parseUpdateMeta(update);
-    if (this.#isStored(to) || this.#waiting.length >= waitingMax) return;
+    const deletes = to.size === 0 ? deletionsIn(update) : [];
+    if (this.#isStored({ to, deletes }) || this.#waiting.length >= waitingMax) return;
     const ms = adoptMsMin + this.#random.next() * (adoptMsMax - adoptMsMin);
     const stop = this.#clock.after(ms, () => {
       this.#waiting = this.#waiting.filter((each) => each !== heard);
       this.#adopt(update);
     });
-    const heard = { update, to, stop };
+    const heard = { update, to, deletes, stop };
     this.#waiting.push(heard);
   }
 
@@ -48,9 +58,11 @@ export class Ahead {
     for (const [client, clock] of Y.parseUpdateMeta(update).to) {
       this.#stored.set(client, Math.max(clock, this.#stored.get(client) ?? 0));
     }
-    this.#waiting = this.#waiting.filter(({ to, stop }) => {
-      if (!this.#isStored(to)) return true;
-      stop();
+    const stored = this.#waiting.some(({ deletes }) => deletes.length > 0) ? deletionsIn(update) : [];
+    this.#waiting = this.#waiting.filter((heard) => {
+      heard.deletes = without(heard.deletes, stored);
+      if (!this.#isStored(heard)) return true;
+      heard.stop();
       return false;
     });
   }
@@ -68,9 +80,30 @@ export class Ahead {
     this.#waiting = [];
   }
 
-  #isStored(to: ReadonlyMap<number, number>): boolean {
-    return [...to].every(([client, clock]) => clock <= (this.#stored.get(client) ?? 0));
+  #isStored({ to, deletes }: Pick<Heard, "to" | "deletes">): boolean {
+    return deletes.length === 0 && [...to].every(([client, clock]) => clock <= (this.#stored.get(client) ?? 0));
   }
+}
+
+function deletionsIn(update: Uint8Array): Deletion[] {
+  return [...Y.decodeUpdate(update).ds.clients].flatMap(([client, items]) =>
+    items.map(({ clock, len }) => ({ client, from: clock, to: clock + len })),
+  );
+}
+
+function without(deletes: readonly Deletion[], stored: readonly Deletion[]): readonly Deletion[] {
+  return stored.reduce(
+    (left, { client, from, to }) =>
+      left.flatMap((each) => {
+        if (each.client !== client || each.to <= from || each.from >= to) return [each];
+        const parts = [
+          { ...each, to: from },
+          { ...each, from: to },
+        ];
+        return parts.filter((part) => part.from < part.to);
+      }),
+    deletes,
+  );
 }
 
 /** What its structs are placed by. */

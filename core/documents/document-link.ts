@@ -58,15 +58,17 @@ export class DocumentLink {
   readonly #channel: SideChannel;
   readonly #statusListeners = new Listeners<DocumentStatus>();
   readonly #onUpdate: (update: Uint8Array, origin: unknown, doc: Y.Doc, transaction: Y.Transaction) => void;
-  /** Updates that are in it: by dot and length, for an update that waits for hosts may grow. */
+  /** Dots of the updates that are in it. */
   #applied: ReadonlySet<string> = new Set();
   #status: DocumentStatus = { loaded: false, settled: true, absent: true, bytes: 0 };
   #loaded = false;
   #absent = true;
   #unreadable: StoreError | undefined;
+  readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
-  constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc) {
+  constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc, onClosed: () => void = () => {}) {
+    this.#onClosed = onClosed;
     this.key = `${bucket}/${name}`;
     this.doc = doc;
     this.#end = new Cancellation(deps.closing);
@@ -124,6 +126,7 @@ export class DocumentLink {
       this.#ahead.end();
       this.#end.abort();
       this.#refresh();
+      this.#onClosed();
     });
     return this.#closed;
   }
@@ -172,13 +175,12 @@ export class DocumentLink {
   }
 
   #apply(live: readonly LiveUpdate[]): void {
-    const nameOf = ({ dot, body }: LiveUpdate): string => `${dot} ${body.length}`;
-    const added = live.filter((update) => !this.#applied.has(nameOf(update)));
+    const added = live.filter(({ dot }) => !this.#applied.has(dot));
     this.#add(added);
     for (const { body } of added) this.#ahead.stored(body);
     // Of updates that come one by one, before those that they build on, Yjs may keep some waiting though nothing is missing.
     if (this.doc.store.pendingStructs !== null) this.#add(live);
-    this.#applied = new Set(live.map(nameOf));
+    this.#applied = new Set(live.map(({ dot }) => dot));
   }
 
   /** All at once; one by one where one of them is unsound, so that it holds up no other. */

@@ -1,7 +1,8 @@
 /**
  * Which updates of a document a write folds into itself. As in a log-structured merge tree (O'Neil et al. 1996), updates of
  * one size wait until there are several, and then become one of the next: so each byte is written again a few times at most,
- * however large the document, and a document has a few dozen updates at most, however often it is edited.
+ * however large the document, and a document has a few dozen updates at most, however often it is edited. What is written
+ * again also travels again, to all who have the document open: so sizes are few.
  */
 
 /** A live update of a document. */
@@ -11,8 +12,8 @@ export interface LiveUpdate {
 }
 
 /** So many updates below one of these sizes, in bytes, become one. */
-const perSize = 8;
-const sizes = [1_024, 8_192, 65_536, 1_048_576];
+const perSize = 24;
+const sizes = [1_024, 32_768, 1_048_576];
 
 /** All below the largest size of which there are enough; with the one that is being written. */
 export function toFold(live: readonly LiveUpdate[]): readonly LiveUpdate[] {

@@ -50,6 +50,10 @@ export class LiveDocument extends Y.Doc {
     return this.#link.flush();
   }
 
+  get isClosing(): boolean {
+    return this.#closed !== undefined;
+  }
+
   /** Stores what is unwritten, and ends it. */
   close(): Promise<void> {
     this.#closed ??= this.#link.close().then(() => super.destroy());

@@ -27,16 +27,15 @@ export class EverwriteProvider {
   readonly #listeners = new Map<keyof Events, Set<(event: never) => void>>();
   readonly #linking: Promise<DocumentLink>;
   readonly #stopStatus: () => void;
+  /** Ends an awareness that was made here; an application ends its own. */
+  readonly #endAwareness: () => void;
   #synced = false;
 
-  constructor(
-    store: Store,
-    key: string,
-    doc: Y.Doc,
-    { awareness = new Awareness(doc) }: { awareness?: Awareness } = {},
-  ) {
+  constructor(store: Store, key: string, doc: Y.Doc, options: { awareness?: Awareness } = {}) {
+    const awareness = options.awareness ?? new Awareness(doc);
     this.doc = doc;
     this.awareness = awareness;
+    this.#endAwareness = options.awareness === undefined ? () => awareness.destroy() : () => {};
     this.#store = store;
     this.#linking = store.link(key, doc).then((link) => {
       link.share(awareness);
@@ -70,11 +69,14 @@ export class EverwriteProvider {
     this.#listeners.get(kind)?.delete(hear);
   }
 
-  /** Stores what is unwritten, and ends the link. The document stays. */
+  /** Stores what is unwritten, and ends the link. The document stays, and so does an awareness that was given. */
   destroy(): void {
     this.#stopStatus();
     this.#listeners.clear();
-    void this.#linking.then((link) => link.close()).catch(() => undefined);
+    void this.#linking
+      .then((link) => link.close())
+      .catch(() => undefined)
+      .finally(this.#endAwareness);
   }
 
   get #connection(): Events["status"]["status"] {

@@ -38,6 +38,10 @@ export class SideChannel {
   #stopRetry: Stop | undefined;
   #stopIntroducing: Stop | undefined;
   #isPresenceDue = false;
+  readonly #onPresence = (changed: Record<"added" | "updated" | "removed", number[]>, origin: unknown): void => {
+    const own = [...changed.added, ...changed.updated, ...changed.removed].includes(this.#awareness!.clientID);
+    if (origin !== this && own) this.#presenceLater();
+  };
 
   constructor(deps: SideChannelDeps) {
     this.#deps = deps;
@@ -47,10 +51,7 @@ export class SideChannel {
   /** Shows it to the others, and theirs in it. */
   share(awareness: Awareness): void {
     this.#awareness = awareness;
-    awareness.on("update", (changed: Record<"added" | "updated" | "removed", number[]>, origin: unknown) => {
-      const own = [...changed.added, ...changed.updated, ...changed.removed].includes(awareness.clientID);
-      if (origin !== this && own) this.#presenceLater();
-    });
+    awareness.on("update", this.#onPresence);
     this.#introduce(introducedAgainMs);
   }
 
@@ -71,6 +72,7 @@ export class SideChannel {
     this.#stopRetry?.();
     this.#stopIntroducing?.();
     if (this.#awareness !== undefined) {
+      this.#awareness.off("update", this.#onPresence);
       removeAwarenessStates(this.#awareness, [this.#awareness.clientID], this);
       this.#sayPresence();
     }

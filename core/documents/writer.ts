@@ -7,7 +7,7 @@ import * as Y from "yjs";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
 import type { StoreNode, StoreWrite } from "../store-node.ts";
-import { type Cancellation, sleep } from "../store/cancel.ts";
+import { Cancellation, sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
 import type { Ahead } from "./ahead.ts";
 import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
@@ -34,17 +34,34 @@ interface WriterDeps {
 /** The last write, as long as no host has it: what follows goes into it. */
 interface Unsent {
   readonly dot: string;
-  /** State vector of the document before the first edit in it; undefined: it holds more than what came after one. */
-  readonly since: Uint8Array | undefined;
+  readonly since: Clocks | undefined;
+  /** Ends the wait for hosts' answer: it is in a later write. */
+  readonly waiting: Cancellation;
 }
+
+/** Of clients: a state vector. Of an update: all of it came after this, as the document had it then; undefined: not so. */
+type Clocks = ReadonlyMap<number, number>;
+
+/** What is to be written. */
+interface Composed {
+  readonly body: Uint8Array;
+  readonly folds: readonly LiveUpdate[];
+  readonly since: Clocks | undefined;
+}
+
+/** As an application's `update` goes on trying. */
+const flushMsMax = 15_000;
 
 export class Writer {
   readonly #deps: WriterDeps;
   #live: readonly LiveUpdate[] = [];
   #context: string | null = null;
   #unwritten: Uint8Array[] = [];
-  /** State vector of the document before the first unwritten edit. */
-  #since: Uint8Array | undefined;
+  /** Of the document before the first unwritten edit. */
+  #since: Clocks | undefined;
+  /** Edits, and those of them that are with the node. */
+  #added = 0;
+  #stored = 0;
   #unsent: Unsent | undefined;
   /** All is to be written, folding everything: of a document that was deleted beside an edit, say. */
   #whole = false;
@@ -79,9 +96,10 @@ export class Writer {
     this.#context = context;
   }
 
-  /** `before`: clocks of the clients before it. */
-  add(update: Uint8Array, before: ReadonlyMap<number, number>): void {
-    this.#since ??= Y.encodeStateVector(new Map(before));
+  /** `before`: clocks of the clients before it; none, where that is not known. */
+  add(update: Uint8Array, before: Clocks): void {
+    this.#since = earlier(this.#since, before);
+    this.#added += 1;
     this.#unwritten.push(update);
     this.#schedule();
     this.#deps.changed();
@@ -92,12 +110,18 @@ export class Writer {
     this.#schedule();
   }
 
-  /** Resolves when all edits so far are with the node, or refused. */
+  /** Resolves when all edits so far are with the node, or refused; or when that was tried for 15 s. */
   async flush(): Promise<void> {
-    await this.#writing;
-    this.#waiting?.();
-    this.#waiting = undefined;
-    if (this.#unwritten.length > 0 || this.#whole) await this.#begin();
+    const { clock, closing } = this.#deps;
+    const wanted = this.#added;
+    const endMs = clock.now() + flushMsMax;
+    while (this.#writing !== undefined || this.#whole || this.#stored < wanted) {
+      this.#waiting?.();
+      this.#waiting = undefined;
+      const isTaken = this.#writing === undefined;
+      await this.#begin();
+      if (isTaken && (this.#problem !== undefined || closing.aborted || clock.now() > endMs)) return;
+    }
   }
 
   #schedule(afterMs = coalesceMs): void {
@@ -120,14 +144,14 @@ export class Writer {
 
   /** Never rejects: what fails is a problem, and kept. */
   async #write(): Promise<void> {
-    const { node, bucket, name, doc, clock, random, closing } = this.#deps;
+    const { node, bucket, name, clock, random, closing } = this.#deps;
     const taken = this.#unwritten;
-    const since = this.#since ?? Y.encodeStateVector(doc);
+    const since = this.#since;
     const isWhole = this.#whole;
     this.#unwritten = [];
     this.#since = undefined;
     this.#whole = false;
-    const update = this.#compose(taken, isWhole);
+    const update = this.#compose(taken, since, isWhole);
     const folds = update.folds.map(({ dot }) => dot);
     const context = this.#context;
     try {
@@ -139,13 +163,16 @@ export class Writer {
       });
       this.#failures = 0;
       this.#problem = undefined;
+      this.#stored += taken.length;
       this.#deps.ahead.stored(update.body);
-      this.#live = [...this.#live.filter((each) => !folds.includes(each.dot)), { dot: write.dot, body: update.body }];
-      this.#noteUnsent(write, isWhole || update.folds.some(({ dot }) => dot !== write.dot) ? undefined : since);
+      // A watch may have told it before it was answered.
+      const others = this.#live.filter((each) => !folds.includes(each.dot) && each.dot !== write.dot);
+      this.#live = [...others, { dot: write.dot, body: update.body }];
+      this.#noteUnsent(write, folds, update.since);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
       this.#unwritten = [...taken, ...this.#unwritten];
-      this.#since = since;
+      if (since !== undefined) this.#since = earlier(this.#since, since);
       this.#whole ||= isWhole || error.code === "value-too-large";
       this.#failures += 1;
       if (error.code === "value-too-large" && !isWhole) return; // without what was deleted it may fit
@@ -157,45 +184,70 @@ export class Writer {
     }
   }
 
-  #compose(
-    taken: readonly Uint8Array[],
-    isWhole: boolean,
-  ): { readonly body: Uint8Array; readonly folds: readonly LiveUpdate[] } {
-    const { doc } = this.#deps;
+  #compose(taken: readonly Uint8Array[], since: Clocks | undefined, isWhole: boolean): Composed {
+    const { doc, ahead } = this.#deps;
     const unsent = this.#unsent;
+    const whole = { folds: this.#live, since: undefined };
     // Where nobody has the document, or has it no more, nobody can build on a part of it.
-    if (isWhole || this.#live.length === 0) return { body: Y.encodeStateAsUpdate(doc), folds: this.#live };
+    if (isWhole || this.#live.length === 0) return { ...whole, body: Y.encodeStateAsUpdate(doc) };
     const folding = toFold(this.#live);
     if (folding.length > 0) {
-      const whole = Y.encodeStateAsUpdate(doc);
-      if (isWorthWhole(this.bytes, whole.length)) return { body: whole, folds: this.#live };
+      const body = Y.encodeStateAsUpdate(doc);
+      if (isWorthWhole(this.bytes, body.length)) return { ...whole, body };
     } else if (unsent !== undefined) {
       const folds = this.#live.filter(({ dot }) => dot === unsent.dot);
-      if (folds.length > 0) return { body: Y.encodeStateAsUpdate(doc, unsent.since), folds };
+      if (folds.length > 0) return { body: updateSince(doc, unsent.since), folds, since: unsent.since };
     }
-    const below = this.#deps.ahead.below(taken, doc.clientID);
-    return { body: Y.mergeUpdates([...folding.map(({ body }) => body), ...below, ...taken]), folds: folding };
+    const below = ahead.below(taken, doc.clientID);
+    const parts = [...below, ...taken];
+    const merged = folding.length === 0 ? undefined : mergedOf([...folding.map(({ body }) => body), ...parts]);
+    if (merged !== undefined) return { body: merged, folds: folding, since: undefined };
+    return { body: Y.mergeUpdates(parts), folds: [], since: below.length === 0 ? since : undefined };
   }
 
-  #noteUnsent(write: StoreWrite, since: Uint8Array | undefined): void {
+  /** Later edits go into it, as `since` says. Of writes that are contained in one another the last alone is waited for. */
+  #noteUnsent(write: StoreWrite, folds: readonly string[], since: Clocks | undefined): void {
     const { dot, receipt } = write;
-    if (!receipt.localOnly) {
-      this.#unsent = undefined;
-      return;
-    }
-    const unsent = { dot, since: this.#unsent?.dot === dot ? this.#unsent.since : since };
+    const before = this.#unsent;
+    if (before !== undefined && folds.includes(before.dot)) before.waiting.abort();
+    this.#unsent = undefined;
+    if (!receipt.localOnly) return;
+    const waiting = new Cancellation(this.#deps.closing);
+    const unsent = { dot, since, waiting };
     this.#unsent = unsent;
     this.#unacknowledged += 1;
     const done = (problem?: unknown): void => {
+      waiting.release();
       this.#unacknowledged -= 1;
       if (this.#unsent === unsent) this.#unsent = undefined;
-      if (problem instanceof StoreError && !this.#deps.closing.aborted) {
+      if (problem instanceof StoreError && !waiting.aborted) {
         this.#problem = problem;
         this.#whole = true;
       }
       this.#deps.changed();
     };
-    write.until("quorum", { signal: this.#deps.closing }).then(() => done(), done);
+    write.until("quorum", { signal: waiting }).then(() => done(), done);
+  }
+}
+
+/** What came after both. */
+function earlier(a: Clocks | undefined, b: Clocks): Clocks {
+  if (a === undefined) return b;
+  return new Map(
+    [...a].flatMap(([client, clock]) => (b.has(client) ? [[client, Math.min(clock, b.get(client)!)]] : [])),
+  );
+}
+
+function updateSince(doc: Y.Doc, since: Clocks | undefined): Uint8Array {
+  return Y.encodeStateAsUpdate(doc, since && Y.encodeStateVector(new Map(since)));
+}
+
+/** Undefined where Yjs cannot: an update that is stored and unsound must not hold up edits. */
+function mergedOf(updates: Uint8Array[]): Uint8Array | undefined {
+  try {
+    return Y.mergeUpdates(updates);
+  } catch {
+    return undefined;
   }
 }
 

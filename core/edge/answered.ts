@@ -10,7 +10,7 @@ import { DecodeError, field, message, repeated, varint } from "../bytes/codec.ts
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { StorageOperation } from "../ports.ts";
-import { Hinted, nodeText } from "../rpc/messages.ts";
+import { Hinted, nodeText } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { type Ack, OutboxRow, OutboxWrite } from "./outbox.ts";
 
@@ -51,13 +51,11 @@ export class Answered {
   /** To be committed with their removal from the outbox. */
   adding(writes: readonly OutboxWrite[], ack: Ack): StorageOperation[] {
     const operations: StorageOperation[] = [];
-    for (const { row } of writes) {
-      if (row.request === undefined) continue;
-      const write = { ...row, value: { ...row.value, body: noBody } };
+    for (const write of writes.flatMap(askedFor)) {
       const value = AnsweredRow.encode({ write, ...ack });
-      const key = keyOf(row.request, row.acceptedMs);
+      const key = keyOf(write.request, write.acceptedMs);
       operations.push({ kind: "put", ns: "meta", key, value });
-      this.#rows.set(row.request, key);
+      this.#rows.set(write.request, key);
     }
     for (const [request, key] of this.#rows) {
       if (this.#rows.size <= answeredMax) break;
@@ -80,6 +78,23 @@ export class Answered {
     write.mayBeOut = true;
     return write;
   }
+}
+
+/**
+ * Without their bodies. A write that was taken in by one that contains it is known as the event that it was, of the same actor:
+ * whoever covers the later one covers it, so to repeat it copies what hosts have of the later one.
+ */
+function askedFor({ row }: OutboxWrite): (OutboxRow & { readonly request: string })[] {
+  const value = { ...row.value, body: noBody };
+  const { actor } = value.dot;
+  const former = { ...row, contexts: [], own: [], folds: [], taken: [] };
+  const taken = row.taken.map(({ request, counter }) => ({
+    ...former,
+    request,
+    event: { ...row.event, counter },
+    value: { ...value, dot: { actor, counter } },
+  }));
+  return row.request === undefined ? taken : [...taken, { ...row, request: row.request, value, taken: [] }];
 }
 
 /** In the order of their times. */

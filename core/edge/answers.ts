@@ -5,8 +5,7 @@ import { deleted, dotText, siblings } from "../causality/version-set.ts";
 import { siblingOf } from "../siblings.ts";
 import type { StoreRead, StoreWrite } from "../store-node.ts";
 import { type Subject, textOf } from "./evidence.ts";
-import type { Known } from "./local.ts";
-import type { OutboxWrite } from "./outbox.ts";
+import type { Accepted, Known } from "./local.ts";
 
 /** Of the own copy alone newer values may always exist: degraded. */
 export function readOf(
@@ -28,18 +27,13 @@ export function readOf(
 /** The context covers all that is known here, so the writer gets it where he has seen that: as at a host. */
 export function writeOf(
   { edge, key }: Subject,
-  done: {
-    readonly known: Known;
-    readonly write: OutboxWrite;
-    readonly needed: number;
-    readonly writeIdIgnored: boolean;
-  },
+  done: Accepted & { readonly needed: number },
   returnSiblings: boolean,
   nowMs: number,
 ): Omit<StoreWrite, "until"> {
-  const { known, write, needed, writeIdIgnored } = done;
+  const { known, write, counter, needed, writeIdIgnored } = done;
   const { ack } = write;
-  const dot = dotText(write.dot);
+  const dot = dotText({ ...write.dot, counter });
   const isOnly = known.state.values.length === 1 && dotText(known.state.values[0]!.dot) === dot;
   const receipt =
     ack === undefined ? { durable: [edge], hinted: [], needed, got: 0, localOnly: true } : { ...ack, localOnly: false };

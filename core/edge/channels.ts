@@ -5,9 +5,10 @@
 import { makeKey, parseKey } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { type Clock, type Transport, TransportError } from "../ports.ts";
+import { type Clock, type Random, type Transport, TransportError } from "../ports.ts";
 import { checkChannelMessage, renewMs } from "../rpc/channel-messages.ts";
-import { methods, type RpcServer, tell } from "../rpc/rpc.ts";
+import { type RpcServer, tell } from "../rpc/call.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { Channel } from "../store-node.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -17,19 +18,30 @@ interface ChannelsDeps {
   readonly contact: Contact;
   readonly transport: Pick<Transport, "tell">;
   readonly clock: Clock;
+  readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
 }
 
+interface Part {
+  readonly hear: (message: Uint8Array) => void;
+}
+
 interface Joined {
-  readonly hears: Set<(message: Uint8Array) => void>;
+  /** Who takes part. */
+  readonly parts: Set<Part>;
   /** Undefined: nowhere yet. */
   host: NodeId | undefined;
   atMs: number;
   isJoining: boolean;
+  /** Refusals since it was joined last, and when the host that refused may be asked again. */
+  refusals: number;
+  refused: { readonly by: NodeId; readonly untilMs: number } | undefined;
 }
 
 const lookMs = 500;
+/** The pause after refusals doubles up to this. */
+const pauseMsMax = 30_000;
 const timeoutMs = 5_000;
 
 export class EdgeChannels {
@@ -41,9 +53,9 @@ export class EdgeChannels {
   }
 
   serve(server: RpcServer): void {
-    server.on(methods.channelTell, async (from, { key, body }) => {
+    server.on(edgeMethods.channelTell, async (from, { key, body }) => {
       const joined = this.#joined.get(parseKey(key));
-      if (joined?.host === from) for (const hear of joined.hears) hear(body);
+      if (joined?.host === from) for (const { hear } of joined.parts) hear(body);
       return {};
     });
     this.#deps.tasks.every("look after channels", lookMs, () => {
@@ -54,21 +66,21 @@ export class EdgeChannels {
   /** @throws StoreError `bad-request` */
   join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel {
     const key = makeKey(bucket, name);
-    const joined = this.#joined.get(key) ?? { hears: new Set(), host: undefined, atMs: -Infinity, isJoining: false };
+    const joined = this.#joined.get(key) ?? nowhere();
+    const part = { hear };
     this.#joined.set(key, joined);
-    joined.hears.add(hear);
+    joined.parts.add(part);
     this.#look(key, joined);
     return {
       send: (body) => {
         checkChannelMessage(body);
-        if (!joined.hears.has(hear)) return;
-        for (const other of joined.hears) if (other !== hear) other(body);
+        if (!joined.parts.has(part)) return;
+        for (const other of joined.parts) if (other !== part) other.hear(body);
         if (joined.host === undefined) return;
-        tell(this.#deps.transport, joined.host, methods.channelTell, { key, body, passedOn: false });
+        tell(this.#deps.transport, joined.host, edgeMethods.channelTell, { key, body, passedOn: false });
       },
       leave: () => {
-        joined.hears.delete(hear);
-        if (joined.hears.size === 0) this.#leave(key, joined);
+        if (joined.parts.delete(part) && joined.parts.size === 0) this.#leave(key, joined);
       },
     };
   }
@@ -80,14 +92,18 @@ export class EdgeChannels {
     if (isThere && clock.now() - joined.atMs < renewMs) return;
     // The old one goes on until the new one has taken it in: it may only be slow.
     const host = isThere ? joined.host : hosts[0];
-    if (host === undefined || joined.isJoining) return;
+    if (host === undefined || joined.isJoining || isRefused(joined, host, clock.now())) return;
     joined.isJoining = true;
     this.#deps.tasks.run("join a channel", async () => {
       try {
-        await contact.askOne(host, methods.channelJoin, { join: [key], leave: [] }, timeoutMs);
-        if (this.#joined.get(key) === joined) Object.assign(joined, { host, atMs: clock.now() });
+        await contact.askOne(host, edgeMethods.channelJoin, { join: [key], leave: [] }, timeoutMs);
+        if (this.#joined.get(key) !== joined) return;
+        Object.assign(joined, { host, atMs: clock.now(), refusals: 0, refused: undefined });
       } catch (error: unknown) {
         if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
+        const pauseMs = Math.min(pauseMsMax, lookMs * 2 ** joined.refusals) * (0.5 + this.#deps.random.next() / 2);
+        joined.refusals += 1;
+        joined.refused = { by: host, untilMs: clock.now() + pauseMs };
         this.#deps.telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
       } finally {
         joined.isJoining = false;
@@ -101,7 +117,16 @@ export class EdgeChannels {
     if (host === undefined) return;
     tasks.run("leave a channel", async () => {
       // Else the host notices by itself.
-      await contact.askOne(host, methods.channelJoin, { join: [], leave: [key] }, timeoutMs).catch(() => undefined);
+      await contact.askOne(host, edgeMethods.channelJoin, { join: [], leave: [key] }, timeoutMs).catch(() => undefined);
     });
   }
+}
+
+function nowhere(): Joined {
+  return { parts: new Set(), host: undefined, atMs: -Infinity, isJoining: false, refusals: 0, refused: undefined };
+}
+
+/** Another host than the one that refused is asked at once. */
+function isRefused({ refused }: Joined, host: NodeId, nowMs: number): boolean {
+  return refused?.by === host && nowMs < refused.untilMs;
 }

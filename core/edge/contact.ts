@@ -17,7 +17,8 @@ import { addressesOf, ringMembers, type Roster } from "../membership/roster.ts";
 import { locate, type LocatedKey } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { type Clock, type Identity, type Random, type Stop, type Transport, TransportError } from "../ports.ts";
-import { call, type Method, methods } from "../rpc/rpc.ts";
+import { call, type Method } from "../rpc/call.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -205,9 +206,9 @@ export class Contact {
     return [...owners, ...this.hosts().filter((id) => !owners.includes(id))];
   }
 
-  /** Fingerprint of the ring that is known here; undefined: none is. */
-  get ring(): string | undefined {
-    return this.#ring?.fingerprint;
+  /** As it is known here; undefined: none is. */
+  get ring(): Ring | undefined {
+    return this.#ring;
   }
 
   /** What R is at hosts where a read does not say it; undefined until one has told. */
@@ -330,7 +331,7 @@ export class Contact {
     const ask = async (host: NodeId): Promise<void> => {
       try {
         const askedMs = clock.now();
-        const { wallMs } = await call(transport, host, methods.time, {}, tripMsMax);
+        const { wallMs } = await call(transport, host, edgeMethods.time, {}, tripMsMax);
         this.#time.note(host, { askedMs, hostMs: wallMs });
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;

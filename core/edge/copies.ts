@@ -5,6 +5,7 @@
  * go, but never one on which an unsent write builds nor one that is watched, which may exceed it; what is forgotten ends the actor that it names.
  */
 import { DecodeError, field, message, repeated } from "../bytes/codec.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { Recent } from "../bytes/recent.ts";
 import { clockDigest } from "../causality/clock.ts";
 import { versioned } from "../causality/encoding.ts";
@@ -14,7 +15,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, type LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax } from "../rpc/edge-messages.ts";
-import { contextText } from "../rpc/messages.ts";
+import { contextText } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { noEvidence, unite } from "./evidence.ts";
@@ -175,6 +176,14 @@ export class Copies {
 }
 
 export function isSameCopy(a: Copy, b: Copy): boolean {
-  const isSame = (text: string, i: number): boolean => text === b.contexts[i];
-  return a.state === b.state && a.contexts.length === b.contexts.length && a.contexts.every(isSame);
+  return a.state === b.state && areSameContexts(a, b);
+}
+
+/** Also of one that was read from the disk twice, since memory had no room for it. */
+export function isEqualCopy(a: Copy, b: Copy): boolean {
+  return a === b || (areSameContexts(a, b) && equalBytes(clockDigest(a.state), clockDigest(b.state)));
+}
+
+function areSameContexts({ contexts }: Copy, other: Copy): boolean {
+  return contexts.length === other.contexts.length && contexts.every((text, i) => text === other.contexts[i]);
 }

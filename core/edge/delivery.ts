@@ -16,14 +16,15 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { type Random, type Stop, TransportError } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
 import { type Contact, isOfOneHost } from "./contact.ts";
 import type { Copies } from "./copies.ts";
 import type { Local } from "./local.ts";
-import { type Ack, nextOf, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
+import type { Ack, Outbox, OutboxRow, OutboxWrite } from "./outbox.ts";
+import { nextOf } from "./pending.ts";
 import { type Told, toldBy } from "./told.ts";
 import { untilMet } from "./waiting.ts";
 
@@ -69,8 +70,8 @@ const answerMarginMs = 250;
 type Levels = Pick<OutboxRow, "w" | "pw">;
 /** The write that is sent, last, after those that it stands for: hosts that take it cover their dots, so all count as sent. */
 type Carried = readonly OutboxWrite[];
-type Request = Infer<typeof methods.edgeWrite.request>;
-type Response = Infer<typeof methods.edgeWrite.response>;
+type Request = Infer<typeof edgeMethods.edgeWrite.request>;
+type Response = Infer<typeof edgeMethods.edgeWrite.response>;
 
 export class Delivery {
   readonly #deps: DeliveryDeps;
@@ -222,10 +223,11 @@ export class Delivery {
     carried: Carried,
     { w, pw, timeoutMs }: Levels & { readonly timeoutMs: number },
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
-    const { copies, local } = this.#deps;
+    const { contact, copies, local } = this.#deps;
     const write = carried.at(-1)!;
     const asked = await local.copy(located);
     await this.#markSent(located, carried);
+    const { ring } = contact;
     const { key, event, value, contexts, own, folds, previous } = write.row;
     const request = {
       key,
@@ -238,18 +240,26 @@ export class Delivery {
       w,
       timeoutMs,
       ...(pw === undefined ? {} : { pw }),
-      have: copies.digest(asked),
+      ...(ring === undefined ? {} : { ring: ring.fingerprint }),
       ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
       ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
-    const answer = await this.#ask(located, carried, request);
-    const told = toldBy(answer, key as Key, asked, [value]);
-    const durable = answer.durable as readonly NodeId[];
+    let answer = await this.#ask(located, carried, { ...request, have: copies.digest(asked) });
+    let told = toldBy(answer, key as Key, asked, [value]);
+    if (told === undefined) {
+      // The same event again.
+      answer = await this.#ask(located, carried, request);
+      told = toldBy(answer, key as Key, asked, [value]);
+      if (told === undefined) throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
+    }
+    // A place that is none is a host's mistake, and counts nobody.
+    const named = answer.durableAt.flatMap((place) => ring?.hosts[place]?.id ?? []);
+    const durable = [...(answer.durable as readonly NodeId[]), ...named];
     const hinted = answer.hinted as Ack["hinted"];
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };
   }
 
-  /** Durably, before the first host can have it. */
+  /** Before the first host can have it. */
   async #markSent(located: LocatedKey, carried: Carried): Promise<void> {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
@@ -280,7 +290,7 @@ export class Delivery {
     let last: unknown = new StoreError("not-ready", "no host is connected");
     for (const host of contact.hostsFor(located)) {
       try {
-        const answer = await contact.askOne(host, methods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
+        const answer = await contact.askOne(host, edgeMethods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
         areOut();
         return answer;
       } catch (error: unknown) {

@@ -16,7 +16,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { timeoutOf } from "../limits.ts";
 import type { CancelSignal, Clock, Identity, Random, Stop, Storage, Transport } from "../ports.ts";
-import { RpcServer } from "../rpc/rpc.ts";
+import { RpcServer } from "../rpc/call.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import type {
   AnsweredWrite,
@@ -75,6 +75,8 @@ export interface EdgeOptions {
 
 /** Deliveries under way get this long when the node closes; what is cut off is sent again after the next start. */
 const stopGraceMs = 1_000;
+/** One application's writes come from one thread. Of fewer a flush in halves saves nothing. */
+const halvesFrom = 32;
 
 /**
  * @example
@@ -111,7 +113,7 @@ export class EdgeNode implements SharedNode {
     this.id = transport.self;
     this.#config = { ...edgeDefaults, ...config };
     const self = this.id;
-    const records = (this.#records = new RecordStore(ports.storage, { clock }));
+    const records = (this.#records = new RecordStore(ports.storage, { clock, halvesFrom }));
     const tasks = (this.#tasks = new Tasks({ clock, telemetry }));
     const contact = (this.#contact = new Contact({ ...ports, telemetry, records, tasks }, this.#config, {
       name: cluster,
@@ -133,7 +135,7 @@ export class EdgeNode implements SharedNode {
     this.#delivery = new Delivery(deps, this.#config);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     const server = new RpcServer(telemetry);
-    const channels = (this.#channels = new EdgeChannels({ contact, transport, clock, tasks, telemetry }));
+    const channels = (this.#channels = new EdgeChannels({ ...ports, contact, tasks, telemetry }));
     this.#listen = () => (channels.serve(server), server.listen(transport));
     this.#watching = new Watching({
       ...deps,
@@ -142,7 +144,8 @@ export class EdgeNode implements SharedNode {
         await reads.refresh(key, host);
         this.#makeRoom();
       },
-      isCurrent: async (key, digest) => {
+      isCurrent: async (key, { digest, news }) => {
+        if (news !== undefined && (await reads.takeNews(key, news))) return true;
         await this.#delivery.idle(key);
         return equalBytes(this.#copies.digest(await this.#local.copy(contact.locate(key))), digest);
       },
@@ -208,8 +211,8 @@ export class EdgeNode implements SharedNode {
   async until(asked: AnsweredWrite, level: WriteLevel, options: WaitOptions = {}): Promise<number> {
     this.#checkOpen();
     const key = makeKey(asked.bucket, asked.name);
-    const write = await this.#local.asked(this.#contact.locate(key), asked.request, asked.body);
-    if (write !== undefined) return untilLevel(this.#writeDeps(), write, level, options);
+    const found = await this.#local.asked(this.#contact.locate(key), asked.request, asked.body);
+    if (found !== undefined) return untilLevel(this.#writeDeps(), found.write, level, options);
     throw new StoreError("outcome-unknown", `who has the write ${asked.request} of ${key} is known no more`);
   }
 
@@ -312,17 +315,13 @@ export class EdgeNode implements SharedNode {
     const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
     if (asked === undefined) await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
     const { wish, needed } = wishOf(deps, key, body, options);
-    const { write, writeIdIgnored } = await this.#local.write(located, wish);
+    const accepted = await this.#local.write(located, wish);
+    const { write } = accepted;
     this.#delivery.send(key);
     await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
     const known = await this.#local.know(located);
     return {
-      ...writeOf(
-        subject,
-        { known, write, needed, writeIdIgnored },
-        options.returnSiblings === true,
-        this.#contact.wallMs,
-      ),
+      ...writeOf(subject, { ...accepted, known, needed }, options.returnSiblings === true, this.#contact.wallMs),
       until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
     };
   }

@@ -22,7 +22,7 @@ import {
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
-import { contextText } from "../rpc/messages.ts";
+import { contextText } from "../rpc/common-messages.ts";
 
 export interface Evidence {
   readonly contexts: readonly string[];

@@ -6,7 +6,7 @@ import { compareBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { StoreList, StoreRead } from "../store-node.ts";
 import type { Contact } from "./contact.ts";
 
@@ -42,7 +42,7 @@ export async function listKnown(
   let told: { readonly keys: readonly string[]; readonly next?: string } | undefined;
   if (contact.isConnected) {
     const request = { bucket, prefix, limit, timeoutMs, ...(after === undefined ? {} : { after }) };
-    told = await contact.ask(contact.hosts(), methods.edgeList, request, timeoutMs);
+    told = await contact.ask(contact.hosts(), edgeMethods.edgeList, request, timeoutMs);
   }
   const lastRow = told?.next === undefined ? undefined : rowOf(told.next);
   const isOnPage = (name: string): boolean => lastRow === undefined || compareBytes(rowOf(name), lastRow) <= 0;

@@ -4,6 +4,7 @@
  * Invariant: what is shown, minted on or handed out as a context is the merge of both.
  */
 import {
+  applyWrite,
   compareDots,
   type Coverage,
   covers,
@@ -22,20 +23,21 @@ import type { StorageOperation } from "../ports.ts";
 import { KeyQueue } from "../replica/key-queue.ts";
 import { tellLwwLosers } from "../replica/lww-losers.ts";
 import { StoreError } from "../errors.ts";
-import { checkUpdate, foldsMax } from "../limits.ts";
+import { checkUpdate } from "../limits.ts";
 import { edgeOwnEventsMax } from "../rpc/edge-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Answered } from "./answered.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
-import { type Copies, type Copy, isSameCopy, noCopy } from "./copies.ts";
+import { type Copies, type Copy, isEqualCopy, isSameCopy, noCopy } from "./copies.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
-import { type Ack, type Outbox, type OutboxRow, type OutboxWrite, withPending } from "./outbox.ts";
+import { type Ack, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
+import { grown, renamed } from "./new-dots.ts";
 import type { Intended, OwnActor } from "./own-actor.ts";
+import { checkSiblings, isOneMore, withPending } from "./pending.ts";
 import type { Told } from "./told.ts";
-import { isFoldedUnsent } from "./wish.ts";
 
 export interface Known {
   readonly state: Versioned;
@@ -58,8 +60,13 @@ export interface WriteWish {
   readonly isSentNow: boolean;
 }
 
-export interface Accepted {
+export interface Asked {
   readonly write: OutboxWrite;
+  /** Of the event that was accepted: the write may have taken in others since. */
+  readonly counter: number;
+}
+
+export interface Accepted extends Asked {
   readonly known: Known;
   readonly writeIdIgnored: boolean;
 }
@@ -117,23 +124,20 @@ export class Local {
       const again = request === undefined ? undefined : await this.#asked(key, request, value.body);
       const known = await this.#know(located);
       if (again !== undefined) {
-        const isIgnored = writeId !== undefined && again.row.event.writeId === undefined;
-        return { write: again, known, writeIdIgnored: isIgnored };
+        const isIgnored = writeId !== undefined && again.write.row.event.writeId === undefined;
+        return { ...again, known, writeIdIgnored: isIgnored };
       }
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
-      if (writeId !== undefined && same !== undefined) return { write: same, known, writeIdIgnored: false };
+      if (writeId !== undefined && same !== undefined) return { write: same, counter: 1, known, writeIdIgnored: false };
       if (isUpdate(value)) {
         const kind = kindOfWrite(known.state, coverageOf(subject, evidence), value.kind);
         checkUpdate(this.#options, key, { held: known.state, kind, body: value.body, folds });
-        const unsent = outbox.of(key).at(-1);
-        if (unsent !== undefined && isFoldedUnsent(unsent, wish)) return this.#extend(located, unsent, wish);
       }
       const unseen = known.evidence.own.length;
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
-      this.#checkSiblings(key, known.state, coverage);
       const intended = {
         key,
         known: known.state,
@@ -157,14 +161,17 @@ export class Local {
         renews,
         ...(request === undefined ? {} : { request }),
         floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
+        taken: [],
         ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
       };
+      const state = applyWrite(known.state, coverage, row.value, time.wallMs, folds);
+      checkSiblings(key, known.state, state, this.#options.siblingsMax);
       try {
-        const write = await outbox.add(row);
+        const write = await this.#store(key, row);
         const after = await this.#know(located);
         tellLwwLosers(telemetry, key, [known.state, { vector: coverage.vector, values: [row.value] }], after.state);
         this.#deps.changed(key, "local");
-        return { write, known: after, writeIdIgnored };
+        return { write, counter: event.counter, known: after, writeIdIgnored };
       } catch (error: unknown) {
         // It may be on the disk, and come back: the actor must not go on above an event that memory does not have.
         actor.drop();
@@ -173,32 +180,19 @@ export class Local {
     });
   }
 
+  async #store(key: Key, row: OutboxRow): Promise<OutboxWrite> {
+    const { outbox, self } = this.#deps;
+    const last = outbox.of(key).at(-1);
+    const longer = last && grown(self, last, row);
+    if (last === undefined || longer === undefined) return outbox.add(row);
+    await outbox.become(new Map([[last, longer]]));
+    this.#viewed.delete(key);
+    return last;
+  }
+
   /** The write that was asked for under the request, unless that is unknown. `body`: that of the write. */
-  asked(located: LocatedKey, request: string, body: Uint8Array | undefined): Promise<OutboxWrite | undefined> {
+  asked(located: LocatedKey, request: string, body: Uint8Array | undefined): Promise<Asked | undefined> {
     return this.#queue.run(located, () => this.#asked(located.key, request, body));
-  }
-
-  /** As hosts would refuse it, but before it is accepted: nobody wants to hear of that when he is online again. */
-  #checkSiblings(key: Key, { values }: Versioned, { vector }: Coverage): void {
-    const kept = values.filter(({ kind, dot }) => kind === "lww" || !covers(vector, dot)).length;
-    if (kept < this.#options.siblingsMax || kept < values.length) return;
-    const text = `${key} has ${kept} concurrent values already: read it and write the merged value with its context`;
-    throw new StoreError("too-many-siblings", text);
-  }
-
-  /**
-   * An update that no host can have yet takes in the one that follows it and contains it: so days of edits without a host are
-   * one write of one document, and its event is still what was said of it.
-   */
-  async #extend(located: LocatedKey, write: OutboxWrite, { value, folds }: WriteWish): Promise<Accepted> {
-    const { row } = write;
-    const others = folds.filter((fold) => compareDots(fold, write.dot) !== 0);
-    const body = value.body.slice();
-    const grown = { ...row, value: { ...row.value, body }, folds: [...row.folds, ...others].slice(0, foldsMax) };
-    await this.#deps.outbox.mark([write], () => grown);
-    this.#viewed.delete(located.key);
-    this.#deps.changed(located.key, "local");
-    return { write, known: await this.#know(located), writeIdIgnored: false };
   }
 
   /**
@@ -207,10 +201,11 @@ export class Local {
    */
   rename(located: LocatedKey, write: OutboxWrite): Promise<void> {
     return this.#queue.run(located, async () => {
-      const { actor, outbox } = this.#deps;
+      const { actor, outbox, self } = this.#deps;
       this.#viewed.delete(located.key);
-      const { event, dot } = actor.draw();
-      await outbox.rename(write, event, dot);
+      // Those that it has taken in keep their counters.
+      const name = actor.draw(write.dot.counter);
+      await outbox.become(renamed(self, outbox.of(located.key), write, name));
       this.#deps.changed(located.key, "local");
     });
   }
@@ -299,7 +294,7 @@ export class Local {
     });
   }
 
-  /** They are about to be sent for the first time: minted anew by the hosts' time. Durable when it resolves. */
+  /** They are about to be sent for the first time: minted anew by the hosts' time. See `outbox.markSent`. */
   markSent(located: LocatedKey, writes: readonly OutboxWrite[], time: HostsTime): Promise<void> {
     return this.#queue.run(located, async () => {
       const { copies, outbox, telemetry } = this.#deps;
@@ -307,7 +302,7 @@ export class Local {
       const before = await this.#know(located);
       this.#viewed.delete(key);
       const known = { copy: (await copies.get(located)).state, own: outbox.of(key) };
-      await outbox.mark(writes, (write) => ({ ...mintedAnew(write, known, time), sentMs: time.wallMs }));
+      await outbox.markSent(writes, (write) => ({ ...mintedAnew(write, known, time), sentMs: time.wallMs }));
       const after = await this.#know(located);
       // One that was to win by a wrong clock may not: then it is discarded.
       tellLwwLosers(telemetry, key, [before.state, nothing], after.state);
@@ -343,7 +338,7 @@ export class Local {
 
   #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
-    const isOvertaken = copy !== asked; // another answer came in between: neither is later for certain
+    const isOvertaken = !isEqualCopy(copy, asked); // another answer came in between: neither is later for certain
     if (contexts.length === 0) {
       const none = { state: nothing, contexts: [] };
       return isQuorum && !isOvertaken && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
@@ -368,9 +363,14 @@ export class Local {
     }
   }
 
-  async #asked(key: Key, request: string, body: Uint8Array | undefined): Promise<OutboxWrite | undefined> {
+  async #asked(key: Key, request: string, body: Uint8Array | undefined): Promise<Asked | undefined> {
     const { answered, outbox } = this.#deps;
-    return outbox.of(key).find(({ row }) => row.request === request) ?? answered.find(key, request, body);
+    for (const write of outbox.of(key)) {
+      const counter = write.counterOf(request);
+      if (counter !== undefined) return { write, counter };
+    }
+    const write = await answered.find(key, request, body);
+    return write && { write, counter: write.dot.counter };
   }
 
   async #know(located: LocatedKey): Promise<Known> {
@@ -392,8 +392,4 @@ export class Local {
     this.#viewed.set(key, { copy, writes, known });
     return known;
   }
-}
-
-function isOneMore(before: readonly OutboxWrite[], after: readonly OutboxWrite[]): boolean {
-  return after.length === before.length + 1 && before.every((write, i) => write === after[i]);
 }

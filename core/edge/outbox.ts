@@ -1,11 +1,13 @@
 /**
  * Writes that hosts have not acknowledged, durable before anything else happens to them: the edge's hints, addressed to
  * "the owners" (PROTOCOL 7). Rows in `hints`, under a number of 8 bytes that counts up: so the order of the rows is that of
- * the writes. A write keeps its dot for ever, across restarts too. All are in memory, within `outboxBytesMax`.
+ * the writes. A dot names one write for ever, across restarts too; what becomes of an unsent one is another event
+ * (`new-dots.ts`). All are in memory, within `outboxBytesMax`.
  *
- * A row tells when the write was first sent, and is written before that: one that was never sent is delivered at any age,
- * one that was sent without an answer only for a while (`delivery.ts`). Until then its stamp and its expiry may change, for
- * they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept for the application.
+ * A row tells when the write was first sent, and is written before that (on a full disk memory tells it: `sent-marks.ts`):
+ * one that was never sent is delivered at any age, one that was sent without an answer only for a while (`delivery.ts`). Until
+ * then its stamp and its expiry may change, for they are minted anew by the hosts' time (PROTOCOL 3). A parked row is kept
+ * for the application.
  * Invariant: a write leaves the outbox when W hosts have it, or a later one that has seen it, or when it is discarded.
  */
 import {
@@ -22,16 +24,20 @@ import {
 } from "../bytes/codec.ts";
 import { parseKey } from "../bytes/key.ts";
 import { dot, liveValue } from "../causality/encoding.ts";
-import { applyWrite, type Coverage, covers, type Dot, isUpdate, type Versioned } from "../causality/version-set.ts";
+import { compareDots, type Coverage, type Dot } from "../causality/version-set.ts";
 import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { foldsMax } from "../limits.ts";
 import type { StorageOperation } from "../ports.ts";
 import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
-import { contextText, keyText } from "../rpc/messages.ts";
+import { contextText, keyText } from "../rpc/common-messages.ts";
 import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { coverageOf, dotOf } from "./evidence.ts";
+import { SentMarks } from "./sent-marks.ts";
+
+/** Many times what is under way of one key when tabs change hands: only then is it asked for again. */
+export const takenMax = 64;
 
 const StoredRow = message("OutboxWrite", {
   key: field(1, keyText),
@@ -57,6 +63,8 @@ const StoredRow = message("OutboxWrite", {
   renews: optional(13, bool),
   /** Its asker's name for it: see `answered.ts`. */
   request: optional(16, text(16)),
+  /** Other writes that it has taken in, the latest: their requests, and their events of its actor. */
+  taken: repeated(17, message("TakenWrite", { request: field(1, text(16)), counter: field(2, varint) }), takenMax),
 });
 
 /** In a row of an older version 11 to 13 are missing: then its own clock was taken for the hosts'. */
@@ -80,7 +88,8 @@ export interface Ack {
 export class OutboxWrite {
   readonly sequence: number;
   readonly key: Key;
-  readonly coverage: Coverage;
+  readonly #edge: NodeId;
+  coverage: Coverage;
   dot: Dot;
   row: OutboxRow;
   ack: Ack | undefined;
@@ -95,9 +104,12 @@ export class OutboxWrite {
 
   constructor(edge: NodeId, sequence: number, row: OutboxRow) {
     this.sequence = sequence;
+    this.#edge = edge;
     this.row = row;
     this.key = parseKey(row.key);
-    this.dot = dotOf({ edge, key: this.key }, row.event);
+    const own = dotOf({ edge, key: this.key }, row.event);
+    // A parked one may be another edge's, of an import: it keeps the name that others know it by.
+    this.dot = row.error === undefined ? own : row.value.dot;
     this.coverage = coverageOf({ edge, key: this.key }, row);
   }
 
@@ -119,6 +131,20 @@ export class OutboxWrite {
     return this.row.value.body.length + rowOverheadBytes;
   }
 
+  /** The counter of the event that was asked for under the request: its own, or that of a write that it has taken in. */
+  counterOf(request: string): number | undefined {
+    const { event, taken } = this.row;
+    if (this.row.request === request) return event.counter;
+    return taken.find((each) => each.request === request)?.counter;
+  }
+
+  /** Its row is another one from now on; where that is another event, no host has seen it. */
+  become(row: OutboxRow): void {
+    const { dot } = row.value;
+    if (compareDots(dot, this.dot) !== 0) this.mayBeOut = false;
+    Object.assign(this, { row, dot, coverage: coverageOf({ edge: this.#edge, key: this.key }, row) });
+  }
+
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -129,6 +155,8 @@ export class OutboxWrite {
   }
 }
 
+/** Hosts take a write from nobody else, and may have it. */
+const ofAnother = { code: "outcome-unknown", message: "the identity under which it was written is lost" };
 const rowOverheadBytes = 1_024;
 const sequenceBytes = 8;
 const pageRows = 256;
@@ -142,6 +170,7 @@ export interface OutboxDeps {
 export class Outbox {
   readonly #deps: OutboxDeps;
   readonly #bytesMax: number;
+  readonly #marks: SentMarks;
   /** In order. */
   readonly #byKey = new Map<Key, readonly OutboxWrite[]>();
   readonly #all = new Map<number, OutboxWrite>();
@@ -154,10 +183,12 @@ export class Outbox {
   constructor(deps: OutboxDeps, options: { readonly outboxBytesMax: number }) {
     this.#deps = deps;
     this.#bytesMax = options.outboxBytesMax;
+    this.#marks = new SentMarks(deps.records);
   }
 
   /** What an earlier run left. A damaged row is told and kept, as evidence of a write that is lost. */
   async open(): Promise<void> {
+    await this.#marks.open();
     for (let gte: Uint8Array | null = new Uint8Array(0); gte !== null;) {
       const page = await this.#deps.records.page("hints", { gte, limit: pageRows });
       for (const row of page.rows) this.#load(row);
@@ -171,8 +202,13 @@ export class Outbox {
     this.#next = Math.max(this.#next, sequence + 1);
     try {
       if ("corrupt" in row) throw new DecodeError("its checksum is wrong");
-      const write = new OutboxWrite(this.#deps.self, sequence, OutboxRow.decode(row.value.slice()));
-      write.mayBeOut = write.row.sentMs !== undefined;
+      const stored = OutboxRow.decode(row.value.slice());
+      const isTold = stored.sentMs !== undefined || this.#marks.areKept(sequence);
+      // It was sent later than that, if at all.
+      const told = isTold ? stored : { ...stored, sentMs: stored.acceptedMs };
+      const write = new OutboxWrite(this.#deps.self, sequence, told);
+      write.mayBeOut = told.sentMs !== undefined;
+      if (compareDots(write.dot, told.value.dot) !== 0) write.row = { ...told, error: ofAnother };
       this.#put(write);
     } catch (error: unknown) {
       if (!(error instanceof DecodeError || error instanceof StoreError)) throw error;
@@ -187,14 +223,14 @@ export class Outbox {
   /** Durable when it resolves. @throws StoreError `overloaded`: the outbox is full, `storage-full` */
   async add(row: OutboxRow): Promise<OutboxWrite> {
     const write = new OutboxWrite(this.#deps.self, this.#next, row);
-    if (this.#bytes + write.bytes > this.#bytesMax) {
-      const full = `${this.#all.size} writes (${this.#bytes} bytes) wait for hosts`;
-      throw new StoreError("overloaded", `the outbox is full: ${full}`);
-    }
+    this.#checkRoom(write.bytes);
     this.#next += 1;
     this.#bytes += write.bytes;
     try {
-      await this.#deps.records.commit([this.#saving(write)]);
+      await this.#deps.records.commit([this.#saving(write), ...this.#marks.adding(write.sequence)]);
+    } catch (error: unknown) {
+      this.#marks.notAdded();
+      throw error;
     } finally {
       this.#bytes -= write.bytes;
     }
@@ -216,6 +252,22 @@ export class Outbox {
     } finally {
       this.#bytes += bytesOf(writes);
     }
+    this.#marked(writes);
+  }
+
+  /** As `mark`, of writes that are about to be sent. */
+  async markSent(writes: readonly OutboxWrite[], change: (write: OutboxWrite) => OutboxRow): Promise<void> {
+    try {
+      await this.mark(writes, change);
+    } catch (error: unknown) {
+      if (!isFull(error)) throw error;
+      await this.#marks.lose();
+      for (const write of writes) write.row = change(write);
+      this.#marked(writes);
+    }
+  }
+
+  #marked(writes: readonly OutboxWrite[]): void {
     for (const write of writes) {
       if (write.row.error !== undefined) this.#parked.add(write);
       write.changed();
@@ -223,24 +275,42 @@ export class Outbox {
     this.#tell();
   }
 
-  /** It becomes another event, which no host has seen. */
-  async rename(write: OutboxWrite, event: OwnEvent, dot: Dot): Promise<void> {
-    const { sentMs: _sent, previous: _previous, ...row } = write.row;
-    const renamed = { ...row, event, value: { ...row.value, dot } };
-    await this.#deps.records.commit([
-      { kind: "put", ns: "hints", key: keyOf(write.sequence), value: OutboxRow.encode(renamed) },
-    ]);
-    Object.assign(write, { row: renamed, dot, mayBeOut: false });
-    write.changed();
+  /** Writes become what these rows say, all or none, in their places. @throws StoreError as `add` */
+  async become(rows: ReadonlyMap<OutboxWrite, OutboxRow>): Promise<void> {
+    const saving = [...rows].map(([{ sequence }, row]) => this.#saving({ sequence, row }));
+    const more = [...rows].reduce((sum, [{ row }, next]) => sum + next.value.body.length - row.value.body.length, 0);
+    this.#checkRoom(more);
+    this.#bytes += more;
+    try {
+      await this.#deps.records.commit(saving);
+    } catch (error: unknown) {
+      this.#bytes -= more;
+      throw error;
+    }
+    for (const [write, row] of rows) {
+      write.become(row);
+      write.changed();
+    }
     this.#tell();
   }
 
-  /** No host has seen it after all. */
+  /** @throws StoreError `overloaded` */
+  #checkRoom(bytes: number): void {
+    if (bytes <= 0 || this.#bytes + bytes <= this.#bytesMax) return;
+    const full = `${this.#all.size} writes (${this.#bytes} bytes) wait for hosts`;
+    throw new StoreError("overloaded", `the outbox is full: ${full}`);
+  }
+
+  /** No host has seen it after all. Where the disk is full only memory knows. */
   async unmark(write: OutboxWrite): Promise<void> {
     const { sentMs, ...row } = write.row;
     if (sentMs === undefined) return;
     write.row = row;
-    await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
+    try {
+      await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });
+    } catch (error: unknown) {
+      if (!isFull(error)) throw error;
+    }
   }
 
   /** To be committed with what follows from it; then `removed`. */
@@ -302,38 +372,17 @@ export class Outbox {
     for (const listener of this.#listeners) listener();
   }
 
-  #saving({ sequence, row }: OutboxWrite): StorageOperation {
+  #saving({ sequence, row }: Pick<OutboxWrite, "sequence" | "row">): StorageOperation {
     return { kind: "put", ns: "hints", key: keyOf(sequence), value: OutboxRow.encode(row) };
   }
 }
 
+function isFull(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "storage-full";
+}
+
 function bytesOf(writes: readonly OutboxWrite[]): number {
   return writes.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-/** The state with the writes that wait on it; a parked one is not among what is known: hosts may never have it. */
-export function withPending(state: Versioned, writes: readonly OutboxWrite[]): Versioned {
-  return writes
-    .filter(({ isPending }) => isPending)
-    .reduce((known, { coverage, row }) => applyWrite(known, coverage, row.value, row.acceptedMs, row.folds), state);
-}
-
-/**
- * What is sent next of a key, and the earlier writes that go with it, for it has seen them: what hosts would keep of those
- * is what it covers; but an update of a document contains only those that it folds. Only where they ask for the same
- * acknowledgement: nobody is then told of fewer copies than he asked for.
- */
-export function nextOf(writes: readonly OutboxWrite[]): readonly [OutboxWrite, readonly OutboxWrite[]] | undefined {
-  const pending = writes.filter(({ isPending }) => isPending);
-  const [first] = pending;
-  if (first === undefined) return undefined;
-  const stands = (later: OutboxWrite, earlier: OutboxWrite): boolean =>
-    !(isUpdate(later.row.value) && isUpdate(earlier.row.value)) &&
-    covers(later.coverage.vector, earlier.dot) &&
-    later.row.w === earlier.row.w &&
-    later.row.pw === earlier.row.pw;
-  const last = pending.findLast((write) => write !== first && stands(write, first)) ?? first;
-  return [last, pending.slice(0, pending.indexOf(last)).filter((earlier) => stands(last, earlier))];
 }
 
 function keyOf(sequence: number): Uint8Array {

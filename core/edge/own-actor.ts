@@ -79,10 +79,9 @@ export class OwnActor {
     return { event: { nonce, counter }, value: minted, writeIdIgnored: writeId !== undefined, previous };
   }
 
-  /** The name of an event that follows none. */
-  draw(): { readonly event: OwnEvent; readonly dot: Dot } {
-    this.drop();
-    const { nonce, actor, counter } = this.#next({ vector: [], values: [] }, { vector: [] });
+  /** The name of an event that follows none; `counter`: its own, not below 1. */
+  draw(counter: number): { readonly event: OwnEvent; readonly dot: Dot } {
+    const { nonce, actor } = (this.#current = { ...this.#draw(), counter });
     return { event: { nonce, counter }, dot: { actor, counter } };
   }
 

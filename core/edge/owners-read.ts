@@ -17,7 +17,7 @@ import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { type Random, TransportError } from "../ports.ts";
 import { ReadTally } from "../quorum/read-tally.ts";
-import { methods } from "../rpc/rpc.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Contact } from "./contact.ts";
@@ -87,7 +87,7 @@ class OwnersRead {
     this.#located = located;
     this.#wanted = wanted;
     this.#have = deps.copies.digest(wanted.asked);
-    this.#ring = deps.contact.ring;
+    this.#ring = deps.contact.ring?.fingerprint;
     this.#tally = new ReadTally({ owners: deps.contact.ownersOf(located.key), holders: new Map() }, wanted.r);
   }
 
@@ -126,7 +126,7 @@ class OwnersRead {
     const request = { key, have: this.#have, ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }) };
     const timeoutMs = Math.min(this.#config.replicaTimeoutMs, this.#wanted.timeoutMs);
     try {
-      this.#take(owner, await contact.askOne(owner, methods.edgeFetch, request, timeoutMs));
+      this.#take(owner, await contact.askOne(owner, edgeMethods.edgeFetch, request, timeoutMs));
     } catch (error: unknown) {
       if (!(error instanceof TransportError || error instanceof StoreError)) {
         this.#settle(undefined);
@@ -142,12 +142,13 @@ class OwnersRead {
   }
 
   /** @throws StoreError `internal`: it is unreadable */
-  #take(owner: NodeId, answer: Infer<typeof methods.edgeFetch.response>): void {
+  #take(owner: NodeId, answer: Infer<typeof edgeMethods.edgeFetch.response>): void {
     const { counts, digest, ring } = answer;
-    const { state, contexts } = toldBy({ ...answer, kept: [], omitted: [] }, this.#located.key, this.#wanted.asked);
+    // Told whole, or not at all.
+    const { state, contexts } = toldBy({ ...answer, kept: [], omitted: [] }, this.#located.key, this.#wanted.asked)!;
     const isKnown = answer.state !== undefined || equalBytes(digest, this.#have);
     this.#replies.push({ digest, contexts, state: contexts.length === 0 ? nothing : isKnown ? state : undefined });
-    if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring) return this.#settle(undefined);
+    if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring?.fingerprint) return this.#settle(undefined);
     this.#tally.reply(owner, "complete");
     this.#proceed();
   }
@@ -175,6 +176,8 @@ class OwnersRead {
     if (first === undefined || others.every(({ digest }) => equalBytes(digest, first.digest))) return;
     const { requestTimeoutMs: timeoutMs } = this.#config;
     const request = { key: this.#located.key, r: "all", have: first.digest, timeoutMs };
-    tasks.run("read repair", () => contact.ask(contact.hostsFor(this.#located), methods.edgeRead, request, timeoutMs));
+    tasks.run("read repair", () =>
+      contact.ask(contact.hostsFor(this.#located), edgeMethods.edgeRead, request, timeoutMs),
+    );
   }
 }

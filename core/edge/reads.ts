@@ -3,12 +3,14 @@
  * from the copy that is here. What hosts tell becomes the copy.
  */
 import type { QuorumSpec } from "../config.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Clock } from "../ports.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
-import { methods } from "../rpc/rpc.ts";
+import type { WatchedNews } from "../rpc/edge-messages.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { StoreGetOptions, StoreRead } from "../store-node.ts";
 import { readOf } from "./answers.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -74,6 +76,18 @@ export class Reads {
     await this.#fromHosts(this.#deps.contact.locate(key), [host], wanted);
   }
 
+  /** Takes in what a host tells of what is new to who has the state `base`. False: this node has another one, or too little. */
+  async takeNews(key: Key, { base, ...news }: Omit<WatchedNews, "place">): Promise<boolean> {
+    const { contact, copies, local } = this.#deps;
+    const located = contact.locate(key);
+    const asked = await local.copy(located);
+    if (!equalBytes(copies.digest(asked), base)) return false;
+    const told = toldBy(news, key, asked);
+    if (told === undefined) return false;
+    await local.heard(located, told, false);
+    return true;
+  }
+
   async #quorum(located: LocatedKey, { r, timeoutMs }: Wanted): Promise<Found> {
     const { contact, clock, local } = this.#deps;
     const spec = r ?? contact.readQuorum;
@@ -96,10 +110,19 @@ export class Reads {
     if (timeoutMs < 1) throw new StoreError("quorum-not-met", `no owner of ${located.key} has answered in time`);
     const asked = await local.copy(located);
     const { key } = located;
-    const request = { key, timeoutMs, have: copies.digest(asked), ...(r === undefined ? {} : { r: String(r) }) };
-    const answer = await contact.ask(hosts, methods.edgeRead, request, timeoutMs + answerMarginMs);
-    const told = toldBy(answer, key, asked);
-    const { degraded } = answer;
+    const request = { key, timeoutMs, ...(r === undefined ? {} : { r: String(r) }) };
+    const ask = async (have: { readonly have?: Uint8Array }) => {
+      const answer = await contact.ask(
+        hosts,
+        edgeMethods.edgeRead,
+        { ...request, ...have },
+        timeoutMs + answerMarginMs,
+      );
+      return { told: toldBy(answer, key, asked), degraded: answer.degraded };
+    };
+    const first = await ask({ have: copies.digest(asked) });
+    const { told, degraded } = first.told === undefined ? await ask({}) : first;
+    if (told === undefined) throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
     if (degraded) return { known: await local.heard(located, told, false), degraded };
     return { known: await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum"), degraded };
   }

@@ -19,7 +19,8 @@ export interface Told {
 }
 
 /**
- * `own`: what this node wrote itself with the question.
+ * `own`: what this node wrote itself with the question. Undefined: the host left out what is not here; it tells the whole to
+ * who names no digest.
  * @throws StoreError `internal`: another host may do better
  */
 export function toldBy(
@@ -32,16 +33,17 @@ export function toldBy(
   key: Key,
   asked: Copy,
   own: readonly LiveValue[] = [],
-): Told {
+): Told | undefined {
   const { state: encoded, kept, omitted, context } = answer;
   try {
     if (context !== undefined) peekContext(context, key);
     // A copy: what arrived is a part of a frame, and is kept.
     const contexts = context === undefined ? [] : [context];
     if (encoded === undefined) return { asked, state: asked.state, contexts };
-    const lean = filled(decodeVersioned(encoded.slice()), omitted, own);
+    const lean = filled(decodeVersioned(encoded.slice()), omitted, [...own, ...asked.state.values]);
+    if (lean === undefined) return undefined;
     const before = kept.map((place) => asked.state.values[place]);
-    if (lean === undefined || before.includes(undefined)) throw new DecodeError("it leaves out what is not known here");
+    if (before.includes(undefined)) throw new DecodeError("it keeps what is not known here");
     const values = [...lean.values, ...(before as LiveValue[])].toSorted((a, b) => compareDots(a.dot, b.dot));
     const state = { ...lean, values };
     return { asked, state, contexts };

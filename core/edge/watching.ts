@@ -5,13 +5,15 @@
  * read anew; a key that could not be read is read again; and one of which a value expires is read when it does.
  */
 import type { Watched } from "../api.ts";
+import type { Infer } from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { Expiries } from "../expiries.ts";
 import { type CancelSignal, type Random, type Stop, TransportError } from "../ports.ts";
-import { methods } from "../rpc/rpc.ts";
+import type { WatchedNews } from "../rpc/edge-messages.ts";
+import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -26,8 +28,8 @@ interface WatchingDeps {
   readonly read: (key: Key, source: StoreRead["source"]) => Promise<StoreRead>;
   /** Asks a host, and takes in what it tells. @throws StoreError */
   readonly refresh: (key: Key, host: NodeId) => Promise<void>;
-  /** Whether the own copy has this digest, once no write of the key is on its way any more. */
-  readonly isCurrent: (key: Key, digest: Uint8Array) => Promise<boolean>;
+  /** Whether what is known here is what the host has: by what it told, or once no write of the key is on its way any more. */
+  readonly isCurrent: (key: Key, told: ToldChange) => Promise<boolean>;
   /** Of which something is known here. */
   readonly keys: () => Iterable<Key>;
   /** `settled` may have changed. */
@@ -42,6 +44,13 @@ const retryMs = 250;
 const unreadMax = 8;
 const refreshLanes = 16;
 const digestBytes = 16;
+
+/** What a host told of a document's change. */
+export interface ToldChange {
+  /** Of the host's state. */
+  readonly digest: Uint8Array;
+  readonly news?: WatchedNews;
+}
 
 interface Filter {
   readonly prefix: string;
@@ -149,8 +158,7 @@ export class Watching {
     const { contact, random, tasks, telemetry, keys } = this.#deps;
     const session = toHex(random.bytes(8));
     const told = new Map<string, Filter>();
-    /** With the digest of the host's state, where it told one. */
-    const due = new Map<Key, Uint8Array | undefined>();
+    const due = new Map<Key, ToldChange | undefined>();
     let unread = 0;
     try {
       for (let begins = true; this.#watchers.size > 0 && !tasks.stopped; begins = false) {
@@ -158,10 +166,10 @@ export class Watching {
         const add = [...wanted].flatMap(([text, filter]) => (told.has(text) ? [] : [filter]));
         const drop = [...told].flatMap(([text, filter]) => (wanted.has(text) ? [] : [filter]));
         const request = { session, begins, add, drop, waitMs: due.size > 0 ? 0 : waitMs };
-        const answer = await contact.askOne(host, methods.edgeWatch, request, timeoutMs);
+        const answer = await contact.askOne(host, edgeMethods.edgeWatch, request, timeoutMs);
         for (const filter of drop) told.delete(textOf(filter));
         for (const filter of add) told.set(textOf(filter), filter);
-        for (const [i, key] of answer.keys.entries()) due.set(key as Key, answer.digests[i]);
+        for (const [key, change] of changesIn(answer)) due.set(key, change);
         // What is known here may be deleted there, and then no list names it.
         for (const filter of add) for (const key of keys()) if (lets(filter, key)) due.set(key, undefined);
         for (const watcher of this.#watchers) for (const key of watcher.unsure) due.set(key, undefined);
@@ -182,14 +190,13 @@ export class Watching {
   }
 
   /** What cannot be read stays due. @throws TransportError: the host is gone */
-  async #refresh(due: Map<Key, Uint8Array | undefined>, host: NodeId): Promise<void> {
+  async #refresh(due: Map<Key, ToldChange | undefined>, host: NodeId): Promise<void> {
     const left = [...due];
     const lane = async (isFailed: () => boolean): Promise<void> => {
       for (let next = left.pop(); next !== undefined && !isFailed(); next = left.pop()) {
-        const [key, digest] = next;
+        const [key, change] = next;
         try {
-          const isCurrent = digest?.length === digestBytes && (await this.#deps.isCurrent(key, digest));
-          if (!isCurrent) await this.#deps.refresh(key, host);
+          if (change === undefined || !(await this.#deps.isCurrent(key, change))) await this.#deps.refresh(key, host);
           due.delete(key);
           this.tell(key, "remote");
         } catch (error: unknown) {
@@ -205,6 +212,21 @@ export class Watching {
     this.#compared = filters;
     this.#deps.compared();
   }
+}
+
+function changesIn({
+  keys,
+  digests,
+  news,
+}: Infer<typeof edgeMethods.edgeWatch.response>): Map<Key, ToldChange | undefined> {
+  const byPlace = new Map(news.map((each) => [each.place, each]));
+  return new Map(
+    keys.map((key, place) => {
+      const [digest, more] = [digests[place], byPlace.get(place)];
+      if (digest?.length !== digestBytes) return [key as Key, undefined];
+      return [key as Key, more === undefined ? { digest } : { digest, news: more }];
+    }),
+  );
 }
 
 /** One who watches: keys to be shown, each once however often it changed meanwhile, and what he was shown of each. */
@@ -240,9 +262,7 @@ class Watcher {
 
   /** Under a prefix a key without values is news only to who was shown some. */
   isNews(key: Key, { siblings, deleted, pending }: StoreRead): boolean {
-    // An update that waits for hosts may grow under its dot.
-    const names = siblings.map(({ dot, kind, body }) => (kind === "yjs" ? `${dot} ${body.length}` : dot));
-    const seen = `${names.join()};${deleted};${pending}`;
+    const seen = `${siblings.map(({ dot }) => dot).join()};${deleted};${pending}`;
     const before = this.#shown.get(key);
     if (before === seen || (before === undefined && !this.filter.exact && siblings.length === 0)) return false;
     if (this.filter.exact || siblings.length > 0) this.#shown.set(key, seen);

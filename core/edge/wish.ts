@@ -3,7 +3,6 @@
  */
 import type { DeleteOptions, PutOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
-import { compareDots, isUpdate } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, checkRenewal, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
@@ -13,7 +12,6 @@ import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
 import { evidenceOf } from "./evidence.ts";
 import type { WriteWish } from "./local.ts";
-import type { OutboxWrite } from "./outbox.ts";
 
 export type WriteOptions = PutOptions & DeleteOptions & RequestName;
 
@@ -73,11 +71,4 @@ export function wishOf(
 function parseRequest(text: string): string {
   if (/^[0-9a-f]{16}$/.test(text)) return text;
   throw new StoreError("bad-request", `a request is named by 16 lower-case hex digits, not "${text}"`);
-}
-
-/** Whether no host can have the last write of the key, and it is an update that the wish contains. */
-export function isFoldedUnsent({ row, dot, isPending, mayBeOut, sends }: OutboxWrite, wish: WriteWish): boolean {
-  const isUnsent = isPending && row.sentMs === undefined && !mayBeOut && sends === 0;
-  const isSame = row.w === wish.levels.w && row.pw === wish.levels.pw && !wish.isSentNow && wish.writeId === undefined;
-  return isUnsent && isSame && isUpdate(row.value) && wish.folds.some((fold) => compareDots(fold, dot) === 0);
 }

@@ -15,6 +15,8 @@ export interface TransportLimits extends FrameLimits {
   readonly outboundBytesMax: number;
   /** While an answer is due and nothing comes, the peer is asked for a sign of life this often, ms: slow is not dead. */
   readonly pingMs: number;
+  /** What has come within this long is sign enough, ms; absent: nothing is. */
+  readonly duePingMs?: number;
   /** A connection on which an answer is due and nothing at all comes is cut after this, ms. Slow handlers are fine: pongs count. */
   readonly silentMs: number;
   /** So is one that takes no bytes for this long, ms: a slow one takes some. */
@@ -27,7 +29,7 @@ export interface TransportLimits extends FrameLimits {
    * What links over WebRTC have instead: there, no socket says that the peer is gone, and libp2p takes 14 s to find out,
    * in which it hands the dead connection to whoever dials.
    */
-  readonly webRtc: { readonly silentMs: number; readonly idlePingMs: number };
+  readonly webRtc: { readonly silentMs: number; readonly duePingMs: number; readonly idlePingMs: number };
   /** How long `stop` waits for running handlers, ms. */
   readonly graceMs: number;
   /** Backoff of redials, ms; the first try is at once. */
@@ -52,7 +54,7 @@ export const defaultTransportLimits: TransportLimits = {
   idlePingMs: 30_000,
   probeMs: 3_000,
   // A peer that stops for most of a second lives on; one that is gone is noticed within two.
-  webRtc: { silentMs: 1_000, idlePingMs: 250 },
+  webRtc: { silentMs: 1_000, duePingMs: 250, idlePingMs: 250 },
   graceMs: 5_000,
   redialMsMin: 100,
   redialMsMax: 5_000,

@@ -10,6 +10,8 @@ export type Verdict = "nothing" | "ping" | "silent" | "not-reading";
 export interface SilenceLimits {
   /** One tick, ms. */
   readonly pingMs: number;
+  /** While an answer is due, a peer that was not heard for this long is pinged, ms; absent: at each tick. */
+  readonly duePingMs?: number;
   /** What `silent` needs, and what `not-reading` does, ms. */
   readonly silentMs: number;
   readonly notReadingMs: number;
@@ -22,6 +24,7 @@ export interface SilenceLimits {
 export class Silence {
   readonly #ticksMax: number;
   readonly #blockedTicksMax: number;
+  readonly #dueTicks: number;
   readonly #idleTicks: number;
   readonly #probeTicks: number;
   /** How many ticks the peer has for its next sign of life. */
@@ -32,9 +35,10 @@ export class Silence {
   #waiting = 0;
   #blocked = 0;
 
-  constructor({ pingMs, silentMs, idlePingMs, probeMs, notReadingMs }: SilenceLimits) {
+  constructor({ pingMs, duePingMs = pingMs, silentMs, idlePingMs, probeMs, notReadingMs }: SilenceLimits) {
     this.#ticksMax = silentMs / pingMs;
     this.#blockedTicksMax = notReadingMs / pingMs;
+    this.#dueTicks = duePingMs / pingMs;
     this.#idleTicks = idlePingMs / pingMs;
     this.#probeTicks = Math.min(probeMs / pingMs, this.#ticksMax);
     this.#patience = this.#ticksMax;
@@ -71,7 +75,7 @@ export class Silence {
     this.#quiet += 1;
     this.#waiting = answerDue || this.#pinged ? this.#waiting + 1 : 0;
     if (this.#waiting > this.#patience) return "silent";
-    if (this.#pinged || (!answerDue && this.#quiet < this.#idleTicks)) return "nothing";
+    if (this.#pinged || this.#quiet < (answerDue ? this.#dueTicks : this.#idleTicks)) return "nothing";
     this.#pinged = true;
     return "ping";
   }

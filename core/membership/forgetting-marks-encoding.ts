@@ -1,28 +1,65 @@
 /**
- * Forgetting marks in few bytes: a pair of varints for each partition that has one, in order.
+ * Forgetting marks in few bytes: the names of their rings once, then for each mark its partition, number and ring, in order.
+ * A version that told no rings apart reads the highest mark of each partition, and writes marks that name none.
  */
-import { DecodeError, field, message, repeated, varint } from "../bytes/codec.ts";
+import { DecodeError, field, hex, message, optional, repeated, varint } from "../bytes/codec.ts";
 import type { PartitionIndex } from "../identity.ts";
-import type { ForgettingMarks } from "./roster.ts";
+import {
+  type ForgettingMark,
+  type ForgettingMarks,
+  foundingBytes,
+  foundingsMax,
+  foundingsOf,
+  mergeMarks,
+  ringOfFoundings,
+  type RingName,
+  unnamedRing,
+} from "./forgetting-marks.ts";
 
-const ForgettingMark = message("ForgettingMark", { partition: field(1, varint), mark: field(2, varint) });
-const ForgettingMarksMessage = message("ForgettingMarks", { marks: repeated(1, ForgettingMark, 65_536) });
+const marksMax = 262_144;
+
+const Ring = message("Ring", { foundings: repeated(1, hex(foundingBytes), foundingsMax) });
+const Mark = message("ForgettingMark", {
+  partition: field(1, varint),
+  mark: field(2, varint),
+  /** Index into `rings`; absent: it names none. */
+  ring: optional(3, varint),
+});
+const ForgettingMarksMessage = message("ForgettingMarks", {
+  marks: repeated(1, Mark, marksMax),
+  rings: repeated(2, Ring, foundingsMax),
+});
 
 /** Above it a mark could not be raised any more; some 2^30 marks of one partition. */
 export const forgettingMarkMax: number = 2 ** 50;
 
 export function encodeForgettingMarks(marks: ForgettingMarks): Uint8Array {
-  const sorted = [...marks].toSorted(([a], [b]) => a - b);
-  return ForgettingMarksMessage.encode({ marks: sorted.map(([partition, mark]) => ({ partition, mark })) });
+  const all = [...marks].flatMap(([partition, each]) => each.map((mark) => ({ partition, ...mark })));
+  // Of a partition the highest last: it is the one that a reader of one mark keeps.
+  const sorted = all.toSorted((a, b) => a.partition - b.partition || a.mark - b.mark || (a.ring < b.ring ? -1 : 1));
+  const names = [...new Set(sorted.map(({ ring }) => ring))].filter((ring) => ring !== unnamedRing).toSorted();
+  const indexOf = new Map(names.map((ring, i) => [ring, i]));
+  return ForgettingMarksMessage.encode({
+    marks: sorted.map(({ partition, mark, ring }) =>
+      ring === unnamedRing ? { partition, mark } : { partition, mark, ring: indexOf.get(ring)! },
+    ),
+    rings: names.map((ring) => ({ foundings: foundingsOf(ring) })),
+  });
 }
 
-/** @throws DecodeError when it names a partition that there is not, or a mark beyond all reason */
+/** @throws DecodeError when it names a partition or a ring that there is not, or a mark beyond all reason */
 export function decodeForgettingMarks(encoded: Uint8Array, partitions: number): ForgettingMarks {
-  const { marks } = ForgettingMarksMessage.decode(encoded);
-  for (const { partition, mark } of marks) {
+  const { marks, rings } = ForgettingMarksMessage.decode(encoded);
+  const names = rings.map(({ foundings }) => ringOfFoundings(foundings));
+  const found = new Map<PartitionIndex, readonly ForgettingMark[]>();
+  for (const { partition, mark, ring: index } of marks) {
     if (partition >= partitions) throw new DecodeError(`ForgettingMarks: no partition ${partition} of ${partitions}`);
     if (mark > forgettingMarkMax)
       throw new DecodeError(`ForgettingMarks: a mark of ${mark}, at most ${forgettingMarkMax} can be`);
+    const ring: RingName | undefined = index === undefined ? unnamedRing : names[index];
+    if (ring === undefined) throw new DecodeError(`ForgettingMarks: no ring ${index} of ${names.length}`);
+    const at = partition as PartitionIndex;
+    found.set(at, mergeMarks(found.get(at) ?? [], [{ ring, mark }]));
   }
-  return new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark]));
+  return found;
 }

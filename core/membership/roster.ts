@@ -3,8 +3,9 @@
  * Invariant: merging is commutative, associative and idempotent, so exchanges may be lost, repeated and reordered (PROTOCOL 9).
  */
 import type { ClusterParameters } from "../config.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { NodeId } from "../identity.ts";
 import { type Assignment, emptyAssignment, mergeAssignments } from "../placement/assignment.ts";
+import { type ForgettingMarks, mergeMarks } from "./forgetting-marks.ts";
 import type { MemberRecord, MemberStatus } from "./member.ts";
 import { compareProofs } from "./signed-member.ts";
 
@@ -50,13 +51,11 @@ export interface Roster {
    */
   readonly questions: readonly MemberRecord[];
   /**
-   * Of a partition, what has been forgotten there: its mark grows with each reap of deleted keys, and before entries of clocks are
+   * What has been forgotten of a partition: its mark grows with each reap of deleted keys, and before entries of clocks are
    * cut (PROTOCOL 3, *Truncation*; 9, *Return*; 10).
    */
   readonly forgettingMarks: ForgettingMarks;
 }
-
-export type ForgettingMarks = ReadonlyMap<PartitionIndex, number>;
 
 /** Some of a roster: what one side has and the other lacks. */
 export type RosterPart = Partial<Omit<Roster, "cluster">>;
@@ -84,7 +83,7 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
   const members = mergeMap(roster.members, part.members, newerMember);
   const holdings = mergeMap(roster.holdings, part.holdings, newerHoldings);
   const assignment = part.assignment ? mergeAssignments(roster.assignment, part.assignment) : roster.assignment;
-  const forgettingMarks = mergeMap(roster.forgettingMarks, part.forgettingMarks, Math.max);
+  const forgettingMarks = mergeMap(roster.forgettingMarks, part.forgettingMarks, mergeMarks);
   const secrets = union(roster.secrets, part.secrets, (secret) => secret);
   const changes = mergedChanges(roster.changes, part.changes);
   const questions = mergedQuestions(roster, part, members);
@@ -98,11 +97,6 @@ export function mergeRoster(roster: Roster, part: RosterPart): Roster {
     assignment === roster.assignment;
   if (unchanged) return roster;
   return { cluster: roster.cluster, members, holdings, assignment, secrets, changes, questions, forgettingMarks };
-}
-
-/** A name for each founding in the history: rings that were founded apart and met have more than one. */
-export function foundings({ changes }: Roster): string[] {
-  return changes.filter(({ verb }) => verb === "create").map(({ by, atMs }) => `${by} ${atMs}`);
 }
 
 /** Hosts on the ring: they count for N and hold tokens. */

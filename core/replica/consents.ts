@@ -3,15 +3,39 @@
  * Being synced it also makes durable what the consent says of the disk: a hint that was deleted before cannot be back
  * after a power cut. And a mark that this node learns of without a consent tells that something of its partition was
  * forgotten without it: the data are an old copy (PROTOCOL 9, *Return*).
+ *
+ * All this goes for marks of rings of which it was asked to be a part: of those in which the ring is that
+ * this directory came into. Another ring, founded apart, had nobody to ask here; what it forgot was never here either.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
-import { field, message, varint } from "../bytes/codec.ts";
+import { field, hex, message, repeated, varint } from "../bytes/codec.ts";
 import type { PartitionIndex } from "../identity.ts";
-import type { ForgettingMarks } from "../membership/roster.ts";
+import {
+  type ForgettingMark,
+  type ForgettingMarks,
+  foundingBytes,
+  foundingsMax,
+  foundingsOf,
+  includesRing,
+  ringName,
+  type RingName,
+  ringOfFoundings,
+  standsFor,
+  unnamedRing,
+} from "../membership/forgetting-marks.ts";
+import type { Roster } from "../membership/roster.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
-const ConsentRow = message("ConsentRow", { mark: field(1, varint) });
+/** A mark may still be on its way when this node has consented to the next one, or to more that nobody could carry out. */
+const consentsKept = 8;
 
+/** What marks are told apart by. */
+export type MarkedRoster = Pick<Roster, "forgettingMarks" | "secrets">;
+
+const ConsentRow = message("ConsentRow", { mark: field(1, varint), earlier: repeated(2, varint, consentsKept) });
+const HomeRow = message("HomeRow", { foundings: repeated(1, hex(foundingBytes), foundingsMax) });
+
+const homeRow = encodeUtf8("home-ring");
 const prefix = "reap-consent/";
 /** The byte after "/". */
 const prefixEnd = "reap-consent0";
@@ -19,48 +43,85 @@ const prefixEnd = "reap-consent0";
 export class Consents {
   readonly #records: RecordStore;
   /** As this node's own roster had them at its start: what it held then it held under these. */
-  readonly #known: Map<PartitionIndex, number>;
-  /** Of the last consent, carried out or not. Marks are drawn, so that no two attempts have the same. */
-  readonly #consented = new Map<PartitionIndex, number>();
+  readonly #known: Map<PartitionIndex, readonly ForgettingMark[]>;
+  /** The last ones, carried out or not, latest first. Marks are drawn, so that no two attempts have the same. */
+  readonly #consented = new Map<PartitionIndex, readonly number[]>();
+  /** The ring that this directory came into. One that is told its secrets only later is of none until `settle`. */
+  #home: RingName;
+  #isSettled = false;
 
-  constructor(records: RecordStore, known: ForgettingMarks) {
+  constructor(records: RecordStore, { forgettingMarks, secrets }: MarkedRoster) {
     this.#records = records;
-    this.#known = new Map(known);
+    this.#known = new Map(forgettingMarks);
+    this.#home = ringName(secrets);
   }
 
   async open(): Promise<void> {
+    const [home] = await this.#records.getMany("meta", [homeRow]);
+    this.#isSettled = home !== undefined && home !== "corrupt";
+    if (home instanceof Uint8Array) this.#home = ringOfFoundings(HomeRow.decode(home).foundings);
     let gte: Uint8Array | null = encodeUtf8(prefix);
     while (gte !== null) {
       const page = await this.#records.page("meta", { gte, lt: encodeUtf8(prefixEnd), limit: 1_000 });
       for (const row of page.rows) {
         const partition = Number(decodeUtf8(row.key).slice(prefix.length)) as PartitionIndex;
-        if (!("corrupt" in row)) this.#consented.set(partition, ConsentRow.decode(row.value).mark);
+        if ("corrupt" in row) continue;
+        const { mark, earlier } = ConsentRow.decode(row.value);
+        this.#consented.set(partition, [mark, ...earlier]);
       }
       gte = page.next;
     }
   }
 
-  /** Durable when it resolves. `markBefore`: the partition's mark as all who consent know it. */
-  async consent(partition: PartitionIndex, markBefore: number, mark: number): Promise<void> {
+  /**
+   * Call before others are heard, and when a joiner was told the secrets, before it can be asked for anything: from now on this
+   * directory remembers into which ring it came, whichever rings that one meets. Durable when it resolves.
+   */
+  async settle({ secrets }: Pick<Roster, "secrets">): Promise<void> {
+    if (this.#home === unnamedRing) this.#home = ringName(secrets);
+    if (this.#isSettled || this.#home === unnamedRing) return;
+    const value = HomeRow.encode({ foundings: foundingsOf(this.#home) });
+    await this.#records.commit([{ kind: "put", ns: "meta", key: homeRow, value }]);
+    this.#isSettled = true;
+  }
+
+  /** Durable when it resolves. */
+  async consent(partition: PartitionIndex, mark: number): Promise<void> {
+    const earlier = (this.#consented.get(partition) ?? []).filter((each) => each !== mark).slice(0, consentsKept - 1);
     const key = encodeUtf8(`${prefix}${partition}`);
-    await this.#records.commit([{ kind: "put", ns: "meta", key, value: ConsentRow.encode({ mark }) }]);
-    this.#known.set(partition, markBefore);
-    this.#consented.set(partition, mark);
+    await this.#records.commit([{ kind: "put", ns: "meta", key, value: ConsentRow.encode({ mark, earlier }) }]);
+    this.#consented.set(partition, [mark, ...earlier]);
   }
 
   /** It may be that something of the partition is being forgotten: under a mark that has yet to be heard of here. */
   mayForget(partition: PartitionIndex, marks: ForgettingMarks): boolean {
-    return (this.#consented.get(partition) ?? 0) > (marks.get(partition) ?? 0);
+    const latest = this.#consented.get(partition)?.[0] ?? 0;
+    const heard = (marks.get(partition) ?? []).filter(({ ring }) => ring === unnamedRing || this.#isAskedBy(ring));
+    return latest > Math.max(0, ...heard.map(({ mark }) => mark));
   }
 
   /** Partitions whose mark was raised without this node; each is told once. */
-  takeUncovered(marks: ForgettingMarks): PartitionIndex[] {
+  takeUncovered({ forgettingMarks, secrets }: MarkedRoster): PartitionIndex[] {
     const uncovered: PartitionIndex[] = [];
-    for (const [partition, mark] of marks) {
-      if (mark <= (this.#known.get(partition) ?? 0)) continue;
-      if (mark !== this.#consented.get(partition)) uncovered.push(partition);
-      this.#known.set(partition, mark);
+    // Marks that name no ring are of this one unless another one was met.
+    const isAlone = includesRing(this.#home, ringName(secrets));
+    for (const [partition, marks] of forgettingMarks) {
+      const known = this.#known.get(partition) ?? [];
+      if (known === marks) continue;
+      const consented = this.#consented.get(partition) ?? [];
+      const isUncovered = marks.some(
+        (each) =>
+          !known.some((before) => standsFor(before, each)) &&
+          !consented.includes(each.mark) &&
+          (each.ring === unnamedRing ? isAlone : this.#isAskedBy(each.ring)),
+      );
+      if (isUncovered) uncovered.push(partition);
+      this.#known.set(partition, marks);
     }
     return uncovered;
+  }
+
+  #isAskedBy(ring: RingName): boolean {
+    return this.#home !== unnamedRing && includesRing(ring, this.#home);
   }
 }

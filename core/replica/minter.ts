@@ -33,6 +33,8 @@ export interface WriteEvent {
   readonly coverage: Coverage;
   readonly value: Pick<LiveValue, "kind" | "tombstone" | "contentType" | "body" | "expiresAtMs">;
   readonly writeId?: WriteId;
+  /** It may have been minted before under its write id: without that it would be a second event. */
+  readonly again?: boolean;
   /** Updates that are contained in this one. */
   readonly folds?: readonly Dot[];
   /** It only lets live on what it has seen. */
@@ -79,8 +81,8 @@ export class Minter {
   }
 
   /**
-   * @throws StoreError `too-many-siblings`, `clock-skew`, `value-too-large`, `precondition-failed`, `bad-request`, before
-   *   anything was minted
+   * @throws StoreError `too-many-siblings`, `clock-skew`, `value-too-large`, `precondition-failed`, `bad-request`,
+   *   `outcome-unknown` (a repeat that cannot be told from a new event), before anything was minted
    */
   mint(located: LocatedKey, held: Versioned, event: WriteEvent | EdgeEvent): Minted {
     if ("arrived" in event) return this.#take(located.key, held, event);
@@ -98,6 +100,13 @@ export class Minter {
     }
     // A vector at the limit may have been cut already, and have forgotten that it covered the event of this id.
     const usable = kind !== "lww" && held.vector.length < this.#config.clockEntriesMax;
+    if (named !== undefined && !usable && event.again === true) {
+      const why = kind === "lww" ? "lww values" : "a clock at its limit";
+      throw new StoreError(
+        "outcome-unknown",
+        `whether ${located.key} was written is not known: ${why} have no write ids`,
+      );
+    }
     const dot = usable && named !== undefined ? named : this.#deps.holdings.nextDot(located.partition);
     // A body may be a view of a buffer that many requests share: what is kept must not keep that alive.
     const body = new Uint8Array(value.body);

@@ -7,7 +7,7 @@ import { DecodeError } from "../bytes/codec.ts";
 import { decodeVersioned, readClock, type StateClock } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import type { PageRequest } from "../ports.ts";
+import type { PageRequest, StorageOperation } from "../ports.ts";
 import type { RecordPage, RecordRow, RecordStore } from "../storage/record-store.ts";
 import { CachedState, neverWritten } from "./state-cache.ts";
 
@@ -29,6 +29,12 @@ export async function objectPage(records: RecordStore, request: PageRequest): Pr
   if (request.keysOnly) return page;
   const checked = (row: RecordRow): RecordRow => (clockOf(row) === undefined ? { key: row.key, corrupt: true } : row);
   return { ...page, rows: page.rows.map(checked) };
+}
+
+/** The row becomes what is held, or goes. */
+export function rowChange({ row }: LocatedKey, { encoded }: CachedState): StorageOperation {
+  const where = { ns: "objects", key: row } as const;
+  return encoded === undefined ? { kind: "delete", ...where } : { kind: "put", ...where, value: encoded };
 }
 
 /** Undefined: the row is damaged. */

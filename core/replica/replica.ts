@@ -9,7 +9,7 @@ import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
-import type { PageRequest, StorageOperation } from "../ports.ts";
+import type { PageRequest } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
 import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
@@ -23,7 +23,7 @@ import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { type EdgeEvent, Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
-import { objectOf, objectPage } from "./object-rows.ts";
+import { objectOf, objectPage, rowChange } from "./object-rows.ts";
 import { PartitionDrop } from "./partition-drop.ts";
 import { type Remains, verdictOfOwner } from "./remains.ts";
 import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
@@ -181,7 +181,7 @@ export class Replica {
       const owes = event.hintsFor.length > 0;
       const pointers = owes && role !== "none" ? await this.hints.put(located, event.hintsFor) : nothingMore;
       const minted = this.#minter.mint(located, held, event);
-      const cut = this.#truncator.minted(located, this.#truncator.timed(state, minted.state));
+      const cut = this.#truncator.minted(located, { before: state, held, after: minted.state });
       const after = cut === state ? before : encodedAnew(cut);
       const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
       // The one copy that is durable before the ack, whatever the others are told (paper 6.1).
@@ -257,20 +257,14 @@ export class Replica {
     });
   }
 
-  /** Something else met a damaged record of this key. */
-  noteDamaged(located: LocatedKey, reason: string): Promise<void> {
-    return this.#queue.run(located, () => this.#noteDamage(located, reason));
-  }
-
-  /** Writes a damaged record anew where memory still has what it held; false: it has not. */
-  mendFromMemory(located: LocatedKey): Promise<boolean> {
+  /**
+   * Something else met a damaged record of this key: it is written anew where memory still has it, for what adds nothing to
+   * memory is taken for durable (seed 501829), else marked. True: it is whole.
+   */
+  noteDamaged(located: LocatedKey, reason: string): Promise<boolean> {
     return this.#queue.run(located, async () => {
-      const value = this.#cache.get(located.key)?.encoded;
-      if (value === undefined || this.#damaged.has(located.key)) return false;
-      const row = { kind: "put", ns: "objects", key: located.row, value } as const;
-      await this.#flush(located, { ...nothingMore, operations: [row] });
-      this.index.distrust(located.partition);
-      return true;
+      if (!(await this.#mendFromMemory(located))) await this.#noteDamage(located, reason);
+      return !this.#damaged.has(located.key);
     });
   }
 
@@ -283,15 +277,27 @@ export class Replica {
   async #load(located: LocatedKey): Promise<CachedState> {
     const known = this.#cache.get(located.key);
     if (known !== undefined) return known;
-    let loaded = neverWritten;
-    try {
-      loaded = await objectOf(this.#deps.records, located);
-    } catch (error: unknown) {
+    const loaded = await objectOf(this.#deps.records, located).catch(async (error: unknown) => {
       if (!(error instanceof StoreError) || error.code !== "corrupt") throw error;
       await this.#noteDamage(located, error.message);
-    }
+      return neverWritten;
+    });
     if (!this.#doubtful.has(located.partition)) this.#cache.set(located.key, loaded);
     return loaded;
+  }
+
+  /** False: memory does not have it, or the disk refuses it. */
+  async #mendFromMemory(located: LocatedKey): Promise<boolean> {
+    const held = this.#cache.get(located.key);
+    if (held?.encoded === undefined) return false;
+    try {
+      await this.#flush(located, { ...nothingMore, operations: [rowChange(located, held)] });
+    } catch (error: unknown) {
+      if (error instanceof StoreError) return false;
+      throw error;
+    }
+    this.index.distrust(located.partition);
+    return true;
   }
 
   /** The record is lost here, so what this node says of the key is incomplete until it is healed, also after a restart. */
@@ -301,12 +307,10 @@ export class Replica {
     this.#deps.telemetry.event({ kind: "corrupt-record", where: reason });
     this.#damaged.note(located.key);
     this.index.distrust(located.partition);
-    try {
-      await this.#deps.records.commit([this.#damaged.noted(located)]);
-    } catch (cause: unknown) {
+    await this.#deps.records.commit([this.#damaged.noted(located)]).catch((cause: unknown) => {
       // A full disk does not stop reads: until a restart memory knows, and then the record is found damaged again.
       this.#deps.telemetry.event({ kind: "task-failed", task: "note a damaged record", reason: reasonOf(cause) });
-    }
+    });
   }
 
   async #remains(located: LocatedKey): Promise<Remains> {
@@ -364,12 +368,8 @@ export class Replica {
 
   /** The object's row becomes `after`, or goes, and the log of tombstones follows. */
   #replacing(located: LocatedKey, logged: Uint8Array | undefined, after: CachedState): Batch {
-    const { encoded } = after;
-    const row = { ns: "objects", key: located.row } as const;
-    const object: StorageOperation =
-      encoded === undefined ? { kind: "delete", ...row } : { kind: "put", ...row, value: encoded };
     const log = this.tombstones.changing(located, logged, after, this.#deps.clock.wallTime());
-    return { operations: [object, ...log.operations], committed: log.committed };
+    return { operations: [rowChange(located, after), ...log.operations], committed: log.committed };
   }
 
   /** States kept of a key for whomever. */

@@ -5,7 +5,15 @@
  * a peer sent is stored as it came; all of theirs are set when the vector first grows beyond the limit.
  */
 import { truncate } from "../causality/truncation.ts";
-import { covers, merge, nothing, touch, type VectorEntry, type Versioned } from "../causality/version-set.ts";
+import {
+  actorsOfLost,
+  covers,
+  merge,
+  nothing,
+  touch,
+  type VectorEntry,
+  type Versioned,
+} from "../causality/version-set.ts";
 import type { Key, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -50,7 +58,7 @@ export class Truncator {
     if (merged === held) return before;
     tellLwwLosers(this.#deps.telemetry, located.key, [held, state], merged);
     const timed = this.timed(held, merged);
-    const cut = isMinted ? this.arrived(located, timed, state) : timed;
+    const cut = isMinted ? this.#arrived(located, { before: held, after: timed, incoming: state }) : timed;
     if (cut === merged && (merged === state || merge(state, held) === state)) {
       return new CachedState(state, encoded);
     }
@@ -64,26 +72,38 @@ export class Truncator {
     return touch(known, after, this.#deps.ownTime.nowMs());
   }
 
-  /** A state that was minted here. */
-  minted(located: LocatedKey, state: Versioned): Versioned {
-    return this.#cut(located, state, () => true);
+  /** `after`, minted here on `held`; `before`: what the row has. */
+  minted(
+    located: LocatedKey,
+    { before, held, after }: Readonly<Record<"before" | "held" | "after", Versioned>>,
+  ): Versioned {
+    return this.#cut(located, this.timed(before, after), { before: held, mayGo: () => true });
   }
 
   /**
    * A state merged with one that came from its coordinator: only what that one has dropped too may go, or replicas would
    * drop different entries and give them back to each other. (That it never knew them is not possible: it agreed.)
    */
-  arrived(located: LocatedKey, merged: Versioned, incoming: Versioned): Versioned {
-    return this.#cut(located, merged, ({ actor }) => !covers(incoming.vector, { actor, counter: 1 }));
+  #arrived(
+    located: LocatedKey,
+    { before, after, incoming }: Readonly<Record<"before" | "after" | "incoming", Versioned>>,
+  ): Versioned {
+    const mayGo = ({ actor }: VectorEntry): boolean => !covers(incoming.vector, { actor, counter: 1 });
+    return this.#cut(located, after, { before, mayGo });
   }
 
-  #cut({ key, partition }: LocatedKey, state: Versioned, mayGo: (entry: VectorEntry) => boolean): Versioned {
+  #cut(
+    { key, partition }: LocatedKey,
+    state: Versioned,
+    { before, mayGo }: { readonly before: Versioned; readonly mayGo: (entry: VectorEntry) => boolean },
+  ): Versioned {
     if (state.vector.length <= this.#entriesMax) return state;
     const { holdings, forgettableBeforeMs, onLongClock } = this.#deps;
     const beforeMs = forgettableBeforeMs(partition);
     const result = truncate(state, {
       entriesMax: this.#entriesMax,
       ownActor: holdings.actorOf(partition),
+      replaced: actorsOfLost(before, state),
       agreed: (entry) => entry.timeMs < beforeMs && mayGo(entry),
     });
     this.#tell(key, state, result);

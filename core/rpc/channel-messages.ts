@@ -3,7 +3,7 @@
  */
 import { bool, bytes, field, message, repeated } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
-import { keyText } from "./messages.ts";
+import { keyText } from "./common-messages.ts";
 
 /** A cursor or some keystrokes, and room for a pasted page; what is more comes with the stored state. */
 export const channelMessageBytesMax = 16_384;

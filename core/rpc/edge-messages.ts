@@ -19,7 +19,7 @@ import { omittedMax } from "../causality/lean-state.ts";
 import { foldsMax } from "../limits.ts";
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { RosterMessage } from "../membership/exchange.ts";
-import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./messages.ts";
+import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./common-messages.ts";
 
 /** An edge reads from hosts that agree, so that one context covers the others; more are needed while hosts are behind. */
 export const edgeContextsMax = 64;
@@ -120,9 +120,13 @@ export const EdgeWriteRequest = message("EdgeWriteRequest", {
   /** Of a document's update: others that are contained in it, and the event of its actor on the key that it follows. */
   folds: repeated(14, dot, foldsMax),
   previous: optional(15, varint),
+  /** Fingerprint of the ring that the edge knows. */
+  ring: optional(16, hex(8)),
 });
 export const EdgeWriteResponse = message("EdgeWriteResponse", {
+  /** Ids; or, of who knows this ring, their places among its hosts. */
   durable: repeated(1, nodeText, 64),
+  durableAt: repeated(10, varint, 64),
   hinted: repeated(2, Hinted, 64),
   needed: field(3, varint),
   got: field(4, varint),
@@ -147,6 +151,17 @@ export const EdgeListResponse = message("EdgeListResponse", {
   ring: field(3, hex(8)),
 });
 
+const WatchedNews = message("WatchedNews", {
+  /** Of its key among `keys`. */
+  place: field(1, varint),
+  base: field(2, fixedBytes(16)),
+  state: optional(5, bytes(stateBytesMax)),
+  /** Covers the state. */
+  context: field(6, contextText),
+  ...toldParts,
+});
+export type WatchedNews = Infer<typeof WatchedNews>;
+
 /** Waits for changes on behalf of an edge (`coordinate/edge-watches.ts`): a session lasts as long as it is asked for. */
 export const EdgeWatchRequest = message("EdgeWatchRequest", {
   session: field(1, hex(8)),
@@ -163,4 +178,6 @@ export const EdgeWatchResponse = message("EdgeWatchResponse", {
   ring: field(2, hex(8)),
   /** For each key the digest of its state, of documents of a complete owner: who has that need not read. Else nothing. */
   digests: repeated(3, bytes(16), 100_000),
+  /** Of some of these documents what is new in it: who has the state of the digest `base` need not read either. */
+  news: repeated(4, WatchedNews, 100_000),
 });

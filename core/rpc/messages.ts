@@ -1,5 +1,5 @@
 /**
- * Every message between nodes: one definition is the reader, the writer and the type (bytes/codec.ts).
+ * The messages among hosts, and of their clients: one definition is the reader, the writer and the type (bytes/codec.ts).
  * Fields are only ever added, with new numbers; a number is never used again for something else (mixed versions).
  * The README's chapter "On the wire" tells how a message becomes frames.
  */
@@ -20,22 +20,9 @@ import {
 import { RosterComparison, RosterSummary } from "../membership/comparison.ts";
 import { omittedMax } from "../causality/lean-state.ts";
 import { foldsMax } from "../limits.ts";
+import { foundingBytes, foundingsMax } from "../membership/forgetting-marks.ts";
 import { membersMax, RosterMessage } from "../membership/exchange.ts";
-
-/** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
-export const stateBytesMax = 67_108_864;
-export const keyText = text(1_024);
-export const nodeText = text(128);
-export const contextText = text(32_768);
-
-/** Where the sender stands: receivers that see another ring merge membership first (PROTOCOL 9, *Views meet*). */
-export const View = message("View", {
-  ring: field(1, hex(8)),
-  life: field(2, varint),
-  /** The beginning of the sender's latest mark, which is another after each start; who restarts on an old copy is met anew. */
-  mark: optional(3, hex(8)),
-});
-export type View = Infer<typeof View>;
+import { contextText, Hinted, keyText, nodeText, stateBytesMax, View } from "./common-messages.ts";
 
 /** `held` states travel encoded (causality/encoding.ts), so that they are stored as they came. */
 export const ReplicateRequest = message("ReplicateRequest", {
@@ -227,6 +214,8 @@ export const PrepareReapRequest = message("PrepareReapRequest", {
   markBefore: field(3, varint),
   mark: field(4, varint),
   keys: repeated(5, message("ReapKey", { key: field(1, keyText), digest: field(2, fixedBytes(16)) }), 10_000),
+  /** Of the ring that the mark is to name (`membership/forgetting-marks.ts`). */
+  foundings: repeated(6, hex(foundingBytes), foundingsMax),
 });
 export const PrepareReapResponse = message("PrepareReapResponse", {
   /** For each key, in order: the number of a verdict (replica/remains.ts). Where no key was named, one. */
@@ -275,8 +264,8 @@ export const WriteRequest = message("WriteRequest", {
   renews: optional(15, bool),
   /** Of a document's update: dots of others that are contained in it. */
   folds: repeated(16, text(64), foldsMax),
+  again: optional(17, bool),
 });
-export const Hinted = message("Hinted", { for: field(1, nodeText), at: field(2, nodeText) });
 export const WriteResponse = message("WriteResponse", {
   context: optional(1, contextText),
   durable: repeated(2, nodeText, 64),
@@ -346,12 +335,4 @@ export const ChangesResponse = message("ChangesResponse", {
   results: repeated(1, FilteredChanges, 10_000),
   epoch: field(2, hex(8)),
   sequence: field(3, varint),
-});
-
-export const ErrorMessage = message("Error", {
-  code: field(1, text(64)),
-  message: field(2, text(4_096)),
-  needed: optional(3, varint),
-  got: optional(4, varint),
-  from: repeated(5, nodeText, 64),
 });

@@ -8,6 +8,7 @@
 import { StoreError } from "../errors.ts";
 import type { Clock, Durability, Stop, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
+import { Halves } from "./halves.ts";
 import { sealBytes, sealRecord } from "./record.ts";
 import { failedWrite } from "./store-error.ts";
 
@@ -20,6 +21,8 @@ export interface CommitLimits {
   readonly waitingBytesMax: number;
   /** A patient commit waits so long for the flush of another, ms; the queue needs a clock for it. */
   readonly patienceMs: number;
+  /** So many commits at once may be flushed in halves: for writers that are one thread (`halves.ts`); needs a clock. `Infinity`: never. */
+  readonly halvesFrom: number;
 }
 
 /** How a commit is to be written. */
@@ -46,6 +49,7 @@ export class CommitQueue {
   readonly #storage: Storage;
   readonly #limits: CommitLimits;
   readonly #clock: Clock | undefined;
+  readonly #halves: Halves;
   /** Sealed, in order of their calls. */
   #waiting: Commit[] = [];
   /** Behind `#waiting`, not sealed yet. */
@@ -58,11 +62,12 @@ export class CommitQueue {
   #stopWaiting: Stop | undefined;
   #closed = false;
 
-  /** Without a clock no commit is patient. */
+  /** Without a clock no commit is patient, and none halved. */
   constructor(storage: Storage, limits: CommitLimits, clock?: Clock) {
     this.#storage = storage;
     this.#limits = limits;
     this.#clock = clock;
+    this.#halves = new Halves(clock === undefined ? Infinity : limits.halvesFrom);
   }
 
   /** Bytes sealed and not yet flushed. */
@@ -133,12 +138,17 @@ export class CommitQueue {
   }
 
   async #flush(): Promise<void> {
-    for (;;) {
+    const nowMs = (): number => this.#clock?.now() ?? 0;
+    for (let isFirst = true; ; isFirst = false) {
       // One microtask: callers of one burst, and those whom the last flush has just answered, share the next.
       await Promise.resolve();
-      const group = this.#takeGroup();
+      const joinMs = isFirst ? undefined : this.#halves.takeJoin();
+      if (joinMs !== undefined) await new Promise<void>((resolve) => this.#clock?.after(joinMs, resolve));
+      const beganMs = nowMs();
+      const group = this.#takeGroup(isFirst ? this.#halves.ofBurst(this.#waiting.length, beganMs) : Infinity);
       if (group.length === 0) break;
       await this.#write(group);
+      this.#halves.flushed(beganMs, nowMs());
       for (const commit of group) this.#waitingBytes -= commit.bytes;
       this.#admit();
     }
@@ -160,7 +170,7 @@ export class CommitQueue {
     }
   }
 
-  #takeGroup(): Commit[] {
+  #takeGroup(commitsMax: number): Commit[] {
     if (!this.#isDue()) return [];
     const { flushBytesMax, flushOperationsMax } = this.#limits;
     let bytes = 0;
@@ -169,7 +179,7 @@ export class CommitQueue {
     for (const commit of this.#waiting) {
       bytes += commit.bytes;
       operations += commit.operations.length;
-      if (taken > 0 && (bytes > flushBytesMax || operations > flushOperationsMax)) break;
+      if (taken > 0 && (bytes > flushBytesMax || operations > flushOperationsMax || taken === commitsMax)) break;
       taken += 1;
     }
     const group = this.#waiting.splice(0, taken);

@@ -43,7 +43,7 @@ const Head = message("ExportHead", {
   atMs: field(6, varint),
   /** Of hosts, of which partitions what was deleted or cut has been forgotten how often (PROTOCOL 9, *Return*). */
   partitions: field(7, varint),
-  marks: field(8, bytes(1 << 20)),
+  marks: field(8, bytes(1 << 21)),
 });
 const State = message("ExportState", {
   key: field(1, text(1_024)),

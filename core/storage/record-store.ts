@@ -34,6 +34,7 @@ const defaultLimits: CommitLimits = {
   flushOperationsMax: 256,
   waitingBytesMax: 64 * 1024 * 1024,
   patienceMs: 25,
+  halvesFrom: Infinity,
 };
 
 /** `clock`: with it patient commits wait for the flushes of others. */

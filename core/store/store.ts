@@ -14,6 +14,7 @@ import type { ImportResult, ParkedWrite, StoreFacts, StoreNode, WaitOptions } fr
 import { siblings } from "../values/conflict-rules.ts";
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
+import { Documents, type HeldDocument } from "./documents.ts";
 import { Listeners, type StoreEvents } from "./listeners.ts";
 import { type MadeBucket, ParkedMerges } from "./parked-merges.ts";
 import { Pens } from "./pens.ts";
@@ -28,14 +29,14 @@ export interface StoreStatus extends StoreFacts {
   readonly oldestPendingMs: number | null;
 }
 
-type Documents = typeof LiveDocuments & typeof DocumentLinks;
+type DocumentParts = typeof LiveDocuments & typeof DocumentLinks;
 
 interface StoreDeps {
   readonly node: StoreNode;
   readonly clock: Clock;
   readonly random: Random;
   /** Brings Yjs, for documents; a store without it has none. */
-  readonly loadDocuments?: () => Promise<Documents>;
+  readonly loadDocuments?: () => Promise<DocumentParts>;
   /** Of buckets that do not say; `true` where not given: a page cannot tell whether it is in production. */
   readonly checkMerges?: boolean;
   /** Closes what the node was made of, after it. */
@@ -58,7 +59,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   readonly #buckets = new Map<string, unknown>();
   readonly #made = new Map<string, MadeBucket>();
   readonly #parked: ParkedMerges;
-  readonly #documents = new Map<string, Promise<LiveDocument>>();
+  readonly #documents = new Documents((key) => this.#openDocument(key));
   readonly #links = new Set<DocumentLink>();
   readonly #conflicts = new Listeners<StoreEvents["conflict"]>();
   readonly #errors = new Listeners<StoreEvents["error"]>();
@@ -123,13 +124,12 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
    * await doc.settled; // hosts have it
    */
   doc(key: string): Promise<LiveDocument> {
-    const known = this.#documents.get(key);
-    if (known !== undefined) return known;
-    const opening = this.#openDocument(key);
-    this.#documents.set(key, opening);
-    const forget = (): void => void this.#documents.delete(key);
-    opening.then((doc) => doc.once("destroy", forget), forget);
-    return opening;
+    return this.#documents.open(key);
+  }
+
+  /** As `doc`, for a while: when all who hold it have let go of it, and `doc` was not asked for it, it is closed. */
+  holdDoc(key: string): HeldDocument {
+    return this.#documents.hold(key);
   }
 
   status(): StoreStatus {
@@ -217,7 +217,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
    */
   async link(key: string, doc: Y.Doc): Promise<DocumentLink> {
     const { DocumentLink, deps, where } = await this.#documentsFor(key);
-    const link = new DocumentLink(deps, where, doc);
+    const link = new DocumentLink(deps, where, doc, () => this.#links.delete(link));
     this.#links.add(link);
     return link;
   }
@@ -227,7 +227,9 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     return new LiveDocument(deps, where);
   }
 
-  async #documentsFor(key: string): Promise<Documents & { readonly deps: DocumentDeps; readonly where: DocumentName }> {
+  async #documentsFor(
+    key: string,
+  ): Promise<DocumentParts & { readonly deps: DocumentDeps; readonly where: DocumentName }> {
     const { loadDocuments } = this.#deps;
     const whole = parseKey(key);
     if (loadDocuments === undefined) throw new StoreError("bad-request", "this store was opened without documents");
@@ -239,7 +241,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
 
   async #close(): Promise<void> {
     // What is unwritten goes with them.
-    for (const opening of this.#documents.values()) await opening.then((doc) => doc.close()).catch(() => undefined);
+    await this.#documents.closeAll();
     for (const link of this.#links) await link.close();
     this.#closing.abort();
     for (const stop of this.#stops) stop();

@@ -101,7 +101,10 @@ export function cart(): ConflictRule<Cart> {
   });
 }
 
-/** Own additions of an item that are many become one, so that a state is bounded by its items and writers. */
+/**
+ * Own additions of an item that are many become one, so that a state is bounded by its items and writers. The one is new to
+ * whoever removes the item at that moment: then all of them stay, not the last alone. Adding wins.
+ */
 function sealCart(state: Dotted<Line>, pen: Pen): Dotted<Line> {
   const marks: Mark[] = [];
   const { seen, entries } = seal(state, (present) => {

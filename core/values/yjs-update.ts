@@ -38,7 +38,9 @@ function checkStructs(decoder: Decoder): void {
   readVarUint(decoder);
   let clock = readVarUint(decoder);
   times(count, () => {
-    clock += checkStruct(decoder);
+    const length = checkStruct(decoder);
+    checkLength(length);
+    clock += length;
     checkClock(clock);
   });
 }
@@ -102,7 +104,17 @@ function checkType(decoder: Decoder): void {
 
 function checkDeletions(decoder: Decoder): void {
   readVarUint(decoder);
-  times(readVarUint(decoder), () => checkClock(readVarUint(decoder) + readVarUint(decoder)));
+  times(readVarUint(decoder), () => {
+    const clock = readVarUint(decoder);
+    const length = readVarUint(decoder);
+    checkLength(length);
+    checkClock(clock + length);
+  });
+}
+
+/** Yjs writes none of length 0, and takes one in; but no document that holds one can be merged with others. */
+function checkLength(length: number): void {
+  if (length === 0) throw new Error("something has no length");
 }
 
 function checkId(decoder: Decoder): void {

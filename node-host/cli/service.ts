@@ -37,13 +37,20 @@ function textOf(initial: unknown): string {
 }
 
 /**
- * Resolves at the first SIGINT or SIGTERM, or when the process that started this one over a channel has gone.
- * The second signal ends the process at once.
+ * Resolves at the first SIGINT or SIGTERM, or when the process that started this one over a channel has gone, at whatever
+ * moment: also before this was called, or while it stops already. The second signal ends the process at once; whom
+ * nobody is left to send one ends soon in any case.
  */
 export function stopRequested(): Promise<undefined> {
   return new Promise((resolveStop) => {
     let stopping = false;
-    process.once("disconnect", () => resolveStop(undefined));
+    const orphaned = (): void => {
+      resolveStop(undefined);
+      endSoon();
+    };
+    // It may have gone while modules were loaded: nobody listened to the event then. (Without a channel there is no `send`.)
+    if (process.send !== undefined && !process.connected) orphaned();
+    else process.once("disconnect", orphaned);
     for (const [signal, code] of [
       ["SIGINT", 130],
       ["SIGTERM", 143],
@@ -60,5 +67,9 @@ export function stopRequested(): Promise<undefined> {
 /** Call when all is stopped, or could not start: lets the process end, and sees to it that it does. */
 export function exitSoon(): void {
   process.channel?.unref();
-  setTimeout(() => process.exit(1), exitMs).unref(); // fires only if something forgot to let go
+  endSoon();
+}
+
+function endSoon(): void {
+  setTimeout(() => process.exit(1), exitMs).unref(); // fires only if something forgot to let go, or hangs
 }

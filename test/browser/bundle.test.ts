@@ -54,7 +54,9 @@ describe("the bundle of a minimal application", () => {
     // Nor does one without documents load those, with the application's Yjs.
     const isOfOtherRoles = ({ modules }: Chunk): boolean =>
       modules.some((id) =>
-        /\/@libp2p\/(?:webrtc|circuit-relay-v2)\/|gossipsub|\/core\/(?:node|documents\/[a-z-]+)\.js/.test(id),
+        /\/@libp2p\/(?:webrtc|circuit-relay-v2)\/|gossipsub|\/core\/(?:node|libp2p\/introduced|documents\/[a-z-]+)\.js/.test(
+          id,
+        ),
       );
     const edge = chunks.filter((chunk) => !isOfOtherRoles(chunk));
     t.diagnostic(
@@ -87,7 +89,7 @@ describe("the published WebRTC chunk", () => {
   });
 });
 
-test("no react-native is installed, nor would it be by the lock file", () => {
+test("no react-native is installed, nor would it be by the lock file, nor a second WebRTC and LevelDB for Node", () => {
   const packages = readdirSync("node_modules");
   assert.ok(!packages.includes("react-native"));
   if (existsSync("node_modules/react-native-webrtc")) {
@@ -101,6 +103,6 @@ test("no react-native is installed, nor would it be by the lock file", () => {
   };
   for (const [path, { name }] of Object.entries(lock.packages)) {
     const installed = name ?? path.replace(/^.*node_modules\//, "");
-    assert.doesNotMatch(installed, /^(?:react-native|@react-native)/);
+    assert.doesNotMatch(installed, /^(?:@?react-native|@?node-datachannel|leveldown)/);
   }
 });

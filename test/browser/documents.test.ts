@@ -67,6 +67,36 @@ test("two people type at once, one of them goes offline, types on, reloads and r
   await Promise.all([ada.call("close"), bob.call("close")]);
 });
 
+test("two tabs of one browser share a document without a network; when one is closed the other goes on, and a third has all of it", async () => {
+  const tabs = [
+    await browsers[0]!.open<Functions>(server.url),
+    await browsers[0]!.open<Functions>(server.url),
+  ] as const;
+  const [one, two] = tabs;
+  for (const tab of tabs) {
+    await tab.call("open", { name: "shared by tabs", seeds: [] });
+    await tab.call("edit", "Ada");
+  }
+  await typeAtEnd(one, "First. ");
+  await eventually(async () => (await two.call("text")) === "First. ", "the second tab to have the first one's edits");
+  await typeAtEnd(two, "Second. ");
+  await eventually(
+    async () => (await one.call("text")) === "First. Second. ",
+    "the first tab to have the second one's",
+  );
+  await one.call("close");
+  await one.page.close();
+  await typeAtEnd(two, "Third. ");
+  const three = await browsers[0]!.open<Functions>(server.url);
+  await three.call("open", { name: "shared by tabs", seeds: [] });
+  await eventually(async () => (await three.call("text")) === "First. Second. Third. ", "the third tab to have all");
+  assert.deepEqual([...one.problems, ...two.problems, ...three.problems], []);
+  for (const tab of [two, three]) {
+    await tab.call("close");
+    await tab.page.close();
+  }
+});
+
 async function typeAtEnd(tab: Tab<Functions>, text: string): Promise<void> {
   await tab.page.locator(".cm-content").click();
   await tab.page.keyboard.press("Control+End");

@@ -267,7 +267,8 @@ describe("a store with hosts", () => {
     await tab.call("close");
   });
 
-  test("that has filled its quota offline opens all the same and reads; when there is room again it delivers what waited, and writes", async () => {
+  // Not on a full disk (a tmpfs): below its quota Chromium 156 writes on to the last byte, and may then delete its own database.
+  test("that has filled its quota offline opens all the same, reads, and delivers what waited; when there is room again it writes", async () => {
     await using own = await servePage(entry);
     const tab = await browser.open<Functions>(own.url);
     const session = await browser.context.newCDPSession(tab.page);
@@ -297,10 +298,12 @@ describe("a store with hosts", () => {
     await reopen();
     assert.deepEqual((await tab.call("get", "filled-0")).values, written.slice(0, 1));
     assert.equal((await tab.call("status")).pending, written.length);
-    await session.send("Storage.overrideQuotaForOrigin", { origin });
+    // Opening takes some of what was kept for it.
+    for (const bytes of [30_000, 3_000, 1]) await fill(bytes);
     await reopen(all.seeds);
     await tab.call("flush", 60_000);
     assert.equal((await tab.call("status")).pending, 0);
+    await session.send("Storage.overrideQuotaForOrigin", { origin });
     const last = await kv(all.hosts.url(1)).get(`notes/filled-${written.length - 1}`);
     assert.deepEqual(last.values, [JSON.stringify(written.at(-1))]);
     await tab.call("put", "after", "1");

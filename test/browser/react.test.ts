@@ -86,6 +86,46 @@ describe("useValue", () => {
     }));
 });
 
+describe("useDocument", () => {
+  test("shows a document as it changes, and another one when it is told to; what is not shown is closed, and was stored", () =>
+    withTab("documents", async (tab) => {
+      assert.equal(await tab.call("write", "notes/a", "before. "), false);
+      await tab.call("render", { names: [], plans: ["notes/a"] });
+      await shows(tab, "notes/a: before.");
+      assert.equal(await tab.call("write", "notes/a", "live"), true, "all who hold a document have the same");
+      await shows(tab, "notes/a: before. live");
+      await tab.call("render", { names: [], plans: ["notes/b", "notes/b"] });
+      await shows(tab, "notes/b: nothing notes/b: nothing");
+      await eventually(async () => (await tab.call("documents")).closed === 1, "the first one to be closed");
+      await tab.call("unmount");
+      await eventually(async () => (await tab.call("documents")).closed === 2, "both to be closed");
+      await tab.call("render", { names: [], plans: ["notes/a"] });
+      await shows(tab, "notes/a: before. live");
+      assert.equal((await tab.call("documents")).opened, 3);
+    }));
+
+  test("survives the double mount of StrictMode, and tells why one cannot be opened", () =>
+    withTab("strict documents", async (tab) => {
+      await tab.call("render", { names: [], plans: ["notes/a", "no key"], strict: true });
+      await shows(tab, "notes/a: nothing no key: bad-request");
+      await tab.call("write", "notes/a", "live");
+      await shows(tab, "notes/a: live");
+      assert.deepEqual(await tab.call("documents"), { opened: 1, closed: 0 });
+      await tab.call("close");
+      await shows(tab, "notes/a: live");
+    }));
+
+  test("loads on a server without a store, and is hydrated without a mismatch", () =>
+    withTab("hydrated documents", async (tab) => {
+      await tab.call("write", "notes/a", "stored");
+      const shown = { names: [], plans: ["notes/a"] };
+      assert.match(await tab.call("renderOnServer", shown), /notes\/a: loading/);
+      await tab.call("hydrate", shown);
+      await shows(tab, "notes/a: stored");
+      assert.deepEqual(await tab.call("recovered"), []);
+    }));
+});
+
 test("useStatus shows what waits, and that the store is closed; what was shown stays, and nothing throws", () =>
   withTab("status", async (tab) => {
     await tab.call("render", { names: ["a"] });

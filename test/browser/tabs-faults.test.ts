@@ -8,6 +8,7 @@ import { launchLifelike, type Lifelike } from "./lifelike.ts";
 import { servePage, type PageServer } from "./page-server.ts";
 import type { Functions } from "./pages/tabs.ts";
 import { plant, type PlantedBug } from "./plant.ts";
+import { stopBetween } from "./stop-between.ts";
 
 const entry = new URL("./pages/tabs.js", import.meta.url);
 type ShopTab = Tab<Functions>;
@@ -109,4 +110,69 @@ describe("a tab that is frozen while it runs the node", { timeout: 120_000 }, ()
         assert.ok(!(await second.call("owns", "shop")));
       },
     ));
+});
+
+/** Keys of which each was written once that have several values, after the tab that ran the node was stopped. */
+async function doubled(rounds: number, bug?: PlantedBug): Promise<string[]> {
+  await using server = await serve(bug);
+  for (let round = 0; round < rounds; round++) {
+    const [first, second] = (await tabsOf(server, 2)) as [ShopTab, ShopTab];
+    await using stopped = await browser.stoppable(first);
+    await second.call("startWriting", `${round}-`);
+    const moreOf = async (count: number, what: string): Promise<void> => {
+      const now = await second.call("writtenSoFar");
+      await eventually(async () => (await second.call("writtenSoFar")) > now + count, what);
+    };
+    await moreOf(10, "some writes");
+    await stopBetween(stopped, second, "shop");
+    await moreOf(10, "writes to go on");
+    await second.call("stopWriting");
+    const told = await second.call("written");
+    stopped.goOn();
+    assert.deepEqual(
+      told.filter(({ error }) => error !== undefined),
+      [],
+    );
+    const found: string[] = [];
+    for (const { key } of told) if ((await second.call("values", key)).length !== 1) found.push(key);
+    for (const tab of [second, first]) await tab.page.close();
+    if (found.length > 0) return found;
+  }
+  return [];
+}
+
+describe("a write that is under way when the node's tab is stopped", { timeout: 180_000 }, () => {
+  test("is there once", async () => assert.deepEqual(await doubled(3), []));
+
+  test("is there twice if it is asked for again under another name: this test sees it", async () => {
+    const found = await doubled(8, {
+      name: "a repeat is a new request",
+      file: "core/browser/tabs/caller.js",
+      find: "const call = pending.isSent ? again(pending.call) : pending.call;",
+      replace:
+        'const call = pending.call.method !== "put" ? pending.call : { ...pending.call, options: { ...pending.call.options, request: crypto.randomUUID().replaceAll("-", "").slice(0, 16) } };',
+    });
+    assert.ok(found.length > 0);
+  });
+
+  test("waits where that one is stopped in the middle of a transaction, or is told that its outcome is unknown; when it goes on all is there, once", async () => {
+    await using server = await serve(undefined);
+    const [first, second] = (await tabsOf(server, 2)) as [ShopTab, ShopTab];
+    await using stopped = await browser.stoppable(first);
+    await first.call("hangInTransaction", 2_000);
+    const early = second.call("put", "early");
+    await sleep(500);
+    stopped.stop();
+    assert.ok(!(await second.call("hasDatabase", "shop")));
+    await early;
+    const [told] = await second.call("written");
+    assert.match(told!.error!, /^outcome-unknown: no tab has answered the put/);
+    const late = second.call("put", "late");
+    stopped.goOn();
+    await late;
+    assert.equal((await second.call("written"))[1]?.error, undefined);
+    for (const key of ["early", "late"]) assert.deepEqual(await second.call("values", key), [`value of ${key}`]);
+    assert.equal((await second.call("status")).pending, 2);
+    for (const tab of [second, first]) await tab.page.close();
+  });
 });

@@ -12,6 +12,7 @@ import type { Tab } from "./chromium.ts";
 import { launchLifelike, type Lifelike } from "./lifelike.ts";
 import { servePage, type PageServer } from "./page-server.ts";
 import type { Functions, Seen, Told } from "./pages/tabs.ts";
+import { stopBetween } from "./stop-between.ts";
 import { recordTransactions } from "./transactions.ts";
 
 const entry = new URL("./pages/tabs.js", import.meta.url);
@@ -149,7 +150,7 @@ describe("of three tabs that write and watch, the one that runs the node", { tim
     const tabs = await threeTabs();
     await using stopped = await browser.stoppable(tabs[0]);
     const loss: Loss = {
-      happens: async () => stopped.stop(),
+      happens: ([, second]) => stopBetween(stopped, second, name),
       comesBack: async () => stopped.goOn(),
     };
     await lose(t, "hung", loss, tabs);

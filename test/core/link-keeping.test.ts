@@ -170,6 +170,16 @@ describe("silence", () => {
     assert.deepEqual([verdicts.indexOf("ping"), verdicts.indexOf("silent")], [59, 80]);
   });
 
+  it("asks nobody who was heard just now, where that is enough, and gives up as soon on whoever is gone", () => {
+    const silence = new Silence({ ...hostLimits, pingMs: 250, duePingMs: 500 });
+    for (let n = 0; n < 100; n += 1) {
+      assert.equal(silence.tick(due), "nothing");
+      silence.heard();
+    }
+    const verdicts = Array.from({ length: 41 }, () => silence.tick(due));
+    assert.deepEqual([verdicts.indexOf("ping"), verdicts.indexOf("silent")], [1, 40]);
+  });
+
   it("gives up on whoever takes no bytes, also while that one is not read", () => {
     const silence = new Silence(hostLimits);
     const verdicts = Array.from({ length: 21 }, () => silence.tick({ ...due, blocked: true, paused: true }));

@@ -5,7 +5,7 @@ import { bytes, DecodeError, field, message, optional, text, varint } from "../.
 import { StoreError, statusOfCode, type StoreErrorCode } from "../../core/errors.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { TransportError } from "../../core/ports.ts";
-import { ErrorMessage } from "../../core/rpc/messages.ts";
+import { ErrorMessage } from "../../core/rpc/common-messages.ts";
 import { call, type Method, methods, RpcServer } from "../../core/rpc/rpc.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryCluster, realRandom } from "../support/memory-cluster.ts";

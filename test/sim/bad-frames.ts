@@ -5,7 +5,7 @@
  */
 import { DecodeError } from "../../core/bytes/codec.ts";
 import { decodeVersioned } from "../../core/causality/encoding.ts";
-import { ErrorMessage } from "../../core/rpc/messages.ts";
+import { ErrorMessage } from "../../core/rpc/common-messages.ts";
 import { type Method, methods } from "../../core/rpc/rpc.ts";
 import type { Chance } from "./chance.ts";
 

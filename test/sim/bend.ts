@@ -13,14 +13,6 @@ export function thinned(chance: Chance, scenario: Scenario, faults: number): Sce
   return { ...scenario, faults: chance.shuffled(scenario.faults).slice(0, faults) };
 }
 
-/**
- * Without a second ring. Where disks get old copies back: a host that was down when two rings met has drawn no mark then, so
- * a copy of its disk from before is not told from the disk (`suspicionOf`), and keeps what was forgotten since.
- */
-export function inOneRing(scenario: Scenario): Scenario {
-  return { ...scenario, faults: scenario.faults.filter(({ kind }) => kind !== "other-ring") };
-}
-
 export function withFaults(scenario: Scenario, more: readonly Fault[]): Scenario {
   return { ...scenario, faults: [...scenario.faults, ...more].toSorted((a, b) => a.atMs - b.atMs) };
 }
@@ -43,4 +35,9 @@ export function several<T>(count: number, make: (index: number) => T): T[] {
 
 export function byTime<T extends { readonly atMs: number }>(list: readonly T[]): T[] {
   return list.toSorted((a, b) => a.atMs - b.atMs);
+}
+
+/** Without a second ring. */
+export function inOneRing(scenario: Scenario): Scenario {
+  return { ...scenario, faults: scenario.faults.filter(({ kind }) => kind !== "other-ring") };
 }

@@ -205,13 +205,16 @@ export class SimDisk {
   }
 
   /** Flips one bit of a record. Returns its key, which stays readable; undefined when there is no record. */
-  damage(ns: Namespace): Uint8Array | undefined {
+  damage(
+    ns: Namespace,
+    at = (record: Uint8Array): number => this.#chance.whole(0, record.length - 1),
+  ): Uint8Array | undefined {
     const rows = [...this.view.rows(ns)];
     if (rows.length === 0) return undefined;
     this.damaged = true;
     const { key, value } = this.#chance.pick(rows);
     const damaged = value.slice();
-    damaged[this.#chance.whole(0, damaged.length - 1)]! ^= 1 << this.#chance.whole(0, 7);
+    damaged[at(damaged)]! ^= 1 << this.#chance.whole(0, 7);
     this.#unsynced.push([{ kind: "put", ns, key, value: damaged }]);
     this.view.apply(this.#unsynced.at(-1)!);
     this.#sync();

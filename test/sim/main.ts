@@ -1,7 +1,7 @@
 /** `npm run sim`: swarms of simulated clusters, one seed again, stories, planted bugs. */
 import { availableParallelism } from "node:os";
-import { type Mutation, mutations } from "./planted/mutations.ts";
-import { findPlanted, storiesBroken } from "./planted/plant.ts";
+import { mutations } from "./planted/mutations.ts";
+import { findAll, summary } from "./planted/search.ts";
 import { faultKinds } from "./faults/draw.ts";
 import { edgeFaults } from "./edges/devices.ts";
 import { drawScenario } from "./draw.ts";
@@ -20,7 +20,8 @@ Simulates one cluster per seed: --minutes 30 ends it early; --first stops at the
   --seed S --log       one seed again, with its whole event log
   --seed S --shrink    drops faults and operations while the same rule stays broken, and shows what is left
   --story NAME [--log] tells the stories whose names have NAME in them
-  --planted [NAME]     the first seed in which the swarm finds each planted bug, of those with its profile if it names one`;
+  --planted [NAME]     the first seed in which the swarm finds each planted bug, of those with its profile if it names one;
+                       ends with a table`;
 
 const { values: options, positionals } = readArguments(usage, {
   runs: { type: "string", default: "1000" },
@@ -37,7 +38,7 @@ const { values: options, positionals } = readArguments(usage, {
 
 const logLines = 40;
 
-if (options.planted) await runPlanted();
+if (options.planted) await runPlanted(positionals);
 else if (options.story !== undefined) await tellStories(options.story);
 else if (options.shrink) await runShrink(options.seed);
 else if (options.log) await replay(options.seed);
@@ -95,37 +96,14 @@ async function tellStories(parts: readonly string[]): Promise<void> {
   }
 }
 
-function storiesOf(mutation: Mutation): string[] {
-  return stories.filter(({ brokenBy }) => brokenBy === mutation.name).map(({ name }) => name);
-}
-
-async function runPlanted(): Promise<void> {
-  const chosen = mutations.filter(
-    ({ name }) => positionals.length === 0 || positionals.some((part) => name.includes(part)),
-  );
-  // Those that take long first.
-  const isRare = ({ profile }: Mutation): boolean => profile !== undefined;
-  const waiting = [...chosen.filter(isRare), ...chosen.filter((each) => !isRare(each))].values();
-  let found = 0;
-  const lane = async (): Promise<void> => {
-    for (const mutation of waiting) {
-      const startMs = performance.now();
-      const { seed, rule, runs } = await findPlanted(mutation, Number(options.runs));
-      const told = seed === undefined ? await storiesBroken(mutation, storiesOf(mutation)) : [];
-      if (seed !== undefined) found += 1;
-      const seconds = ((performance.now() - startMs) / 1_000).toFixed(0);
-      const unseen = `NOT FOUND in ${runs} seeds, ${told.length === 0 ? "nor by a story" : `but by the story: ${told[0]}`}`;
-      const result = seed === undefined ? unseen : rule;
-      console.log(
-        `${(seed ?? "-").padStart(11)} ${seconds.padStart(5)} s  ${mutation.name}\n${" ".repeat(21)}${result.slice(0, 160)}`,
-      );
-    }
-  };
-  console.log("       seed    time  planted bug, and the rule that it breaks");
+async function runPlanted(parts: readonly string[]): Promise<void> {
+  const chosen = mutations.filter(({ name }) => parts.length === 0 || parts.some((part) => name.includes(part)));
   const threads = options.threads === undefined ? availableParallelism() : Number(options.threads);
-  await Promise.all(Array.from({ length: threads }, lane));
-  console.log(`${found} of ${chosen.length} planted bugs found by seeds`);
-  if (found < chosen.length) process.exitCode = 1;
+  const runs = Number(options.runs);
+  console.log("         seed    time  planted bug, and the rule that it breaks");
+  const results = await findAll(chosen, { runs, threads, onLine: (line) => console.log(line) });
+  console.log(summary(results, runs));
+  if (results.some(({ seed }) => seed === undefined)) process.exitCode = 1;
 }
 
 function printFailure({ seed, violation, log }: Report): void {
@@ -149,6 +127,7 @@ function printTotals(totals: Totals, seconds: number): void {
     healMsMax,
     entriesCut,
     delivered,
+    updates,
     reaped,
   } = totals;
   const share = (some: number): string => `${((100 * some) / runs).toFixed(0)} %`;
@@ -163,7 +142,7 @@ function printTotals(totals: Totals, seconds: number): void {
   );
   const lapses = faults.get("lapse") ?? { count: 0, runs: 0 };
   console.log(`${lapses.count} leases ended, in ${share(lapses.runs)} of runs`);
-  console.log(`${delivered} writes of edges found at hosts`);
+  console.log(`${delivered} writes of edges found at hosts, ${updates} updates in their documents`);
   console.log(`${entriesCut} entries of clocks cut with agreement`);
   for (const kind of [...faultKinds, ...edgeFaults]) {
     const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };

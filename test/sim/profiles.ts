@@ -9,6 +9,7 @@ import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawFault, drawLeaseFaults } from "./faults/draw.ts";
 import { type ApplicationsPlan, applicationValues, type Scenario } from "./scenario.ts";
+import { memberThemes } from "./member-themes.ts";
 import { clockThemes, deleteThemes, moveThemes, overwrites } from "./themes.ts";
 
 export interface Profile {
@@ -54,7 +55,7 @@ const profiles = {
       const inFlightMsMax = 2 * (lateMsMax + scenario.config.requestTimeoutMs! + 4 * scenario.config.replicaTimeoutMs!);
       const config = { clockEntriesMax: chance.whole(1, 3), inFlightMsMax, graceMs: 3 * inFlightMsMax };
       const later = lasting(configured(scenario, { ...config, ...theme.config }), 150_000);
-      const calm = { ...inOneRing(thinned(chance, later, 2)), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
+      const calm = { ...thinned(chance, later, 2), lateMsMax, skewMs: theme.skewMs ?? scenario.skewMs };
       const operations = overwrites(chance, calm, { keys: 2, count: 110 });
       return withFaults({ ...calm, operations: byTime([...calm.operations, ...operations]) }, bend(chance, calm));
     },
@@ -72,7 +73,7 @@ const profiles = {
       const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
       const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: 1_000, fillPageBytes: 1 };
       const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100 };
-      const later = { ...inOneRing(thinned(chance, lasting(quick, 90_000), 2)), racesReaps: chance.is(0.3) };
+      const later = { ...thinned(chance, lasting(quick, 90_000), 2), racesReaps: chance.is(0.3) };
       const { faults, operations } = chance.pick(deleteThemes)(chance, later);
       return withFaults({ ...later, operations: byTime([...later.operations, ...operations]) }, faults);
     },
@@ -88,6 +89,22 @@ const profiles = {
       const config = { readRepairShare: 0, fillPageBytes: chance.pick([1, 500]), antiEntropyIntervalMs: 10_000 };
       const later = thinned(chance, lasting(configured(scenario, config), 40_000), 4);
       return chance.pick(moveThemes)(chance, later);
+    },
+  },
+  /** Members that are removed, moved from, copied, or met by another ring, while something of theirs is under way. */
+  members: {
+    hosts: [4, 5],
+    n: [
+      [2, 1],
+      [3, 3],
+    ],
+    bend: (chance, scenario) => {
+      const timing = { replicaTimeoutMs: 100, requestTimeoutMs: 200, readRepairShare: 0 };
+      const inFlightMsMax = 2 * (100 + 200 + 10 * 100);
+      const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: chance.pick([50, 300]) };
+      const calm = { delayMs: [0.2, 5] as const, lateMsMax: 100, racesReaps: false, faults: [] };
+      const quick = { ...configured(scenario, config), ...calm };
+      return chance.pick(memberThemes)(chance, lasting(quick, 60_000));
     },
   },
   /** Edges beside the clients: offline for longer than hosts remember, frozen, robbed of storage, in two tabs. */
@@ -120,13 +137,32 @@ const profiles = {
     ],
     bend: (chance, scenario) => {
       const { graceMs: _graceMs, ...config } = scenario.config;
-      const plain = { ...inOneRing(lasting(scenario, 60_000)), config: { ...config, durability: "synced" as const } };
+      const plain = { ...lasting(scenario, 60_000), config: { ...config, durability: "synced" as const } };
       const faults = several(chance.whole(6, 25), () => drawFault(chance, chance.pick(harmless), plain.safetyMs));
       const operations = plain.operations.filter((_operation, i) => i % 4 === 0);
       return withFaults(
         { ...plain, operations, endsInDeletes: false, racesReaps: false, applications, faults: [] },
         faults,
       );
+    },
+  },
+  /** Documents that hosts and edges write updates of, and fold, under any faults. */
+  documents: {
+    hosts: [3, 7],
+    n: [
+      [2, 1],
+      [3, 5],
+    ],
+    bend: (chance, scenario) => {
+      // A context of a ring whose only disk was lost opens nowhere: an edge's write with it would be refused (seed 94228).
+      const calmer = inOneRing(thinned(chance, scenario, 15));
+      const operations = scenario.operations.filter((_operation, i) => i % 4 === 0);
+      return {
+        ...calmer,
+        operations: operations.map((each) => ({ ...each, lww: false })),
+        edges: 3,
+        writesDocuments: true,
+      };
     },
   },
 } satisfies Record<string, Profile>;
@@ -166,7 +202,17 @@ const applications: ApplicationsPlan = {
 };
 
 /** Of the seeds with one; leases have faults of their own, which should come often enough. */
-const turns: readonly ProfileName[] = ["leases", "clocks", "deletes", "edges", "leases", "moves", "values"];
+const turns: readonly ProfileName[] = [
+  "leases",
+  "clocks",
+  "deletes",
+  "edges",
+  "leases",
+  "moves",
+  "values",
+  "members",
+  "documents",
+];
 
 export const profileNames = Object.keys(profiles) as ProfileName[];
 

@@ -95,6 +95,8 @@ export interface Scenario {
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
   readonly applications?: ApplicationsPlan;
+  /** Hosts and edges write updates of documents, and edges nothing else. */
+  readonly writesDocuments?: true;
 }
 
 /** All happens in this many times the time, each for as long as before. */

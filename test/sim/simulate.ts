@@ -3,6 +3,7 @@ import { Clients } from "./clients.ts";
 import { backUp, inject } from "./faults/faults.ts";
 import { stand, stopped } from "./cluster.ts";
 import { healAndJudge } from "./liveness.ts";
+import { Documents } from "./documents/documents.ts";
 import { Devices } from "./edges/devices.ts";
 import type { Violation } from "./oracle.ts";
 import { raceReaps } from "./reap-races.ts";
@@ -24,6 +25,8 @@ export interface Report {
   readonly checks: number;
   /** Accepted writes of edges that were found at hosts in the end. */
   readonly delivered: number;
+  /** Acknowledged updates of documents that were looked for in the end. */
+  readonly updates: number;
   readonly healMs: number;
   readonly entriesCut: number;
   /** Deleted keys that hosts have forgotten, and those of them while there were faults. */
@@ -68,6 +71,7 @@ function reportOf(world: World, clients: Clients): Report {
     reads: clients.counts.read,
     checks: oracle.checks,
     delivered: world.delivered,
+    updates: world.updates,
     healMs,
     entriesCut,
     reaped: { ...reaped },
@@ -76,19 +80,23 @@ function reportOf(world: World, clients: Clients): Report {
 }
 
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
-  const { applications: plan, racesReaps } = world.scenario;
+  const { applications: plan, racesReaps, writesDocuments } = world.scenario;
   const applications = plan && new Applications(world, plan);
-  const edges = new Devices(world);
+  const documents = writesDocuments && new Documents(world);
+  const edges = new Devices(world, documents);
   await stand(world);
   edges.start();
   applications?.start();
+  documents?.start();
   if (racesReaps) raceReaps(world, clients);
   await safety(world, clients);
   edges.calm();
   applications?.calm();
+  await documents?.calm();
   await healAndJudge(world, clients, async () => {
     await edges.deliver();
     await applications?.deliver();
+    documents?.judge();
   });
 }
 

@@ -77,6 +77,7 @@ export class Totals {
   healMsMax = 0;
   entriesCut = 0;
   delivered = 0;
+  updates = 0;
   /** Keys that hosts have forgotten, and in how many runs; the same of those under faults. */
   readonly reaped = { keys: 0, runs: 0, underFaults: 0, runsUnderFaults: 0 };
   readonly failures: Report[] = [];
@@ -93,6 +94,7 @@ export class Totals {
     this.simulatedMs += report.simulatedMs;
     this.entriesCut += report.entriesCut;
     this.delivered += report.delivered;
+    this.updates += report.updates;
     this.healMsMax = Math.max(this.healMsMax, report.healMs);
     this.reaped.keys += report.reaped.keys;
     this.reaped.underFaults += report.reaped.underFaults;

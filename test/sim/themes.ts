@@ -293,7 +293,7 @@ export function overwrites(
 }
 
 /** Keys that all have, and that are deleted while this goes on. */
-function doomedWhile(chance: Chance, { atMs }: Pick<Fault, "atMs">): Operation[] {
+export function doomedWhile(chance: Chance, { atMs }: Pick<Fault, "atMs">): Operation[] {
   return several(12, (i) => {
     const next = (verb: Operation["verb"], afterMs: number): Operation =>
       operation(chance, { verb, key: 100 + i, client: 90, context: "latest", quorum: "quorum", atMs: atMs + afterMs });

@@ -54,6 +54,8 @@ export class World {
   readonly reaped = { keys: 0, underFaults: 0 };
   /** Accepted writes of edges that were found at hosts. */
   delivered = 0;
+  /** Acknowledged updates of documents that were looked for in the end. */
+  updates = 0;
   /** Entries of clocks that went with everyone's agreement. */
   entriesCut = 0;
   /** How long it took from the healing to equal owners. */

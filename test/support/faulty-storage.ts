@@ -19,7 +19,7 @@ export class FaultyStorage implements Storage {
   /** Every batch is refused like this. */
   refusesWrites: StorageErrorKind | undefined;
   /** There is no room for rows of this kind; deletes go on. */
-  fullFor: Namespace | undefined;
+  fullFor: Namespace | "all" | undefined;
   /** A refused batch is on the disk all the same: what failed may come back. */
   writesWhatItRefuses = false;
   /** Every read is refused like this. */
@@ -87,7 +87,7 @@ export class FaultyStorage implements Storage {
     this.batches += 1;
     this.objectsWritten += operations.filter(({ ns }) => ns === "objects").length;
     await this.#heldWrites?.opened;
-    const isFull = operations.some(({ kind, ns }) => kind === "put" && ns === this.fullFor);
+    const isFull = operations.some(({ kind, ns }) => kind === "put" && (this.fullFor === "all" || ns === this.fullFor));
     const refusal = isFull ? "full" : this.refusesWrites;
     if (refusal === undefined || this.writesWhatItRefuses) await this.#write(operations, durability);
     if (refusal !== undefined) throw new StorageError(refusal, `the disk refuses to write: ${refusal}`);

@@ -3,6 +3,7 @@
  * which was paused after many keys had been written, so that it missed nothing, or while they were written. Both turns write
  * the same, and in both the others take the host in again: they differ by the background work alone.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { roundsOf } from "../support/convergence.ts";
 import { eventually } from "../support/eventually.ts";
 import { failuresOf, loadAverage, median } from "../support/figures.ts";
@@ -13,6 +14,8 @@ import type { Context, Figure, Trial } from "../tools/trial.ts";
 
 /** Missed by one of three hosts, so each of them is owed it by one of the others, as a hint and as a difference. */
 const behind = 2;
+/** After what was written in one go: the disk sorts it for some seconds, in one kind of turn before the load and in the other beside it. */
+const restMs = 5_000;
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
@@ -69,6 +72,7 @@ async function turn(
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");
   if (isBehind) await load(fill, signal);
+  await sleep(restMs, undefined, { signal });
   const bytesBefore = await backgroundBytes(hosts);
   const hintsBefore = await hintsOf(hosts);
   let resumedAtMs = performance.now();

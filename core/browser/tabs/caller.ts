@@ -1,7 +1,8 @@
 /**
  * What this tab's application waits for, whichever tab runs the node. A new owner is asked again for all of it, in the order
  * of the calls: reads are repeated, watches are begun again, and a write that may have happened is the same one under its
- * `request`. Answers of an earlier owner count no more.
+ * `request` (or ends as `outcome-unknown`, where a host cannot know repeats); an export of which something was told fails. Answers of an
+ * earlier owner count no more.
  */
 import type { Watched } from "../../api.ts";
 import { makeKey } from "../../bytes/key.ts";
@@ -12,6 +13,7 @@ import { abortedError } from "../../store/cancel.ts";
 import type { Channel, StoreChange } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import { type Answer, type Ask, type Call, receivedError, type TabId } from "./messages.ts";
+import { ExportPieces } from "./export-pieces.ts";
 import { WatchStream } from "./watch-stream.ts";
 
 /** A tab that runs the node, and since which epoch of the storage. */
@@ -40,6 +42,11 @@ interface PendingWatch {
   readonly sinceMs: number;
 }
 
+interface PendingExport {
+  readonly pieces: ExportPieces;
+  readonly sinceMs: number;
+}
+
 /** Part in the channel of a key. */
 interface Part {
   readonly bucket: string;
@@ -60,6 +67,7 @@ export class Caller {
   readonly #deps: CallerDeps;
   readonly #calls = new Map<number, PendingCall>();
   readonly #watches = new Map<number, PendingWatch>();
+  readonly #exports = new Map<number, PendingExport>();
   readonly #parts = new Map<number, Part>();
   #owner: OwnerOfTerm | undefined;
   #nextId = 1;
@@ -76,10 +84,8 @@ export class Caller {
 
   /** Since when the longest of what is waited for has waited, `clock.now()`; undefined: nothing is waited for. */
   get waitingSinceMs(): number | undefined {
-    const [call] = this.#calls.values();
-    const [watch] = this.#watches.values();
-    if (call === undefined) return watch?.sinceMs;
-    return Math.min(call.sinceMs, watch?.sinceMs ?? Infinity);
+    const oldest = [this.#calls, this.#watches, this.#exports].flatMap((waiting) => [...waiting.values()].slice(0, 1));
+    return oldest.length === 0 ? undefined : Math.min(...oldest.map(({ sinceMs }) => sinceMs));
   }
 
   /** What the node answers. @throws StoreError as the node; `not-ready`, `outcome-unknown`: no tab has answered in time */
@@ -136,6 +142,22 @@ export class Caller {
     }
   }
 
+  /** Piece by piece, as it is taken. @throws StoreError as the node; `not-ready`: its owner was lost, the pieces are no whole export */
+  async *export(): AsyncGenerator<Uint8Array> {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    const id = this.#nextId++;
+    const pieces = new ExportPieces((credit) => this.#ask({ kind: "more", id, credit }));
+    this.#exports.set(id, { pieces, sinceMs: this.#deps.clock.now() });
+    this.#deps.waits();
+    this.#beginExport(id, pieces);
+    try {
+      yield* pieces;
+    } finally {
+      this.#exports.delete(id);
+      this.#ask({ kind: "cancel", id });
+    }
+  }
+
   join(bucket: string, name: string, hear: (body: Uint8Array) => void): Channel {
     makeKey(bucket, name); // only to check the name
     if (this.#refusal !== undefined) throw this.#refusal;
@@ -159,6 +181,7 @@ export class Caller {
     this.#owner = owner;
     for (const [id, pending] of this.#calls) this.#send(id, pending);
     for (const [id, { stream }] of this.#watches) this.#begin(id, stream);
+    for (const [id, { pieces }] of this.#exports) this.#beginExport(id, pieces);
     for (const [id, { bucket, name }] of this.#parts) this.#ask({ kind: "join", id, bucket, name });
   }
 
@@ -169,15 +192,17 @@ export class Caller {
         return this.#calls.get(tell.id)?.resolve(tell.value);
       case "failure": {
         const error = receivedError(tell.error);
-        this.#watches.get(tell.id)?.stream.end(error);
+        this.#streamOf(tell.id)?.end(error);
         return this.#calls.get(tell.id)?.reject(error);
       }
       case "change":
         return this.#watches.get(tell.id)?.stream.hear(tell.change);
       case "heard":
         return this.#parts.get(tell.id)?.hear(tell.body);
+      case "piece":
+        return this.#exports.get(tell.id)?.pieces.hear(tell.bytes);
       case "ended":
-        return this.#watches.get(tell.id)?.stream.end();
+        return this.#streamOf(tell.id)?.end();
     }
   }
 
@@ -185,6 +210,7 @@ export class Caller {
   fail(error: StoreError): void {
     for (const pending of this.#calls.values()) pending.reject(unansweredError(pending, error));
     for (const { stream } of this.#watches.values()) stream.end(error);
+    for (const { pieces } of this.#exports.values()) pieces.end(error);
   }
 
   /** Nothing is asked from now on: calls are rejected; watches end, or fail if they should not have. */
@@ -200,9 +226,10 @@ export class Caller {
 
   #send(id: number, pending: PendingCall): void {
     if (this.#owner === undefined) return;
+    const call = pending.isSent ? again(pending.call) : pending.call;
     pending.isSent = true;
     try {
-      this.#ask({ kind: "call", id, call: pending.call });
+      this.#ask({ kind: "call", id, call });
     } catch (cause: unknown) {
       pending.reject(new StoreError("bad-request", `other tabs cannot be told of it: ${String(cause)}`, { cause }));
     }
@@ -212,9 +239,26 @@ export class Caller {
     if (this.#owner !== undefined) this.#ask({ kind: "watch", id, bucket: stream.bucket, ...stream.begin() });
   }
 
+  #beginExport(id: number, pieces: ExportPieces): void {
+    if (this.#owner === undefined) return;
+    const credit = pieces.begin();
+    if (credit !== undefined) this.#ask({ kind: "export", id, credit });
+  }
+
+  #streamOf(id: number): { end(error?: StoreError): void } | undefined {
+    return this.#watches.get(id)?.stream ?? this.#exports.get(id)?.pieces;
+  }
+
   #ask(ask: Ask): void {
     if (this.#owner !== undefined) this.#deps.channel.post(this.#owner.tab, this.#owner.term, ask);
   }
+}
+
+/** For nodes that know repeats of some writes only. */
+function again(call: Call): Call {
+  if (call.method === "put") return { ...call, options: { ...call.options, again: true } };
+  if (call.method === "delete") return { ...call, options: { ...call.options, again: true } };
+  return call;
 }
 
 function lateError(pending: PendingCall, deadlineMs: number): StoreError {

@@ -21,7 +21,7 @@ import type {
 } from "../../store-node.ts";
 
 /** Raised with every change of what is below that an older tab would misunderstand. */
-const version = 1;
+const version = 2;
 
 /** Drawn by each tab for each store that it opens. */
 export type TabId = string;
@@ -57,8 +57,7 @@ export type Call =
   | { readonly method: "flush"; readonly timeoutMs?: number }
   | { readonly method: "parked" }
   | { readonly method: "discard"; readonly write: Pick<ParkedWrite, "bucket" | "name" | "dot"> }
-  /** Whole: an edge's copies are bounded, and a take-over begins anew. */
-  | { readonly method: "export" }
+  /** Whole, because a new owner is asked for it again. */
   | { readonly method: "import"; readonly chunks: readonly Uint8Array[] };
 
 /** A `StoreError` on its way. */
@@ -68,7 +67,7 @@ export interface SentError {
   readonly detail: StoreErrorDetail;
 }
 
-/** To the owner. `id`: of the call or watch, the tab's own number. */
+/** To the owner. `id`: of the call, watch or export, the tab's own number. */
 export type Ask =
   | { readonly kind: "call"; readonly id: number; readonly call: Call }
   /** `credit`: so many changes may be sent before more are asked for. */
@@ -79,6 +78,8 @@ export type Ask =
       readonly what: Watched;
       readonly credit: number;
     }
+  /** Told in pieces, with credit as for changes. */
+  | { readonly kind: "export"; readonly id: number; readonly credit: number }
   | { readonly kind: "more"; readonly id: number; readonly credit: number }
   /** Takes part in the channel of a key until `cancel`. */
   | { readonly kind: "join"; readonly id: number; readonly bucket: string; readonly name: string }
@@ -94,7 +95,8 @@ export type Answer =
   | { readonly kind: "change"; readonly id: number; readonly change: StoreChange }
   /** Said in a channel. */
   | { readonly kind: "heard"; readonly id: number; readonly body: Uint8Array }
-  /** A watch has ended by itself. */
+  | { readonly kind: "piece"; readonly id: number; readonly bytes: Uint8Array }
+  /** A watch or an export has ended by itself. */
   | { readonly kind: "ended"; readonly id: number };
 
 /** From the owner, to one tab; facts and conflicts to all. */
@@ -126,6 +128,7 @@ export interface Envelope {
 const shapes: { readonly [Kind in TabMessage["kind"]]: Readonly<Record<string, "number" | "object" | "string">> } = {
   call: { id: "number", call: "object" },
   watch: { id: "number", bucket: "string", what: "object", credit: "number" },
+  export: { id: "number", credit: "number" },
   more: { id: "number", credit: "number" },
   join: { id: "number", bucket: "string", name: "string" },
   say: { id: "number", body: "object" },
@@ -135,6 +138,7 @@ const shapes: { readonly [Kind in TabMessage["kind"]]: Readonly<Record<string, "
   failure: { id: "number", error: "object" },
   change: { id: "number", change: "object" },
   heard: { id: "number", body: "object" },
+  piece: { id: "number", bytes: "object" },
   ended: { id: "number" },
   facts: { facts: "object" },
   conflict: { conflict: "object" },
@@ -168,7 +172,16 @@ export function unseal(data: unknown): Envelope | Foreign | undefined {
   return { from, term: term as number, message: message as unknown as TabMessage };
 }
 
-const askKinds: readonly string[] = ["call", "watch", "more", "join", "say", "cancel", "probe"] satisfies Ask["kind"][];
+const askKinds: readonly string[] = [
+  "call",
+  "watch",
+  "export",
+  "more",
+  "join",
+  "say",
+  "cancel",
+  "probe",
+] satisfies Ask["kind"][];
 const newsKinds: readonly string[] = ["seek", "opening", "open", "left"] satisfies News["kind"][];
 
 export function isAsk(message: TabMessage): message is Ask {

@@ -9,7 +9,7 @@ import { Cancellation } from "../../store/cancel.ts";
 import type { Channel, SharedNode, StoreWrite } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import type { TabLocks } from "./locks.ts";
-import { type Ask, type Call, everyone, gathered, type News, sentError, type TabId, type Tell } from "./messages.ts";
+import { type Ask, type Call, everyone, type News, sentError, type TabId, type Tell } from "./messages.ts";
 
 export interface OwnerDeps {
   readonly channel: TabChannel;
@@ -25,7 +25,7 @@ interface Session {
   readonly running: Map<number, Running>;
 }
 
-/** A call, a watch or a channel of a tab. */
+/** A call, a watch, an export or a channel of a tab. */
 interface Running {
   readonly end: Cancellation;
   readonly credit: Credit;
@@ -58,6 +58,8 @@ export class Owner {
         return this.#call(from, ask.id, ask.call);
       case "watch":
         return this.#watch(from, ask);
+      case "export":
+        return this.#export(from, ask);
       case "more":
         return running.get(ask.id)?.credit.add(ask.credit);
       case "join":
@@ -134,7 +136,16 @@ export class Owner {
   #watch(tab: TabId, ask: Ask & { readonly kind: "watch" }): void {
     const { id } = ask;
     const running = this.#begin(tab, id, ask.credit);
-    this.#pump(tab, ask, running)
+    this.#stream(tab, id, running, this.#pump(tab, ask, running));
+  }
+
+  #export(tab: TabId, { id, credit }: Ask & { readonly kind: "export" }): void {
+    const running = this.#begin(tab, id, credit);
+    this.#stream(tab, id, running, this.#tellExport(tab, id, running));
+  }
+
+  #stream(tab: TabId, id: number, running: Running, pumped: Promise<void>): void {
+    pumped
       .then(
         () => this.#tell(tab, { kind: "ended", id }),
         (error: unknown) => this.#fail(tab, id, error),
@@ -142,7 +153,9 @@ export class Owner {
       .finally(() => this.#finish(tab, id, running));
   }
 
+  /** Once: a tab that takes part twice would hear everything twice. */
   #join(tab: TabId, { id, bucket, name }: Ask & { readonly kind: "join" }): void {
+    if (this.#session(tab).running.has(id)) return;
     const running = this.#begin(tab, id);
     running.channel = this.#deps.node.join?.(bucket, name, (body) => this.#tell(tab, { kind: "heard", id, body }));
     running.end.addEventListener("abort", () => {
@@ -159,6 +172,14 @@ export class Owner {
     for await (const change of this.#deps.node.watch(bucket, what, end)) {
       await credit.take(end);
       this.#tell(tab, { kind: "change", id, change });
+    }
+  }
+
+  async #tellExport(tab: TabId, id: number, { end, credit }: Running): Promise<void> {
+    for await (const bytes of this.#deps.node.export()) {
+      await credit.take(end);
+      if (end.aborted) return;
+      this.#tell(tab, { kind: "piece", id, bytes });
     }
   }
 
@@ -200,8 +221,6 @@ async function perform(node: SharedNode, call: Call, signal: CancelSignal): Prom
       return (await node.parked()).map(({ error, ...write }) => ({ ...write, error: sentError(error) }));
     case "discard":
       return node.discard(call.write);
-    case "export":
-      return gathered(node.export());
     case "import":
       return node.import(given(call.chunks));
     default:
@@ -221,7 +240,7 @@ function waitOf({ timeoutMs }: { readonly timeoutMs?: number }, signal: CancelSi
   return { signal, ...(timeoutMs === undefined ? {} : { timeoutMs }) };
 }
 
-/** How many changes a tab is ready to take. */
+/** How many changes or pieces a tab is ready to take. */
 class Credit {
   #left: number;
   #wake: () => void = () => {};

@@ -191,8 +191,8 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     await this.#caller.call({ method: "discard", write: { bucket, name, dot } }, limits());
   }
 
-  async *export(): AsyncGenerator<Uint8Array> {
-    yield* (await this.#caller.call({ method: "export" }, unlimited({}))) as readonly Uint8Array[];
+  export(): AsyncIterable<Uint8Array> {
+    return this.#caller.export();
   }
 
   async import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
@@ -239,6 +239,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
       case "failure":
       case "change":
       case "heard":
+      case "piece":
       case "ended":
         return this.#caller.hear(message);
     }

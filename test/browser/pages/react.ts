@@ -3,7 +3,8 @@ import { createElement as h, type ReactElement, StrictMode, useEffect } from "re
 import { createRoot, hydrateRoot, type Root } from "react-dom/client";
 import { renderToString } from "react-dom/server";
 import { openStore } from "../../../core/browser/index.ts";
-import { StoreProvider, useStatus, useStore, useValue } from "../../../core/react/index.ts";
+import { StoreProvider, useDocument, useStatus, useStore, useValue } from "../../../core/react/index.ts";
+import type { LiveDocument } from "../../../core/documents/live-document.ts";
 import type { Bucket } from "../../../core/store/bucket.ts";
 import type { Store } from "../../../core/store/store.ts";
 import type { Snapshot } from "../../../core/store/subscriptions.ts";
@@ -23,6 +24,9 @@ let mounts = 0;
 const subscriptions = { open: 0, all: 0 };
 const snapshots = new Set<Snapshot<string>>();
 const recovered: string[] = [];
+/** The documents that were shown, and how many were closed. */
+const documents = new Set<LiveDocument>();
+let closed = 0;
 
 function Note({ name }: { readonly name: string }): ReactElement {
   const snapshot = useValue<string>("notes", name);
@@ -35,6 +39,18 @@ function Note({ name }: { readonly name: string }): ReactElement {
   return h("p", null, loaded ? `${name}: ${value ?? "nothing"}${pending ? " (pending)" : ""}` : `${name}: loading`);
 }
 
+function Plan({ name }: { readonly name: string }): ReactElement {
+  const { doc, loaded, absent, problem } = useDocument(name);
+  useEffect(() => {
+    if (doc === undefined || documents.has(doc)) return;
+    documents.add(doc);
+    doc.once("destroy", () => (closed += 1));
+  }, [doc]);
+  if (problem !== undefined) return h("p", null, `${name}: ${problem.code}`);
+  if (doc === undefined || !loaded) return h("p", null, `${name}: loading`);
+  return h("p", null, `${name}: ${absent ? "nothing" : doc.getText("body").toJSON()}`);
+}
+
 function Status(): ReactElement {
   const status = useStatus();
   given = useStore<Schema>();
@@ -44,12 +60,20 @@ function Status(): ReactElement {
 
 interface Shown {
   readonly names: readonly string[];
+  readonly plans?: readonly string[];
   readonly strict?: boolean;
 }
 
-function app({ names, strict = false }: Shown): ReactElement {
+function app({ names, plans = [], strict = false }: Shown): ReactElement {
   const notes = names.map((name, i) => h(Note, { key: i, name }));
-  const all = h(StoreProvider, { store }, ...notes, h(Status));
+  const documentsShown = plans.map((name, i) => h(Plan, { key: i, name }));
+  const all = h(
+    StoreProvider,
+    { store },
+    h("section", null, ...notes),
+    h("section", null, ...documentsShown),
+    h(Status),
+  );
   return strict ? h(StrictMode, null, all) : all;
 }
 
@@ -99,6 +123,18 @@ const functions = {
     const { context } = await notes.get(key);
     await notes.put(key, value, { context });
   },
+  /** As another part of the application does: on a document that it opens and closes itself, or on the one that is shown. */
+  async write(key: string, text: string) {
+    const shown = [...documents].find((doc) => doc.key === key && !doc.isDestroyed);
+    const { doc, release } = store!.holdDoc(key);
+    const own = await doc;
+    await own.loaded;
+    own.getText("body").insert(own.getText("body").length, text);
+    await own.flush();
+    release();
+    return shown === own;
+  },
+  documents: () => ({ opened: documents.size, closed }),
   close: () => store!.close(),
   text: () => container.innerText.replaceAll(/\s+/g, " ").trim(),
   counts: () => ({ renders, mounts, snapshots: snapshots.size, ...subscriptions }),

@@ -25,6 +25,8 @@ export interface Seen {
 }
 
 const inFlight = 4;
+/** Much longer than a transaction takes. */
+const answerMs = 500;
 let store: Store<Schema>;
 const writing = { goesOn: false };
 let writers: Promise<unknown> = Promise.resolve();
@@ -61,6 +63,32 @@ const functions = {
       const holder = (lock: string) => held.find((each) => each.name === lock)?.clientId;
       return holder(mark) === holder(`everwrite/${name}`);
     });
+  },
+  /** Whether the database of a store answers: no transaction of a stopped tab is in the way. */
+  async hasDatabase(name: string): Promise<boolean> {
+    const database = await new Promise<IDBDatabase>((resolve, reject) => {
+      const opening = indexedDB.open(`everwrite/${name}`);
+      opening.addEventListener("success", () => resolve(opening.result));
+      opening.addEventListener("error", () => reject(opening.error));
+    });
+    const asking = database.transaction("meta", "readonly");
+    const answered = new Promise<boolean>((resolve) => asking.addEventListener("complete", () => resolve(true)));
+    asking.objectStore("meta").count();
+    asking.commit();
+    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), answerMs));
+    const has = await Promise.race([answered, late]);
+    database.close();
+    return has;
+  },
+  /** From now on the tab does nothing for so long in the middle of its next write transaction. */
+  hangInTransaction(ms: number): void {
+    const add = Reflect.get<IDBObjectStore, "add">(IDBObjectStore.prototype, "add");
+    IDBObjectStore.prototype.add = function (this: IDBObjectStore, ...row: Parameters<IDBObjectStore["add"]>) {
+      IDBObjectStore.prototype.add = add;
+      const added = add.apply(this, row);
+      for (const endMs = performance.now() + ms; performance.now() < endMs;);
+      return added;
+    };
   },
   put: (key: string) => write(key),
   async values(key: string): Promise<readonly string[]> {

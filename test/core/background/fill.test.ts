@@ -346,9 +346,9 @@ async function scanned() {
   const run = await world.start();
   await run.replica.write(key, put("v"));
   const cluster = { ring: { partitions: 4 } } as unknown as Cluster;
-  const scan = (leaves?: Uint8Array) =>
+  const scan = (leaves?: Uint8Array, of = run) =>
     scanPartitions(
-      { replica: run.replica, cluster },
+      { replica: of.replica, cluster },
       {
         view: { ring: "", life: 1 },
         bytesMax: 1_000_000,
@@ -367,12 +367,19 @@ describe("a scan does not pass for one of a complete copy that", () => {
     assert.deepEqual(await scan(), lacking(key.partition));
   });
 
-  test("met a record that is no state, which is damaged from then on", async () => {
-    const { run, key, scan } = await scanned();
-    await run.records.commit([{ kind: "put", ns: "objects", key: key.row, value: Uint8Array.of(255, 255, 255) }]);
-    assert.deepEqual(await scan(), lacking(key.partition));
-    assert.deepEqual(run.replica.damagedKeys(), [key.key]);
-  });
+  for (const [isInMemory, fate] of [
+    [true, "is written again from memory"],
+    [false, "is damaged from then on"],
+  ] as const) {
+    test(`met a record that is no state, which ${fate}`, async () => {
+      const { world, run: first, key, scan } = await scanned();
+      const noState = { kind: "put", ns: "objects", key: key.row, value: Uint8Array.of(255, 255, 255) } as const;
+      await first.records.commit([noState]);
+      const run = isInMemory ? first : await world.start();
+      assert.deepEqual(await scan(undefined, run), lacking(key.partition));
+      assert.deepEqual(run.replica.damagedKeys(), isInMemory ? [] : [key.key]);
+    });
+  }
 
   test("ended when the partition was held completely no more", async () => {
     const { world, run, key, scan } = await scanned();

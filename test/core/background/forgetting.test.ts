@@ -3,13 +3,14 @@ import { describe, test } from "node:test";
 import { Agreements } from "../../../core/background/agreements.ts";
 import { Forgetting } from "../../../core/background/forgetting.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
+import { latestMark } from "../../../core/membership/forgetting-marks.ts";
 import type { HoldingsRecord } from "../../../core/membership/roster.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { OwnTime, tickIntervalMs } from "../../../core/replica/own-time.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
-import { memberRecord } from "../membership/samples.ts";
+import { marksOf, memberRecord } from "../membership/samples.ts";
 
 const inFlightMsMax = 1_000;
 
@@ -52,9 +53,9 @@ function scene() {
   );
   cluster.onChange(() => forgetting.heard());
   const raise = (): void => {
-    const mark = (cluster.roster.forgettingMarks.get(partition) ?? 0) + 1;
+    const mark = latestMark(cluster.roster.forgettingMarks, partition) + 1;
     forgetting.consenting(partition, mark);
-    cluster.merge({ forgettingMarks: new Map([[partition, mark]]) });
+    cluster.merge({ forgettingMarks: marksOf({ [partition]: mark }) });
     clock.skip(1);
   };
   const before = (): number => forgetting.forgettableBeforeMs(partition);
@@ -163,7 +164,7 @@ describe("what was known before an agreement is forgettable", () => {
   test("not under a mark to which this node has not consented", () => {
     const { agree, pass, ask, before, cluster, partition } = scene();
     agree();
-    cluster.merge({ forgettingMarks: new Map([[partition, 7]]) });
+    cluster.merge({ forgettingMarks: marksOf({ [partition]: 7 }) });
     pass(inFlightMsMax + 1);
     ask(...hosts);
     assert.equal(before(), 0);

@@ -8,20 +8,29 @@ import { portableOf } from "../../../core/background/portable.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { Key, PartitionIndex } from "../../../core/identity.ts";
+import { foundingsOf, type RingName, unnamedRing } from "../../../core/membership/forgetting-marks.ts";
 import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { TransportError } from "../../../core/ports.ts";
-import { Consents } from "../../../core/replica/consents.ts";
+import { Consents, type MarkedRoster } from "../../../core/replica/consents.ts";
+import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
+import { RecordStore } from "../../../core/storage/record-store.ts";
 import { exportStream } from "../../../core/storage/export-stream.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
 import { Stillness } from "../../../core/replica/stillness.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
+import { bothRings, marksOf, otherRing, otherSecret, ring, secret } from "../membership/samples.ts";
 import { remove } from "../replica/world.ts";
 
 const partitions = 16;
 const hosts = ["h1", "h2", "h3", "h4"];
 const all = bitmapOf(8, [0, 1, 2, 3, 4, 5, 6, 7]);
+
+const raised = ({ partition }: LocatedKey, mark: number): MarkedRoster => ({
+  forgettingMarks: marksOf({ [partition]: mark }),
+  secrets: [secret],
+});
 
 /** h2 of four hosts, with a deleted key that h1 leads and h2 owns, old enough to be forgotten. */
 async function scene(graceMs = 60_000) {
@@ -42,7 +51,7 @@ async function scene(graceMs = 60_000) {
     }
   };
   pass(graceMs);
-  const consents = new Consents(here.records, here.cluster.roster.forgettingMarks);
+  const consents = new Consents(here.records, here.cluster.roster);
   const agreements = new Agreements(partitions);
   const forgetting = new Forgetting({ ...here, ownTime: new OwnTime(here.clock), agreements }, here.config);
   const answers = new ReapAnswers({ ...here, consents, forgetting });
@@ -51,6 +60,7 @@ async function scene(graceMs = 60_000) {
     partition: located.partition,
     markBefore: 0,
     mark: 5,
+    foundings: foundingsOf(ring),
     keys: [{ key: located.key, digest: held.digest }],
   };
   const commit = { view: request.view, partition: located.partition, mark: 5, chosen: all };
@@ -90,7 +100,7 @@ describe("an owner", () => {
     assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
     assert.equal(await answers.commit(node("h1"), commit), 1);
     assert.equal((await replica.read(located)).held.encoded, undefined);
-    assert.equal(cluster.roster.forgettingMarks.get(located.partition), 5);
+    assert.deepEqual(cluster.roster.forgettingMarks, marksOf({ [located.partition]: 5 }));
     const stored = await records.get(
       "meta",
       Uint8Array.from("roster", (letter) => letter.charCodeAt(0)),
@@ -113,8 +123,8 @@ describe("an owner", () => {
     const { answers, request, commit, cluster, located, consents, events } = await scene();
     assert.deepEqual(await answers.prepare(node("h1"), { ...request, keys: [] }), ["agreed"]);
     assert.equal(await answers.commit(node("h1"), commit), 0);
-    assert.equal(cluster.roster.forgettingMarks.get(located.partition), 5);
-    assert.deepEqual(consents.takeUncovered(cluster.roster.forgettingMarks), []);
+    assert.deepEqual(cluster.roster.forgettingMarks, marksOf({ [located.partition]: 5 }));
+    assert.deepEqual(consents.takeUncovered(cluster.roster), []);
     assert.ok(!events.some(({ kind }) => kind === "reaped"), "nothing was");
   });
 
@@ -125,7 +135,7 @@ describe("an owner", () => {
     records.page = async (ns, range) => ({ ...(await page(ns, range)), damaged: ns === "objects" });
     await build();
     assert.deepEqual(await answers.prepare(node("h1"), request), ["incomplete"]);
-    assert.deepEqual(consents.takeUncovered(new Map([[located.partition, 5]])), [located.partition]);
+    assert.deepEqual(consents.takeUncovered(raised(located, 5)), [located.partition]);
     records.page = page;
     replica.index.distrust(located.partition);
     await build();
@@ -156,6 +166,18 @@ describe("an owner", () => {
     assert.equal(cluster.roster.forgettingMarks.size, 0);
   });
 
+  test("refuses whoever has met other rings, and so would raise another ring's mark", async () => {
+    const { answers, request, cluster } = await scene();
+    for (const foundings of [[], foundingsOf(bothRings), foundingsOf(otherRing)]) {
+      await assert.rejects(answers.prepare(node("h1"), { ...request, foundings }), refused("not-ready"));
+    }
+    cluster.merge({ secrets: [otherSecret] });
+    await assert.rejects(answers.prepare(node("h1"), request), refused("not-ready"));
+    assert.deepEqual(await answers.prepare(node("h1"), { ...request, foundings: foundingsOf(bothRings) }), [
+      "incomplete",
+    ]);
+  });
+
   test("refuses a partition that there is not, a key of another one, and one that is none", async () => {
     const { answers, request, located } = await scene();
     const { digest } = request.keys[0]!;
@@ -178,6 +200,19 @@ describe("an owner", () => {
     clock.skip(2 * config.reapTimeoutMs + 1);
     await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
     assert.equal(replica.tombstones.countIn(located.partition), 1);
+  });
+
+  test("forgets nothing once others own the partition than when it consented: not all who count now were asked", async () => {
+    const { answers, request, commit, cluster, replica, located } = await scene();
+    await answers.prepare(node("h1"), request);
+    const { assignment } = cluster.roster;
+    const moved = assignment.map(({ host, epoch }, token) =>
+      token === located.partition ? { host: node("h4"), epoch: epoch + 1 } : { host, epoch },
+    );
+    cluster.merge({ assignment: moved });
+    await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
+    assert.equal(replica.tombstones.countIn(located.partition), 1);
+    assert.equal(cluster.roster.forgettingMarks.size, 0);
   });
 
   test("keeps what was not chosen, and what has changed since", async () => {
@@ -203,15 +238,74 @@ describe("consents", () => {
   test("survive a restart, and tell of reaps that went without them, once", async () => {
     const { records, answers, request, consents, located } = await scene();
     await answers.prepare(node("h1"), request);
-    const raised = (mark: number) => new Map([[located.partition, mark]]);
-    const again = new Consents(records, new Map());
+    const again = new Consents(records, { forgettingMarks: new Map(), secrets: [secret] });
     await again.open();
     for (const each of [consents, again]) {
-      assert.deepEqual(each.takeUncovered(raised(5)), []);
-      assert.deepEqual(each.takeUncovered(raised(6)), [located.partition]);
-      assert.deepEqual(each.takeUncovered(raised(6)), []);
+      assert.deepEqual(each.takeUncovered(raised(located, 5)), []);
+      assert.deepEqual(each.takeUncovered(raised(located, 6)), [located.partition]);
+      assert.deepEqual(each.takeUncovered(raised(located, 6)), []);
     }
-    assert.deepEqual(new Consents(records, raised(9)).takeUncovered(raised(9)), [], "known at the start");
+    assert.deepEqual(
+      new Consents(records, raised(located, 9)).takeUncovered(raised(located, 9)),
+      [],
+      "known at the start",
+    );
+  });
+});
+
+describe("consents of a directory that came into one ring", () => {
+  const at = 3 as PartitionIndex;
+  const met = [secret, otherSecret];
+  const under = (name: RingName, mark: number, secrets: readonly string[] = met): MarkedRoster => ({
+    forgettingMarks: marksOf({ [at]: mark }, name),
+    secrets,
+  });
+  /** Its disk says that it has met the other one, or not. */
+  async function consentsOf(records: RecordStore, secrets: readonly string[]): Promise<Consents> {
+    const consents = new Consents(records, { forgettingMarks: new Map(), secrets });
+    await consents.open();
+    await consents.settle({ secrets });
+    return consents;
+  }
+
+  test("miss marks of that ring and of what it became, and none of a ring that was founded apart", async () => {
+    const fresh = () => consentsOf(new RecordStore(new MemoryStorage()), [secret]);
+    assert.deepEqual((await fresh()).takeUncovered(under(otherRing, 7)), []);
+    assert.deepEqual((await fresh()).takeUncovered(under(ring, 7)), [at]);
+    assert.deepEqual((await fresh()).takeUncovered(under(bothRings, 7)), [at]);
+  });
+
+  test("still miss them after a start with what the other ring knew: it came into the one that it came into", async () => {
+    const records = new RecordStore(new MemoryStorage());
+    await consentsOf(records, [secret]);
+    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(ring, 7)), [at]);
+    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(otherRing, 7)), []);
+  });
+
+  test("of a joiner begin with the ring that told it its secrets", async () => {
+    const records = new RecordStore(new MemoryStorage());
+    await consentsOf(records, []);
+    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(ring, 7)), []);
+    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(bothRings, 8)), [at]);
+  });
+
+  test("miss marks that name no ring while there is one alone, as versions did that told none apart", async () => {
+    const fresh = () => consentsOf(new RecordStore(new MemoryStorage()), [secret]);
+    assert.deepEqual((await fresh()).takeUncovered(under(unnamedRing, 7, [secret])), [at]);
+    assert.deepEqual((await fresh()).takeUncovered(under(unnamedRing, 7)), []);
+  });
+
+  test("are remembered until their mark is heard, also when later ones were given meanwhile", async () => {
+    const records = new RecordStore(new MemoryStorage());
+    const consents = await consentsOf(records, [secret]);
+    for (const mark of [5, 7]) await consents.consent(at, mark);
+    const again = await consentsOf(records, met);
+    for (const each of [consents, again]) {
+      assert.equal(each.mayForget(at, marksOf({ [at]: 9 }, otherRing)), true, "what another ring forgets says nothing");
+      assert.deepEqual(each.takeUncovered(under(ring, 5)), []);
+      assert.deepEqual(each.takeUncovered(under(bothRings, 7)), []);
+      assert.equal(each.mayForget(at, marksOf({ [at]: 7 }, bothRings)), false);
+    }
   });
 });
 

@@ -1,7 +1,7 @@
 /** Which databases a host in a page has, and what is set aside. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { HostData } from "../../../core/browser/host-data.ts";
+import { type Aside, HostData } from "../../../core/browser/host-data.ts";
 import type { StorageOperation } from "../../../core/ports.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
@@ -16,6 +16,8 @@ const row: StorageOperation = { kind: "put", ns: "objects", key, value: utf8("v"
 function browser() {
   const base = new FaultyStorage(new MemoryStorage());
   const databases = new Map<string, FaultyStorage>();
+  const clock = { now: Date.UTC(2026, 0, 1) };
+  const told: (readonly Aside[])[] = [];
   const open = async (name: string): Promise<FaultyStorage> => {
     const database = databases.get(name) ?? new FaultyStorage(new MemoryStorage());
     databases.set(name, database);
@@ -24,7 +26,21 @@ function browser() {
   return {
     base,
     databases,
-    load: () => HostData.open({ records: new RecordStore(base), random: realRandom, open }, "shop"),
+    clock,
+    told,
+    load: () =>
+      HostData.open(
+        {
+          records: new RecordStore(base),
+          clock: { wallTime: () => clock.now },
+          random: realRandom,
+          open,
+          drop: async (name) => void databases.delete(name),
+          present: async () => [...databases.keys()],
+          tellAside: (aside) => void told.push(aside),
+        },
+        "shop",
+      ),
   };
 }
 
@@ -62,5 +78,45 @@ describe("the data of a host in a page", () => {
     assert.notEqual(storage, data.storage);
     assert.deepEqual((await load()).setAsideNames, [as]);
     assert.deepEqual(await (await load()).storage.get("objects", key), row.value);
+  });
+
+  test("is told of while it is aside, and deleted after a month, at the next start", async () => {
+    const { load, databases, clock, told } = browser();
+    const data = await load();
+    const { as } = await data.setAside();
+    const untilMs = clock.now + 30 * 24 * 3_600_000;
+    assert.deepEqual([data.aside, told.at(-1)], [[{ name: as, untilMs }], [{ name: as, untilMs }]]);
+    clock.now = untilMs - 1;
+    await (await load()).tidyAside();
+    assert.deepEqual([databases.has(as), told.at(-1)?.length], [true, 1]);
+    clock.now = untilMs;
+    const again = await load();
+    // What else changes meanwhile stays.
+    await Promise.all([again.tidyAside(), again.noteMember()]);
+    assert.deepEqual([databases.has(as), databases.size, told.at(-1)], [false, 1, []]);
+    const last = await load();
+    assert.deepEqual([last.setAsideNames, last.wasMember], [[], true]);
+  });
+
+  test("is listed no more once somebody has deleted it", async () => {
+    const { load, databases } = browser();
+    const data = await load();
+    const first = await data.setAside();
+    const second = await data.setAside();
+    databases.delete(first.as);
+    await data.tidyAside();
+    assert.deepEqual((await load()).setAsideNames, [second.as]);
+  });
+
+  test("is aside where the identity that it belonged to is gone; what others have beside it is not", async () => {
+    const { load, databases, base } = browser();
+    const data = await load();
+    await data.storage.batch([row], "synced");
+    const [name] = [...databases.keys()] as [string];
+    databases.set("shop-too/data-00", data.storage as FaultyStorage);
+    await base.clear("meta", {});
+    const again = await load();
+    assert.equal(await again.storage.get("objects", key), undefined);
+    assert.deepEqual([again.setAsideNames, again.wasMember], [[name], false]);
   });
 });

@@ -37,6 +37,7 @@ function scene() {
     });
   const late = new LateNetwork({
     self,
+    isIntroduced: false,
     clock,
     open,
     onWake: (run) => {

@@ -139,7 +139,7 @@ class Owners {
       this.owners.every(
         (other, i) => other === at || at.agreedAtMs[i]!.some((ms) => ms > entry.timeMs && ms < inFlightSinceMs),
       );
-    const cut = truncate(state, { entriesMax: 2, ownActor: at.actor, agreed });
+    const cut = truncate(state, { entriesMax: 2, ownActor: at.actor, agreed, replaced: [] });
     this.forced += cut.forced;
     return cut.state;
   }

@@ -10,7 +10,7 @@ import { mergeRoster } from "../../../core/membership/roster.ts";
 import { locate } from "../../../core/placement/locate.ts";
 import { testIdentity } from "../../support/test-identity.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
-import { memberRecord } from "../membership/samples.ts";
+import { marksOf, memberRecord } from "../membership/samples.ts";
 import { node, oneNode, type OneNode, rosterOf } from "./world.ts";
 
 const hosts = ["h1", "h2", "h3"];
@@ -25,7 +25,7 @@ async function outdated(one: OneNode, held: "complete" | "filling" | undefined, 
   const bits = stored.holdings.get(h1) ?? { id: h1, life: 1, incarnation: 1, sequence: 1, ...none, hints: none.former };
   const known = mergeRoster(stored, {
     members: new Map([[h1, memberRecord({ id: h1, status: "removed" }, node("h2"))]]),
-    forgettingMarks: new Map(isReaped ? [[located.partition, 7]] : []),
+    forgettingMarks: isReaped ? marksOf({ [located.partition]: 7 }) : new Map(),
   });
   const marks = new Marks({ records, random: realRandom }, [memberRecord().mark]);
   const means = { clock, random: realRandom, identity: testIdentity(h1), marks, records };

@@ -8,8 +8,9 @@ import { Exchange } from "../../../core/cluster/exchange.ts";
 import type { Health } from "../../../core/cluster/health.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { encodeRoster } from "../../../core/membership/exchange.ts";
-import { emptyRoster, type HoldingsRecord, mergeRoster, type RingChange } from "../../../core/membership/roster.ts";
+import { emptyRoster, type HoldingsRecord, mergeRoster } from "../../../core/membership/roster.ts";
 import { type Transport, TransportError } from "../../../core/ports.ts";
+import { Consents } from "../../../core/replica/consents.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
@@ -19,7 +20,15 @@ import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
 import { microtasks } from "../../support/values.ts";
-import { cluster as parameters, memberRecord, nodes } from "../membership/samples.ts";
+import {
+  cluster as parameters,
+  marksOf,
+  memberRecord,
+  nodes,
+  otherRing,
+  otherSecret,
+  secret,
+} from "../membership/samples.ts";
 
 const [self, h2, h3, h4] = nodes as [NodeId, NodeId, NodeId, NodeId];
 const partition = 0 as PartitionIndex;
@@ -200,8 +209,6 @@ describe("a host's view", () => {
 });
 
 describe("a host that hears of a reap to which it did not consent", () => {
-  const founding = (by: NodeId): RingChange => ({ by, atMs: 1, verb: "create", subject: by, tokens: 16 });
-
   test("has an old copy of its data: it counts no more, and saves nothing that would hide that", async () => {
     const { cluster, holdings, found } = viewOf(3);
     cluster.claimOwned("complete");
@@ -216,10 +223,12 @@ describe("a host that hears of a reap to which it did not consent", () => {
   });
 
   test("by a ring that was founded apart keeps what it has, and fills", async () => {
-    const { cluster, holdings, found } = viewOf(3);
+    const { cluster, holdings, records, found } = viewOf(3);
+    cluster.merge({ secrets: [secret] });
     cluster.claimOwned("complete");
-    cluster.merge({ changes: [founding(h4)] });
-    cluster.doubt([partition]);
+    const consents = new Consents(records, cluster.roster);
+    cluster.merge({ secrets: [otherSecret], forgettingMarks: marksOf({ [partition]: 7 }, otherRing) });
+    cluster.doubt(consents.takeUncovered(cluster.roster));
     assert.equal(found.oldCopies, 0);
     assert.equal(holdings.get(partition), "filling");
     await cluster.save();
@@ -229,10 +238,10 @@ describe("a host that hears of a reap to which it did not consent", () => {
     const removed = memberRecord({ id: self, status: "removed", mark: ownMark }, h2);
     const { cluster, holdings } = viewOf(3);
     cluster.claimOwned("complete");
-    cluster.merge({ forgettingMarks: new Map([[partition, 3]]) });
-    cluster.merge({ members: new Map([[self, removed]]), forgettingMarks: new Map([[partition, 5]]) });
-    cluster.merge({ forgettingMarks: new Map([[partition, 7]]) });
-    assert.deepEqual([...cluster.roster.forgettingMarks], [[partition, 3]]);
+    cluster.merge({ forgettingMarks: marksOf({ [partition]: 3 }) });
+    cluster.merge({ members: new Map([[self, removed]]), forgettingMarks: marksOf({ [partition]: 5 }) });
+    cluster.merge({ forgettingMarks: marksOf({ [partition]: 7 }) });
+    assert.deepEqual(cluster.roster.forgettingMarks, marksOf({ [partition]: 3 }));
     assert.equal(holdings.get(partition), "complete");
   });
 

@@ -22,7 +22,7 @@ import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { testIdentity } from "../../support/test-identity.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
-import { memberRecord } from "../membership/samples.ts";
+import { memberRecord, secret } from "../membership/samples.ts";
 import { MemoryNetwork } from "../memory-transport.ts";
 
 export const node = (name: string): NodeId => name as NodeId;
@@ -39,6 +39,7 @@ export function rosterOf(hosts: readonly string[], { partitions = 16, n = 3, hol
   const [all, none] = [bitmapOf(partitions, allPartitions(partitions)), bitmapOf(partitions, [])];
   return mergeRoster(emptyRoster({ name: "test", partitions, n, admission: "open" }), {
     members: new Map(hosts.map((name) => [node(name), memberRecord({ id: node(name) })])),
+    secrets: [secret],
     assignment: allPartitions(partitions).map((token) => ({ host: node(hosts[token % hosts.length]!), epoch: 2 })),
     holdings: new Map(
       Object.entries(holdings).map(([name, state]) => {

@@ -13,7 +13,7 @@ import {
   nothingSeen,
   type Versioned,
 } from "../../../core/causality/version-set.ts";
-import { ToldStates } from "../../../core/coordinate/told-states.ts";
+import { type Receiver, ToldStates } from "../../../core/coordinate/told-states.ts";
 import { toldBy } from "../../../core/edge/told.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { Key, NodeId } from "../../../core/identity.ts";
@@ -47,29 +47,61 @@ test("a state without the bodies that its receiver has is filled with those, and
   );
 });
 
-test("an edge is told what is new to it, and which of its own values are still live; another gets the whole", () => {
+const [edge, key] = ["e1" as NodeId, "b/k" as Key];
+const to = (have?: Uint8Array, own?: LiveValue): Receiver => ({ edge, key, have, ...(own && { own }) });
+const none = { state: nothing, contexts: [] };
+
+test("an edge is told what is new to it, and which of its own values are still live", () => {
   const told = new ToldStates();
   const before = stateOf([1, 2]);
   const asked = { state: before, contexts: [] };
-  const first = told.stateFor(encodedAnew(before), undefined);
-  assert.deepEqual(toldBy(first, "b/k" as Key, { state: nothing, contexts: [] }).state, before);
+  const first = told.stateFor(encodedAnew(before), to());
+  assert.deepEqual(toldBy(first, key, none)?.state, before);
   const after = mint(before, nothingSeen, update(3, 10), [{ actor, counter: 1 }]);
   const held = encodedAnew(after);
-  const second = told.stateFor(held, clockDigest(before));
+  const second = told.stateFor(held, to(clockDigest(before)));
   assert.ok(second.state!.length < 200);
-  assert.deepEqual(toldBy(second, "b/k" as Key, asked).state, after);
-  assert.deepEqual(told.stateFor(held, clockDigest(after)), { kept: [], omitted: [] });
+  assert.deepEqual(toldBy(second, key, asked)?.state, after);
+  assert.deepEqual(told.stateFor(held, to(clockDigest(after))), { kept: [], omitted: [] });
   const own = update(3, 10);
-  const echo = told.stateFor(held, clockDigest(before), own);
-  assert.deepEqual(toldBy(echo, "b/k" as Key, asked, [own]).state, after);
-  const unknown = told.stateFor(held, clockDigest(stateOf([9])));
-  assert.deepEqual(toldBy(unknown, "b/k" as Key, { state: nothing, contexts: [] }).state, after);
+  const echo = told.stateFor(held, to(clockDigest(before), own));
+  assert.deepEqual(toldBy(echo, key, asked, [own])?.state, after);
   const hostile = { ...second, kept: [17] };
-  assert.throws(() => toldBy(hostile, "b/k" as Key, asked), StoreError);
+  assert.throws(() => toldBy(hostile, key, asked), StoreError);
   assert.deepEqual(
     after.values.toSorted((a, b) => compareDots(a.dot, b.dot)),
     after.values,
   );
+});
+
+test("an edge that has what another host told is told all but what is large, and the whole where it lacks that", () => {
+  const told = new ToldStates();
+  const large = mint(nothing, nothingSeen, update(1, 100_000));
+  const after = mint(large, nothingSeen, update(2, 100));
+  const answer = told.stateFor(encodedAnew(after), to(clockDigest(large)));
+  assert.ok(answer.state!.length < 500);
+  assert.deepEqual(toldBy(answer, key, { state: large, contexts: [] })?.state, after);
+  assert.equal(toldBy(answer, key, none), undefined);
+  assert.deepEqual(toldBy(told.stateFor(encodedAnew(after), to()), key, none)?.state, after);
+});
+
+test("an edge that watches is told what is new since it was told last, and nobody else is", () => {
+  const told = new ToldStates();
+  const states = [stateOf([1]), stateOf([1, 2]), stateOf([1, 2, 3])] as const;
+  told.stateFor(encodedAnew(states[0]), to());
+  assert.equal(told.newsFor(encodedAnew(states[1]), { edge, key }), undefined, "it was not followed then");
+  told.follow(edge);
+  told.stateFor(encodedAnew(states[0]), to());
+  assert.equal(told.wasTold({ edge, key }, clockDigest(states[0])), true);
+  for (const i of [1, 2] as const) {
+    assert.equal(told.wasTold({ edge, key }, clockDigest(states[i])), false);
+    const { base, ...news } = told.newsFor(encodedAnew(states[i]), { edge, key })!;
+    assert.deepEqual(base, clockDigest(states[i - 1]!));
+    assert.ok(news.state!.length < 1_200);
+    assert.deepEqual(toldBy(news, key, { state: states[i - 1]!, contexts: [] })?.state, states[i]);
+  }
+  told.forget(edge);
+  assert.equal(told.wasTold({ edge, key }, clockDigest(states[2])), false);
 });
 
 test("a host that lacks what was left out says so, and nothing has changed there", async () => {

@@ -5,6 +5,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { hostStoreNode } from "../../support/memory-stores.ts";
 import { placed, seen, withCluster } from "./scene.ts";
 
 const misses = (needed: number, got: number) => (error: unknown) =>
@@ -147,6 +148,36 @@ describe("a number of replicas", () => {
       const { receipt } = await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
       assert.deepEqual([receipt.needed, receipt.durable, receipt.hinted], [1, ["h1"], []]);
       assert.equal((await cluster.node("h1").get("b", "k", { r: "all" })).degraded, false);
+    }));
+});
+
+describe("a write that says that it was asked for before", () => {
+  const writeId = "0123456789abcdef";
+
+  test("is the same event under its write id, whoever is asked, and a first one if there was none", () =>
+    withCluster(4, async (cluster) => {
+      const { dot } = await cluster.node("h1").put("b", "k", utf8("v"), { writeId, again: true });
+      for (const node of cluster.nodes.values()) {
+        assert.equal((await node.put("b", "k", utf8("v"), { writeId, again: true })).dot, dot);
+      }
+      assert.deepEqual(texts((await cluster.node("h1").get("b", "k", { r: "all" })).siblings), ["v"]);
+    }));
+
+  test("is refused as outcome-unknown where ids are not heeded, whoever is asked, and changes nothing", () =>
+    withCluster(4, async (cluster) => {
+      const first = await cluster.node("h1").put("b", "k", utf8("v"), { kind: "lww", writeId });
+      assert.equal(first.receipt.writeIdIgnored, true);
+      await cluster.node("h2").put("b", "k", utf8("later"), { kind: "lww", w: "all" });
+      for (const node of cluster.nodes.values()) {
+        const again = node.put("b", "k", utf8("v"), { kind: "lww", writeId, again: true });
+        await assert.rejects(again, failsWith("outcome-unknown"));
+      }
+      const store = hostStoreNode(cluster, "h1");
+      const asked = { kind: "lww", request: writeId, again: true } as const;
+      await assert.rejects(store.put("b", "k", utf8("v"), asked), failsWith("outcome-unknown"));
+      await assert.rejects(store.delete("b", "k", asked), failsWith("outcome-unknown"));
+      await store.close();
+      assert.deepEqual(texts((await cluster.node("h2").get("b", "k", { r: 2 })).siblings), ["later"]);
     }));
 });
 

@@ -1,8 +1,9 @@
 /** An edge whose disk is full: nothing is lost, nothing is said to be kept that is not, and whoever reads sees the latest. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { MemoryEdges } from "../../support/memory-edges.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
-import { atHosts, flushed, valuesOf, withEdges } from "./scene.ts";
+import { atHosts, flushed, losesNext, valuesOf, withEdges } from "./scene.ts";
 
 describe("a full disk", { concurrency: true }, () => {
   test("is told as such, reads go on, and writes resume when there is room", () =>
@@ -69,4 +70,52 @@ describe("a disk that is full when hosts acknowledge", { concurrency: true }, ()
       await again.put("b", "k", utf8("v3"), { context: second.context!, w: "all" });
       assert.deepEqual(await atHosts(cluster, "k"), ["v3"]);
     }));
+});
+
+describe("a disk that is full, and stays so", { concurrency: true }, () => {
+  /** What an offline edge wrote before its disk was full. */
+  const filled = async (edges: MemoryEdges, names: readonly string[]): Promise<void> => {
+    const edge = await edges.start("e1", { seeds: [] });
+    for (const name of names) await edge.put("b", name, utf8(`of ${name}`));
+    await edges.kill("e1");
+    edges.disk("e1").fullFor = "all";
+  };
+
+  test("does not keep writes from being delivered, each once", () =>
+    withEdges(3, async (edges, cluster) => {
+      const names = Array.from({ length: 20 }, (_, i) => `k${i}`);
+      await filled(edges, names);
+      const edge = await edges.connected("e1");
+      await flushed(edge);
+      for (const name of names) assert.deepEqual(await atHosts(cluster, name), [`of ${name}`]);
+      await assert.rejects(edge.put("b", "more", utf8("v")), failsWith("storage-full"));
+      edges.disk("e1").fullFor = undefined;
+      await edge.put("b", "more", utf8("v"));
+      assert.deepEqual(await atHosts(cluster, "more"), ["v"]);
+    }));
+
+  test("does not make a write that was sent one that was not, though only memory knew, also when there is room again", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        await filled(edges, ["k"]);
+        await edges.start("e1", { seeds: [] });
+        const lost = losesNext(edges, "e1", "request");
+        await edges.transport("e1").meet("memory:h1");
+        await lost;
+        await edges.kill("e1");
+        edges.disk("e1").fullFor = undefined;
+        await (await edges.start("e1", { seeds: [] })).put("b", "after", utf8("v"));
+        await edges.kill("e1");
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(
+          (await again.parked()).map(({ name, error }) => [name, error.code]),
+          [["k", "outcome-unknown"]],
+        );
+        assert.deepEqual([await atHosts(cluster, "k"), await atHosts(cluster, "after")], [[], ["v"]]);
+      },
+      { graceMs: 200 },
+    ));
 });

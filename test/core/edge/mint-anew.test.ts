@@ -30,6 +30,7 @@ function written(sequence: number, clockMs: number, { floor = 0, ttlMs }: { floo
     contexts: [],
     own: [],
     folds: [],
+    taken: [],
     w: "quorum",
     acceptedMs: clockMs,
     clockMs,

@@ -114,7 +114,7 @@ describe("an edge's export", { concurrency: true }, () => {
   test("has another edge's unsent writes parked there, with their values", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [] });
-      await edge.put("b", "k", utf8("v"));
+      const { dot } = await edge.put("b", "k", utf8("v"));
       const other = await edges.connected("e2");
       const all = await exported(edge);
       await imported(other, all);
@@ -122,8 +122,8 @@ describe("an edge's export", { concurrency: true }, () => {
       const [parked, ...more] = await other.parked();
       assert.equal(more.length, 0);
       assert.deepEqual(
-        [parked!.name, texts([{ ...parked!, body: parked!.body! }]), parked!.error.code],
-        ["k", ["v"], "outcome-unknown"],
+        [parked!.name, parked!.dot, texts([{ ...parked!, body: parked!.body! }]), parked!.error.code],
+        ["k", dot, ["v"], "outcome-unknown"],
       );
       assert.deepEqual([other.facts().pending, await atHosts(cluster, "k")], [0, []]);
       await other.discard(parked!);

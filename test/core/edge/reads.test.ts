@@ -259,3 +259,20 @@ describe("a host's copy", { concurrency: true }, () => {
       assert.deepEqual([counts, state === undefined], [false, false]);
     }));
 });
+
+test("an edge lets go of what hosts have forgotten, also of a copy for which memory has no room", () =>
+  withEdges(
+    3,
+    async (edges, cluster) => {
+      const edge = await reader(edges, cluster, { cacheBytesMax: 0 });
+      const host = cluster.node("h1");
+      const { context } = await host.put("b", "k", utf8("v"), { w: "all" });
+      assert.deepEqual(await valuesOf(edge, "k"), ["v"]);
+      await host.delete("b", "k", { context: context!, w: "all" });
+      const isForgotten = async () => (await host.get("b", "k", { r: "all" })).context === null;
+      await eventually(isForgotten, "the key to be forgotten");
+      assert.equal((await edge.get("b", "k")).context, null);
+      assert.equal((await edge.get("b", "k", { r: "local" })).context, null);
+    },
+    { ...still, graceMs: 100, reapIntervalMs: 50, inFlightMsMax: 30, requestTimeoutMs: 2_000, replicaTimeoutMs: 500 },
+  ));

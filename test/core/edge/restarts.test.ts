@@ -5,13 +5,12 @@ import { liveValue } from "../../../core/causality/encoding.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { OwnEvent } from "../../../core/rpc/edge-messages.ts";
-import { keyText } from "../../../core/rpc/messages.ts";
+import { keyText } from "../../../core/rpc/common-messages.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { eventually } from "../../support/eventually.ts";
-import type { MemoryEdges } from "../../support/memory-edges.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { atEachHost, atHosts, flushed, offline, valuesOf, withEdges } from "./scene.ts";
+import { atEachHost, atHosts, flushed, losesNext, offline, valuesOf, withEdges } from "./scene.ts";
 
 /** A row of the outbox as it was before edges measured the hosts' time. */
 const OlderRow = message("OutboxWrite", {
@@ -21,20 +20,6 @@ const OlderRow = message("OutboxWrite", {
   w: field(6, text(16)),
   acceptedMs: field(8, varint),
 });
-
-/** What becomes of the next write that an edge sends: it is cut off before it arrives, or its answer is lost. */
-function losesNext(edges: MemoryEdges, name: string, what: "request" | "answer"): Promise<void> {
-  const transport = edges.transport(name);
-  const request = transport.request.bind(transport);
-  return new Promise((lost) => {
-    transport.request = async (to, body, timeoutMs) => {
-      if (body[0] !== methods.edgeWrite.number) return request(to, body, timeoutMs);
-      if (what === "answer") await request(to, body, timeoutMs);
-      lost();
-      return new Promise(() => {}); // until the process ends
-    };
-  });
-}
 
 describe("an edge that is killed", { concurrency: true }, () => {
   for (const what of ["request", "answer"] as const) {

@@ -1,6 +1,7 @@
 /** Edges and hosts for one test each. */
 import type { NodeConfig } from "../../../core/config.ts";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { MemoryEdges } from "../../support/memory-edges.ts";
@@ -50,3 +51,17 @@ export const online = (edge: EdgeNode): Promise<void> =>
 /** Waits until an edge has noticed that it is offline. */
 export const offline = (edge: EdgeNode): Promise<void> =>
   eventually(() => !edge.facts().connected, "the edge to be offline");
+
+/** What becomes of the next write that an edge sends: it is cut off before it arrives, or its answer is lost. */
+export function losesNext(edges: MemoryEdges, name: string, what: "request" | "answer"): Promise<void> {
+  const transport = edges.transport(name);
+  const request = transport.request.bind(transport);
+  return new Promise((lost) => {
+    transport.request = async (to, body, timeoutMs) => {
+      if (body[0] !== methods.edgeWrite.number) return request(to, body, timeoutMs);
+      if (what === "answer") await request(to, body, timeoutMs);
+      lost();
+      return new Promise(() => {}); // until the process ends
+    };
+  });
+}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import * as Y from "yjs";
 import type { Watched } from "../../../core/api.ts";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
 import type { NodeId } from "../../../core/identity.ts";
@@ -80,6 +81,47 @@ describe("an edge that watches", { concurrency: true }, () => {
         await shows("k", "");
         assert.deepEqual([all[0]?.source, all[0]?.siblings.length], ["quorum", 0]);
       });
+    }));
+
+  test("a document is told what is new in it and reads nothing; whoever wrote that is told with the answer to his write", () =>
+    withEdges(1, async (edges) => {
+      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
+      const asked = (name: string): Map<number, number> => {
+        const counts = new Map<number, number>();
+        const transport = edges.transport(name);
+        const request = transport.request.bind(transport);
+        transport.request = (to, body, timeoutMs) => {
+          counts.set(body[0]!, (counts.get(body[0]!) ?? 0) + 1);
+          return request(to, body, timeoutMs);
+        };
+        return counts;
+      };
+      const [ofWriter, ofReader] = [asked("e1"), asked("e2")];
+      const doc = new Y.Doc();
+      const updates: Uint8Array[] = [];
+      doc.on("update", (update) => updates.push(update));
+      for (let i = 0; i < 12; i++) doc.getText("body").insert(0, "x");
+      const isShown = (all: readonly StoreChange[], count: number): Promise<void> =>
+        eventually(() => all.at(-1)?.siblings.length === count, `${count} updates to be shown`);
+      await watching(writer, { name: "k" }, (written) =>
+        watching(reader, { name: "k" }, async ({ all }) => {
+          for (const [i, update] of updates.entries()) {
+            await writer.put("b", "k", update, { kind: "yjs" });
+            await isShown(all, i + 1);
+            await isShown(written.all, i + 1);
+            if (i > 0) continue;
+            await eventually(() => writer.facts().settled && reader.facts().settled, "both to have compared");
+            for (const counts of [ofWriter, ofReader]) counts.clear();
+          }
+          assert.equal(ofReader.get(methods.edgeRead.number), undefined, "the reader was told all of it");
+          const [told, read] = [ofWriter, ofReader].map((counts) => counts.get(methods.edgeWatch.number) ?? 0);
+          assert.ok(told! < read!, `the writer asked ${told} times for changes, the reader ${read} times`);
+          const bodies = all.at(-1)!.siblings.map(({ body }) => body);
+          const here = new Y.Doc();
+          for (const body of bodies) Y.applyUpdate(here, body);
+          assert.equal(here.getText("body").length, updates.length);
+        }),
+      );
     }));
 
   test("a prefix is shown what is under it, what comes and what goes, offline its own", () =>

@@ -1,7 +1,17 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { bytes, DecodeError, field, message, text, varint } from "../../../core/bytes/codec.ts";
+import {
+  bytes,
+  DecodeError,
+  field,
+  hex,
+  message,
+  optional,
+  repeated,
+  text,
+  varint,
+} from "../../../core/bytes/codec.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { decodeAssignment, encodeAssignment } from "../../../core/membership/assignment-encoding.ts";
 import {
@@ -11,9 +21,10 @@ import {
   rosterMessage,
   rosterPartOf,
 } from "../../../core/membership/exchange.ts";
-import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
+import { type ForgettingMarks, unnamedRing } from "../../../core/membership/forgetting-marks.ts";
+import { decodeForgettingMarks, encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { emptyRoster } from "../../../core/membership/roster.ts";
-import { memberRecord, cluster, roster, sent } from "./samples.ts";
+import { bothRings, cluster, marksOf, memberRecord, otherRing, ring, roster, sent } from "./samples.ts";
 
 describe("a roster", () => {
   test("a roster survives the disk", () => {
@@ -26,18 +37,78 @@ describe("a roster", () => {
   });
 });
 
+function sortedByRing(marks: ForgettingMarks): ForgettingMarks {
+  return new Map([...marks].map(([at, each]) => [at, each.toSorted((a, b) => (a.ring < b.ring ? -1 : 1))]));
+}
+
 describe("forgetting marks as bytes", () => {
   const bad = (marks: readonly { partition: number; mark: number }[]): Uint8Array => {
     const encoded = encodeForgettingMarks(
-      new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, mark])),
+      new Map(marks.map(({ partition, mark }) => [partition as PartitionIndex, [{ ring, mark }]])),
     );
     return RosterMessage.encode({ ...rosterMessage(emptyRoster(cluster)), forgettingMarks: encoded });
   };
   const read = (encoded: Uint8Array): unknown => rosterPartOf(RosterMessage.decode(encoded)).forgettingMarks;
 
   test("come back as they were, and take no byte while there are none", () => {
-    assert.deepEqual(read(bad([{ partition: 7, mark: 2 ** 50 }])), new Map([[7, 2 ** 50]]));
+    assert.deepEqual(read(bad([{ partition: 7, mark: 2 ** 50 }])), marksOf({ 7: 2 ** 50 }));
     assert.equal(rosterMessage(emptyRoster(cluster)).forgettingMarks, undefined);
+  });
+
+  test("name the rings that raised them, and none where a version that told none apart has written them", () => {
+    const marks = new Map([
+      [
+        2 as PartitionIndex,
+        [
+          { ring, mark: 9 },
+          { ring: otherRing, mark: 4 },
+        ],
+      ],
+      [5 as PartitionIndex, [{ ring: bothRings, mark: 3 }]],
+    ]);
+    assert.deepEqual(decodeForgettingMarks(encodeForgettingMarks(marks), 8), sortedByRing(marks));
+    const Old = message("Old", {
+      marks: repeated(1, message("OldMark", { partition: field(1, varint), mark: field(2, varint) }), 65_536),
+    });
+    const written = Old.encode({ marks: [{ partition: 2, mark: 7 }] });
+    assert.deepEqual(decodeForgettingMarks(written, 8), marksOf({ 2: 7 }, unnamedRing));
+    const read = Old.decode(encodeForgettingMarks(marks)).marks.map(
+      ({ partition, mark }) => [partition, mark] as const,
+    );
+    assert.deepEqual(
+      [...new Map(read)],
+      [
+        [2, 9],
+        [5, 3],
+      ],
+      "which reads the highest of each partition",
+    );
+  });
+
+  test("are read as merged, and refused where they name a ring that there is not, or too many", () => {
+    const Hostile = message("Hostile", {
+      marks: repeated(
+        1,
+        message("Mark", { partition: field(1, varint), mark: field(2, varint), ring: optional(3, varint) }),
+        10,
+      ),
+      rings: repeated(2, message("Ring", { foundings: repeated(1, hex(8), 2_000) }), 2_000),
+    });
+    const [one, two] = [ring, otherRing];
+    const encoded = Hostile.encode({
+      marks: [0, 1, 2, 0].map((index, i) => ({ partition: 1, mark: 5 + i, ring: index })),
+      rings: [{ foundings: [one] }, { foundings: [two, one, two] }, { foundings: [two] }],
+    });
+    assert.deepEqual(decodeForgettingMarks(encoded, 8), marksOf({ 1: 6 }, bothRings));
+    const noRing = Hostile.encode({ marks: [{ partition: 1, mark: 5, ring: 1 }], rings: [{ foundings: [one] }] });
+    const many = Array.from({ length: 1_001 }, () => one);
+    for (const bytesOf of [
+      noRing,
+      Hostile.encode({ marks: [], rings: [{ foundings: many }] }),
+      Hostile.encode({ marks: [], rings: many.map(() => ({ foundings: [one] })) }),
+    ]) {
+      assert.throws(() => decodeForgettingMarks(bytesOf, 8), DecodeError);
+    }
   });
 
   test("are refused where they name a partition that there is not, or a mark that could not be raised any more", () => {

@@ -3,8 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { rosterDigest } from "../../../core/membership/comparison.ts";
 import { encodeRoster } from "../../../core/membership/exchange.ts";
-import type { MemberStatus } from "../../../core/membership/member.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
+import type { MemberStatus } from "../../../core/membership/member.ts";
 import {
   emptyRoster,
   mergeRoster,
@@ -13,7 +13,20 @@ import {
   type RosterPart,
   ringMembers,
 } from "../../../core/membership/roster.ts";
-import { cluster, holdings, memberRecord, nodes, part, roster, sent, twin } from "./samples.ts";
+import {
+  bothRings,
+  cluster,
+  holdings,
+  marksOf,
+  memberRecord,
+  nodes,
+  otherRing,
+  part,
+  ring,
+  roster,
+  sent,
+  twin,
+} from "./samples.ts";
 
 const finalStatuses: readonly MemberStatus[] = ["left", "removed", "lapsed"];
 
@@ -81,19 +94,25 @@ describe("merging rosters", () => {
   });
 
   test("keeps of each partition the highest forgetting mark, and changes nothing for lower ones", () => {
-    const marks = (...pairs: [number, number][]): RosterPart => ({
-      forgettingMarks: new Map(pairs.map(([partition, mark]) => [partition as PartitionIndex, mark])),
+    const marks = (pairs: Readonly<Record<number, number>>): RosterPart => ({ forgettingMarks: marksOf(pairs) });
+    const own = mergeRoster(emptyRoster(cluster), marks({ 1: 5, 2: 7 }));
+    assert.equal(mergeRoster(own, marks({ 1: 5, 2: 6 })), own);
+    assert.deepEqual(mergeRoster(own, marks({ 1: 9, 3: 1 })).forgettingMarks, marksOf({ 1: 9, 2: 7, 3: 1 }));
+  });
+
+  test("keeps the marks of rings that were founded apart side by side, until they forget something together", () => {
+    const both = mergeRoster(mergeRoster(emptyRoster(cluster), { forgettingMarks: marksOf({ 1: 5 }) }), {
+      forgettingMarks: marksOf({ 1: 9 }, otherRing),
     });
-    const own = mergeRoster(emptyRoster(cluster), marks([1, 5], [2, 7]));
-    assert.equal(mergeRoster(own, marks([1, 5], [2, 6])), own);
-    assert.deepEqual(
-      [...mergeRoster(own, marks([1, 9], [3, 1])).forgettingMarks],
-      [
-        [1, 9],
-        [2, 7],
-        [3, 1],
-      ],
-    );
+    const sorted = [
+      { ring, mark: 5 },
+      { ring: otherRing, mark: 9 },
+    ].toSorted((a, b) => (a.ring < b.ring ? -1 : 1));
+    assert.deepEqual(both.forgettingMarks.get(1 as PartitionIndex), sorted);
+    const together = marksOf({ 1: 10 }, bothRings);
+    const merged = mergeRoster(both, { forgettingMarks: together });
+    assert.deepEqual(merged.forgettingMarks, together);
+    assert.equal(mergeRoster(merged, { forgettingMarks: marksOf({ 1: 77 }) }), merged);
   });
 
   test("is commutative, associative and idempotent", () => {

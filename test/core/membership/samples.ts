@@ -1,6 +1,12 @@
 /** Random rosters of one small cluster: hosts that left, holdings of any run, concurrent assignments. */
 import fc from "fast-check";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
+import {
+  type ForgettingMarks,
+  ringName,
+  type RingName,
+  unnamedRing,
+} from "../../../core/membership/forgetting-marks.ts";
 import { RosterMessage, rosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
 import type { MemberRecord, MemberStatement, MemberStatus } from "../../../core/membership/member.ts";
 import {
@@ -15,6 +21,21 @@ import {
 import { signedRecord } from "../../support/test-identity.ts";
 
 export const cluster = { name: "test", partitions: 8, n: 3, admission: "open" } as const;
+
+export const [secret, otherSecret] = ["aa".repeat(32), "bb".repeat(32)] as const;
+/** The ring of one founding, of another one, and what they are once they have met. */
+export const [ring, otherRing, bothRings] = [[secret], [otherSecret], [secret, otherSecret]].map(ringName) as [
+  RingName,
+  RingName,
+  RingName,
+];
+
+/** Of one ring. */
+export function marksOf(pairs: Readonly<Record<number, number>>, name: RingName = ring): ForgettingMarks {
+  return new Map(
+    Object.entries(pairs).map(([index, mark]) => [Number(index) as PartitionIndex, [{ ring: name, mark }]]),
+  );
+}
 
 export const nodes = ["h1", "h2", "h3", "h4"] as NodeId[];
 const node = fc.constantFrom(...nodes);
@@ -88,14 +109,21 @@ export const part: fc.Arbitrary<RosterPart> = fc
     members: fc.array(member, { maxLength: 6 }),
     holdings: fc.array(holdings, { maxLength: 6 }),
     assignment: fc.option(assignment, { nil: undefined }),
-    secrets: fc.array(fc.constantFrom("aa".repeat(32), "bb".repeat(32), "cc".repeat(32))),
+    secrets: fc.array(fc.constantFrom(secret, otherSecret, "cc".repeat(32))),
     changes: fc.array(change, { maxLength: 4 }),
-    forgettingMarks: fc.array(fc.tuple(fc.constantFrom(0, 3, 7), few), { maxLength: 3 }),
+    forgettingMarks: fc.array(
+      fc.tuple(fc.constantFrom(0, 3, 7), few, fc.constantFrom(unnamedRing, ring, otherRing, bothRings)),
+      {
+        maxLength: 4,
+      },
+    ),
   })
   .map(({ members, holdings: held, assignment: tokens, forgettingMarks: marks, ...lists }) => ({
     members: new Map(members.map((each) => [each.id, each])),
     holdings: new Map(held.map((each) => [each.id, each])),
-    forgettingMarks: new Map(marks.map(([partition, mark]) => [partition as PartitionIndex, mark])),
+    forgettingMarks: new Map(
+      marks.map(([partition, mark, name]) => [partition as PartitionIndex, [{ ring: name, mark }]]),
+    ),
     ...(tokens === undefined ? {} : { assignment: tokens }),
     ...lists,
   }));

@@ -176,15 +176,44 @@ describe("a state of nothing", () => {
   });
 });
 
-test("a record that rotted on the disk while memory still has it is written again when it is healed", async () => {
-  const world = new World();
-  const { replica } = await world.start();
-  const { held } = await replica.write(key, put("a"));
-  await world.disk.rot("objects", key.row);
-  await replica.noteDamaged(key, "met in a scan");
-  assert.equal((await replica.read(key)).role, "filling");
-  assert.equal((await replica.apply(key, held.encoded!, { heals: true })).role, "complete");
-  const restarted = await world.start();
-  const copy = await restarted.replica.read(key);
-  assert.deepEqual([copy.role, texts(copy.held.state.values)], ["complete", ["a"]]);
+describe("a record that rotted on the disk while memory still has it", () => {
+  const reads = async (world: World): Promise<unknown[]> => {
+    const { role, held } = await (await world.start()).replica.read(key);
+    return [role, texts(held.state.values)];
+  };
+
+  test("is written again when that is noticed: what adds nothing to memory is told to be durable", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    const { held } = await replica.write(key, put("a"));
+    await world.disk.rot("objects", key.row);
+    assert.equal(await replica.noteDamaged(key, "met in a scan"), true);
+    assert.equal((await replica.apply(key, held.encoded!)).role, "complete");
+    assert.deepEqual(await reads(world), ["complete", ["a"]]);
+  });
+
+  test("is marked where the disk refuses that, and written again when it is healed", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    const { held } = await replica.write(key, put("a"));
+    await world.disk.rot("objects", key.row);
+    world.disk.refusesWrites = "full";
+    assert.equal(await replica.noteDamaged(key, "met in a scan"), false);
+    world.disk.refusesWrites = undefined;
+    assert.equal((await replica.read(key)).role, "filling");
+    assert.equal((await replica.apply(key, held.encoded!, { heals: true })).role, "complete");
+    assert.deepEqual(await reads(world), ["complete", ["a"]]);
+  });
+
+  test("is written again also where it stays incomplete, for it had been damaged before", async () => {
+    const world = new World();
+    await (await world.start()).replica.write(key, put("a"));
+    await world.disk.rot("objects", key.row);
+    const { replica } = await world.start();
+    const { held } = await replica.write(key, put("b"), { despiteDamage: true });
+    await world.disk.rot("objects", key.row);
+    assert.equal(await replica.noteDamaged(key, "met in a scan"), false);
+    assert.equal((await replica.apply(key, held.encoded!)).role, "filling");
+    assert.deepEqual(await reads(world), ["filling", ["b"]]);
+  });
 });

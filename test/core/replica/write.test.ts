@@ -215,6 +215,21 @@ test("a clock that stays too long is told of, and is cut once it is known what i
   assert.equal(world.longClocks.size, 0);
 });
 
+test("a write replaces all that it has seen, however many writers that had and however short clocks are to be", async () => {
+  const world = new World({ clockEntriesMax: 1 });
+  const behind = await new World({ clockEntriesMax: 1 }).start();
+  for (let writer = 0; writer < 15; writer++) {
+    const { held } = await (await world.start()).replica.write(key, put(`${writer}`));
+    await behind.replica.apply(key, held.toBytes());
+  }
+  const run = await world.start();
+  const { held } = await run.replica.read(key);
+  const resolved = await run.replica.write(key, put("all", held.state));
+  assert.deepEqual(await live(run), ["all"]);
+  await behind.replica.apply(key, resolved.held.toBytes(), { minted: true });
+  assert.deepEqual(await live(behind), ["all"]);
+});
+
 describe("a last-writer-wins value", () => {
   const lww = { value: { kind: "lww" as const } };
 

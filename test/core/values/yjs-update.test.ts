@@ -47,6 +47,15 @@ test("of damaged bytes it takes none that Yjs cannot read", () => {
   assert.ok(taken > 0, "some damage leaves an update");
 });
 
+test("what has no length is refused: Yjs takes it in, and can merge it with nothing afterwards", () => {
+  const none = [
+    [1, 1, 5, 0, 0, 0, 0], // collected
+    [1, 1, 5, 0, 1, 1, 1, 98, 0, 0], // deleted
+    [0, 1, 5, 1, 0, 0], // a range of deletions
+  ];
+  for (const bytes of none) assert.equal(problemOfUpdate(Uint8Array.from(bytes)), "something has no length");
+});
+
 test("nesting without end, and counts beyond reason, are refused and not followed", () => {
   const deep = Uint8Array.from([1, 1, 1, 0, 8, 1, 1, 97, 1, ...Array.from({ length: 200_000 }, () => [117, 1]).flat()]);
   assert.notEqual(problemOfUpdate(deep), undefined);

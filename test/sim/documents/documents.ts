@@ -7,26 +7,31 @@ import type { Sibling } from "../../../core/api.ts";
 import { isUpdate } from "../../../core/causality/version-set.ts";
 import type { Chance } from "../chance.ts";
 import { keyOf } from "../clients.ts";
+import { until } from "../cluster.ts";
 import { ownersState } from "../owners.ts";
 import type { World } from "../world.ts";
 import { contentTypeOf, newWrite } from "../write.ts";
 
 const bucket = "sim";
 const documents = 2;
+const writingMsMax = 60_000;
 
 interface NextUpdate {
   readonly folds: readonly string[];
+  /** Of what was read, which an update claims nothing of. */
+  readonly context: string | null;
   bodyOf(id: number): Uint8Array;
 }
 
-type Read = { readonly siblings: readonly Sibling[]; readonly pending?: boolean } | "died";
+type Read =
+  | { readonly siblings: readonly Sibling[]; readonly context: string | null; readonly pending?: boolean }
+  | "died";
 
 export class Documents {
   readonly #world: World;
   readonly #chance: Chance;
   #over = false;
   #running = 0;
-  checked = 0;
 
   constructor(world: World) {
     this.#world = world;
@@ -45,6 +50,7 @@ export class Documents {
     const folded = live.filter(() => chance.is(0.7));
     return {
       folds: folded.map(({ dot }) => dot),
+      context: known !== "died" && chance.is(0.7) ? known.context : null,
       bodyOf: (id) => Y.mergeUpdates([...folded.map(({ body }) => body), markOf(id)]),
     };
   }
@@ -61,12 +67,10 @@ export class Documents {
     });
   }
 
-  calm(): void {
+  /** Resolves when nobody writes any more. */
+  calm(): Promise<void> {
     this.#over = true;
-  }
-
-  get isRunning(): boolean {
-    return this.#running > 0;
+    return until(this.#world, writingMsMax, "writers of documents end", () => this.#running === 0);
   }
 
   /** Call when hosts have healed: every acknowledged mark is in the document of the owners. */
@@ -79,7 +83,7 @@ export class Documents {
       const doc = new Y.Doc();
       const bodies = state?.values.filter(isUpdate).map(({ body }) => body) ?? [];
       if (bodies.length > 0) Y.applyUpdate(doc, Y.mergeUpdates(bodies));
-      this.checked += 1;
+      this.#world.updates += 1;
       if (doc.getMap("marks").has(String(write.id))) continue;
       oracle.broken("an acknowledged update is in its document", `write ${write.id} of ${write.key}`);
     }
@@ -96,7 +100,12 @@ export class Documents {
       const body = update.bodyOf(id);
       const write = newWrite({ id, key, verb: "put", body, context: [], folds, startedMs: schedule.nowMs });
       oracle.writes.push(write);
-      const options = { kind: "yjs" as const, folds: update.folds, contentType: contentTypeOf(id) };
+      const options = {
+        kind: "yjs" as const,
+        folds: update.folds,
+        contentType: contentTypeOf(id),
+        ...(update.context === null ? {} : { context: update.context }),
+      };
       const answer = await host.call((node) => node.put(bucket, name, write.body, options));
       if (answer === "died") return;
       write.ack = { atMs: schedule.nowMs, needed: answer.receipt.needed, durable: answer.receipt.durable };

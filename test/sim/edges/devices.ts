@@ -245,6 +245,7 @@ export class Devices {
     const update = await this.#documents?.next(chance, () =>
       edge.call((node) => node.get(bucket, name, { r: "local" })),
     );
+    const given = update === undefined ? (context ?? null) : update.context;
     const id = oracle.writes.length;
     const ttlMs = verb === "put" && !update && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
     const write = newWrite({
@@ -259,7 +260,7 @@ export class Devices {
     });
     oracle.writes.push(write);
     const options = {
-      ...(context === undefined ? {} : { context }),
+      ...(given === null ? {} : { context: given }),
       contentType: contentTypeOf(id),
       ...(update === undefined ? {} : { kind: "yjs" as const, folds: update.folds }),
       ...(ttlMs === undefined ? {} : { ttlMs }),

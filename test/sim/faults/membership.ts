@@ -258,8 +258,18 @@ function removeLater(world: World, id: NodeId, isWanted: () => boolean): void {
   });
 }
 
-async function removeBy(world: World, id: NodeId, operator: SimHost): Promise<boolean> {
-  const isRemoved = await ask(world, operator, { kind: "remove", host: id });
+/** By force, as nobody has found out yet that it does not answer. */
+export function removeInSleep(world: World, victim: SimHost, afterMs: number): void {
+  const { process } = victim;
+  world.schedule.after(afterMs, "operator", () => {
+    const ready = world.hosts.filter((each) => each.ready && each !== victim && !each.foundsApart);
+    if (world.healed || process?.paused !== true || !mayGo(world, victim) || ready.length === 0) return;
+    void removeBy(world, victim.id, world.chance.pick(ready), true);
+  });
+}
+
+async function removeBy(world: World, id: NodeId, operator: SimHost, force = false): Promise<boolean> {
+  const isRemoved = await ask(world, operator, { kind: "remove", host: id, force });
   // It may have been carried out by one that died before it could say so.
   if (!isRemoved && !isGone(membershipOn(operator.disk.view)?.roster.members.get(id)?.status)) return false;
   world.lost.delete(id);

@@ -17,9 +17,9 @@ export const networkFaults = {
     const [left, right] = halvesOf(world, fault);
     return cutAll(world, fault, fromTo(left, right), true);
   },
-  /** A browser that one host sees, and the others do not. */
+  /** A browser, or any host, that one host sees, and the others do not. */
   "half-seen": (world, fault) => {
-    const lone = browser(world, fault);
+    const lone = fault.rare === true ? host(world, fault, 0) : browser(world, fault);
     if (lone === undefined) return undefined;
     const witness = host(world, fault, 1);
     const unseen = others(world, lone).filter((other) => other !== witness);

@@ -3,6 +3,7 @@ import type { SimHost } from "../host.ts";
 import type { FaultKind } from "./draw.ts";
 import type { World } from "../world.ts";
 import { browser, type Carry, done, host, killAndRestart, killFor, statusOf } from "./carry.ts";
+import { removeInSleep } from "./membership.ts";
 
 export const processFaults = {
   kill: (world, fault) => killFor(world, host(world, fault, 0), (victim) => victim.kill()),
@@ -43,6 +44,8 @@ export const processFaults = {
     if (process === undefined || process.paused) return undefined;
     world.schedule.log(`${victim.name} stops for a while`);
     process.pause();
+    // Somebody takes it for dead although it was there a moment ago.
+    if (fault.rare === true) removeInSleep(world, victim, fault.forMs * fault.amount);
     return () => {
       world.schedule.log(`${victim.name} goes on`);
       process.resume();

@@ -27,9 +27,8 @@ export const edges: readonly Mutation[] = [
     name: "an edge accepts a write that a power cut takes back",
     profile: "edges",
     file: "edge/outbox.js",
-    find: "await this.#deps.records.commit([this.#saving(write)]);\n        }\n        finally {",
-    replace:
-      'await this.#deps.records.commit([this.#saving(write)], { durability: "buffered" });\n        }\n        finally {',
+    find: "...this.#marks.adding(write.sequence)]);",
+    replace: '...this.#marks.adding(write.sequence)], { durability: "buffered" });',
   },
   {
     name: "an edge lets a write go whose answer was lost",
@@ -74,5 +73,11 @@ export const edges: readonly Mutation[] = [
     file: "edge/own-actor.js",
     find: "const stamp = renews",
     replace: "const stamp = renews === undefined",
+  },
+  {
+    name: "an unsent update grows under its dot",
+    file: "edge/new-dots.js",
+    find: "        ...next,\n        ...seen,",
+    replace: "        ...next,\n        event: row.event,\n        value: { ...next.value, dot },\n        ...seen,",
   },
 ];

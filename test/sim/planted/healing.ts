@@ -45,11 +45,12 @@ export const healing: readonly Mutation[] = [
     name: "a forgetting mark without a consent is ignored",
     profile: "deletes",
     file: "cluster/cluster.js",
-    find: "if (isOldCopy)\n            return this.#giveUp();",
+    find: 'telemetry.event({ kind: "old-data", reason });\n        this.#giveUp();',
     replace: "",
   },
   {
     // Rare: who slept must be asked just before its membership ends, and answer within the asker's patience. A story tells of it.
+    profile: "members",
     name: "what a peer answers is taken in although its membership has ended",
     file: "cluster/still-member.js",
     find: "if (life !== undefined && lifeOnRing(cluster.roster, peer) === life)",
@@ -69,6 +70,7 @@ export const healing: readonly Mutation[] = [
   },
   {
     name: "owners are reaped without asking who else holds the key",
+    profile: "members",
     file: "replica/remains.js",
     find: 'return held.encoded !== undefined || isDamaged ? "held" : "agreed";',
     replace: 'return "agreed";',

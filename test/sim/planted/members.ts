@@ -22,6 +22,7 @@ export const members: readonly Mutation[] = [
   },
   {
     name: "what another directory says of the own holdings stands",
+    profile: "members",
     file: "cluster/cluster.js",
     find: "if (said !== undefined)",
     replace: "if (false)",

@@ -4,6 +4,7 @@
  */
 import type { ProfileName } from "../profiles.ts";
 import { copies } from "./copies.ts";
+import { documents } from "./documents.ts";
 import { edges } from "./edges.ts";
 import { healing } from "./healing.ts";
 import { leases } from "./leases.ts";
@@ -34,4 +35,5 @@ export const mutations: readonly Mutation[] = [
   ...leases,
   ...edges,
   ...values,
+  ...documents,
 ];

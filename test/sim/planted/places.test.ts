@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mutations } from "./mutations.ts";
 import { mutated } from "./plant.ts";
+import { summary } from "./search.ts";
 
 test("each planted bug has exactly one place in the core", () => {
   const misplaced = mutations.flatMap((mutation) => {
@@ -18,4 +19,22 @@ test("each planted bug has exactly one place in the core", () => {
 
 test("planted bugs differ in their names", () => {
   assert.equal(new Set(mutations.map(({ name }) => name)).size, mutations.length);
+});
+
+test("the table of a search counts by profile, and names what was not found", () => {
+  const [plain] = mutations.filter(({ profile }) => profile === undefined);
+  const [first, second] = mutations.filter(({ profile }) => profile === "moves");
+  const found = { rule: "a rule", seed: "7", runs: 7 };
+  const results = [
+    { ...found, mutation: plain! },
+    { ...found, mutation: first!, seed: "moves-40", runs: 40 },
+    { mutation: second!, seed: undefined, rule: "", runs: 1_000 },
+  ];
+  const lines = summary(results, 1_000).split("\n");
+  assert.deepEqual(lines.slice(-4), [
+    "| profile moves | 2 | 1 | 40 |",
+    "| the swarm | 1 | 1 | 7 |",
+    "| all | 3 | 2 | 40 |",
+    `not found: ${second!.name}`,
+  ]);
 });

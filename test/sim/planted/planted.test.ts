@@ -27,6 +27,8 @@ const soonFound = [
   "rings that meet",
   "an edge lets a write go",
   "a set forgets",
+  "what another directory",
+  "a fold takes all",
 ];
 
 test("a bug is found in the seeds of the profile that it names", async () => {

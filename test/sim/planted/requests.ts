@@ -30,7 +30,7 @@ export const requests: readonly Mutation[] = [
     // Rare: the owner must learn in the middle of the write that its data is an old copy.
     name: "a host that starts anew calls what was under way not begun",
     profile: "moves",
-    file: "rpc/rpc.js",
+    file: "rpc/call.js",
     find: "throw begunBefore(method);",
     replace: "throw notServed(body[0]);",
   },
@@ -54,7 +54,7 @@ export const requests: readonly Mutation[] = [
   },
   {
     name: "a frame that cannot be read counts as a bug of who receives it",
-    file: "rpc/rpc.js",
+    file: "rpc/call.js",
     find: "if (error instanceof DecodeError) {",
     replace: "if (false) {",
   },

@@ -35,14 +35,23 @@ export const ring: readonly Mutation[] = [
     replace: "if (false)",
   },
   {
-    // Rare: a copy of the disk from before two rings met must come back. A story tells of it.
-    name: "who meets a ring founded apart draws no mark",
-    file: "cluster/cluster.js",
-    find: 'tasks.run("draw a mark", () => this.drawMark());',
-    replace: "",
+    name: "only marks of the whole ring as it is now count",
+    profile: "deletes",
+    file: "replica/consents.js",
+    find: "(each.ring === unnamedRing ? isAlone : this.#isAskedBy(each.ring))",
+    replace: "(each.ring === ringName(secrets) && this.#isAskedBy(each.ring))",
+  },
+  {
+    // Rare: an acknowledged write must live on that host alone. A story tells of it.
+    name: "a host misses the marks of a ring founded apart",
+    profile: "deletes",
+    file: "replica/consents.js",
+    find: "return this.#home !== unnamedRing && includesRing(ring, this.#home);",
+    replace: "return true;",
   },
   {
     name: "one owner's word is enough to drop",
+    profile: "members",
     file: "background/hand-off.js",
     find: "confirmedBy.size >= confirmationsFor(owners)",
     replace: "confirmedBy.size >= 1",
@@ -57,7 +66,7 @@ export const ring: readonly Mutation[] = [
     name: "a host that returns offers what was reaped without it",
     profile: "deletes",
     file: "cluster/start.js",
-    find: "const partitions = consents.takeUncovered(known.forgettingMarks).filter(isKept);",
+    find: "const partitions = consents.takeUncovered(known).filter(isKept);",
     replace: "const partitions = [];",
   },
   {
@@ -71,26 +80,25 @@ export const ring: readonly Mutation[] = [
     name: "a consent does not count",
     profile: "clocks",
     file: "replica/consents.js",
-    find: "if (mark !== this.#consented.get(partition))",
-    replace: "if (true)",
+    find: "!consented.includes(each.mark) &&",
+    replace: "",
   },
   {
     // The owners forget under a mark of which nobody else hears.
     name: "a cut raises no mark",
     profile: "clocks",
     file: "background/reap-answers.js",
-    find: "await cluster.commit({ forgettingMarks: new Map([[partition, mark]]) });",
+    find: "await cluster.commit({ forgettingMarks: new Map([[partition, [prepared.mark]]]) });",
     replace:
-      "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, mark]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
+      "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, [prepared.mark]]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
   },
   {
     // Rare: only who joins through a host that was removed meanwhile holds such a thing.
     name: "a new member does not care what was reaped without it",
     profile: "deletes",
     file: "run.js",
-    find: "cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));",
-    replace:
-      'if (origin.kind !== "joined")\n            cluster.doubt(consents.takeUncovered(cluster.roster.forgettingMarks));',
+    find: "cluster.doubt(consents.takeUncovered(cluster.roster));",
+    replace: 'if (origin.kind !== "joined")\n            cluster.doubt(consents.takeUncovered(cluster.roster));',
   },
   {
     name: "a host that was removed while it filled offers nothing",

@@ -8,6 +8,7 @@ import { leaseStories } from "./leases.ts";
 import { moveStories } from "./moves.ts";
 import { raceStories } from "./races.ts";
 import { returnStories } from "./returns.ts";
+import { ringsApartStories } from "./rings-apart.ts";
 import { siblingStories } from "./siblings.ts";
 import type { Story } from "./stage.ts";
 
@@ -18,6 +19,7 @@ export const stories: readonly Story[] = [
   ...raceStories,
   ...moveStories,
   ...returnStories,
+  ...ringsApartStories,
   ...leaseStories,
   ...damageStories,
   ...clockStories,

@@ -1,5 +1,6 @@
 /** Stories of edges whose clocks are wrong, and of values that expire at them. */
 import assert from "node:assert/strict";
+import * as Y from "yjs";
 import type { PutOptions } from "../../../core/api.ts";
 import type { LwwConflict } from "../../../core/store-node.ts";
 import { until } from "../cluster.ts";
@@ -11,6 +12,15 @@ import type { Stage, Story } from "./stage.ts";
 const hour = 3_600_000;
 const patienceMs = 60_000;
 const lww = { kind: "lww" } as const;
+const update = { kind: "yjs" } as const;
+
+/** An update of a client of its own, so that it stands alone. */
+function markOf(name: string): Uint8Array {
+  const doc = new Y.Doc();
+  doc.clientID = 1 + Number(name);
+  doc.getMap("marks").set(name, true);
+  return Y.encodeStateAsUpdate(doc);
+}
 
 /** An edge on the key of the story, and what its application is told. */
 class Device {
@@ -44,14 +54,15 @@ class Device {
     this.#heal();
   }
 
-  /** Resolves as the edge does: offline when the write is durable here. `body`: as of which write, if not its own. */
-  async put(options: PutOptions): Promise<string> {
+  /** Resolves as the edge does: offline when the write is durable here. `updates`: of a document, merged into one. */
+  async put(options: PutOptions, updates?: readonly Uint8Array[]): Promise<string> {
     const { oracle, schedule } = this.#stage.world;
     const id = oracle.writes.length;
-    const body = bodyOf(id, 20);
+    const body = updates === undefined ? bodyOf(id, 20) : Y.mergeUpdates([...updates]);
     const { ttlMs } = options;
+    const folds = new Set(options.folds);
     oracle.writes.push(
-      newWrite({ id, key: "sim/key0", verb: "put", body, context: [], ttlMs, startedMs: schedule.nowMs }),
+      newWrite({ id, key: "sim/key0", verb: "put", body, folds, context: [], ttlMs, startedMs: schedule.nowMs }),
     );
     const answer = await this.edge.call((node) =>
       node.put("sim", "key0", body, { ...options, contentType: contentTypeOf(id) }),
@@ -97,6 +108,25 @@ function withDevice(
 }
 
 export const edgeStories: readonly Story[] = [
+  {
+    name: "what is added to an unsent update is not taken away by one who has not seen it",
+    brokenBy: "an unsent update grows under its dot",
+    play: withDevice(0, async (_stage, device, host) => {
+      device.cut();
+      await device.start();
+      const marks = ["0", "1", "2"].map(markOf);
+      const dot = await device.put(update, marks.slice(0, 1));
+      await device.put({ ...update, folds: [dot] }, marks.slice(0, 2));
+      await device.put({ ...update, folds: [dot] }, [marks[0]!, marks[2]!]);
+      device.heal();
+      await device.delivered();
+      const read = await host.call((node) => node.get("sim", "key0"));
+      assert.ok(read !== "died");
+      const doc = new Y.Doc();
+      for (const { body } of read.siblings) Y.applyUpdate(doc, body);
+      assert.deepEqual([...doc.getMap("marks").keys()].toSorted(), ["0", "1", "2"]);
+    }),
+  },
   {
     name: "of two lww writes the later wins, though its edge has a clock that is an hour behind",
     brokenBy: "an edge takes its own clock for the hosts'",

@@ -145,31 +145,6 @@ export const returnStories: readonly Story[] = [
     },
   },
   {
-    name: "an old copy of a disk brings nothing back, although it is from before its host met a ring founded apart (seed 407780)",
-    cluster: { ...reaping, hosts: 3 },
-    brokenBy: "who meets a ring founded apart draws no mark",
-    play: async (stage) => {
-      const { world } = stage;
-      const [a, b, c] = stage.walk();
-      await stage.put(a!, { quorum: "all" });
-      const copy = c!.disk.synced.copy();
-      await stage.delete(a!);
-      await stage.reaped(3);
-      const founder = world.addHost({ foundsApart: true });
-      world.arrivals.copied(founder);
-      const heal = stage.cutOff(founder);
-      world.start(founder, true);
-      while (!founder.ready) await stage.sleep(100);
-      heal();
-      await stage.restart(founder);
-      await stage.settled();
-      stage.restoreCopy(c!, copy, { isNoticed: true });
-      await stage.start(c!);
-      await stage.settled();
-      for (const host of [a!, b!, c!]) assert.deepEqual(await stage.siblings(host), [], host.name);
-    },
-  },
-  {
     name: "a host that slept while it was removed gives nothing to a co-owner that had asked it before (seed 407518)",
     cluster: { ...reaping, hosts: 3 },
     brokenBy: "what a peer answers is taken in although its membership has ended",
@@ -287,28 +262,6 @@ export const returnStories: readonly Story[] = [
       world.arrivals.arrives(c!, world.schedule.nowMs);
       await stage.start(c!);
       await stage.settled();
-    },
-  },
-  {
-    name: "two rings that were founded apart and meet have the writes of both at every owner, without anti-entropy",
-    brokenBy: "rings that meet fill nothing from each other",
-    cluster: { hosts: 3, config: { readRepairShare: 0, antiEntropyIntervalMs: 2_000_000_000 } },
-    play: async (stage) => {
-      const { world } = stage;
-      const [a] = stage.walk();
-      await stage.put(a!, { quorum: "all" });
-      const founder = world.addHost({ foundsApart: true });
-      const heal = stage.cutOff(founder);
-      world.arrivals.copied(founder);
-      world.start(founder, true);
-      while (!founder.ready) await stage.sleep(100);
-      await stage.put(founder, { quorum: "all" });
-      heal();
-      await stage.restart(founder);
-      await stage.settled();
-      for (const host of stage.walk().slice(0, 3)) {
-        assert.deepEqual(await stage.siblings(host), ["write 0", "write 1"], host.name);
-      }
     },
   },
   {

@@ -262,12 +262,17 @@ export class Stage {
     return settle(this.world, 60_000, "hints are delivered", true);
   }
 
-  /** Flips a bit of the host's record of a key, and lets it find out. */
+  /** Flips a bit of the body in the host's record of a key (not of the checksum, which might show nowhere), and lets it find out. */
   async damage(host: SimHost): Promise<void> {
     const { oracle, schedule } = this.world;
     host.kill("finds a record damaged");
-    oracle.losing(host, schedule.nowMs, () => host.disk.damage("objects"));
+    oracle.losing(host, schedule.nowMs, () => host.disk.damage("objects", bodyIn));
     await this.start(host);
     await this.settled();
   }
+}
+
+/** Where the text of a write begins; 0: it has none. */
+function bodyIn(record: Uint8Array): number {
+  return Math.max(0, Buffer.from(record).indexOf("write "));
 }

@@ -86,6 +86,12 @@ export class TabScene {
   onMessage: (from: TabId, to: TabId, message: TabMessage) => TabMessage | undefined = (_from, _to, message) => message;
   readonly #tabs = new Map<TabId, Tab>();
   readonly #heard = new Map<TabId, HearTab>();
+
+  static async of(...tabs: readonly TabId[]): Promise<TabScene> {
+    const made = new TabScene();
+    await made.open(...tabs);
+    return made;
+  }
   #holder: Holder | undefined;
   #queue: Waiting[] = [];
   readonly #goneListeners = new Map<TabId, (() => void)[]>();

@@ -1,23 +1,12 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { StoreError } from "../../../../core/errors.ts";
-import type { StoreChange } from "../../../../core/store-node.ts";
 import { failsWith, microtasks, texts, utf8 } from "../../../support/values.ts";
-import { gathered } from "../../../../core/browser/tabs/messages.ts";
+import { seal } from "../../../../core/browser/tabs/messages.ts";
 import { TabScene } from "./scene.ts";
-
-async function scene(...tabs: readonly string[]): Promise<TabScene> {
-  const made = new TabScene();
-  await made.open(...tabs);
-  return made;
-}
 
 const valuesAt = async (tabs: TabScene, tab: string, name: string): Promise<string[]> =>
   texts((await tabs.settle(tabs.node(tab).get("b", name))).siblings);
-
-async function* given(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks;
-}
 
 /** Writes of `b/NAME` that wait on the disk for hosts. */
 async function waiting(tabs: TabScene): Promise<number> {
@@ -26,7 +15,7 @@ async function waiting(tabs: TabScene): Promise<number> {
 
 describe("one node for all tabs", () => {
   test("is run by the first, and every tab reads what the others have written", async () => {
-    const tabs = await scene("a", "b", "c");
+    const tabs = await TabScene.of("a", "b", "c");
     const put = await tabs.settle(tabs.node("b").put("b", "k", utf8("v")));
     assert.equal(put.receipt.localOnly, true);
     assert.deepEqual(await valuesAt(tabs, "c", "k"), ["v"]);
@@ -43,18 +32,8 @@ describe("one node for all tabs", () => {
     assert.deepEqual(keys, ["k"]);
   });
 
-  test("is exported by any tab, and an export is imported by any", async () => {
-    const tabs = await scene("a", "b");
-    await tabs.settle(tabs.node("a").put("b", "k", utf8("v")));
-    const chunks = await tabs.settle(gathered(tabs.node("b").export()));
-    const { writes, failed } = await tabs.settle(tabs.node("b").import(given(chunks)));
-    assert.deepEqual({ writes, failed }, { writes: 0, failed: 0 }, "it has them already");
-    await assert.rejects(tabs.settle(tabs.node("b").import(given([utf8("no export")]))), failsWith("bad-request"));
-    assert.deepEqual(await valuesAt(tabs, "b", "k"), ["v"]);
-  });
-
   test("passes on what is said in a channel, also by its next owner, to those who take part", async () => {
-    const tabs = await scene("a", "b", "c");
+    const tabs = await TabScene.of("a", "b", "c");
     const heard: string[] = [];
     const hear = (body: Uint8Array): unknown => heard.push(new TextDecoder().decode(body));
     const said = tabs.node("b").join("b", "k", hear);
@@ -75,8 +54,28 @@ describe("one node for all tabs", () => {
     assert.deepEqual(heard, ["one", "two"]);
   });
 
+  test("has a tab in a channel once, though it asks for it twice", async () => {
+    const tabs = await TabScene.of("a", "b", "c");
+    tabs.onMessage = (from, to, message) => {
+      if (message.kind === "join") tabs.say(to, seal({ from, term: tabs.epoch, message }));
+      return message;
+    };
+    const heard: string[] = [];
+    const part = tabs.node("b").join("b", "k", (body) => heard.push(new TextDecoder().decode(body)));
+    const other = tabs.node("c").join("b", "k", () => {});
+    await microtasks();
+    other.send(utf8("one"));
+    await microtasks();
+    assert.deepEqual(heard, ["one"]);
+    part.leave();
+    await microtasks();
+    other.send(utf8("two"));
+    await microtasks();
+    assert.deepEqual(heard, ["one"]);
+  });
+
   test("tells errors with code and detail, and takes a bad message for none", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     const b = tabs.node("b");
     await assert.rejects(tabs.settle(b.put("b", "k", new Uint8Array(2 ** 21))), failsWith("value-too-large"));
     await assert.rejects(tabs.settle(b.flush({ timeoutMs: 100 }).then(() => b.get("", "k"))), failsWith("bad-request"));
@@ -106,7 +105,7 @@ describe("one node for all tabs", () => {
   });
 
   test("does nothing for a call that is aborted before, and ends one that is aborted later", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     const b = tabs.node("b");
     await assert.rejects(b.put("b", "k", utf8("v"), { signal: AbortSignal.abort() }), failsWith("aborted"));
     assert.equal(await waiting(tabs), 0);
@@ -120,7 +119,7 @@ describe("one node for all tabs", () => {
   });
 
   test("goes on in another tab when the store is closed in its own, and ends with the last", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     await tabs.settle(tabs.node("a").put("b", "k", utf8("v")));
     await tabs.settle(tabs.node("a").close());
     await assert.rejects(tabs.node("a").get("b", "k"), failsWith("closed"));
@@ -149,7 +148,7 @@ describe("one node for all tabs", () => {
   });
 
   test("is tried again where others may be luckier, or it later", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     tabs.refusal = new StoreError("not-ready", "the code cannot be loaded");
     tabs.crash("a");
     const get = tabs.node("b").get("b", "k");
@@ -179,7 +178,7 @@ describe("one node for all tabs", () => {
   });
 
   test("refuses nothing because a tab with another code asks who has the store; where one has it, a write that was sent may have happened", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     tabs.onMessage = (_from, to, message) => (message.kind === "result" && to === "b" ? undefined : message);
     const put = tabs.node("b").put("b", "k", utf8("v"));
     const unknown = assert.rejects(put, failsWith("outcome-unknown"));
@@ -203,7 +202,7 @@ describe("one node for all tabs", () => {
 describe("a put that is under way", () => {
   for (const lost of ["request", "answer"] as const) {
     test(`when the node's tab crashes is made once, its ${lost} being lost; and so when the next does, too`, async () => {
-      const tabs = await scene("a", "b", "c");
+      const tabs = await TabScene.of("a", "b", "c");
       // What `b` asks is not heard, or what it is answered.
       const dots: string[] = [];
       tabs.onMessage = (from, to, message) => {
@@ -233,7 +232,7 @@ describe("a put that is under way", () => {
   }
 
   test("is made by the robber of a stopped tab; what the robbed one says when it wakes counts no more", async () => {
-    const tabs = await scene("a", "b", "c");
+    const tabs = await TabScene.of("a", "b", "c");
     tabs.stop("a");
     const own = tabs.node("a").put("b", "own", utf8("v"));
     const put = tabs.node("b").put("b", "k", utf8("v"));
@@ -254,7 +253,7 @@ describe("a put that is under way", () => {
   });
 
   test("is made though the tab answers messages, if its storage does not: a ping proves nothing", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     await tabs.settle(tabs.node("b").put("b", "k", utf8("v")));
     tabs.stall("a");
     await tabs.settle(tabs.node("b").put("b", "k2", utf8("v")));
@@ -262,7 +261,7 @@ describe("a put that is under way", () => {
   });
 
   test("is left to a tab whose storage answers, however long hosts take", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     const put = await tabs.settle(tabs.node("b").put("b", "k", utf8("v")));
     await assert.rejects(tabs.settle(put.until("quorum", { timeoutMs: 20_000 })), failsWith("quorum-not-met"));
     assert.equal(tabs.owner, "a");
@@ -270,7 +269,7 @@ describe("a put that is under way", () => {
   });
 
   test("of a tab that freezes is made by the next owner, at once, and answered when it is thawed", async () => {
-    const tabs = await scene("a", "b");
+    const tabs = await TabScene.of("a", "b");
     tabs.stall("a");
     const put = tabs.node("a").put("b", "k", utf8("v"));
     await microtasks();
@@ -285,8 +284,29 @@ describe("a put that is under way", () => {
     assert.equal(await waiting(tabs), 1);
   });
 
+  test("tells the next owner, and no other, that it was asked for before", async () => {
+    const tabs = await TabScene.of("a", "b", "c");
+    const asked: unknown[] = [];
+    tabs.onMessage = (from, to, message) => {
+      if (message.kind !== "call" || from !== "b" || message.call.method !== "put") return message;
+      const { request, again } = message.call.options;
+      asked.push([to, typeof request, again]);
+      return to === "a" ? undefined : message;
+    };
+    const put = tabs.node("b").put("b", "k", utf8("v"));
+    await tabs.clock.advance(20);
+    // So that `b` stays one that asks, it is `c` that gets the lock.
+    tabs.node("b").freeze();
+    tabs.crash("a");
+    await tabs.settle(put);
+    assert.deepEqual(asked, [
+      ["a", "string", undefined],
+      ["c", "string", true],
+    ]);
+  });
+
   test("would be made twice if it were asked for under another name: this scene shows it", async () => {
-    const tabs = await scene("a", "b", "c");
+    const tabs = await TabScene.of("a", "b", "c");
     let repeats = 0;
     tabs.onMessage = (from, to, message) => {
       if (message.kind === "result" && to === "b") return undefined;
@@ -299,86 +319,5 @@ describe("a put that is under way", () => {
     tabs.crash("a");
     await tabs.settle(put);
     assert.equal(await waiting(tabs), 2);
-  });
-});
-
-describe("a watch", () => {
-  const all = new AbortController().signal;
-  const namesOf = (changes: readonly StoreChange[]): string[] => changes.map(({ name }) => name);
-
-  async function take(tabs: TabScene, from: AsyncIterator<StoreChange>, count: number): Promise<StoreChange[]> {
-    const taken: StoreChange[] = [];
-    for (let i = 0; i < count; i++) taken.push((await tabs.settle(from.next())).value);
-    return taken;
-  }
-
-  test("goes on over three owners: no state is told twice, none is passed over", async () => {
-    const tabs = await scene("a", "b", "c");
-    const watch = tabs.node("c").watch("b", { prefix: "" }, all)[Symbol.asyncIterator]();
-    for (const name of ["k1", "k2"]) await tabs.settle(tabs.node("b").put("b", name, utf8("v")));
-    assert.deepEqual(namesOf(await take(tabs, watch, 2)), ["k1", "k2"]);
-    tabs.stop("c");
-    await tabs.settle(tabs.node("b").put("b", "k3", utf8("v")));
-    tabs.crash("a");
-    const { context } = await tabs.settle(tabs.node("b").get("b", "k1"));
-    await tabs.settle(tabs.node("b").delete("b", "k1", { context: context! }));
-    tabs.goOn("c");
-    const changes = await take(tabs, watch, 2);
-    assert.deepEqual(namesOf(changes).toSorted(), ["k1", "k3"]);
-    assert.deepEqual(changes.find(({ name }) => name === "k1")!.siblings, []);
-    for (const { origin } of changes) assert.notEqual(origin, "storage");
-    await tabs.settle(tabs.node("b").close());
-    await tabs.settle(tabs.node("c").put("b", "k4", utf8("v")));
-    assert.deepEqual(namesOf(await take(tabs, watch, 1)), ["k4"]);
-    assert.equal(tabs.owner, "c");
-  });
-
-  test("of one key tells its absence first, and each state once", async () => {
-    const tabs = await scene("a", "b", "c");
-    const watch = tabs.node("c").watch("b", { name: "k" }, all)[Symbol.asyncIterator]();
-    const [first] = await take(tabs, watch, 1);
-    assert.deepEqual(first!.siblings, []);
-    tabs.crash("a");
-    await tabs.settle(tabs.node("b").put("b", "k", utf8("v")));
-    const [second] = await take(tabs, watch, 1);
-    assert.deepEqual(texts(second!.siblings), ["v"]);
-  });
-
-  test("that is read slowly holds its owner up, not the memory", async () => {
-    const tabs = await scene("a", "b");
-    for (let i = 0; i < 300; i++) await tabs.settle(tabs.node("a").put("b", `k${i}`, utf8("v")), 0);
-    let sent = 0;
-    tabs.onMessage = (_from, _to, message) => {
-      if (message.kind === "change") sent += 1;
-      return message;
-    };
-    const watch = tabs.node("b").watch("b", { prefix: "" }, all)[Symbol.asyncIterator]();
-    await take(tabs, watch, 1);
-    await tabs.clock.advance(1_000);
-    assert.ok(sent <= 64 + 32, `${sent} were sent for one that was read`);
-    const rest = await take(tabs, watch, 299);
-    assert.equal(new Set(namesOf(rest)).size, 299);
-  });
-
-  test("ends at its node when its tab is gone or wants no more", async () => {
-    const tabs = await scene("a", "b", "c");
-    let sent = 0;
-    tabs.onMessage = (from, _to, message) => {
-      if (from === "a" && message.kind === "change") sent += 1;
-      return message;
-    };
-    const ending = new AbortController();
-    const ended = tabs.node("b").watch("b", { prefix: "" }, ending.signal)[Symbol.asyncIterator]();
-    const next = ended.next();
-    const crashed = tabs.node("c").watch("b", { prefix: "" }, all)[Symbol.asyncIterator]().next();
-    crashed.catch(() => {});
-    await tabs.clock.advance(20);
-    ending.abort();
-    assert.equal((await tabs.settle(next)).done, true);
-    tabs.crash("c");
-    await tabs.clock.advance(20);
-    await tabs.settle(tabs.node("b").put("b", "k", utf8("v")));
-    await tabs.clock.advance(20);
-    assert.equal(sent, 0);
   });
 });

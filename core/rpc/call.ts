@@ -1,0 +1,190 @@
+/**
+ * Typed requests between nodes. The body of a request frame is the method's number and its message;
+ * the body of an answer is 0 and the message, or 1 and an error. Both sides share the methods' definitions.
+ * Invariant: bytes from a peer become a whole message or a typed error, and change nothing before that.
+ */
+import { DecodeError, type Message } from "../bytes/codec.ts";
+import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
+import { type Stop, type Transport, TransportError } from "../ports.ts";
+import type { Telemetry } from "../telemetry.ts";
+import { ErrorMessage } from "./common-messages.ts";
+
+export interface Method<Request, Response> {
+  /** One byte on the wire; never given to another method. */
+  readonly number: number;
+  readonly name: string;
+  readonly request: Message<Request>;
+  readonly response: Message<Response>;
+}
+
+/** Numbers of the methods that this code knows; a host that still starts serves few of them. */
+const defined = new Set<number>();
+
+/** For the tables of methods. */
+export function define<Request, Response>(
+  number: number,
+  name: string,
+  request: Message<Request>,
+  response: Message<Response>,
+): Method<Request, Response> {
+  defined.add(number);
+  return { number, name, request, response };
+}
+
+const ok = 0;
+const failed = 1;
+
+/**
+ * Sends one request and waits for its answer.
+ * @throws TransportError when there is no answer; its kind tells whether the peer may have acted.
+ * @throws StoreError when the peer refused.
+ */
+export function call<Request, Response>(
+  transport: Pick<Transport, "request">,
+  to: NodeId,
+  method: Method<Request, Response>,
+  request: Request,
+  timeoutMs: number,
+): Promise<Response> {
+  return callEncoded(transport, to, method, encodeCall(method, request), timeoutMs);
+}
+
+/** A request's bytes, for a request that goes to several peers. */
+export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
+  return method.request.encode(request, method.number);
+}
+
+/** Sends one request whose answer nobody waits for, and which may be lost. */
+export function tell<Request>(
+  transport: Pick<Transport, "tell">,
+  to: NodeId,
+  method: Method<Request, unknown>,
+  request: Request,
+): void {
+  transport.tell(to, encodeCall(method, request));
+}
+
+/** As `call`, with a body of `encodeCall`. */
+export async function callEncoded<Response>(
+  transport: Pick<Transport, "request">,
+  to: NodeId,
+  method: Pick<Method<never, Response>, "name" | "response">,
+  body: Uint8Array,
+  timeoutMs: number,
+): Promise<Response> {
+  const answer = await transport.request(to, body, timeoutMs);
+  try {
+    if (answer[0] === ok) return method.response.decode(answer, 1);
+    if (answer[0] === failed) throw storeErrorOf(ErrorMessage.decode(answer, 1));
+  } catch (error: unknown) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new TransportError("lost", `unreadable answer to ${method.name} from ${to}: ${error.message}`, {
+      cause: error,
+    });
+  }
+  throw new TransportError(
+    "lost",
+    `unreadable answer to ${method.name} from ${to}: unknown kind ${answer[0] ?? "none"}`,
+  );
+}
+
+/** A peer's error becomes ours; a code of a newer version becomes `internal`. */
+function storeErrorOf(error: ReturnType<typeof ErrorMessage.decode>): StoreError {
+  const known = Object.hasOwn(statusOfCode, error.code);
+  return new StoreError(known ? (error.code as StoreErrorCode) : "internal", error.message, {
+    ...(error.needed === undefined ? {} : { needed: error.needed }),
+    ...(error.got === undefined ? {} : { got: error.got }),
+    ...(error.from.length === 0 ? {} : { from: error.from }),
+  });
+}
+
+interface Served {
+  // oxlint-disable-next-line typescript/no-explicit-any -- methods of all types stand side by side
+  readonly method: Method<any, any>;
+  // oxlint-disable-next-line typescript/no-explicit-any
+  readonly answer: (from: NodeId, request: any, deadlineMs: number) => Promise<unknown>;
+}
+
+/** Answers requests by method. */
+export class RpcServer {
+  #served = new Map<number, Served>();
+  readonly #telemetry: Telemetry;
+
+  constructor(telemetry: Telemetry) {
+    this.#telemetry = telemetry;
+  }
+
+  on<Request, Response>(
+    method: Method<Request, Response>,
+    answer: (from: NodeId, request: Request, deadlineMs: number) => Promise<Response>,
+  ): void {
+    this.#served.set(method.number, { method, answer });
+  }
+
+  /**
+   * From now on it answers nothing but `not-ready`: what stood behind the answers is gone. What is under way may have acted
+   * all the same (a write may be at other hosts by now), so it is answered `outcome-unknown`, never as a refusal.
+   */
+  clear(): void {
+    this.#served = new Map();
+  }
+
+  listen(transport: Transport): Stop {
+    return transport.serve((from, body, deadlineMs) => this.#answer(from, body, deadlineMs));
+  }
+
+  async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
+    try {
+      const all = this.#served;
+      const served = all.get(body[0] ?? 0);
+      if (served === undefined) throw notServed(body[0]);
+      const { method, answer } = served;
+      const response = await answer(from, method.request.decode(body, 1), deadlineMs);
+      if (this.#served !== all) throw begunBefore(method);
+      return method.response.encode(response, ok);
+    } catch (error: unknown) {
+      return this.#encodeError(from, error);
+    }
+  }
+
+  #encodeError(from: NodeId, error: unknown): Uint8Array {
+    if (error instanceof DecodeError) {
+      this.#telemetry.event({ kind: "bad-frame", from, reason: error.message });
+      return ErrorMessage.encode({ code: "bad-request", message: shortened(error.message), from: [] }, failed);
+    }
+    if (error instanceof StoreError) {
+      const { needed, got, from: who } = error.detail;
+      const counts = { ...(needed === undefined ? {} : { needed }), ...(got === undefined ? {} : { got }) };
+      return ErrorMessage.encode(
+        { code: error.code, message: shortened(error.message), ...counts, from: who ?? [] },
+        failed,
+      );
+    }
+    if (error instanceof TransportError) {
+      // Another node was needed for the answer and could not be asked; nothing was done.
+      return ErrorMessage.encode({ code: "not-ready", message: shortened(error.message), from: [] }, failed);
+    }
+    const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    this.#telemetry.event({ kind: "task-failed", task: "answer a request", reason: `from ${from}: ${reason}` });
+    return ErrorMessage.encode({ code: "internal", message: "internal error; see the host's log", from: [] }, failed);
+  }
+}
+
+/** Long texts are cut, and what a cut may halve is replaced: an error must always encode. */
+function shortened(text: string): string {
+  return text.slice(0, 1_000).replace(/\p{Surrogate}/gu, "\ufffd");
+}
+
+function begunBefore({ name }: { readonly name: string }): StoreError {
+  return new StoreError(
+    "outcome-unknown",
+    `this host started anew while it answered ${name}: what that did may survive`,
+  );
+}
+
+/** Methods of the tables have handlers once the node has its place in the cluster. */
+function notServed(number: number | undefined): StoreError {
+  if (number !== undefined && defined.has(number)) return new StoreError("not-ready", "this host is still starting");
+  return new StoreError("bad-request", `this node has no method ${number ?? "(none)"}`);
+}

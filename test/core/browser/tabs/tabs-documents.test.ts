@@ -1,0 +1,47 @@
+/** Documents in several tabs of one store that is offline: what one tab adds to an unsent write the others must hear. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as Y from "yjs";
+import type { LiveDocument } from "../../../../core/documents/live-document.ts";
+import { loadDocuments } from "../../../../core/load-documents.ts";
+import { Store } from "../../../../core/store/store.ts";
+import { realRandom } from "../../../support/memory-cluster.ts";
+import { TabScene } from "./scene.ts";
+
+/** More than the channel of a document passes on. */
+const paste = "P".repeat(20_000);
+const textOf = (doc: LiveDocument): string => doc.getText("body").toJSON();
+
+test("a paste into an unsent write is heard in the other tab, whose next edit loses nothing; no edit of either is refused", async () => {
+  await loadDocuments();
+  const tabs = new TabScene();
+  await tabs.open("a", "b");
+  const open = async (tab: string): Promise<LiveDocument> => {
+    const store = new Store("test", { node: tabs.node(tab), clock: tabs.clock, random: realRandom, loadDocuments });
+    const doc = await tabs.settle(store.doc("notes/plan"));
+    await tabs.settle(doc.loaded);
+    return doc;
+  };
+  const edit = async (doc: LiveDocument, text: string): Promise<void> => {
+    doc.getText("body").insert(textOf(doc).length, text);
+    await tabs.settle(doc.flush());
+    await tabs.clock.advance(300);
+  };
+  const [a, b] = [await open("a"), await open("b")];
+  for (const text of ["1", "2"]) await edit(b, text);
+  for (const text of ["A", paste]) await edit(a, text);
+  assert.equal(textOf(b), `12A${paste}`);
+  await edit(b, "3");
+  const { siblings } = await tabs.settle(tabs.node("a").get("notes", "plan"));
+  const stored = new Y.Doc();
+  for (const { body } of siblings) Y.applyUpdate(stored, body);
+  assert.equal(stored.getText("body").toJSON(), `12A${paste}3`);
+  assert.equal(textOf(a), textOf(b));
+  for (const doc of [a, b]) {
+    assert.equal(doc.status().problem, undefined);
+    assert.equal(
+      doc.status().bytes,
+      siblings.reduce((sum, { body }) => sum + body.length, 0),
+    );
+  }
+});
