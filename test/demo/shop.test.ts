@@ -147,6 +147,13 @@ test("the page opens without its server and without a network, and keeps what is
   assert.deepEqual(again.problems, []);
 });
 
+test("the shop can be installed as an application", async () => {
+  await using shopper = await Shopper.visit(demo.url);
+  await shopper.page.evaluate("navigator.serviceWorker.ready");
+  const session = await shopper.page.context().newCDPSession(shopper.page);
+  assert.deepEqual((await session.send("Page.getInstallabilityErrors")).installabilityErrors, []);
+});
+
 test("hosts are killed while a visitor buys: the order is there once, and comes to the hosts that were dead", async () => {
   await using shopper = await Shopper.visit(demo.url);
   await shopper.add("Bell", "Soap");

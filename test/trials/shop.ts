@@ -203,7 +203,13 @@ async function judge({ demo, customers, contexts, ms, signal, log }: Case) {
 
 /** From the navigation to the first text on the screen, by the browser's own clock, ms. */
 function viewMs({ page }: Shopper): Promise<number> {
-  return page.evaluate<number>("performance.getEntriesByName('first-contentful-paint')[0].startTime");
+  const paint = `new Promise((resolve) => {
+    const observer = new PerformanceObserver((list) => {
+      for (const { name, startTime } of list.getEntries()) if (name === "first-contentful-paint") resolve(startTime);
+    });
+    observer.observe({ type: "paint", buffered: true });
+  })`;
+  return page.evaluate<number>(paint);
 }
 
 const isSettled = ({ shopper }: Customer): Promise<boolean> =>

@@ -9,6 +9,7 @@ import { Devices } from "./devices.tsx";
 import { HoodView } from "./hood-view.tsx";
 import { useObservable, useRoute } from "./hooks.ts";
 import { LabView } from "./lab-view.tsx";
+import { linkToRing } from "./opening.tsx";
 import { OrdersView } from "./orders-view.tsx";
 import { ShopView } from "./shop-view.tsx";
 import { StatusPill } from "./status-pill.tsx";
@@ -62,7 +63,9 @@ export function App({ model, lab, openOther }: AppProps) {
         <StatusPill model={model} lab={lab} />
       </header>
       <main id="main" tabIndex={-1}>
-        {place === "tour" ? (
+        {place === "tour" && lab.ring === "browsers" ? (
+          <TourElsewhere />
+        ) : place === "tour" ? (
           <TourView model={model} lab={lab} openOther={openOther} at={[Number(detail ?? 0), Number(step ?? 0)]} />
         ) : (
           <Place place={place} model={model} lab={lab} />
@@ -92,6 +95,21 @@ function Place({ place, model, lab }: { readonly place: string; readonly model: 
         </div>
       );
   }
+}
+
+/** Its scenes are of hosts that die and join. */
+function TourElsewhere() {
+  return (
+    <section class="page" aria-labelledby="tour-title">
+      <h1 id="tour-title">The tour</h1>
+      <p>Its scenes are played with the hosts of this machine; here there are none but the browsers.</p>
+      <p>
+        <a class="button" href={linkToRing("hosts")}>
+          To the shop on hosts
+        </a>
+      </p>
+    </section>
+  );
 }
 
 /** Where the cart is not beside the catalogue. */

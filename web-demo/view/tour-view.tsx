@@ -42,7 +42,7 @@ export function TourView({ model, lab, openOther, at: [sceneNumber, done] }: Tou
           scene={scene}
           number={sceneNumber}
           done={done}
-          stage={{ here: { model, lab }, there, control: lab.ring === "hosts" ? lab.control : undefined }}
+          stage={{ here: { model, lab }, there, control: lab.control }}
         />
       )}
     </section>
