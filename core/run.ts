@@ -139,7 +139,6 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const replica = new Replica(replicaDeps, config);
   const consents = new Consents(records, roster);
   await Promise.all([replica.open(), consents.open()]);
-  await consents.settle(roster);
   const exchangeDeps = { transport, identity, telemetry, cluster, clock };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = {
@@ -160,6 +159,8 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const requests = new Requests(deps);
   cluster.claimOwned(origin.kind === "founded" ? "complete" : "filling");
   await cluster.save();
+  // After the roster, whose secret it names: a founder that fails in between founds another ring at its next start.
+  await consents.settle(roster);
 
   exchange.serve(server);
   const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);

@@ -7,8 +7,8 @@ import type { RecordPage } from "../storage/record-store.ts";
 import type { Cluster } from "./cluster.ts";
 
 /**
- * Marks the damaged rows of a page. False: of some of it not even the keys are known, so the copy must not pass for a
- * complete one: the partition is fetched again, once. `met`: where they were met, in words.
+ * Notes the damaged rows of a page: they are written again, or marked. False: of some of it not even the keys are known, so
+ * the copy must not pass for a complete one: the partition is fetched again, once. `met`: where they were met, in words.
  */
 export async function noteUnreadable(
   { replica, cluster }: { readonly replica: Replica; readonly cluster: Cluster },

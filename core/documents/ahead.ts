@@ -70,8 +70,14 @@ export class Ahead {
   /** What has to be stored with these updates of client `own`, for they build on it. */
   below(updates: readonly Uint8Array[], own: number): readonly Uint8Array[] {
     if (this.#waiting.length === 0) return [];
-    const isUnstored = (id: Y.ID): boolean => id.client !== own && id.clock >= (this.#stored.get(id.client) ?? 0);
-    const builds = updates.some((update) => idsIn(update).some(isUnstored));
+    const isUnstored = (client: number, clock: number): boolean =>
+      client !== own && clock > (this.#stored.get(client) ?? 0);
+    // A client's own structs build on those before them, too.
+    const builds = updates.some(
+      (update) =>
+        idsIn(update).some(({ client, clock }) => isUnstored(client, clock + 1)) ||
+        [...Y.parseUpdateMeta(update).from].some(([client, clock]) => isUnstored(client, clock)),
+    );
     return builds ? this.#waiting.map(({ update }) => update) : [];
   }
 

@@ -63,6 +63,8 @@ export class Writer {
   #added = 0;
   #stored = 0;
   #unsent: Unsent | undefined;
+  /** Of the parts, when they were last compared with the whole: that costs as much as writing it. */
+  #comparedBytes = 0;
   /** All is to be written, folding everything: of a document that was deleted beside an edit, say. */
   #whole = false;
   #waiting: Stop | undefined;
@@ -191,18 +193,28 @@ export class Writer {
     // Where nobody has the document, or has it no more, nobody can build on a part of it.
     if (isWhole || this.#live.length === 0) return { ...whole, body: Y.encodeStateAsUpdate(doc) };
     const folding = toFold(this.#live);
-    if (folding.length > 0) {
+    if (folding.length > 0 || this.bytes > this.#comparedBytes * 1.05 + 512) {
       const body = Y.encodeStateAsUpdate(doc);
-      if (isWorthWhole(this.bytes, body.length)) return { ...whole, body };
-    } else if (unsent !== undefined) {
-      const folds = this.#live.filter(({ dot }) => dot === unsent.dot);
-      if (folds.length > 0) return { body: updateSince(doc, unsent.since), folds, since: unsent.since };
+      const isWorth = isWorthWhole(this.bytes, body.length);
+      this.#comparedBytes = isWorth ? body.length : this.bytes;
+      if (isWorth) return { ...whole, body };
     }
+    const grows = unsent === undefined || folding.length > 0 ? [] : this.#live.filter(({ dot }) => dot === unsent.dot);
+    if (grows.length > 0) return this.#growing(grows, unsent?.since, since);
     const below = ahead.below(taken, doc.clientID);
     const parts = [...below, ...taken];
     const merged = folding.length === 0 ? undefined : mergedOf([...folding.map(({ body }) => body), ...parts]);
     if (merged !== undefined) return { body: merged, folds: folding, since: undefined };
     return { body: Y.mergeUpdates(parts), folds: [], since: below.length === 0 ? since : undefined };
+  }
+
+  /** All since the last write that no host has, and since what is written now: adopted keystrokes may be older than that. */
+  #growing(folds: readonly LiveUpdate[], unsentSince: Clocks | undefined, since: Clocks | undefined): Composed {
+    const { doc, ahead } = this.#deps;
+    const from = unsentSince && since ? earlier(unsentSince, since) : unsentSince;
+    const body = updateSince(doc, from);
+    if (ahead.below([body], doc.clientID).length === 0) return { body, folds, since: from };
+    return { body: Y.encodeStateAsUpdate(doc), folds, since: undefined };
   }
 
   /** Later edits go into it, as `since` says. Of writes that are contained in one another the last alone is waited for. */

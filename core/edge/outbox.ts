@@ -206,9 +206,10 @@ export class Outbox {
       const isTold = stored.sentMs !== undefined || this.#marks.areKept(sequence);
       // It was sent later than that, if at all.
       const told = isTold ? stored : { ...stored, sentMs: stored.acceptedMs };
-      const write = new OutboxWrite(this.#deps.self, sequence, told);
+      const own = new OutboxWrite(this.#deps.self, sequence, told);
+      const isOwn = compareDots(own.dot, told.value.dot) === 0;
+      const write = isOwn ? own : new OutboxWrite(this.#deps.self, sequence, { ...told, error: ofAnother });
       write.mayBeOut = told.sentMs !== undefined;
-      if (compareDots(write.dot, told.value.dot) !== 0) write.row = { ...told, error: ofAnother };
       this.#put(write);
     } catch (error: unknown) {
       if (!(error instanceof DecodeError || error instanceof StoreError)) throw error;

@@ -51,6 +51,12 @@ export function includesRing(ring: RingName, other: RingName): boolean {
   return foundingsOf(other).every((each) => foundings.has(each));
 }
 
+/** Whether some members may be of both. */
+export function sharesFounding(ring: RingName, other: RingName): boolean {
+  const foundings = new Set(foundingsOf(ring));
+  return foundingsOf(other).some((each) => foundings.has(each));
+}
+
 /**
  * Whoever misses `other` misses `mark` too. Of one ring the higher mark is the later; and what rings forget together they
  * forget after each has forgotten by itself.

@@ -80,11 +80,18 @@ class Source {
 
   #follow(doc: LiveDocument): void {
     const show = (): void => this.#show({ ...doc.status(), doc });
+    // Whoever else had it has closed it; it is shown here all the same.
+    const reopen = (): void => {
+      this.#close();
+      if (this.#hears.size > 0 && !this.#store.status().closed) this.#open();
+    };
     const stopStatus = doc.subscribeStatus(show);
     doc.on("update", show);
+    doc.on("destroy", reopen);
     this.#stopHearing = () => {
       stopStatus();
       doc.off("update", show);
+      doc.off("destroy", reopen);
     };
     show();
   }

@@ -17,6 +17,7 @@ import {
   foundingsMax,
   foundingsOf,
   includesRing,
+  sharesFounding,
   ringName,
   type RingName,
   ringOfFoundings,
@@ -111,7 +112,7 @@ export class Consents {
       const consented = this.#consented.get(partition) ?? [];
       const isUncovered = marks.some(
         (each) =>
-          !known.some((before) => standsFor(before, each)) &&
+          !known.some((before) => standsFor(before, each) || isSameUnnamed(before, each)) &&
           !consented.includes(each.mark) &&
           (each.ring === unnamedRing ? isAlone : this.#isAskedBy(each.ring)),
       );
@@ -122,6 +123,11 @@ export class Consents {
   }
 
   #isAskedBy(ring: RingName): boolean {
-    return this.#home !== unnamedRing && includesRing(ring, this.#home);
+    return sharesFounding(ring, this.#home);
   }
+}
+
+/** What was heard when marks named no ring: the mark itself, or one before it. */
+function isSameUnnamed(before: ForgettingMark, { mark }: ForgettingMark): boolean {
+  return before.ring === unnamedRing && before.mark >= mark;
 }

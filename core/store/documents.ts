@@ -24,6 +24,8 @@ interface Opened {
 export class Documents {
   readonly #make: (key: string) => Promise<LiveDocument>;
   readonly #opened = new Map<string, Opened>();
+  /** Of documents that are not handed out any more. */
+  readonly #closing = new Set<Promise<void>>();
 
   constructor(make: (key: string) => Promise<LiveDocument>) {
     this.#make = make;
@@ -49,13 +51,15 @@ export class Documents {
   }
 
   async closeAll(): Promise<void> {
-    for (const { opening } of this.#opened.values()) await opening.then((doc) => doc.close()).catch(() => undefined);
+    for (const { opening } of this.#opened.values()) this.#end(opening);
+    await Promise.all(this.#closing);
   }
 
   #openedFor(key: string): Opened {
     const known = this.#opened.get(key);
     // What is edited in one that is ending would not be stored any more.
     if (known !== undefined && known.doc?.isClosing !== true) return known;
+    if (known !== undefined) this.#end(known.opening);
     const opened: Opened = { opening: this.#make(key), doc: undefined, holds: 0, isKept: false };
     this.#opened.set(key, opened);
     const forget = (): void => this.#forget(key, opened);
@@ -69,7 +73,15 @@ export class Documents {
   /** At once forgotten: who asks for it from now on gets another one. */
   #close(key: string, opened: Opened): void {
     this.#forget(key, opened);
-    opened.opening.then((doc) => doc.close()).catch(() => undefined);
+    this.#end(opened.opening);
+  }
+
+  #end(opening: Promise<LiveDocument>): void {
+    const closing = opening
+      .then((doc) => doc.close())
+      .catch(() => undefined)
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
   }
 
   #forget(key: string, opened: Opened): void {

@@ -242,7 +242,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   async #close(): Promise<void> {
     // What is unwritten goes with them.
     await this.#documents.closeAll();
-    for (const link of this.#links) await link.close();
+    await Promise.all([...this.#links].map((link) => link.close()));
     this.#closing.abort();
     for (const stop of this.#stops) stop();
     this.#refreshStatus();

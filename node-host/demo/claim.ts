@@ -2,12 +2,18 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
+/** By this process. */
+const claimed = new Set<string>();
+
 /** The process that has the directory; undefined: it is this one's now, until it ends. */
 export function claimDirectory(directory: string): number | undefined {
   mkdirSync(directory, { recursive: true });
   const file = join(directory, "demo.pid");
   const holder = readPid(file);
-  if (holder !== undefined && isAlive(holder)) return holder;
+  // A container gives the same process numbers again: what another process left behind may have this one's.
+  const isLeft = holder === process.pid && !claimed.has(file);
+  if (holder !== undefined && !isLeft && isAlive(holder)) return holder;
+  claimed.add(file);
   writeFileSync(file, `${process.pid}\n`);
   process.once("exit", () => rmSync(file, { force: true }));
   return undefined;

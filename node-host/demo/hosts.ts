@@ -161,17 +161,24 @@ export class DemoHosts {
     const { state } = host;
     host.state = "stopped";
     if (this.#isStopping) return;
-    if (code === 0 && state !== "stopped" && (await this.#hasLeft(host))) this.#forget(host);
+    const hasLeft = code === 0 && state !== "stopped" && (await this.#hasLeft(host));
+    // It may have been started again meanwhile.
+    if (this.#isStopping || this.#hosts.get(host.place.number) !== host) return;
+    if (hasLeft) this.#forget(host);
     else if (state !== "stopped" && state !== "leaving") this.#needs.onDeath(host, signal ?? `exit code ${code}`);
   }
 
   /** One that was interrupted while it left ends in the same way, and is a member still: the others know. */
   async #hasLeft({ id }: DemoHost): Promise<boolean> {
     for (const other of this.all.filter(({ state }) => state === "running")) {
-      const response = await ask(other, "status").catch(() => undefined); // the next one may answer
-      const status = (await response?.json()) as Pick<NodeStatus, "members"> | undefined;
-      const member = status?.members.find((each) => each.id === id);
-      if (status !== undefined) return member?.status === "left";
+      // Where one does not answer, or does not know it, the next one may.
+      const answer: unknown = await ask(other, "status").then(
+        (response) => response.json().catch(() => undefined),
+        () => undefined,
+      );
+      const { members = [] } = (answer ?? {}) as Partial<Pick<NodeStatus, "members">>;
+      const member = members.find((each) => each.id === id);
+      if (member !== undefined) return member.status === "left";
     }
     return false;
   }

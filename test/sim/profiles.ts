@@ -146,7 +146,7 @@ const profiles = {
       );
     },
   },
-  /** Documents that hosts and edges write updates of, and fold, under any faults. */
+  /** Documents that hosts and edges write updates of, and fold, in one ring and under fewer faults. */
   documents: {
     hosts: [3, 7],
     n: [

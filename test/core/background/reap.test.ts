@@ -285,8 +285,19 @@ describe("consents of a directory that came into one ring", () => {
   test("of a joiner begin with the ring that told it its secrets", async () => {
     const records = new RecordStore(new MemoryStorage());
     await consentsOf(records, []);
-    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(ring, 7)), []);
+    // Of either, too: what one of them forgets alone may have been copied from it.
+    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(ring, 7)), [at]);
     assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(bothRings, 8)), [at]);
+  });
+
+  test("do not miss a mark that was heard when marks named no ring, nor one before it", async () => {
+    const heard = { forgettingMarks: marksOf({ [at]: 7 }, unnamedRing), secrets: [secret] };
+    const records = new RecordStore(new MemoryStorage());
+    await consentsOf(records, [secret]);
+    const consents = new Consents(records, heard);
+    await consents.open();
+    assert.deepEqual(consents.takeUncovered(under(ring, 7, [secret])), []);
+    assert.deepEqual(consents.takeUncovered(under(ring, 8, [secret])), [at]);
   });
 
   test("miss marks that name no ring while there is one alone, as versions did that told none apart", async () => {

@@ -18,8 +18,8 @@ import { hostStoreNode, storeOver } from "../../support/memory-stores.ts";
 
 const textOf = (doc: LiveDocument): string => doc.getText("body").toJSON();
 
-async function readAt(cluster: MemoryCluster, host: string): Promise<string> {
-  const { siblings } = await cluster.node(host).get("notes", "plan", { r: "all" });
+async function readAt(cluster: MemoryCluster, host: string, r: "all" | "quorum" = "all"): Promise<string> {
+  const { siblings } = await cluster.node(host).get("notes", "plan", { r });
   const doc = new Y.Doc();
   Y.applyUpdate(doc, Y.mergeUpdates(siblings.map(({ body }) => body)));
   return doc.store.pendingStructs === null ? doc.getText("body").toJSON() : "not whole";
@@ -51,7 +51,41 @@ test("a document that was deleted, and is edited twice offline, is written whole
   await cluster.stop();
 });
 
+for (const isAdopted of [false, true]) {
+  const when = isAdopted ? "before it is adopted" : "by the edit that builds on it";
+  test(`what an author who vanished had typed is stored with what is written offline, ${when}`, async () => {
+    const scene = await withVanishedAuthor();
+    const { doc, store, edges, edge, cluster } = scene;
+    doc.getText("body").insert(0, "b"); // builds on nothing of his
+    await doc.flush();
+    if (isAdopted) await new Promise((resolve) => setTimeout(resolve, 7_000)); // keystrokes are adopted after six seconds
+    else doc.getText("body").insert(textOf(doc).length, "c");
+    await doc.flush();
+    edges.heal("e1");
+    await edge.flush();
+    assert.equal(await readAt(cluster, "h3"), textOf(doc));
+    await store.close();
+    await edges.stop();
+    await cluster.stop();
+  });
+}
+
 test("what is typed offline on keystrokes of an author who vanished is stored with them, however often it is written", async () => {
+  const { doc, store, edges, edge, cluster } = await withVanishedAuthor();
+  for (const letter of "bc") {
+    doc.getText("body").insert(textOf(doc).length, letter);
+    await doc.flush();
+  }
+  edges.heal("e1");
+  await edge.flush();
+  assert.equal(await readAt(cluster, "h3"), textOf(doc));
+  await store.close();
+  await edges.stop();
+  await cluster.stop();
+});
+
+/** A document at an edge that is offline, with a keystroke that its author did not live to store. */
+async function withVanishedAuthor() {
   const cluster = await MemoryCluster.of(3);
   const edges = new MemoryEdges(cluster);
   const [edge, other] = [await edges.connected("e1"), await edges.connected("e2")];
@@ -69,17 +103,55 @@ test("what is typed offline on keystrokes of an author who vanished is stored wi
   await edges.kill("e2");
   edges.cut("e1");
   await eventually(() => !edge.facts().connected, "the edge to be offline");
-  for (const letter of "bc") {
-    doc.getText("body").insert(textOf(doc).length, letter);
-    await doc.flush();
-  }
-  edges.heal("e1");
-  await edge.flush();
-  assert.equal(await readAt(cluster, "h3"), textOf(doc));
-  await mine.close();
-  await edges.stop();
-  await cluster.stop();
+  return { cluster, edges, edge, store: mine, doc };
+}
+
+test("keystrokes at two places, of an author who vanished, are adopted together whichever is first", async () => {
+  const base = new Y.Doc();
+  base.getText("body").insert(0, "abc");
+  const author = new Y.Doc();
+  Y.applyUpdate(author, Y.encodeStateAsUpdate(base));
+  const said: Uint8Array[] = [];
+  author.on("update", (update: Uint8Array) => said.push(update));
+  author.getText("body").insert(0, "X");
+  author.getText("body").insert(4, "Y");
+  const clock = new ManualClock();
+  const draws = [0.9, 0.1];
+  const random = { next: () => draws.shift()!, bytes: (count: number) => new Uint8Array(count) };
+  const ahead = new Ahead({ clock, random }, (update) => {
+    const body = Y.mergeUpdates([...ahead.below([update], 1), update]);
+    Y.applyUpdate(base, body);
+    ahead.stored(body);
+  });
+  ahead.stored(Y.encodeStateAsUpdate(base));
+  for (const update of said) ahead.heard(update);
+  await clock.advance(10_000);
+  assert.equal(base.getText("body").toJSON(), "XabcY");
 });
+
+for (const how of ["let go of", "closed"] as const) {
+  test(`a store that is closed waits for a document that was ${how} right before`, async () => {
+    const cluster = await MemoryCluster.of(3);
+    const store = storeOver(
+      puttingWith(hostStoreNode(cluster, "h1"), async (put) => {
+        const write = await put();
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        return write;
+      }),
+    );
+    const held = how === "let go of" ? store.holdDoc("notes/plan") : undefined;
+    const doc = await (held?.doc ?? store.doc("notes/plan"));
+    await doc.loaded;
+    doc.getText("body").insert(0, "a");
+    await new Promise((resolve) => setTimeout(resolve, 200)); // it is being written
+    doc.getText("body").insert(1, "b");
+    if (held === undefined) void doc.close();
+    else held.release();
+    await store.close(); // and with it its host
+    assert.equal(await readAt(cluster, "h2", "quorum"), "ab");
+    await cluster.stop();
+  });
+}
 
 test("a deletion that was heard and is never stored is stored by those who heard it, and only then", async () => {
   const doc = new Y.Doc();

@@ -46,7 +46,7 @@ export const ring: readonly Mutation[] = [
     name: "a host misses the marks of a ring founded apart",
     profile: "deletes",
     file: "replica/consents.js",
-    find: "return this.#home !== unnamedRing && includesRing(ring, this.#home);",
+    find: "return sharesFounding(ring, this.#home);",
     replace: "return true;",
   },
   {
