@@ -73,6 +73,7 @@ class Source {
       (error: unknown) => {
         if (this.#held !== held) return;
         if (!(error instanceof StoreError)) throw error;
+        if (error.code === "closed" && this.#shown.doc !== undefined) return;
         this.#show({ ...unopened, problem: error });
       },
     );
@@ -80,10 +81,10 @@ class Source {
 
   #follow(doc: LiveDocument): void {
     const show = (): void => this.#show({ ...doc.status(), doc });
-    // Whoever else had it has closed it; it is shown here all the same.
+    // Whoever else had it has closed it: it is opened again for those who see it here.
     const reopen = (): void => {
-      this.#close();
-      if (this.#hears.size > 0 && !this.#store.status().closed) this.#open();
+      this.#letGo();
+      if (this.#hears.size > 0) this.#open();
     };
     const stopStatus = doc.subscribeStatus(show);
     doc.on("update", show);
@@ -97,11 +98,15 @@ class Source {
   }
 
   #close(): void {
+    this.#letGo();
+    this.#shown = unopened;
+  }
+
+  #letGo(): void {
     this.#stopHearing();
     this.#stopHearing = () => {};
     this.#held?.release();
     this.#held = undefined;
-    this.#shown = unopened;
   }
 
   #show(shown: ShownDocument): void {

@@ -234,7 +234,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     const whole = parseKey(key);
     if (loadDocuments === undefined) throw new StoreError("bad-request", "this store was opened without documents");
     const documents = await loadDocuments();
-    if (this.#closing.aborted) throw new StoreError("closed", "the store was closed");
+    if (this.#closed !== undefined) throw new StoreError("closed", "the store was closed");
     const where = { bucket: bucketOf(whole), name: nameOf(whole) };
     return { ...documents, deps: { ...this.#deps, closing: this.#closing }, where };
   }

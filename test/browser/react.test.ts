@@ -104,6 +104,17 @@ describe("useDocument", () => {
       assert.equal((await tab.call("documents")).opened, 3);
     }));
 
+  test("opens a document again that another part of the application has closed", () =>
+    withTab("shared documents", async (tab) => {
+      await tab.call("render", { names: [], plans: ["notes/a"] });
+      await shows(tab, "notes/a: nothing");
+      await tab.call("write", "notes/a", "one");
+      await tab.call("closeShown", "notes/a");
+      await eventually(async () => (await tab.call("documents")).opened === 2, "it to be opened again");
+      assert.equal(await tab.call("write", "notes/a", " two"), true, "what is shown is the one that is open");
+      await shows(tab, "notes/a: one two");
+    }));
+
   test("survives the double mount of StrictMode, and tells why one cannot be opened", () =>
     withTab("strict documents", async (tab) => {
       await tab.call("render", { names: [], plans: ["notes/a", "no key"], strict: true });

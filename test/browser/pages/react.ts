@@ -134,6 +134,10 @@ const functions = {
     release();
     return shown === own;
   },
+  /** Another part of the application, which asked for the document that is shown, closes it. */
+  async closeShown(key: string) {
+    await (await store!.doc(key)).close();
+  },
   documents: () => ({ opened: documents.size, closed }),
   close: () => store!.close(),
   text: () => container.innerText.replaceAll(/\s+/g, " ").trim(),
