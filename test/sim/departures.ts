@@ -46,13 +46,17 @@ export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
   });
 }
 
-/** What superseded these events went from all clocks while this host was outside: it cannot know of it (seed clocks-66). */
+/**
+ * These events, or what superseded them, went from all clocks while this host was outside: it cannot know of what superseded
+ * them (seed clocks-66), also by a context that was given inside after that and names them no more (seed deletes-910001).
+ */
 export function isNewsTo(
   hosts: Iterable<SimHost>,
   name: string,
   { history, names }: { readonly history: KeyHistory; readonly names: readonly string[] },
 ): boolean {
   const { events, forgotten } = history;
-  const isForgotten = (each: string): boolean => events.get(each)!.supersededBy.some((by) => forgotten.has(by.name));
+  const isForgotten = (each: string): boolean =>
+    [each, ...events.get(each)!.supersededBy.map((by) => by.name)].some((event) => forgotten.has(event));
   return names.every(isForgotten) && isOutside(hosts, name);
 }
