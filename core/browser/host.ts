@@ -30,7 +30,6 @@ import type { PageNetwork } from "./network.ts";
 import { loadPageIdentity } from "./page-identity.ts";
 import type { PageAdapters, PageHostOptions, PageHostSettings } from "./page-options.ts";
 import { type PageParts, release } from "./page-parts.ts";
-import { budgetedBy } from "./storage-budget.ts";
 
 export interface StartOptions extends PageHostSettings, Pick<PageAdapters, "networkSwitch" | "storageBudget"> {
   readonly name: string;
@@ -129,7 +128,10 @@ async function startInOrder(
       records: new RecordStore(storage),
       clock,
       random,
-      open: async (database) => budgetedBy(options.storageBudget, await openIndexedDbStorage({ name: database })),
+      open: async (database) => {
+        const storage = await openIndexedDbStorage({ name: database });
+        return options.storageBudget?.around(storage) ?? storage;
+      },
       drop: deleteDatabase,
       present: presentStores,
       tellAside: options.tellAside ?? (() => {}),

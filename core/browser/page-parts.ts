@@ -3,7 +3,6 @@ import type { Storage } from "../ports.ts";
 import { PageFacts } from "./page-facts.ts";
 import type { PageNodeOptions } from "./page-options.ts";
 import { askToPersist, type PageStorage } from "./page-storage.ts";
-import { budgetedBy } from "./storage-budget.ts";
 import { canShareTabs } from "./tabs/open-tab-node.ts";
 
 /** What nodes of either role are made of in a page. */
@@ -19,7 +18,7 @@ export async function openParts(options: PageNodeOptions, openStorage: () => Pro
   const { seeds = [], role, storageBudget } = options;
   const injected = role === "host" ? undefined : options.storage;
   const { storage: whole, memoryBecause } = injected === undefined ? await openStorage() : { storage: injected };
-  const storage = budgetedBy(storageBudget, whole);
+  const storage = storageBudget?.around(whole) ?? whole;
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
     const text = `this browser keeps nothing: no other tab sees it, and all is gone with this page: ${memoryBecause}`;

@@ -37,26 +37,25 @@ export class StorageBudget {
     }
     this.#leftBytes -= bytes;
   }
-}
 
-/** The same storage within the budget. */
-export function budgetedBy(budget: StorageBudget | undefined, storage: Storage): Storage {
-  if (budget === undefined) return storage;
-  return {
-    get: (ns, key) => storage.get(ns, key),
-    getMany: (ns, keys) => storage.getMany(ns, keys),
-    async batch(operations, durability) {
-      const puts = operations.filter((operation) => operation.kind === "put");
-      if (puts.length > 0) budget.take(puts.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
-      await storage.batch(operations, durability);
-    },
-    page: (ns, request) => storage.page(ns, request),
-    clear: (ns, range) => storage.clear(ns, range),
-    async usage() {
-      const usage = await storage.usage();
-      const freeBytes = Math.min(usage.freeBytes ?? Number.POSITIVE_INFINITY, budget.leftBytes);
-      return Number.isFinite(freeBytes) ? { bytes: usage.bytes, freeBytes } : { bytes: usage.bytes };
-    },
-    close: () => storage.close(),
-  };
+  /** The same storage within this budget. A method, so that only applications that make a budget load it. */
+  around(storage: Storage): Storage {
+    return {
+      get: (ns, key) => storage.get(ns, key),
+      getMany: (ns, keys) => storage.getMany(ns, keys),
+      batch: async (operations, durability) => {
+        const puts = operations.filter((operation) => operation.kind === "put");
+        if (puts.length > 0) this.take(puts.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
+        await storage.batch(operations, durability);
+      },
+      page: (ns, request) => storage.page(ns, request),
+      clear: (ns, range) => storage.clear(ns, range),
+      usage: async () => {
+        const usage = await storage.usage();
+        const freeBytes = Math.min(usage.freeBytes ?? Number.POSITIVE_INFINITY, this.leftBytes);
+        return Number.isFinite(freeBytes) ? { bytes: usage.bytes, freeBytes } : { bytes: usage.bytes };
+      },
+      close: () => storage.close(),
+    };
+  }
 }
