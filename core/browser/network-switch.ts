@@ -48,50 +48,48 @@ export class NetworkSwitch {
     return () => this.#listeners.delete(listener);
   }
 
+  /**
+   * Ends the connections of a node while this is cut; `onHeal` makes new ones. This and `slowing` are methods, so that only
+   * applications that make a switch load them.
+   */
+  over(libp2p: Pick<Libp2p, "getConnections" | "addEventListener">, onHeal: () => void): Stop {
+    const endAll = (): void => {
+      for (const connection of libp2p.getConnections()) connection.abort(new Error("the network was cut"));
+    };
+    // A dial that was under way at the cut got past the gater.
+    libp2p.addEventListener("connection:open", () => this.#isCut && endAll());
+    return this.onChange(() => (this.#isCut ? endAll() : onHeal()));
+  }
+
+  /** The same transport, with requests that wait as long as this says before they leave, and before they are answered. */
+  slowing(transport: Transport, clock: Clock): Transport {
+    const wait = (): Promise<void> =>
+      new Promise((resolve) => {
+        if (this.#delayMs > 0) clock.after(this.#delayMs, resolve);
+        else resolve();
+      });
+    return {
+      self: transport.self,
+      async request(to, body, timeoutMs) {
+        await wait();
+        return transport.request(to, body, timeoutMs);
+      },
+      tell: (to, body) => void wait().then(() => transport.tell(to, body)),
+      serve: (handler) =>
+        transport.serve(async (from, body, deadlineMs) => {
+          await wait();
+          return handler(from, body, deadlineMs);
+        }),
+      meet: (address) => transport.meet(address),
+      keep: (peers) => transport.keep(peers),
+      peers: () => transport.peers(),
+      onPeerChange: (listener) => transport.onPeerChange(listener),
+    };
+  }
+
   #set(isCut: boolean): void {
     if (isCut === this.#isCut) return;
     this.#isCut = isCut;
     for (const listener of this.#listeners) listener();
   }
-}
-
-/** Ends the connections of a node while the switch is cut; `onHeal` makes new ones. */
-export function switchedBy(
-  line: NetworkSwitch,
-  libp2p: Pick<Libp2p, "getConnections" | "addEventListener">,
-  onHeal: () => void,
-): Stop {
-  const endAll = (): void => {
-    for (const connection of libp2p.getConnections()) connection.abort(new Error("the network was cut"));
-  };
-  // A dial that was under way at the cut got past the gater.
-  libp2p.addEventListener("connection:open", () => line.isCut && endAll());
-  return line.onChange(() => (line.isCut ? endAll() : onHeal()));
-}
-
-/** The same transport, with requests that wait as long as the switch says before they leave, and before they are answered. */
-export function slowedBy(line: NetworkSwitch | undefined, transport: Transport, clock: Clock): Transport {
-  if (line === undefined) return transport;
-  const wait = (): Promise<void> =>
-    new Promise((resolve) => {
-      if (line.delayMs > 0) clock.after(line.delayMs, resolve);
-      else resolve();
-    });
-  return {
-    self: transport.self,
-    async request(to, body, timeoutMs) {
-      await wait();
-      return transport.request(to, body, timeoutMs);
-    },
-    tell: (to, body) => void wait().then(() => transport.tell(to, body)),
-    serve: (handler) =>
-      transport.serve(async (from, body, deadlineMs) => {
-        await wait();
-        return handler(from, body, deadlineMs);
-      }),
-    meet: (address) => transport.meet(address),
-    keep: (peers) => transport.keep(peers),
-    peers: () => transport.peers(),
-    onPeerChange: (listener) => transport.onPeerChange(listener),
-  };
 }

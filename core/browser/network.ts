@@ -19,7 +19,7 @@ import { inWholeWrites } from "../libp2p/whole-writes.ts";
 import type { Clock, Identity, Random, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
 import type { HostNetwork } from "./host-network.ts";
-import { type NetworkSwitch, slowedBy, switchedBy } from "./network-switch.ts";
+import type { NetworkSwitch } from "./network-switch.ts";
 import { onLeave, onWake } from "./wake.ts";
 
 export interface PageNetworkOptions {
@@ -98,11 +98,11 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     points.wake();
   };
   const stopWaking = onWake(clock, wake);
-  const stopSwitch = networkSwitch === undefined ? () => {} : switchedBy(networkSwitch, libp2p, wake);
+  const stopSwitch = networkSwitch?.over(libp2p, wake);
   const stopLeaving = onLeave(() => {
     for (const connection of libp2p.getConnections()) connection.abort(new Error("the page is gone"));
   });
-  const slowed = slowedBy(networkSwitch, transport, clock);
+  const slowed = networkSwitch?.slowing(transport, clock) ?? transport;
   const needs = { libp2p, transport: slowed, clock, random, points: () => points.states() };
   const host = hosts !== undefined && hostOf !== undefined && hosts.hostNetwork(needs, hostOf);
   const met = introductions && edgeOf !== undefined ? new introductions.Introduced(needs, edgeOf).transport : slowed;
@@ -116,7 +116,7 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     connected: (timeoutMs) => points.connected(timeoutMs),
     async stop() {
       stopWaking();
-      stopSwitch();
+      stopSwitch?.();
       stopLeaving();
       if (host) host.stop();
       points.stop();
