@@ -129,7 +129,7 @@ async function startInOrder(
       clock,
       random,
       open: async (database) => {
-        const storage = await openIndexedDbStorage({ name: database });
+        const storage = await openIndexedDbStorage({ name: database, clock });
         return options.storageBudget?.around(storage) ?? storage;
       },
       drop: deleteDatabase,

@@ -28,8 +28,8 @@ const beforeBytes = (): IDBKeyRange => IDBKeyRange.bound(0, new Uint8Array(0), f
  * of random bytes, which do not get shorter, that Chromium keeps each in a file of its own: only then its deletion makes room at
  * once, and more than Chromium goes beyond its quota. Their keys come before all that are bytes, too.
  */
-const spares: readonly string[] = ["spare 1", "spare 2", "spare 3"];
-const spareBytes = 128 * 1024;
+const spares: readonly string[] = Array.from({ length: 8 }, (_, i) => `spare ${i + 1}`);
+const spareBytes = 256 * 1024;
 /** Drawn at once. */
 const noiseBytes = 32 * 1024;
 

@@ -5,7 +5,7 @@ import type { StorageErrorKind } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 
 /** What was tried; completes the sentence "cannot …". */
-export type Doing = "open" | "read" | "write";
+export type Doing = "open" | "claim" | "read" | "write";
 
 export function storageError(error: unknown, doing: Doing, database: string): StorageError {
   if (error instanceof StorageError) return error;
@@ -39,12 +39,23 @@ export function isFull(error: unknown): boolean {
   return error instanceof DOMException && full.has(error.name);
 }
 
+/**
+ * Said when writing: the disk has no byte left, the write was cut off, and the browser ends the connection. That it is the
+ * disk is in the text only: of Chromium's many unknown errors, or of that which it has also for its quota ("Encountered disk
+ * full while committing transaction."), and of SQLite's below other browsers.
+ */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof DOMException && noSpace.test(error.message);
+}
+
+const noSpace = /NO_SPACE|disk (?:is )?full/;
 const full = new Set(["DataError", "NotReadableError", "QuotaExceededError"]);
 const unreadable = new Set(["DataError", "NotReadableError"]);
 const lost = new Set(["AbortError", "InvalidStateError", "UnknownError"]);
 
-function kindOf({ name }: DOMException, doing: Doing): StorageErrorKind {
-  switch (name) {
+function kindOf(error: DOMException, doing: Doing): StorageErrorKind {
+  if (isDiskFull(error)) return "full";
+  switch (error.name) {
     case "QuotaExceededError":
       return "full";
     case "DataError":
@@ -52,9 +63,11 @@ function kindOf({ name }: DOMException, doing: Doing): StorageErrorKind {
       return doing === "read" ? "corrupt" : "full";
     case "VersionError":
       return "version";
+    case "InvalidStateError":
+      // Of a connection, that it is closed; without one, that the browser gives none (private windows of older Firefox).
+      return doing === "open" ? "io" : "closed";
     case "AbortError":
     case "ConstraintError":
-    case "InvalidStateError":
       return "closed";
     default:
       return "io";

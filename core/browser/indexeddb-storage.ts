@@ -5,11 +5,23 @@
  * store open only the one that opened it last writes.
  */
 import { wrap } from "idb";
-import type { Durability, KeyRange, Namespace, Page, PageRequest, Stop, Storage, StorageOperation } from "../ports.ts";
+import { systemClock } from "../libp2p/system-ports.ts";
+import type {
+  Clock,
+  Durability,
+  KeyRange,
+  Namespace,
+  Page,
+  PageRequest,
+  Stop,
+  Storage,
+  StorageOperation,
+} from "../ports.ts";
 import { StorageError } from "../ports.ts";
-import { databaseName, openDatabase } from "./indexeddb-database.ts";
+import { DiskRoom, endRoomTries } from "./disk-room.ts";
+import { databaseName, endTornLog, openDatabase } from "./indexeddb-database.ts";
 import { claimEpoch, isLatestEpoch } from "./indexeddb-epoch.ts";
-import { isLost, isOutdated, storageError, type Doing } from "./indexeddb-errors.ts";
+import { isDiskFull, isLost, isOutdated, storageError, type Doing } from "./indexeddb-errors.ts";
 import { bytesOf, keyRange, PageReader } from "./indexeddb-page.ts";
 import { deleting, reading, type Writer, writing } from "./indexeddb-transaction.ts";
 
@@ -18,6 +30,7 @@ export interface IndexedDbStorageOptions {
   readonly name: string;
   /** How to ask for the room of this origin, of which the store is a part; the browser unless a test says otherwise. */
   readonly estimate?: () => Promise<StorageEstimate>;
+  readonly clock?: Clock;
 }
 
 /** With why; `isTaken`: because another tab has opened the store. */
@@ -31,8 +44,8 @@ const clearStepRows = 1_000;
  * @throws StorageError `full`, `version` (a newer format), `io`
  */
 export async function openIndexedDbStorage(options: IndexedDbStorageOptions): Promise<IndexedDbStorage> {
-  const { name, estimate = async () => navigator.storage.estimate() } = options;
-  const storage = new IndexedDbStorage(databaseName(name), estimate);
+  const { name, estimate = async () => navigator.storage.estimate(), clock = systemClock } = options;
+  const storage = new IndexedDbStorage(databaseName(name), estimate, new DiskRoom(clock));
   await storage.open();
   return storage;
 }
@@ -40,10 +53,13 @@ export async function openIndexedDbStorage(options: IndexedDbStorageOptions): Pr
 export class IndexedDbStorage implements Storage {
   readonly #name: string;
   readonly #estimate: Estimate;
+  readonly #room: DiskRoom;
   readonly #pages = new PageReader();
   /** Undefined until it is open, and when the browser has ended it: then the next call opens another. */
   #database: IDBDatabase | undefined;
   #opening: Promise<IDBDatabase> | undefined;
+  /** A full disk has ended the last connection: why there is none until it has room. */
+  #full: StorageError | undefined;
   #epoch = 0;
   #lastWrite: Promise<void> = Promise.resolve();
   /** Why every call is refused from now on. */
@@ -51,19 +67,21 @@ export class IndexedDbStorage implements Storage {
   #isTaken = false;
   readonly #endListeners = new Set<EndListener>();
 
-  constructor(databaseName: string, estimate: Estimate) {
+  constructor(databaseName: string, estimate: Estimate, room: DiskRoom) {
     this.#name = databaseName;
     this.#estimate = estimate;
+    this.#room = room;
   }
 
   /** Once, before anything else; `openIndexedDbStorage` does it. */
   async open(): Promise<void> {
+    void endRoomTries();
     const database = await this.#open(true);
     try {
       this.#epoch = await claimEpoch(database);
     } catch (error: unknown) {
       this.#end(`${this.#name} could not be claimed`);
-      throw storageError(error, "open", this.#name);
+      throw storageError(error, "claim", this.#name);
     }
   }
 
@@ -72,12 +90,19 @@ export class IndexedDbStorage implements Storage {
     return this.#epoch;
   }
 
-  /** Resolves when the storage has answered. @throws StorageError, `closed` if another tab has opened the store since */
-  touch(): Promise<void> {
-    return this.#run("read", async (database) => {
-      if (!(await isLatestEpoch(database, this.#epoch))) this.#outdate();
-      this.#refuseIfClosed();
-    });
+  /**
+   * Resolves when the storage has answered, if only that its disk is full: another tab would open it without asking for room.
+   * @throws StorageError, `closed` if another tab has opened the store since
+   */
+  async touch(): Promise<void> {
+    try {
+      await this.#run("read", async (database) => {
+        if (!(await isLatestEpoch(database, this.#epoch))) throw this.#outdate();
+        this.#refuseIfClosed();
+      });
+    } catch (error: unknown) {
+      if (!(error instanceof StorageError && error.kind === "full")) throw error;
+    }
   }
 
   /** Calls back once, at once, when every call is refused from then on: by `close`, or because another tab took the store. */
@@ -160,13 +185,18 @@ export class IndexedDbStorage implements Storage {
       try {
         return await work(database);
       } catch (error: unknown) {
-        if (!isLost(error)) throw error;
+        const isCutOff = isDiskFull(error);
+        if (!isCutOff && !isLost(error)) throw error;
+        // Nothing is to be written behind what was cut off, also where the browser goes on.
         this.#forget(database);
+        if (isCutOff) throw error;
       }
       return await work(await this.#connection());
     } catch (error: unknown) {
-      if (isOutdated(error)) this.#outdate();
-      throw storageError(error, doing, this.#name);
+      if (isOutdated(error)) throw this.#outdate();
+      const problem = storageError(error, doing, this.#name);
+      if (isDiskFull(error)) this.#full = problem;
+      throw problem;
     }
   }
 
@@ -183,14 +213,24 @@ export class IndexedDbStorage implements Storage {
   }
 
   async #connect(create: boolean): Promise<IDBDatabase> {
+    if (this.#full !== undefined && !(await this.#room.isThere())) {
+      this.#refuseIfClosed();
+      throw this.#full;
+    }
     try {
       const database = await openDatabase(this.#name, create, {
         unwanted: () => this.#end(`another tab deletes ${this.#name} or brings a newer format`),
         lost: () => this.#forget(database),
       });
       this.#database = database;
+      this.#full = undefined;
+      // Nobody waits for it. Where it fails, the next write may, and is told why.
+      endTornLog().catch((error: unknown) => {
+        if (isDiskFull(error)) this.#full = storageError(error, "write", this.#name);
+      });
     } catch (error: unknown) {
       const problem = storageError(error, "open", this.#name);
+      if (problem.kind === "io" && this.#full !== undefined) throw this.#full;
       // Gone, or of another format by now: that does not change, so later calls are told the same.
       if (problem.kind === "closed" || problem.kind === "version") this.#refuse(problem);
       throw problem;
@@ -207,21 +247,25 @@ export class IndexedDbStorage implements Storage {
     if (this.#database === database) this.#database = undefined;
   }
 
-  #outdate(): void {
+  /** What is said of it from now on. */
+  #outdate(): StorageError {
     this.#isTaken ||= this.#refusal === undefined;
-    this.#end(`another tab has opened ${this.#name}`);
+    return this.#end(`another tab has opened ${this.#name}`);
   }
 
-  #end(reason: string): void {
-    this.#refuse(new StorageError("closed", reason));
+  #end(reason: string): StorageError {
+    const refusal = this.#refuse(new StorageError("closed", reason));
     if (this.#database !== undefined) this.#forget(this.#database);
+    return refusal;
   }
 
-  #refuse(refusal: StorageError): void {
-    if (this.#refusal !== undefined) return;
+  /** The first one stays. */
+  #refuse(refusal: StorageError): StorageError {
+    if (this.#refusal !== undefined) return this.#refusal;
     this.#refusal = refusal;
     for (const listener of this.#endListeners) listener(refusal, this.#isTaken);
     this.#endListeners.clear();
+    return refusal;
   }
 
   #refuseIfClosed(): void {

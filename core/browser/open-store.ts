@@ -49,9 +49,12 @@ export async function openStore<Schema extends object = object>(options: OpenSto
 
 /** Not every caller has a compiler that checks these. */
 function checkOptions(options: OpenStoreOptions): void {
-  const { name, seeds = [] } = options;
-  if (typeof name !== "string" || name === "")
-    throw new StoreError("bad-request", "openStore needs the cluster's name");
+  const { name, database = name, seeds = [] } = options;
+  if (typeof name !== "string" || name === "" || database === "")
+    throw new StoreError(
+      "bad-request",
+      "openStore needs the cluster's name, and no database is named by an empty text",
+    );
   // A network of the application's own has addresses of its own.
   if ("network" in options && options.network !== undefined) return;
   const wrong = seeds.find((seed) => !seedPattern.test(seed));
@@ -70,7 +73,7 @@ async function openNode(options: PageNodeOptions, ports: { clock: Clock; random:
     return await openTabNode({
       ...ports,
       name: database,
-      openStorage: () => openIndexedDbStorage({ name: database }),
+      openStorage: () => openIndexedDbStorage({ name: database, clock: ports.clock }),
       openNode: (opened) => openPageNode(lasting, async () => ({ storage: opened })),
     });
   } catch (error: unknown) {

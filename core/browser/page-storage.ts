@@ -13,8 +13,10 @@ export interface PageStorage {
   readonly memoryBecause?: string;
 }
 
-/** What browsers say in private windows and where site data is forbidden: of all databases, not of this one. */
+/** What browsers say in private windows and where site data is forbidden: of all databases (and locks, and channels), not of this one. */
 const refusals = new Set(["SecurityError", "InvalidStateError", "NotSupportedError"]);
+/** Chromium has no name for it where its user forbids site data: "The user denied permission to access the database." */
+const denied = /denied permission/;
 
 /** @throws StorageError `full`, `version`, `io` */
 export async function openPageStorage(name: string): Promise<PageStorage> {
@@ -38,9 +40,11 @@ export function missingIndexedDb(): string | undefined {
   }
 }
 
-/** The browser gives no storage to this origin, whoever asks. */
-export function isRefused(error: unknown): error is StorageError {
-  return error instanceof StorageError && error.cause instanceof DOMException && refusals.has(error.cause.name);
+/** The browser gives no storage to this origin, whoever asks; or no locks, or no channels, to those that would share it. */
+export function isRefused(error: unknown): error is Error {
+  // Of one that is closed the database alone was lost, not the right to have one.
+  const cause = error instanceof StorageError && error.kind !== "closed" ? error.cause : error;
+  return cause instanceof DOMException && (refusals.has(cause.name) || denied.test(cause.message));
 }
 
 /** Asks that the browser keep what this origin stores though room gets short; some ask the user. False: it may delete it. */

@@ -133,6 +133,7 @@ describe("how its data is kept", () => {
 describe("what cannot be opened is refused", () => {
   const refusals: readonly (readonly [why: string, options: object, refusal: RegExp])[] = [
     ["no name", { name: "" }, /^bad-request: .*name/],
+    ["a database without a name", { name: "x", database: "" }, /^bad-request: .*database/],
     ["a role that there is not", { name: "x", role: "server" }, /^bad-request: .*"edge" or "host", not server/],
     ["a host that nobody lets in and that may not found", { name: "x", role: "host" }, /^bad-request: .*seeds.*found/],
     ["a seed that a page cannot reach", { name: "x", seeds: ["/ip4/127.0.0.1/tcp/4001"] }, /^bad-request: .*4001.*wss/],

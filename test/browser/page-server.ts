@@ -15,6 +15,8 @@ export interface PageOptions {
   readonly answers?: Readonly<Record<string, Answer>>;
   /** Changes modules on their way into the bundle, for planted bugs. */
   readonly plugins?: readonly Plugin[];
+  /** Of each answer, beside the usual ones. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export interface PageServer extends AsyncDisposable {
@@ -26,10 +28,17 @@ const script = "/page.js";
 /** The icon: the browser would ask for one, and log that there is none. */
 const html = `<!doctype html><title>test</title><link rel="icon" href="data:,"><script type="module" src="${script}"></script>`;
 
+/** Headers of a page by itself in its process, whose clock is exact to some microseconds, and not to a tenth of a millisecond. */
+export const isolated = {
+  "cross-origin-opener-policy": "same-origin",
+  "cross-origin-embedder-policy": "require-corp",
+} as const;
+
 /** `entry`: the built module, e.g. `new URL("./pages/storage.js", import.meta.url)`. */
-export async function servePage(entry: URL, { answers = {}, plugins = [] }: PageOptions = {}): Promise<PageServer> {
+export async function servePage(entry: URL, options: PageOptions = {}): Promise<PageServer> {
+  const { answers = {}, plugins = [], headers = {} } = options;
   const files = new Map([["/", html], ...(await bundle(entry, plugins))]);
-  const server = createServer(answerWith(files, answers));
+  const server = createServer(answerWith(files, answers, headers));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const close = async (): Promise<void> => {
@@ -60,11 +69,16 @@ async function bundle(entry: URL, plugins: readonly Plugin[]): Promise<(readonly
   return result.output.flatMap((file) => (file.type === "chunk" ? [[`/${file.fileName}`, file.code]] : []));
 }
 
-function answerWith(files: ReadonlyMap<string, string>, answers: Readonly<Record<string, Answer>>): RequestListener {
+function answerWith(
+  files: ReadonlyMap<string, string>,
+  answers: Readonly<Record<string, Answer>>,
+  headers: Readonly<Record<string, string>>,
+): RequestListener {
   return (request, response) => {
     const path = request.url ?? "";
     const file = files.get(path);
     const answer = answers[path];
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
     if (file !== undefined) {
       end(response, 200, file, path.endsWith(".js") ? "text/javascript" : "text/html");
     } else if (answer === undefined) {

@@ -59,6 +59,16 @@ export class FaultyStorage implements Storage {
     await this.#inner.batch([{ kind: "put", ns, key, value }], "synced");
   }
 
+  /** Bits of a record's key flip: `bits` of the byte at `index`, from the end where that is below 0. */
+  async rotKey(ns: Namespace, key: Uint8Array, index: number, bits: number): Promise<void> {
+    const value = (await this.#inner.get(ns, key))?.slice();
+    if (value === undefined) throw new Error(`nothing to rot in ${ns}`);
+    const rotten = key.slice();
+    rotten[index < 0 ? key.length + index : index]! ^= bits;
+    const put = { kind: "put", ns, key: rotten, value } as const;
+    await this.#inner.batch([{ kind: "delete", ns, key }, put], "synced");
+  }
+
   /** The engine cannot read these rows any more, nor tell which they were. */
   async loseRows(keys: readonly Uint8Array[]): Promise<void> {
     this.hasUnreadablePart = true;

@@ -17,10 +17,14 @@ export class SmallDisk implements Disposable {
     return bavail * bsize;
   }
 
-  /** Another program leaves only this much free. */
+  /** Another program leaves only this much free, or nothing where a third one takes some meanwhile. */
   crowd(leaveBytes: number): void {
     const bytes = this.freeBytes - leaveBytes;
-    if (bytes > 0) writeFileSync(join(this.path, "ballast"), Buffer.alloc(bytes));
+    try {
+      if (bytes > 0) writeFileSync(join(this.path, "ballast"), Buffer.alloc(bytes));
+    } catch (error: unknown) {
+      if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
+    }
   }
 
   relieve(): void {

@@ -3,9 +3,11 @@ import assert from "node:assert/strict";
 import { after, afterEach, before, beforeEach, describe, test } from "node:test";
 import { forceCloseDatabase } from "fake-indexeddb";
 import { openIndexedDbStorage, type IndexedDbStorage } from "../../../core/browser/indexeddb-storage.ts";
+import { isRefused } from "../../../core/browser/page-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { hex, isKind, put, text } from "../../conformance/storage.ts";
 import { storageConformance } from "../../conformance/storage-tests.ts";
+import { eventually } from "../../support/eventually.ts";
 import { installFakeIndexedDb } from "../../support/fake-indexeddb.ts";
 
 installFakeIndexedDb();
@@ -31,12 +33,13 @@ describe("IndexedDbStorage", () => {
   let name: string;
   beforeEach(async () => {
     connections = [];
+    name = `faulty ${stores++}`;
     indexedDB.open = (...args) => {
       const request = open(...args);
-      request.addEventListener("success", () => connections.push(request.result));
+      const isOfStore = args[0] === `everwrite/${name}`;
+      if (isOfStore) request.addEventListener("success", () => connections.push(request.result));
       return request;
     };
-    name = `faulty ${stores++}`;
     storage = await openIndexedDbStorage({ name, estimate });
     await storage.batch([put(text("a"), text("1"))], "synced");
   });
@@ -90,6 +93,57 @@ describe("IndexedDbStorage", () => {
     });
   }
 
+  for (const [error, cutOff] of [
+    ["UnknownError", "Connection is closing because of: IO error: 000003.log: FILE_ERROR_NO_SPACE"],
+    ["QuotaExceededError", "Encountered disk full while committing transaction."],
+  ] as const) {
+    test(`says full where the disk cut a write off with ${error}, and until the database opens again; then writes go on, and the log was ended`, async () => {
+      failNext(IDBDatabase.prototype, "transaction", error, 1, cutOff);
+      await assert.rejects(storage.batch([put(text("b"), text("2"))], "synced"), isKind("full"));
+      failNext(indexedDB, "open", "UnknownError", 3);
+      await assert.rejects(storage.get("objects", text("a")), isKind("full"));
+      await assert.rejects(storage.batch([put(text("b"), text("2"))], "synced"), isKind("full"));
+      // Other tabs ask whether this one is alive.
+      await storage.touch();
+      assert.equal(connections.length, 1);
+      const ended = calledOnce(indexedDB, "deleteDatabase");
+      await storage.batch([put(text("b"), text("2"))], "synced");
+      assert.equal(hex(await storage.get("objects", text("a"))), hex(text("1")));
+      assert.equal(connections.length, 2);
+      await ended;
+    });
+  }
+
+  test("ends its log also where a tab was frozen that did, and removes what such have left when they let it", async () => {
+    // What a frozen page has open it does not close.
+    const frozen = await opened("everwrite-passing/frozen");
+    const ended = calledOnce(indexedDB, "deleteDatabase");
+    const again = await openIndexedDbStorage({ name: `${name} again`, estimate });
+    await ended;
+    await eventually(
+      async () => (await passing()).join() === "everwrite-passing/frozen",
+      "the database made is deleted",
+    );
+    frozen.close();
+    await eventually(async () => (await passing()).length === 0, "what was left is deleted");
+    await again.close();
+  });
+
+  test("is closed, not refused, where its connection is lost while it opens; where the browser gives none it is refused", async () => {
+    const failure = (): Promise<unknown> => openIndexedDbStorage({ name, estimate }).catch((error: unknown) => error);
+    failNext(IDBDatabase.prototype, "transaction", "InvalidStateError", 1);
+    const lost = await failure();
+    assert.ok(isKind("closed")(lost) && !isRefused(lost));
+    for (const [name, message] of [
+      ["InvalidStateError", "a mutation was attempted on a database that allows none"],
+      ["UnknownError", "The user denied permission to access the database."],
+    ] as const) {
+      failNext(indexedDB, "open", name, 1, message);
+      const refused = await failure();
+      assert.ok(isKind("io")(refused) && isRefused(refused));
+    }
+  });
+
   test("takes what another script has put there for damaged, and reads the rest", async () => {
     const transaction = connections[0]!.transaction("objects", "readwrite");
     transaction.objectStore("objects").put("text", Uint8Array.of(98));
@@ -124,14 +178,29 @@ describe("IndexedDbStorage", () => {
   });
 });
 
+function opened(database: string): Promise<IDBDatabase> {
+  const request = indexedDB.open(database);
+  return new Promise((resolve) => request.addEventListener("success", () => resolve(request.result)));
+}
+
+async function passing(): Promise<string[]> {
+  return (await indexedDB.databases()).flatMap(({ name }) => (name?.startsWith("everwrite-passing/") ? [name] : []));
+}
+
 /** Lets so many calls of a method throw. */
-function failNext<Target extends object>(target: Target, method: keyof Target, error: string, times: number): void {
+function failNext<Target extends object>(
+  target: Target,
+  method: keyof Target,
+  error: string,
+  times: number,
+  message = "planned",
+): void {
   const original = target[method];
   let left = times;
   target[method] = (() => {
     left -= 1;
     if (left === 0) target[method] = original;
-    throw new DOMException("planned", error);
+    throw new DOMException(message, error);
   }) as Target[keyof Target];
 }
 
