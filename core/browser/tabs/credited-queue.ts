@@ -32,8 +32,8 @@ export class CreditedQueue<Piece> {
     this.#wake();
   }
 
-  /** One has come, and is passed over. */
-  skip(): void {
+  /** One was taken, or is of no use: another may come. */
+  makeRoom(): void {
     this.#used += 1;
     if (this.#used < creditStep) return;
     this.#grant(this.#used);
@@ -56,7 +56,7 @@ export class CreditedQueue<Piece> {
     for (;;) {
       const next = this.#pieces.shift();
       if (next !== undefined) {
-        this.skip();
+        this.makeRoom();
         yield next;
       } else if (this.#end?.error !== undefined) {
         throw this.#end.error;

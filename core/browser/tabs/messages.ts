@@ -21,7 +21,7 @@ import type {
 } from "../../store-node.ts";
 
 /** Raised with every change of what is below that an older tab would misunderstand. */
-const version = 2;
+const version = 3;
 
 /** Drawn by each tab for each store that it opens. */
 export type TabId = string;
@@ -55,10 +55,19 @@ export type Call =
   | { readonly method: "list"; readonly bucket: string; readonly options: Unsignalled<ListOptions> }
   | { readonly method: "until"; readonly write: AnsweredWrite; readonly level: WriteLevel; readonly timeoutMs?: number }
   | { readonly method: "flush"; readonly timeoutMs?: number }
+  | { readonly method: "inspect"; readonly bucket: string; readonly name: string }
   | { readonly method: "parked" }
   | { readonly method: "discard"; readonly write: Pick<ParkedWrite, "bucket" | "name" | "dot"> }
-  /** Whole, because a new owner is asked for it again. */
-  | { readonly method: "import"; readonly chunks: readonly Uint8Array[] };
+  | ImportPiece;
+
+/** One of an import, which has a name. Only the first may be asked of a new owner, for what came before is gone with the old one. */
+export interface ImportPiece {
+  readonly method: "import";
+  readonly id: string;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
+  readonly chunks: readonly Uint8Array[];
+}
 
 /** A `StoreError` on its way. */
 export interface SentError {
@@ -198,12 +207,6 @@ export function sentError(error: StoreError): SentError {
 
 export function receivedError({ code, message, detail }: SentError): StoreError {
   return new StoreError(Object.hasOwn(statusOfCode, code) ? (code as StoreErrorCode) : "internal", message, detail);
-}
-
-export async function gathered(source: AsyncIterable<Uint8Array>): Promise<Uint8Array[]> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of source) chunks.push(chunk);
-  return chunks;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -9,7 +9,17 @@ import { Cancellation } from "../../store/cancel.ts";
 import type { Channel, SharedNode, StoreWrite } from "../../store-node.ts";
 import type { TabChannel } from "./channel.ts";
 import type { TabLocks } from "./locks.ts";
-import { type Ask, type Call, everyone, type News, sentError, type TabId, type Tell } from "./messages.ts";
+import { ImportIntake } from "./import-intake.ts";
+import {
+  type Ask,
+  type Call,
+  everyone,
+  type ImportPiece,
+  type News,
+  sentError,
+  type TabId,
+  type Tell,
+} from "./messages.ts";
 
 export interface OwnerDeps {
   readonly channel: TabChannel;
@@ -23,6 +33,7 @@ interface Session {
   /** Ends what the tab waits for. */
   readonly end: Cancellation;
   readonly running: Map<number, Running>;
+  readonly imports: Map<string, ImportIntake>;
 }
 
 /** A call, a watch, an export or a channel of a tab. */
@@ -96,7 +107,7 @@ export class Owner {
   #session(tab: TabId): Session {
     const known = this.#sessions.get(tab);
     if (known !== undefined) return known;
-    const session = { end: new Cancellation(this.#end), running: new Map<number, Running>() };
+    const session: Session = { end: new Cancellation(this.#end), running: new Map(), imports: new Map() };
     this.#sessions.set(tab, session);
     const { channel, locks } = this.#deps;
     if (tab !== channel.self) {
@@ -125,12 +136,29 @@ export class Owner {
 
   #call(tab: TabId, id: number, call: Call): void {
     const running = this.#begin(tab, id);
-    perform(this.#deps.node, call, running.end)
+    const performed = call.method === "import" ? this.#import(tab, call) : perform(this.#deps.node, call, running.end);
+    performed
       .then(
         (value) => this.#tell(tab, { kind: "result", id, value }),
         (error: unknown) => this.#fail(tab, id, error),
       )
       .finally(() => this.#finish(tab, id, running));
+  }
+
+  async #import(tab: TabId, { id, isFirst, isLast, chunks }: ImportPiece): Promise<unknown> {
+    const { imports, end } = this.#session(tab);
+    if (isFirst) imports.set(id, new ImportIntake(this.#deps.node, end));
+    const intake = imports.get(id);
+    if (intake === undefined) throw new StoreError("not-ready", "the tab that took the import is gone: import again");
+    let isOver = isLast;
+    try {
+      return await intake.give(chunks, isLast);
+    } catch (error: unknown) {
+      isOver = true;
+      throw error;
+    } finally {
+      if (isOver) imports.delete(id);
+    }
   }
 
   #watch(tab: TabId, ask: Ask & { readonly kind: "watch" }): void {
@@ -203,7 +231,7 @@ export class Owner {
 }
 
 /** What is left of the answer crosses to another tab: no functions, and errors as they are sent. */
-async function perform(node: SharedNode, call: Call, signal: CancelSignal): Promise<unknown> {
+async function perform(node: SharedNode, call: Exclude<Call, ImportPiece>, signal: CancelSignal): Promise<unknown> {
   switch (call.method) {
     case "get":
       return node.get(call.bucket, call.name, { ...call.options, signal });
@@ -217,19 +245,15 @@ async function perform(node: SharedNode, call: Call, signal: CancelSignal): Prom
       return node.until(call.write, call.level, waitOf(call, signal));
     case "flush":
       return node.flush(waitOf(call, signal));
+    case "inspect":
+      return node.inspect?.(call.bucket, call.name);
     case "parked":
       return (await node.parked()).map(({ error, ...write }) => ({ ...write, error: sentError(error) }));
     case "discard":
       return node.discard(call.write);
-    case "import":
-      return node.import(given(call.chunks));
     default:
       throw new StoreError("bad-request", "tabs do not ask a node for this");
   }
-}
-
-async function* given(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks;
 }
 
 function answerOf({ dot, context, receipt, siblings }: StoreWrite): WriteAnswer {

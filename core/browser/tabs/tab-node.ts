@@ -18,6 +18,7 @@ import { Listeners } from "../../store/listeners.ts";
 import type {
   Channel,
   ImportResult,
+  Inspection,
   LwwConflict,
   ParkedWrite,
   RequestName,
@@ -37,7 +38,6 @@ import {
   type Envelope,
   everyone,
   type Foreign,
-  gathered,
   isAsk,
   isNews,
   type News,
@@ -58,6 +58,8 @@ const timeoutMs = 5_000;
 /** A take-over may come in between. */
 const marginMs = 10_000;
 const requestBytes = 8;
+/** Many of these a second cost little beside what merging them takes. */
+const importPieceBytes = 262_144;
 
 const unknownFacts: StoreFacts = {
   loaded: false,
@@ -167,6 +169,11 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     await this.#caller.call({ method: "flush", ...waitOf(options) }, unlimited(options));
   }
 
+  /** Undefined of an edge: which role the node has is known where it runs. */
+  async inspect(bucket: string, name: string): Promise<Inspection | undefined> {
+    return (await this.#caller.call({ method: "inspect", bucket, name }, limits())) as Inspection | undefined;
+  }
+
   facts(): StoreFacts {
     return this.#facts;
   }
@@ -195,9 +202,32 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     return this.#caller.export();
   }
 
+  /**
+   * In pieces, the next when the node has taken the last: so of a stream of any length little is in memory.
+   * @throws StoreError as the node; `not-ready`: another tab runs it since the import has begun
+   */
   async import(source: AsyncIterable<Uint8Array>): Promise<ImportResult> {
-    const chunks = await gathered(source);
-    return (await this.#caller.call({ method: "import", chunks }, unlimited({}))) as ImportResult;
+    const id = toHex(this.#deps.random.bytes(requestBytes));
+    let isFirst = true;
+    let [chunks, bytes] = [[] as Uint8Array[], 0];
+    const give = (isLast: boolean): Promise<unknown> => {
+      const given = this.#caller.call({ method: "import", id, isFirst, isLast, chunks }, unlimited({}));
+      isFirst = false;
+      [chunks, bytes] = [[], 0];
+      return given;
+    };
+    try {
+      for await (const chunk of source) {
+        chunks.push(chunk);
+        bytes += chunk.length;
+        if (bytes >= importPieceBytes) await give(false);
+      }
+    } catch (error: unknown) {
+      // Cut short here, the node's import ends, too; as what, nobody wants to know.
+      if (!isFirst) await give(true).catch(() => undefined);
+      throw error;
+    }
+    return (await give(true)) as ImportResult;
   }
 
   /** Only this tab's part ends, if there are others: then one of them runs the node. */

@@ -36,7 +36,7 @@ export class WatchStream {
   hear(change: StoreChange): void {
     const { name, siblings, deleted, pending } = change;
     const state = `${siblings.map(({ dot }) => dot).join()};${deleted};${pending}`;
-    if (this.#told.get(name) === state) return this.#queue.skip();
+    if (this.#told.get(name) === state) return this.#queue.makeRoom();
     if (siblings.length > 0) this.#shown.add(name);
     else this.#shown.delete(name);
     if (siblings.length > 0 || "name" in this.#watched) this.#told.set(name, state);

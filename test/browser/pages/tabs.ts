@@ -1,12 +1,15 @@
 /** One of several tabs of a store: it writes, watches, and tells of both. */
-import { openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
+import { NetworkSwitch, openStore, type OpenStoreOptions } from "../../../core/browser/index.ts";
 import type { StoreError } from "../../../core/errors.ts";
+import { systemClock } from "../../../core/libp2p/system-ports.ts";
 import type { Store } from "../../../core/store/store.ts";
+import { lww } from "../../../core/values/conflict-rules.ts";
 import { expose } from "../expose.ts";
 import { badTransactions, seenTransactions } from "../transactions.ts";
 
 interface Schema {
   readonly notes: string;
+  readonly sessions: string;
 }
 
 /** A write of this tab: what became of it, and how long that took. */
@@ -33,8 +36,11 @@ let writers: Promise<unknown> = Promise.resolve();
 const told: Told[] = [];
 const seen: Seen[] = [];
 const watching = new AbortController();
+const networkSwitch = new NetworkSwitch();
+const discarded: string[] = [];
 
 const notes = () => store.bucket("notes");
+const sessions = () => store.bucket("sessions", { conflict: lww() });
 
 async function write(key: string): Promise<void> {
   const beginMs = performance.now();
@@ -51,6 +57,18 @@ const functions = {
   async open(options: Pick<OpenStoreOptions, "name" | "seeds">): Promise<void> {
     store = await openStore<Schema>(options);
   },
+  /** With a clock that is so far ahead, and a network that can be cut, as long as this tab runs the node. */
+  async openSkewed(aheadMs: number, options: Pick<OpenStoreOptions, "name" | "seeds">): Promise<void> {
+    const clock = { ...systemClock, wallTime: () => systemClock.wallTime() + aheadMs };
+    store = await openStore<Schema>({ ...options, clock, networkSwitch });
+    store.on("conflict", ({ discardedDot }) => discarded.push(discardedDot));
+  },
+  cut: () => networkSwitch.cut(),
+  heal: () => networkSwitch.heal(),
+  putSession: async (key: string, value: string) => (await sessions().put(key, value)).dot,
+  session: async (key: string) => (await sessions().get(key)).value,
+  /** Dots of lww values that lost unseen, as this tab was told of them. */
+  discarded: () => discarded,
   id: () => store.status().id,
   close: () => store.close(),
   connected: () => store.connected,
