@@ -69,7 +69,7 @@ export class Contact {
   #refreshedMs = -Infinity;
   #isStale = false;
   readonly #time: HostTime;
-  #measuring: Promise<void> | undefined;
+  #measuring: { readonly tripMsMax: number; readonly done: Promise<void> } | undefined;
   #periods = usualPeriods;
   #readQuorum: QuorumSpec | undefined;
   #stopListening: Stop = () => {};
@@ -181,10 +181,12 @@ export class Contact {
   }
 
   /** Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. Resolves also where no host tells it. */
-  measureTime({ anew = false } = {}): Promise<void> {
+  async measureTime({ anew = false } = {}): Promise<void> {
     if (anew) this.#time.forget();
     const tripMsMax = anew ? this.#config.requestTimeoutMs : timeTripMsMax;
-    return this.#time.isKnown ? Promise.resolve() : this.#measureTime(tripMsMax);
+    // What is under way may end without a round, for it takes short trips alone.
+    while (this.#measuring !== undefined && this.#measuring.tripMsMax < tripMsMax) await this.#measuring.done;
+    if (!this.#time.isKnown) await this.#measureTime(tripMsMax);
   }
 
   locate(key: Key): LocatedKey {
@@ -319,10 +321,9 @@ export class Contact {
 
   /** Overlapping calls share one. */
   #measureTime(tripMsMax: number): Promise<void> {
-    this.#measuring ??= this.#askTime(tripMsMax).finally(() => {
-      this.#measuring = undefined;
-    });
-    return this.#measuring;
+    const end = (): void => void (this.#measuring = undefined);
+    this.#measuring ??= { tripMsMax, done: this.#askTime(tripMsMax).finally(end) };
+    return this.#measuring.done;
   }
 
   /** Of several hosts: see `host-time.ts`. */

@@ -12,10 +12,9 @@ import { versioned } from "../causality/encoding.ts";
 import { coversAll, merge, nothing, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { keyOfRow, type LocatedKey } from "../placement/locate.ts";
+import { keyOfRow, type LocatedKey, locateRow } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
-import { edgeContextsMax } from "../rpc/edge-messages.ts";
-import { contextText } from "../rpc/common-messages.ts";
+import { contextText, edgeContextsMax } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { noEvidence, unite } from "./evidence.ts";
@@ -65,7 +64,11 @@ export class Copies {
   async open(): Promise<void> {
     for (let gte: Uint8Array | null = new Uint8Array(0); gte !== null;) {
       const page = await this.#deps.records.page("objects", { gte, limit: pageRows });
-      for (const each of page.rows) this.#note(keyOfRow(each.key), each.key, "value" in each ? each.value.length : 0);
+      for (const each of page.rows) {
+        // Of a damaged one the key may be lost too: hosts have what it held.
+        const key = "value" in each ? keyOfRow(each.key) : locateRow(each.key, 1)?.key;
+        if (key !== undefined) this.#note(key, each.key, "value" in each ? each.value.length : 0);
+      }
       gte = page.next;
     }
   }

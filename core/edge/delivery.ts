@@ -167,6 +167,7 @@ export class Delivery {
   /** False: it is to be tried again, later. */
   async #deliver(located: LocatedKey, write: OutboxWrite, stoodFor: readonly OutboxWrite[]): Promise<boolean> {
     const { local, telemetry } = this.#deps;
+    const { contexts } = write.row;
     try {
       const carried: Carried = [...stoodFor, write];
       const answer = await this.#request(located, carried, write.row, this.#config.requestTimeoutMs);
@@ -185,6 +186,11 @@ export class Delivery {
       }
       if (error.code === "precondition-failed" && isUpdate(write.row.value)) {
         await local.rename(located, write);
+        return true;
+      }
+      const lost = (error.detail.contexts ?? []).flatMap((place) => contexts[place] ?? []);
+      if (error.code === "bad-context" && isUpdate(write.row.value) && lost.length > 0) {
+        await local.forgetContexts(located, write, lost);
         return true;
       }
       // Those that it stood for were not refused: they are sent for themselves.

@@ -13,16 +13,16 @@ import { peekContext } from "../causality/context.ts";
 import {
   compareDots,
   type Coverage,
+  coverageOfDots,
   covers,
   coversAll,
   type Dot,
-  nothingSeen,
   uniteCoverage,
 } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { edgeContextsMax, edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
-import { contextText } from "../rpc/common-messages.ts";
+import { edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
+import { contextText, edgeContextsMax } from "../rpc/common-messages.ts";
 
 export interface Evidence {
   readonly contexts: readonly string[];
@@ -46,8 +46,7 @@ export function dotOf({ edge, key }: Subject, { nonce, writeId, counter }: OwnEv
 /** @throws StoreError `bad-context` */
 export function coverageOf(subject: Subject, { contexts, own }: Evidence): Coverage {
   const seen = contexts.map((context) => peekContext(context, subject.key));
-  const dots = own.map((event): Coverage => ({ ...nothingSeen, vector: [dotOf(subject, event)] }));
-  return [...seen, ...dots].reduce(uniteCoverage, nothingSeen);
+  return seen.reduce(uniteCoverage, coverageOfDots(own.map((event) => dotOf(subject, event))));
 }
 
 /** What is seen by one who has seen all of it; a context or an event that a later context covers is left out. */

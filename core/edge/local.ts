@@ -138,14 +138,8 @@ export class Local {
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
       const coverage: Coverage = coverageOf(subject, evidence);
-      const intended = {
-        key,
-        known: known.state,
-        coverage,
-        value,
-        renews,
-        ...(writeId === undefined ? {} : { writeId }),
-      };
+      const named = writeId === undefined ? {} : { writeId };
+      const intended = { key, known: known.state, coverage, value, renews, ...named };
       const minting = actor.mint(intended, time.wallMs, this.#options.clockEntriesMax);
       const { event, value: minted, writeIdIgnored, previous } = minting;
       const row = {
@@ -206,6 +200,16 @@ export class Local {
       // Those that it has taken in keep their counters.
       const name = actor.draw(write.dot.counter);
       await outbox.become(renamed(self, outbox.of(located.key), write, name));
+      this.#deps.changed(located.key, "local");
+    });
+  }
+
+  /** Hosts cannot open `lost`, of a ring that is no more, which the update has seen: it claims nothing of that, so it goes without. */
+  forgetContexts(located: LocatedKey, write: OutboxWrite, lost: readonly string[]): Promise<void> {
+    return this.#queue.run(located, async () => {
+      this.#viewed.delete(located.key);
+      const contexts = write.row.contexts.filter((context) => !lost.includes(context));
+      await this.#deps.outbox.become(new Map([[write, { ...write.row, contexts }]]));
       this.#deps.changed(located.key, "local");
     });
   }

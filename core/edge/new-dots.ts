@@ -5,7 +5,8 @@
 import { compareDots, covers, type Dot, isUpdate } from "../causality/version-set.ts";
 import type { NodeId } from "../identity.ts";
 import { foldsMax } from "../limits.ts";
-import { edgeContextsMax, type OwnEvent } from "../rpc/edge-messages.ts";
+import { edgeContextsMax } from "../rpc/common-messages.ts";
+import type { OwnEvent } from "../rpc/edge-messages.ts";
 import { unite } from "./evidence.ts";
 import { type OutboxRow, type OutboxWrite, takenMax } from "./outbox.ts";
 

@@ -53,13 +53,18 @@ interface Reply {
   readonly contexts: readonly string[];
 }
 
+/** And by whom. */
+export interface OwnersTold extends Told {
+  readonly answered: readonly NodeId[];
+}
+
 /** Undefined: a host has to coordinate. Never rejects. */
 export function readFromOwners(
   deps: OwnersReadDeps,
   config: Config,
   located: LocatedKey,
   wanted: Wanted,
-): Promise<Told | undefined> {
+): Promise<OwnersTold | undefined> {
   const owners = deps.contact.ownersUp(located);
   if (owners.length < wanted.r) return Promise.resolve(undefined);
   return new OwnersRead(deps, config, located, wanted).run(owners);
@@ -79,7 +84,7 @@ class OwnersRead {
   #left: readonly NodeId[] = [];
   #waiting = 0;
   #isSettled = false;
-  #settle: (told: Told | undefined) => void = () => {};
+  #settle: (told: OwnersTold | undefined) => void = () => {};
 
   constructor(deps: OwnersReadDeps, config: Config, located: LocatedKey, wanted: Wanted) {
     this.#deps = deps;
@@ -91,21 +96,24 @@ class OwnersRead {
     this.#tally = new ReadTally({ owners: deps.contact.ownersOf(located.key), holders: new Map() }, wanted.r);
   }
 
-  run(owners: readonly NodeId[]): Promise<Told | undefined> {
+  run(owners: readonly NodeId[]): Promise<OwnersTold | undefined> {
     const { contact, random, tasks } = this.#deps;
     const { speculativeDelayMinMs, readRepairShare } = this.#config;
     return new Promise((resolve) => {
       const lateMs = Math.max(contact.roundTripP95Ms(owners[0]!), speculativeDelayMinMs);
       const stopTimer = tasks.after(lateMs, () => this.#askNext());
+      const forget = tasks.onStop(() => this.#settle(undefined));
       this.#settle = (told) => {
         if (this.#isSettled) return;
         this.#isSettled = true;
         stopTimer();
+        forget();
         resolve(told);
       };
+      if (tasks.stopped) this.#settle(undefined); // and it will tell nobody
       this.#left = owners;
       const count = random.next() < readRepairShare ? owners.length : this.#wanted.r;
-      while (this.#waiting < count) this.#askNext();
+      while (this.#waiting < count && !this.#isSettled) this.#askNext();
     });
   }
 
@@ -145,7 +153,7 @@ class OwnersRead {
   #take(owner: NodeId, answer: Infer<typeof edgeMethods.edgeFetch.response>): void {
     const { counts, digest, ring } = answer;
     // Told whole, or not at all.
-    const { state, contexts } = toldBy({ ...answer, kept: [], omitted: [] }, this.#located.key, this.#wanted.asked)!;
+    const { state, contexts } = toldBy({ ...answer, omitted: [] }, this.#located.key, this.#wanted.asked)!;
     const isKnown = answer.state !== undefined || equalBytes(digest, this.#have);
     this.#replies.push({ digest, contexts, state: contexts.length === 0 ? nothing : isKnown ? state : undefined });
     if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring?.fingerprint) return this.#settle(undefined);
@@ -159,14 +167,14 @@ class OwnersRead {
   }
 
   /** Undefined: a copy is missing that differs from all that came. */
-  #merged(): Told | undefined {
+  #merged(): OwnersTold | undefined {
     const isHere = ({ digest }: Reply): boolean =>
       this.#replies.some(({ state, digest: other }) => state !== undefined && equalBytes(other, digest));
     if (!this.#replies.every(isHere)) return undefined;
     const state = this.#replies.reduce((all, each) => merge(all, each.state ?? nothing), nothing);
     const parts = this.#replies.map(({ contexts }) => ({ ...noEvidence, contexts }));
     const { contexts } = unite({ edge: this.#deps.self, key: this.#located.key }, parts);
-    return { asked: this.#wanted.asked, state, contexts };
+    return { asked: this.#wanted.asked, state, contexts, answered: this.#tally.replied };
   }
 
   /** Read repair is the hosts', which alone may hand copies on: one is asked to read all owners. */

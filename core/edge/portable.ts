@@ -49,6 +49,7 @@ export function exportEdge(deps: PortableDeps): AsyncGenerator<Uint8Array, void,
     atMs: contact.wallMs,
     partitions: 0,
     marks: new Uint8Array(0),
+    foundings: [],
   } as const;
   return exportStream(head, itemsOf(deps));
 }

@@ -35,6 +35,8 @@ interface Found {
   readonly known: Known;
   /** Too few owners answered. */
   readonly degraded: boolean;
+  /** As far as it is told. */
+  readonly answered: readonly NodeId[];
 }
 
 /** A host is waited for a little longer than it was told to take. */
@@ -53,9 +55,11 @@ export class Reads {
   async get(key: Key, r: StoreGetOptions["r"], timeoutMs: number): Promise<StoreRead> {
     const { contact } = this.#deps;
     if (r === "local" || !contact.isConnected) return this.local(key, "local");
+    // More than there are is no outage, in which the copy here would be the answer.
+    if (r !== undefined && contact.readQuorum !== undefined) resolveQuorum(r, contact.replicas, "r");
     try {
-      const { known, degraded } = await this.#quorum(contact.locate(key), { r, timeoutMs });
-      return { ...this.#readOf(key, known, "quorum"), degraded };
+      const { known, ...facts } = await this.#quorum(contact.locate(key), { r, timeoutMs });
+      return { ...this.#readOf(key, known, "quorum"), ...facts };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
       const read = await this.local(key, "local");
@@ -98,7 +102,8 @@ export class Reads {
       const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs: timeoutMs / 4 };
       const told = await readFromOwners(this.#deps, this.#config, located, wanted);
       if (told !== undefined) {
-        return { known: await this.#heard(located, told, spec), degraded: false };
+        const { answered } = told;
+        return { known: await this.#heard(located, told, spec), degraded: false, answered };
       }
     }
     const leftMs = timeoutMs - (clock.now() - beganMs);
@@ -118,13 +123,17 @@ export class Reads {
         { ...request, ...have },
         timeoutMs + answerMarginMs,
       );
-      return { told: toldBy(answer, key, asked), degraded: answer.degraded };
+      const { degraded, answeredAt } = answer;
+      const { ring } = contact;
+      const placed = ring !== undefined && ring.fingerprint === answer.ring ? ring.hosts : [];
+      const answered = answeredAt.flatMap((place) => placed[place]?.id ?? []);
+      return { told: toldBy(answer, key, asked), degraded, answered };
     };
     const first = await ask({ have: copies.digest(asked) });
-    const { told, degraded } = first.told === undefined ? await ask({}) : first;
+    const { told, ...facts } = first.told === undefined ? await ask({}) : first;
     if (told === undefined) throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
-    if (degraded) return { known: await local.heard(located, told, false), degraded };
-    return { known: await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum"), degraded };
+    if (facts.degraded) return { known: await local.heard(located, told, false), ...facts };
+    return { known: await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum"), ...facts };
   }
 
   /** From fewer than a quorum the copy only learns. */

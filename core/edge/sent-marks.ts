@@ -2,7 +2,9 @@
  * Whether the rows of the outbox tell which writes were sent. A full disk takes no row that says so, though it takes
  * deletes; and it is delivery that makes room. So a row in `meta` says from which write on the rows tell. Before a write is
  * sent of which only memory knows it, that row is deleted; the next write for which there is room brings it again.
- * Invariant: a write whose row does not tell, and for which this row does not vouch, may have been sent.
+ * Invariant: a write whose row does not tell, and for which this row does not vouch, may have been sent. So of what was in the outbox
+ * when the disk was full, and still is after a restart, a write that was never sent counts as sent when it was accepted, for
+ * a disk that takes nothing cannot tell the two apart: half the hosts' grace period later it is parked unless they know it.
  */
 import { encodeUtf8 } from "lib0/string";
 import { DecodeError, field, message, varint } from "../bytes/codec.ts";

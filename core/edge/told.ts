@@ -26,7 +26,7 @@ export interface Told {
 export function toldBy(
   answer: {
     readonly state?: Uint8Array;
-    readonly kept: readonly number[];
+    readonly rest?: { readonly gone: readonly number[] };
     readonly omitted: readonly number[];
     readonly context?: string;
   },
@@ -34,7 +34,7 @@ export function toldBy(
   asked: Copy,
   own: readonly LiveValue[] = [],
 ): Told | undefined {
-  const { state: encoded, kept, omitted, context } = answer;
+  const { state: encoded, rest, omitted, context } = answer;
   try {
     if (context !== undefined) peekContext(context, key);
     // A copy: what arrived is a part of a frame, and is kept.
@@ -42,9 +42,11 @@ export function toldBy(
     if (encoded === undefined) return { asked, state: asked.state, contexts };
     const lean = filled(decodeVersioned(encoded.slice()), omitted, [...own, ...asked.state.values]);
     if (lean === undefined) return undefined;
-    const before = kept.map((place) => asked.state.values[place]);
-    if (before.includes(undefined)) throw new DecodeError("it keeps what is not known here");
-    const values = [...lean.values, ...(before as LiveValue[])].toSorted((a, b) => compareDots(a.dot, b.dot));
+    const gone = new Set(rest?.gone);
+    const before = rest === undefined ? [] : asked.state.values.filter((_value, place) => !gone.has(place));
+    if (rest !== undefined && before.length + gone.size !== asked.state.values.length)
+      throw new DecodeError("it takes away what is not known here");
+    const values = [...lean.values, ...before].toSorted((a, b) => compareDots(a.dot, b.dot));
     const state = { ...lean, values };
     return { asked, state, contexts };
   } catch (cause: unknown) {

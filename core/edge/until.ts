@@ -20,6 +20,9 @@ interface UntilDeps {
   readonly config: EdgeConfig;
 }
 
+/** Somebody waits, and a host that is back is to be seen soon: shorter than for what is sent unasked. */
+const pauseMsMax = 5_000;
+
 /** @throws StoreError as `StoreWrite.until` */
 export async function untilLevel(
   deps: UntilDeps,
@@ -49,7 +52,7 @@ export async function untilLevel(
         write.ack = await unlessAborted(signal, delivery.repeat(write, levels, config.requestTimeoutMs));
       } catch (error: unknown) {
         if (!(error instanceof TransportError) && !isPassing(error)) throw error;
-        await unlessAborted(signal, tasks.sleep(Math.min(pauseMs, config.retryMaxMs)));
+        await unlessAborted(signal, tasks.sleep(Math.min(pauseMs, pauseMsMax, config.retryMaxMs)));
       }
       if (!isSafe(contact, write, level) && (isLate || tasks.stopped)) throw late();
     }

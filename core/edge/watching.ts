@@ -12,7 +12,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { Expiries } from "../expiries.ts";
 import { type CancelSignal, type Random, type Stop, TransportError } from "../ports.ts";
-import type { WatchedNews } from "../rpc/edge-messages.ts";
+import { filtersPerEdgeMax, filtersPerRequestMax, type WatchedNews } from "../rpc/edge-messages.ts";
 import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { ChangeOrigin, StoreChange, StoreRead } from "../store-node.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
@@ -40,6 +40,12 @@ interface WatchingDeps {
 const waitMs = 1_000;
 const timeoutMs = 5_000;
 const retryMs = 250;
+/** Hosts that have no room for what is watched are asked less and less often, up to so many times that doubled. */
+const refusedMax = 6;
+/** Of what is watched, so much begins in one request: what one host refuses as too much is refused as a whole. */
+const addedPerRequest = 500;
+/** A session goes on with what it has when more is refused, and asks for that again so often. */
+const refusedRetryMs = 10_000;
 /** So often in a row a host may fail to read what changed: it may be cut off from its own. Then another is asked. */
 const unreadMax = 8;
 const refreshLanes = 16;
@@ -137,37 +143,65 @@ export class Watching {
   #follow(): void {
     if (this.#following) return;
     this.#following = true;
-    const { tasks, contact } = this.#deps;
+    const { tasks, contact, telemetry } = this.#deps;
+    /** What is watched goes on being followed, if less and less often. */
+    const unexpected = (error: unknown): "refused" => {
+      telemetry.event({ kind: "task-failed", task: "watch", reason: reasonOf(error) });
+      return "refused";
+    };
     tasks.run("watch", async () => {
       let last: NodeId | undefined;
-      while (this.#watchers.size > 0 && !tasks.stopped) {
-        const [{ filter }] = [...this.#watchers] as [Watcher];
-        const hosts = filter.exact ? contact.hostsFor({ key: filter.prefix as Key }) : contact.hosts();
-        const host = hosts.find((id) => id !== last) ?? hosts[0];
-        if (host !== undefined) await this.#session(host);
-        last = host;
-        this.#setCompared(new Set());
-        await tasks.sleep(retryMs);
+      let refused = 0;
+      try {
+        while (this.#watchers.size > 0 && !tasks.stopped) {
+          const [{ filter }] = [...this.#watchers] as [Watcher];
+          const hosts = filter.exact ? contact.hostsFor({ key: filter.prefix as Key }) : contact.hosts();
+          const host = hosts.find((id) => id !== last) ?? hosts[0];
+          const end = host === undefined ? "failed" : await this.#session(host).catch(unexpected);
+          last = host;
+          this.#setCompared(new Set());
+          refused = end === "refused" ? Math.min(refused + 1, refusedMax) : 0;
+          await tasks.sleep(retryMs * 2 ** refused);
+        }
+      } finally {
+        this.#following = false;
       }
-      this.#following = false;
     });
   }
 
-  /** Until the host fails, or cannot read, or nothing is watched any more. */
-  async #session(host: NodeId): Promise<void> {
-    const { contact, random, tasks, telemetry, keys } = this.#deps;
+  /** Until the host fails, or cannot read, or nothing is watched any more. `refused`: nothing was followed. */
+  async #session(host: NodeId): Promise<"failed" | "refused"> {
+    const { random, tasks, telemetry, keys } = this.#deps;
     const session = toHex(random.bytes(8));
     const told = new Map<string, Filter>();
     const due = new Map<Key, ToldChange | undefined>();
     let unread = 0;
+    let refused = 0;
+    let stopRefused: Stop | undefined;
     try {
       for (let begins = true; this.#watchers.size > 0 && !tasks.stopped; begins = false) {
         const wanted = new Map([...this.#watchers].map(({ filter }) => [textOf(filter), filter]));
-        const add = [...wanted].flatMap(([text, filter]) => (told.has(text) ? [] : [filter]));
-        const drop = [...told].flatMap(([text, filter]) => (wanted.has(text) ? [] : [filter]));
-        const request = { session, begins, add, drop, waitMs: due.size > 0 ? 0 : waitMs };
-        const answer = await contact.askOne(host, edgeMethods.edgeWatch, request, timeoutMs);
+        const added = [...wanted].flatMap(([text, filter]) => (told.has(text) ? [] : [filter]));
+        const dropped = [...told].flatMap(([text, filter]) => (wanted.has(text) ? [] : [filter]));
+        // What ends makes room.
+        const isFull = stopRefused !== undefined && dropped.length === 0;
+        const add = isFull ? [] : added.slice(0, addedPerRequest);
+        const drop = dropped.slice(0, filtersPerRequestMax);
+        const isBehind = due.size > 0 || (!isFull && add.length < added.length) || drop.length < dropped.length;
+        const request = { session, begins, add, drop, waitMs: isBehind ? 0 : waitMs };
+        const answer = await this.#ask(host, request);
         for (const filter of drop) told.delete(textOf(filter));
+        if (answer === "refused") {
+          refused += 1;
+          // Another host may have room, unless this edge watches too much for any.
+          if (told.size === 0 || (refused > refusedMax && wanted.size <= filtersPerEdgeMax)) return "refused";
+          stopRefused?.();
+          stopRefused = tasks.after(refusedRetryMs, () => {
+            stopRefused = undefined;
+          });
+          continue;
+        }
+        if (add.length > 0) refused = 0;
         for (const filter of add) told.set(textOf(filter), filter);
         for (const [key, change] of changesIn(answer)) due.set(key, change);
         // What is known here may be deleted there, and then no list names it.
@@ -179,13 +213,31 @@ export class Watching {
           this.#setCompared(new Set(told.keys()));
         } else {
           unread += 1;
-          if (unread >= unreadMax) return;
+          if (unread >= unreadMax) break;
           await tasks.sleep(retryMs);
         }
       }
     } catch (error: unknown) {
       if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
       telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
+    } finally {
+      stopRefused?.();
+    }
+    return "failed";
+  }
+
+  /** `refused`: the host has no room for all that is added, and follows none of it; what was dropped is. @throws TransportError, StoreError */
+  async #ask(
+    host: NodeId,
+    request: Infer<typeof edgeMethods.edgeWatch.request>,
+  ): Promise<Infer<typeof edgeMethods.edgeWatch.response> | "refused"> {
+    const { contact, telemetry } = this.#deps;
+    try {
+      return await contact.askOne(host, edgeMethods.edgeWatch, request, timeoutMs);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError && error.code === "overloaded") || request.add.length === 0) throw error;
+      telemetry.event({ kind: "replica-failed", id: host, reason: error.message });
+      return "refused";
     }
   }
 

@@ -8,6 +8,7 @@ import type { LwwConflict } from "../../../core/store-node.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { clockOff } from "../../support/real-clock.ts";
+import type { MemoryTransport } from "../memory-transport.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { patient } from "../coordinate/scene.ts";
 import { atHosts, flushed, offline, online, valuesOf, withEdges } from "./scene.ts";
@@ -29,6 +30,18 @@ const toldByHosts = (cluster: MemoryCluster, name: string): string[] =>
 
 /** Two writes so far apart that half a round trip on a busy machine does not turn them round. */
 const apart = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 500));
+
+/** They tell the time after a second and more. */
+function hostsAreFar(transport: MemoryTransport): void {
+  const request = transport.request.bind(transport);
+  const tripMs = 1_200;
+  transport.request = async (to, body, timeoutMs) => {
+    if (body[0] !== methods.time.number) return request(to, body, timeoutMs);
+    await new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, tripMs)));
+    if (timeoutMs <= tripMs) throw new TransportError("lost", "too far away");
+    return request(to, body, timeoutMs - tripMs);
+  };
+}
 
 /** Ready for its first write by a clock that hosts have set right. */
 async function connectedAndTimed(edge: EdgeNode): Promise<void> {
@@ -96,19 +109,42 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
   test("is set right by hosts that are far away: seconds are little beside an hour", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
-      const transport = edges.transport("e1");
-      const request = transport.request.bind(transport);
-      const tripMs = 1_200;
-      transport.request = async (to, body, timeoutMs) => {
-        if (body[0] !== methods.time.number) return request(to, body, timeoutMs);
-        await new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, tripMs)));
-        if (timeoutMs <= tripMs) throw new TransportError("lost", "too far away");
-        return request(to, body, timeoutMs - tripMs);
-      };
-      await transport.meet("memory:h1");
+      hostsAreFar(edges.transport("e1"));
+      await edges.transport("e1").meet("memory:h1");
       await online(edge);
       await edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 });
       await flushed(edge);
+      assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
+    }));
+
+  test("is set right by them also where a shorter try is under way, which ends without an answer", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const transport = edges.transport("e1");
+      hostsAreFar(transport);
+      const request = transport.request.bind(transport);
+      let others = 0;
+      let triesShortly = (): void => {};
+      let end = (): void => {};
+      const isOver = new Promise<void>((resolve) => (end = resolve));
+      transport.request = async (to, body, timeoutMs) => {
+        if (body[0] === methods.time.number && timeoutMs <= 1_000) triesShortly();
+        if (body[0] !== methods.edgeWrite.number) return request(to, body, timeoutMs);
+        if (methods.edgeWrite.request.decode(body, 1).key !== "b/k") {
+          await isOver; // else their refusals would have it measured
+          return request(to, body, timeoutMs);
+        }
+        // While hosts refuse it, another write begins to ask for the time.
+        const isAsked = new Promise<void>((resolve) => (triesShortly = resolve));
+        void edge.put("b", `other${others++}`, utf8("v"), { ...lww, timeoutMs: 20_000 });
+        await Promise.race([isAsked, new Promise((resolve) => setTimeout(resolve, 300))]);
+        return request(to, body, timeoutMs);
+      };
+      await transport.meet("memory:h1");
+      await online(edge);
+      await edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 }).finally(end);
+      await flushed(edge);
+      assert.ok(others > 0);
       assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
     }));
 
@@ -123,7 +159,7 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
           : request(to, body, timeoutMs);
       await transport.meet("memory:h1");
       await online(edge);
-      await assert.rejects(edge.put("b", "k", utf8("v"), lww), failsWith("clock-skew"));
+      await assert.rejects(edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 }), failsWith("clock-skew"));
       assert.deepEqual(await atHosts(cluster, "k"), []);
       const [parked] = await edge.parked();
       assert.deepEqual([parked?.error.code, Buffer.from(parked!.body!).toString()], ["clock-skew", "v"]);

@@ -41,6 +41,16 @@ describe("what an edge has seen", () => {
     );
   });
 
+  test("of one actor is its highest event, in whatever order they are named", () => {
+    const [low, high] = [1, 7].map((counter) => ({ nonce: nonceOf(3), counter }));
+    for (const own of [
+      [low!, high!],
+      [high!, low!],
+    ]) {
+      assert.deepEqual(coverageOf(subject, { contexts: [], own }).vector, [dotOf(subject, high!)]);
+    }
+  });
+
   test("leaves out what a later context covers", () => {
     const parts = [sealed([1, 1, 0]), sealed([1, 2, 1])].map((context) => ({ contexts: [context], own: [] }));
     assert.deepEqual(unite(subject, parts).contexts, [sealed([1, 2, 1])]);

@@ -9,7 +9,8 @@ import { collected } from "../../support/collected.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { atEachHost, atHosts, flushed, offline, valuesOf, withEdges } from "./scene.ts";
+import { patient } from "../coordinate/scene.ts";
+import { atEachHost, atHosts, flushed, forgetful, offline, valuesOf, withEdges } from "./scene.ts";
 
 type Portable = Pick<StoreNode, "export" | "import">;
 
@@ -255,6 +256,27 @@ describe("a host's export", { concurrency: true }, () => {
         assert.ok(outdated >= 1, String(outdated));
         assert.equal((await host.get("b", "plain", { r: "all" })).context, null);
       },
-      { graceMs: 100, reapIntervalMs: 50, inFlightMsMax: 30, requestTimeoutMs: 2_000, replicaTimeoutMs: 500 },
+      forgetful,
+    ));
+
+  test("is taken whole by its ring, although one founded apart had forgotten something there before they met", () =>
+    withEdges(
+      1,
+      async (_edges, cluster) => {
+        const host = cluster.node("h1");
+        await host.put("b", "plain", utf8("v"));
+        const all = await exported(host.portable);
+        const apart = await cluster.start("g1", { config: { ...patient, ...forgetful } });
+        const { context } = await apart.put("b", "plain", utf8("theirs"));
+        await apart.delete("b", "plain", { context: context! });
+        const isForgotten = async () => (await apart.get("b", "plain")).context === null;
+        await eventually(isForgotten, "the key to be forgotten");
+        cluster.kill("g1");
+        await cluster.start("g1", { seeds: ["memory:h1"], config: { ...patient, ...forgetful } });
+        await cluster.settled(2);
+        assert.deepEqual(await imported(host.portable, all), { keys: 1, writes: 0, outdated: 0, failed: 0 });
+        assert.deepEqual(await atEachHost(cluster, "plain"), [["v"], ["v"]]);
+      },
+      forgetful,
     ));
 });

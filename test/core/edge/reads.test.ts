@@ -9,7 +9,7 @@ import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import type { EdgeSpec, MemoryEdges } from "../../support/memory-edges.ts";
 import { texts, utf8 } from "../../support/values.ts";
 import { eventsOf, local, patient, placed, staleAt } from "../coordinate/scene.ts";
-import { atHosts, valuesOf, withEdges } from "./scene.ts";
+import { atHosts, forgetful, valuesOf, withEdges } from "./scene.ts";
 
 type Answer = (to: NodeId, body: Uint8Array) => Promise<Uint8Array> | undefined;
 
@@ -54,6 +54,7 @@ describe("an edge that is connected to owners", { concurrency: true }, () => {
         assert.deepEqual(verbs(requests), ["edgeFetch", "edgeFetch"]);
         const owners = walk.slice(0, 3).map((id) => `edgeFetch ${id}`);
         assert.ok(requests.every((each) => owners.includes(each)) && requests[0] !== requests[1], requests.join());
+        assert.deepEqual(read.answered?.map((id) => `edgeFetch ${id}`).toSorted(), requests.toSorted());
         await cluster.node("h1").delete("b", name, { context: context!, w: "all" });
         assert.deepEqual(await valuesOf(edge, name), []);
         assert.equal((await edge.get("b", "never written")).context, null);
@@ -199,6 +200,12 @@ describe("an edge has a host coordinate", { concurrency: true }, () => {
       const read = await edge.get("b", "k");
       assert.deepEqual([texts(read.siblings), read.source, read.degraded], [["v1"], "quorum", false]);
       assert.deepEqual(requests, ["edgeRead h1"]);
+      // The host names those that it asked, and itself.
+      assert.ok(
+        read.answered?.includes("h1" as NodeId) && new Set(read.answered).size >= 2,
+        `${read.answered?.join()}`,
+      );
+      assert.equal((await edge.get("b", "k", { r: "local" })).answered, undefined);
     }));
 
   test("on a ring that has changed, which it learns of by that", () =>
@@ -274,5 +281,28 @@ test("an edge lets go of what hosts have forgotten, also of a copy for which mem
       assert.equal((await edge.get("b", "k")).context, null);
       assert.equal((await edge.get("b", "k", { r: "local" })).context, null);
     },
-    { ...still, graceMs: 100, reapIntervalMs: 50, inFlightMsMax: 30, requestTimeoutMs: 2_000, replicaTimeoutMs: 500 },
+    { ...still, ...forgetful },
   ));
+
+test("an edge that is asked for more answers than there are hosts refuses, rather than answer from its copy", () =>
+  withEdges(3, async (edges, cluster) => {
+    const host = cluster.node("h1");
+    await host.put("b", "k", utf8("v1"), { w: "all" });
+    const edge = await edges.connected("e1");
+    await edge.get("b", "k");
+    const tooMany = { code: "quorum-not-met" };
+    await assert.rejects(host.get("b", "k", { r: 5 }), tooMany);
+    await assert.rejects(edge.get("b", "k", { r: 5 }), tooMany);
+  }));
+
+test("a read that is under way when its edge is closed ends", () =>
+  withEdges(3, async (edges) => {
+    const edge = await edges.connected("e1");
+    await edge.get("b", "k"); // hosts have told R
+    const ended = edge.get("b", "k").then(
+      () => "ended",
+      () => "ended",
+    );
+    await edge.close();
+    assert.equal(await Promise.race([ended, setTimeout(8_000, "waiting")]), "ended");
+  }));

@@ -6,7 +6,7 @@ import type { PutOptions } from "../../../core/api.ts";
 import type { RequestName } from "../../../core/store-node.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
-import { atHosts, flushed, valuesOf, withEdges } from "./scene.ts";
+import { atHosts, flushed, forgetful, valuesOf, withEdges } from "./scene.ts";
 
 const request = "00000000000000a1";
 const put = (edge: EdgeNode, options: PutOptions & RequestName = {}) =>
@@ -91,7 +91,7 @@ describe("a request that is repeated", { concurrency: true }, () => {
         await assert.rejects(again.until(write, "all", { timeoutMs: 5_000 }), failsWith("outcome-unknown"));
         assert.deepEqual(await atHosts(cluster, "k"), []);
       },
-      { graceMs: 100, reapIntervalMs: 50, inFlightMsMax: 30, requestTimeoutMs: 2_000, replicaTimeoutMs: 500 },
+      forgetful,
     ));
 
   test("is known as long as it is among the latest thousand, however often the node was started since", () =>

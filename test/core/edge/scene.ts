@@ -28,6 +28,12 @@ export function withEdges(
   );
 }
 
+/**
+ * What is deleted is forgotten soon. Not sooner: each pause of a busy machine for half the time in flight puts that off
+ * (`replica/stillness.ts`), the next time for longer.
+ */
+export const forgetful = { graceMs: 4_500, reapIntervalMs: 50, inFlightMsMax: 1_500 };
+
 /** The values of `b/name` at all hosts, as a quorum of all tells them. */
 export async function atHosts(cluster: MemoryCluster, name: string): Promise<string[]> {
   const [host] = [...cluster.nodes.values()];

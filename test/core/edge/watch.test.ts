@@ -124,6 +124,77 @@ describe("an edge that watches", { concurrency: true }, () => {
       );
     }));
 
+  test("a document that is written again and again is told some times a second, the first time at once, and whole in the end", () =>
+    withEdges(1, async (edges) => {
+      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
+      const transport = edges.transport("e2");
+      const request = transport.request.bind(transport);
+      let asked = 0;
+      transport.request = (to, body, timeoutMs) => {
+        if (body[0] === methods.edgeWatch.number) asked += 1;
+        return request(to, body, timeoutMs);
+      };
+      const doc = new Y.Doc();
+      const updates: Uint8Array[] = [];
+      doc.on("update", (update) => updates.push(update));
+      for (let i = 0; i < 30; i++) doc.getText("body").insert(0, "x");
+      await watching(reader, { name: "k" }, async ({ all }) => {
+        const isShown = (count: number): Promise<void> =>
+          eventually(() => all.at(-1)?.siblings.length === count, `${count} updates to be shown`);
+        await writer.put("b", "k", updates[0]!, { kind: "yjs" });
+        await isShown(1);
+        await eventually(() => reader.facts().settled, "the reader to have compared");
+        asked = 0;
+        const beganMs = performance.now();
+        for (const update of updates.slice(1)) await writer.put("b", "k", update, { kind: "yjs" });
+        await isShown(updates.length);
+        const tookMs = performance.now() - beganMs;
+        assert.ok(asked <= 3 + tookMs / 200, `${asked} questions in ${tookMs} ms`);
+      });
+    }));
+
+  test("a document is told no more often where another key under the same prefix changes all the time", () =>
+    withEdges(1, async (edges, cluster) => {
+      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
+      const transport = edges.transport("e2");
+      const request = transport.request.bind(transport);
+      let [answers, told] = [0, 0];
+      transport.request = async (to, body, timeoutMs) => {
+        const answer = await request(to, body, timeoutMs);
+        if (body[0] !== methods.edgeWatch.number || answer[0] !== 0) return answer;
+        const { keys } = methods.edgeWatch.response.decode(answer.subarray(1));
+        answers += 1;
+        if (keys.includes("b/k")) told += 1;
+        return answer;
+      };
+      const doc = new Y.Doc();
+      const updates: Uint8Array[] = [];
+      doc.on("update", (update) => updates.push(update));
+      for (let i = 0; i < 60; i++) doc.getText("body").insert(0, "x");
+      await watching(reader, { prefix: "" }, async ({ all, shows }) => {
+        const isShown = (count: number): Promise<void> =>
+          eventually(
+            () => all.findLast(({ name }) => name === "k")?.siblings.length === count,
+            `${count} updates to be shown`,
+          );
+        await writer.put("b", "k", updates[0]!, { kind: "yjs" });
+        await isShown(1);
+        await eventually(() => reader.facts().settled, "the reader to have compared");
+        [answers, told] = [0, 0];
+        const beganMs = performance.now();
+        for (const [i, update] of updates.slice(1).entries()) {
+          await writer.put("b", "k", update, { kind: "yjs" });
+          await flushed(writer);
+          await cluster.node("h1").put("b", `busy${i}`, utf8("now"));
+          await shows(`busy${i}`, "now");
+        }
+        await isShown(updates.length);
+        const tookMs = performance.now() - beganMs;
+        assert.ok(told <= 3 + tookMs / 200, `${told} of ${answers} answers in ${tookMs} ms`);
+        assert.ok(told < answers, `${told} of ${answers} answers told of the document`);
+      });
+    }));
+
   test("a prefix is shown what is under it, what comes and what goes, offline its own", () =>
     withEdges(3, async (edges, cluster) => {
       for (const name of ["a1", "a2", "c1"]) await cluster.node("h1").put("b", name, utf8("v"), { w: "all" });
