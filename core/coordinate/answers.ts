@@ -12,24 +12,25 @@ import type { CachedState } from "../replica/state-cache.ts";
 import { siblingOf } from "../siblings.ts";
 import type { Contexts } from "./contexts.ts";
 
+type Facts = Pick<ReadAnswer, "degraded" | "answered">;
 type ReadResponse = Infer<typeof methods.read.response>;
 
 /** A key that was never written has no context; one that was deleted has. */
 export function readAnswerOf(
   held: CachedState,
-  { key, contexts, degraded, nowMs }: { key: Key; contexts: Contexts; degraded: boolean; nowMs: number },
+  { key, contexts, nowMs, ...facts }: Facts & { key: Key; contexts: Contexts; nowMs: number },
 ): ReadAnswer {
   const { state } = held;
   const live = siblings(state, nowMs);
   return {
     siblings: live.map(siblingOf),
     deleted: live.length > 0 && deleted(state, nowMs),
-    degraded,
+    ...facts,
     context: state.vector.length === 0 ? null : contexts.seal(held, state, key),
   };
 }
 
-export function readResponseOf({ context, ...answer }: ReadAnswer): ReadResponse {
+export function readResponseOf({ context, answered: _answered, ...answer }: ReadAnswer): ReadResponse {
   return { ...answer, ...(context === null ? {} : { context }) };
 }
 

@@ -2,32 +2,39 @@
  * Channels: whoever takes part in a key's channel hears what the others say there, now or never; nothing is stored. Edges and
  * this host's own applications take part through this host; hosts with participants join at the key's owners, and the first
  * owner that is up passes everything on, so that a message goes over at most two hosts.
- * Invariant: what one peer says is bounded in rate and size, and reaches nobody who has not joined.
+ * Invariants: what one peer says is bounded in rate and size, and reaches nobody who has not joined; how many channels it
+ * joins, and how often, is bounded too, for each join may be passed on to all owners.
  */
 import { makeKey, parseKey } from "../bytes/key.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { locate } from "../placement/locate.ts";
 import { call, encodeCall, methods, type RpcServer, tell } from "../rpc/rpc.ts";
 import { channelMessageBytesMax, checkChannelMessage, joinedMs, renewMs } from "../rpc/channel-messages.ts";
 import type { Channel } from "../store-node.ts";
 import { reasonOf } from "../tasks.ts";
+import { Allowance } from "./allowance.ts";
 import type { CoordinateDeps } from "./deps.ts";
 
-/** Of one edge, a second: ten people typing at once, each with a cursor; saved up for a second. */
-const messagesPerSecondMax = 500;
-const bytesPerSecondMax = 524_288;
+/** Of one edge: ten people typing at once, each with a cursor; saved up for a second. */
+const messages = { perSecond: 500, savedMax: 500 } as const;
+const bytes = { perSecond: 524_288, savedMax: 524_288 } as const;
 const channelsPerPeerMax = 256;
+/** Twice what renewing all of them takes; saved up until all can be joined at once. */
+const joins = { perSecond: (2 * 1_000 * channelsPerPeerMax) / renewMs, savedMax: channelsPerPeerMax } as const;
 const participantsMax = 1_000;
 const channelsMax = 10_000;
 
 type Deps = Pick<CoordinateDeps, "cluster" | "transport" | "clock" | "tasks" | "telemetry" | "config">;
 type Hear = (message: Uint8Array) => void;
 
-interface Budget {
-  messages: number;
-  bytes: number;
-  atMs: number;
+/** What a peer has joined here, and may still ask for. */
+interface Peer {
+  channels: number;
+  readonly joins: Allowance;
+  readonly messages: Allowance;
+  readonly bytes: Allowance;
+  /** `clock.now()`. */
+  heardMs: number;
 }
 
 interface Participants {
@@ -41,7 +48,7 @@ interface Participants {
 export class Channels {
   readonly #deps: Deps;
   readonly #channels = new Map<Key, Participants>();
-  readonly #budgets = new Map<NodeId, Budget>();
+  readonly #peers = new Map<NodeId, Peer>();
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -50,7 +57,9 @@ export class Channels {
   serve(server: RpcServer): void {
     server.on(methods.channelJoin, async (from, { join, leave }) => {
       for (const key of leave) this.#part(from, parseKey(key));
-      for (const key of join) this.#admit(from, parseKey(key));
+      // One of a host's many keys may be refused: it takes part in the others.
+      const [refusal] = join.flatMap((key) => this.#admit(from, parseKey(key)) ?? []);
+      if (refusal !== undefined) throw refusal;
       return {};
     });
     server.on(methods.channelTell, async (from, { key, body, passedOn }) => {
@@ -118,28 +127,53 @@ export class Channels {
     }
   }
 
-  #admit(from: NodeId, key: Key): void {
+  /** Returns why it is not let in. */
+  #admit(from: NodeId, key: Key): StoreError | undefined {
     const { clock, cluster } = this.#deps;
-    const channel = this.#open(key);
-    const isNew = !channel.peers.has(from);
-    if (isNew && channel.peers.size >= participantsMax) throw full(`${key} has ${participantsMax} participants here`);
-    if (isNew && !cluster.isMember(from)) {
-      const count = [...this.#channels.values()].filter(({ peers }) => peers.has(from)).length;
-      if (count >= channelsPerPeerMax) throw full(`${from} takes part in ${count} channels`);
+    const now = clock.now();
+    const peer = this.#peer(from);
+    const isMember = cluster.isMember(from);
+    if (!isMember && !peer.joins.take(1, now)) return full(`${from} joins too often: it may again in some seconds`);
+    const known = this.#channels.get(key);
+    if (known?.peers.has(from) !== true) {
+      if (known === undefined && this.#channels.size >= channelsMax) return tooMany();
+      if ((known?.peers.size ?? 0) >= participantsMax) return full(`${key} has ${participantsMax} participants here`);
+      if (!isMember && peer.channels >= channelsPerPeerMax)
+        return full(`${from} takes part in ${peer.channels} channels`);
+      peer.channels += 1;
     }
-    channel.peers.set(from, clock.now() + joinedMs);
-    if (!cluster.isMember(from) && clock.now() - channel.joinedAtMs > renewMs) this.#joinOwners([key]);
+    const channel = this.#open(key);
+    channel.peers.set(from, now + joinedMs);
+    if (!isMember && now - channel.joinedAtMs > renewMs) this.#joinOwners([key]);
+    return undefined;
   }
 
   #part(from: NodeId, key: Key): void {
-    this.#channels.get(key)?.peers.delete(from);
+    if (this.#channels.get(key)?.peers.delete(from) !== true) return;
+    this.#peer(from).channels -= 1;
     this.#closeIfEmpty(key);
   }
 
+  #peer(id: NodeId): Peer {
+    const now = this.#deps.clock.now();
+    const known = this.#peers.get(id);
+    const peer = known ?? {
+      channels: 0,
+      joins: new Allowance(joins, now),
+      messages: new Allowance(messages, now),
+      bytes: new Allowance(bytes, now),
+      heardMs: now,
+    };
+    this.#peers.set(id, peer);
+    peer.heardMs = now;
+    return peer;
+  }
+
+  /** @throws StoreError `overloaded` */
   #open(key: Key): Participants {
     const known = this.#channels.get(key);
     if (known !== undefined) return known;
-    if (this.#channels.size >= channelsMax) throw full(`${channelsMax} channels are open at this host`);
+    if (this.#channels.size >= channelsMax) throw tooMany();
     const opened = { peers: new Map(), own: new Set<Hear>(), joinedAtMs: -Infinity };
     this.#channels.set(key, opened);
     return opened;
@@ -153,10 +187,12 @@ export class Channels {
   #renew(): void {
     const { clock, cluster } = this.#deps;
     for (const [key, { peers }] of this.#channels) {
-      for (const [id, untilMs] of peers) if (clock.now() > untilMs) peers.delete(id);
-      this.#closeIfEmpty(key);
+      for (const [id, untilMs] of peers) if (clock.now() > untilMs) this.#part(id, key);
     }
-    for (const [id, { atMs }] of this.#budgets) if (clock.now() - atMs > joinedMs) this.#budgets.delete(id);
+    // By then it has saved up all that it may.
+    for (const [id, { channels, heardMs }] of this.#peers) {
+      if (channels === 0 && clock.now() - heardMs > joinedMs) this.#peers.delete(id);
+    }
     const isUsed = ({ peers, own }: Participants): boolean =>
       own.size > 0 || [...peers.keys()].some((id) => !cluster.isMember(id));
     this.#joinOwners([...this.#channels].flatMap(([key, channel]) => (isUsed(channel) ? [key] : [])));
@@ -184,20 +220,19 @@ export class Channels {
   }
 
   #ownersOf(key: Key): readonly NodeId[] {
-    const { ring } = this.#deps.cluster;
-    return ring.owners(locate(key, ring.partitions).partition);
+    const { cluster } = this.#deps;
+    return cluster.ring.owners(cluster.locate(key).partition);
   }
 
   #mayPay(from: NodeId, { length }: Uint8Array): boolean {
     const now = this.#deps.clock.now();
-    const known = this.#budgets.get(from) ?? { messages: messagesPerSecondMax, bytes: bytesPerSecondMax, atMs: now };
-    const seconds = (now - known.atMs) / 1_000;
-    const messages = Math.min(messagesPerSecondMax, known.messages + seconds * messagesPerSecondMax) - 1;
-    const bytes = Math.min(bytesPerSecondMax, known.bytes + seconds * bytesPerSecondMax) - length;
-    const isWithin = messages >= 0 && bytes >= 0;
-    this.#budgets.set(from, isWithin ? { messages, bytes, atMs: now } : known);
-    return isWithin;
+    const peer = this.#peer(from);
+    return peer.bytes.left(now) >= length && peer.messages.take(1, now) && peer.bytes.take(length, now);
   }
+}
+
+function tooMany(): StoreError {
+  return full(`${channelsMax} channels are open at this host`);
 }
 
 function full(text: string): StoreError {

@@ -19,11 +19,11 @@ export async function readForEdge(
   located: LocatedKey,
   { edge, have, ...request }: { readonly r: QuorumSpec; readonly timeoutMs: number } & Pick<Receiver, "edge" | "have">,
 ): Promise<Infer<typeof methods.edgeRead.response>> {
-  const { held, degraded } = await readState(deps, located, request);
-  const told = isWritten(held)
-    ? deps.toldStates.stateFor(held, { edge, key: located.key, have })
-    : { kept: [], omitted: [] };
-  return { ...told, ...contextOf(deps, located, held), degraded, ring: deps.cluster.ring.fingerprint };
+  const { held, degraded, answered } = await readState(deps, located, request);
+  const { ring } = deps.cluster;
+  const told = isWritten(held) ? deps.toldStates.stateFor(held, { edge, key: located.key, have }) : { omitted: [] };
+  const answeredAt = answered.map((id) => ring.hosts.findIndex((host) => host.id === id)).filter((place) => place >= 0);
+  return { ...told, ...contextOf(deps, located, held), degraded, answeredAt, ring: ring.fingerprint };
 }
 
 export async function copyForEdge(

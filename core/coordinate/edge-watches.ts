@@ -1,8 +1,9 @@
 /**
  * Watches on behalf of edges (PROTOCOL 6.5): an edge holds one session with one host, which follows the change logs of
  * whomever its keys need, and tells which keys to read anew.
- * Of documents it tells what is new at once; and what the edge was told otherwise, with the answer to its own write say, it
- * tells at the end of the wait only.
+ * Of a document it tells what is new at once, but so often only, whatever else changes meanwhile: keystrokes go ahead of
+ * that (`channels.ts`), and each time the edge stores the document. What the edge was told otherwise, with the answer to
+ * its own write say, it tells at the end of the wait.
  * Invariant: within a session no change is left out. An answer that is lost ends it: the edge begins another, here or
  * elsewhere, and reads all that it watches anew.
  */
@@ -13,7 +14,7 @@ import type { Key, NodeId } from "../identity.ts";
 import type { Stop } from "../ports.ts";
 import type { ChangeFilter } from "../replica/change-log.ts";
 import type { CachedState } from "../replica/state-cache.ts";
-import type { WatchedNews } from "../rpc/edge-messages.ts";
+import { filtersPerEdgeMax, type WatchedNews } from "../rpc/edge-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
 import { Following, type WatchDeps } from "./watch.ts";
 
@@ -33,6 +34,8 @@ const sessionMaxMs = 3_600_000;
 const filtersMax = 8_000;
 /** In one answer; what is more is read. */
 const newsBytesMax = 262_144;
+/** From one answer that tells of a document to the next. */
+const documentPauseMs = 250;
 
 export class EdgeWatches {
   readonly #deps: WatchDeps;
@@ -106,8 +109,11 @@ class Session {
   readonly #countAll: () => number;
   readonly #filters = new Map<string, Stop>();
   readonly #changed = new Set<Key>();
+  /** Documents, and when they were last told. */
+  readonly #toldMs = new Map<Key, number>();
   /** How many writes of the edge's are being answered. */
   readonly #writing = new Map<Key, number>();
+  #toldRing: string | undefined;
   #ended = false;
   #wake: () => void = () => {};
 
@@ -128,17 +134,22 @@ class Session {
     const { clock, cluster } = this.#deps;
     this.askedMs = clock.now();
     for (const filter of drop) this.#forget(filter);
-    for (const filter of add) this.#follow(filter);
+    this.#followAll(add);
     const untilMs = this.askedMs + Math.min(waitMs, waitMaxMs);
-    for (let leftMs = untilMs - clock.now(); leftMs > 0 && !this.#isDue(); leftMs = untilMs - clock.now()) {
-      await this.#next(leftMs);
+    for (let dueMs = this.#dueMs(untilMs); dueMs > clock.now(); dueMs = this.#dueMs(untilMs)) {
+      await this.#next(dueMs - clock.now());
     }
     this.askedMs = clock.now();
-    const keys = [...this.#changed].slice(0, keysMax);
+    const keys = [...this.#changed].filter((key) => this.#pausedUntilMs(key) <= this.askedMs).slice(0, keysMax);
     for (const key of keys) this.#changed.delete(key);
     const documents = keys.map((key) => documentOf(this.#deps, key));
     const digests = documents.map((held) => held?.digest ?? noDigest);
-    return { keys, ring: cluster.ring.fingerprint, digests, news: this.#newsOf(keys, documents) };
+    for (const key of this.#toldMs.keys()) if (this.#pausedUntilMs(key) <= this.askedMs) this.#toldMs.delete(key);
+    for (const [i, key] of keys.entries()) if (documents[i] !== undefined) this.#toldMs.set(key, this.askedMs);
+    const { fingerprint } = cluster.ring;
+    const isNew = fingerprint !== this.#toldRing;
+    this.#toldRing = fingerprint;
+    return { keys, ...(isNew ? { ring: fingerprint } : {}), digests, news: this.#newsOf(keys, documents) };
   }
 
   async during<T>(key: Key, write: () => Promise<T>): Promise<T> {
@@ -160,11 +171,22 @@ class Session {
     this.#wake();
   }
 
-  /** Whether anything changed of which the edge is not told by other answers. */
-  #isDue(): boolean {
-    if (this.#ended) return true;
-    for (const key of this.#changed) if (!this.#isToldElsewhere(key)) return true;
-    return false;
+  /** When to answer: as soon as anything has changed of which the edge is not told by other answers, with a pause for documents. */
+  #dueMs(untilMs: number): number {
+    if (this.#ended) return -Infinity;
+    const nowMs = this.#deps.clock.now();
+    let dueMs = untilMs;
+    for (const key of this.#changed) {
+      if (dueMs <= nowMs) break;
+      const pausedMs = this.#pausedUntilMs(key);
+      if (pausedMs < dueMs && !this.#isToldElsewhere(key)) dueMs = pausedMs;
+    }
+    return dueMs;
+  }
+
+  /** A document that was told lately waits for a later answer, whatever else is told meanwhile. */
+  #pausedUntilMs(key: Key): number {
+    return (this.#toldMs.get(key) ?? -Infinity) + documentPauseMs;
   }
 
   #isToldElsewhere(key: Key): boolean {
@@ -188,10 +210,24 @@ class Session {
     return all;
   }
 
+  /** All or none: an edge that is refused some goes on with what it had, or elsewhere. @throws StoreError `overloaded` */
+  #followAll(filters: readonly ChangeFilter[]): void {
+    const added = new Set(filters.map(nameOf).filter((name) => !this.#filters.has(name))).size;
+    if (added > 0 && this.#filters.size + added > filtersPerEdgeMax)
+      throw new StoreError(
+        "overloaded",
+        `an edge watches at most ${filtersPerEdgeMax} keys and prefixes: watch a prefix`,
+      );
+    if (added > 0 && this.#countAll() + added > filtersMax)
+      throw new StoreError(
+        "overloaded",
+        `edges watch ${filtersMax} keys and prefixes through this host: no room for more`,
+      );
+    for (const filter of filters) this.#follow(filter);
+  }
+
   #follow(filter: ChangeFilter): void {
     if (this.#filters.has(nameOf(filter))) return;
-    if (this.#countAll() >= filtersMax)
-      throw new StoreError("overloaded", `edges watch ${filtersMax} things through this host already`);
     /** All that was ever told under a prefix: of those a list does not tell that one was deleted meanwhile. */
     const told = new Set<Key>();
     let isDropped = false;

@@ -14,10 +14,10 @@ import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
 import {
   compareDots,
   type Coverage,
+  coverageOfDots,
   covers,
   type Dot,
   type LiveValue,
-  nothingSeen,
   uniteCoverage,
 } from "../causality/version-set.ts";
 import type { Infer } from "../bytes/codec.ts";
@@ -86,7 +86,7 @@ export async function coordinateEdgeWrite(
     got: durable.length,
     ...deps.toldStates.stateFor(held, { edge, key: located.key, have: request.have, own: request.value }),
     context: deps.contexts.seal(held, held.state, located.key),
-    ring: deps.cluster.ring.fingerprint,
+    ...ringFor(deps, request.ring),
   };
 }
 
@@ -99,6 +99,10 @@ function namesOf(
   const places = ids.map((id) => ring.hosts.findIndex((host) => host.id === id));
   const isShort = known === ring.fingerprint && !places.includes(-1);
   return isShort ? { durable: [], durableAt: places } : { durable: ids, durableAt: [] };
+}
+
+function ringFor({ cluster: { ring } }: CoordinateDeps, known: string | undefined): Pick<Response, "ring"> {
+  return known === ring.fingerprint ? {} : { ring: ring.fingerprint };
 }
 
 /** An update came before the one that it follows: whether others had that one. */
@@ -120,13 +124,20 @@ function coverageOf(deps: CoordinateDeps, key: Key, edge: NodeId, request: Reque
   if (compareDots(dot, request.value.dot) !== 0) {
     throw new StoreError("bad-context", `the dot of this write of ${key} is not one of ${edge}`);
   }
-  const sealed = request.contexts.map((context) => deps.contexts.open(context, key));
-  const own = request.own.map((event) => ownDot(key, edge, event)).toSorted(compareDots);
-  return [...sealed, ...own.map(coverageOfDot)].reduce(uniteCoverage, nothingSeen);
-}
-
-function coverageOfDot({ actor, counter }: Dot): Coverage {
-  return { ...nothingSeen, vector: [{ actor, counter }] };
+  let coverage = coverageOfDots(request.own.map((event) => ownDot(key, edge, event)));
+  const unopened: number[] = [];
+  let refusal: StoreError | undefined;
+  for (const [place, context] of request.contexts.entries()) {
+    try {
+      coverage = uniteCoverage(coverage, deps.contexts.open(context, key));
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      refusal = error;
+      unopened.push(place);
+    }
+  }
+  if (refusal === undefined) return coverage;
+  throw new StoreError(refusal.code, refusal.message, { contexts: unopened, cause: refusal });
 }
 
 function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): Dot {
@@ -139,11 +150,10 @@ function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): 
 
 /** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */
 function checkValue({ config, clock }: CoordinateDeps, key: Key, value: LiveValue): void {
-  const { body, contentType, tombstone, expiresAtMs, generation } = value;
+  const { body, contentType, tombstone, expiresAtMs } = value;
   checkBody(config, key, body);
   checkContentType(config, contentType);
   if (tombstone && body.length > 0) throw new StoreError("bad-request", "a delete has no value");
-  if (generation !== undefined) throw new StoreError("bad-request", "no value has a generation");
   const wallMs = clock.wallTime();
   if (expiresAtMs !== undefined && expiresAtMs > wallMs + expiryMaxMs) {
     throw new StoreError("bad-request", `a value may live for at most ${expiryMaxMs} ms`);

@@ -9,9 +9,10 @@ import { compareBytes, equalBytes } from "../bytes/compare.ts";
 import { makeKey, nameOf } from "../bytes/key.ts";
 import { toHex } from "../bytes/hex.ts";
 import { siblings } from "../causality/version-set.ts";
+import { dropStrays } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
-import { keyOfRow, locate } from "../placement/locate.ts";
+import { locate, type LocatedKey, locateRow, partitionsOfStray } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -56,9 +57,11 @@ export async function list(
     const request = { view, bucket, prefix, limit: limit - keys.length + 1, ...(after === undefined ? {} : { after }) };
     const { listed, through } = await scatter(deps, request);
     for (const replicas of listed) {
-      if (!(await isLive(deps, replicas))) continue;
+      // What a host lists that has not noticed yet that the key is damaged is no key of anybody.
+      const located = locateRow(replicas[0]!.row, partitions);
+      if (located === undefined || !(await isLive(deps, located, replicas))) continue;
       if (keys.length === limit) return { keys, next: keys.at(-1)! };
-      keys.push(nameOf(keyOfRow(replicas[0]!.row)));
+      keys.push(nameOf(located.key));
     }
     if (through === undefined) return { keys, next: null };
     after = through;
@@ -116,10 +119,8 @@ async function scatter(
   }
 }
 
-async function isLive(deps: CoordinateDeps, replicas: readonly Listed[]): Promise<boolean> {
-  const [first] = replicas;
-  if (first === undefined) return false;
-  const located = locate(keyOfRow(first.row), deps.cluster.ring.partitions);
+async function isLive(deps: CoordinateDeps, located: LocatedKey, replicas: readonly Listed[]): Promise<boolean> {
+  const first = replicas[0]!;
   const owners = deps.cluster.ring.owners(located.partition).length;
   const agree = replicas.length >= owners && replicas.every((each) => equalBytes(each.digest, first.digest));
   if (agree) return first.live;
@@ -139,21 +140,27 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
   const complete = bitmapOf(partitions, allPartitions(partitions).filter(isComplete));
   let gte: Uint8Array | null = request.after === undefined ? new Uint8Array(0) : following(request.after);
   let through: Uint8Array | undefined;
+  const strays: Uint8Array[] = [];
   for (let rows = 0; gte !== null && rows < rowsPerAnswerMax && keys.length < limit; rows += rowsPerPage) {
     const page: RecordPage = await replica.page({ gte, limit: rowsPerPage, keysOnly: true });
     // Not even their keys are known: a partition that lies in this stretch is not listed completely.
     if (page.damaged) clearBits(complete, partitionOf(gte, partitions), lastPartition(page, partitions));
     for (const { key: row } of page.rows) {
       through = row;
-      const key = keyOfRow(row);
-      if (!key.startsWith(keyPrefix)) continue;
-      const { role, held } = await replica.read(locate(key, partitions));
+      const located = locateRow(row, partitions);
+      if (located === undefined) strays.push(row);
+      if (located?.key.startsWith(keyPrefix) !== true) continue;
+      const { role, held } = await replica.read(located);
       if (role !== "complete" && role !== "filling") continue;
       keys.push({ row, live: siblings(held.state, clock.wallTime()).length > 0, digest: held.digest });
       if (keys.length === limit) break;
     }
     gte = keys.length === limit ? gte : page.next;
   }
+  await dropStrays(deps, strays);
+  // What they held may be of this bucket, and is fetched again.
+  for (const row of strays)
+    for (const each of partitionsOfStray(row, partitions)) if (!isComplete(each)) clearBits(complete, each, each);
   const isEnd = gte === null;
   return { keys, complete, ...(isEnd || through === undefined ? {} : { through }) };
 }

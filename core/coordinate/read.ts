@@ -32,6 +32,7 @@ export interface ReadState {
   /** The merge of what was found; not decoded as long as all that answered have the same as this node. */
   readonly held: CachedState;
   readonly degraded: boolean;
+  readonly answered: readonly NodeId[];
   /** Enough other copies went into it to mend a damaged one of this node; only where all were asked. */
   readonly healsOwn: boolean;
 }
@@ -53,19 +54,18 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const outcome = await reading.run();
     const isOnOneRing = ring === cluster.ring.fingerprint;
     if (!isOnOneRing && tries < triesMax) continue;
-    const { held } = reading;
+    const { held, replied: answered } = reading;
     const healsOwn = request.all === true && isOnOneRing && reading.heals(cluster.self);
-    if (outcome.kind === "met") return { held, degraded: false, healsOwn };
+    if (outcome.kind === "met") return { held, degraded: false, answered, healsOwn };
     const isAnswer = request.all === true || held.state.values.length > 0;
-    if (outcome.kind === "degraded" && isAnswer) return { held, degraded: true, healsOwn };
-    const from = reading.replied;
-    const got = outcome.kind === "failed" ? outcome.got : from.length;
+    if (outcome.kind === "degraded" && isAnswer) return { held, degraded: true, answered, healsOwn };
+    const got = outcome.kind === "failed" ? outcome.got : answered.length;
     const others = `${reading.others} after ${Math.round(clock.now() - startedMs)} ms`;
     const text =
       outcome.kind === "degraded"
         ? `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent${others}`
         : `${r} of ${cluster.replicas} replicas needed for get, ${got} answered${others}`;
-    throw new StoreError("quorum-not-met", text, { needed: r, got, from });
+    throw new StoreError("quorum-not-met", text, { needed: r, got, from: answered });
   }
 }
 

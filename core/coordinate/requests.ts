@@ -69,8 +69,11 @@ export class Requests {
     const timeoutMs = this.#timeout(options.timeoutMs);
     return this.#admit("get", { signal: options.signal, timeoutMs }, async () => {
       const located = this.#locate(key);
-      const { held, degraded } = await readState(this.#deps, located, { r: options.r ?? config.r, timeoutMs });
-      return readAnswerOf(held, { key, contexts: this.#deps.contexts, degraded, nowMs: clock.wallTime() });
+      const { held, degraded, answered } = await readState(this.#deps, located, {
+        r: options.r ?? config.r,
+        timeoutMs,
+      });
+      return readAnswerOf(held, { key, contexts: this.#deps.contexts, degraded, answered, nowMs: clock.wallTime() });
     });
   }
 

@@ -14,7 +14,7 @@ import { keyOfRow, rangeOfPartition } from "../placement/locate.ts";
 import type { Replica } from "../replica/replica.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import type { methods } from "../rpc/rpc.ts";
-import type { RecordPage } from "../storage/record-store.ts";
+import type { ObjectPage } from "../replica/object-rows.ts";
 
 type ScanRequest = Infer<typeof methods.scan.request>;
 type ScanResponse = Infer<typeof methods.scan.response>;
@@ -113,20 +113,22 @@ async function firstPage(
   replica: Replica,
   stretches: readonly Stretch[],
   bytesMaxNow: number,
-): Promise<RecordPage & { readonly bytesRead: number }> {
-  const rows: RecordPage["rows"][number][] = [];
+): Promise<ObjectPage & { readonly bytesRead: number }> {
+  const rows: ObjectPage["rows"][number][] = [];
+  const strays: Uint8Array[] = [];
   let bytesRead = 0;
   let rowsRead = 0;
   let damaged = false;
   for (const { isKnown, ...range } of stretches) {
-    if (bytesRead >= bytesMaxNow || rowsRead >= rowsMax) return { rows, damaged, next: range.gte, bytesRead };
+    if (bytesRead >= bytesMaxNow || rowsRead >= rowsMax) return { rows, strays, damaged, next: range.gte, bytesRead };
     const limits = { limit: rowsMax - rowsRead, maxBytes: bytesMaxNow - bytesRead };
     const page = await replica.page({ ...range, ...limits, keysOnly: isKnown });
     if (!isKnown) rows.push(...page.rows);
+    strays.push(...page.strays);
     damaged ||= page.damaged;
     rowsRead += page.rows.length;
     for (const row of page.rows) bytesRead += row.key.length + ("corrupt" in row ? 0 : row.value.length);
-    if (page.next !== null) return { rows, damaged, next: page.next, bytesRead };
+    if (page.next !== null) return { rows, strays, damaged, next: page.next, bytesRead };
   }
-  return { rows, damaged, next: null, bytesRead };
+  return { rows, strays, damaged, next: null, bytesRead };
 }

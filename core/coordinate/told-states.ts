@@ -25,8 +25,8 @@ const largeBytes = 1_024;
 export interface ToldState {
   /** Absent: it has all of it. */
   readonly state?: Uint8Array;
-  /** Places, in the state that it has, of values that are live and not in this one. */
-  readonly kept: readonly number[];
+  /** All else that it has is live, but for the values in these places. Absent: what it has says nothing. */
+  readonly rest?: { readonly gone: readonly number[] };
   /** Places, in this one, of values without their bodies: it has just written them. */
   readonly omitted: readonly number[];
 }
@@ -68,20 +68,21 @@ export class ToldStates {
   stateFor(held: CachedState, { edge, key, have, own }: Receiver): ToldState {
     const isDocument = held.state.values.some(isUpdate);
     if (isDocument) this.#last.get(edge)?.set(key, held.digest);
-    if (have !== undefined && equalBytes(have, held.digest)) return { kept: [], omitted: [] };
-    if (!isDocument) return { state: held.toBytes(), kept: [], omitted: [] };
+    if (have !== undefined && equalBytes(have, held.digest)) return { omitted: [] };
+    if (!isDocument) return { state: held.toBytes(), omitted: [] };
     const known = have === undefined ? undefined : this.#names.get(toHex(have));
     const { state } = held;
     const names = state.values.map(nameOf);
     this.#names.set(toHex(held.digest), names);
     const live = new Set(names);
-    const kept = known?.flatMap((name, place) => (live.has(name) ? [place] : [])) ?? [];
+    const gone = known?.flatMap((name, place) => (live.has(name) ? [] : [place]));
     const isKnown = new Set(known);
     const told = { ...state, values: state.values.filter((value) => !isKnown.has(nameOf(value))) };
     const isUnsure = have !== undefined && known === undefined;
     const isThere = ({ dot, stamp, body }: LiveValue): boolean =>
       (isUnsure && body.length >= largeBytes) || (stamp === own?.stamp && compareDots(dot, own.dot) === 0);
-    return { kept, ...(leanStateOf(told, isThere) ?? { state: encodeVersioned(told), omitted: [] }) };
+    const more = leanStateOf(told, isThere) ?? { state: encodeVersioned(told), omitted: [] };
+    return gone === undefined ? more : { ...more, rest: { gone } };
   }
 
   /** What is new in this state to an edge that has the one that it was told last; undefined: that is not known. */

@@ -6,6 +6,8 @@
  */
 import type { ReadAnswer, WatchEvent, Watched } from "../api.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
+import { Recent } from "../bytes/recent.ts";
+import { coversAll, type Dot } from "../causality/version-set.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { locate } from "../placement/locate.ts";
 import type { CancelSignal, Stop } from "../ports.ts";
@@ -23,6 +25,8 @@ export interface WatchDeps extends CoordinateDeps {
 
 const retryMs = 500;
 const listPage = 1_000;
+/** Keys of which a watch remembers what it has shown. */
+const shownMax = 10_000;
 
 export async function* watch(
   deps: WatchDeps,
@@ -44,16 +48,16 @@ export async function* watch(
   const expiries = new Expiries({ after: (ms, run) => tasks.after(ms, run), wallMs: () => clock.wallTime() }, (keys) =>
     changed.add(keys),
   );
-  let shown: string | undefined;
+  const shown = new Shown();
   try {
     for await (const key of changed) {
       const answer = await readOrRetry(deps, key, changed);
       if (answer === undefined) continue;
       expiries.shown(key, answer.siblings);
-      // Several hosts tell of one write, and a merge may change nothing that a reader sees.
-      const seen = fingerprintOf(answer);
-      if (exact && seen === shown) continue;
-      shown = seen;
+      const vector = deps.contexts.open(answer.context ?? undefined, key).vector;
+      const news = shown.judge(key, fingerprintOf(answer), vector);
+      if (news === "older") tasks.after(retryMs, () => changed.add([key]));
+      if (news !== "new") continue;
       if (answer.siblings.length === 0) live.delete(key);
       else if (!exact) live.add(key);
       yield { ...answer, bucket: bucketOf(key), name: nameOf(key) };
@@ -64,6 +68,33 @@ export async function* watch(
     stopWithNode();
     signal.removeEventListener("abort", end);
     end();
+  }
+}
+
+/** What was shown last of each key; of keys that changed lately, if they are many. */
+class Shown {
+  readonly #last = new Recent<Key, { readonly seen: string; readonly vector: readonly Dot[] }>(shownMax, () => 1);
+  readonly #doubted = new Set<Key>();
+
+  /**
+   * `same`: several hosts tell of one write, and a merge may change nothing that a reader sees. `older`: the last state was
+   * read from another quorum while its write was under way. It is to be read again, once: what is older then too is shown,
+   * for whoever knew better may have burnt down.
+   */
+  judge(key: Key, seen: string, vector: readonly Dot[]): "new" | "same" | "older" {
+    const last = this.#last.get(key);
+    if (last?.seen === seen) {
+      this.#doubted.delete(key);
+      return "same";
+    }
+    const isOlder = last !== undefined && coversAll(last.vector, vector) && !coversAll(vector, last.vector);
+    if (isOlder && !this.#doubted.has(key)) {
+      this.#doubted.add(key);
+      return "older";
+    }
+    this.#doubted.delete(key);
+    this.#last.set(key, { seen, vector });
+    return "new";
   }
 }
 

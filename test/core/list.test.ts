@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import type { MemoryCluster } from "../support/memory-cluster.ts";
 import { failsWith, utf8 } from "../support/values.ts";
-import { patient, seen, withCluster as withClusterOf } from "./coordinate/scene.ts";
+import { patient, rowOf, seen, withCluster as withClusterOf } from "./coordinate/scene.ts";
 
 /** No host is silent here: those that are away were killed. */
 const withCluster = (count: number, body: (cluster: MemoryCluster) => Promise<void>): Promise<void> =>
@@ -45,6 +45,19 @@ describe("a list", () => {
       ] as const) {
         assert.deepEqual((await listed(cluster, host, limit)).toSorted(), keys.toSorted(), `pages of ${limit}`);
       }
+    }));
+
+  test("stops at no damaged key, and names what other hosts have of it; then this one has it as well", () =>
+    withCluster(3, async (cluster) => {
+      const keys = names(20);
+      for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+      await cluster.disk("h1").rotKey("objects", rowOf(keys[0]!), -1, 0x80);
+      await cluster.disk("h1").rotKey("objects", rowOf(keys[1]!), -1, 1);
+      assert.deepEqual((await listed(cluster, "h1", 7)).toSorted(), keys.toSorted());
+      await eventually(async () => (await cluster.node("h1").status()).partitions.filling === 0, "h1 to be filled");
+      cluster.kill("h3");
+      await seen(cluster.node("h1"), "h3", false);
+      assert.deepEqual((await listed(cluster, "h1", 7)).toSorted(), keys.toSorted());
     }));
 
   test("with a prefix names those keys only", () =>

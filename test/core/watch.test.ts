@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import type { EverwriteNode } from "../../core/node.ts";
 import type { WatchEvent } from "../../core/api.ts";
 import { nodeDefaults } from "../../core/config.ts";
@@ -142,6 +143,18 @@ describe("watching a prefix", { concurrency: true }, () => {
         await cluster.node("h1").delete("b", "a1", { context: context! });
         await watcher.shows("a1", "");
         assert.deepEqual([...watcher.latest.keys()].toSorted(), ["a1", "a2"]);
+      });
+    }));
+
+  test("tells no state twice, and none after a later one, however many hosts tell of it", () =>
+    withCluster(3, async (cluster) => {
+      const values = Array.from({ length: 60 }, (_, i) => `v${String(i).padStart(2, "0")}`);
+      await watching(cluster.node("h1"), { prefix: "" }, async (watcher) => {
+        await overwrite(cluster, "h2", "k", values);
+        await watcher.shows("k", values.at(-1)!);
+        await cluster.node("h3").get("b", "k", { r: "all" });
+        await pause(100);
+        assert.deepEqual(watcher.values, [...new Set(watcher.values)].toSorted());
       });
     }));
 

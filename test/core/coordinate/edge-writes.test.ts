@@ -4,7 +4,9 @@ import { clockDigest } from "../../../core/causality/clock.ts";
 import { actorFromRandom, actorOfEdge, actorOfWriteId } from "../../../core/causality/actor.ts";
 import { decodeVersioned } from "../../../core/causality/encoding.ts";
 import { stampOfMs, stampToMs } from "../../../core/causality/hybrid-clock.ts";
-import type { LiveValue } from "../../../core/causality/version-set.ts";
+import { contextSecret, sealContext } from "../../../core/causality/context.ts";
+import { type LiveValue, nothingSeen } from "../../../core/causality/version-set.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { Infer } from "../../../core/bytes/codec.ts";
 import type { Key, NodeId } from "../../../core/identity.ts";
 import { RosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
@@ -68,6 +70,25 @@ describe("a write that an edge has minted", { concurrency: true }, () => {
       );
       await cluster.node("h2").put("b", "k", utf8("v2"), { context: answer.context, w: "all" });
       assert.deepEqual(await valuesAt(cluster, "h3"), ["v2"]);
+    }));
+
+  test("that has seen what cannot be opened is refused with the places of that, alone", () =>
+    withCluster(1, async (cluster) => {
+      const { ask } = await edgeAt(cluster, "h1");
+      const { context } = await ask(write("v1"));
+      const lost = sealContext(nothingSeen, "b/k" as Key, contextSecret(new Uint8Array(32)));
+      const refused = ask(write("v2", 2, { contexts: [lost, context, lost] }));
+      await assert.rejects(refused, (error) => {
+        assert.ok(error instanceof StoreError);
+        assert.deepEqual([error.code, error.detail.contexts], ["bad-context", [0, 2]]);
+        return true;
+      });
+      const other = { value: { dot: { actor: actorOfEdge("other" as NodeId, nonce), counter: 2 } } };
+      await assert.rejects(ask(write("v2", 2, other)), (error) => {
+        assert.ok(error instanceof StoreError && error.code === "bad-context");
+        assert.equal(error.detail.contexts, undefined);
+        return true;
+      });
     }));
 
   test("is one event however often and wherever it arrives, also after it was overwritten", () =>
@@ -161,7 +182,6 @@ describe("a hostile edge", { concurrency: true }, () => {
     ["a delete with a value", "bad-request", write("x", 1, { value: { tombstone: true } })],
     ["a content type that is none", "bad-request", write("x", 1, { value: { contentType: "a\nb" } })],
     ["an update that is none", "bad-request", write("x", 1, { value: { kind: "yjs" } })],
-    ["a generation", "bad-request", write("x", 1, { value: { generation: 1 } })],
     [
       "an update before the one that it follows",
       "precondition-failed",

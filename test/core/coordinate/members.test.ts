@@ -178,6 +178,18 @@ describe("views meet before data counts", () => {
       await assert.rejects(cluster.start("h4", { seeds, cluster: { partitions: 32 } }), failsWith("bad-request"));
       assert.equal((await cluster.node("h1").status()).members.length, 1);
     }));
+
+  test("a host whose quorum is above the cluster's N is refused before it is a member, whoever gave the N", () =>
+    withCluster(1, async (cluster) => {
+      const seeds = ["memory:h1"];
+      for (const config of [{ w: 4 }, { r: 4 }]) {
+        await assert.rejects(cluster.start("h2", { seeds, config }), failsWith("bad-request"));
+        await assert.rejects(cluster.start("h3", { config }), failsWith("bad-request"));
+      }
+      assert.equal((await cluster.node("h1").status()).members.length, 1);
+      await cluster.start("h4", { seeds, config: { w: 3 } });
+      assert.equal((await cluster.node("h1").status()).members.length, 2);
+    }));
 });
 
 function failsOnly(code: "quorum-not-met") {

@@ -3,6 +3,7 @@ import type { NodeConfig } from "../../../core/config.ts";
 import type { Key, NodeId } from "../../../core/identity.ts";
 import { locate } from "../../../core/placement/locate.ts";
 import type { EverwriteNode } from "../../../core/node.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
@@ -113,3 +114,11 @@ export function intercept(
 /** The values of `b/k` at one host. */
 export const local = async (cluster: MemoryCluster, name: string): Promise<string[]> =>
   texts((await cluster.node(name).getLocal("b", "k")).siblings);
+
+/** The keys whose states a request carries. */
+export function statesIn(body: Uint8Array): string[] {
+  const message = body.subarray(1);
+  if (body[0] === methods.replicate.number) return [methods.replicate.request.decode(message).key];
+  if (body[0] !== methods.swap.number) return [];
+  return methods.swap.request.decode(message).push.map(({ key }) => key);
+}
