@@ -16,9 +16,9 @@
 import { decodeUtf8 } from "lib0/string";
 import { invariant } from "../errors.ts";
 import { hexDigitsOf, nibbleOf } from "./hex.ts";
-import { DecodeError, Reader, type WireType, Writer } from "./wire.ts";
+import { DecodeError, Reader, RetiredError, type WireType, Writer } from "./wire.ts";
 
-export { DecodeError } from "./wire.ts";
+export { DecodeError, RetiredError } from "./wire.ts";
 
 /** How one kind of value travels: its payload, without the tag. */
 export interface Type<T> {
@@ -197,7 +197,7 @@ export const hex = <T extends string = string>(count: number): Type<T> => ({
     writer.varint(count);
   },
   read: (reader) => {
-    const start = reader.skip(exactLength(reader, count));
+    const start = reader.advance(exactLength(reader, count));
     return hexDigitsOf(reader.buffer, start, count) as T;
   },
 });
@@ -221,9 +221,17 @@ interface Plan {
 
 type Loose = Record<string, unknown>;
 
-/** Defines a message: at most 31 required fields, numbers 1..127. Fields are written in the order of their numbers. */
-export function message<F extends Fields>(name: string, fields: F): Message<MessageOf<F>> {
-  const plans = planOf(name, fields);
+/**
+ * Defines a message: at most 31 required fields, numbers 1..127. Fields are written in the order of their numbers.
+ * `retired`: numbers of an older release, under which something else was sent than is now. To skip that would be to take a
+ * part for the whole: a message with one is refused.
+ */
+export function message<F extends Fields>(
+  name: string,
+  fields: F,
+  retired: readonly number[] = [],
+): Message<MessageOf<F>> {
+  const plans = planOf(name, fields, retired);
   const all = plans.reduce((bits, plan) => bits | plan.bit, 0);
   const repeatedKeys = plans.filter((plan) => plan.presence === "repeated").map((plan) => plan.key);
   const byNumber: (Plan | undefined)[] = [];
@@ -238,6 +246,9 @@ export function message<F extends Fields>(name: string, fields: F): Message<Mess
       const tag = reader.varint();
       const plan = byNumber[Math.floor(tag / 8)];
       if (plan === undefined) {
+        const number = Math.floor(tag / 8);
+        if (retired.includes(number))
+          throw new RetiredError(`${name}: field ${number} is of an older release, which no longer fits`);
         reader.skipField(tag);
         continue;
       }
@@ -308,8 +319,8 @@ export function completed<Stored, T extends Stored>(
 /** Encoding is synchronous and never re-entered, so one buffer serves all of it. */
 const shared: Writer = new Writer();
 
-function planOf(name: string, fields: Fields): Plan[] {
-  const numbers = new Set<number>();
+function planOf(name: string, fields: Fields, retired: readonly number[]): Plan[] {
+  const numbers = new Set<number>(retired);
   let requiredCount = 0;
   const byNumber = Object.entries(fields).toSorted(([, a], [, b]) => a.number - b.number);
   const plans = byNumber.map(([key, { number, presence, type, countMax }]) => {

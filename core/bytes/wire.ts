@@ -13,6 +13,9 @@ export class DecodeError extends Error {
   override readonly name = "DecodeError";
 }
 
+/** It is of an older release, whose fields meant something else: nothing is wrong with it. */
+export class RetiredError extends DecodeError {}
+
 const LENGTH_BYTES = 2;
 const ASCII_BYTES_MAX = 64;
 
@@ -63,7 +66,7 @@ export class Reader {
   }
 
   /** Steps over `count` bytes, already checked by `length`; returns where they start. */
-  skip(count: number): number {
+  advance(count: number): number {
     const start = this.position;
     this.position += count;
     return start;
@@ -71,7 +74,7 @@ export class Reader {
 
   /** A plain `Uint8Array` view, also of a Node `Buffer`. */
   take(count: number): Uint8Array {
-    return new Uint8Array(this.buffer.buffer, this.buffer.byteOffset + this.skip(count), count);
+    return new Uint8Array(this.buffer.buffer, this.buffer.byteOffset + this.advance(count), count);
   }
 
   /** The next `count` bytes when they are short and ASCII, as most names are: several times faster than a text decoder. */
@@ -81,7 +84,7 @@ export class Reader {
     let bits = 0;
     for (let i = start; i < start + count; i++) bits |= this.buffer[i]!;
     if (bits >= 0x80) return undefined;
-    return asciiText(this.buffer, this.skip(count), start + count);
+    return asciiText(this.buffer, this.advance(count), start + count);
   }
 
   /** Steps over a length and that many bytes where they are just this ASCII text; tells whether they were. */
@@ -109,7 +112,7 @@ export class Reader {
     const wire = tag % 8;
     if (tag < 8 || tag > 0xffff_ffff) this.fail(`tag ${tag} is no field`);
     if (wire === 0) this.#skipVarint();
-    else if (wire === LENGTH_BYTES) this.skip(this.length(Number.MAX_SAFE_INTEGER));
+    else if (wire === LENGTH_BYTES) this.advance(this.length(Number.MAX_SAFE_INTEGER));
     else if (wire === 1 || wire === 5) this.#skipFixed(wire === 1 ? 8 : 4);
     else this.fail(`unknown field ${Math.floor(tag / 8)} has wire type ${wire}`);
   }

@@ -1,7 +1,7 @@
 /**
  * A key's clock: what replicas compare to learn whether they agree. It is the (actor, counter) pairs of the vector, and
- * of each live value its dot, stamp, kind, tombstone flag, expiry and generation (PROTOCOL section 8). Never the vector's
- * timestamps, which are each node's own; never bodies, since Yjs merges are not byte-canonical.
+ * of each live value its dot, stamp, kind, tombstone flag and expiry (PROTOCOL section 8). Never the vector's timestamps,
+ * which are each node's own; never bodies, since Yjs merges are not byte-canonical.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import { encodeClock } from "./encoding.ts";
@@ -29,8 +29,7 @@ function sameValueClock(a: LiveValue, b: LiveValue): boolean {
     a.stamp === b.stamp &&
     a.kind === b.kind &&
     a.tombstone === b.tombstone &&
-    a.expiresAtMs === b.expiresAtMs &&
-    a.generation === b.generation
+    a.expiresAtMs === b.expiresAtMs
   );
 }
 

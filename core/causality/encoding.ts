@@ -51,7 +51,6 @@ const valueClockFields = {
   kind: field(3, kind),
   tombstone: field(4, bool),
   expiresAtMs: optional(6, varint),
-  generation: optional(7, varint),
 };
 const ValueClock = message("ValueClock", valueClockFields);
 const LiveValue: Message<LiveValue> = message("LiveValue", {

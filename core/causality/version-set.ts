@@ -58,8 +58,6 @@ export interface LiveValue {
   readonly contentType: string;
   /** Wall time from which the value reads as a tombstone; absent: never. */
   readonly expiresAtMs?: number;
-  /** Which incarnation of a Yjs document this belongs to. */
-  readonly generation?: number;
   readonly body: Uint8Array;
 }
 
@@ -189,6 +187,12 @@ export function uniteCoverage(a: Coverage, b: Coverage): Coverage {
     stamp: Math.max(a.stamp, b.stamp),
     kinds: sortedKinds([...a.kinds, ...b.kinds]),
   };
+}
+
+/** What is seen by one who has seen these events, and those before them of the same actors. */
+export function coverageOfDots(dots: readonly Dot[]): Coverage {
+  const sorted = dots.toSorted(compareDots);
+  return { ...nothingSeen, vector: sorted.filter(({ actor }, at) => sorted[at + 1]?.actor !== actor) };
 }
 
 /** Whether the vector, sorted by actor, holds this event. */
@@ -347,7 +351,6 @@ function compareContent(a: LiveValue, b: LiveValue): number {
     compareText(a.kind, b.kind) ||
     Number(a.tombstone) - Number(b.tombstone) ||
     compareText(a.contentType, b.contentType) ||
-    (a.generation ?? -1) - (b.generation ?? -1) ||
     (equalBytes(a.body, b.body) ? 0 : compareBytes(sha256(a.body), sha256(b.body)))
   );
 }

@@ -3,12 +3,12 @@
  * the body of an answer is 0 and the message, or 1 and an error. Both sides share the methods' definitions.
  * Invariant: bytes from a peer become a whole message or a typed error, and change nothing before that.
  */
-import { DecodeError, type Message } from "../bytes/codec.ts";
+import { DecodeError, type Message, RetiredError } from "../bytes/codec.ts";
 import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { ErrorMessage } from "./common-messages.ts";
+import { ErrorMessage, errorNodesMax } from "./common-messages.ts";
 
 export interface Method<Request, Response> {
   /** One byte on the wire; never given to another method. */
@@ -96,6 +96,7 @@ function storeErrorOf(error: ReturnType<typeof ErrorMessage.decode>): StoreError
     ...(error.needed === undefined ? {} : { needed: error.needed }),
     ...(error.got === undefined ? {} : { got: error.got }),
     ...(error.from.length === 0 ? {} : { from: error.from }),
+    ...(error.contexts === undefined ? {} : { contexts: [...error.contexts] }),
   });
 }
 
@@ -151,13 +152,22 @@ export class RpcServer {
   #encodeError(from: NodeId, error: unknown): Uint8Array {
     if (error instanceof DecodeError) {
       this.#telemetry.event({ kind: "bad-frame", from, reason: error.message });
-      return ErrorMessage.encode({ code: "bad-request", message: shortened(error.message), from: [] }, failed);
+      // Who is told `bad-request` may give up; but another host may be of its release, or it is updated too.
+      const code = error instanceof RetiredError ? "not-ready" : "bad-request";
+      return ErrorMessage.encode({ code, message: shortened(error.message), from: [] }, failed);
     }
     if (error instanceof StoreError) {
-      const { needed, got, from: who } = error.detail;
+      const { needed, got, from: who, contexts } = error.detail;
+      const places = contexts === undefined ? {} : { contexts: Uint8Array.from(contexts) };
       const counts = { ...(needed === undefined ? {} : { needed }), ...(got === undefined ? {} : { got }) };
       return ErrorMessage.encode(
-        { code: error.code, message: shortened(error.message), ...counts, from: who ?? [] },
+        {
+          code: error.code,
+          message: shortened(error.message),
+          ...counts,
+          ...places,
+          from: who?.slice(0, errorNodesMax) ?? [],
+        },
         failed,
       );
     }

@@ -54,6 +54,13 @@ describe("an error over the wire", () => {
     }
   });
 
+  test("that names more hosts than fit arrives with some of them", async () => {
+    const from = Array.from({ length: 1_000 }, (_, i) => `h${i}`);
+    const error = await readAnswered(() => Promise.reject(new StoreError("quorum-not-met", "too few", { from })));
+    assert.ok(error instanceof StoreError && error.code === "quorum-not-met");
+    assert.deepEqual(error.detail.from, from.slice(0, 64));
+  });
+
   test("without a detail arrives without one", async () => {
     const error = await readAnswered(() => Promise.reject(new StoreError("not-ready", "wait")));
     assert.ok(error instanceof StoreError);
@@ -149,6 +156,14 @@ describe("a server", () => {
       events.map((event) => (event.kind === "bad-frame" ? event.from : event.kind)),
       ["client"],
     );
+  });
+
+  test("tells an older release not-ready, not bad-request: nothing is wrong with what it asks, and it keeps it", async () => {
+    const { rpc, client } = await pair();
+    rpc.on(methods.edgeWrite, () => Promise.reject(new Error("not to be called")));
+    const answer = await client.request(server, Uint8Array.of(methods.edgeWrite.number, 0x22, 0), 1_000);
+    const { code, message: reason } = ErrorMessage.decode(answer.subarray(1));
+    assert.deepEqual([code, /field 4 is of an older release/.test(reason)], ["not-ready", true]);
   });
 
   test("serves a client of another version: fields that it does not know are skipped, both ways", async () => {

@@ -130,6 +130,20 @@ test("fields of a newer version are skipped, whatever their wire type", () => {
   assert.deepEqual(Point.decode(Newer.encode({ extra: "new", x: 3, list: [{ x: 1 }] })), { x: 3 });
 });
 
+test("a retired field is refused, whatever its wire type, and its number is given to no other", () => {
+  const Moved = message("Moved", { x: optional(3, varint) }, [1, 2]);
+  assert.deepEqual(Moved.decode(encoded("1805")), { x: 5 });
+  for (const [older, number] of [
+    ["0801", 1],
+    ["0a00", 1],
+    ["1805 1200", 2],
+  ] as const) {
+    const reason = new RegExp(`^Moved: field ${number} is of an older release, which no longer fits$`);
+    assert.throws(() => Moved.decode(encoded(older)), refusal(reason));
+  }
+  assert.throws(() => message("Moved", { x: optional(2, varint) }, [1, 2]), /a number of its own/);
+});
+
 test("of a single field that occurs twice the last wins", () => {
   assert.deepEqual(Point.decode(encoded("0801 0802")), { x: 2 });
 });

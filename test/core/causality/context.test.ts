@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { fromBase64url, toBase64url } from "../../../core/bytes/base64url.ts";
+import { DecodeError, field, message } from "../../../core/bytes/codec.ts";
 import { makeKey } from "../../../core/bytes/key.ts";
 import { CONTEXT_CHARS_MAX, contextSecret, openContext, sealContext } from "../../../core/causality/context.ts";
 import { contextOf, COVERAGE_ENTRIES_MAX, mint, nothing, nothingSeen } from "../../../core/causality/version-set.ts";
+import { sealedContext } from "../../../core/rpc/common-messages.ts";
 import { actor, value } from "./samples.ts";
 
 const key = makeKey("carts", "alice");
@@ -29,6 +31,16 @@ test("a context keeps its golden bytes: clients hold them across versions", () =
     sealContext({ vector: [{ actor: actor(1), counter: 3 }], stamp: 5, kinds: ["opaque"] }, key, secret),
     "CgTN1CvmEgS27MQiGhCrhX6Dsn9F-guDhqriglzDIhIKDAoIAAAAAAAAAAEQAxAFGAA",
   );
+});
+
+test("a context travels between nodes as the bytes that it spells, and arrives letter for letter", () => {
+  const Carrier = message("Carrier", { context: field(1, sealedContext) });
+  const encoded = Carrier.encode({ context: sealed });
+  assert.ok(encoded.length < 0.8 * sealed.length);
+  assert.deepEqual(Carrier.decode(encoded), { context: sealed });
+  assert.throws(() => Carrier.encode({ context: "no base64url!" }), RangeError);
+  const tooLong = Uint8Array.of(0x0a, 0x81, 0x80, 0x02, ...new Uint8Array(32_769));
+  assert.throws(() => Carrier.decode(tooLong), DecodeError);
 });
 
 test("a context for another key, forged, cut short or not a context at all is refused with the reason", () => {

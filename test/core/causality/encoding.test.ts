@@ -38,7 +38,6 @@ test("the clock's digest depends on the clock, and not on timestamps of the vect
     { kind: "yjs" },
     { tombstone: true },
     { expiresAtMs: 301 },
-    { generation: 0 },
     { dot: dot(1, 2) },
   ];
   const different: Versioned[] = changes.map((change) => ({ ...one, values: [{ ...live, ...change }] }));
