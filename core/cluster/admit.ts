@@ -6,6 +6,7 @@
  */
 import type { ClusterParameters } from "../config.ts";
 import type { NodeId } from "../identity.ts";
+import { membersMax, type Told } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
 import { problemOfRole } from "../membership/roles.ts";
 import { type HoldingsRecord, isOnRing, newerMember, type Roster, type RosterPart } from "../membership/roster.ts";
@@ -17,7 +18,8 @@ export interface Admitted {
   readonly refused: readonly { readonly about: NodeId; readonly reason: string }[];
 }
 
-export async function admit(identity: Identity, roster: Roster, from: NodeId, part: RosterPart): Promise<Admitted> {
+export async function admit(identity: Identity, roster: Roster, from: NodeId, told: Told): Promise<Admitted> {
+  const { records } = told;
   const members = new Map<NodeId, MemberRecord>();
   const questions: MemberRecord[] = [];
   const refused: { about: NodeId; reason: string }[] = [];
@@ -28,19 +30,28 @@ export async function admit(identity: Identity, roster: Roster, from: NodeId, pa
     else refused.push({ about: record.id, reason });
   };
   // What members said themselves first: who carried a removal out may have been unknown until now.
-  const ownFirst = [...(part.members?.values() ?? [])].toSorted((a, b) => Number(isByOther(a)) - Number(isByOther(b)));
+  const ownFirst = [...(records.members?.values() ?? [])].toSorted(
+    (a, b) => Number(isByOther(a)) - Number(isByOther(b)),
+  );
+  let room = membersMax - roster.members.size;
   for (const record of ownFirst) {
-    const own = roster.members.get(record.id);
-    if (own === undefined || compareProofs(own, record) !== 0)
-      await check(record, () => void members.set(record.id, record));
+    const { id } = record;
+    const own = roster.members.get(id);
+    if (own !== undefined && compareProofs(own, record) === 0) continue;
+    const accept = (): void => {
+      members.set(id, record);
+      if (own === undefined) room -= 1;
+    };
+    if (own !== undefined || room > 0) await check(record, accept);
+    else refused.push({ about: id, reason: `it is one host too many: at most ${membersMax}` });
   }
-  for (const record of part.questions ?? []) {
+  for (const record of records.questions ?? []) {
     if (roster.questions.some((each) => compareProofs(each, record) === 0)) questions.push(record);
     else await check(record, () => void questions.push(record));
   }
   if (!isTrusted(known(from))) return { part: { members, questions }, refused };
-  const holdings = new Map([...(part.holdings ?? [])].filter(([id, held]) => isOfARun(held, known(id))));
-  return { part: { ...part, members, questions, holdings }, refused };
+  const holdings = new Map([...(records.holdings ?? [])].filter(([id, held]) => isOfARun(held, known(id))));
+  return { part: { ...told.sections(), members, questions, holdings }, refused };
 }
 
 /** Secrets go to hosts alone: to those that are on the ring, and so were admitted. */

@@ -20,6 +20,7 @@ import {
   type RosterPart,
   ringMembers,
 } from "../membership/roster.ts";
+import { versionMax } from "../membership/signed-member.ts";
 import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import type { Clock, Identity } from "../ports.ts";
@@ -75,8 +76,8 @@ export class Cluster {
   /** Of the present roster, made when first asked for. */
   #views: (PartitionView | undefined)[] = [];
   readonly #locator: Locator;
-  /** The roster given to the constructor holds a new incarnation of this node, so it is not on the disk yet. */
-  #dirty = true;
+  /** On the disk. The one given to the constructor holds a new incarnation of this node, so it is not there yet. */
+  #saved: Roster | undefined;
   #saving: Promise<void> | undefined;
   #isOldCopy = false;
 
@@ -140,10 +141,12 @@ export class Cluster {
   #correct(said: HoldingsRecord): void {
     const own = this.#roster.holdings.get(this.self);
     if (own === undefined || newerHoldings(own, said) === own) return;
-    if (said.incarnation <= this.ownRecord.incarnation) return this.publishHoldings(said.sequence);
+    // Others take no number above `versionMax`: far below it the next incarnation begins anew.
+    const canOutnumber = said.sequence < versionMax / 2;
+    if (canOutnumber && said.incarnation <= this.ownRecord.incarnation) return this.publishHoldings(said.sequence);
     this.#deps.tasks.run("correct what is said to be held here", async () => {
       await this.amend({ incarnation: said.incarnation });
-      this.publishHoldings(said.sequence);
+      this.publishHoldings(canOutnumber ? said.sequence : 0);
     });
   }
 
@@ -178,17 +181,22 @@ export class Cluster {
   }
 
   /**
-   * Durable when it resolves. Callers in between share one write.
+   * Durable when it resolves, whoever began the write; callers in between share one.
    * @throws StoreError `not-ready` on an old copy: so no exchange ends well there, and no peer takes data of it
    */
   async save(): Promise<void> {
-    if (this.#isOldCopy) throw new StoreError("not-ready", "the data here is an old copy, which is set aside");
-    while (this.#dirty) {
+    this.#checkIsNoOldCopy();
+    while (this.#saved !== this.#roster) {
       this.#saving ??= this.#write().finally(() => {
         this.#saving = undefined;
       });
       await this.#saving;
+      this.#checkIsNoOldCopy();
     }
+  }
+
+  #checkIsNoOldCopy(): void {
+    if (this.#isOldCopy) throw new StoreError("not-ready", "the data here is an old copy, which is set aside");
   }
 
   /** Publishes the bitmaps after a change of holdings. */
@@ -205,7 +213,6 @@ export class Cluster {
     if (published !== undefined && equalBytes(published, this.#deps.holdings.hintsBitmap())) return;
     this.#roster = this.#withOwnHoldings();
     this.#digest = undefined;
-    this.#dirty = true;
   }
 
   #withOwnHoldings(above = 0): Roster {
@@ -349,7 +356,6 @@ export class Cluster {
     this.#roster = roster;
     this.#digest = undefined;
     this.#views = [];
-    this.#dirty = true;
     const moved = roster.members !== before.members || roster.assignment !== before.assignment;
     if (moved) this.#turnTo(ringOf(roster));
     for (const listener of this.#listeners) listener(origin);
@@ -365,14 +371,10 @@ export class Cluster {
   }
 
   async #write(): Promise<void> {
-    this.#dirty = false;
-    try {
-      const value = encodeRoster(this.#roster);
-      await this.#deps.records.commit([{ kind: "put", ns: "meta", key: rosterRow, value }]);
-    } catch (error: unknown) {
-      this.#dirty = true;
-      throw error;
-    }
+    const roster = this.#roster;
+    const value = encodeRoster(roster);
+    await this.#deps.records.commit([{ kind: "put", ns: "meta", key: rosterRow, value }]);
+    this.#saved = roster;
   }
 }
 

@@ -15,7 +15,7 @@ import {
   type RosterSummary,
   summarize,
 } from "../membership/comparison.ts";
-import { rosterMessage, rosterPartOf, type RosterMessage } from "../membership/exchange.ts";
+import { rosterMessage, type RosterMessage, toldIn } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
@@ -124,7 +124,7 @@ export class Exchange {
   async take(from: NodeId, incoming: RosterMessage, via: "exchange" | "gossip"): Promise<boolean> {
     const { cluster, identity, telemetry } = this.#deps;
     checkSameParameters(cluster.roster.cluster, incoming.cluster);
-    const { part, refused } = await admit(identity, cluster.roster, from, rosterPartOf(incoming));
+    const { part, refused } = await admit(identity, cluster.roster, from, toldIn(incoming));
     for (const { about, reason } of refused) telemetry.event({ kind: "bad-record", from, about, reason });
     cluster.merge(part, via);
     return refused.length === 0;
@@ -149,7 +149,7 @@ export class Exchange {
     const asked = { cluster: name, digest: cluster.digest, compare };
     const second = await call(transport, peer, methods.exchange, asked, this.#timeoutMs);
     if (second.part === undefined) return;
-    const difference = { part: rosterPartOf(second.part), lacking: second.lacking.map((id) => id as NodeId) };
+    const difference = { part: toldIn(second.part).records, lacking: second.lacking.map((id) => id as NodeId) };
     await this.take(peer, second.part, "exchange");
     await cluster.save();
     const part = this.#told(peer, owedTo(summary.sections, difference, cluster.roster));
@@ -165,7 +165,10 @@ export class Exchange {
     const { cluster } = this.#deps;
     const { name } = cluster.roster.cluster;
     if (request.cluster !== name) {
-      throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${request.cluster}"`);
+      throw new StoreError(
+        "bad-request",
+        `the host that was asked belongs to the cluster "${name}", not to "${request.cluster}"`,
+      );
     }
     if (request.part) {
       await this.take(from, request.part, "exchange");
@@ -201,7 +204,7 @@ export async function fetchRoster(
   if (!answer.part) throw new StoreError("not-ready", `${peer} has no roster to give yet`);
   checkPartitions(answer.part.cluster.partitions);
   const empty = emptyRoster(answer.part.cluster);
-  const { part }: Admitted = await admit(identity, empty, peer, rosterPartOf(answer.part));
+  const { part }: Admitted = await admit(identity, empty, peer, toldIn(answer.part));
   if (part.assignment === undefined) throw new StoreError("not-ready", `${peer} is itself no member of the cluster`);
   return mergeRoster(empty, part);
 }

@@ -7,7 +7,7 @@ import { type NodeConfig, nodeDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { compareWith, differenceTo, nothingKnown, rosterDigest, summarize } from "../membership/comparison.ts";
-import { rosterMessage, rosterPartOf } from "../membership/exchange.ts";
+import { rosterMessage, toldIn } from "../membership/exchange.ts";
 import { publicRoster } from "../membership/public-roster.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
@@ -67,6 +67,6 @@ export async function fetchPublicMembership(
   if (part === undefined) throw new StoreError("not-ready", `${host} has no membership to give yet`);
   checkPartitions(part.cluster.partitions);
   const before = known ?? emptyRoster(part.cluster);
-  const { part: admitted } = await admit(identity, before, host, rosterPartOf(part));
+  const { part: admitted } = await admit(identity, before, host, toldIn(part));
   return { roster: publicRoster(mergeRoster(before, admitted)), ...own };
 }

@@ -8,7 +8,7 @@ import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { rangeOfPartition } from "../placement/locate.ts";
 import type { KeyRange, Namespace, Storage, StorageOperation } from "../ports.ts";
-import { rangeOfHints } from "../replica/hint-store.ts";
+import { rangeOfHints } from "../replica/hint-rows.ts";
 import { rangeOfTombstones } from "../replica/tombstone-log.ts";
 import { type RecordPage, RecordStore } from "../storage/record-store.ts";
 

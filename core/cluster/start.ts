@@ -6,6 +6,7 @@ import { toHex } from "../bytes/hex.ts";
 import { type ClusterParameters, clusterDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
+import { joinsUntil } from "../membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../membership/member.ts";
 import { lease, problemOfRole } from "../membership/roles.ts";
 import { signMember } from "../membership/signed-member.ts";
@@ -151,6 +152,7 @@ export async function joinCluster(
   const former = known.members.get(own.id);
   const isMember = former !== undefined && isOnRing(former.status);
   if (isMember) checkSameKind(own, former);
+  if (former === undefined) checkHasRoom(known);
   const version = isMember
     ? { life: former.life, incarnation: former.incarnation + 1 }
     : { life: (former?.life ?? 0) + 1, incarnation: 1 };
@@ -170,11 +172,11 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRec
   while (!isTold() && !tasks.stopped) await tasks.sleep(secretPollMs);
 }
 
-/** @throws StoreError `bad-request` for an edge, or a lease that its kind does not have */
-export function checkRole({ kind, leaseMs }: Pick<OwnDescription, "kind" | "leaseMs">): void {
+/** @throws StoreError `bad-request` for an edge, a lease that its kind does not have, a capacity below 1 */
+export function checkRole({ kind, leaseMs, capacity }: Pick<OwnDescription, "kind" | "leaseMs" | "capacity">): void {
   // A caller in JavaScript may say anything.
   const isMember = kind === "host" || kind === "browser-host";
-  const stated = { kind, status: "up" as const, ...leaseOf({ kind, leaseMs }) };
+  const stated = { kind, status: "up" as const, capacity, ...leaseOf({ kind, leaseMs }) };
   const problem = isMember ? problemOfRole(stated) : `a node of kind "${String(kind)}" is never a member of the ring`;
   if (problem !== undefined) throw new StoreError("bad-request", problem);
 }
@@ -190,6 +192,13 @@ function leaseOf({
 } {
   if (leaseMs !== undefined) return { leaseMs };
   return kind === "browser-host" ? { leaseMs: lease.defaultMs } : {};
+}
+
+/** @throws StoreError `overloaded` */
+function checkHasRoom({ cluster, members }: Roster): void {
+  if (members.size < joinsUntil) return;
+  const text = `the cluster "${cluster.name}" knows ${members.size} hosts, former ones included`;
+  throw new StoreError("overloaded", `${text}: at most ${joinsUntil} can join`);
 }
 
 /** Within a life a member's kind stays: who ends the membership of a browser host may not meet a host. */

@@ -21,7 +21,10 @@ import { decodeForgettingMarks, encodeForgettingMarks } from "./forgetting-marks
 import { emptyRoster, type HoldingsRecord, mergeRoster, type Roster, type RosterPart } from "./roster.ts";
 import { recordOf, SignedMember, versionMax } from "./signed-member.ts";
 
+/** Of one cluster, those included whose membership has ended: their records tell them so when they return. */
 export const membersMax = 10_000;
+/** From here on none joins: several may do so at once, and all hosts have to take in the same. */
+export const joinsUntil: number = membersMax - 100;
 
 const Cluster = message("Cluster", {
   name: field(1, text(128)),
@@ -79,15 +82,28 @@ export function rosterMessage(roster: Roster, part: RosterPart = roster): Roster
   };
 }
 
-/**
- * Signatures are not verified here.
- * @throws DecodeError when the assignment is damaged or of another Q, or a number is beyond all reason
- */
+/** What somebody sent. Sections are read when they are asked for: that can cost much, and they count from members only. */
+export interface Told {
+  readonly records: Pick<RosterPart, "members" | "questions" | "holdings">;
+  /** @throws DecodeError when the assignment is damaged or of another Q, or a number is beyond all reason */
+  sections(): Omit<RosterPart, keyof Told["records"]>;
+}
+
+/** Signatures are not verified here. @throws DecodeError when a number is beyond all reason */
+export function toldIn(incoming: RosterMessage): Told {
+  return { records: recordsOf(incoming), sections: () => sectionsOf(incoming) };
+}
+
+/** Both at once. @throws DecodeError */
 export function rosterPartOf(incoming: RosterMessage): RosterPart {
-  for (const { id, life, incarnation } of incoming.holdings) {
-    if (life > versionMax || incarnation > versionMax) {
+  return { ...recordsOf(incoming), ...sectionsOf(incoming) };
+}
+
+function recordsOf(incoming: RosterMessage): Told["records"] {
+  for (const { id, life, incarnation, sequence } of incoming.holdings) {
+    if (Math.max(life, incarnation, sequence) > versionMax) {
       throw new DecodeError(
-        `Roster: life ${life} and incarnation ${incarnation} of ${id} cannot be: at most ${versionMax}`,
+        `Roster: life ${life}, incarnation ${incarnation} and sequence ${sequence} of ${id} cannot be: at most ${versionMax}`,
       );
     }
   }
@@ -96,13 +112,18 @@ export function rosterPartOf(incoming: RosterMessage): RosterPart {
   return {
     members: new Map(members.map((member) => [member.id, member])),
     holdings: new Map(holdings.map((record) => [record.id, record])),
+    questions: incoming.questions.map(recordOf),
+  };
+}
+
+function sectionsOf(incoming: RosterMessage): ReturnType<Told["sections"]> {
+  return {
     secrets: incoming.secrets,
     changes: incoming.changes.map((change) => ({
       ...change,
       by: change.by as NodeId,
       subject: change.subject as NodeId,
     })),
-    questions: incoming.questions.map(recordOf),
     ...(incoming.assignment ? { assignment: decodeAssignment(incoming.assignment, incoming.cluster.partitions) } : {}),
     ...(incoming.forgettingMarks
       ? { forgettingMarks: decodeForgettingMarks(incoming.forgettingMarks, incoming.cluster.partitions) }

@@ -10,7 +10,6 @@ import {
   foundingBytes,
   foundingsMax,
   foundingsOf,
-  mergeMarks,
   ringOfFoundings,
   type RingName,
   unnamedRing,
@@ -50,16 +49,54 @@ export function encodeForgettingMarks(marks: ForgettingMarks): Uint8Array {
 /** @throws DecodeError when it names a partition or a ring that there is not, or a mark beyond all reason */
 export function decodeForgettingMarks(encoded: Uint8Array, partitions: number): ForgettingMarks {
   const { marks, rings } = ForgettingMarksMessage.decode(encoded);
-  const names = rings.map(({ foundings }) => ringOfFoundings(foundings));
-  const found = new Map<PartitionIndex, readonly ForgettingMark[]>();
+  const names = [unnamedRing, ...rings.map(({ foundings }) => ringOfFoundings(foundings))];
+  const found = new Map<PartitionIndex, Map<RingName, number>>();
   for (const { partition, mark, ring: index } of marks) {
     if (partition >= partitions) throw new DecodeError(`ForgettingMarks: no partition ${partition} of ${partitions}`);
     if (mark > forgettingMarkMax)
       throw new DecodeError(`ForgettingMarks: a mark of ${mark}, at most ${forgettingMarkMax} can be`);
-    const ring: RingName | undefined = index === undefined ? unnamedRing : names[index];
-    if (ring === undefined) throw new DecodeError(`ForgettingMarks: no ring ${index} of ${names.length}`);
+    const ring = names[index === undefined ? 0 : index + 1];
+    if (ring === undefined) throw new DecodeError(`ForgettingMarks: no ring ${index} of ${rings.length}`);
     const at = partition as PartitionIndex;
-    found.set(at, mergeMarks(found.get(at) ?? [], [{ ring, mark }]));
+    const highest = found.get(at) ?? new Map<RingName, number>();
+    found.set(at, highest.set(ring, Math.max(mark, highest.get(ring) ?? 0)));
   }
-  return found;
+  const bits = inclusionsOf([...new Set(names)]);
+  return new Map([...found].map(([at, highest]) => [at, latestOf(highest, bits)]));
+}
+
+interface Inclusions {
+  /** One bit for each ring. */
+  readonly own: bigint;
+  /** The bits of the rings that include it, its own too. */
+  readonly including: bigint;
+}
+
+/** Time grows with the number of all foundings, not with pairs of rings. */
+function inclusionsOf(rings: readonly RingName[]): ReadonlyMap<RingName, Inclusions> {
+  const having = new Map<string, bigint>();
+  const all = (1n << BigInt(rings.length)) - 1n;
+  const named = rings.map((ring, i) => ({ ring, own: 1n << BigInt(i), foundings: foundingsOf(ring) }));
+  for (const { own, foundings } of named) {
+    for (const each of foundings) having.set(each, (having.get(each) ?? 0n) | own);
+  }
+  return new Map(
+    named.map(({ ring, own, foundings }) => [
+      ring,
+      { own, including: foundings.reduce((bits, each) => bits & having.get(each)!, all) },
+    ]),
+  );
+}
+
+/** Of the highest mark of each ring those for which no other one stands (`standsFor`). */
+function latestOf(
+  highest: ReadonlyMap<RingName, number>,
+  bits: ReadonlyMap<RingName, Inclusions>,
+): readonly ForgettingMark[] {
+  const marks = [...highest].map(([ring, mark]) => ({ ring, mark, ...bits.get(ring)! }));
+  const present = marks.reduce((all, { own }) => all | own, 0n);
+  return marks
+    .filter(({ own, including }) => (including & present) === own)
+    .map(({ ring, mark }) => ({ ring, mark }))
+    .toSorted((a, b) => (a.ring < b.ring ? -1 : 1));
 }

@@ -46,15 +46,20 @@ export function foundingsOf(ring: RingName): string[] {
 
 /** The ring has all that the other one had met, and maybe more: who was a member there is asked here. */
 export function includesRing(ring: RingName, other: RingName): boolean {
-  if (ring === other) return true;
-  const foundings = new Set(foundingsOf(ring));
-  return foundingsOf(other).every((each) => foundings.has(each));
+  if (ring.length <= other.length) return ring === other;
+  return foundingsOf(other).every((each) => hasFounding(ring, each));
 }
 
 /** Whether some members may be of both. */
 export function sharesFounding(ring: RingName, other: RingName): boolean {
-  const foundings = new Set(foundingsOf(ring));
-  return foundingsOf(other).some((each) => foundings.has(each));
+  return foundingsOf(other).some((each) => hasFounding(ring, each));
+}
+
+function hasFounding(ring: RingName, founding: string): boolean {
+  let at = ring.indexOf(founding);
+  // Else it is made of the end of one and the beginning of the next.
+  while (at % foundingDigits > 0) at = ring.indexOf(founding, at + 1);
+  return at >= 0;
 }
 
 /**
@@ -70,10 +75,29 @@ export function mergeMarks(
   ours: readonly ForgettingMark[],
   theirs: readonly ForgettingMark[],
 ): readonly ForgettingMark[] {
-  const news = theirs.filter((their) => !ours.some((our) => standsFor(our, their)));
+  const known = new Map(ours.map(({ ring, mark }) => [ring, mark]));
+  const news = theirs.filter(
+    (their) => their.mark > (known.get(their.ring) ?? -1) && !ours.some((our) => standsFor(our, their)),
+  );
   if (news.length === 0) return ours;
   const kept = ours.filter((our) => !news.some((their) => standsFor(their, our)));
   return [...kept, ...news].toSorted((a, b) => (a.ring < b.ring ? -1 : 1));
+}
+
+/**
+ * Of one partition: whether something was forgotten of which a copy that was made of the ring `of`, and has the marks `known`,
+ * may be left. What another ring forgot before it met that one was never there; while they have not met, data went
+ * from one to the other by hand, if at all.
+ */
+export function isForgottenSince(
+  marks: readonly ForgettingMark[],
+  { known, of }: { readonly known: readonly ForgettingMark[]; readonly of: RingName },
+  present: RingName,
+): boolean {
+  const haveMet = of !== unnamedRing && includesRing(present, of);
+  const isOfAnother = ({ ring }: ForgettingMark): boolean =>
+    ring !== unnamedRing && haveMet && !sharesFounding(ring, of);
+  return marks.some((each) => !known.some((before) => standsFor(before, each)) && !isOfAnother(each));
 }
 
 /** 0: nothing was ever forgotten there. */

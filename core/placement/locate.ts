@@ -2,7 +2,9 @@
  * Where a key lives: computed once per request, then passed along.
  */
 import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { equalBytes } from "../bytes/compare.ts";
 import { positionOf } from "../bytes/hash.ts";
+import { toHex } from "../bytes/hex.ts";
 import { Recent } from "../bytes/recent.ts";
 import type { Key, PartitionIndex } from "../identity.ts";
 import { partitionOf, partitionsMax } from "./partition.ts";
@@ -50,6 +52,32 @@ export class Locator {
 
 export function keyOfRow(row: Uint8Array): Key {
   return decodeUtf8(row.subarray(positionBytes)) as Key;
+}
+
+/** As `locate`, of a row that may be damaged. Undefined for a stray: its key is no text, or belongs at another position. */
+export function locateRow(row: Uint8Array, partitions: number): LocatedKey | undefined {
+  const located = locateText(row, partitions);
+  return located !== undefined && equalBytes(located.row, row) ? located : undefined;
+}
+
+/** What stands for a stray where work on a row needs a key: one that none has, for it has no bucket. */
+export function strayAt(row: Uint8Array, partitions: number): LocatedKey {
+  return { key: toHex(row) as Key, partition: partitionOf(row, partitions), row };
+}
+
+/** Of which partitions a stray may be: its position is damaged, or its key. */
+export function partitionsOfStray(row: Uint8Array, partitions: number): ReadonlySet<PartitionIndex> {
+  const byPosition = partitionOf(row, partitions);
+  return new Set([byPosition, locateText(row, partitions)?.partition ?? byPosition]);
+}
+
+function locateText(row: Uint8Array, partitions: number): LocatedKey | undefined {
+  try {
+    return locate(keyOfRow(row), partitions);
+  } catch (error: unknown) {
+    if (error instanceof TypeError) return undefined; // of `decodeUtf8`: it is no UTF-8
+    throw error;
+  }
 }
 
 /** All rows of a partition. */

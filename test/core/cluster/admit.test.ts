@@ -4,7 +4,14 @@ import fc from "fast-check";
 import { field, message, text, varint } from "../../../core/bytes/codec.ts";
 import { admit, mayKnowSecrets } from "../../../core/cluster/admit.ts";
 import type { NodeId } from "../../../core/identity.ts";
-import { RosterMessage, rosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
+import {
+  encodeRoster,
+  membersMax,
+  rosterFrom,
+  RosterMessage,
+  rosterMessage,
+  rosterPartOf,
+} from "../../../core/membership/exchange.ts";
 import type { MemberRecord, MemberStatement } from "../../../core/membership/member.ts";
 import { lease } from "../../../core/membership/roles.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../../../core/membership/roster.ts";
@@ -36,7 +43,10 @@ function counting(): Identity & { count: number } {
 }
 
 async function admitted(part: RosterPart, from = h2, roster = three, identity: Identity = testIdentity(h1)) {
-  const { part: merged, refused } = await admit(identity, roster, from, part);
+  const { part: merged, refused } = await admit(identity, roster, from, {
+    records: part,
+    sections: () => part,
+  });
   return { members: [...(merged.members?.keys() ?? [])], part: merged, refused: refused.map(({ about }) => about) };
 }
 
@@ -83,6 +93,7 @@ describe("a member record", () => {
       [browser, true],
       [{ ...browser, leaseMs: lease.minMs }, true],
       [{ ...browser, leaseMs: lease.maxMs }, true],
+      [{ capacity: 0 }, false],
       [{ leaseMs: 600_000 }, false],
       [{ kind: "browser-host" }, false],
       [{ ...browser, leaseMs: 0 }, false],
@@ -101,6 +112,24 @@ describe("a member record", () => {
       const host = signedRecord({ ...memberRecord({ id: h2, incarnation: 3 }), status: "lapsed" }, by);
       assert.deepEqual((await admitted(members(host))).refused, [h2], "a host never lapses");
     }
+  });
+
+  test("that is final is taken whatever its capacity: who has that member already must hear of its removal", async () => {
+    for (const status of ["left", "removed"] as const) {
+      const said = memberRecord({ id: h2, incarnation: 3, status, capacity: 0 }, status === "left" ? h2 : h3);
+      const { members: found, refused } = await admitted(members(said));
+      assert.deepEqual([found, refused], [[h2], []], status);
+    }
+  });
+
+  test("of a host that is new is refused where there is room for no more, and news of the others is taken", async () => {
+    const others = Array.from({ length: membersMax - 3 }, (_, i) => memberRecord({ id: `b${i}` as NodeId }));
+    const almostFull = rosterOf(memberRecord({ id: h1 }), memberRecord({ id: h2 }), ...others);
+    const newcomers = members(memberRecord({ id: h3 }), memberRecord({ id: stranger }), own);
+    const { members: found, part, refused } = await admitted(newcomers, h2, almostFull);
+    assert.deepEqual([found, refused], [[h3, h2], [stranger]]);
+    const full = mergeRoster(almostFull, { members: part.members! });
+    assert.equal(rosterFrom(RosterMessage.decode(encodeRoster(full))).members.size, membersMax, "it can be saved");
   });
 
   test("of a removal by a host that is new here is admitted with that host's own record", async () => {
@@ -149,6 +178,12 @@ describe("what is not signed", () => {
       assert.equal(unsigned((await admitted(sent, h2, roster)).part), count, status);
     }
     assert.equal(unsigned((await admitted(sent, stranger)).part), 0);
+  });
+
+  test("is not even read from who is no member: to read it can cost much", async () => {
+    const sections = (): never => assert.fail("read");
+    const { part } = await admit(testIdentity(h1), three, stranger, { records: members(own), sections });
+    assert.deepEqual([...part.members!.keys()], [h2]);
   });
 
   test("of a run that a removal did not know of is taken all the same, or those who heard of it would differ for ever", async () => {

@@ -3,6 +3,7 @@ import { describe, test } from "node:test";
 import { hasBit } from "../../../core/bytes/bitmap.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";
+import { versionMax } from "../../../core/membership/signed-member.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
 import { eventually } from "../../support/eventually.ts";
 import { node, oneNode, type OneNode, rosterOf } from "./world.ts";
@@ -114,6 +115,17 @@ describe("a partition", () => {
       assert.ok(told.sequence > foreign.sequence);
       assert.deepEqual([told.incarnation, one.cluster.ownRecord.incarnation], [incarnation, incarnation]);
     }
+  });
+
+  test("of which somebody said otherwise under the last number that can be is said anew, in a new incarnation", async () => {
+    const one = settled();
+    const own = one.cluster.roster.holdings.get(h1)!;
+    const said = { ...own, sequence: versionMax, complete: own.filling };
+    one.cluster.merge({ holdings: new Map([[h1, said]]) });
+    await eventually(async () => one.cluster.ownRecord.incarnation === own.incarnation + 1, "the next incarnation");
+    const told = one.cluster.roster.holdings.get(h1)!;
+    assert.deepEqual([told.complete, told.incarnation], [own.complete, own.incarnation + 1]);
+    assert.ok(told.sequence < 100, "which can be raised as often as any other");
   });
 
   test("that it owned and owns is as complete as before, whoever else the ring changes", () => {

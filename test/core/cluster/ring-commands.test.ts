@@ -1,9 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { eventually } from "../../support/eventually.ts";
-import type { MemoryCluster } from "../../support/memory-cluster.ts";
+import type { NodeConfig } from "../../../core/config.ts";
+import type { MemberSpec, MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { patient, seen, withCluster } from "../coordinate/scene.ts";
+
+/** What commands do is what is looked at here: a busy machine must not turn slow hosts into such as are away. */
+const withPatience = (
+  count: number,
+  body: (cluster: MemoryCluster) => Promise<void>,
+  config: Partial<NodeConfig> = {},
+): Promise<void> => withCluster(count, body, { ...patient, ...config });
+const started = (cluster: MemoryCluster, name: string, spec: MemberSpec = {}) =>
+  cluster.start(name, { config: patient, ...spec });
+const joined = (cluster: MemoryCluster, name: string) => cluster.join(name, { seeds: ["memory:h1"], config: patient });
 
 const keys = Array.from({ length: 60 }, (_, i) => `k${i}`);
 
@@ -23,7 +34,7 @@ const rowsOf = async (cluster: MemoryCluster, name: string): Promise<number> =>
 
 describe("a plan", () => {
   test("tells what a change would move, and changes nothing", () =>
-    withCluster(4, async (cluster) => {
+    withPatience(4, async (cluster) => {
       await fill(cluster);
       const h1 = cluster.node("h1");
       const before = (await h1.status()).ring;
@@ -37,7 +48,7 @@ describe("a plan", () => {
     }));
 
   test("is made only on the ring that it was shown for", () =>
-    withCluster(3, async (cluster) => {
+    withPatience(3, async (cluster) => {
       const h1 = cluster.node("h1");
       await assert.rejects(
         h1.changeRing({ kind: "rebalance" }, { ring: "0".repeat(16) }),
@@ -46,8 +57,21 @@ describe("a plan", () => {
     }));
 });
 
+test("a removal that the disk refuses is refused: it is no change before it is durable", () =>
+  withCluster(
+    4,
+    async (cluster) => {
+      const h1 = cluster.node("h1");
+      cluster.kill("h4");
+      await seen(h1, "h4", false);
+      cluster.disk("h1").refusesWrites = "io";
+      await assert.rejects(h1.changeRing({ kind: "remove", host: "h4" }));
+    },
+    patient,
+  ));
+
 test("a rebalance of an even ring, and the join of a host that has its share, are no changes", () =>
-  withCluster(3, async (cluster) => {
+  withPatience(3, async (cluster) => {
     await cluster.settled(3);
     const h1 = cluster.node("h1");
     const planned = (): number => cluster.events.filter(({ event }) => event.kind === "ring-planned").length;
@@ -80,7 +104,7 @@ describe("a command that cannot be is refused, and changes nothing:", () => {
   ];
   for (const [what, run, code] of cases) {
     test(what, () =>
-      withCluster(3, async (cluster) => {
+      withPatience(3, async (cluster) => {
         const before = await cluster.node("h1").status();
         await assert.rejects(run(cluster), failsWith(code));
         const after = await cluster.node("h1").status();
@@ -90,7 +114,7 @@ describe("a command that cannot be is refused, and changes nothing:", () => {
   }
 
   test("the last host leaving, and removing one twice", () =>
-    withCluster(2, async (cluster) => {
+    withPatience(2, async (cluster) => {
       cluster.kill("h2");
       await seen(cluster.node("h1"), "h2", false);
       await cluster.node("h1").changeRing({ kind: "remove", host: "h2" });
@@ -111,7 +135,7 @@ describe("a command that cannot be is refused, and changes nothing:", () => {
 
 describe("a host that leaves", () => {
   test("hands everything over, is known to have left by all, and holds nothing when it ends", () =>
-    withCluster(4, async (cluster) => {
+    withPatience(4, async (cluster) => {
       await fill(cluster);
       const h4 = cluster.node("h4");
       await h4.changeRing({ kind: "leave", host: "h4" });
@@ -128,12 +152,12 @@ describe("a host that leaves", () => {
     }));
 
   test("goes on with it after a crash", () =>
-    withCluster(4, async (cluster) => {
+    withPatience(4, async (cluster) => {
       await fill(cluster);
       const h4 = cluster.node("h4");
       await h4.changeRing({ kind: "leave", host: "h4" });
       cluster.kill("h4");
-      const again = await cluster.start("h4");
+      const again = await started(cluster, "h4");
       await again.left;
       cluster.kill("h4");
       await cluster.settled(4);
@@ -141,7 +165,7 @@ describe("a host that leaves", () => {
     }));
 
   test("passes on what it keeps for a host that is away", () =>
-    withCluster(
+    withPatience(
       4,
       async (cluster) => {
         cluster.kill("h3");
@@ -152,22 +176,22 @@ describe("a host that leaves", () => {
         await h4.changeRing({ kind: "leave", host: "h4" });
         await h4.left;
         cluster.kill("h4");
-        await cluster.start("h3");
+        await started(cluster, "h3");
         await cluster.settled(4);
         await allThere(cluster);
       },
-      { ...patient, antiEntropyIntervalMs: 2_000_000_000 },
+      { antiEntropyIntervalMs: 2_000_000_000 },
     ));
 
   test("returns when it is started with seeds, as a new member that fills, and only then", () =>
-    withCluster(4, async (cluster) => {
+    withPatience(4, async (cluster) => {
       await fill(cluster);
       await cluster.node("h4").changeRing({ kind: "leave", host: "h4" });
       await cluster.node("h4").left;
       cluster.kill("h4");
-      await assert.rejects(cluster.start("h4"), failsWith("not-member"));
+      await assert.rejects(started(cluster, "h4"), failsWith("not-member"));
       cluster.kill("h4");
-      await cluster.join("h4");
+      await joined(cluster, "h4");
       await cluster.settled(4);
       const { members } = await cluster.node("h1").status();
       assert.deepEqual(
@@ -185,7 +209,7 @@ async function fillMost(cluster: MemoryCluster): Promise<void> {
 
 describe("a host that is removed", () => {
   test("is replaced from the copies of the others", () =>
-    withCluster(4, async (cluster) => {
+    withPatience(4, async (cluster) => {
       await fill(cluster);
       cluster.kill("h2");
       await seen(cluster.node("h1"), "h2", false);
@@ -196,7 +220,7 @@ describe("a host that is removed", () => {
     }));
 
   test("while it is alive and cut off learns of it when it is back, takes no requests and stays out until it is started with seeds", () =>
-    withCluster(4, async (cluster) => {
+    withPatience(4, async (cluster) => {
       await fill(cluster);
       cluster.isolate("h4");
       await seen(cluster.node("h1"), "h4", false);
@@ -211,7 +235,7 @@ describe("a host that is removed", () => {
       await assert.rejects(h4.put("b", "alone", utf8("again"), { w: 1 }), failsWith("not-member"));
       assert.equal((await h4.status()).ready, false);
       cluster.kill("h4");
-      await cluster.join("h4");
+      await joined(cluster, "h4");
       await cluster.settled(4);
       await allThere(cluster);
       const { siblings } = await cluster.node("h2").get("b", "alone", { r: "all" });
@@ -221,9 +245,9 @@ describe("a host that is removed", () => {
 
 describe("a host that was started without joining", () => {
   test("holds nothing until it is told to join", () =>
-    withCluster(3, async (cluster) => {
+    withPatience(3, async (cluster) => {
       await fill(cluster);
-      const h4 = await cluster.start("h4", { seeds: ["memory:h1"], mayJoin: false });
+      const h4 = await started(cluster, "h4", { seeds: ["memory:h1"], mayJoin: false });
       await cluster.connected("h1", "h4");
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       assert.deepEqual([(await h4.status()).ready, h4.ring().tokens.includes("h4" as never)], [false, false]);
@@ -235,9 +259,9 @@ describe("a host that was started without joining", () => {
 });
 
 test("hosts that joined at once are evened out by a rebalance, and what they own no more they drop", () =>
-  withCluster(1, async (cluster) => {
+  withPatience(1, async (cluster) => {
     await fill(cluster);
-    await Promise.all(["h2", "h3", "h4", "h5"].map((name) => cluster.start(name, { seeds: ["memory:h1"] })));
+    await Promise.all(["h2", "h3", "h4", "h5"].map((name) => started(cluster, name, { seeds: ["memory:h1"] })));
     await eventually(
       () => [...cluster.nodes.values()].every((node) => new Set(node.ring().tokens).size === 5),
       "all to have a share",
@@ -254,10 +278,10 @@ test("hosts that joined at once are evened out by a rebalance, and what they own
   }));
 
 test("two rings of one name that were founded apart become one when they meet, and nothing is lost", () =>
-  withCluster(2, async (cluster) => {
+  withPatience(2, async (cluster) => {
     await fill(cluster);
-    await cluster.start("x1");
-    await cluster.start("x2", { seeds: ["memory:x1"] });
+    await started(cluster, "x1");
+    await started(cluster, "x2", { seeds: ["memory:x1"] });
     await eventually(
       () =>
         cluster
@@ -270,7 +294,7 @@ test("two rings of one name that were founded apart become one when they meet, a
     for (const key of others) await cluster.node("x1").put("b", key, utf8(key), { w: "one" });
     for (const key of keys.slice(0, 10)) await cluster.node("x2").put("b", key, utf8("other"), { w: "one" });
     cluster.kill("x1");
-    await cluster.start("x1", { seeds: ["memory:h1"] });
+    await started(cluster, "x1", { seeds: ["memory:h1"] });
     await cluster.settled(4);
     for (const node of cluster.nodes.values()) {
       for (const key of others) assert.deepEqual(texts((await node.get("b", key)).siblings), [key]);
@@ -282,18 +306,18 @@ test("two rings of one name that were founded apart become one when they meet, a
   }));
 
 test("what a member that does not answer is still to fill is told, by whom and how much", () =>
-  withCluster(3, async (cluster) => {
+  withPatience(3, async (cluster) => {
     const everywhere = async () => (await cluster.node("h1").status()).partitions.everywhere;
     assert.deepEqual(await everywhere(), { filling: 0, handingOff: 0, away: [] });
     cluster.kill("h3");
     cluster.wipe("h3");
     const readOn = ["h1", "h2"].map((source) => cluster.disk(source).hold("reads"));
-    await cluster.start("h3", { seeds: ["memory:h1"] });
+    await started(cluster, "h3", { seeds: ["memory:h1"] });
     await eventually(async () => (await everywhere()).filling === 16, "h1 to know that h3 fills");
     cluster.kill("h3");
     await seen(cluster.node("h1"), "h3", false);
     assert.deepEqual(await everywhere(), { filling: 0, handingOff: 0, away: [{ id: "h3", filling: 16 }] });
     for (const read of readOn) read();
-    await cluster.start("h3");
+    await started(cluster, "h3");
     await eventually(async () => (await everywhere()).away.length === 0, "it to be back");
   }));

@@ -1,14 +1,37 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { meetSeeds } from "../../../core/cluster/find-cluster.ts";
+import { Marks } from "../../../core/cluster/marks.ts";
+import { joinCluster } from "../../../core/cluster/start.ts";
 import type { NodeId } from "../../../core/identity.ts";
+import { joinsUntil } from "../../../core/membership/exchange.ts";
+import { mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { type Transport, TransportError } from "../../../core/ports.ts";
 import { eventually } from "../../support/eventually.ts";
-import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { MemoryCluster, realRandom } from "../../support/memory-cluster.ts";
+import { testIdentity } from "../../support/test-identity.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { eventsOf, withCluster } from "../coordinate/scene.ts";
 import { memberRecord } from "../membership/samples.ts";
 import { node, oneNode, rosterOf } from "./world.ts";
+
+test("a host that is new joins while the cluster has room for more, and one that it knows always", async () => {
+  const known = mergeRoster(rosterOf(["h1"]), {
+    members: new Map(
+      Array.from({ length: joinsUntil - 1 }, (_, i) => [node(`b${i}`), memberRecord({ id: node(`b${i}`) })]),
+    ),
+  });
+  const { records, clock } = oneNode("h1", known);
+  const join = async (name: string): Promise<Roster> => {
+    const id = node(name);
+    const marks = await Marks.load({ records, random: realRandom });
+    const means = { clock, random: realRandom, identity: testIdentity(id), marks };
+    const { kind, capacity, zone, deviceGroup, addresses, http } = memberRecord();
+    return joinCluster({ id, kind, capacity, zone, deviceGroup, addresses, http }, known, { name: "test" }, means);
+  };
+  await assert.rejects(join("h2"), failsWith("overloaded"));
+  assert.equal((await join("b7")).members.get(node("b7"))!.incarnation, 2);
+});
 
 describe("a host that starts without data", () => {
   test("waits while its seed waits for its own seed, and joins when that one is there", () =>

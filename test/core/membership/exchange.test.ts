@@ -21,10 +21,19 @@ import {
   rosterMessage,
   rosterPartOf,
 } from "../../../core/membership/exchange.ts";
-import { type ForgettingMarks, unnamedRing } from "../../../core/membership/forgetting-marks.ts";
+import {
+  type ForgettingMark,
+  type ForgettingMarks,
+  includesRing,
+  mergeMarks,
+  ringOfFoundings,
+  type RingName,
+  sharesFounding,
+  unnamedRing,
+} from "../../../core/membership/forgetting-marks.ts";
 import { decodeForgettingMarks, encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { emptyRoster } from "../../../core/membership/roster.ts";
-import { bothRings, cluster, marksOf, memberRecord, otherRing, ring, roster, sent } from "./samples.ts";
+import { bothRings, cluster, marksOf, memberRecord, nodes, otherRing, ring, roster, sent } from "./samples.ts";
 
 describe("a roster", () => {
   test("a roster survives the disk", () => {
@@ -108,6 +117,50 @@ describe("forgetting marks as bytes", () => {
       Hostile.encode({ marks: [], rings: many.map(() => ({ foundings: [one] })) }),
     ]) {
       assert.throws(() => decodeForgettingMarks(bytesOf, 8), DecodeError);
+    }
+  });
+
+  test("are read in bounded time, however many rings of however many foundings somebody names", () => {
+    const foundings = Array.from({ length: 400 }, (_, i) => i.toString(16).padStart(16, "0"));
+    // Each ring lacks one founding of a longer one or another: they differ late, and few include each other.
+    const rings = Array.from({ length: 360 }, (_, i) => ({ foundings: foundings.slice(i % 2, 400 - (i >> 1)) }));
+    const marks = Array.from({ length: 60_000 }, (_, i) => ({ partition: i % 8, mark: 1 + i, ring: i % rings.length }));
+    const Many = message("Many", {
+      marks: repeated(
+        1,
+        message("Mark", { partition: field(1, varint), mark: field(2, varint), ring: optional(3, varint) }),
+        marks.length,
+      ),
+      rings: repeated(2, message("Ring", { foundings: repeated(1, hex(8), 400) }), rings.length),
+    });
+    const read = decodeForgettingMarks(Many.encode({ marks, rings }), 8);
+    assert.deepEqual(read.get(0 as PartitionIndex), [{ ring: foundings.join("") as RingName, mark: 59_761 }]);
+  });
+
+  test("are read as they would be merged one by one", () => {
+    const [a, b, c] = ["a", "b", "c"].map((letter) => letter.repeat(16)) as [string, string, string];
+    const named = fc.constantFrom([], [a], [b], [c], [a, b], [b, c], [a, b, c]).map(ringOfFoundings);
+    fc.assert(
+      fc.property(
+        fc.array(fc.record({ ring: named, mark: fc.integer({ min: 1, max: 4 }) }, { noNullPrototype: true })),
+        (marks) => {
+          const at = 3 as PartitionIndex;
+          const merged = marks.reduce<readonly ForgettingMark[]>((all, each) => mergeMarks(all, [each]), []);
+          const read = decodeForgettingMarks(encodeForgettingMarks(new Map([[at, marks]])), 8);
+          assert.deepEqual(read.get(at) ?? [], merged);
+        },
+      ),
+    );
+  });
+
+  test("belong to the foundings that their ring is named after, and to none that two of these make side by side", () => {
+    const wide = ringOfFoundings(["1".repeat(16), "2".repeat(16)]);
+    for (const [founding, isOf] of [
+      ["2".repeat(16), true],
+      [wide.slice(4, 20), false],
+    ] as const) {
+      assert.equal(includesRing(wide, ringOfFoundings([founding])), isOf);
+      assert.equal(sharesFounding(wide, ringOfFoundings([founding])), isOf);
     }
   });
 
@@ -198,7 +251,16 @@ describe("a roster from a hostile or newer peer", () => {
     );
   });
 
-  test("with a life or an incarnation that its host could not raise any more is refused", () => {
+  test("with a member of a status that this version does not know is refused as a whole", () => {
+    const { payload, by, signature } = memberRecord({ status: "left" }).proof;
+    const at = Buffer.from(payload).indexOf(Uint8Array.of(0x20, 2)); // the field's tag, and the status
+    const later = { payload: payload.with(at + 1, 9), by, signature };
+    const told = { ...rosterMessage(emptyRoster(cluster)), members: [memberRecord({ id: nodes[1]! }).proof, later] };
+    const encoded = RosterMessage.encode(told);
+    assert.throws(() => rosterPartOf(RosterMessage.decode(encoded)), /unknown choice 9/);
+  });
+
+  test("with a life, an incarnation or a count of holdings that its host could not raise any more is refused", () => {
     const absurd = 2 ** 40 + 1;
     const bitmaps = {
       complete: Uint8Array.of(0),
@@ -207,6 +269,8 @@ describe("a roster from a hostile or newer peer", () => {
       hints: Uint8Array.of(0),
     };
     const { id } = memberRecord();
+    const count = { life: 1, incarnation: 1, sequence: absurd, ...bitmaps };
+    assert.throws(() => sent(emptyRoster(cluster), { holdings: new Map([[id, { id, ...count }]]) }), DecodeError);
     for (const version of [
       { life: absurd, incarnation: 1 },
       { life: 1, incarnation: absurd },
