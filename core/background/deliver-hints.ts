@@ -1,14 +1,15 @@
 /**
  * Hinted handoff: what was kept for hosts that were away goes to them when they are back (PROTOCOL 7; paper 4.6).
  * Found on the disk, not in memory; looked for periodically, which no recovery escapes.
- * Invariant: a hint is deleted only after the durable ack of those it is for, and only if it is still what was delivered.
+ * Invariant: a hint is deleted only after the durable ack of those it is for, or when it is kept for these instead; and only
+ * if it is still what was delivered.
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
-import { keyOfRow, locate, type LocatedKey } from "../placement/locate.ts";
+import { keyOfRow, locate, type LocatedKey, locateRow, strayAt } from "../placement/locate.ts";
 import type { Clock, Transport } from "../ports.ts";
 import type { StoredHint } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
@@ -40,18 +41,26 @@ const bytesTogether = 262_144;
 /** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
 const togetherTimeoutMs = 10_000;
 
-/** Until the tasks stop. The answer tells to whom a delivery is under way. */
+/**
+ * Until the tasks stop. The answer tells to whom a delivery is under way, or is to begin: who is back compares its trees
+ * before that, and would fetch all that it is owed beside the delivery.
+ */
 export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
   const { tasks } = deps;
   const running = new Set<NodeId>();
+  let looked: readonly NodeId[] = [];
   const deliver = (target: NodeId): void => {
     if (running.has(target)) return;
     running.add(target);
     tasks.run("deliver hints", () => deliverTo(deps, target).finally(() => running.delete(target)));
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
-  tasks.every("look for hints", intervalMs, async () => targetsNow(deps).forEach(deliver));
-  return (target) => running.has(target);
+  tasks.every("look for hints", intervalMs, async () => {
+    looked = targetsNow(deps);
+    looked.forEach(deliver);
+  });
+  // One for whom something is left after a delivery is not kept from comparing: perhaps it takes no hint.
+  return (target) => running.has(target) || (!looked.includes(target) && targetsNow(deps).includes(target));
 }
 
 /** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */
@@ -90,7 +99,8 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
         } else oldestAtMs = Math.min(oldestAtMs, page.hints[i]!.storedAtMs);
       }
       // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
-      if (page.hints.length > 0 && results.every((result) => result.status === "rejected")) break;
+      const hasRefused = results.every((result) => result.status === "rejected");
+      if (hasRefused && page.hints.some((hint) => isOwnerOf(deps, target, hint))) break;
       after = page.next;
     }
   } catch (error: unknown) {
@@ -106,6 +116,10 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
     });
   }
   if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - startedMs });
+}
+
+function isOwnerOf({ cluster: { ring } }: HintDeps, target: NodeId, { row, isDamaged }: StoredHint): boolean {
+  return !isDamaged && ring.owners(locate(keyOfRow(row), ring.partitions).partition).includes(target);
 }
 
 /** What the target takes in together, and the rest one by one: then it shows which of them cannot be delivered. */
@@ -145,8 +159,8 @@ async function sendTogether(
   const push: { readonly key: Key; readonly state: Uint8Array }[] = [];
   let left = bytesTogether;
   for (const hint of cluster.health.isUp(target) ? hints : []) {
+    if (!isOwnerOf(deps, target, hint)) continue;
     const located = locate(keyOfRow(hint.row), ring.partitions);
-    if (hint.isDamaged || !ring.owners(located.partition).includes(target)) continue;
     // Where the own copy cannot be read, it is told when that hint goes alone.
     const state = hint.state ?? (await ownState(replica, located).catch(() => undefined));
     if (state === undefined || state.length > left) continue;
@@ -168,7 +182,8 @@ async function sendTogether(
 /** The bytes delivered, when it is gone; undefined for a hint that grew meanwhile: it stays for the next round. */
 async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<number | undefined> {
   const { cluster, replica } = deps;
-  const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
+  const { partitions } = cluster.ring;
+  const located = locateRow(hint.row, partitions) ?? strayAt(hint.row, partitions);
   if (hint.isDamaged) {
     // What it held is lost here; the partition's other copies have it, or nobody.
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
@@ -178,14 +193,38 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   const owners = ring.owners(located.partition);
   const state = hint.state ?? (await ownState(replica, located));
   if (state === undefined) return undefined;
-  // A target that owns the key no more: its current owners get it instead.
-  const receivers = owners.includes(target) ? [target] : owners;
-  if (isDraining(cluster) && owners.includes(target) && !cluster.health.isUp(target)) {
-    await passOn(deps, located, { target, state });
-  } else {
-    await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));
+  let copies = 1;
+  if (!owners.includes(target)) copies = await passToOwners(deps, located, { hint, state });
+  else if (isDraining(cluster) && !cluster.health.isUp(target)) await passOn(deps, located, { target, state });
+  else await hand(deps, target, { key: located.key, state });
+  return forget(deps, { located, bytes: copies * state.length, target, hint, ring });
+}
+
+/**
+ * Its target owns the key no more: today's owners get it. Who is away, or does not take it, has it kept for it, as for any
+ * owner: one that is away must hold up neither the others nor a host that leaves. How many took it.
+ * @throws StoreError, TransportError: none did, or the own disk refuses
+ */
+async function passToOwners(
+  deps: HintDeps,
+  located: LocatedKey,
+  { hint, state }: { readonly hint: StoredHint; readonly state: Uint8Array },
+): Promise<number> {
+  const { cluster, replica, telemetry } = deps;
+  const owners = cluster.ring.owners(located.partition);
+  const up = owners.filter((node) => node === cluster.self || cluster.health.isUp(node));
+  // Where all seem to be away, one may be back, and more hints would help nobody.
+  const asked = up.length > 0 ? up : owners;
+  const handed = await Promise.allSettled(asked.map((node) => hand(deps, node, { key: located.key, state })));
+  const failed = handed.flatMap((result, i) => (result.status === "rejected" ? [{ node: asked[i]!, ...result }] : []));
+  const fatal = failed.length === asked.length ? failed[0] : failed.find(({ node }) => node === cluster.self);
+  if (fatal !== undefined) throw fatal.reason;
+  const missed = [...owners.filter((node) => !asked.includes(node)), ...failed.map(({ node }) => node)];
+  for (const node of missed) {
+    await replica.keepHint(located, node, state, hint.isSpare);
+    telemetry.event({ kind: "hint-stored", for: node, at: cluster.self });
   }
-  return forget(deps, { located, bytes: receivers.length * state.length, target, hint, ring });
+  return asked.length - failed.length;
 }
 
 async function forget(

@@ -46,8 +46,8 @@ export class FillCursors {
   readonly #deps: CursorDeps;
   readonly #kept = new Map<PartitionIndex, Kept>();
   readonly #unsaved = new Set<PartitionIndex>();
-  /** Partitions with a row on the disk. */
-  readonly #stored = new Set<PartitionIndex>();
+  /** Partitions with a row on the disk, and the filling that it is of; undefined: of an earlier run that does not count. */
+  readonly #stored = new Map<PartitionIndex, number | undefined>();
   /** `Holdings.fillingsBegun` when no row on the disk was of an earlier filling. */
   #cleanAt: number | undefined;
 
@@ -63,12 +63,14 @@ export class FillCursors {
       const page = await records.page("meta", { gte, lt: prefixEnd, limit: rowsPerPage });
       for (const row of page.rows) {
         const partition = partitionOfRow(row.key);
-        this.#stored.add(partition);
+        this.#stored.set(partition, undefined);
         if ("corrupt" in row || !this.#isFilling(partition)) continue;
         const stored = storedIn(row.value);
         if (stored?.ring !== ring) continue;
         const cursors = stored.sources.map(({ id, ...cursor }) => [id as NodeId, cursor] as const);
-        this.#kept.set(partition, { filling: holdings.fillingOf(partition), sources: new Map(cursors) });
+        const filling = holdings.fillingOf(partition);
+        this.#kept.set(partition, { filling, sources: new Map(cursors) });
+        this.#stored.set(partition, filling);
       }
       gte = page.next;
     }
@@ -98,46 +100,60 @@ export class FillCursors {
     if (this.#current(partition)?.sources.delete(source)) this.#unsaved.add(partition);
   }
 
-  /** Writes what changed; what was copied is durable before. */
+  /** Writes what changed; what was copied is durable before. What the disk refuses is written the next time. */
   async save(ring: string): Promise<void> {
-    const puts = [...this.#unsaved].flatMap((partition): StorageOperation[] => {
+    await this.#clean();
+    const partitions = [...this.#unsaved];
+    this.#unsaved.clear();
+    const puts = partitions.flatMap((partition): StorageOperation[] => {
       const kept = this.#current(partition);
       if (kept === undefined) return [];
-      this.#stored.add(partition);
+      this.#stored.set(partition, kept.filling);
       const sources = [...kept.sources].map(([id, cursor]) => ({ id, ...cursor }));
       return [{ kind: "put", ns: "meta", key: rowOf(partition), value: CursorRow.encode({ ring, sources }) }];
     });
-    this.#unsaved.clear();
-    if (puts.length > 0) await this.#deps.records.commit(puts, { isPatient: true });
-    const { fillingsBegun } = this.#deps.holdings;
-    if (this.#cleanAt === fillingsBegun) return;
-    // Of an earlier filling: it would count again after a restart on the same ring.
-    await this.#deleteRows([...this.#stored].filter((each) => this.#isFilling(each) && !this.#counts(each)));
-    this.#cleanAt = fillingsBegun;
+    if (puts.length === 0) return;
+    try {
+      await this.#deps.records.commit(puts, { isPatient: true });
+    } catch (error: unknown) {
+      for (const partition of partitions) this.#unsaved.add(partition);
+      throw error;
+    }
   }
 
   /** Forgets what is not filling any more; call when that is on the disk, for a restart must not fill it anew. */
   sweep(): Promise<void> {
-    return this.#deleteRows([...this.#stored].filter((each) => !this.#counts(each)));
+    return this.#deleteRows(
+      [...this.#stored.keys()].filter((each) => !this.#isFilling(each) || this.#isOutdated(each)),
+    );
+  }
+
+  /** What is of an earlier filling would count again after a restart on the same ring. First, for a full disk takes deletes. */
+  async #clean(): Promise<void> {
+    const { fillingsBegun } = this.#deps.holdings;
+    if (this.#cleanAt === fillingsBegun) return;
+    await this.#deleteRows([...this.#stored.keys()].filter((each) => this.#isFilling(each) && this.#isOutdated(each)));
+    this.#cleanAt = fillingsBegun;
   }
 
   async #deleteRows(partitions: readonly PartitionIndex[]): Promise<void> {
     if (partitions.length === 0) return;
     const operations = partitions.map((each) => ({ kind: "delete", ns: "meta", key: rowOf(each) }) as const);
     await this.#deps.records.commit(operations);
-    // What was copied meanwhile has a row again.
-    for (const partition of partitions.filter((each) => !this.#counts(each))) {
-      this.#stored.delete(partition);
-      this.#kept.delete(partition);
+    for (const each of partitions) {
+      if (!this.#isFilling(each) || this.#current(each) === undefined) this.#kept.delete(each);
+      // What was copied meanwhile has a row again.
+      if (!this.#isFilling(each) || this.#isOutdated(each)) this.#stored.delete(each);
     }
+  }
+
+  /** What is on the disk of it is not of this filling. */
+  #isOutdated(partition: PartitionIndex): boolean {
+    return this.#stored.get(partition) !== this.#deps.holdings.fillingOf(partition);
   }
 
   #isFilling(partition: PartitionIndex): boolean {
     return this.#deps.holdings.get(partition) === "filling";
-  }
-
-  #counts(partition: PartitionIndex): boolean {
-    return this.#isFilling(partition) && this.#current(partition) !== undefined;
   }
 
   #current(partition: PartitionIndex): Kept | undefined {

@@ -23,7 +23,7 @@ import { partitionOf } from "../placement/partition.ts";
 import type { Clock } from "../ports.ts";
 import type { Replica } from "../replica/replica.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
-import type { RecordPage } from "../storage/record-store.ts";
+import type { ObjectPage } from "../replica/object-rows.ts";
 import type { Admission } from "./admission.ts";
 import { Steps } from "./steps.ts";
 
@@ -96,7 +96,7 @@ async function readRows(
   const range = rangeOfPartition(partition, partitions);
   let gte = readFrom ?? range.gte;
   while (clock.now() < endMs && (await steps.turn(endMs))) {
-    const page: RecordPage = await replica.page({ ...range, gte, ...pageLimits });
+    const page: ObjectPage = await replica.page({ ...range, gte, ...pageLimits });
     steps.did(shareOf(page));
     if (!(await noteUnreadable({ cluster, replica }, partition, { page, met: "before others drop theirs" })))
       return null;
@@ -106,7 +106,7 @@ async function readRows(
   return gte;
 }
 
-function shareOf({ rows }: RecordPage): number {
+function shareOf({ rows }: ObjectPage): number {
   const bytes = rows.reduce((sum, row) => sum + ("corrupt" in row ? 0 : row.value.length), 0);
   return share.ofPage + Math.max(rows.length * share.ofRow, bytes * share.ofByte);
 }

@@ -4,10 +4,12 @@
  * (PROTOCOL 10) comes back, and so does what was overwritten under a clock that was cut since, which is why nobody does this
  * unasked.
  */
+import { toHex } from "../bytes/hex.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
-import { keyOfRow, locate } from "../placement/locate.ts";
+import { keyOfRow, locate, locateRow } from "../placement/locate.ts";
+import { partitionsMax } from "../placement/partition.ts";
 import type { Storage } from "../ports.ts";
 import { RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
@@ -32,9 +34,13 @@ export async function importOld(deps: HintDeps, storage: Storage): Promise<Impor
   for (let gte: Uint8Array | null = new Uint8Array(0); gte !== null;) {
     if (tasks.stopped) throw new StoreError("closed", `stopped after ${keys} keys; what is imported stays`);
     await admission.turn();
-    const { rows, next } = await records.page("objects", { gte, ...page });
+    const { rows, next, damaged } = await records.page("objects", { gte, ...page });
+    if (damaged) {
+      failed += 1;
+      reason ??= "a part of it cannot be read";
+    }
     const importRow = async (row: (typeof rows)[number]): Promise<void> => {
-      if ("corrupt" in row) throw new StoreError("corrupt", `the record of ${keyOfRow(row.key)} is damaged`);
+      if ("corrupt" in row) throw new StoreError("corrupt", `${nameOf(row.key)} is damaged`);
       decodeVersioned(row.value);
       await handToOwners(deps, keyOfRow(row.key), row.value.slice());
     };
@@ -48,6 +54,11 @@ export async function importOld(deps: HintDeps, storage: Storage): Promise<Impor
     gte = next;
   }
   return { keys, failed, ...(reason === undefined ? {} : { reason }) };
+}
+
+function nameOf(row: Uint8Array): string {
+  const located = locateRow(row, partitionsMax);
+  return located === undefined ? `the key of row ${toHex(row)}` : `the record of ${located.key}`;
 }
 
 /** @throws as `hand`, when one of them does not take it: others may have */

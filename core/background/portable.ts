@@ -7,7 +7,15 @@
 import { DecodeError } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
-import { type ForgettingMarks, standsFor } from "../membership/forgetting-marks.ts";
+import {
+  type ForgettingMarks,
+  foundingsOf,
+  isForgottenSince,
+  ringName,
+  type RingName,
+  ringOfFoundings,
+  unnamedRing,
+} from "../membership/forgetting-marks.ts";
 import { decodeForgettingMarks, encodeForgettingMarks } from "../membership/forgetting-marks-encoding.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import type { Storage } from "../ports.ts";
@@ -51,7 +59,7 @@ const page = { limit: 256, maxBytes: 1_048_576 };
 
 function exportHost(deps: PortableDeps): AsyncGenerator<Uint8Array, void, undefined> {
   const { cluster, clock } = deps;
-  const { forgettingMarks, cluster: parameters } = cluster.roster;
+  const { forgettingMarks, secrets, cluster: parameters } = cluster.roster;
   // The marks of the beginning: what is forgotten while states are read counts as forgotten since.
   const head = {
     cluster: parameters.name,
@@ -60,6 +68,7 @@ function exportHost(deps: PortableDeps): AsyncGenerator<Uint8Array, void, undefi
     atMs: Math.max(0, Math.floor(clock.wallTime())),
     partitions: parameters.partitions,
     marks: encodeForgettingMarks(forgettingMarks),
+    foundings: foundingsOf(ringName(secrets)),
   } as const;
   return exportStream(head, itemsOf(deps));
 }
@@ -67,8 +76,9 @@ function exportHost(deps: PortableDeps): AsyncGenerator<Uint8Array, void, undefi
 async function* itemsOf({ admission, replica, seal }: PortableDeps): AsyncGenerator<ExportItem> {
   for (let gte: Uint8Array | null = new Uint8Array(0); gte !== null;) {
     await admission.turn();
-    const { rows, next, damaged } = await replica.page({ gte, ...page });
+    const { rows, next, damaged, strays } = await replica.page({ gte, ...page });
     if (damaged) yield { kind: "damaged" };
+    yield* strays.map(() => ({ kind: "damaged" as const }));
     for (const row of rows) {
       if ("corrupt" in row) yield { kind: "damaged" };
       else {
@@ -91,6 +101,8 @@ async function importIntoHost(deps: PortableDeps, source: AsyncIterable<Uint8Arr
 class ImportRun {
   readonly #deps: PortableDeps;
   #marks: ForgettingMarks = new Map();
+  /** The export is of it. */
+  #ring: RingName = unnamedRing;
   #keys = 0;
   #outdated = 0;
   #failed = 0;
@@ -121,6 +133,7 @@ class ImportRun {
       throw new StoreError("bad-request", `this export is of a ring of other partitions`);
     try {
       this.#marks = decodeForgettingMarks(head.marks, partitions);
+      this.#ring = ringOfFoundings(head.foundings);
     } catch (cause: unknown) {
       if (!(cause instanceof DecodeError)) throw cause;
       throw new StoreError("bad-request", `the head of this export cannot be read: ${cause.message}`, { cause });
@@ -134,12 +147,10 @@ class ImportRun {
     const { partition } = locate(key, cluster.ring.partitions);
     // From here on no new reap of the partition is consented to, until what is on its way has arrived.
     replica.stillness.hintGone(partition);
-    const { forgettingMarks } = cluster.roster;
-    const marks = this.#marks.get(partition) ?? [];
-    const isForgottenSince = forgettingMarks
-      .get(partition)
-      ?.some((each) => !marks.some((before) => standsFor(before, each)));
-    if (isForgottenSince === true) {
+    const { forgettingMarks, secrets } = cluster.roster;
+    const marks = forgettingMarks.get(partition) ?? [];
+    const copy = { known: this.#marks.get(partition) ?? [], of: this.#ring };
+    if (isForgottenSince(marks, copy, ringName(secrets))) {
       this.#outdated += 1;
       return;
     }

@@ -55,8 +55,9 @@ async function relieve(deps: HintDeps, target: NodeId): Promise<void> {
 /** True when every owner but the target holds it, and it is gone. */
 async function relieveOne(deps: HintDeps, target: NodeId, hint: StoredHint): Promise<boolean> {
   const { cluster, replica } = deps;
-  const located = locate(keyOfRow(hint.row), cluster.ring.partitions);
+  if (hint.isDamaged) return false;
   const { ring } = cluster;
+  const located = locate(keyOfRow(hint.row), ring.partitions);
   const owners = ring.owners(located.partition);
   const others = owners.filter((owner) => owner !== target);
   if (!owners.includes(target) || others.length === 0 || !hint.isSpare) return false;

@@ -5,6 +5,7 @@
  * Invariant: everything goes through the one door, so it may run twice at once, beside requests, or end anywhere.
  */
 import type { RepairOptions, RepairProgress } from "../api.ts";
+import { dropStrays, fetchAgain } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
@@ -43,6 +44,10 @@ export async function* repair(deps: RepairDeps, { partition, signal }: RepairOpt
 function partitionsOf({ cluster }: RepairDeps, partition: number | undefined): readonly PartitionIndex[] {
   const owned = cluster.ring.ownedBy(cluster.self);
   if (partition === undefined) return owned;
+  const { partitions } = cluster.ring;
+  if (partition >= partitions) {
+    throw new StoreError("bad-request", `there is no partition ${partition}: the cluster has 0 to ${partitions - 1}`);
+  }
   const found = owned.filter((each) => each === partition);
   if (found.length > 0) return found;
   throw new StoreError("bad-request", `this host does not own partition ${partition}: ask one of its owners`);
@@ -115,11 +120,13 @@ class RepairRun {
         if (await replica.noteDamaged(located, `record of ${located.key}`)) this.#damaged.healed += 1;
       }
       // Not even the keys of what is missing are known: the whole partition is copied from the others again.
-      if (page.damaged) {
-        replica.forgetCached();
-        cluster.refill(partition);
+      this.#damaged.found += page.strays.length;
+      const isMended = page.strays.length === 0 || (await dropStrays(this.#deps, page.strays));
+      if (page.damaged) fetchAgain(this.#deps, partition);
+      if (!isMended)
+        this.#problems.push(`partition ${partition}: keys in it are damaged, and no other host has copies`);
+      else if (page.damaged || page.strays.length > 0)
         this.#problems.push(`partition ${partition}: a part of it cannot be read: it is filled anew`);
-      }
       gte = page.next;
     }
     const damaged = replica.damagedKeys().map((key) => locate(key, partitions));

@@ -86,17 +86,11 @@ function absorbDot({ actor, counter }: Dot): void {
 }
 
 function absorbValue(value: StateClock["values"][number]): void {
-  const { expiresAtMs, generation } = value;
+  const { expiresAtMs } = value;
   absorbDot(value.dot);
   absorbNumber(value.stamp);
-  absorb(
-    kindNumber[value.kind] |
-      (value.tombstone ? 4 : 0) |
-      (expiresAtMs === undefined ? 0 : 8) |
-      (generation === undefined ? 0 : 16),
-  );
+  absorb(kindNumber[value.kind] | (value.tombstone ? 4 : 0) | (expiresAtMs === undefined ? 0 : 8));
   if (expiresAtMs !== undefined) absorbNumber(expiresAtMs);
-  if (generation !== undefined) absorbNumber(generation);
 }
 
 /** An integer of 0..2^53-1 in two words. */

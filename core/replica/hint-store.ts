@@ -4,17 +4,19 @@
  * Invariants: what is counted is what is on the disk; rows are written only in the batches of the one door; a partition
  * is marked as hinted (`Holdings`) before the first state of it is on the disk, and until the last one is gone.
  */
-import { decodeUtf8, encodeUtf8 } from "lib0/string";
 import { bool, bytes, DecodeError, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { toHex } from "../bytes/hex.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
-import type { Clock, KeyRange, StorageOperation } from "../ports.ts";
+import type { Clock, StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
+import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { type Batch, nothingMore, together } from "./commits.ts";
+import { hintRow, rangeOf, targetOf } from "./hint-rows.ts";
 import type { Holdings } from "./holdings.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
@@ -58,9 +60,8 @@ interface Tally {
   oldestAtMs: number;
 }
 
-const noBytes = new Uint8Array(0);
 const pageBytes = 1_048_576;
-/** Above it this process does not know any more which hints may come back, so any may. */
+/** Keys; above it only the targets are remembered of hints that may come back. */
 const doubtfulMax = 10_000;
 
 export interface HintStoreDeps {
@@ -82,6 +83,8 @@ export class HintStore {
   #mayMiscount = false;
   /** Rows of batches that failed, by key: on the disk or not, and nobody was told that they are kept. */
   readonly #doubtful = new Map<Key, Set<NodeId>>();
+  /** For whom there were more of them than that: any key may have one, and their tallies may be too small. */
+  readonly #doubtfulFor = new Set<NodeId>();
 
   constructor({ records, holdings, clock, telemetry }: HintStoreDeps) {
     this.#records = records;
@@ -92,13 +95,19 @@ export class HintStore {
 
   /** Counts what an earlier run left on the disk (riak_core#154: never trust memory for what is owed). */
   async open(): Promise<void> {
+    const strays: Uint8Array[] = [];
     let gte: Uint8Array | null = new Uint8Array(0);
     while (gte !== null) {
       const page = await this.#records.page("hints", { gte, limit: 10_000, maxBytes: pageBytes });
       for (const row of page.rows) {
+        const target = targetOf(row.key);
+        if (target === undefined) {
+          strays.push(row.key);
+          continue;
+        }
         // A damaged row is counted too: it is there until it is delivered over, or dropped as undeliverable.
         const stored = soundOf("corrupt" in row ? "corrupt" : row.value);
-        this.#count(targetOf(row.key), stored);
+        this.#count(target, stored);
         this.#countState(this.#partitionOf(row.key.subarray(1 + row.key[0]!)), stored, 1);
       }
       // Rows that could not be read, not even their keys, may be of any partition.
@@ -108,6 +117,7 @@ export class HintStore {
         }
       gte = page.next;
     }
+    await this.#dropStrays(strays);
   }
 
   summaries(): HintSummary[] {
@@ -162,7 +172,7 @@ export class HintStore {
     return {
       operation: { kind: "delete", ns: "hints", key: hintRow(target, located) },
       committed: () => {
-        this.#uncount(target, stored);
+        if (!this.#endDoubt(target, located.key)) this.#uncount(target, stored);
         this.#countState(located.partition, stored, -1);
       },
     };
@@ -187,7 +197,6 @@ export class HintStore {
 
   /** Whether anything is kept of this key for anybody, readable or not. */
   async isKept(located: LocatedKey): Promise<boolean> {
-    if (this.#doubtful.size > doubtfulMax) return true;
     if (this.#tallies.size === 0) return false;
     const rows = [...this.#tallies.keys()].map((target) => hintRow(target, located));
     const found = await this.#records.getMany("hints", rows);
@@ -195,9 +204,13 @@ export class HintStore {
   }
 
   /** What makes sure that no hint of this key comes back from a batch that failed; undefined: none can. */
-  settling(located: LocatedKey): Batch | undefined {
-    const targets = this.#doubtful.get(located.key);
-    if (targets === undefined) return undefined;
+  async settling(located: LocatedKey): Promise<Batch | undefined> {
+    const targets = new Set(this.#doubtful.get(located.key));
+    // A row that shows is kept, and one that does not is not to come back.
+    for (const target of this.#doubtfulFor) {
+      if ((await this.#stored(target, located)) === undefined) targets.add(target);
+    }
+    if (targets.size === 0) return undefined;
     const operations = [...targets].map((target): StorageOperation => ({
       kind: "delete",
       ns: "hints",
@@ -253,11 +266,11 @@ export class HintStore {
     return {
       operations: [{ kind: "put", ns: "hints", key: hintRow(target, located), value }],
       committed: () => {
+        const wasCounted = !this.#endDoubt(target, located.key);
         if (before !== undefined) {
-          this.#uncount(target, before);
+          if (wasCounted) this.#uncount(target, before);
           this.#countState(located.partition, before, -1);
         }
-        this.#doubtful.get(located.key)?.delete(target);
         this.#count(target, value);
       },
       failed: () => {
@@ -272,6 +285,18 @@ export class HintStore {
     return value === undefined ? undefined : soundOf(value);
   }
 
+  /** Rows of which nobody knows for whom they are kept would never be looked at again. */
+  async #dropStrays(rows: readonly Uint8Array[]): Promise<void> {
+    const dropped = rows.map((key): StorageOperation => ({ kind: "delete", ns: "hints", key }));
+    for (const row of rows)
+      this.#telemetry.event({ kind: "corrupt-record", where: `hint ${toHex(row)}, for nobody knows whom` });
+    if (rows.length === 0) return;
+    await this.#records.commit(dropped).catch((cause: unknown) => {
+      // A full disk does not keep a node from its start: the next one meets them again.
+      this.#telemetry.event({ kind: "task-failed", task: "remove damaged hints", reason: reasonOf(cause) });
+    });
+  }
+
   /** It may have named this node's actor, so that ends here. */
   #noteDamaged(target: NodeId, located: LocatedKey): void {
     this.#holdings.dropActor(located.partition);
@@ -280,7 +305,16 @@ export class HintStore {
 
   #doubt(target: NodeId, key: Key): void {
     const targets = this.#doubtful.get(key) ?? new Set();
-    this.#doubtful.set(key, targets.add(target));
+    if (targets.size === 0 && this.#doubtful.size >= doubtfulMax) this.#doubtfulFor.add(target);
+    else this.#doubtful.set(key, targets.add(target));
+  }
+
+  /** What is on the disk of it is known by now. True: it was in doubt, so it was not counted. */
+  #endDoubt(target: NodeId, key: Key): boolean {
+    const targets = this.#doubtful.get(key);
+    if (!targets?.delete(target)) return false;
+    if (targets.size === 0) this.#doubtful.delete(key);
+    return true;
   }
 
   /** A damaged row counts as one with a state: nobody can tell. */
@@ -310,9 +344,9 @@ export class HintStore {
   #uncount(target: NodeId, value: Uint8Array): void {
     const tally = this.#tallies.get(target);
     if (tally === undefined) return;
-    tally.count -= 1;
-    tally.bytes -= value.length;
-    if (tally.count === 0) this.#tallies.delete(target);
+    tally.count = Math.max(0, tally.count - 1);
+    tally.bytes = Math.max(0, tally.bytes - value.length);
+    if (tally.count === 0 && !this.#doubtfulFor.has(target)) this.#tallies.delete(target);
   }
 }
 
@@ -336,40 +370,4 @@ function isDecodable(decode: () => unknown): boolean {
     if (error instanceof DecodeError) return false;
     throw error;
   }
-}
-
-/** One byte of length, the target's id, the key's row: all hints for one host are one range, in ring order. */
-function hintRow(target: NodeId, located: LocatedKey): Uint8Array {
-  const prefix = prefixOf(target);
-  const row = new Uint8Array(prefix.length + located.row.length);
-  row.set(prefix);
-  row.set(located.row, prefix.length);
-  return row;
-}
-
-function prefixOf(target: NodeId): Uint8Array {
-  const id = encodeUtf8(target);
-  const prefix = new Uint8Array(1 + id.length);
-  prefix[0] = id.length;
-  prefix.set(id, 1);
-  return prefix;
-}
-
-function rangeOf(target: NodeId): { readonly gte: Uint8Array; readonly lt: Uint8Array } {
-  const gte = prefixOf(target);
-  const lt = gte.slice();
-  // Ids are ASCII, so the last byte has room above it.
-  lt[lt.length - 1]! += 1;
-  return { gte, lt };
-}
-
-/** Hints for a target of keys whose rows lie in that range. */
-export function rangeOfHints(target: NodeId, { gte = noBytes, lt }: KeyRange): KeyRange {
-  const prefix = prefixOf(target);
-  const within = (row: Uint8Array): Uint8Array => Uint8Array.of(...prefix, ...row);
-  return { gte: within(gte), lt: lt === undefined ? rangeOf(target).lt : within(lt) };
-}
-
-function targetOf(row: Uint8Array): NodeId {
-  return decodeUtf8(row.subarray(1, 1 + row[0]!)) as NodeId;
 }

@@ -6,7 +6,7 @@
 import { DecodeError } from "../bytes/codec.ts";
 import { decodeVersioned, readClock, type StateClock } from "../causality/encoding.ts";
 import { StoreError } from "../errors.ts";
-import type { LocatedKey } from "../placement/locate.ts";
+import { type LocatedKey, locateRow } from "../placement/locate.ts";
 import type { PageRequest, StorageOperation } from "../ports.ts";
 import type { RecordPage, RecordRow, RecordStore } from "../storage/record-store.ts";
 import { CachedState, neverWritten } from "./state-cache.ts";
@@ -23,12 +23,24 @@ export async function objectOf(records: RecordStore, { key, row }: LocatedKey): 
   }
 }
 
-/** As `RecordStore.page`. Of rows without values only the keys are known, so none of those is told as damaged. */
-export async function objectPage(records: RecordStore, request: PageRequest): Promise<RecordPage> {
+export interface ObjectPage extends RecordPage {
+  /** Damaged rows of which not even the key is known, apart from the others. */
+  readonly strays: readonly Uint8Array[];
+}
+
+/** As `RecordStore.page`. Rows without values cannot be checked, so none of those is told as damaged. */
+export async function objectPage(records: RecordStore, request: PageRequest, partitions: number): Promise<ObjectPage> {
   const page = await records.page("objects", request);
-  if (request.keysOnly) return page;
-  const checked = (row: RecordRow): RecordRow => (clockOf(row) === undefined ? { key: row.key, corrupt: true } : row);
-  return { ...page, rows: page.rows.map(checked) };
+  if (request.keysOnly) return { ...page, strays: [] };
+  const rows: RecordRow[] = [];
+  const strays: Uint8Array[] = [];
+  for (const row of page.rows) {
+    // The checksum is that of the key as well.
+    if (clockOf(row) !== undefined) rows.push(row);
+    else if (locateRow(row.key, partitions) === undefined) strays.push(row.key);
+    else rows.push({ key: row.key, corrupt: true });
+  }
+  return { ...page, rows, strays };
 }
 
 /** The row becomes what is held, or goes. */

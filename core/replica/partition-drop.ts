@@ -11,7 +11,8 @@
  * partition back, and no source is told of a row that then goes.
  */
 import type { PartitionIndex } from "../identity.ts";
-import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
+import { toHex } from "../bytes/hex.ts";
+import { type LocatedKey, locateRow, rangeOfPartition, strayAt } from "../placement/locate.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { inLanes } from "../tasks.ts";
 import type { Holdings } from "./holdings.ts";
@@ -60,6 +61,23 @@ export class PartitionDrop {
   }
 
   /**
+   * Deletes a damaged row that no key leads to, and tells it: what it held belongs to the owners, who have it or are asked.
+   * @throws StoreError as every commit
+   */
+  dropStray(row: Uint8Array): Promise<void> {
+    const { records, holdings, queue, telemetry } = this.#deps;
+    const stray = strayAt(row, holdings.partitions);
+    return queue.run(stray, async () => {
+      telemetry.event({
+        kind: "corrupt-record",
+        where: `row ${toHex(row)}, of which the key is damaged: it is removed`,
+      });
+      holdings.dropActor(stray.partition);
+      await records.commit([{ kind: "delete", ns: "objects", key: row }]);
+    });
+  }
+
+  /**
    * Deletes the rows, `pace` awaited before, while `isAllowed`; what is left then is `former` again. False: something stays:
    * that, or the partition is owned again, or `isUnseen`.
    */
@@ -77,7 +95,8 @@ export class PartitionDrop {
       isWhole &&= !page.damaged;
       if (page.rows.length > 0) await pace(page.rows.length);
       const dropRow = async (row: Uint8Array): Promise<void> => {
-        const located = locate(keyOfRow(row), holdings.partitions);
+        const located = locateRow(row, holdings.partitions);
+        if (located === undefined) return this.dropStray(row);
         await queue.run(located, async () => {
           if (isDropping()) await letGo(located);
         });

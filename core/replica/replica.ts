@@ -11,7 +11,6 @@ import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { PageRequest } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
-import type { RecordPage } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
 import { type Batch, Commits, nothingMore, together } from "./commits.ts";
@@ -23,7 +22,7 @@ import type { Holding } from "./holdings.ts";
 import { KeyQueue } from "./key-queue.ts";
 import { type EdgeEvent, Minter, type WriteEvent } from "./minter.ts";
 import { MerkleIndex } from "./merkle-index.ts";
-import { objectOf, objectPage, rowChange } from "./object-rows.ts";
+import { objectOf, type ObjectPage, objectPage, rowChange } from "./object-rows.ts";
 import { PartitionDrop } from "./partition-drop.ts";
 import { type Remains, verdictOfOwner } from "./remains.ts";
 import { CachedState, encodedAnew, neverWritten, StateCache } from "./state-cache.ts";
@@ -127,17 +126,17 @@ export class Replica {
     const state = decodeVersioned(encoded);
     await this.#queue.run(located, async () => {
       const before = await this.hints.get(target, located);
-      const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);
+      // A pointer stands for the own row, which is owed as before.
+      const owed = before && (before.state ? decodeVersioned(before.state) : (await this.#load(located)).state);
+      const merged = owed === undefined ? state : merge(owed, state);
       const kept = merged === state ? encoded : encodeVersioned(merged);
       await this.#flush(located, await this.hints.put(located, [target], kept, isSpare));
     });
   }
 
   /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
-  async oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    await this.#queue.run(located, async () => {
-      await this.#flush(located, await this.hints.put(located, [target]));
-    });
+  oweTo(located: LocatedKey, target: NodeId): Promise<void> {
+    return this.#queue.run(located, async () => this.#flush(located, await this.hints.put(located, [target])));
   }
 
   /**
@@ -194,7 +193,7 @@ export class Replica {
   examine(located: LocatedKey): Promise<Remains> {
     return this.#queue.run(located, async () => {
       const isSettled = !this.#doubtful.has(located.partition); // or a failed write may yet change what is read
-      const doubtful = this.hints.settling(located);
+      const doubtful = await this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, buffered);
       const remains = await this.#remains(located);
       const mending = isSettled ? this.tombstones.mending(remains, this.#deps.clock.wallTime()) : undefined;
@@ -221,8 +220,8 @@ export class Replica {
   }
 
   /** Own rows in order, for those who copy or list them. */
-  page(request: PageRequest): Promise<RecordPage> {
-    return objectPage(this.#deps.records, request);
+  page(request: PageRequest): Promise<ObjectPage> {
+    return objectPage(this.#deps.records, request, this.#deps.holdings.partitions);
   }
 
   /** What this node says of a whole partition. */

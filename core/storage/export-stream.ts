@@ -12,6 +12,7 @@ import {
   choice,
   DecodeError,
   field,
+  hex,
   message,
   optional,
   repeated,
@@ -24,6 +25,7 @@ import { decodeVersioned } from "../causality/encoding.ts";
 import type { Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
+import { foundingBytes, foundingsMax } from "../membership/forgetting-marks.ts";
 import { crc32c } from "./crc32c.ts";
 
 const version = 1;
@@ -44,6 +46,8 @@ const Head = message("ExportHead", {
   /** Of hosts, of which partitions what was deleted or cut has been forgotten how often (PROTOCOL 9, *Return*). */
   partitions: field(7, varint),
   marks: field(8, bytes(1 << 21)),
+  /** Of hosts, the ring: by which foundings had met in it. None: of a version that told no rings apart. */
+  foundings: repeated(9, hex(foundingBytes), foundingsMax),
 });
 const State = message("ExportState", {
   key: field(1, text(1_024)),
@@ -71,6 +75,7 @@ export interface ExportHead {
   readonly atMs: number;
   readonly partitions: number;
   readonly marks: Uint8Array;
+  readonly foundings: readonly string[];
 }
 
 export type ExportItem =
@@ -97,7 +102,7 @@ export async function* exportStream(
     whole.set(body, headBytes);
     return whole;
   };
-  yield framed({ head: { ...head, format, version } });
+  yield framed({ head: { ...head, foundings: [...head.foundings], format, version } });
   for await (const item of items) {
     if (item.kind === "damaged") {
       damaged += 1;

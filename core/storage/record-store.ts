@@ -4,7 +4,7 @@
  * Invariant: a value comes back exactly as it was committed, or the read says `corrupt`; never a third thing. Whatever else
  * fails is a StoreError: reads `not-ready`, writes `storage-full` or `internal`, both `closed`.
  */
-import { toHexString } from "lib0/buffer";
+import { toHex } from "../bytes/hex.ts";
 import type { Clock, KeyRange, Namespace, PageRequest, Storage, StorageOperation } from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import { StoreError } from "../errors.ts";
@@ -45,16 +45,10 @@ export interface RecordStoreOptions extends Partial<CommitLimits> {
 export class RecordStore {
   readonly #storage: Storage;
   readonly #queue: CommitQueue;
-  #corruptReads = 0;
 
   constructor(storage: Storage, { clock, ...limits }: RecordStoreOptions = {}) {
     this.#storage = storage;
     this.#queue = new CommitQueue(storage, { ...defaultLimits, ...limits }, clock);
-  }
-
-  /** How often a read met a damaged record (or a stretch that could not be read) since the start. */
-  get corruptReads(): number {
-    return this.#corruptReads;
   }
 
   /** Bytes accepted by `commit` and not yet flushed; callers above the limit are not in it. */
@@ -73,7 +67,7 @@ export class RecordStore {
   /** Rejects as `corrupt`, naming the record, when what is stored is not what was written. */
   async get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
     const value = await this.#read(ns, key);
-    if (value === "corrupt") throw new StoreError("corrupt", `damaged record in ${ns}: key ${toHexString(key)}`);
+    if (value === "corrupt") throw new StoreError("corrupt", `damaged record in ${ns}: key ${toHex(key)}`);
     return value;
   }
 
@@ -91,7 +85,6 @@ export class RecordStore {
 
   async page(ns: Namespace, request: PageRequest): Promise<RecordPage> {
     const { rows, next, damaged = false } = await this.#storage.page(ns, request).catch(rethrow(failedRead));
-    if (damaged) this.#corruptReads += 1;
     // Without values there is nothing to check.
     if (request.keysOnly) return { rows, next, damaged };
     const checked = rows.map(({ key, value: record }): RecordRow => {
@@ -121,17 +114,13 @@ export class RecordStore {
       return this.#unseal(ns, key, await this.#storage.get(ns, key));
     } catch (error: unknown) {
       if (!isCorrupt(error)) throw failedRead(error);
-      this.#corruptReads += 1;
       return "corrupt";
     }
   }
 
   #unseal(ns: Namespace, key: Uint8Array, record: Uint8Array | undefined): Uint8Array | undefined | "corrupt" {
     if (record === undefined) return undefined;
-    const value = unsealRecord(ns, key, record);
-    if (value !== undefined) return value;
-    this.#corruptReads += 1;
-    return "corrupt";
+    return unsealRecord(ns, key, record) ?? "corrupt";
   }
 }
 

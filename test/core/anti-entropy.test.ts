@@ -11,9 +11,10 @@ import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { eventually } from "../support/eventually.ts";
 import { MemoryCluster, type MemberSpec } from "../support/memory-cluster.ts";
+import { patient } from "./coordinate/scene.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-const fast: MemberSpec = { config: { antiEntropyIntervalMs: 20, readRepairShare: 0 } };
+const fast: MemberSpec = { config: { ...patient, antiEntropyIntervalMs: 20, readRepairShare: 0 } };
 
 async function withCluster(count: number, body: (cluster: MemoryCluster) => Promise<void>): Promise<void> {
   const cluster = await MemoryCluster.of(count, fast);

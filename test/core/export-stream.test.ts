@@ -7,7 +7,15 @@ import { type ExportItem, exportStream, type ImportItem, readExport } from "../.
 import { collected } from "../support/collected.ts";
 import { failsWith, utf8 } from "../support/values.ts";
 
-const head = { cluster: "c", node: "n", kind: "edge", atMs: 5, partitions: 0, marks: new Uint8Array(0) } as const;
+const head = {
+  cluster: "c",
+  node: "n",
+  kind: "edge",
+  atMs: 5,
+  partitions: 0,
+  marks: new Uint8Array(0),
+  foundings: [],
+} as const;
 
 function stateOf(i: number): Uint8Array {
   const dot = { actor: "00000000000000aa" as ActorId, counter: i + 1 };

@@ -6,6 +6,7 @@ import type { PartitionIndex } from "../../../core/identity.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
+import { FaultyStorage } from "../../support/faulty-storage.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
 import { node } from "../cluster/world.ts";
 
@@ -14,7 +15,7 @@ const ring = "0123456789abcdef";
 const source = node("h2");
 
 /** A process starts on the disk, which says that two partitions are filling. */
-async function start(disk: MemoryStorage) {
+async function start(disk: FaultyStorage) {
   const records = new RecordStore(disk);
   const holdings = new Holdings(4, realRandom);
   const none = bitmapOf(4, []);
@@ -26,7 +27,7 @@ async function start(disk: MemoryStorage) {
 
 /** The first partition was copied, and is on the disk as copied. */
 async function copied() {
-  const disk = new MemoryStorage();
+  const disk = new FaultyStorage(new MemoryStorage());
   const run = await start(disk);
   run.cursors.set(first, source, {});
   await run.cursors.save(ring);
@@ -57,6 +58,27 @@ describe("what a restart finds copied", () => {
     await cursors.save(ring);
     const { cursors: found } = await start(disk);
     assert.deepEqual([found.get(first, source), found.get(second, source)], [undefined, { next: Uint8Array.of(1) }]);
+  });
+
+  test("is what is copied anew where that could not be written at first", async () => {
+    const { disk, holdings, cursors } = await copied();
+    holdings.refill(first);
+    const again = { next: Uint8Array.of(1) };
+    cursors.set(first, source, again);
+    disk.refusesWrites = "io";
+    await assert.rejects(cursors.save(ring));
+    disk.refusesWrites = undefined;
+    await cursors.save(ring);
+    assert.deepEqual((await start(disk)).cursors.get(first, source), again);
+  });
+
+  test("is nothing where rows turned out to be missing while the disk is full", async () => {
+    const { disk, holdings, cursors } = await copied();
+    holdings.refill(first);
+    cursors.set(first, source, { next: Uint8Array.of(1) });
+    disk.fullFor = "all";
+    await assert.rejects(cursors.save(ring));
+    assert.equal((await start(disk)).cursors.get(first, source), undefined);
   });
 
   test("is nothing where the record of it is none, and the node starts", async () => {

@@ -38,7 +38,7 @@ function scene() {
   for (const host of hosts.slice(1)) say(host);
   const pass = (ms: number): void => {
     for (let left = ms; left > 0; left -= tickIntervalMs) {
-      clock.skip(Math.min(left, tickIntervalMs));
+      clock.jump(Math.min(left, tickIntervalMs));
       ownTime.tick();
     }
   };
@@ -56,7 +56,7 @@ function scene() {
     const mark = latestMark(cluster.roster.forgettingMarks, partition) + 1;
     forgetting.consenting(partition, mark);
     cluster.merge({ forgettingMarks: marksOf({ [partition]: mark }) });
-    clock.skip(1);
+    clock.jump(1);
   };
   const before = (): number => forgetting.forgettableBeforeMs(partition);
   const tools = { say, pass, ask, agree, raise, before };
@@ -132,7 +132,7 @@ describe("what was known before an agreement is forgettable", () => {
     pass(inFlightMsMax + 1);
     ask(...hosts);
     assert.ok(before() > 0);
-    clock.skip(60_000);
+    clock.jump(60_000);
     ask(...hosts);
     assert.equal(before(), 0, "no tick has noticed it yet");
     ownTime.tick();
@@ -156,7 +156,7 @@ describe("what was known before an agreement is forgettable", () => {
     assert.equal(before(), 0, "nobody was asked since the mark is known here");
     ask("h2", "h3");
     assert.equal(before(), 0, "one was not");
-    clock.skip(1);
+    clock.jump(1);
     ask("h4");
     assert.equal(before(), atMs);
   });
@@ -253,6 +253,6 @@ test("the own time neither jumps nor goes back with the wall clock", () => {
   const startMs = ownTime.nowMs();
   assert.equal(startMs, clock.wallTime());
   clock.wallMs -= 3_600_000;
-  clock.skip(10);
+  clock.jump(10);
   assert.equal(ownTime.nowMs(), startMs + 10);
 });

@@ -1,18 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { compareBytes } from "../../../core/bytes/compare.ts";
-import { deliverHints, type HintDeps } from "../../../core/background/deliver-hints.ts";
-import { nodeDefaults } from "../../../core/config.ts";
 import { StoreError } from "../../../core/errors.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
-import { Tasks } from "../../../core/tasks.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
-import { microtasks, texts, utf8 } from "../../support/values.ts";
-import { eventsOf, intercept, patient, placed, rowOf, seen, withCluster } from "../coordinate/scene.ts";
-import { at, host, put, World } from "../replica/world.ts";
+import { texts, utf8 } from "../../support/values.ts";
+import { eventsOf, intercept, patient, placed, rowOf, seen, statesIn, withCluster } from "../coordinate/scene.ts";
 
 /** More than travel in one page, in the order of delivery. */
 const keys = Array.from({ length: 100 }, (_, i) => `k${i}`).toSorted((a, b) => compareBytes(rowOf(a), rowOf(b)));
@@ -28,14 +23,6 @@ async function oweToH3(cluster: MemoryCluster): Promise<() => Promise<number>> {
   const owed = async (): Promise<number> => (await cluster.node("h1").status()).hints;
   assert.equal(await owed(), keys.length);
   return owed;
-}
-
-/** The keys whose states a request carries. */
-function statesIn(body: Uint8Array): string[] {
-  const message = body.subarray(1);
-  if (body[0] === methods.replicate.number) return [methods.replicate.request.decode(message).key];
-  if (body[0] !== methods.swap.number) return [];
-  return methods.swap.request.decode(message).push.map(({ key }) => key);
 }
 
 describe("hints for a host that is back", () => {
@@ -97,6 +84,37 @@ describe("hints for a host that is back", () => {
         await eventually(async () => (await h1.status()).hints === 0, "no hint to be left");
         assert.ok(eventsOf(cluster, "corrupt-record", "h1").some(({ where }) => where.includes("hint")));
         for (const key of keys.slice(1)) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
+      },
+      onlyHints,
+    ));
+
+  test("are dropped where their keys are damaged: no text, another key, another position, another target, or none", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await oweToH3(cluster);
+        cluster.kill("h1");
+        const disk = cluster.disk("h1");
+        const { rows } = await disk.page("hints", { limit: 100 });
+        const bent: [index: number, bits: number][] = [
+          [-1, 0x80],
+          [-1, 1],
+          [8, 1],
+          [1, 1],
+          [1, 0x80],
+          [0, 0x80],
+          [0, 1],
+        ];
+        for (const [i, [index, bits]] of bent.entries()) await disk.rotKey("hints", rows[i * 3]!.key, index, bits);
+        const h1 = await cluster.start("h1", { config: onlyHints });
+        const h3 = await cluster.start("h3", { config: onlyHints });
+        await eventually(async () => (await h1.status()).hints === 0, "no hint to be left");
+        assert.deepEqual((await disk.page("hints", { limit: 100 })).rows, []);
+        assert.equal(eventsOf(cluster, "corrupt-record", "h1").length, bent.length);
+        for (const [i, key] of keys.entries()) {
+          if (i % 3 === 0 && i / 3 < bent.length) continue;
+          assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
+        }
       },
       onlyHints,
     ));
@@ -208,133 +226,3 @@ test("a hint over its bounds stays where it is the only copy that is not in a br
     },
     noRoom,
   ));
-
-/** A stand-in with a hint of each key for h2 and one for h3; the others are as the test has them. */
-async function standIn(names: readonly string[] = ["k"]) {
-  const run = await new World().start("none");
-  for (const name of names) {
-    const { held } = await (await new World().start()).replica.write(at(name), put("v"));
-    for (const target of ["h2", "h3"]) await run.replica.keepHint(at(name), host(target), held.toBytes());
-  }
-  const clock = new ManualClock();
-  const telemetry = { event: () => {} };
-  const outside = {
-    up: new Set<string>(),
-    ring: { fingerprint: "before", owners: ["h2", "h3"] },
-    sent: [] as string[],
-    answer: async (_to: string): Promise<void> => {},
-    /** How many of those in one message are taken in. */
-    applied: 0,
-  };
-  const cluster = {
-    self: host("h1"),
-    get ring() {
-      const { fingerprint, owners } = outside.ring;
-      return { fingerprint, partitions: 4, owners: () => owners };
-    },
-    health: { isUp: (id: string) => outside.up.has(id) },
-    isMember: () => true,
-    ownRecord: { status: "up" },
-  };
-  const transport = {
-    async request(to: string, body: Uint8Array): Promise<Uint8Array> {
-      outside.sent.push(statesIn(body).length > 1 ? `${to}: ${statesIn(body).length}` : to);
-      await outside.answer(to);
-      if (body[0] === methods.swap.number) {
-        const { applied } = outside;
-        return Uint8Array.of(0, ...methods.swap.response.encode({ states: [], done: 0, applied }));
-      }
-      return Uint8Array.of(0, ...methods.replicate.response.encode({ role: "complete" }));
-    },
-  };
-  const tasks = new Tasks({ clock, telemetry });
-  deliverHints({
-    admission: { turn: async () => {} },
-    cluster,
-    exchange: { view: () => ({ ring: "00".repeat(8), life: 1 }) },
-    replica: run.replica,
-    transport,
-    clock,
-    tasks,
-    telemetry,
-    config: nodeDefaults,
-  } as unknown as HintDeps);
-  const owed = (): string[] => run.replica.hints.summaries().flatMap(({ target, count }) => Array(count).fill(target));
-  const secondPasses = async (): Promise<void> => {
-    clock.skip(1_000);
-    await microtasks();
-  };
-  await microtasks();
-  return { outside, owed, secondPasses };
-}
-
-describe("a stand-in", () => {
-  test("delivers to who is back while a delivery to another one goes on and on", async () => {
-    const { outside, owed, secondPasses } = await standIn();
-    outside.answer = (to) => (to === "h2" ? new Promise(() => {}) : Promise.resolve());
-    outside.up.add("h2");
-    await secondPasses();
-    outside.up.add("h3");
-    await secondPasses();
-    await secondPasses();
-    assert.deepEqual(outside.sent, ["h2", "h3"]);
-    assert.deepEqual(owed(), ["h2"]);
-  });
-
-  test("delivers one by one what its target did not take in as a whole, and keeps what it did not take in then", async () => {
-    const { outside, owed, secondPasses } = await standIn(["k", "l", "m"]);
-    outside.applied = 2;
-    outside.answer = async () => {
-      if (outside.sent.length === 2) throw new TransportError("lost", "no answer");
-    };
-    outside.up.add("h2");
-    await secondPasses();
-    assert.deepEqual(outside.sent, ["h2: 3", "h2", "h2", "h2"]);
-    assert.deepEqual(owed(), ["h2", "h3", "h3", "h3"]);
-    outside.up.add("h3");
-    outside.applied = 3;
-    await secondPasses();
-    assert.deepEqual(outside.sent.slice(4).toSorted(), ["h2", "h3: 3"]);
-    assert.deepEqual(owed(), []);
-  });
-
-  test("asks a target that does not answer for none of them alone, and for all again later", async () => {
-    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
-    outside.answer = async () => {
-      throw new TransportError("lost", "no answer");
-    };
-    outside.up.add("h2");
-    await secondPasses();
-    await secondPasses();
-    assert.deepEqual(
-      [outside.sent, owed()],
-      [
-        ["h2: 2", "h2: 2"],
-        ["h2", "h2", "h3", "h3"],
-      ],
-    );
-  });
-
-  test("keeps hints that travelled together over a change of the ring", async () => {
-    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
-    outside.applied = 2;
-    outside.answer = async () => {
-      outside.ring = { fingerprint: "after", owners: ["h2", "h4"] };
-    };
-    outside.up.add("h2");
-    await secondPasses();
-    assert.deepEqual([outside.sent, owed()], [["h2: 2"], ["h2", "h2", "h3", "h3"]]);
-  });
-
-  test("keeps a hint that was delivered on a ring that is no more, and delivers it to the owners of today", async () => {
-    const { outside, owed, secondPasses } = await standIn();
-    outside.answer = async () => {
-      outside.ring = { fingerprint: "after", owners: ["h3", "h4"] };
-    };
-    outside.up.add("h2");
-    await secondPasses();
-    assert.deepEqual([outside.sent, owed()], [["h2"], ["h2", "h3"]]);
-    await secondPasses();
-    assert.deepEqual([outside.sent, owed()], [["h2", "h3", "h4"], ["h3"]]);
-  });
-});

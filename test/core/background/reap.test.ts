@@ -7,20 +7,20 @@ import { ReapAnswers } from "../../../core/background/reap-answers.ts";
 import { portableOf } from "../../../core/background/portable.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { StoreError } from "../../../core/errors.ts";
-import type { Key, PartitionIndex } from "../../../core/identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { foundingsOf, type RingName, unnamedRing } from "../../../core/membership/forgetting-marks.ts";
 import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
-import { TransportError } from "../../../core/ports.ts";
+import { type RequestHandler, type Transport, TransportError } from "../../../core/ports.ts";
 import { Consents, type MarkedRoster } from "../../../core/replica/consents.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { exportStream } from "../../../core/storage/export-stream.ts";
+import { verdicts } from "../../../core/replica/remains.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
-import { Stillness } from "../../../core/replica/stillness.ts";
-import { ManualClock } from "../../support/manual-clock.ts";
+import { call, methods } from "../../../core/rpc/rpc.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
-import { bothRings, marksOf, otherRing, otherSecret, ring, secret } from "../membership/samples.ts";
+import { bothRings, marksOf, memberRecord, otherRing, otherSecret, ring, secret } from "../membership/samples.ts";
 import { remove } from "../replica/world.ts";
 
 const partitions = 16;
@@ -46,7 +46,7 @@ async function scene(graceMs = 60_000) {
   const { held } = await here.replica.write(located, remove());
   const pass = (ms: number): void => {
     for (let passed = 0; passed < ms; passed += 1_000) {
-      here.clock.skip(1_000);
+      here.clock.jump(1_000);
       here.replica.stillness.sweep();
     }
   };
@@ -72,7 +72,7 @@ async function scene(graceMs = 60_000) {
   /** Of an old copy of the key. */
   const importOld = () => {
     const state = { kind: "state", key: located.key, state: held.encoded!, contexts: [] } as const;
-    const whole = { ...head, partitions, marks: encodeForgettingMarks(new Map()) };
+    const whole = { ...head, partitions, marks: encodeForgettingMarks(new Map()), foundings: [] };
     return portable.import(
       exportStream(
         whole,
@@ -197,8 +197,17 @@ describe("an owner", () => {
     await answers.prepare(node("h1"), request);
     await assert.rejects(answers.commit(node("h1"), { ...commit, mark: 6 }), refused("not-ready"));
     await assert.rejects(answers.commit(node("h3"), commit), refused("not-ready"));
-    clock.skip(2 * config.reapTimeoutMs + 1);
+    clock.jump(2 * config.reapTimeoutMs + 1);
     await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
+    assert.equal(replica.tombstones.countIn(located.partition), 1);
+  });
+
+  test("forgets nothing where the mark cannot be written, whoever writes it, though a full disk takes deletes", async () => {
+    const { answers, request, commit, cluster, disk, replica, located, tasks } = await scene();
+    cluster.onChange(() => tasks.run("save membership", () => cluster.save()));
+    await answers.prepare(node("h1"), request);
+    disk.fullFor = "all";
+    await assert.rejects(answers.commit(node("h1"), commit));
     assert.equal(replica.tombstones.countIn(located.partition), 1);
   });
 
@@ -213,6 +222,39 @@ describe("an owner", () => {
     await assert.rejects(answers.commit(node("h1"), commit), refused("not-ready"));
     assert.equal(replica.tombstones.countIn(located.partition), 1);
     assert.equal(cluster.roster.forgettingMarks.size, 0);
+  });
+
+  test("does not consent where the leader saw another ring as it asked: who had joined by then was not asked", async () => {
+    const { answers, request, commit, cluster, exchange, clock, replica, located, server, servers } = await scene();
+    let handler: RequestHandler = async () => new Uint8Array(0);
+    server.listen({ serve: (serves: RequestHandler) => (handler = serves) } as unknown as Transport);
+    answers.serve(server);
+    servers.get("h1")!.on(methods.exchange, async () => ({ same: true, lacking: [] }));
+    const leader = {
+      request: (_to: NodeId, body: Uint8Array, ms: number) => handler(node("h1"), body, clock.now() + ms),
+    } as unknown as Transport;
+    const answerTo = async (asked: Promise<unknown>): Promise<unknown> => {
+      const [answer] = await Promise.allSettled([asked, clock.advance(100)]);
+      return answer.status === "rejected" ? answer.reason.code : answer.value;
+    };
+    const joined = memberRecord({ id: node("h5") });
+    const owners = cluster.ring.owners(located.partition);
+    const elsewhere = (located.partition + partitions / 2) % partitions;
+    const assignment = cluster.roster.assignment.map(({ host, epoch }, token) =>
+      token === elsewhere ? { host: joined.id, epoch: epoch + 1 } : { host, epoch },
+    );
+    cluster.merge({ members: new Map([[joined.id, joined]]), assignment });
+    assert.deepEqual(cluster.ring.owners(located.partition), owners, "the same lead it, and own it");
+    assert.equal(await answerTo(call(leader, cluster.self, methods.prepareReap, request, 1_000)), "not-ready");
+    const later = { ...commit, view: exchange.view() };
+    assert.equal(await answerTo(call(leader, cluster.self, methods.commitReap, later, 1_000)), "not-ready");
+    assert.equal(replica.tombstones.countIn(located.partition), 1);
+    assert.equal(cluster.roster.forgettingMarks.size, 0);
+    const anew = { ...request, view: exchange.view() };
+    const agreed = Uint8Array.of(verdicts.indexOf("agreed"));
+    assert.deepEqual(await answerTo(call(leader, cluster.self, methods.prepareReap, anew, 1_000)), {
+      verdicts: agreed,
+    });
   });
 
   test("keeps what was not chosen, and what has changed since", async () => {
@@ -316,42 +358,6 @@ describe("consents of a directory that came into one ring", () => {
       assert.deepEqual(each.takeUncovered(under(ring, 5)), []);
       assert.deepEqual(each.takeUncovered(under(bothRings, 7)), []);
       assert.equal(each.mayForget(at, marksOf({ [at]: 7 }, bothRings)), false);
-    }
-  });
-});
-
-describe("stillness", () => {
-  const partition = 3 as PartitionIndex;
-
-  test("begins anew with the process, with a hint that left its partition, and with a pause", () => {
-    const clock = new ManualClock(1_000);
-    const still = new Stillness(clock, 1_000);
-    const after = (ms: number): boolean => {
-      for (let passed = 0; passed < ms; passed += 100) {
-        clock.skip(100);
-        still.sweep();
-      }
-      return still.isStill(partition);
-    };
-    assert.deepEqual([after(900), after(100)], [false, true]);
-    still.hintGone(partition);
-    assert.equal(still.isStill(4 as PartitionIndex), true, "it was of another partition");
-    assert.deepEqual([after(900), after(100)], [false, true]);
-    clock.skip(500);
-    assert.equal(still.isStill(4 as PartitionIndex), false, "nothing ran for so long");
-  });
-
-  test("begins anew when the wall clock jumps, either way", () => {
-    for (const jumpMs of [-2_000, 2_000]) {
-      const clock = new ManualClock(1_000_000);
-      const still = new Stillness(clock, 1_000);
-      for (let i = 0; i < 10; i++) {
-        clock.skip(100);
-        still.sweep();
-      }
-      assert.equal(still.isStill(partition), true);
-      clock.wallMs += jumpMs;
-      assert.equal(still.isStill(partition), false);
     }
   });
 });

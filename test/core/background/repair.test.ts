@@ -91,7 +91,7 @@ describe("repair", () => {
         assert.deepEqual(within(left), within(right));
         await assert.rejects(repaired(cluster, "h1", 99), (error) => {
           assert.ok(error instanceof StoreError);
-          return error.code === "bad-request";
+          return error.code === "bad-request" && error.message.includes("there is no partition 99");
         });
       },
       onlyRepair,
@@ -131,6 +131,7 @@ describe("repair", () => {
         assert.deepEqual([first.damagedFound, first.damagedHealed, first.problems], [3, 3, []]);
         await equal(cluster);
 
+        const damaged = async (): Promise<number> => (await cluster.node("h2").status()).storage.corruptRecords;
         cluster.kill("h2"); // its memory goes, so only the others have it
         for (const key of keys.slice(3, 7)) await cluster.disk("h2").rot("objects", rowOf(key));
         await cluster.start("h2", { config: onlyRepair });
@@ -139,6 +140,7 @@ describe("repair", () => {
         assert.equal(second.damagedHealed, second.damagedFound);
         assert.deepEqual(second.problems, []);
         assert.ok(second.damagedFound >= 1);
+        assert.equal(await damaged(), 0);
         await equal(cluster);
         assert.ok(!Object.values(await clocksOf(cluster, "h2")).includes("corrupt"));
       },
@@ -171,6 +173,64 @@ describe("repair", () => {
         assert.match(result.problems.join(), /filled anew/);
         await eventually(async () => (await cluster.node("h1").status()).partitions.filling === 0, "h1 to be filled");
         await equal(cluster);
+      },
+      onlyRepair,
+    ));
+
+  test("removes rows whose keys are damaged, and copies what they held from the others", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+        for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+        const disk = cluster.disk("h1");
+        await disk.rotKey("objects", rowOf(keys[0]!), -1, 0x80); // no text
+        await disk.rotKey("objects", rowOf(keys[1]!), -1, 1); // another key
+        await disk.rotKey("objects", rowOf(keys[2]!), 0, 0x80); // another partition
+        const result = await repaired(cluster, "h1");
+        assert.deepEqual([result.done, result.damagedFound], [16, 3], result.problems.join());
+        assert.match(result.problems.join(), /filled anew/);
+        await eventually(async () => (await cluster.node("h1").status()).partitions.filling === 0, "h1 to be filled");
+        await equal(cluster);
+        const told = eventsOf(cluster, "corrupt-record", "h1").map(({ where }) => where);
+        assert.equal(told.filter((where) => /^row [0-9a-f]+, of which the key is damaged/.test(where)).length, 3);
+        assert.deepEqual(
+          [(await repaired(cluster, "h1")).damagedFound, Object.keys(await clocksOf(cluster, "h1")).length],
+          [0, 20],
+        );
+      },
+      onlyRepair,
+    ));
+
+  test("keeps a row whose key is damaged where nobody else has what it holds, and says so", () =>
+    withCluster(
+      1,
+      async (cluster) => {
+        for (const key of ["k", "l"]) await cluster.node("h1").put("b", key, utf8(key), { w: 1 });
+        await cluster.disk("h1").rotKey("objects", rowOf("k"), -1, 0x80);
+        const result = await repaired(cluster, "h1");
+        assert.match(result.problems.join(), /no other host/);
+        assert.equal(Object.keys(await clocksOf(cluster, "h1")).length, 2);
+        assert.deepEqual((await cluster.node("h1").list("b", {})).keys, ["l"]);
+      },
+      onlyRepair,
+    ));
+
+  test("status counts the keys that are damaged, however often they are read, until they are mended", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        const keys = ["k0", "k1", "k2"];
+        for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+        for (const name of ["h1", "h2"]) cluster.kill(name); // what they remember goes
+        for (const key of keys.slice(1)) await cluster.disk("h1").rot("objects", rowOf(key));
+        const config = { ...onlyRepair, antiEntropyIntervalMs: 2_000_000_000 };
+        const h1 = await cluster.start("h1", { config });
+        for (let reads = 0; reads < 3; reads++) for (const key of keys) await h1.getLocal("b", key);
+        assert.equal((await h1.status()).storage.corruptRecords, 2);
+        await cluster.start("h2", { config });
+        await cluster.settled(2);
+        await eventually(async () => (await h1.status()).storage.corruptRecords === 0, "both to be mended");
       },
       onlyRepair,
     ));

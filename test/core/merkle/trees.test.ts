@@ -101,14 +101,9 @@ const states: fc.Arbitrary<Versioned> = fc.record({
         tombstone: fc.boolean(),
         kind: fc.constantFrom("opaque" as const, "lww" as const, "yjs" as const),
         expiresAtMs: fc.option(fc.constantFrom(0, 1, 2 ** 42)),
-        generation: fc.option(fc.nat({ max: 1 })),
       })
-      .map(({ n, counter, atMs, expiresAtMs, generation, ...rest }) =>
-        value(n, counter, atMs, {
-          ...rest,
-          ...(expiresAtMs === null ? {} : { expiresAtMs }),
-          ...(generation === null ? {} : { generation }),
-        }),
+      .map(({ n, counter, atMs, expiresAtMs, ...rest }) =>
+        value(n, counter, atMs, { ...rest, ...(expiresAtMs === null ? {} : { expiresAtMs }) }),
       ),
     { maxLength: 2 },
   ),

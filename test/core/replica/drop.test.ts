@@ -42,6 +42,17 @@ describe("a partition that is dropped", () => {
     assert.match(told.join(), /^rows of partition 0 that cannot be read/);
   });
 
+  test("loses its rows whose keys are damaged with the others, and is held no more", async () => {
+    const world = new World();
+    const run = await world.start();
+    for (const key of keys) await run.replica.write(key, put("v"));
+    await world.disk.rotKey("objects", keys[0]!.row, -1, 0x80);
+    await world.disk.rotKey("objects", keys[1]!.row, -1, 1);
+    assert.equal(await dropped(run), "none");
+    assert.equal(await left(run), 0);
+    assert.deepEqual(world.kinds(), ["corrupt-record", "corrupt-record"]);
+  });
+
   test("keeps a row of which it is still reading when the partition is owned again", async () => {
     const world = new World();
     const run = await world.start();

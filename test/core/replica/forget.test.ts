@@ -62,12 +62,12 @@ describe("a deleted key", () => {
     const key = at("k");
     const { held } = await replica.write(key, remove());
     await replica.oweTo(key, host("h2"));
-    here.clock.skip(2 * graceMs);
+    here.clock.jump(2 * graceMs);
     replica.stillness.sweep();
     assert.equal((await replica.examine(key)).isHinted, true);
     assert.equal(await replica.forget(key, held.digest), false);
     const { hints } = await replica.hints.page(host("h2"), { after: undefined, limit: 1 });
-    here.clock.skip(1);
+    here.clock.jump(1);
     assert.equal(await replica.hintDelivered(key, host("h2"), hints[0]!), true);
     assert.equal(replica.stillness.isStill(key.partition), false);
     assert.equal(await replica.forget(key, held.digest), true);

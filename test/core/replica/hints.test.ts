@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { equalBytes } from "../../../core/bytes/compare.ts";
 import { decodeVersioned, encodeVersioned } from "../../../core/causality/encoding.ts";
 import { merge } from "../../../core/causality/version-set.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
+import type { LocatedKey } from "../../../core/placement/locate.ts";
 import { failsWith, microtasks, texts } from "../../support/values.ts";
 import { at, host, put, type Run, World } from "./world.ts";
 
@@ -47,7 +49,7 @@ describe("a hint", () => {
     const run = await world.start("none");
     await run.replica.keepHint(key, away, await stateOf("a"));
     const [before] = run.replica.hints.summaries();
-    world.clock.skip(5_000);
+    world.clock.jump(5_000);
     await run.replica.keepHint(key, away, await stateOf("b"));
     const [after] = run.replica.hints.summaries();
     assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["a", "b"]);
@@ -79,7 +81,7 @@ describe("a hint", () => {
     const world = new World();
     const first = await world.start("none");
     await first.replica.keepHint(key, away, await stateOf("a"));
-    world.clock.skip(5_000);
+    world.clock.jump(5_000);
     await first.replica.keepHint(key, away, await stateOf("d"));
     await first.replica.keepHint(key, host("h3"), await stateOf("c"));
     const again = await world.start("none");
@@ -152,6 +154,39 @@ describe("a hint", () => {
     assert.deepEqual(texts((await run.replica.read(key)).held.state.values), ["a", "b"]);
   });
 
+  test("that a disk refused is in doubt until it is taken, or all that are in doubt are too many: then no other key is", async () => {
+    const world = new World();
+    const run = await world.start("none");
+    const state = await stateOf("a");
+    const doubtful = Array.from({ length: 10_001 }, (_, i) => at(`k${i}`));
+    world.disk.refusesWrites = "full";
+    await Promise.allSettled(doubtful.map((each) => run.replica.keepHint(each, away, state)));
+    world.disk.refusesWrites = undefined;
+    const isHinted = async (located: LocatedKey) => (await run.replica.examine(located)).isHinted;
+    assert.equal(await isHinted(at("never")), false);
+    await Promise.all(doubtful.map((each) => run.replica.keepHint(each, away, state)));
+    assert.deepEqual([await isHinted(at("never")), await isHinted(doubtful.at(-1)!)], [false, true]);
+    assert.deepEqual(tallies(run), [["h2", doubtful.length]]);
+  });
+
+  test("that a disk refused and has all the same is not taken for one of those that are counted", async () => {
+    const world = new World();
+    const run = await world.start("none");
+    const state = await stateOf("a");
+    const others = ["k1", "k2"].map((name) => at(name));
+    world.disk.refusesWrites = "io";
+    world.disk.writesWhatItRefuses = true;
+    for (const each of others) await assert.rejects(run.replica.keepHint(each, away, state));
+    world.disk.refusesWrites = undefined;
+    await run.replica.keepHint(key, away, state);
+    await run.replica.keepHint(others[0]!, away, state);
+    assert.deepEqual(tallies(run), [["h2", 2]]);
+    const { hints } = await run.replica.hints.page(away, { after: undefined, limit: 10 });
+    const found = [key, ...others].map((each) => ({ each, hint: hints.find(({ row }) => equalBytes(row, each.row))! }));
+    for (const { each, hint } of found.toReversed()) await run.replica.hintDelivered(each, away, hint);
+    assert.deepEqual([tallies(run), tallies(await world.start("none"))], [[], []]);
+  });
+
   test("of bytes that are no state is refused", async () => {
     const run = await new World().start("none");
     await assert.rejects(run.replica.keepHint(key, away, Uint8Array.of(255)));
@@ -210,6 +245,14 @@ describe("what an owner owes", () => {
     await replica.oweTo(key, away);
     const hint = await replica.hints.get(away, key);
     assert.deepEqual(texts(decodeVersioned(hint!.state!).values), ["acked"]);
+  });
+
+  test("is not forgotten for a state that is to be kept for the same host", async () => {
+    const { replica } = await new World().start();
+    await replica.write(key, put("owed", undefined, { hintsFor: [away] }));
+    await replica.keepHint(key, away, await stateOf("kept"));
+    const hint = await replica.hints.get(away, key);
+    assert.deepEqual(texts(decodeVersioned(hint!.state!).values), ["kept", "owed"]);
   });
 
   test("is noted again for a write that is repeated: the owner may still miss it", async () => {

@@ -1,0 +1,187 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import { deliverHints, type HintDeps } from "../../../core/background/deliver-hints.ts";
+import { nodeDefaults } from "../../../core/config.ts";
+import { StoreError } from "../../../core/errors.ts";
+import { TransportError } from "../../../core/ports.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
+import { Tasks } from "../../../core/tasks.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
+import { microtasks } from "../../support/values.ts";
+import { statesIn } from "../coordinate/scene.ts";
+import { at, host, put, World } from "../replica/world.ts";
+
+/** A stand-in with a hint of each key for h2 and one for h3; the others are as the test has them. */
+async function standIn(names: readonly string[] = ["k"]) {
+  const run = await new World().start("none");
+  for (const name of names) {
+    const { held } = await (await new World().start()).replica.write(at(name), put("v"));
+    for (const target of ["h2", "h3"]) await run.replica.keepHint(at(name), host(target), held.toBytes());
+  }
+  const clock = new ManualClock();
+  const telemetry = { event: () => {} };
+  const outside = {
+    up: new Set<string>(),
+    ring: { fingerprint: "before", owners: ["h2", "h3"] },
+    sent: [] as string[],
+    answer: async (_to: string): Promise<void> => {},
+    /** How many of those in one message are taken in. */
+    applied: 0,
+  };
+  const cluster = {
+    self: host("h1"),
+    get ring() {
+      const { fingerprint, owners } = outside.ring;
+      return { fingerprint, partitions: 4, owners: () => owners };
+    },
+    health: { isUp: (id: string) => outside.up.has(id) },
+    isMember: () => true,
+    ownRecord: { status: "up" },
+  };
+  const transport = {
+    async request(to: string, body: Uint8Array): Promise<Uint8Array> {
+      outside.sent.push(statesIn(body).length > 1 ? `${to}: ${statesIn(body).length}` : to);
+      await outside.answer(to);
+      if (body[0] === methods.swap.number) {
+        const { applied } = outside;
+        return Uint8Array.of(0, ...methods.swap.response.encode({ states: [], done: 0, applied }));
+      }
+      return Uint8Array.of(0, ...methods.replicate.response.encode({ role: "complete" }));
+    },
+  };
+  const tasks = new Tasks({ clock, telemetry });
+  const sendsTo = deliverHints({
+    admission: { turn: async () => {} },
+    cluster,
+    exchange: { view: () => ({ ring: "00".repeat(8), life: 1 }) },
+    replica: run.replica,
+    transport,
+    clock,
+    tasks,
+    telemetry,
+    config: nodeDefaults,
+  } as unknown as HintDeps);
+  const owed = (): string[] => run.replica.hints.summaries().flatMap(({ target, count }) => Array(count).fill(target));
+  const secondPasses = async (): Promise<void> => {
+    clock.jump(1_000);
+    await microtasks();
+  };
+  await microtasks();
+  return { outside, owed, secondPasses, sendsTo: (name: string) => sendsTo(host(name)) };
+}
+
+describe("a stand-in", () => {
+  test("delivers to who is back while a delivery to another one goes on and on", async () => {
+    const { outside, owed, secondPasses } = await standIn();
+    outside.answer = (to) => (to === "h2" ? new Promise(() => {}) : Promise.resolve());
+    outside.up.add("h2");
+    await secondPasses();
+    outside.up.add("h3");
+    await secondPasses();
+    await secondPasses();
+    assert.deepEqual(outside.sent, ["h2", "h3"]);
+    assert.deepEqual(owed(), ["h2"]);
+  });
+
+  test("counts as sending from the moment its target is back, until it has delivered or the target took none", async () => {
+    const { outside, secondPasses, sendsTo } = await standIn();
+    assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [false, false]);
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => (answer = resolve));
+    outside.answer = async (to) => {
+      await answered;
+      if (to === "h3") throw new TransportError("lost", "no answer");
+    };
+    outside.up.add("h2").add("h3");
+    assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [true, true]);
+    await secondPasses();
+    assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [true, true]);
+    answer();
+    await microtasks();
+    assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [false, false]);
+  });
+
+  test("delivers one by one what its target did not take in as a whole, and keeps what it did not take in then", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l", "m"]);
+    outside.applied = 2;
+    outside.answer = async () => {
+      if (outside.sent.length === 2) throw new TransportError("lost", "no answer");
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual(outside.sent, ["h2: 3", "h2", "h2", "h2"]);
+    assert.deepEqual(owed(), ["h2", "h3", "h3", "h3"]);
+    outside.up.add("h3");
+    outside.applied = 3;
+    await secondPasses();
+    assert.deepEqual(outside.sent.slice(4).toSorted(), ["h2", "h3: 3"]);
+    assert.deepEqual(owed(), []);
+  });
+
+  test("asks a target that does not answer for none of them alone, and for all again later", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    outside.answer = async () => {
+      throw new TransportError("lost", "no answer");
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    await secondPasses();
+    assert.deepEqual(
+      [outside.sent, owed()],
+      [
+        ["h2: 2", "h2: 2"],
+        ["h2", "h2", "h3", "h3"],
+      ],
+    );
+  });
+
+  test("keeps hints that travelled together over a change of the ring", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    outside.applied = 2;
+    outside.answer = async () => {
+      outside.ring = { fingerprint: "after", owners: ["h2", "h4"] };
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2: 2"], ["h2", "h2", "h3", "h3"]]);
+  });
+
+  test("keeps a hint that was delivered on a ring that is no more, and delivers it to the owners of today", async () => {
+    const { outside, owed, secondPasses } = await standIn();
+    outside.answer = async () => {
+      outside.ring = { fingerprint: "after", owners: ["h3", "h4"] };
+    };
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2"], ["h2", "h3"]]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2", "h3", "h4"], ["h3"]]);
+  });
+
+  test("passes on what its target owns no more to the owners that are there, and keeps it for those that are not", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    outside.ring = { fingerprint: "later", owners: ["h4", "h5", "h6"] };
+    outside.up = new Set(["h2", "h4", "h6"]);
+    outside.answer = async (to) => {
+      if (to === "h6") throw new StoreError("storage-full", "no room");
+    };
+    await secondPasses();
+    assert.deepEqual(outside.sent.toSorted(), ["h4", "h4", "h6", "h6"]);
+    assert.deepEqual(owed().toSorted(), ["h3", "h3", "h5", "h5", "h6", "h6"]);
+    outside.up.add("h5");
+    outside.applied = 2;
+    await secondPasses();
+    assert.deepEqual(owed().toSorted(), ["h3", "h3", "h6", "h6"]);
+  });
+
+  test("keeps what no owner takes of what its target owns no more, which holds up nothing behind it", async () => {
+    const { outside, owed, secondPasses } = await standIn(Array.from({ length: 10 }, (_, i) => `k${i}`));
+    outside.ring = { fingerprint: "later", owners: ["h4"] };
+    outside.up = new Set(["h2", "h4"]);
+    outside.answer = async () => {
+      if (outside.sent.length <= 8) throw new TransportError("lost", "no answer");
+    };
+    await secondPasses();
+    assert.equal(owed().filter((target) => target === "h2").length, 8);
+  });
+});
