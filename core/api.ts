@@ -34,6 +34,8 @@ export interface ReadAnswer {
   readonly degraded: boolean;
   /** Opaque; give it back with the next put or delete. Null when the key was never written. */
   readonly context: string | null;
+  /** Hosts whose copies are in it, owners and stand-ins. Absent where it is of one node's own copy, or nobody tells. */
+  readonly answered?: readonly NodeId[];
 }
 
 /** What one replica holds of a key. `hint`: only on behalf of another; `none`: it is neither owner nor stand-in. */
@@ -240,6 +242,7 @@ export interface NodeStatus {
     readonly state: "ok" | "full" | "failed";
     readonly bytes: number;
     readonly freeBytes?: number;
+    /** Keys whose records were found damaged here, and are not mended yet. */
     readonly corruptRecords: number;
     /** Directories with damaged data that were set aside. */
     readonly setAside: readonly string[];

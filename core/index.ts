@@ -93,6 +93,7 @@ export type {
   ChangeOrigin,
   LwwConflict,
   ImportResult,
+  Inspection,
   ParkedWrite,
   ReadSource,
   StoreChange,

@@ -303,16 +303,15 @@ export class EverwriteNode implements NodeApi {
 
   async status(): Promise<NodeStatus> {
     const usage = await this.#records.usage().catch((error: unknown) => {
+      if (!(error instanceof StoreError)) throw error;
       // Between the storage that is set aside and the new one there is none.
-      if (this.#renewing === undefined) throw error;
-      return { bytes: 0 };
+      return this.#renewing === undefined ? undefined : { bytes: 0 };
     });
     return nodeStatus(this.#running?.deps, {
       id: this.#ports.transport.self,
       name: this.#options.cluster.name,
       config: this.#config,
       usage,
-      corruptRecords: this.#records.corruptReads,
       setAside: this.#setAside,
       uptimeMs: this.#ports.clock.now() - this.#startedMs,
       waitingFor: this.#waitingFor,

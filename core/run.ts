@@ -35,6 +35,7 @@ import { Requests } from "./coordinate/requests.ts";
 import { serveEdges } from "./coordinate/serve-edges.ts";
 import { serveClients, serveHosts } from "./coordinate/serve.ts";
 import { Deadlines } from "./deadlines.ts";
+import { StoreError } from "./errors.ts";
 import type { PartitionIndex } from "./identity.ts";
 import type { HoldingsRecord, Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
@@ -96,6 +97,7 @@ export interface Running {
 /** Undefined: the node was stopped before it was taken in. */
 export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin): Promise<Running | undefined> {
   const { ports, options, config, records, tasks, server, marks } = runDeps;
+  refuseUnmeetable(config, roster.cluster);
   const { clock, random, identity, gossip } = ports;
   const transport = transportOfRun(ports.transport, tasks);
   const { self } = transport;
@@ -231,6 +233,18 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
       stopListening();
     },
   };
+}
+
+/** A number of copies above N would fail each request. @throws StoreError `bad-request` */
+function refuseUnmeetable(config: NodeConfig, { name, n }: Roster["cluster"]): void {
+  for (const quorum of ["r", "w"] as const) {
+    const count = config[quorum];
+    if (typeof count !== "number" || count <= n) continue;
+    throw new StoreError(
+      "bad-request",
+      `${quorum}=${count} can never be met: the cluster "${name}" has n=${n} copies of a key`,
+    );
+  }
 }
 
 async function heldBy(

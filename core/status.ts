@@ -26,8 +26,8 @@ export interface StatusFacts {
   readonly id: NodeId;
   readonly name: string;
   readonly config: NodeConfig;
-  readonly usage: { readonly bytes: number; readonly freeBytes?: number };
-  readonly corruptRecords: number;
+  /** Undefined: the storage cannot tell. */
+  readonly usage: { readonly bytes: number; readonly freeBytes?: number } | undefined;
   readonly setAside: readonly string[];
   readonly uptimeMs: number;
   readonly waitingFor: string;
@@ -39,13 +39,14 @@ const rivalShownMs = 300_000;
 
 /** `deps` undefined: the node has no place in a cluster yet. */
 export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): NodeStatus {
-  const { id, name, config, usage, corruptRecords, setAside, uptimeMs } = facts;
+  const { id, name, config, usage, setAside, uptimeMs } = facts;
+  const state = usage === undefined ? "failed" : (deps?.replica.storageState ?? "ok");
   const own = {
     id,
     cluster: name,
     r: config.r,
     w: config.w,
-    storage: { state: deps?.replica.storageState ?? "ok", ...usage, corruptRecords, setAside },
+    storage: { state, bytes: 0, ...usage, corruptRecords: deps?.replica.damagedKeys().length ?? 0, setAside },
     uptimeMs,
     tombstones: facts.tombstones,
     transfers: facts.transfers,
@@ -220,7 +221,7 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
   const away = ring.hosts.filter(({ id }) => !health.isUp(id)).map(({ id }) => id);
   if (away.length > 0) notices.push(`${away.length} of ${hosts} hosts do not answer: ${away.join(", ")}`);
   if (storage.state !== "ok") notices.push(`storage is ${storage.state}: reads go on, writes are refused here`);
-  if (storage.corruptRecords > 0) notices.push(`${storage.corruptRecords} reads met a damaged record`);
+  if (storage.corruptRecords > 0) notices.push(`${storage.corruptRecords} records are damaged and not mended yet`);
   if (storage.setAside.length > 0) notices.push(`data was set aside: ${storage.setAside.join(", ")}`);
   if (roster.cluster.admission === "open")
     notices.push("admission is open: whoever reaches this host may read and write");

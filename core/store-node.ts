@@ -4,11 +4,14 @@
  */
 import type {
   DeleteOptions,
+  Explanation,
   GetOptions,
   ListAnswer,
   ListOptions,
+  NodeStatus,
   PutOptions,
   ReadAnswer,
+  RingView,
   Watched,
   WriteAnswer,
 } from "./api.ts";
@@ -144,6 +147,13 @@ export interface RequestName {
   readonly again?: boolean;
 }
 
+/** What a host knows of itself, of the ring, and of one key. */
+export interface Inspection {
+  readonly status: NodeStatus;
+  readonly ring: RingView;
+  readonly explanation: Explanation;
+}
+
 /** Part in what is said about a key, which is stored nowhere. */
 export interface Channel {
   /** To the others who take part now; may be lost. @throws StoreError `value-too-large` above 16 KiB */
@@ -172,6 +182,8 @@ export interface StoreNode {
   flush(options?: WaitOptions): Promise<void>;
   /** Takes part in the channel of a key: hears what the others say there from now on. A node need not have channels. */
   join?(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel;
+  /** An edge knows nothing of the kind: it has no such method, or answers undefined. */
+  inspect?(bucket: string, name: string): Promise<Inspection | undefined>;
   facts(): StoreFacts;
   /** Calls back after each change of the facts. */
   onFacts(listener: () => void): Stop;

@@ -10,9 +10,9 @@ import * as Y from "yjs";
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
 import type { StoreChange, StoreNode } from "../store-node.ts";
-import { Cancellation } from "../store/cancel.ts";
+import { Cancellation, sleep } from "../store/cancel.ts";
 import { follow } from "../store/follow.ts";
-import { Listeners } from "../store/listeners.ts";
+import { type ErrorEvent, Listeners } from "../store/listeners.ts";
 import { problemOfUpdate } from "../values/yjs-update.ts";
 import { Ahead } from "./ahead.ts";
 import type { LiveUpdate } from "./fold-plan.ts";
@@ -38,6 +38,8 @@ export interface DocumentDeps {
   readonly clock: Clock;
   readonly random: Random;
   readonly closing: CancelSignal;
+  /** Hears which edits were not stored when their document was closed. */
+  readonly onError: (event: ErrorEvent) => void;
 }
 
 /** Which document. */
@@ -47,11 +49,15 @@ export interface DocumentName {
 }
 
 const emptyUpdate = Uint8Array.of(0, 0);
+/** As long as a request may take: whoever closes a store wants it closed. */
+const closeMsMax = 5_000;
 
 /** Made by `Store.link`. */
 export class DocumentLink {
   readonly key: string;
   readonly doc: Y.Doc;
+  readonly #deps: DocumentDeps;
+  readonly #name: DocumentName;
   readonly #end: Cancellation;
   readonly #writer: Writer;
   readonly #ahead: Ahead;
@@ -68,6 +74,8 @@ export class DocumentLink {
   #closed: Promise<void> | undefined;
 
   constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc, onClosed: () => void = () => {}) {
+    this.#deps = deps;
+    this.#name = { bucket, name };
     this.#onClosed = onClosed;
     this.key = `${bucket}/${name}`;
     this.doc = doc;
@@ -118,17 +126,33 @@ export class DocumentLink {
     return this.#writer.flush();
   }
 
-  /** Stores what is unwritten, and ends the link; the document stays. */
+  /**
+   * Stores what is unwritten, and ends the link; the document stays. Where the node has not taken all of it within 5 s, the rest
+   * may be lost: an `error` event of the store says so.
+   */
   close(): Promise<void> {
-    this.#closed ??= this.#writer.flush().then(() => {
-      this.doc.off("update", this.#onUpdate);
-      this.#channel.end();
-      this.#ahead.end();
-      this.#end.abort();
-      this.#refresh();
-      this.#onClosed();
-    });
+    this.#closed ??= this.#close();
     return this.#closed;
+  }
+
+  async #close(): Promise<void> {
+    const stored = new Cancellation();
+    const flushed = this.#writer.flush().finally(() => stored.abort());
+    await Promise.race([flushed, sleep(this.#deps.clock, closeMsMax, stored)]);
+    this.doc.off("update", this.#onUpdate);
+    this.#channel.end();
+    this.#ahead.end();
+    this.#end.abort();
+    this.#refresh();
+    this.#onClosed();
+    if (!this.#writer.isStored) this.#deps.onError({ bucket: this.#name.bucket, error: this.#lost() });
+  }
+
+  #lost(): StoreError {
+    const { problem } = this.#writer;
+    const why = problem?.message ?? `this node did not take them in ${closeMsMax} ms`;
+    const text = `${this.key} was closed before its last edits were stored; they may be lost: ${why}`;
+    return new StoreError(problem?.code ?? "outcome-unknown", text, { cause: problem });
   }
 
   async #follow(deps: DocumentDeps, bucket: string, name: string): Promise<void> {

@@ -54,7 +54,7 @@ export class LiveDocument extends Y.Doc {
     return this.#closed !== undefined;
   }
 
-  /** Stores what is unwritten, and ends it. */
+  /** Stores what is unwritten, and ends it: see `DocumentLink.close`. */
   close(): Promise<void> {
     this.#closed ??= this.#link.close().then(() => super.destroy());
     return this.#closed;

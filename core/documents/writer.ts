@@ -87,6 +87,11 @@ export class Writer {
     return this.#problem;
   }
 
+  /** Every edit is with the node. */
+  get isStored(): boolean {
+    return this.#stored === this.#added;
+  }
+
   /** Of all live updates. */
   get bytes(): number {
     return this.#live.reduce((sum, { body }) => sum + body.length, 0);

@@ -52,6 +52,7 @@ export class Link implements Answerable {
   /** Requests of the peer that have no answer yet. */
   #owed = 0;
   #flushing = false;
+  #telling = false;
   /** `send` said stop; nothing more until `drain`. */
   #blocked = false;
   #paused = false;
@@ -120,9 +121,17 @@ export class Link implements Answerable {
     return this.#asking.ask(body, timeoutMs);
   }
 
-  /** Lost where others wait already: what is told late is worth nothing. */
+  /**
+   * Lost where others wait already: what is told late is worth nothing. So it does not wait for the end of the turn either,
+   * but goes with what else is told by this callback.
+   */
   tell(body: Uint8Array): void {
-    if (!this.#closed && this.#queue.bytes <= toldQueueBytesMax) this.#write({ kind: "told", id: 0, body });
+    if (this.#closed || this.#queue.bytes > toldQueueBytesMax) return;
+    this.#queue.push({ kind: "told", id: 0, body });
+    if (!this.#telling && !this.#blocked) {
+      this.#telling = true;
+      queueMicrotask(() => this.#flush());
+    }
   }
 
   // -- Answering ----------------------------------------------------------------------------------------------------
@@ -203,6 +212,7 @@ export class Link implements Answerable {
   /** Everything of this turn in few writes: a write costs more than the bytes in it. */
   #flush(): void {
     this.#flushing = false;
+    this.#telling = false;
     if (this.#closed) return;
     try {
       while (!this.#blocked) {

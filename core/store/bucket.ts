@@ -165,7 +165,7 @@ export class Bucket<T> {
    */
   async get(key: string, options: StoreGetOptions = {}): Promise<BucketRead<T>> {
     const text = this.#open(key);
-    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
+    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...stated(options) });
     if (this.#sliding) this.#renewals.noteRead(key, read);
     return decodeRead(read, text, this.#format);
   }
@@ -177,7 +177,7 @@ export class Bucket<T> {
   async renew(key: string, options: StoreGetOptions = {}): Promise<boolean> {
     this.#open(key);
     checkRenewable(this.#format.rule);
-    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...options });
+    const read = await this.#deps.node.get(this.name, key, { ...this.#get, ...stated(options) });
     return this.#renewals.renew(key, read);
   }
 
@@ -190,20 +190,15 @@ export class Bucket<T> {
     const encoded = encodeValue(value, this.#open(key), this.#format);
     // Begun before this returns, unless the schema takes time: so that a flush knows of it.
     const { body } = encoded instanceof Promise ? await encoded : encoded;
-    const { context, ...rest } = options;
-    const seen = context === undefined ? {} : { context };
-    return receiptOf(await this.#deps.node.put(this.name, key, body, { ...this.#put, ...rest, ...seen }));
+    return receiptOf(await this.#deps.node.put(this.name, key, body, { ...this.#put, ...stated(options) }));
   }
 
   /** Deletes what `context` has seen. @throws StoreError as `put` */
   async delete(key: string, options: BucketDeleteOptions = {}): Promise<BucketReceipt> {
     this.#open(key);
     const { w, kind = "opaque" } = this.#put;
-    const { context, ...rest } = options;
-    const seen = context === undefined ? {} : { context };
     const asked = { kind, ...(w === undefined ? {} : { w }) };
-    const write = await this.#deps.node.delete(this.name, key, { ...asked, ...rest, ...seen });
-    return receiptOf(write);
+    return receiptOf(await this.#deps.node.delete(this.name, key, { ...asked, ...stated(options) }));
   }
 
   /**
@@ -264,7 +259,7 @@ export class Bucket<T> {
   async *entries(options: EntriesOptions = {}): AsyncGenerator<BucketEntry<T>> {
     const { prefix = "", ...rest } = options;
     this.#open(`${prefix}x`);
-    const getOptions = { ...this.#get, ...rest };
+    const getOptions = { ...this.#get, ...stated(rest) };
     for await (const { name, read } of entries(this.#deps.node, this.name, { prefix, getOptions })) {
       yield { key: name, ...(await decodeRead(read, `${this.name}/${name}`, this.#format)) };
     }
@@ -292,6 +287,18 @@ export class Bucket<T> {
     if (this.#deps.closing.aborted) throw new StoreError("closed", "the store was closed");
     return makeKey(this.name, name);
   }
+}
+
+/** What a call says for itself: an option that is undefined leaves the bucket's own. @throws StoreError `bad-context` */
+function stated<Options extends object>(
+  options: Options,
+): { [Name in keyof Options]: Exclude<Options[Name], undefined> } {
+  const said = Object.entries(options).filter(([, value]) => value !== undefined);
+  // Not every caller has a compiler that checks this.
+  if (said.some(([name, value]) => name === "context" && typeof value !== "string")) {
+    throw new StoreError("bad-context", "a context is text, as a read or a receipt gave it");
+  }
+  return Object.fromEntries(said) as ReturnType<typeof stated<Options>>;
 }
 
 /** Other values than lww ones would be siblings of a delete that has not seen the renewal. */

@@ -10,7 +10,7 @@ import { Listeners } from "./listeners.ts";
  * @example
  * const conflicts = new Conflicts();
  * const node = new EverwriteNode({ ...ports, telemetry: conflicts }, options);
- * const stop = conflicts.on(({ bucket, name }) => console.warn(`a value of ${bucket}/${name} was discarded`));
+ * const stop = conflicts.on(({ bucket, name }) => show(`a value of ${bucket}/${name} was discarded`));
  */
 export class Conflicts implements Telemetry {
   readonly #listeners = new Listeners<LwwConflict>();

@@ -10,6 +10,7 @@ import type {
   AnsweredWrite,
   Channel,
   ImportResult,
+  Inspection,
   LwwConflict,
   ParkedWrite,
   RequestName,
@@ -30,7 +31,10 @@ import { Origins, OwnWrites } from "./origins.ts";
 import { untilSafe } from "./safety.ts";
 
 /** What a host's node offers to a Store. */
-interface HostNode extends Pick<NodeApi, "get" | "getLocal" | "put" | "delete" | "list" | "watch" | "explain"> {
+interface HostNode extends Pick<
+  NodeApi,
+  "get" | "getLocal" | "put" | "delete" | "list" | "watch" | "status" | "ring" | "explain"
+> {
   join(bucket: string, name: string, hear: (message: Uint8Array) => void): Channel;
   /** It has its place, and others to turn to if there are any. */
   readonly connected: boolean;
@@ -117,6 +121,11 @@ export class HostStoreNode implements SharedNode {
 
   flush(options: WaitOptions = {}): Promise<void> {
     return within(this.#deps.clock, this.#own.allDone(), options, "the flush");
+  }
+
+  async inspect(bucket: string, name: string): Promise<Inspection> {
+    const { node } = this.#deps;
+    return { status: await node.status(), ring: node.ring(), explanation: await node.explain(bucket, name) };
   }
 
   facts(): StoreFacts {

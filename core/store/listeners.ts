@@ -8,7 +8,10 @@ import type { Stop } from "../ports.ts";
 export interface StoreEvents {
   /** A value of a `lww()` bucket lost to one that was written without having seen it. */
   readonly conflict: ConflictEvent;
-  /** A subscription or watch goes on with difficulty, or a value of its cannot be decoded. */
+  /**
+   * A subscription or watch goes on with difficulty, a value of its cannot be decoded, or a document was closed before its last
+   * edits were stored.
+   */
   readonly error: ErrorEvent;
 }
 

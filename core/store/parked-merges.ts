@@ -9,13 +9,9 @@
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Clock, Random } from "../ports.ts";
 import type { ParkedWrite, StoreNode } from "../store-node.ts";
-import { addWinsSet } from "../values/add-wins-set.ts";
-import { cart } from "../values/cart.ts";
 import type { ConflictRule } from "../values/conflict-rules.ts";
-import { counter } from "../values/counter.ts";
 import type { Seen } from "../values/dots.ts";
 import type { MergingValue } from "../values/merging.ts";
-import { registers } from "../values/registers.ts";
 import { sleep } from "./cancel.ts";
 import { backoffMs } from "./follow.ts";
 import type { Change } from "./update.ts";
@@ -41,8 +37,6 @@ interface Due {
 }
 
 type Value = MergingValue<{ readonly seen: Seen }>;
-
-const rules = [counter(), addWinsSet(), registers(), cart()] as readonly ConflictRule<unknown>[];
 
 /** What is there is not what the parked value was a change of. */
 class NotOfThis extends Error {}
@@ -80,9 +74,8 @@ export class ParkedMerges {
 
   #due(write: ParkedWrite): Due[] {
     const bucket = this.#deps.bucket(write.bucket);
-    const rule = rules.find(({ codec }) => codec?.contentType === write.contentType);
     const isDue = write.error.code === "outcome-unknown" && !this.#left.has(write.dot) && write.body !== undefined;
-    return bucket !== undefined && bucket.rule.name === rule?.name && isDue ? [{ write, bucket }] : [];
+    return bucket !== undefined && isMerging(bucket.rule, write.contentType) && isDue ? [{ write, bucket }] : [];
   }
 
   /** False: the cluster is not able to, or not now. */
@@ -105,6 +98,11 @@ export class ParkedMerges {
       return false;
     }
   }
+}
+
+/** Not found among all such rules: an application would load them all, whichever it uses. */
+function isMerging(rule: ConflictRule<unknown>, contentType: string): boolean {
+  return "seal" in rule && rule.codec?.contentType === contentType;
 }
 
 function haveCommonWriter(a: Value, b: Value): boolean {

@@ -5,6 +5,7 @@
  */
 import type { Sibling } from "../api.ts";
 import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
 import type { ReadSource, StoreRead } from "../store-node.ts";
 import type { Codec } from "../values/codecs.ts";
 import type { Candidate, ConflictRule } from "../values/conflict-rules.ts";
@@ -25,6 +26,8 @@ export interface BucketRead<T> {
   readonly deleted: boolean;
   /** Too few replicas answered: the values are real, but newer ones may exist. */
   readonly degraded: boolean;
+  /** Hosts whose copies are in it, as far as that is told: of a get. */
+  readonly answered: readonly NodeId[];
   /** `local`: from this node's own copy, without asking others. */
   readonly source: ReadSource;
   /** It holds a write of this node that no quorum of hosts has yet. */
@@ -68,13 +71,14 @@ export async function decodeRead<T>(read: StoreRead, key: string, format: Readin
   const isWhole = problems.length === 0;
   const folded = fold(read, decoded, key, format);
   if (folded.kind === "failed") problems.push(folded.error);
-  const { deleted, degraded, source, pending } = read;
+  const { deleted, degraded, answered = [], source, pending } = read;
   return Object.freeze({
     values: Object.freeze(decoded.map((each) => each.value)),
     value: folded.kind === "failed" ? undefined : folded.value,
     context: isWhole ? (read.context ?? undefined) : undefined,
     deleted,
     degraded,
+    answered,
     source,
     pending,
     problems,

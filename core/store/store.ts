@@ -10,7 +10,7 @@ import type * as LiveDocuments from "../documents/live-document.ts";
 import type { NodeId } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
-import type { ImportResult, ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
+import type { ImportResult, Inspection, ParkedWrite, StoreFacts, StoreNode, WaitOptions } from "../store-node.ts";
 import { siblings } from "../values/conflict-rules.ts";
 import { Bucket, type BucketDeps, type BucketOptions } from "./bucket.ts";
 import { Cancellation } from "./cancel.ts";
@@ -156,6 +156,17 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     return this.#until("settled");
   }
 
+  /**
+   * What this node knows as a host: of itself, of the ring, and of a key (`bucket/name`).
+   * @throws StoreError `bad-request`: it is an edge, or no such key can be
+   */
+  async inspect(key: string): Promise<Inspection> {
+    const whole = parseKey(key);
+    const inspection = await this.#deps.node.inspect?.(bucketOf(whole), nameOf(whole));
+    if (inspection === undefined) throw new StoreError("bad-request", "an edge is no host");
+    return inspection;
+  }
+
   /** Tells what happens beside the answers: see `StoreEvents`. */
   on<Kind extends keyof StoreEvents>(kind: Kind, hear: (event: StoreEvents[Kind]) => void): Stop {
     const listeners = { conflict: this.#conflicts, error: this.#errors };
@@ -200,7 +211,11 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     return this.#deps.node.import(source);
   }
 
-  /** Ends subscriptions and watches, and stops the node. What waits for hosts is sent by the next start. */
+  /**
+   * Stores the last edits of its documents, ends subscriptions and watches, and stops the node. What waits for hosts is sent by
+   * the next start. It takes no time worth speaking of, unless somebody does not answer: at most 5 s for the edits (an `error`
+   * event tells which were not stored), then a second for what an edge has under way with hosts, seven at a host.
+   */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
@@ -236,13 +251,13 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
     const documents = await loadDocuments();
     if (this.#closed !== undefined) throw new StoreError("closed", "the store was closed");
     const where = { bucket: bucketOf(whole), name: nameOf(whole) };
-    return { ...documents, deps: { ...this.#deps, closing: this.#closing }, where };
+    const onError = (event: StoreEvents["error"]): void => this.#errors.tell(event);
+    return { ...documents, deps: { ...this.#deps, closing: this.#closing, onError }, where };
   }
 
   async #close(): Promise<void> {
     // What is unwritten goes with them.
-    await this.#documents.closeAll();
-    await Promise.all([...this.#links].map((link) => link.close()));
+    await Promise.all([this.#documents.closeAll(), ...[...this.#links].map((link) => link.close())]);
     this.#closing.abort();
     for (const stop of this.#stops) stop();
     this.#refreshStatus();

@@ -38,6 +38,7 @@ const nothingRead: StoreRead = { ...nothingKnown, siblings: [], context: null };
 /** What is shown before anything was read. */
 export const unloaded: Snapshot<never> = Object.freeze({
   ...nothingKnown,
+  answered: Object.freeze([]),
   values: Object.freeze([]),
   value: undefined,
   context: undefined,

@@ -8,11 +8,13 @@ import * as Y from "yjs";
 import { Ahead } from "../../../core/documents/ahead.ts";
 import type { LiveDocument } from "../../../core/documents/live-document.ts";
 import { EverwriteProvider } from "../../../core/documents/provider.ts";
+import { StoreError } from "../../../core/errors.ts";
+import { loadDocuments } from "../../../core/load-documents.ts";
 import type { StoreNode } from "../../../core/store-node.ts";
-import type { Store } from "../../../core/store/store.ts";
+import { Store } from "../../../core/store/store.ts";
 import { eventually } from "../../support/eventually.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
-import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { MemoryCluster, realRandom } from "../../support/memory-cluster.ts";
 import { MemoryEdges } from "../../support/memory-edges.ts";
 import { hostStoreNode, storeOver } from "../../support/memory-stores.ts";
 
@@ -55,33 +57,24 @@ for (const isAdopted of [false, true]) {
   const when = isAdopted ? "before it is adopted" : "by the edit that builds on it";
   test(`what an author who vanished had typed is stored with what is written offline, ${when}`, async () => {
     const scene = await withVanishedAuthor();
-    const { doc, store, edges, edge, cluster } = scene;
+    const { doc } = scene;
     doc.getText("body").insert(0, "b"); // builds on nothing of his
     await doc.flush();
     if (isAdopted) await new Promise((resolve) => setTimeout(resolve, 7_000)); // keystrokes are adopted after six seconds
     else doc.getText("body").insert(textOf(doc).length, "c");
     await doc.flush();
-    edges.heal("e1");
-    await edge.flush();
-    assert.equal(await readAt(cluster, "h3"), textOf(doc));
-    await store.close();
-    await edges.stop();
-    await cluster.stop();
+    await isStoredWhole(scene);
   });
 }
 
 test("what is typed offline on keystrokes of an author who vanished is stored with them, however often it is written", async () => {
-  const { doc, store, edges, edge, cluster } = await withVanishedAuthor();
+  const scene = await withVanishedAuthor();
+  const { doc } = scene;
   for (const letter of "bc") {
     doc.getText("body").insert(textOf(doc).length, letter);
     await doc.flush();
   }
-  edges.heal("e1");
-  await edge.flush();
-  assert.equal(await readAt(cluster, "h3"), textOf(doc));
-  await store.close();
-  await edges.stop();
-  await cluster.stop();
+  await isStoredWhole(scene);
 });
 
 /** A document at an edge that is offline, with a keystroke that its author did not live to store. */
@@ -104,6 +97,16 @@ async function withVanishedAuthor() {
   edges.cut("e1");
   await eventually(() => !edge.facts().connected, "the edge to be offline");
   return { cluster, edges, edge, store: mine, doc };
+}
+
+/** Once the edge is back, the hosts hold what it shows; the scene ends. */
+async function isStoredWhole({ cluster, edges, edge, store, doc }: Awaited<ReturnType<typeof withVanishedAuthor>>) {
+  edges.heal("e1");
+  await edge.flush();
+  assert.equal(await readAt(cluster, "h3"), textOf(doc));
+  await store.close();
+  await edges.stop();
+  await cluster.stop();
 }
 
 test("keystrokes at two places, of an author who vanished, are adopted together whichever is first", async () => {
@@ -259,3 +262,40 @@ function puttingWith(
     },
   });
 }
+
+test("closing a store waits for a node that takes no edits as long as a request may last, and tells which document lost some", async () => {
+  const clock = new ManualClock();
+  const cluster = await MemoryCluster.of(1);
+  const node = puttingWith(hostStoreNode(cluster, "h1"), () => new Promise(() => {}));
+  const store = new Store("test", { node, clock, random: realRandom, loadDocuments });
+  const told: string[] = [];
+  store.on("error", ({ bucket, error }) => told.push(`${bucket} ${error.code} ${error.message}`));
+  const [edited, untouched] = [await store.doc("notes/plan"), await store.doc("notes/other")];
+  await Promise.all([edited.loaded, untouched.loaded]);
+  edited.getText("body").insert(0, "a");
+  let isClosed = false;
+  const closed = store.close().then(() => void (isClosed = true));
+  await clock.advance(4_999);
+  assert.equal(isClosed, false);
+  await clock.advance(1);
+  await closed;
+  assert.equal(told.length, 1);
+  assert.match(told[0]!, /^notes outcome-unknown notes\/plan was closed before its last edits were stored/);
+  await cluster.stop();
+});
+
+test("closing a document whose edits are refused is told with the reason", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const full = new StoreError("storage-full", "the disk is full");
+  const node = puttingWith(hostStoreNode(cluster, "h1"), () => Promise.reject(full));
+  const store = storeOver(node);
+  const told: unknown[] = [];
+  store.on("error", ({ error }) => told.push([error.code, error.cause]));
+  const doc = await store.doc("notes/plan");
+  await doc.loaded;
+  doc.getText("body").insert(0, "a");
+  await doc.close();
+  assert.deepEqual(told, [["storage-full", full]]);
+  await store.close();
+  await cluster.stop();
+});

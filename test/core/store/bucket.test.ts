@@ -105,6 +105,25 @@ test("codecs: bytes and text come back exactly, invalid UTF-8 and wrong types ar
   await cluster.stop();
 });
 
+test("an option that is given as undefined says nothing: the bucket's own holds; a context of another type is refused", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await using store = storeOver(hostStoreNode(cluster, "h1"));
+  const strict = store.bucket<string>("b", { w: "all", r: "all", ttlMs: 60_000 });
+  const nothing = { w: undefined, r: undefined, ttlMs: undefined } as object;
+  const put = await strict.put("k", "x", nothing);
+  assert.equal(put.needed, 3);
+  const { raw } = await strict.get("k");
+  assert.ok(raw.siblings[0]!.expiresAtMs !== undefined);
+  assert.equal((await strict.delete("k", nothing)).needed, 3);
+  for (const context of [null, 7, {}] as unknown as string[]) {
+    await assert.rejects(strict.put("k", "y", { context }), failsWith("bad-context"));
+    await assert.rejects(strict.delete("k", { context }), failsWith("bad-context"));
+  }
+  cluster.kill("h3");
+  await assert.rejects(strict.get("k", { ...nothing, timeoutMs: 300 }), failsWith("quorum-not-met"));
+  await cluster.stop();
+});
+
 test("lww: one value is left, and a value that lost to a write that had not seen it is told", async () => {
   const cluster = await MemoryCluster.of(3);
   await using store = storeOver(hostStoreNode(cluster, "h1"));

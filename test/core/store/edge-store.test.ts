@@ -55,6 +55,23 @@ test("offline a store writes, reads, updates and lists its own; back again every
   await cluster.stop();
 });
 
+test("a host tells of itself, of the ring and of a key; of an edge nothing of the kind can be asked", async () => {
+  const cluster = await MemoryCluster.of(3);
+  const edges = new MemoryEdges(cluster);
+  await using host = storeOver(hostStoreNode(cluster, "h2"));
+  await using edge = storeOver(await edges.connected("e1"));
+  const { dot } = await host.bucket("lists").put("k", ["a"], { w: "all" });
+  const { status, ring, explanation } = await host.inspect("lists/k");
+  assert.equal(status.id, "h2");
+  assert.equal(ring.fingerprint, status.ring);
+  assert.deepEqual(explanation.siblings, [{ dot, deleted: false, at: explanation.preferenceList.map(({ id }) => id) }]);
+  await assert.rejects(host.inspect("lists"), failsWith("bad-request"));
+  await assert.rejects(edge.inspect("lists/k"), failsWith("bad-request"));
+  assert.deepEqual((await edge.bucket("lists").get("k", { r: "all" })).answered.toSorted(), ["h1", "h2", "h3"]);
+  await edges.stop();
+  await cluster.stop();
+});
+
 test("two edges write one key offline: both see both values, and what one merges reaches the other", async () => {
   const cluster = await MemoryCluster.of(3);
   const edges = new MemoryEdges(cluster);
