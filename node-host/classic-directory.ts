@@ -16,7 +16,7 @@ import { damagedTables } from "./classic-tables.ts";
  * LevelDB checks little when it reads, and calls `abort()` on some damage (a zeroed page), while opening or at any later
  * read: no error, a dead process. A file counts what began and did not end well, so that a supervisor's restarts get
  * somewhere: after two runs in a row without `close`, the checksums of all tables are verified before LevelDB reads
- * them; after three openings in a row that did not end, the directory is given up unread.
+ * them; after five openings in a row that did not end, the directory is given up unread.
  */
 interface Unfinished {
   readonly openings: number;
@@ -49,8 +49,29 @@ export async function openDirectory(directory: string, headroomBytes: number): P
   }
 }
 
-async function openChecked(directory: string, headroomBytes: number): Promise<Database> {
-  const database = await openDatabase(directory, headroomBytes, { createIfMissing: true });
+/**
+ * Opens what was set aside, to read what can be read of it: it stays where it is, damaged or not. Rejects with `StorageError`,
+ * also where it has never opened: then LevelDB may end the process, as it did before.
+ */
+export async function openAside(directory: string, headroomBytes: number): Promise<OpenedDirectory> {
+  try {
+    const { openings } = await readUnfinished(directory);
+    if (openings >= unfinishedOpeningsMax) {
+      throw new StorageError("corrupt", `${directory} ended the process in each of ${openings} openings`);
+    }
+    // Not made where it is missing: it would pass for one without keys.
+    return { database: await openChecked(directory, headroomBytes, { createIfMissing: false }) };
+  } catch (error: unknown) {
+    throw storageError(error, "open", directory);
+  }
+}
+
+async function openChecked(
+  directory: string,
+  headroomBytes: number,
+  { createIfMissing } = { createIfMissing: true },
+): Promise<Database> {
+  const database = await openDatabase(directory, headroomBytes, { createIfMissing });
   try {
     await checkFormat(database);
     return database;

@@ -17,24 +17,37 @@ const noBytes = new Uint8Array();
 type Entry = readonly [key: Uint8Array, value: Uint8Array | undefined];
 
 /**
- * LevelDB skips a block that it cannot decode, and says so only when an iterator reaches its end. So a page that ended
- * before its range did is checked, and one that met the message, which costs the rows it came with, is read again.
+ * LevelDB skips a block that it cannot decode, and says so only when an iterator reaches its end. So the iterator of a page
+ * that ended before its range did is sent there, and one that met the message, which costs the rows it came with, is read
+ * again.
  */
 export async function readPage(database: Database, ns: Namespace, request: PageRequest): Promise<Page> {
-  const page = await readRows(database, ns, request);
-  if (page.damaged || page.next === null || (await isWhole(database, ns, request, page.next))) return page;
-  return { ...page, damaged: true };
-}
-
-async function readRows(database: Database, ns: Namespace, request: PageRequest): Promise<Page> {
   const iterator = openIterator(database, ns, request);
+  let page: Page;
   try {
-    return pageOf(await iterator.nextv(rowsOf(request)), request);
+    page = pageOf(await iterator.nextv(rowsOf(request)), request);
+    if (page.next === null || (await endsWell(iterator, ns, request))) return page;
   } catch (error: unknown) {
     if (kindOf(error) !== "corrupt") throw error;
     return { ...pageOf(await salvage(database, ns, request), request), damaged: true };
   } finally {
     await iterator.close();
+  }
+  return (await isWhole(database, ns, request, page.next)) ? page : { ...page, damaged: true };
+}
+
+/**
+ * False: something is damaged in what the iterator has read, or at the very end of the database, where it looks on its way
+ * out. True is certain, and has cost no second walk: what one block was skipped for an iterator tells until it is closed.
+ */
+async function endsWell(iterator: PageIterator, ns: Namespace, { reverse = false }: PageRequest): Promise<boolean> {
+  iterator.seek(reverse ? noBytes : endOf(ns));
+  try {
+    await iterator.nextv(1);
+    return true;
+  } catch (error: unknown) {
+    if (kindOf(error) !== "corrupt") throw error;
+    return false;
   }
 }
 
@@ -72,6 +85,8 @@ async function isWhole(database: Database, ns: Namespace, request: PageRequest, 
     await iterator.close();
   }
 }
+
+type PageIterator = ReturnType<typeof openIterator>;
 
 function openIterator(database: Database, ns: Namespace, request: PageRequest) {
   const { gte, lt, reverse = false, keysOnly = false } = request;

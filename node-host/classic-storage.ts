@@ -4,11 +4,18 @@
  * more is written to that instance, because its log may end in half a record, which would hide all records behind it;
  * reads go on meanwhile.
  */
-import { mkdir, readdir, stat, statfs } from "node:fs/promises";
-import { join } from "node:path";
+import { statfs } from "node:fs/promises";
 import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
 import { StorageError } from "../core/ports.ts";
-import { closeDatabase, droppedLogBytes, headroomFor, openDatabase, openDirectory } from "./classic-directory.ts";
+import { bytesIn } from "./byte-limit.ts";
+import {
+  closeDatabase,
+  droppedLogBytes,
+  headroomFor,
+  openAside,
+  openDatabase,
+  openDirectory,
+} from "./classic-directory.ts";
 import { kindOf, storageError } from "./classic-errors.ts";
 import type { Database } from "./classic-format.ts";
 import { prefixed } from "./classic-format.ts";
@@ -16,6 +23,7 @@ import { readPage } from "./classic-page.ts";
 import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
+import { type HeldDirectory, holdDirectory } from "./held-directory.ts";
 import { SpareLinks } from "./spare-links.ts";
 
 export interface ClassicStorageOptions {
@@ -23,7 +31,9 @@ export interface ClassicStorageOptions {
   readonly directory: string;
   /** Puts are refused as `full` when the disk has less than this free. Default 64 MiB; 16 MiB on disks below 1 GiB. */
   readonly headroomBytes?: number;
-  /** How to ask for free space; `statfs` unless a test says otherwise. */
+  /** It was set aside before: damaged or not, it is opened where it is, and never made. */
+  readonly isAside?: boolean;
+  /** How to ask for free space, where it is not the whole disk's (`byte-limit.ts`). */
   readonly askDisk?: AskDisk;
 }
 
@@ -33,6 +43,7 @@ const clearStepRows = 1_000;
 interface Opening {
   readonly setAsideAs?: string;
   readonly droppedLogBytes: number;
+  readonly held: HeldDirectory;
   readonly links: SpareLinks;
 }
 
@@ -42,36 +53,46 @@ interface Opening {
  * @throws StorageError `locked`, `full`, `version`, `io`, or `corrupt` when the damaged directory cannot be renamed
  */
 export async function openClassicStorage(options: ClassicStorageOptions): Promise<ClassicStorage> {
-  const { directory, askDisk = statfs } = options;
+  let held: HeldDirectory | undefined;
+  try {
+    held = await holdDirectory(options.directory);
+    return await openHeld(held, options);
+  } catch (error: unknown) {
+    held?.release();
+    throw storageError(error, "open", options.directory);
+  }
+}
+
+async function openHeld(held: HeldDirectory, options: ClassicStorageOptions): Promise<ClassicStorage> {
+  const { askDisk = statfs } = options;
+  const directory = held.path;
   const headroomBytes = options.headroomBytes ?? (await defaultHeadroom(directory, askDisk));
-  const { database, ...found } = await openDirectory(directory, headroomBytes);
+  const open = options.isAside === true ? openAside : openDirectory;
+  const { database, ...found } = await open(directory, headroomBytes);
   try {
     const links = new SpareLinks(directory);
-    const opening = { ...found, links, droppedLogBytes: await droppedLogBytes(directory) };
+    const opening = { ...found, held, links, droppedLogBytes: await droppedLogBytes(directory) };
     await links.open();
     return new ClassicStorage(database, new FreeSpace(directory, headroomBytes, askDisk), opening);
   } catch (error: unknown) {
     await closeDatabase(database);
-    throw storageError(error, "open", directory);
+    throw error;
   }
 }
 
 async function defaultHeadroom(directory: string, askDisk: AskDisk): Promise<number> {
-  try {
-    await mkdir(directory, { recursive: true });
-    const { blocks, bsize } = await askDisk(directory);
-    return headroomFor(blocks * bsize);
-  } catch (error: unknown) {
-    throw storageError(error, "open", directory);
-  }
+  const { blocks, bsize } = await askDisk(directory);
+  return headroomFor(blocks * bsize);
 }
 
 export class ClassicStorage implements Storage {
+  /** Absolute and free of links. */
   readonly directory: string;
   /** Where a damaged former directory was moved, when this store therefore began empty. */
   readonly setAsideAs: string | undefined;
   /** Above 0: LevelDB skipped this much of its log as damaged when it opened; acknowledged writes may be missing. */
   readonly droppedLogBytes: number;
+  readonly #held: HeldDirectory;
   readonly #space: FreeSpace;
   readonly #links: SpareLinks;
   #database: Database;
@@ -85,6 +106,7 @@ export class ClassicStorage implements Storage {
 
   constructor(database: Database, space: FreeSpace, opening: Opening) {
     this.#database = database;
+    this.#held = opening.held;
     this.#space = space;
     this.#links = opening.links;
     this.directory = database.location;
@@ -128,12 +150,7 @@ export class ClassicStorage implements Storage {
 
   async usage(): Promise<{ readonly bytes: number; readonly freeBytes: number }> {
     this.#refuseIfClosed();
-    const names = await readdir(this.directory);
-    const sizes = await Promise.all(names.map((name) => sizeOf(join(this.directory, name))));
-    return {
-      bytes: sizes.reduce((sum, size) => sum + size, 0),
-      freeBytes: await this.#space.look(),
-    };
+    return { bytes: await bytesIn(this.directory), freeBytes: await this.#space.look() };
   }
 
   /** Reads every table file and names those whose checksums are wrong; LevelDB does not look at them. */
@@ -148,7 +165,7 @@ export class ClassicStorage implements Storage {
     await this.#lastWrite;
     await this.#links.close();
     const reopened = () => this.#closeDatabase();
-    await (this.#reopening?.then(reopened, reopened) ?? reopened());
+    await (this.#reopening?.then(reopened, reopened) ?? reopened()).finally(() => this.#held.release());
   }
 
   async #reading<Result>(read: (database: Database) => Promise<Result>): Promise<Result> {
@@ -241,14 +258,4 @@ function costOf(operations: readonly StorageOperation[]): [bytes: number, delete
     deletesOnly = false;
   }
   return [bytes, deletesOnly];
-}
-
-async function sizeOf(path: string): Promise<number> {
-  try {
-    return (await stat(path)).size;
-  } catch (error: unknown) {
-    // A compaction deletes files between the listing and the look.
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return 0;
-    throw storageError(error, "read", path);
-  }
 }

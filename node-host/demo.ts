@@ -6,6 +6,7 @@ import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import type { FastifyInstance } from "fastify";
+import { StoreError } from "../core/errors.ts";
 import { styled } from "./cli/terminal.ts";
 import { claimDirectory } from "./demo/claim.ts";
 import { type DemoHost, DemoHosts, isRunning, lastLogLines, mainFile } from "./demo/hosts.ts";
@@ -37,7 +38,12 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
-  const layout = await layOut(directory, count);
+  const layout = await layOut(directory, count).catch((error: unknown) => {
+    if (!(error instanceof StoreError)) throw error;
+    say(error.message);
+    process.exitCode = 1;
+  });
+  if (layout === undefined) return;
   for (const line of layout.moved) say(line);
   const started = (hosts = new DemoHosts({ layout, hostsMax: HOSTS_MAX, onDeath: reportDeath }));
   const pageUrl = demo ? await servePage(started, layout) : undefined;

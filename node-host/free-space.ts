@@ -73,7 +73,7 @@ export class FreeSpace {
     const mebibytes = (bytes: number) => (bytes / 1024 / 1024).toFixed(1);
     return new StorageError(
       "full",
-      `cannot write ${this.#directory}: ${mebibytes(this.#freeBytes)} MiB free on its disk, ` +
+      `cannot write ${this.#directory}: ${mebibytes(this.#freeBytes)} MiB free for it, ` +
         `${mebibytes(this.headroomBytes)} MiB are kept as headroom`,
     );
   }

@@ -14,6 +14,7 @@ import { libp2pIdentity } from "../core/libp2p/identity.ts";
 import { relayService } from "../core/libp2p/relay.ts";
 import { libp2pTransport } from "../core/libp2p/transport.ts";
 import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
+import { ByteLimit } from "./byte-limit.ts";
 import { asideName, setAside, setAsideOf } from "./classic-directory.ts";
 import { openClassicStorage } from "./classic-storage.ts";
 import { createHttpServer } from "./http/server.ts";
@@ -23,6 +24,7 @@ import { createLog, logTelemetry } from "./log.ts";
 import { MembershipMark } from "./membership-mark.ts";
 import { metricsTelemetry } from "./metrics.ts";
 import type { HostOptions } from "./options.ts";
+import { StorageError } from "../core/ports.ts";
 import { systemClock, systemRandom } from "../core/libp2p/system-ports.ts";
 
 /** A node with its storage and its connections, in this process. */
@@ -95,8 +97,10 @@ async function start(
   const privateKey = await loadIdentity(identityFile, warn);
   const membership = new MembershipMark(identityFile);
 
-  const directory = join(options.data, "store");
-  const storage = await openClassicStorage({ directory });
+  const limit = new ByteLimit(options.dataBytesMax);
+  const { askDisk } = limit;
+  const storage = await openClassicStorage({ directory: join(options.data, "store"), askDisk });
+  const { directory } = storage;
   const stores = [storage];
   stops.push(() => stores.at(-1)!.close());
   if (storage.droppedLogBytes > 0) {
@@ -129,7 +133,7 @@ async function start(
     setAside: async () => {
       await stores.at(-1)!.close();
       const as = await setAside(directory, "old");
-      stores.push(await openClassicStorage({ directory }));
+      stores.push(await openClassicStorage({ directory, askDisk }));
       return { storage: stores.at(-1)!, as };
     },
     openAside: async () => {
@@ -155,9 +159,10 @@ async function start(
   const httpUrl = options.http === undefined ? undefined : await serveHttp(options.http);
 
   const addresses = libp2p.getMultiaddrs().map(String);
+  const http = httpUrl === undefined ? "" : toldUrl(httpUrl, options.http!.http.host, addresses);
   const { zone, deviceGroup, capacity } = options;
   const ready = node
-    .start({ kind: "host", capacity, zone, deviceGroup, addresses, http: httpUrl ?? "" })
+    .start({ kind: "host", capacity, zone, deviceGroup, addresses, http })
     .then(() => membership.note(name));
   return { node, id: transport.self, httpUrl, addresses, ready, left: node.left, stop };
 
@@ -168,13 +173,14 @@ async function start(
       importOld: async (name) => {
         const old = (await setAsideOf(directory)).find((path) => basename(path) === name);
         if (old === undefined) throw new StoreError("not-found", `nothing was set aside as ${name}; see /status`);
-        const aside = await openClassicStorage({ directory: old });
+        const aside = await openClassicStorage({ directory: old, isAside: true }).catch(rethrowAside(old));
         try {
           return await node.portable.importOld(aside);
         } finally {
           await aside.close();
         }
       },
+      limit,
       config: { ...nodeDefaults, names: [http.host, ...httpName], watchPingMs: 15_000 },
       log,
     });
@@ -182,6 +188,31 @@ async function start(
     return server.listen(http);
   }
 }
+
+/** What others are told of the HTTP API: of one that listens on all addresses, that where they find the host itself. */
+function toldUrl(url: string, listensOn: string, addresses: readonly string[]): string {
+  if (!["0.0.0.0", "::"].includes(listensOn)) return url;
+  const isLoopback = (host: string): boolean => host.startsWith("127.") || host === "[::1]";
+  // To a name it answers only where it was told so (--http-name), and perhaps at another port.
+  const hosts = addresses.flatMap((address) => {
+    const [, version, ip] = /^\/ip([46])\/([^/]+)\//.exec(address) ?? [];
+    if (ip === undefined) return [];
+    return version === "6" ? `[${ip}]` : ip;
+  });
+  const host = hosts.find((each) => !isLoopback(each)) ?? hosts[0];
+  return host === undefined ? "" : `http://${host}:${new URL(url).port}`;
+}
+
+/** In the words of who asked to import it. */
+const rethrowAside =
+  (directory: string) =>
+  (error: unknown): never => {
+    if (!(error instanceof StorageError)) throw error;
+    const { kind, message } = error;
+    const code = kind === "corrupt" ? "corrupt" : "not-ready";
+    const reason = kind === "locked" ? "is being imported already" : `cannot be opened: ${message}`;
+    throw new StoreError(code, `${basename(directory)} ${reason}`, { cause: error });
+  };
 
 function all(...each: readonly Telemetry[]): Telemetry {
   return {

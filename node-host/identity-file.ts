@@ -26,15 +26,24 @@ export async function loadIdentity(
   path: string,
   onWarning: (text: string) => void = () => undefined,
 ): Promise<PrivateKey> {
-  let bytes: Uint8Array;
+  const bytes = await usable(path, async () => (await readOrUndefined(path)) ?? create(path));
+  const key = keyOf(bytes, path);
+  // Not before: the mode of somebody else's file is none of ours.
+  await usable(path, () => tighten(path, onWarning));
+  return key;
+}
+
+async function usable<Result>(path: string, use: () => Promise<Result>): Promise<Result> {
   try {
-    bytes = (await readOrUndefined(path)) ?? (await create(path));
-    await tighten(path, onWarning);
+    return await use();
   } catch (error) {
     throw new IdentityError("unreadable", `cannot use the identity file ${path}: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+function keyOf(bytes: Uint8Array, path: string): PrivateKey {
   try {
     return privateKeyFromProtobuf(bytes);
   } catch (error) {

@@ -2,7 +2,7 @@
  * openStore for Node: a host of the cluster inside the application's own process, or an edge of it, as a Store.
  */
 import { readdir } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import {
   type CancelSignal,
   Conflicts,
@@ -150,7 +150,8 @@ function commonOptionsOf({ name, seeds, data, logLevel }: OpenStoreOptions) {
   const cluster = setting("cluster", name, "name");
   return {
     cluster,
-    data: setting("data", data ?? join(".everwrite", encodeURIComponent(cluster))),
+    // The application may go to another directory afterwards.
+    data: resolve(setting("data", data ?? join(".everwrite", encodeURIComponent(cluster)))),
     seed: setting("seed", seeds, "seeds"),
     logLevel: setting("logLevel", logLevel ?? "error"),
     logFormat: hostSettings.logFormat.initial,
@@ -170,6 +171,7 @@ function hostOptionsOf(options: HostStoreOptions): Omit<EmbeddedOptions, "teleme
     r: setting("r", options.r),
     w: setting("w", options.w),
     identity: null,
+    dataBytesMax: null,
     noJoin: false,
     admission: hostSettings.admission.initial,
     durability: hostSettings.durability.initial,
@@ -186,7 +188,7 @@ async function started(hostOptions: EmbeddedOptions, options: HostStoreOptions):
     const keptPort = options.listen === undefined ? new KeptPort(data) : undefined;
     const running = await listening(hostOptions, keptPort);
     stops.push(() => running.stop());
-    const limits = { timeoutMs: openTimeoutMs, ...options };
+    const limits = { ...options, timeoutMs: options.timeoutMs ?? openTimeoutMs };
     const inTime = readyInTime({ ...running, clock: systemClock }, options.name, limits);
     await Promise.all([inTime, keptPort?.keep(running.addresses)]);
     return running;
@@ -199,7 +201,8 @@ async function started(hostOptions: EmbeddedOptions, options: HostStoreOptions):
 /** What keeps a node from starting, for an application. */
 function storeErrorOf(error: unknown): unknown {
   const isExpected = [StorageError, IdentityError, ListenError].some((kind) => error instanceof kind);
-  return isExpected ? new StoreError("not-ready", (error as Error).message, { cause: error }) : error;
+  const isOfSystem = error instanceof Error && "syscall" in error;
+  return isExpected || isOfSystem ? new StoreError("not-ready", (error as Error).message, { cause: error }) : error;
 }
 
 async function listening(options: EmbeddedOptions, keptPort: KeptPort | undefined): Promise<RunningNode> {

@@ -12,7 +12,17 @@ import {
   type Setting,
   type Settings,
 } from "./settings.ts";
-import { anyText, flag, integerUpTo, oneOf, quorumSpec, someText, type TextValue, wholeNumber } from "./text-values.ts";
+import {
+  anyText,
+  atLeast,
+  flag,
+  integerUpTo,
+  oneOf,
+  quorumSpec,
+  someText,
+  type TextValue,
+  wholeNumber,
+} from "./text-values.ts";
 
 export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" | "graceMs"> {
   /** Fixed by the cluster's first host, like `partitions`, `n` and `admission`; null: whatever the cluster has. */
@@ -22,6 +32,8 @@ export interface HostOptions extends Pick<NodeConfig, "r" | "w" | "durability" |
   readonly admission: "open";
   /** Directory of this host's data. */
   readonly data: string;
+  /** What the records in it may take, bytes, with the headroom; null: whatever the disk gives. */
+  readonly dataBytesMax: number | null;
   /** File of the node key; null: inside the data directory. */
   readonly identity: string | null;
   readonly http: { readonly host: string; readonly port: number };
@@ -61,10 +73,17 @@ const powerOfTwo: TextValue<number> = {
   parse: (text) => [...Array(17).keys()].map((bits) => 2 ** bits).find((power) => String(power) === text),
 };
 
+/** Twice the headroom of a small disk. */
+const dataBytesLeast = 33_554_432;
+
 /** In the order of the help. */
 export const hostSettings: Settings<HostOptions> = {
   cluster: one("NAME", someText, clusterDefaults.name, "the cluster to found, or to join through the seeds"),
   data: one("DIR", someText, ".everwrite/host", "directory of this host's data"),
+  dataBytesMax: {
+    ...one("BYTES", atLeast(dataBytesLeast), dataBytesLeast, "what it may take there: full as on a disk of that size"),
+    initial: null,
+  },
   identity: { ...one("FILE", someText, "", "node key, if it is to be kept outside the data directory"), initial: null },
   http: one("HOST:PORT", hostPort, { host: "127.0.0.1", port: 7070 }, "where the HTTP API listens; port 0: any"),
   httpName: several("NAME", someText, [], "a name by which requests may call this host, beside loopback"),
@@ -105,9 +124,9 @@ export function readHostOptions(flags: HostFlags, env: Readonly<Record<string, s
   const options = readSettings(hostSettings, flags, env);
   for (const quorum of ["r", "w"] as const) {
     const count = options[quorum];
-    const n = options.n ?? clusterDefaults.n;
-    if (typeof count === "number" && count > n) {
-      throw badRequest(`--${quorum} ${count} can never be met: there are only --n ${n} copies of a key`);
+    // Those of a cluster that exists are known to its members.
+    if (options.n !== null && typeof count === "number" && count > options.n) {
+      throw badRequest(`--${quorum} ${count} can never be met: there are only --n ${options.n} copies of a key`);
     }
   }
   return options;

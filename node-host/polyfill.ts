@@ -4,8 +4,8 @@
  * - `Promise.withResolvers`: called by libp2p's own packages.
  * - a global `WebSocket`: its WebSocket transport dials with it. Listening needs nothing.
  */
-// @ts-expect-error ws carries no types, and its constructor is that of the platform
-import { WebSocket as NodeWebSocket } from "ws";
+// @ts-expect-error ws carries no types
+import { WebSocket as UntypedWebSocket } from "ws";
 
 interface Resolvers<T> {
   promise: Promise<T>;
@@ -23,6 +23,20 @@ platformPromise.withResolvers ??= function withResolvers<T>(): Resolvers<T> {
   });
   return { promise, resolve, reject };
 };
+
+/** Of `ws`, what differs from a platform's. */
+interface EmittingWebSocket {
+  on(event: "error", listener: () => void): void;
+}
+const EmittingWebSocket = UntypedWebSocket as new (url: string, protocols?: string | string[]) => EmittingWebSocket;
+
+/** As on other platforms, a failure that nobody listens for ends nothing: a dial that was given up has no listener left. */
+class NodeWebSocket extends EmittingWebSocket {
+  constructor(url: string, protocols?: string | string[]) {
+    super(url, protocols);
+    this.on("error", () => {});
+  }
+}
 
 const platform = globalThis as { WebSocket?: unknown };
 platform.WebSocket ??= NodeWebSocket;

@@ -35,6 +35,16 @@ export function integerUpTo(max: number): TextValue<number> {
   };
 }
 
+export function atLeast(min: number): TextValue<number> {
+  return {
+    expects: `a whole number from ${min} on`,
+    parse(text) {
+      const number = positive(text);
+      return number !== undefined && number >= min ? number : undefined;
+    },
+  };
+}
+
 export function oneOf<const Names extends readonly string[]>(...names: Names): TextValue<Names[number]> {
   return { expects: `one of ${names.join(", ")}`, parse: (text) => names.find((name) => name === text) };
 }

@@ -26,7 +26,7 @@ export class HttpClient {
   readonly url: URL;
   readonly #agent: Agent;
 
-  /** `http://host:port`; without a scheme it is http. */
+  /** `http://host:port`, behind a proxy with a path; without a scheme it is http. */
   constructor(url: string, options: { readonly connections?: number } = {}) {
     const full = /^[a-z]+:\/\//i.test(url) ? url : `http://${url}`;
     if (!URL.canParse(full) || !/^https?:/i.test(full)) {
@@ -62,7 +62,7 @@ export class HttpClient {
           method,
           hostname: this.url.hostname.replace(/^\[(.*)\]$/, "$1"),
           port: this.url.port,
-          path: path + queryText(query),
+          path: this.url.pathname.replace(/\/$/, "") + path + queryText(query),
           headers: { ...headers, ...(body && { "content-length": body.byteLength }) },
           maxHeaderSize: 131_072,
           ...(this.url.protocol === "http:" && { agent: this.#agent }),

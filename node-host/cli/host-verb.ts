@@ -28,8 +28,8 @@ async function runHost(io: Io, flags: HostFlags): Promise<void> {
   const stop = stopRequested();
   // The host loads libp2p and the storage engine, which no other verb waits for.
   const { startHost } = await import("../host.ts");
-  const host = await Promise.race([startHost(options), stop]);
-  if (host === undefined) process.exit(1); // told to stop before it was up: what it has written survives a crash, too
+  // Told to stop meanwhile, it stops when it is up: an end while the storage opens would count as a crash.
+  const host = await startHost(options);
   const running = { id: host.id, http: host.httpUrl, p2p: host.addresses, data: resolve(options.data) };
   io.stdout.write(
     options.logFormat === "json"

@@ -8,7 +8,7 @@ import { StoreError } from "../../core/errors.ts";
 import { integerUpTo, oneOf, quorumSpec } from "../text-values.ts";
 import { bucketPath, errorOf, type HttpClient, keyPath } from "./client.ts";
 import { type ReadJson, siblingBytes, siblingsText } from "./siblings.ts";
-import { CliError, type Io, readAll, shortId, styled } from "./terminal.ts";
+import { CliError, type Io, printableName, readAll, shortId, styled } from "./terminal.ts";
 import { checkedOption, clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
 
 interface WriteFlags extends CommonFlags {
@@ -97,8 +97,9 @@ export function addKvVerbs(program: Command, io: Io): void {
         const page = await client.json<ListAnswer>("GET", bucketPath("/kv", bucket), {
           query: { prefix, limit, after },
         });
-        if (flags.json || page.keys.length > 0) print(io, flags, page, () => page.keys.join("\n"));
-        if (!flags.json && page.next !== null) io.stderr.write(`there are more: add --after '${page.next}'\n`);
+        if (flags.json || page.keys.length > 0) print(io, flags, page, () => page.keys.map(printableName).join("\n"));
+        if (!flags.json && page.next !== null)
+          io.stderr.write(`there are more: add --after '${printableName(page.next)}'\n`);
       }),
     );
 }

@@ -27,8 +27,7 @@ async function runRelay(io: Io, flags: Flags<RelayOptions>): Promise<void> {
   // libp2p takes a moment to load, and no client verb needs it.
   const { startRelay } = await import("../relay.ts");
   const warn = (text: string): void => void io.stderr.write(`everwrite: ${text}\n`);
-  const relay = await Promise.race([startRelay(options, warn), stop]);
-  if (relay === undefined) process.exit(1); // told to stop before it was up
+  const relay = await startRelay(options, warn);
   const running = { id: relay.id, p2p: relay.addresses, data: resolve(options.data) };
   io.stdout.write(
     options.logFormat === "json"

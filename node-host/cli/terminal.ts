@@ -30,7 +30,8 @@ export function styled({ stdout, env }: Io, style: Style, text: string): string 
 /** Columns of equal width, two spaces apart; numbers to the right. The first row is the heading. */
 export function table(rows: readonly (readonly (string | number)[])[]): string {
   const [heading = []] = rows;
-  const columns = heading.map((_, column) => rows.map((row) => String(row[column] ?? "")));
+  // Zones and addresses are what other hosts say.
+  const columns = heading.map((_, column) => rows.map((row) => printableName(String(row[column] ?? ""))));
   const padded = columns.map((cells, column) => {
     const width = Math.max(...cells.map((cell) => cell.length));
     const isNumber = rows.slice(1).every((row) => typeof row[column] === "number") && rows.length > 1;
@@ -74,6 +75,11 @@ export function printable(text: string): string {
   return text.replace(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g, (character) => {
     return `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`;
   });
+}
+
+/** A name of somebody's choice, kept to its line. */
+export function printableName(name: string): string {
+  return printable(name).replaceAll("\n", "\\x0a");
 }
 
 export async function readAll(input: AsyncIterable<Uint8Array | string>): Promise<Buffer> {

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import type { Command } from "commander";
 import { bucketPath, errorOf, type HttpClient, keyPath } from "./client.ts";
 import { preview, type ReadJson } from "./siblings.ts";
-import { CliError, type Io, readAll, styled } from "./terminal.ts";
+import { CliError, type Io, printableName, readAll, styled } from "./terminal.ts";
 import { clientVerb, type CommonFlags, withClient } from "./verb.ts";
 
 interface StateJson extends ReadJson {
@@ -70,7 +70,7 @@ export async function* serverSentEvents(
 }
 
 function stateText(io: Io, state: StateJson): string {
-  const key = styled(io, "bold", `${state.bucket}/${state.key}`);
+  const key = styled(io, "bold", printableName(`${state.bucket}/${state.key}`));
   const time = styled(io, "dim", new Date().toISOString());
   const count = state.siblings.length;
   if (count === 0) return `${time}  ${key}  no value`;

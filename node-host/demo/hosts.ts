@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { openSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { NodeStatus } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
@@ -28,6 +29,8 @@ export interface DemoHost {
   state: HostState;
   /** Of its node; null before it was ever ready. */
   id: string | null;
+  /** Its storage may grow no more; also of the process that takes its place. */
+  isFull: boolean;
 }
 
 /** Of a host's status, once it listens. */
@@ -39,6 +42,8 @@ const allowed = {
   resume: ["paused"],
   kill: ["starting", "running", "paused", "leaving"],
   restart: ["stopped"],
+  fill: ["running"],
+  relieve: ["running"],
   leave: ["running"],
   remove: ["stopped"],
 } as const satisfies Readonly<Record<string, readonly HostState[]>>;
@@ -79,15 +84,15 @@ export class DemoHosts {
     return host;
   }
 
-  /** True once it is ready; false when it died, time is up, or all are being stopped. */
+  /** True once it is ready; false when it died, time is up (it may be ready later), or all are being stopped. */
   async start(place: HostPlace): Promise<boolean> {
     if (this.#isStopping) return false;
     const process = spawnHost(place, this.#needs.layout);
-    const id = this.#hosts.get(place.number)?.id ?? null;
-    const host: DemoHost = { place, process, state: "starting", id };
+    const { id = null, isFull = false } = this.#hosts.get(place.number) ?? {};
+    const host: DemoHost = { place, process, state: "starting", id, isFull };
     this.#hosts.set(place.number, host);
     process.once("exit", (code, signal) => void this.#onExit(host, code, signal));
-    return this.#becomesReady(host);
+    return Promise.race([this.#becomesReady(host), sleep(READY_TIMEOUT_MS, false, { ref: false })]);
   }
 
   /** One host more; it joins by itself. @throws StoreError `bad-request`, `not-ready` (all are being stopped) */
@@ -122,6 +127,8 @@ export class DemoHosts {
     resume: (host) => this.#signal(host, "SIGCONT", "running"),
     kill: (host) => this.#signal(host, "SIGKILL", "stopped"),
     restart: (host) => void this.start(host.place),
+    fill: (host) => limitData(host, true),
+    relieve: (host) => limitData(host, false),
     leave: async (host) => {
       // Its process ends by itself when all is handed over, which may be before it has answered.
       host.state = "leaving";
@@ -188,22 +195,38 @@ export class DemoHosts {
     this.#needs.layout.rememberLeft(host.place);
   }
 
+  /** Until it is, or its process has ended: on a busy machine that may be long after anybody waited for it. */
   async #becomesReady(host: DemoHost): Promise<boolean> {
-    const endMs = performance.now() + READY_TIMEOUT_MS;
-    while (isRunning(host) && performance.now() < endMs) {
-      const response = await fetch(`${host.place.url}/status`).catch(() => null); // not listening yet
-      const status = (await response?.json().catch(() => undefined)) as ReadyStatus | undefined;
+    while (isRunning(host)) {
+      const status = await statusOf(host);
       if (status?.ready === true) {
         host.id = status.id;
+        if (host.isFull) await this.#fillAgain(host);
         // One that was stopped while it left goes on with that.
         const isLeaving = status.members.some((member) => member.id === status.id && member.status === "leaving");
         if (host.state === "starting") host.state = isLeaving ? "leaving" : "running";
         return true;
       }
-      await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
+      await sleep(READY_POLL_MS);
     }
     return false;
   }
+
+  /** A new process knows of no limit. Where it cannot be told either, it has none. */
+  async #fillAgain(host: DemoHost): Promise<void> {
+    try {
+      await limitData(host, true);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      host.isFull = false;
+    }
+  }
+}
+
+/** Undefined: it does not listen yet, or is too busy to answer. */
+async function statusOf(host: DemoHost): Promise<ReadyStatus | undefined> {
+  const response = await ask(host, "status").catch(() => undefined);
+  return (await response?.json().catch(() => undefined)) as ReadyStatus | undefined;
 }
 
 /** What a host answers, whatever it is. @throws StoreError `not-ready` when it does not */
@@ -218,6 +241,12 @@ export async function ask({ place }: DemoHost, path: string, method: "GET" | "PO
   if (method === "GET" || response.ok) return response;
   const { error } = (await response.json()) as { error?: { message?: string } };
   throw new StoreError("not-ready", `host ${place.number} refused: ${error?.message ?? response.status}`);
+}
+
+/** No byte more, or as much as there is room for. @throws StoreError `not-ready` */
+async function limitData(host: DemoHost, isFull: boolean): Promise<void> {
+  await ask(host, `admin/data-limit${isFull ? "?bytes=0" : ""}`, "POST");
+  host.isFull = isFull;
 }
 
 function spawnHost(place: HostPlace, { cluster, seedsOf }: Pick<Layout, "cluster" | "seedsOf">): ChildProcess {

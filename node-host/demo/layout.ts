@@ -6,10 +6,11 @@
  * that the other had.
  */
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { clusterDefaults } from "../../core/config.ts";
+import { StoreError } from "../../core/errors.ts";
 
 export interface HostPlace {
   /** 1, 2, 3, … */
@@ -78,7 +79,7 @@ const PAGE_PORT = 8_080;
 const RELAY_PORT = 4_201;
 const HOSTS_AT_FIRST = 3;
 
-/** `count` undefined: the hosts of the last time, three the first time. Hosts that left are counted, and not among those to start. */
+/** @throws StoreError `bad-request`: what is remembered is damaged. `count` undefined: the hosts of the last time, three the first time. Hosts that left are counted, and not among those to start. */
 export async function layOut(directory: string, count?: number): Promise<Layout> {
   mkdirSync(directory, { recursive: true });
   const file = join(directory, "cluster.json");
@@ -111,13 +112,21 @@ export async function layOut(directory: string, count?: number): Promise<Layout>
 
   const pagePort = await choose(before.page ?? PAGE_PORT, "the page");
   const relayPort = await choose(before.relay ?? RELAY_PORT, "the relay");
+  if (before.page !== undefined && pagePort !== before.page) {
+    const carts = `what a browser has kept of it is at port ${before.page}, as soon as that is free again`;
+    moved.push(`to browsers this is another shop: ${carts}`);
+  }
 
   // If cluster.json was lost, hosts beside the first prove that there is a cluster: they only ever join.
   let founded = before.founded || hosts.slice(1).some(({ directory: data }) => hasFiles(data));
   const cluster = before.cluster ?? clusterOf(directory) ?? (founded ? clusterDefaults.name : newName());
   const remember = (): void => {
-    const remembered: ClusterFile = { cluster, founded, ports: known, page: pagePort, relay: relayPort };
-    writeFileSync(file, `${JSON.stringify(remembered, null, 2)}\n`);
+    // A port that is taken this time is wanted the next time: a browser knows the page by it.
+    const { page = pagePort, relay = relayPort } = before;
+    const remembered: ClusterFile = { cluster, founded, ports: known, page, relay };
+    // Whole or not at all: a start that is cut short must not keep the next one from starting.
+    writeFileSync(`${file}.new`, `${JSON.stringify(remembered, null, 2)}\n`);
+    renameSync(`${file}.new`, file);
   };
   remember();
   const isNew = !founded;
@@ -152,7 +161,14 @@ export async function layOut(directory: string, count?: number): Promise<Layout>
 
 function readClusterFile(file: string): ClusterFile {
   if (!existsSync(file)) return { founded: false, ports: [] };
-  return JSON.parse(readFileSync(file, "utf8")) as ClusterFile;
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as ClusterFile;
+  } catch (error: unknown) {
+    const advice = "move it away, and the demo finds its hosts by their directories";
+    throw new StoreError("bad-request", `${file} is damaged (${(error as Error).message}): ${advice}`, {
+      cause: error,
+    });
+  }
 }
 
 /** As the hosts of this directory remember it beside their keys. */

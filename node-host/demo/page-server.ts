@@ -104,8 +104,8 @@ export function createPageServer({ cluster, hosts, relay, site }: PageServerNeed
   return app;
 }
 
-function viewOf({ place, state, id, process: child }: DemoHost): object {
-  return { number: place.number, state, id, url: place.url, pid: state === "stopped" ? null : child.pid };
+function viewOf({ place, state, id, isFull, process: child }: DemoHost): object {
+  return { number: place.number, state, id, isFull, url: place.url, pid: state === "stopped" ? null : child.pid };
 }
 
 /** A page of another site can send no such header without asking, which nobody here answers. */

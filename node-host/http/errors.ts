@@ -29,6 +29,9 @@ export function errorAnswer(error: unknown, isWrite: boolean): ErrorAnswer {
   return { status, body: { error: { code, message: text, ...detail, writeMaySurvive: true } } };
 }
 
+/** Hears of every failure that a client is told; bugs go to the log. */
+export type NoteFailure = (error: unknown, request: { readonly method: string; readonly url: string }) => void;
+
 /** What is neither ours nor the client's fault is a bug: its text stays in the log. */
 export function isBug(error: unknown): boolean {
   return asStoreError(error).code === "internal";
@@ -38,9 +41,15 @@ function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   const status = error instanceof Error && "statusCode" in error ? error.statusCode : undefined;
   if (typeof status === "number" && status >= 400 && status < 500) {
-    return new StoreError("bad-request", (error as Error).message, { cause: error });
+    return new StoreError("bad-request", textOf(error as Error & { readonly code?: string }), { cause: error });
   }
   return new StoreError("internal", "internal error; the host's log says more", { cause: error });
+}
+
+/** What the framework refused, with what to send instead where it does not say so. */
+function textOf({ code, message }: Error & { readonly code?: string }): string {
+  if (code !== "FST_ERR_CTP_INVALID_MEDIA_TYPE") return message;
+  return "the Content-Type must be a media type such as text/plain, or be left out";
 }
 
 /**

@@ -7,7 +7,7 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { LocalAnswer, NodeApi, PutOptions, ReadAnswer, ValueKind } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { anyText, flag, integerUpTo, oneOf, quorumSpec } from "../text-values.ts";
-import { asOneDocument, folding } from "./documents.ts";
+import { asOneDocument, foldUpdates } from "./documents.ts";
 import { readJson, writeJson } from "./json.ts";
 import type { HttpConfig } from "./server.ts";
 import { keyTarget, oneKeyTarget, queryOf } from "./target.ts";
@@ -16,6 +16,8 @@ type Handler = (request: FastifyRequest, reply: FastifyReply) => Promise<unknown
 
 const CONTEXT_BYTES_MAX = 32_768; // PROTOCOL 3; the header limit of 64 KiB leaves room beside it
 const TTL_MAX_MS = 315_360_000_000; // ten years: longer is a mistake in the unit
+/** Of each of the two requests of a fold. */
+const foldMsMax = 1_000;
 const LIST_LIMIT_MAX = 10_000; // names of 1 KiB at most, so a page stays near 10 MB
 
 const valueKind = oneOf<readonly ValueKind[]>("opaque", "lww", "yjs");
@@ -52,11 +54,12 @@ export function kvHandlers(node: NodeApi, config: HttpConfig): { GET: Handler; P
       returnSiblings: returnBody,
     };
     const body = await readBody(request.raw, config.valueBytesMax);
-    // With an id the same put must be the same bytes, whatever is there.
-    if (options.kind !== "yjs" || options.writeId !== undefined)
-      return sendWrite(reply, await node.put(bucket, name, body, options));
-    const folded = await folding(node, { bucket, name }, body);
-    return sendWrite(reply, await node.put(bucket, name, folded.body, { ...options, ...folded.options }));
+    if (options.kind !== "yjs") return sendWrite(reply, await node.put(bucket, name, body, options));
+    const [beganMs, wholeMs] = [performance.now(), options.timeoutMs ?? config.requestTimeoutMaxMs];
+    await foldUpdates(node, bucket, name, Math.max(1, Math.min(foldMsMax, Math.floor(wholeMs / 4))));
+    const leftMs = Math.max(1, Math.floor(wholeMs - (performance.now() - beganMs)));
+    const limit = options.timeoutMs === undefined ? {} : { timeoutMs: leftMs };
+    return sendWrite(reply, await node.put(bucket, name, body, { ...options, ...limit }));
   }
 
   async function remove(request: FastifyRequest, reply: FastifyReply): Promise<unknown> {

@@ -7,13 +7,16 @@ import type { FastifyReply, FastifyRequest } from "fastify";
 import type { NodeApi, RepairProgress } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { wholeNumber } from "../text-values.ts";
-import { errorAnswer } from "./errors.ts";
+import { errorAnswer, type NoteFailure } from "./errors.ts";
 import { queryOf } from "./target.ts";
 
 /** Lines are for people who wait: many partitions a second need not have one each. */
 const lineIntervalMs = 100;
 
-export function repairHandler(node: NodeApi): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+export function repairHandler(
+  node: NodeApi,
+  noteFailure: NoteFailure,
+): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
   return async (request, reply) => {
     const { partition } = queryOf(request.url, { partition: wholeNumber });
     const end = new AbortController();
@@ -29,7 +32,9 @@ export function repairHandler(node: NodeApi): (request: FastifyRequest, reply: F
     try {
       await send(raw, first.value, steps, end.signal);
     } catch (error) {
-      if (!end.signal.aborted) raw.write(`${JSON.stringify(errorAnswer(error, false).body)}\n`);
+      if (end.signal.aborted) return;
+      noteFailure(error, request);
+      raw.write(`${JSON.stringify(errorAnswer(error, false).body)}\n`);
     } finally {
       end.abort();
       raw.end();

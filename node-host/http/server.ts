@@ -11,6 +11,7 @@ import { answerClientError, errorAnswer, isBug } from "./errors.ts";
 import { refuseForeign } from "./guard.ts";
 import { infoHandlers } from "./info.ts";
 import { kvHandlers } from "./kv.ts";
+import { dataLimitHandler } from "./data-limit.ts";
 import { importHandler } from "./import-old.ts";
 import { repairHandler } from "./repair.ts";
 import { promptShutdown } from "./shutdown.ts";
@@ -28,6 +29,8 @@ export interface HttpLog {
 }
 
 export interface HttpServerNeeds {
+  /** Of a host whose storage has one. */
+  readonly limit?: { bytesMax: number | null };
   /** Merges a storage that was set aside into the store; by its name. */
   readonly importOld?: (name: string) => Promise<unknown>;
   readonly node: NodeApi;
@@ -46,7 +49,7 @@ const limits = {
 };
 
 /** Not yet listening: `await server.listen({ host, port })`. */
-export function createHttpServer({ node, metrics, config, log, importOld }: HttpServerNeeds): FastifyInstance {
+export function createHttpServer({ node, metrics, config, log, importOld, limit }: HttpServerNeeds): FastifyInstance {
   const { connections, ...timeouts } = limits;
   const app: FastifyInstance = fastify({
     // Node would answer a missing Host with an error that is not in our form; the guard does it instead.
@@ -60,6 +63,7 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
     clientErrorHandler: answerClientError,
   });
   app.server.maxConnections = connections;
+  app.server.maxHeadersCount = 0; // Node would drop those after the 2,000th in silence; their size is bounded
   app.server.on("checkExpectation", (request, response) => app.routing(request, response)); // an unknown Expect may be ignored (RFC 9110, 10.1.1)
 
   // Bodies are values: bytes, never parsed. The one handler that wants a body reads it itself.
@@ -76,7 +80,7 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
     return reply.code(404).send({ error: { code: "not-found", message: `no such path; there are ${paths}` } });
   });
 
-  const watching = watches(node, config);
+  const watching = watches(node, config, noteFailure);
   const hurry = promptShutdown(app.server);
   app.addHook("preClose", async () => {
     watching.endAll();
@@ -87,15 +91,20 @@ export function createHttpServer({ node, metrics, config, log, importOld }: Http
   route(app, "/kv/*", { GET, HEAD: GET, PUT, DELETE });
   route(app, "/watch/*", { GET: watching.handler });
   if (importOld !== undefined) route(app, "/admin/import-old/:name", { POST: importHandler(importOld) });
+  if (limit !== undefined) route(app, "/admin/data-limit", { POST: dataLimitHandler(limit) });
   for (const [path, handler] of Object.entries(infoHandlers(node, metrics, config))) {
     route(app, path, { GET: handler, HEAD: handler });
   }
   for (const [path, handler] of Object.entries(adminHandlers(node))) route(app, path, { POST: handler });
-  route(app, "/admin/repair", { POST: repairHandler(node) });
+  route(app, "/admin/repair", { POST: repairHandler(node, noteFailure) });
   return app;
 
+  function noteFailure(error: unknown, { method, url }: { readonly method: string; readonly url: string }): void {
+    if (isBug(error)) log.error({ err: error, method, url }, "a request failed by a bug");
+  }
+
   function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-    if (isBug(error)) log.error({ err: error, method: request.method, url: request.url }, "a request failed by a bug");
+    noteFailure(error, request);
     const { status, body } = errorAnswer(error, request.method === "PUT" || request.method === "DELETE");
     reply.code(status).header("content-type", "application/json; charset=utf-8").send(body);
   }

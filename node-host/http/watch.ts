@@ -9,7 +9,7 @@ import type { NodeApi, WatchEvent } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { anyText } from "../text-values.ts";
 import { asOneDocument } from "./documents.ts";
-import { errorAnswer } from "./errors.ts";
+import { errorAnswer, type NoteFailure } from "./errors.ts";
 import { readJson } from "./json.ts";
 import type { HttpConfig } from "./server.ts";
 import { keyTarget, queryOf } from "./target.ts";
@@ -20,7 +20,7 @@ export interface Watches {
   readonly endAll: () => void;
 }
 
-export function watches(node: NodeApi, config: HttpConfig): Watches {
+export function watches(node: NodeApi, config: HttpConfig, noteFailure: NoteFailure): Watches {
   const open = new Set<AbortController>();
 
   async function handler(request: FastifyRequest, reply: FastifyReply): Promise<void> {
@@ -34,6 +34,10 @@ export function watches(node: NodeApi, config: HttpConfig): Watches {
     reply.raw.once("close", () => end.abort());
     try {
       await stream(reply.raw, states, { signal: end.signal, pingMs: config.watchPingMs });
+    } catch (error) {
+      if (end.signal.aborted) return;
+      noteFailure(error, request);
+      reply.raw.write(`event: error\ndata: ${JSON.stringify(errorAnswer(error, false).body)}\n\n`);
     } finally {
       open.delete(end);
       end.abort();
@@ -63,8 +67,6 @@ async function stream(
       if (!response.write(`event: state\ndata: ${data}\n\n`)) await once(response, "drain", { signal });
     }
     if (!signal.aborted) throw new StoreError("closed", "the watch ended: this node is stopping");
-  } catch (error) {
-    if (!signal.aborted) response.write(`event: error\ndata: ${JSON.stringify(errorAnswer(error, false).body)}\n\n`);
   } finally {
     clearInterval(ping);
   }

@@ -5,19 +5,19 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { basename, join, relative } from "node:path";
 import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { ClassicLevel } from "classic-level";
 import fc from "fast-check";
-import { crc32c } from "../../core/storage/crc32c.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { damagedTables } from "../../node-host/classic-tables.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { bytes, del, hex, isKind, put, text } from "../conformance/storage.ts";
 import type { Verdict } from "./storage-child.ts";
 import { check, recordBatch, recordKey } from "./storage-child.ts";
+import { endOfBlock } from "./table-blocks.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 const child = new URL("./storage-child.js", import.meta.url).pathname;
@@ -49,6 +49,30 @@ describe("one process owns a directory", { timeout: 60_000 }, () => {
     await storage.close();
     assert.deepEqual(runChild("open", directory), { opened: true });
     assert.deepEqual(setAsideIn(directory), []);
+  });
+
+  test("the process itself is refused too, by whatever name it calls the directory, and locks others out all the while", async () => {
+    const directory = temporaryDirectory();
+    const link = `${directory}-link`;
+    symlinkSync(directory, link);
+    const storage = await openClassicStorage({ directory });
+    for (const name of [
+      directory,
+      relative(process.cwd(), directory),
+      `${directory}/../${basename(directory)}/`,
+      link,
+    ]) {
+      await assert.rejects(openClassicStorage({ directory: name }), isKind("locked"), name);
+      assert.equal((runChild("open", directory) as { kind: string }).kind, "locked", name);
+    }
+    await storage.batch([put(text("a"), text("1"))], "synced");
+    await storage.close();
+
+    const again = await openClassicStorage({ directory: link });
+    await storage.close(); // closing twice gives up nothing of the next one
+    await assert.rejects(openClassicStorage({ directory }), isKind("locked"));
+    assert.equal(hex(await again.get("objects", text("a"))), hex(text("1")));
+    await again.close();
   });
 
   test("kill -9 during writes loses no acknowledged batch and divides none", async () => {
@@ -164,7 +188,7 @@ describe("damaged files", { timeout: 60_000 }, () => {
   test("a block that LevelDB cannot decode: its records are corrupt by name, scans say damaged and give the others", async () => {
     const firstBlock = { bytes: 0 };
     const directory = damaged(isTable, (content) => {
-      firstBlock.bytes = firstBlockBytes(content);
+      firstBlock.bytes = endOfBlock(content, 0);
       return content.fill(0xff, firstBlock.bytes - 4, firstBlock.bytes);
     });
     const found = await check(directory, batches * 3);
@@ -185,7 +209,7 @@ describe("damaged files", { timeout: 60_000 }, () => {
 
   test("a block that cannot be compacted fails writes: told, and set aside at the next start", async () => {
     const directory = damaged(isTable, (content) => {
-      const bytes = firstBlockBytes(content);
+      const bytes = endOfBlock(content, 0);
       return content.fill(0xff, bytes - 4, bytes);
     });
     const storage = await openClassicStorage({ directory });
@@ -292,14 +316,6 @@ describe("damaged files", { timeout: 60_000 }, () => {
     assert.deepEqual(setAsideIn(directory), []);
   });
 });
-
-/** The first end at which the checksum that follows is that of everything before it. */
-function firstBlockBytes(table: Buffer): number {
-  for (let end = 1; ; end++) {
-    const crc = crc32c(table.subarray(0, end + 1));
-    if (table.readUInt32LE(end + 1) === (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0) return end;
-  }
-}
 
 describe("a full disk", { timeout: 60_000 }, () => {
   const mebibyte = 1024 * 1024;

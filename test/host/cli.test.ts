@@ -131,6 +131,17 @@ describe("put, get, delete, list", () => {
     );
   });
 
+  test("a key can neither send escape sequences to the terminal nor pass for two keys", async () => {
+    await server.node.put("b", "k\u001b[31m\nl", new Uint8Array());
+    assert.equal((await everwrite(["list", "b"])).text, "k\\x1b[31m\\x0al\n");
+    const { keys } = JSON.parse((await everwrite(["list", "b", "--json"])).text) as { keys: string[] };
+    assert.deepEqual(keys, ["k\u001b[31m\nl"]);
+    const watch = start(["watch", "b/"]);
+    const [line] = (await once(watch.stdout, "data")) as [Buffer];
+    watch.kill();
+    assert.match(line.toString(), /  b\/k\\x1b\[31m\\x0al\n/);
+  });
+
   test("not found is exit code 3, also for programs, which get the context", async () => {
     const get = await everwrite(["get", "b/k"]);
     assert.deepEqual([get.code, get.text, get.err], [3, "", "everwrite: b/k has no value\n"]);
@@ -296,6 +307,26 @@ describe("failures", () => {
     assert.equal(strange.code, 1);
     assert.match(strange.err, /HTTP 418 and not of an Everwrite host: short/);
     other.close();
+  });
+
+  test("a host behind a path of a proxy is asked under that path", async () => {
+    for (const [suffix, line] of [
+      ["/hosts/1/", "GET /hosts/1/status HTTP/1.1"],
+      ["/hosts/1", "GET /hosts/1/status HTTP/1.1"],
+      ["/", "GET /status HTTP/1.1"],
+    ] as const) {
+      let asked = "";
+      const proxy = createServer((socket) =>
+        socket.once("data", (head: Buffer) => {
+          asked = head.toString().split("\r\n")[0]!;
+          socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
+        }),
+      ).listen(0, "127.0.0.1");
+      await once(proxy, "listening");
+      await everwrite(["status", "--http", `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${suffix}`]);
+      proxy.close();
+      assert.equal(asked, line);
+    }
   });
 
   test("a reader that leaves early is no failure", async () => {

@@ -1,12 +1,13 @@
 /** The parts of `npm start` that decide something: who founds the cluster, which ports, and the story. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { StoreError } from "../../core/errors.ts";
 import { claimDirectory } from "../../node-host/demo/claim.ts";
 import { ask, DemoHosts, isRunning, lastLogLines } from "../../node-host/demo/hosts.ts";
 import { type HostPlace, layOut } from "../../node-host/demo/layout.ts";
@@ -44,6 +45,22 @@ test("host 1 founds the cluster once and for all: wiped, it joins the others", a
   assert.equal((await layOut(directory.path, 3)).founded, true);
 });
 
+test("a damaged memory is named, with what to do, and is left as it is", async () => {
+  using directory = temporary();
+  await layOut(directory.path, 2);
+  const file = join(directory.path, "cluster.json");
+  assert.deepEqual(readdirSync(directory.path), ["cluster.json"]);
+  const cut = readFileSync(file, "utf8").slice(0, 40);
+  writeFileSync(file, cut);
+  await assert.rejects(layOut(directory.path, 2), (error: unknown) => {
+    assert.ok(error instanceof StoreError && error.code === "bad-request" && error.message.includes(file));
+    return true;
+  });
+  assert.equal(readFileSync(file, "utf8"), cut);
+  rmSync(file);
+  assert.equal((await layOut(directory.path, 2)).hosts.length, 2);
+});
+
 test("a first start that broke off before host 1 served is a first start again", async () => {
   using directory = temporary();
   const { hosts } = await layOut(directory.path, 2);
@@ -63,6 +80,20 @@ test("a port that is taken is replaced and said, and hosts that are not started 
   assert.match(fewer.moved.join(), new RegExp(`port ${one.httpPort} is taken: HTTP of host 1 is on`));
   squatter.close();
   assert.deepEqual((await layOut(directory.path, 3)).hosts.slice(1), hosts.slice(1));
+});
+
+test("the page comes back to its port, by which browsers know what they keep of it, when that is free again", async () => {
+  using directory = temporary();
+  await choosePorts(directory.path);
+  const { pagePort } = await layOut(directory.path, 1);
+  const squatter = createServer().listen(pagePort, "127.0.0.1");
+  await once(squatter, "listening");
+  const moved = await layOut(directory.path, 1);
+  assert.notEqual(moved.pagePort, pagePort);
+  assert.match(moved.moved.join(), new RegExp(`to browsers this is another shop: .* at port ${pagePort}`));
+  squatter.close();
+  await once(squatter, "close");
+  assert.equal((await layOut(directory.path, 1)).pagePort, pagePort);
 });
 
 test("two demos of one machine are two clusters, and each keeps its name though its memory is lost", async () => {

@@ -6,6 +6,29 @@ import { StoreError } from "../../core/errors.ts";
 import { fakeId } from "../support/fake-node.ts";
 import { type ErrorBody, errorOf, exchange, parse, put, raw, startTestServer } from "../support/http-server.ts";
 
+test("a bug that ends a stream is in the log, too", async () => {
+  await using server = await startTestServer();
+  server.node.failNext = new TypeError("of the watch");
+  assert.match(await (await fetch(`${server.url}/watch/b/k`)).text(), /^event: error\ndata: .*"internal"/);
+  const steps = server.node.repair.bind(server.node);
+  server.node.repair = async function* (options) {
+    for await (const step of steps(options)) {
+      yield step;
+      throw new TypeError("of the repair");
+    }
+  };
+  const repair = await fetch(`${server.url}/admin/repair`, { method: "POST" });
+  assert.match(await repair.text(), /^\{"done":0.*\n\{"error":\{"code":"internal"/);
+  const logged = server.logged as { err: Error; method: string; url: string }[];
+  assert.deepEqual(
+    logged.map(({ err, method, url }) => [err.message, method, url]),
+    [
+      ["of the watch", "GET", "/watch/b/k"],
+      ["of the repair", "POST", "/admin/repair"],
+    ],
+  );
+});
+
 describe("limits", () => {
   test("a value of exactly 1 MiB is stored; one byte more is 413, nothing is stored, and the connection goes on", async () => {
     await using server = await startTestServer();
@@ -37,6 +60,15 @@ describe("limits", () => {
     const answer = await raw(server.port, `GET /healthz\nX-Large: ${"x".repeat(66_000)}`);
     assert.equal(answer.status, 431);
     assert.equal((JSON.parse(answer.body) as ErrorBody).error.code, "bad-request");
+  });
+
+  test("no header is overlooked, however many are before it", async () => {
+    await using server = await startTestServer();
+    const many = Array.from({ length: 2_500 }, (_, i) => `x${i}: y`).join("\n");
+    const answer = await raw(server.port, `PUT /kv/b/k\nHost: localhost\n${many}\nEverwrite-Context: garbage`, "x");
+    assert.equal(answer.status, 400);
+    assert.equal((JSON.parse(answer.body) as ErrorBody).error.code, "bad-context");
+    assert.deepEqual([...server.node.states.keys()], []);
   });
 
   test("an expectation that nobody knows is ignored, as HTTP allows", async () => {

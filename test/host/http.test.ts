@@ -251,6 +251,10 @@ describe("options", () => {
       assert.deepEqual([error.status, error.code], [400, code], JSON.stringify(headers).slice(0, 60));
     }
     assert.deepEqual(server.node.calls, []);
+    for (const type of ["nonsense", "text/"]) {
+      const { message } = await errorOf(await put(server, "/kv/b/k", "x", { "content-type": type }));
+      assert.match(message, /must be a media type such as text\/plain/);
+    }
     // At the limit it is the node's to judge.
     await put(server, "/kv/b/k", "x", { "everwrite-context": "c".repeat(32_768) });
     assert.equal(server.node.calls.length, 1);

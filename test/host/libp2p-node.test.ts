@@ -52,6 +52,11 @@ describe("identity file", () => {
       return true;
     });
     assert.equal((await stat(path)).size, 9);
+    const somebodyElses = join(folder, "hosts");
+    await writeFile(somebodyElses, "127.0.0.1 localhost");
+    await chmod(somebodyElses, 0o644);
+    await assert.rejects(loadIdentity(somebodyElses, () => assert.fail("it is no key, whose mode would matter")));
+    assert.equal(await modeOf(somebodyElses), 0o644);
   });
 
   it("that cannot be read is a typed error that says so", async () => {

@@ -72,6 +72,24 @@ describe("libp2p transport", () => {
     assert.ok(writes >= 2 * requests && writes <= 2 * requests + 10, `${writes} writes for ${requests} requests`);
   });
 
+  it("writes what one callback tells at its end, in one write, and does not wait for the turn to end", async () => {
+    const [a, b] = [await nodes.start("told-a"), await nodes.start("told-b")];
+    b.transport.serve(async (_from, body) => body);
+    await a.transport.meet(b.address);
+    await ask(a, b, 0);
+    const [stream] = requestStreams(a, b);
+    const writes: number[] = [];
+    const send = stream!.send.bind(stream);
+    stream!.send = (data) => (writes.push(data.byteLength), send(data));
+    for (const n of [1, 2]) a.transport.tell(b.transport.self, number(n));
+    await Promise.resolve();
+    assert.equal(writes.length, 1);
+    const answer = ask(a, b, 3);
+    await Promise.resolve();
+    assert.equal(writes.length, 1);
+    assert.deepEqual(await answer, number(3));
+  });
+
   it("ends a simultaneous open with one stream, and loses no request over it", async () => {
     const [a, b] = await Promise.all([nodes.start("open-a"), nodes.start("open-b")]);
     for (const node of [a, b]) node.transport.serve(async (_from, body) => body);

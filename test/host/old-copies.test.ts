@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { cpSync, existsSync, rmSync } from "node:fs";
+import { cpSync, existsSync, rmSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { everwrite } from "../support/everwrite.ts";
+import { flipInside } from "../support/flip-inside.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { kv } from "../support/http-client.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -85,5 +86,37 @@ describe("a data directory that is an old copy", () => {
       const { status, values } = await kv(hosts.url(0)).get("twins/key");
       return status === 200 && taken.every((value) => values.includes(value));
     }, `all of ${taken.join()} to be read`);
+  });
+});
+
+describe("a directory that was set aside as damaged", () => {
+  test("is imported as far as it can be read, and stays as it is", async () => {
+    await using hosts = await HostProcesses.of(1, temporaryDirectory());
+    const host = kv(hosts.url(0));
+    for (let i = 0; i < 10; i++) assert.equal((await host.put(`aside/k${i}`, `value ${i} of it`)).status, 200);
+    // LevelDB moves its log into a table when it opens.
+    for (let start = 0; start < 2; start++) {
+      assert.equal(await hosts.signal(0, "SIGTERM"), 0);
+      if (start === 0) await hosts.startAll();
+    }
+    const aside = join(hosts.data(0), "store.damaged-2026-11-22T00-00-00.000Z");
+    cpSync(join(hosts.data(0), "store"), aside, { recursive: true });
+    flipInside(aside, "value 7 of it", { index: 3, bits: 1 });
+    writeFileSync(join(aside, "unfinished"), "0 2"); // as it was found: the next opening checks all tables
+    hosts.start(0);
+    await hosts.ready(0);
+    const url = `${hosts.url(0)}/admin/import-old/${basename(aside)}?deletedMayReturn=1`;
+    const imported = await fetch(url, { method: "POST" });
+    const { keys, failed, reason } = (await imported.json()) as { keys: number; failed: number; reason: string };
+    assert.deepEqual([imported.status, keys, failed], [200, 9, 1], reason);
+    assert.match(reason, /aside\/k7 is damaged/);
+    assert.deepEqual((await host.get("aside/k3")).values, ["value 3 of it"]);
+    assert.deepEqual((await hosts.status(0)).storage.setAside, [aside]);
+
+    writeFileSync(join(aside, "CURRENT"), "garbage");
+    const unreadable = await everwrite("import-old", aside, "--deleted-may-return", "--http", hosts.url(0));
+    assert.equal(unreadable.code, 1);
+    assert.match(unreadable.text, /store\.damaged-\S+ cannot be opened/);
+    assert.ok(existsSync(aside), "it is kept");
   });
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -133,6 +133,38 @@ test("stores that end together find each other again without seeds: each keeps i
   }
 });
 
+test("a limit that is given as undefined is the one that holds where none is given", async (t) => {
+  const setRealTimeout = globalThis.setTimeout;
+  const inHaste = (hear: () => void, ms: number): unknown => setRealTimeout(hear, ms === 30_000 ? 300 : ms);
+  t.mock.method(globalThis, "setTimeout", inHaste as typeof setTimeout);
+  const silent = { name: "shop", data: temporaryDirectory(), seeds: ["/ip4/127.0.0.1/tcp/9"] };
+  const opening = openStore({ ...silent, timeoutMs: undefined } as unknown as OpenStoreOptions);
+  await assert.rejects(opening, { code: "not-ready", message: /within 30000 ms/ });
+});
+
+test("an application that goes to another directory takes its store with it", async () => {
+  const folder = dirname(temporaryDirectory());
+  const home = process.cwd();
+  const elsewhere = await mkdtemp(join(folder, "elsewhere-"));
+  for (const role of ["host", "edge"] as const) {
+    process.chdir(folder);
+    const store = await openStore({ name: "shop", data: role, role, seeds: [] });
+    process.chdir(elsewhere);
+    try {
+      const notes = store.bucket<string>("notes");
+      // More than one table of LevelDB, so that it makes files.
+      await Promise.all(Array.from({ length: 60 }, (_, i) => notes.put(String(i), "x".repeat(200_000))));
+      await store.close();
+      assert.deepEqual(await readdir(elsewhere), []);
+    } finally {
+      process.chdir(home);
+      await store.close();
+    }
+    await using again = await openStore({ name: "shop", data: join(folder, role), role, seeds: [] });
+    for (let i = 0; i < 60; i++) assert.equal((await again.bucket("notes").get(String(i))).values.length, 1);
+  }
+});
+
 test("what keeps a store from opening is said with a code, and leaves nothing behind that is open", async () => {
   const data = temporaryDirectory();
   await assert.rejects(openStore({ name: "shop", data, signal: AbortSignal.abort() }), failsWith("aborted"));
@@ -140,6 +172,10 @@ test("what keeps a store from opening is said with a code, and leaves nothing be
   await assert.rejects(openStore({ ...silent, timeoutMs: 300 }), failsWith("not-ready"));
   await assert.rejects(openStore({ ...silent, signal: AbortSignal.timeout(300) }), failsWith("aborted"));
   await assert.rejects(openStore({ name: "shop", data, seeds: ["nowhere"] }), failsWith("bad-request"));
+  for (const role of ["host", "edge"] as const) {
+    const nowhere = { name: "shop", data: "/sys/no-place-to-write", role, seeds: [] };
+    await assert.rejects(openStore(nowhere), failsWith("not-ready"), role);
+  }
   const callers = [{ data }, { name: "", data }, { name: "shop", data, role: "guest" }] as unknown[];
   for (const options of callers) {
     await assert.rejects(openStore(options as OpenStoreOptions), failsWith("bad-request"));

@@ -19,6 +19,7 @@ test("without any setting a host founds the default cluster on loopback", () => 
   assert.deepEqual(readHostOptions({}, {}), {
     cluster: "everwrite",
     data: ".everwrite/host",
+    dataBytesMax: null,
     identity: null,
     http: { host: "127.0.0.1", port: 7070 },
     httpName: [],
@@ -68,6 +69,12 @@ test("an address to listen on may be IPv6, any port, or the URL that the client 
   assert.deepEqual(http("http://localhost:7071/"), { host: "localhost", port: 7071 });
 });
 
+test("a quorum is held against the copies that are known: those of a cluster to join are not", () => {
+  const seed = ["/ip4/10.0.0.1/tcp/1"];
+  assert.equal(readHostOptions({ w: ["4"], seed }, {}).w, 4);
+  assert.equal(readHostOptions({ n: ["5"], w: ["4"], seed }, {}).w, 4);
+});
+
 test("a mistake is named with where it is and what is right", () => {
   const cases: [HostFlags, Record<string, string>, RegExp][] = [
     [{ http: ["7070"] }, {}, /^--http: "7070" is not HOST:PORT such as/],
@@ -75,6 +82,7 @@ test("a mistake is named with where it is and what is right", () => {
     [{ p2p: ["127.0.0.1:4001"] }, {}, /^--p2p: "127.0.0.1:4001" is not a multiaddr such as/],
     [{ partitions: ["1000"] }, {}, /^--partitions: "1000" is not a power of two/],
     [{ capacity: ["0"] }, {}, /^--capacity/],
+    [{ dataBytesMax: ["1000000"] }, {}, /^--data-bytes-max: "1000000" is not a whole number from 33554432 on/],
     [{ cluster: [""] }, {}, /^--cluster: "" is not a text that is not empty/],
     [{ n: ["2"], w: ["3"] }, {}, /^--w 3 can never be met: there are only --n 2 copies/],
     [{}, { EVERWRITE_DURABILITY: "maybe" }, /^EVERWRITE_DURABILITY: "maybe" is not one of synced, buffered/],

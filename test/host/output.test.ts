@@ -22,6 +22,10 @@ test("a table's columns have equal widths, numbers to the right", () => {
   assert.equal(text, "NAME    COUNT  NOTE\na           1  first\nlonger    100");
 });
 
+test("a name that others chose stays on its line of a table, and is only text", () => {
+  assert.equal(table([["ZONE"], ["a\u001b[31m\nb"]]), "ZONE\na\\x1b[31m\\x0ab");
+});
+
 test("colours are for terminals whose user did not refuse them", () => {
   assert.equal(styled(io(false), "bold", "x"), "x");
   assert.equal(styled(io(true, { NO_COLOR: "1" }), "bold", "x"), "x");

@@ -1,11 +1,14 @@
 /** `repair` and what a host tells of its copies: over HTTP and on the command line, against a fake node and real hosts. */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { test } from "node:test";
 import type { RepairProgress } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { eventually } from "../support/eventually.ts";
 import { everwrite } from "../support/everwrite.ts";
+import { flipInside } from "../support/flip-inside.ts";
 import { HostProcesses } from "../support/host-processes.ts";
+import { kv } from "../support/http-client.ts";
 import { startTestServer } from "../support/http-server.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
@@ -88,4 +91,34 @@ test("real hosts: a repair makes what was damaged whole, and status tells of equ
   const late = await everwrite("repair", "--partition", "0", "--http", hosts.url(1));
   assert.equal(late.code, 1);
   assert.match(late.text, /does not answer/);
+});
+
+test("real hosts: rows whose keys are damaged stop no list and no repair, and are whole again afterwards", async () => {
+  await using hosts = await HostProcesses.of(3, temporaryDirectory());
+  const names = Array.from({ length: 30 }, (_, i) => `name${i + 10}`);
+  const host = kv(hosts.url(0));
+  for (const name of names) assert.equal((await host.put(`keys/${name}`, name, { query: "w=all" })).status, 200);
+  // LevelDB moves its log into a table when it opens.
+  for (let start = 0; start < 2; start++) {
+    assert.equal(await hosts.signal(0, "SIGTERM"), 0);
+    if (start === 0) await hosts.startAll();
+  }
+  flipInside(join(hosts.data(0), "store"), "keys/name17", { index: 10, bits: 0x80 });
+  flipInside(join(hosts.data(0), "store"), "keys/name23", { index: 10, bits: 1 });
+  await hosts.startAll();
+  await hosts.settled();
+
+  const listed = await fetch(`${hosts.url(0)}/kv/keys/?limit=100`);
+  assert.equal(listed.status, 200);
+  assert.deepEqual(((await listed.json()) as { keys: string[] }).keys.toSorted(), names);
+  await eventually(async () => {
+    const repair = await everwrite("repair", "--http", hosts.url(0), "--json");
+    const { damagedFound, unequal } = JSON.parse(repair.text) as RepairProgress;
+    return repair.code === 0 && damagedFound === 0 && unequal === 0;
+  }, "a repair that finds nothing any more");
+  assert.match(hosts.log(0), /of which the key is damaged: it is removed/);
+  for (const name of names) {
+    const local = await host.get(`keys/${name}`, "local=1");
+    assert.deepEqual([local.values, local.json.holding], [[name], "complete"], name);
+  }
 });
