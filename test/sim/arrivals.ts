@@ -90,9 +90,12 @@ export class Arrivals {
     }
   }
 
-  /** Hosts that never came with nothing, and never lost anything. */
+  /** It never came with nothing, and never lost anything. */
+  isWhole({ id }: SimHost): boolean {
+    return this.#oracle.lossMs(id) === undefined && !this.#arrived.has(id);
+  }
+
   #wholeHosts(besides: SimHost): SimHost[] {
-    const isWhole = ({ id }: SimHost): boolean => this.#oracle.lossMs(id) === undefined && !this.#arrived.has(id);
-    return [...this.#hosts()].filter((host) => host !== besides && isWhole(host));
+    return [...this.#hosts()].filter((host) => host !== besides && this.isWhole(host));
   }
 }

@@ -36,8 +36,3 @@ export function several<T>(count: number, make: (index: number) => T): T[] {
 export function byTime<T extends { readonly atMs: number }>(list: readonly T[]): T[] {
   return list.toSorted((a, b) => a.atMs - b.atMs);
 }
-
-/** Without a second ring. */
-export function inOneRing(scenario: Scenario): Scenario {
-  return { ...scenario, faults: scenario.faults.filter(({ kind }) => kind !== "other-ring") };
-}

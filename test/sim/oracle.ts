@@ -343,8 +343,8 @@ export class Oracle {
     return agreed;
   }
 
-  /** Call around a fault that takes stored data away. */
-  losing(host: SimHost, nowMs: number, lose: () => void): void {
+  /** Call around what takes stored data away; that it may cost copies goes for faults, not for what a store does by itself. */
+  losing(host: SimHost, nowMs: number, lose: () => void, { mayCost = true } = {}): void {
     const before = this.#knownOn(host.disk.view);
     lose();
     const after = this.#knownOn(host.disk.view);
@@ -354,7 +354,7 @@ export class Oracle {
       this.#lossesMs.set(host.id, nowMs);
       // An ack that names this host was of one of the two.
       if (twins.some(({ disk }) => this.#knows(disk.view, write))) continue;
-      write.copiesLost += 1;
+      if (mayCost) write.copiesLost += 1;
       this.#checkLeft(write, `after the loss on ${host.name}`);
     }
   }

@@ -4,13 +4,13 @@
  * else beside them. A quarter of the swarm's seeds have one; `leases-17` is seed 17 with that one,
  * and `plain-17` without any.
  */
-import { byTime, configured, inOneRing, lasting, several, thinned, withFaults } from "./bend.ts";
+import { byTime, configured, lasting, several, thinned, withFaults } from "./bend.ts";
 import { nodeDefaults } from "../../core/config.ts";
 import type { Chance } from "./chance.ts";
 import { drawFault, drawLeaseFaults } from "./faults/draw.ts";
 import { type ApplicationsPlan, applicationValues, type Scenario } from "./scenario.ts";
 import { memberThemes } from "./member-themes.ts";
-import { clockThemes, deleteThemes, moveThemes, overwrites } from "./themes.ts";
+import { clockThemes, deleteThemes, laterDeleteThemes, laterMoveThemes, moveThemes, overwrites } from "./themes.ts";
 
 export interface Profile {
   readonly hosts: readonly [number, number];
@@ -74,7 +74,7 @@ const profiles = {
       const config = { ...timing, inFlightMsMax, graceMs: 3 * inFlightMsMax, reapIntervalMs: 1_000, fillPageBytes: 1 };
       const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100 };
       const later = { ...thinned(chance, lasting(quick, 90_000), 2), racesReaps: chance.is(0.3) };
-      const { faults, operations } = chance.pick(deleteThemes)(chance, later);
+      const { faults, operations } = themeOf(chance, deleteThemes, laterDeleteThemes)(chance, later);
       return withFaults({ ...later, operations: byTime([...later.operations, ...operations]) }, faults);
     },
   },
@@ -88,7 +88,7 @@ const profiles = {
     bend: (chance, scenario) => {
       const config = { readRepairShare: 0, fillPageBytes: chance.pick([1, 500]), antiEntropyIntervalMs: 10_000 };
       const later = thinned(chance, lasting(configured(scenario, config), 40_000), 4);
-      return chance.pick(moveThemes)(chance, later);
+      return themeOf(chance, moveThemes, laterMoveThemes)(chance, later);
     },
   },
   /** Members that are removed, moved from, copied, or met by another ring, while something of theirs is under way. */
@@ -146,7 +146,7 @@ const profiles = {
       );
     },
   },
-  /** Documents that hosts and edges write updates of, and fold, in one ring and under fewer faults. */
+  /** Documents that hosts and edges write updates of, and fold, under fewer faults. */
   documents: {
     hosts: [3, 7],
     n: [
@@ -154,8 +154,7 @@ const profiles = {
       [3, 5],
     ],
     bend: (chance, scenario) => {
-      // A context of a ring whose only disk was lost opens nowhere: an edge's write with it would be refused (seed 94228).
-      const calmer = inOneRing(thinned(chance, scenario, 15));
+      const calmer = thinned(chance, scenario, 15);
       const operations = scenario.operations.filter((_operation, i) => i % 4 === 0);
       return {
         ...calmer,
@@ -166,6 +165,15 @@ const profiles = {
     },
   },
 } satisfies Record<string, Profile>;
+
+/**
+ * Each as often as the next. The later ones are drawn from a stream of their own: seeds without one of them stay what they
+ * were when they were given names.
+ */
+function themeOf<T>(chance: Chance, themes: readonly T[], later: readonly T[]): T {
+  const own = chance.fork("later themes");
+  return own.is(later.length / (themes.length + later.length)) ? own.pick(later) : chance.pick(themes);
+}
 
 /** Disks keep what they have acknowledged. */
 const harmless = [

@@ -133,6 +133,26 @@ export const deleteThemes: readonly DeleteTheme[] = [
   }),
 ];
 
+export const laterDeleteThemes: readonly DeleteTheme[] = [
+  /** A ring founded apart forgets what was deleted there; one who hears of it as it is back has writes of its own alone. */
+  (chance, scenario) => {
+    const { graceMs } = scenario.config;
+    const met = fault(chance, scenario, "other-ring", {
+      atMs: chance.between(3_000, 10_000),
+      forMs: 10_000 + 2 * graceMs! + chance.between(0, 15_000),
+    });
+    const metMs = met.atMs + met.forMs;
+    const aloneMs = metMs - chance.between(4_000, 8_000);
+    const cut = fault(chance, scenario, "isolate", {
+      atMs: aloneMs,
+      forMs: metMs - aloneMs + chance.between(3_000, 8_000),
+    });
+    // Whoever founded the other ring is the last of all hosts.
+    const apart = doomedWhile(chance, { atMs: met.atMs + 4_000 }).map((each) => ({ ...each, host: scenario.hosts }));
+    return { faults: [met, cut], operations: [...apart, ...alone(chance, cut)] };
+  },
+];
+
 /** One host is away for a moment; the next one may stand in for it. */
 function whileAway(chance: Chance, scenario: Scenario): { away: Fault; keeper: number; third: number } {
   const first = chance.whole(1, 90);
@@ -277,6 +297,37 @@ export const moveThemes: readonly ((chance: Chance, scenario: Scenario) => Scena
       inFlightMsMax: 600_000,
     });
     return withFaults({ ...slow, delayMs: [20, 120], operations: byTime([...slow.operations, ...writes]) }, old);
+  },
+];
+
+export const laterMoveThemes: readonly ((chance: Chance, scenario: Scenario) => Scenario)[] = [
+  /** A disk is lost, and a source, or all, fall silent in the middle of many small pages; what the host misses then is read there. */
+  (chance, scenario) => {
+    const first = chance.whole(0, 90);
+    const atMs = chance.between(0.3, 0.55) * scenario.safetyMs;
+    const puts = several(60, (i) =>
+      operation(chance, { verb: "put", key: 200 + i, quorum: "all", atMs: atMs * chance.next() }),
+    );
+    const silentMs = atMs + chance.between(400, 1_500);
+    const missedMs = silentMs + chance.between(50, 3_000);
+    const missed = several(60, (i) => {
+      const how = { key: 200 + i, quorum: "one", atMs: missedMs + chance.between(100, 3_000) } as const;
+      return [
+        operation(chance, { ...how, verb: "put", host: first + 2 }),
+        operation(chance, { ...how, verb: "get", host: first, atMs: how.atMs + chance.between(200, 2_000) }),
+        operation(chance, { ...how, verb: "local", host: first, atMs: silentMs + chance.between(10_000, 16_000) }),
+      ];
+    }).flat();
+    const before = scenario.operations.filter((each) => each.atMs < atMs - 2_000);
+    const operations = byTime([...before, ...puts, ...missed]);
+    // It copies for seconds.
+    const quiet = { ...scenario, delayMs: [10, 60] as const, silentMs: 10_000, operations, faults: [] };
+    const config = { fillPageBytes: 1, replicaTimeoutMs: 400, requestTimeoutMs: 2_000 };
+    const lost = fault(chance, scenario, "wipe", { hosts: [first], atMs, amount: 0.1 });
+    const cut = fault(chance, scenario, "cut", { hosts: [first, 0], atMs: silentMs, forMs: 16_000 });
+    const next = { ...cut, hosts: [first, 1], atMs: missedMs };
+    const isolated = { ...cut, kind: "isolate" } as const;
+    return withFaults(configured(quiet, config), [lost, ...(chance.is(0.5) ? [cut, next] : [isolated])]);
   },
 ];
 

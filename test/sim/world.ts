@@ -145,7 +145,7 @@ export class World {
       gossips: scenario.gossips,
       onSetAside: (host: SimHost, wipe: () => void) => {
         this.#checkSetAside(host);
-        this.oracle.losing(host, schedule.nowMs, wipe);
+        this.oracle.losing(host, schedule.nowMs, wipe, { mayCost: this.#mayBeOld(host) });
         this.arrivals.arrives(host, schedule.nowMs);
       },
       onLeft: (host: SimHost) => this.#left(host),
@@ -178,6 +178,16 @@ export class World {
     if (status === undefined || isOnRing(status)) return;
     if (this.copiedHosts.has(id) || full || writeErrors > 0 || readErrors > 0 || disk.damaged) return;
     this.oracle.broken("only an old copy is set aside as a whole", name);
+  }
+
+  /**
+   * Whether what is on this host's disk, or was copied to it, may be older than what others have forgotten since. Who was a
+   * member all the time was asked each time: it has no reason to set aside what it alone has.
+   */
+  #mayBeOld(host: SimHost): boolean {
+    const own = membershipOn(host.disk.view)?.roster.members.get(host.id);
+    const wasThere = own !== undefined && own.life === 1 && isOnRing(own.status);
+    return !wasThere || this.copiedHosts.has(host.id) || !this.arrivals.isWhole(host);
   }
 
   /** Call before a fault takes copies from this host's disk. */

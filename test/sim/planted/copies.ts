@@ -47,12 +47,14 @@ export const copies: readonly Mutation[] = [
   },
   {
     name: "what is filled is told at the end",
+    profile: "moves",
     file: "background/fill.js",
     find: '"tell what is filled", publishIntervalMs',
     replace: '"tell what is filled", 1e9',
   },
   {
     name: "a partition counts as filled whoever failed",
+    profile: "moves",
     file: "background/fill.js",
     find: "new Set([...missed, ...partial]).size <= mayMiss &&",
     replace: "",
@@ -114,7 +116,7 @@ export const copies: readonly Mutation[] = [
     replace: "return;",
   },
   {
-    // Rare, as the host must learn it in the middle of a write.
+    // A theme draws what it takes: the host learns of it in the middle of a write.
     name: "what was under way on data that is set aside counts as done",
     profile: "moves",
     file: "node.js",

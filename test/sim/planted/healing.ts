@@ -15,7 +15,7 @@ export const healing: readonly Mutation[] = [
     replace: "return new CachedState(state, encoded);\n        const merged = held;",
   },
   {
-    // Rare: an owner must refuse the copy, and then another one lose its own.
+    // A theme draws what it takes: an owner refuses the copy, and then another one loses its own.
     name: "a hint over its bounds is dropped whether or not the other owners have it",
     profile: "moves",
     file: "background/relieve-hints.js",
@@ -25,13 +25,13 @@ export const healing: readonly Mutation[] = [
   {
     name: "a hint that W counts on is dropped over its bounds",
     file: "background/relieve-hints.js",
-    find: "others.length === 0 || !hint.isSpare",
-    replace: "others.length === 0",
+    find: "!hint.isSpare",
+    replace: "false",
   },
   {
     name: "a stand-in's new hint replaces the one it has",
     file: "replica/replica.js",
-    find: "const merged = before?.state === undefined ? state : merge(decodeVersioned(before.state), state);",
+    find: "const merged = owed === undefined ? state : merge(owed, state);",
     replace: "const merged = state;",
   },
   {
@@ -49,7 +49,7 @@ export const healing: readonly Mutation[] = [
     replace: "",
   },
   {
-    // Rare: who slept must be asked just before its membership ends, and answer within the asker's patience. A story tells of it.
+    // A theme draws what it takes: who slept is asked just before its membership ends, and answers within the asker's patience.
     profile: "members",
     name: "what a peer answers is taken in although its membership has ended",
     file: "cluster/still-member.js",
@@ -110,9 +110,8 @@ export const healing: readonly Mutation[] = [
   {
     name: "a hint is forgotten before its owner has it",
     file: "background/deliver-hints.js",
-    find: "await Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state })));",
-    replace:
-      "void Promise.all(receivers.map((node) => hand(deps, node, { key: located.key, state }))).catch(() => {});",
+    find: "await hand(deps, target, { key: located.key, state });",
+    replace: "void hand(deps, target, { key: located.key, state }).catch(() => {});",
   },
   {
     name: "hints are counted in memory only (riak_core#154)",

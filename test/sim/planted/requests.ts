@@ -27,7 +27,7 @@ export const requests: readonly Mutation[] = [
     replace: "return true;",
   },
   {
-    // Rare: the owner must learn in the middle of the write that its data is an old copy.
+    // A theme draws what it takes: the owner learns in the middle of the write that its data is an old copy.
     name: "a host that starts anew calls what was under way not begun",
     profile: "moves",
     file: "rpc/call.js",

@@ -42,7 +42,7 @@ export const ring: readonly Mutation[] = [
     replace: "(each.ring === ringName(secrets) && this.#isAskedBy(each.ring))",
   },
   {
-    // Rare: an acknowledged write must live on that host alone. A story tells of it.
+    // A theme draws what it takes: an acknowledged write lives on that host alone.
     name: "a host misses the marks of a ring founded apart",
     profile: "deletes",
     file: "replica/consents.js",
@@ -93,7 +93,7 @@ export const ring: readonly Mutation[] = [
       "const { forgettingMarks } = cluster.roster;\n        const raised = new Map([...forgettingMarks, [partition, [prepared.mark]]]);\n        if (prepared.keys.length > 0)\n            await cluster.commit({ forgettingMarks: raised });\n        else {\n            cluster.roster.forgettingMarks = raised;\n            this.#deps.forgetting.heard();\n            cluster.roster.forgettingMarks = forgettingMarks;\n        }",
   },
   {
-    // Rare: only who joins through a host that was removed meanwhile holds such a thing.
+    // A theme draws what it takes: somebody joins through a host that was removed meanwhile.
     name: "a new member does not care what was reaped without it",
     profile: "deletes",
     file: "run.js",

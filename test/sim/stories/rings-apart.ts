@@ -14,14 +14,9 @@ export const ringsApartStories: readonly Story[] = [
     cluster: reaping,
     brokenBy: "only marks of the whole ring as it is now count",
     play: async (stage) => {
-      const [a, , c] = stage.walk();
-      await stage.put(a!, { quorum: "all" });
-      const copy = c!.disk.synced.copy();
-      await stage.delete(a!);
-      await stage.reaped(3);
-      const meet = await foundApart(stage);
+      const { host, copy, meet } = await copiedBeforeReap(stage);
       await meet();
-      await restoreAndRead(stage, c!, copy);
+      await restoreAndRead(stage, host, copy);
     },
   },
   {
@@ -29,15 +24,10 @@ export const ringsApartStories: readonly Story[] = [
     cluster: reaping,
     brokenBy: "only marks of the whole ring as it is now count",
     play: async (stage) => {
-      const [a, , c] = stage.walk();
-      await stage.put(a!, { quorum: "all" });
-      const copy = c!.disk.synced.copy();
-      await stage.delete(a!);
-      await stage.reaped(3);
-      const meet = await foundApart(stage);
-      c!.kill();
+      const { host, copy, meet } = await copiedBeforeReap(stage);
+      host.kill();
       await meet();
-      await restoreAndRead(stage, c!, copy);
+      await restoreAndRead(stage, host, copy);
     },
   },
   {
@@ -87,6 +77,16 @@ export const ringsApartStories: readonly Story[] = [
     },
   },
 ];
+
+/** A copy of an owner's disk with a value that all have deleted and forgotten since, and then a second ring: see `foundApart`. */
+async function copiedBeforeReap(stage: Stage) {
+  const [a, , c] = stage.walk();
+  await stage.put(a!, { quorum: "all" });
+  const copy = c!.disk.synced.copy();
+  await stage.delete(a!);
+  await stage.reaped(3);
+  return { host: c!, copy, meet: await foundApart(stage) };
+}
 
 /** A second ring of the same name, behind a cut; what is returned lets the two meet. */
 async function foundApart(stage: Stage): Promise<() => Promise<void>> {
