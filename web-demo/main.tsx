@@ -20,7 +20,11 @@ try {
   if (config.ring === "browsers") render(<Joining />, root);
   const { model, lab } = await openDevice(config, query.get("device") ?? "page", shared);
   let other: Promise<Player> | undefined;
-  const openOther = (): Promise<Player> => (other ??= openDevice(config, "other", model.session.value.id));
+  const openOther = (): Promise<Player> =>
+    (other ??= openDevice(config, "other", model.session.value.id).catch((error: unknown) => {
+      other = undefined;
+      throw error;
+    }));
   render(<App model={model} lab={lab} openOther={openOther} />, root);
 } catch (error: unknown) {
   const reason = error instanceof Error ? error.message : String(error);

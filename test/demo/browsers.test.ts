@@ -1,6 +1,7 @@
 /** The shop on a ring of browsers alone: three profiles on disk, a relay to meet at, which is killed then. */
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { eventually } from "../support/eventually.ts";
 import { DemoProcess } from "./demo-process.ts";
 import { Shopper } from "./shopper.ts";
 
@@ -9,6 +10,23 @@ before(async () => {
   demo = await DemoProcess.start();
 });
 after(() => demo[Symbol.asyncDispose]());
+
+/** Under the hood of a page that is a host: the ring, its place on it, and the pages that own the cart. */
+async function showsItsRing(shopper: Shopper, pages: number): Promise<void> {
+  const { page } = shopper;
+  await page.goto(`${page.url().replace(/#.*/, "")}#/hood`);
+  await page.locator(".ring .key-mark").waitFor();
+  await eventually(async () => (await page.locator(".ring .band path").count()) === pages, "each page to have a share");
+  await eventually(
+    async () => (await page.locator(".walk [data-owner]").count()) === pages,
+    "each page to own the cart",
+  );
+  await page.locator(".facts tr[data-host]", { hasText: "This page" }).waitFor();
+  await page.getByRole("button", { name: "Read this cart from a quorum" }).click();
+  await page.getByText(/ms: one version, from a quorum of its hosts: This page, Page …\w+ answered/).waitFor();
+  await shopper.isAccessible();
+  await shopper.photograph("hood-browsers");
+}
 
 test("three browsers are the ring: shopping goes on when the relay is killed, and when one of them is", async () => {
   await using one = await Shopper.visit(demo.url, "lab");
@@ -29,6 +47,7 @@ test("three browsers are the ring: shopping goes on when the relay is killed, an
   for (const shopper of [one, two, three]) await shopper.seesCart("1 Lamp", "1 Tea");
   await two.everythingIsEverywhere();
 
+  await showsItsRing(one, 3);
   await one.page.goto(`${one.page.url().replace(/#.*/, "")}#/lab`);
   await one.isAccessible();
   await one.button("Kill the relay").click();

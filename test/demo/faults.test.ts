@@ -1,7 +1,8 @@
-/** What a visitor does to their own device: its storage is full, its clock goes ahead by a day, its browser dies. */
+/** What a visitor does to a device or a host: its storage is full, its clock goes ahead by a day, its browser dies. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { eventually } from "../support/eventually.ts";
+import type { HostStatus } from "../support/host-processes.ts";
 import { DemoProcess } from "./demo-process.ts";
 import { Shopper } from "./shopper.ts";
 
@@ -122,4 +123,52 @@ test("what was sent without an answer a day before is in the cart once it is ans
   await using other = await Shopper.visit(demo.url, place);
   await other.seesCart("1 Pen", "1 Tea", "1 Pot");
   assert.deepEqual([...shopper.problems, ...other.problems], []);
+});
+
+test("a host whose disk is full keeps nothing new: the cart goes on, another host keeps it, and with room the host gets it", async () => {
+  await using demo = await DemoProcess.start(undefined, ["--hosts", "4"]);
+  await using shopper = await Shopper.visit(demo.url);
+  await shopper.add("Tea");
+  await shopper.everythingIsEverywhere();
+  await shopper.goTo("hood");
+  const owner = shopper.page.locator(".walk .owner strong").first();
+  const [, number] = /^Host (\d)$/.exec(await owner.innerText())!;
+  const status = async (): Promise<HostStatus> =>
+    (await (await fetch(`${demo.hostUrl(Number(number))}/status`)).json()) as HostStatus;
+
+  await shopper.goTo("lab");
+  await shopper.button(`Fill its disk host ${number}`).click();
+  await shopper.sees("running, its disk is full");
+  await shopper.isAccessible();
+  await shopper.photograph("lab-full-host");
+  await shopper.goTo("");
+  await shopper.add("Kite");
+  await shopper.seesCart("1 Tea", "1 Kite");
+  await eventually(async () => (await status()).storage.state === "full", "the host to say that it is full");
+  await shopper.goTo("hood");
+  await shopper.sees("full, keeps nothing new");
+  const row = shopper.page.locator(".facts tr[data-host]", { hasText: `Host ${number}` });
+  await eventually(async () => /behind/.test(await row.innerText()), "its copy to be behind");
+  await eventually(
+    async () => /\d for Host/.test(await shopper.page.locator(".facts.wide").innerText()),
+    "another host to keep a hint",
+  );
+
+  // A host that was full stays so when it is started again.
+  await shopper.goTo("lab");
+  await shopper.button(`Kill host ${number}`).click();
+  await shopper.button(`Start again host ${number}`).click();
+  await shopper.sees("running, its disk is full");
+  await shopper.button(`Make room host ${number}`).click();
+  await eventually(async () => (await status()).storage.state === "ok", "the host to have room", 60_000);
+  await shopper.goTo("");
+  await shopper.add("Map");
+  await shopper.everythingIsEverywhere();
+  await shopper.goTo("hood");
+  await eventually(
+    async () => !/behind|hint/.test(await shopper.page.locator(".hood-side .facts").innerText()),
+    "all copies to be equal",
+    60_000,
+  );
+  assert.deepEqual(shopper.problems, []);
 });

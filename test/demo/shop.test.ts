@@ -212,7 +212,16 @@ test("under the hood is what the hosts tell: the ring, the key's place, its owne
   assert.deepEqual(hosts, [...new Set(ring.tokens.map(String))].toSorted(compareStrings));
   assert.match(await page.locator(".writes").innerText(), /Plant added: acknowledged by Host \d/);
   await shopper.button("Read this cart from a quorum").click();
-  await shopper.sees(/ms: one version, from a quorum of its hosts/);
+  await shopper.sees(/ms: one version, from a quorum of its hosts: Host \d(, Host \d)+ answered/);
+  assert.ok((await page.locator(".writes .get .part.took").count()) >= 2, "who answered is drawn");
+
+  await using other = await Shopper.visit(demo.url, `join/${key.replace(/^.*\//, "")}`);
+  await other.seesCart("1 Plant");
+  await other.add("Bell");
+  const heard = page.locator(".writes .heard").first();
+  await heard.getByText(/^Another device \(\S+:\d+\): Plant, Bell; (Host \d, ){2}Host \d have it$/).waitFor();
+  assert.equal(await heard.locator(".part.has").count(), 3);
+  assert.deepEqual(other.problems, []);
   assert.deepEqual(shopper.problems, []);
 });
 

@@ -89,6 +89,16 @@ export class Shopper implements AsyncDisposable {
     );
   }
 
+  /** The newest change of this page: how many there were, what it was, where it is. Before the first one: undefined. */
+  async newestChange(): Promise<{ number: number; what: string; mark: string } | undefined> {
+    const change = this.page.locator(".changes li").first();
+    if ((await change.count()) === 0) return undefined;
+    return change.evaluate((line) => {
+      const [what, mark] = [...line.children] as HTMLElement[];
+      return { number: (line as HTMLLIElement).value, what: what!.innerText, mark: mark!.innerText };
+    });
+  }
+
   /** Marks of the latest changes, newest first. */
   marks(): Promise<string[]> {
     return this.page.locator(".changes .saved").allInnerTexts();

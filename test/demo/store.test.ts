@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { cart, lww, siblings } from "../../core/index.ts";
+import type { EdgeNode } from "../../core/edge/edge-node.ts";
+import { type BucketReceipt, cart, lww, type NodeId, siblings } from "../../core/index.ts";
 import { articleOf, catalogue, inShelfOrder, search, sumOf } from "../../web-demo/catalogue.ts";
+import { Changes } from "../../web-demo/model/changes.ts";
 import { CartSession } from "../../web-demo/model/cart-session.ts";
 import { contents } from "../../web-demo/model/happenings.ts";
 import { depths, grow } from "../../web-demo/model/lineage.ts";
@@ -13,6 +15,7 @@ import { checkOrders, unionOfOrders } from "../../web-demo/store/orders.ts";
 import { Shop, type ShopSchema } from "../../web-demo/store/shop.ts";
 import { eventually } from "../support/eventually.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
+import { MemoryEdges } from "../support/memory-edges.ts";
 import { hostStoreNode, storeOver } from "../support/memory-stores.ts";
 
 const ids = catalogue.map(({ id }) => id);
@@ -267,4 +270,60 @@ test("a session that was closed hears nothing more", async () => {
     await left.carts("union").change("closed", { kind: "add", article: "tea" });
     assert.deepEqual(session.state.value.cart, emptyCart);
   });
+});
+
+test("each change ends where its own key is: also where answers come in another order, and beside one of another key", async () => {
+  const changes = new Changes(3);
+  const never = new Promise<number>(() => {});
+  const durable = ["h1" as NodeId];
+  const receipt = { dot: "a:1", context: undefined, durable, hinted: [], needed: 1, got: 1, localOnly: false };
+  const receiptOf = (isAtAll: boolean): BucketReceipt => ({
+    ...receipt,
+    until: async (level) => (isAtAll ? (level === "all" ? 3 : Number(level)) : never),
+  });
+  let answerFirst = (_receipt: BucketReceipt): void => {};
+  const first = new Promise<BucketReceipt>((resolve) => (answerFirst = resolve));
+  const noted = [
+    changes.note("first", first),
+    changes.note("second", Promise.resolve(receiptOf(true))),
+    changes.note("order", Promise.resolve(receiptOf(false)), "orders"),
+    changes.note("renamed", Promise.resolve(receiptOf(true)), "settings"),
+  ];
+  await Promise.all(noted.slice(1));
+  answerFirst(receiptOf(true));
+  await noted[0];
+  const kinds = (): string[] => changes.entries.value.map(({ what, saved }) => `${what} ${saved.kind}`);
+  await eventually(
+    () => kinds().filter((each) => each.endsWith("everywhere")).length === 3,
+    () => kinds().join(),
+  );
+  assert.deepEqual(kinds(), ["renamed everywhere", "order replicas", "second everywhere", "first everywhere"]);
+  changes.close();
+});
+
+test("a device that comes back offline changes a cart under the rule that it knows, not under a guess", async () => {
+  const cluster = await MemoryCluster.of(3);
+  const edges = new MemoryEdges(cluster);
+  const open = (edge: EdgeNode): Shop => new Shop(storeOver<ShopSchema>(edge));
+  try {
+    const first = open(await edges.connected("e1"));
+    await (await first.changeSettings("c", (settings) => ({ ...settings, rule: "crdt" }))).until(3);
+    await edges.kill("e1");
+
+    const shop = open(await edges.start("e1", { seeds: [] }));
+    const session = new CartSession(shop, "c", 3);
+    await eventually(() => session.state.value.isRuleKnown, "the visitor to be let in");
+    await session.add("tea");
+    assert.deepEqual(
+      session.changes.entries.value.map(({ what }) => what),
+      ["Tea added"],
+    );
+    assert.equal(contents((await shop.carts("crdt").get("c")).merged!), "Tea");
+    assert.equal((await shop.carts("union").get("c")).merged, undefined);
+    session.close();
+    await shop.store.close();
+  } finally {
+    await edges.stop();
+    await cluster.stop();
+  }
 });

@@ -1,18 +1,19 @@
 /**
  * The cart on the screen: its name and rule, what is in it, what just became of several versions of it.
  */
-import type { Stop } from "everwrite";
+import type { BucketReceipt, Stop } from "everwrite";
 import { articleOf, sumOf } from "../catalogue.ts";
-import type { CartRead } from "../store/cart-bucket.ts";
+import type { CartRead, HeardCart } from "../store/cart-bucket.ts";
 import { type Cart, type CartChange, changed, emptyCart, unionOfCarts } from "../store/cart.ts";
 import type { Order } from "../store/orders.ts";
 import { type CartSettings, defaultSettings, type RuleName } from "../store/settings.ts";
 import type { Shop } from "../store/shop.ts";
-import { Changes } from "./changes.ts";
+import { Changes, type Written } from "./changes.ts";
 import { contents, type Happening, Happenings } from "./happenings.ts";
 import { grow, type Version } from "./lineage.ts";
 import { Observable } from "./observable.ts";
 import { newId } from "./ids.ts";
+import { Traffic } from "./traffic.ts";
 
 export interface CartState {
   readonly id: string;
@@ -38,10 +39,14 @@ export class CartSession {
   readonly id: string;
   readonly state: Observable<CartState>;
   readonly changes: Changes;
+  readonly traffic = new Traffic();
   readonly #shop: Shop;
   readonly #happenings: Happenings;
   readonly #stops: Stop[] = [];
   #stopCart: Stop = () => {};
+  #isClosed = false;
+  /** Resolves when this device has told what it knows of the rule. */
+  readonly #deviceAsked: Promise<void>;
   /** The settings of this cart were seen: before that its rule is a guess. */
   #isRuleSeen = false;
   /** Done under that guess. */
@@ -54,6 +59,7 @@ export class CartSession {
     this.#happenings = new Happenings();
     this.state = new Observable<CartState>(startState(id));
     this.#follow(defaultSettings.rule);
+    this.#deviceAsked = this.#askDevice();
     this.#stops.push(
       shop.settings.subscribe(id, ({ value }) => value !== undefined && this.#onSettings(value)),
       shop.store.subscribeStatus(() => void this.#lookWhetherKnown()),
@@ -65,6 +71,7 @@ export class CartSession {
   }
 
   close(): void {
+    this.#isClosed = true;
     this.changes.close();
     this.#stopCart();
     for (const stop of this.#stops) stop();
@@ -86,13 +93,14 @@ export class CartSession {
   /** What the visitor chose of the versions side by side. */
   resolve(cart: Cart): Promise<boolean> {
     const { context } = this.state.value;
-    return this.changes.note("Versions merged by hand", this.#shop.resolveCart(this.id, cart, context));
+    return this.#note("Versions merged by hand", this.#shop.resolveCart(this.id, cart, context));
   }
 
   rename(name: string): Promise<boolean> {
-    return this.changes.note(
+    return this.#note(
       `Cart named ${name}`,
       this.#shop.changeSettings(this.id, (settings) => ({ ...settings, name })),
+      "settings",
     );
   }
 
@@ -104,11 +112,12 @@ export class CartSession {
     this.#ruleIsSeen();
     if (to.name !== from.name) {
       const taking = to.change(this.id, { kind: "fill", cart: cartOf(await from.get(this.id)) });
-      await this.changes.note("Items taken along", taking);
+      await this.#note("Items taken along", taking);
     }
-    await this.changes.note(
+    await this.#note(
       "Merge rule changed",
       this.#shop.changeSettings(this.id, (settings) => ({ ...settings, rule })),
+      "settings",
     );
   }
 
@@ -119,7 +128,7 @@ export class CartSession {
   async checkOut(visitor: string, timeMs: number): Promise<Order | undefined> {
     const { cart } = this.state.value;
     const order = { id: newId(), cart, timeMs, cents: sumOf(cart.lines) };
-    const isOrdered = await this.changes.note("Order placed", this.#shop.order(visitor, order));
+    const isOrdered = await this.#note("Order placed", this.#shop.order(visitor, order), "orders");
     if (!isOrdered) return undefined;
     for (const { article } of cart.lines) this.#happenings.removed(article);
     await this.#change("Cart emptied", { kind: "buy", bought: cart });
@@ -134,7 +143,17 @@ export class CartSession {
       ({ dot }) => this.#happenings.remember(dot, changed(cart, change)),
       () => {}, // shown with the change
     );
-    return this.changes.note(what, write);
+    return this.#note(what, write);
+  }
+
+  #note(what: string, write: Promise<BucketReceipt>, of: Written = "cart"): Promise<boolean> {
+    if (of === "cart") void this.traffic.put(what, write);
+    return this.changes.note(what, write, of);
+  }
+
+  /** From a quorum of hosts, to show who answers: what is on the screen needs none. */
+  async read(): Promise<void> {
+    await this.traffic.get(this.#shop.carts(this.state.value.settings.rule).ask(this.id));
   }
 
   #onSettings(settings: CartSettings): void {
@@ -146,12 +165,19 @@ export class CartSession {
     if (this.#shop.carts(rule).name === this.#shop.carts(settings.rule).name) return;
     // What was done meanwhile, offline, went to where nobody looks for it.
     for (const change of guessed) {
-      void this.changes.note("Taken along", this.#shop.carts(settings.rule).change(this.id, change));
+      void this.#note("Taken along", this.#shop.carts(settings.rule).change(this.id, change));
     }
   }
 
-  /** Hosts that could tell the cart's rule are asked first; where they cannot, one goes on by a guess. */
+  /** A guess where the device knows better would be undone a moment later, and lost if the page dies before. */
+  async #askDevice(): Promise<void> {
+    const { value } = await this.#shop.settings.get(this.id, { r: "local" }).catch(() => ({ value: undefined }));
+    if (value !== undefined && !this.#isRuleSeen && !this.#isClosed) this.#onSettings(value);
+  }
+
+  /** This device and hosts that could tell the cart's rule are asked first; where they cannot, one goes on by a guess. */
   async #lookWhetherKnown(): Promise<void> {
+    await this.#deviceAsked;
     const { connected, settled } = this.#shop.store.status();
     if (connected && !settled && !this.#isRuleSeen) return;
     if (settled && !this.#isRuleSeen) {
@@ -172,13 +198,17 @@ export class CartSession {
     this.#stopCart = this.#shop.carts(rule).subscribe(this.id, (read) => this.#onCart(rule, read));
   }
 
-  #onCart(rule: RuleName, read: CartRead): void {
-    const { isLoaded, context, isPending } = read;
+  #onCart(rule: RuleName, read: HeardCart): void {
+    const { isLoaded, context, isPending, origin } = read;
     const cart = cartOf(read);
     for (const version of read.versions) this.#happenings.remember(version.dot, version.cart);
     const versions = read.versions.map((version) => version.cart);
     this.#tell(this.#happenings.met(rule, versions, this.state.value.cart, cart));
     const live = read.versions.map((version) => ({ dot: version.dot, label: contents(version.cart) }));
+    const known = this.state.value.lineage;
+    for (const { dot, label } of origin === "remote" ? live : []) {
+      if (!known.some((version) => version.dot === dot)) this.traffic.heard(dot, label);
+    }
     this.state.update((state) => ({
       ...state,
       isLoaded,

@@ -15,11 +15,13 @@ export interface HostView {
   /** Of its node; unknown before it was ever ready. */
   readonly id: string | null;
   readonly url: string;
+  /** Its storage may grow no more. */
+  readonly isFull: boolean;
   /** Of its process, while there is one. */
   readonly pid: number | null;
 }
 
-export type HostAction = "pause" | "resume" | "kill" | "restart" | "leave" | "remove";
+export type HostAction = "pause" | "resume" | "kill" | "restart" | "fill" | "relieve" | "leave" | "remove";
 
 const pollMs = 1_000;
 
@@ -27,10 +29,12 @@ export class Control {
   readonly hosts = new Observable<readonly HostView[]>([]);
   /** Where browsers alone meet; undefined before it was asked for. */
   readonly isRelayRunning = new Observable<boolean | undefined>(undefined);
-  /** Why the last request failed. */
+  /** Why the last change was refused, or nobody answers. */
   readonly problem = new Observable<string | undefined>(undefined);
   readonly #token: string;
+  #refusal: string | undefined;
   #lookers = 0;
+  #isPolling = false;
 
   constructor(token: string) {
     this.#token = token;
@@ -39,22 +43,24 @@ export class Control {
   /** Keeps `hosts` current until the caller ends it. */
   look(): () => void {
     this.#lookers += 1;
-    if (this.#lookers === 1) void this.#poll();
+    if (!this.#isPolling) void this.#poll();
     return () => {
       this.#lookers -= 1;
     };
   }
 
-  act(number: number, action: HostAction): Promise<void> {
-    return this.#change(`hosts/${number}/${action}`);
+  /** False: it was refused, and `problem` says why. */
+  async act(number: number, action: HostAction): Promise<boolean> {
+    return (await this.#change(`hosts/${number}/${action}`)) !== undefined;
   }
 
-  addHost(): Promise<void> {
-    return this.#change("hosts");
+  /** Its number; undefined: as above. */
+  async addHost(): Promise<number | undefined> {
+    return ((await this.#change("hosts")) as HostView | undefined)?.number;
   }
 
-  actOnRelay(action: "kill" | "restart"): Promise<void> {
-    return this.#change(`relay/${action}`);
+  async actOnRelay(action: "kill" | "restart"): Promise<void> {
+    await this.#change(`relay/${action}`);
   }
 
   status(number: number): Promise<NodeStatus> {
@@ -71,32 +77,36 @@ export class Control {
   }
 
   async #poll(): Promise<void> {
+    this.#isPolling = true;
     while (this.#lookers > 0) {
       await this.refresh();
       await new Promise((resolve) => setTimeout(resolve, pollMs));
     }
+    this.#isPolling = false;
   }
 
   async refresh(): Promise<void> {
-    await this.#telling(async () => {
+    try {
       const { hosts } = await this.#get<{ hosts: readonly HostView[] }>("hosts");
       this.hosts.set(hosts);
       this.isRelayRunning.set((await this.#get<{ isRunning: boolean }>("relay")).isRunning);
-    });
-  }
-
-  async #change(path: string): Promise<void> {
-    await this.#telling(async () => this.#request(path, "POST"));
-    await this.refresh();
-  }
-
-  async #telling(work: () => Promise<unknown>): Promise<void> {
-    try {
-      await work();
-      this.problem.set(undefined);
+      this.problem.set(this.#refusal);
     } catch (error: unknown) {
-      this.problem.set(error instanceof Error ? error.message : String(error));
+      this.problem.set(wordsOf(error));
     }
+  }
+
+  /** What was answered; undefined: it was refused, which is told until the next change. */
+  async #change(path: string): Promise<unknown> {
+    let answer: unknown;
+    try {
+      answer = await (await this.#request(path, "POST")).json();
+      this.#refusal = undefined;
+    } catch (error: unknown) {
+      this.#refusal = wordsOf(error);
+    }
+    await this.refresh();
+    return answer;
   }
 
   async #get<T>(path: string): Promise<T> {
@@ -104,9 +114,16 @@ export class Control {
   }
 
   async #request(path: string, method: "GET" | "POST"): Promise<Response> {
-    const response = await fetch(`control/${path}`, { method, headers: { "everwrite-demo-token": this.#token } });
+    const headers = { "everwrite-demo-token": this.#token };
+    const response = await fetch(`control/${path}`, { method, headers }).catch((cause: unknown) => {
+      throw new Error("The server of this page does not answer: does `npm start` still run?", { cause });
+    });
     if (response.ok) return response;
     const { error } = (await response.json()) as { error?: { message?: string } };
     throw new Error(error?.message ?? `the server of the demo answered ${response.status}`);
   }
+}
+
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,7 @@
  * wait for.
  */
 import { quantityOf } from "../store/cart.ts";
-import type { Control } from "./control.ts";
+import type { Control, HostState } from "./control.ts";
 import type { Lab } from "./lab.ts";
 import type { ShopModel } from "./shop-model.ts";
 
@@ -19,6 +19,10 @@ export interface Stage {
   /** A second node of this browser, with a database and connections of its own. */
   readonly there: Player;
   readonly control: Control | undefined;
+  /** Aborted when the visitor leaves the scene. */
+  readonly left: AbortSignal;
+  /** Tells what is waited for. */
+  readonly waitsFor: (what: string) => void;
 }
 
 export interface Step {
@@ -26,7 +30,7 @@ export interface Step {
   readonly name: string;
   /** Shown once it is done. */
   readonly after: string;
-  /** Resolves when it has happened. */
+  /** Resolves when it has happened. @throws Error in words; what `left` was aborted with */
   play(stage: Stage): Promise<void>;
 }
 
@@ -39,10 +43,19 @@ export interface Scene {
 }
 
 const lookMs = 100;
+/** What was refused is asked for again after so long. */
+const againMs = 1_000;
 
-/** A visitor who leaves the scene ends the waiting with the page's; there is nothing that could be late. */
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, lookMs));
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** There is nothing that could be late: it is told what is waited for, and who leaves the scene ends it. */
+async function until(stage: Stage, what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  stage.waitsFor(what);
+  for (;;) {
+    stage.left.throwIfAborted();
+    if (await condition()) return;
+    await pause(lookMs);
+  }
 }
 
 const isIn =
@@ -55,33 +68,53 @@ const isIn =
 const players = ({ here, there }: Stage): readonly Player[] => [here, there];
 
 /** Cut off, and aware of it. */
-async function goOffline(player: Player): Promise<void> {
+async function goOffline(stage: Stage, player: Player): Promise<void> {
   player.lab.setNetwork("off");
-  await until(() => !player.model.status.value.connected);
+  await until(stage, "its last connection to close", () => !player.model.status.value.connected);
 }
 
-async function goOnline(player: Player): Promise<void> {
+async function goOnline(stage: Stage, player: Player): Promise<void> {
   player.lab.setNetwork("on");
-  await until(() => player.model.status.value.connected && player.model.status.value.pending === 0);
+  await until(stage, "a host to answer", () => player.model.status.value.connected);
+  await until(stage, "hosts to take what waits on the device", () => player.model.status.value.pending === 0);
 }
 
 async function add({ model }: Player, ...articles: readonly string[]): Promise<void> {
   for (const article of articles) await model.session.value.add(article);
 }
 
-/** Whom the cart's partition names first, by number. */
-async function firstOwner({ here, control }: Stage): Promise<number> {
+/** Those of this machine. A scene that needs them is offered where there are some. */
+async function hostsOf(stage: Stage): Promise<Control> {
+  const control = stage.control!;
+  await until(stage, "the hosts of this machine to be known", () => control.hosts.value.length > 0);
+  return control;
+}
+
+function stateOf(control: Control, number: number): HostState | undefined {
+  return control.hosts.value.find((host) => host.number === number)?.state;
+}
+
+/** Whom the cart's partition names first, by number. @throws Error */
+async function firstOwner({ here }: Stage, control: Control): Promise<number> {
   const { id, settings } = here.model.session.value.state.value;
-  const asked = control!.hosts.value.find(({ state }) => state === "running")!;
-  const { preferenceList } = await control!.explain(asked.number, `${here.model.shop.carts(settings.rule).name}/${id}`);
-  const owner = control!.hosts.value.find((host) => host.id === preferenceList[0]?.id);
+  const asked = control.hosts.value.find(({ state }) => state === "running");
+  if (asked === undefined) throw new Error("No host runs: start one again under “Break things”.");
+  const { preferenceList } = await control.explain(asked.number, `${here.model.shop.carts(settings.rule).name}/${id}`);
+  const owner = control.hosts.value.find((host) => host.id === preferenceList[0]?.id);
   return (owner ?? asked).number;
 }
 
-async function hintsWaiting({ control }: Stage): Promise<number> {
-  const running = control!.hosts.value.filter(({ state }) => state === "running");
-  const statuses = await Promise.all(running.map(({ number }) => control!.status(number).catch(() => undefined)));
+async function hintsWaiting(control: Control): Promise<number> {
+  const running = control.hosts.value.filter(({ state }) => state === "running");
+  const statuses = await Promise.all(running.map(({ number }) => control.status(number).catch(() => undefined)));
   return statuses.reduce((sum, status) => sum + (status?.hints ?? 0), 0);
+}
+
+/** Every owner has what was changed here; but what was refused nobody has, and of few hosts all is as many as there are. */
+function isEverywhere({ here }: Stage, control: Control): boolean {
+  if (control.hosts.value.length < here.model.copies) return here.model.status.value.pending === 0;
+  const { entries } = here.model.session.value.changes;
+  return entries.value.every(({ saved }) => saved.kind === "everywhere" || saved.kind === "failed");
 }
 
 const concurrentAdds: Scene = {
@@ -92,7 +125,7 @@ const concurrentAdds: Scene = {
     {
       name: "Cut both devices off",
       after: "Every connection of both is closed. Adding still works, for it is written on the device.",
-      play: async (stage) => void (await Promise.all(players(stage).map(goOffline))),
+      play: async (stage) => void (await Promise.all(players(stage).map((player) => goOffline(stage, player)))),
     },
     {
       name: "Add tea here, a kite there",
@@ -103,8 +136,8 @@ const concurrentAdds: Scene = {
       name: "Connect both",
       after: "The hosts kept both versions, and the cart's rule made one of them, the same on both devices.",
       async play(stage) {
-        await Promise.all(players(stage).map(goOnline));
-        await until(() => players(stage).every(isIn("tea", "kite")));
+        await Promise.all(players(stage).map((player) => goOnline(stage, player)));
+        await until(stage, "both carts to have both", () => players(stage).every(isIn("tea", "kite")));
       },
     },
   ],
@@ -119,11 +152,10 @@ const hostDies: Scene = {
       name: "Kill the first owner of this cart",
       after: "Its process is gone. The other owners take every write.",
       async play(stage) {
-        const number = await firstOwner(stage);
-        await stage.control!.act(number, "kill");
-        await until(() =>
-          stage.control!.hosts.value.some((host) => host.number === number && host.state === "stopped"),
-        );
+        const control = await hostsOf(stage);
+        const number = await firstOwner(stage, control);
+        await control.act(number, "kill");
+        await until(stage, `host ${number} to be gone`, () => stateOf(control, number) === "stopped");
       },
     },
     {
@@ -135,13 +167,13 @@ const hostDies: Scene = {
       name: "Start it again",
       after: "It was handed what it had missed: hints, or found by comparing hash trees. Your changes are everywhere.",
       async play(stage) {
-        const dead = stage.control!.hosts.value.filter(({ state }) => state === "stopped");
-        for (const { number } of dead) await stage.control!.act(number, "restart");
-        await until(() => stage.control!.hosts.value.every(({ state }) => state === "running"));
-        await until(async () => (await hintsWaiting(stage)) === 0);
-        await until(() =>
-          stage.here.model.session.value.changes.entries.value.every(({ saved }) => saved.kind === "everywhere"),
-        );
+        const control = await hostsOf(stage);
+        const dead = control.hosts.value.filter(({ state }) => state === "stopped").map(({ number }) => number);
+        for (const number of dead) await control.act(number, "restart");
+        const areRunning = (): boolean => dead.every((number) => stateOf(control, number) === "running");
+        await until(stage, `host ${dead.join(", ")} to be ready`, areRunning);
+        await until(stage, "the hints to be handed over", async () => (await hintsWaiting(control)) === 0);
+        await until(stage, "your changes to be everywhere", () => isEverywhere(stage, control));
       },
     },
   ],
@@ -155,7 +187,7 @@ const dayOffline: Scene = {
     {
       name: "Cut this device off",
       after: "The page itself comes from this device too, so you may reload it now.",
-      play: async ({ here }) => goOffline(here),
+      play: async (stage) => goOffline(stage, stage.here),
     },
     {
       name: "Add a map, a rope and soap",
@@ -173,8 +205,8 @@ const dayOffline: Scene = {
       name: "Connect again",
       after: "All of it is at the hosts, and on the other device.",
       async play(stage) {
-        await goOnline(stage.here);
-        await until(() => isIn("map", "rope", "soap")(stage.there));
+        await goOnline(stage, stage.here);
+        await until(stage, "the other device to hear of it", () => isIn("map", "rope", "soap")(stage.there));
       },
     },
   ],
@@ -188,14 +220,15 @@ const hostJoins: Scene = {
     {
       name: "Start another host",
       after: "It took its share of the partitions, and copied what is in them.",
-      async play({ control }) {
-        const before = control!.hosts.value.length;
-        await control!.addHost();
-        await until(() => control!.hosts.value.filter(({ state }) => state === "running").length > before);
-        await until(async () => {
-          const { number } = control!.hosts.value.at(-1)!;
-          const { owned, everywhere } = (await control!.status(number)).partitions;
-          return owned > 0 && everywhere.filling === 0;
+      async play(stage) {
+        const control = await hostsOf(stage);
+        const number = await control.addHost();
+        if (number === undefined) throw new Error(control.problem.value);
+        await until(stage, `host ${number} to be ready`, () => stateOf(control, number) === "running");
+        await until(stage, `host ${number} to have all of its share`, async () => {
+          // A busy one may not answer in time, and is asked again.
+          const status = await control.status(number).catch(() => undefined);
+          return status !== undefined && status.partitions.owned > 0 && status.partitions.everywhere.filling === 0;
         });
       },
     },
@@ -207,14 +240,16 @@ const hostJoins: Scene = {
     {
       name: "Let it leave again",
       after: "It handed everything back before its process ended.",
-      async play({ control }) {
-        const { number } = control!.hosts.value.at(-1)!;
-        // Refused while partitions are still on their way from the step before.
-        await until(async () => {
-          await control!.act(number, "leave");
-          return control!.problem.value === undefined;
+      async play(stage) {
+        const control = await hostsOf(stage);
+        const { number } = control.hosts.value.at(-1)!;
+        await until(stage, `host ${number} to hand its data over`, async () => {
+          const state = stateOf(control, number);
+          if (state === undefined) return true;
+          // Refused while partitions are still on their way from the step before; an answer may be lost, too.
+          if (state === "running" && !(await control.act(number, "leave"))) await pause(againMs);
+          return false;
         });
-        await until(() => control!.hosts.value.every((host) => host.number !== number));
       },
     },
   ],
@@ -230,13 +265,13 @@ const deleteAgainstAdd: Scene = {
       after: "Both devices show it.",
       async play(stage) {
         await add(stage.here, "bell");
-        await until(() => players(stage).every(isIn("bell")));
+        await until(stage, "both to have it", () => players(stage).every(isIn("bell")));
       },
     },
     {
       name: "Cut the other device off",
       after: "It goes on with what it has: a cart with a bell.",
-      play: async ({ there }) => goOffline(there),
+      play: async (stage) => goOffline(stage, stage.there),
     },
     {
       name: "Take the bell out here, add a book there",
@@ -250,8 +285,8 @@ const deleteAgainstAdd: Scene = {
       name: "Connect it again",
       after: "What became of the bell is the rule's doing: the cards below say it.",
       async play(stage) {
-        await goOnline(stage.there);
-        await until(() => players(stage).every(isIn("book")));
+        await goOnline(stage, stage.there);
+        await until(stage, "both to have the book", () => players(stage).every(isIn("book")));
       },
     },
     {
@@ -261,16 +296,18 @@ const deleteAgainstAdd: Scene = {
         "Only one that was added at the same time would be there.",
       async play(stage) {
         await stage.here.model.session.value.setRule("crdt");
-        await until(() =>
+        await until(stage, "both to follow the rule", () =>
           players(stage).every(({ model }) => model.session.value.state.value.settings.rule === "crdt"),
         );
         await add(stage.here, "bell");
-        await until(() => players(stage).every(isIn("bell")));
-        await goOffline(stage.there);
+        await until(stage, "both to have the bell", () => players(stage).every(isIn("bell")));
+        await goOffline(stage, stage.there);
         await stage.here.model.session.value.setQuantity("bell", 0);
         await add(stage.there, "pen");
-        await goOnline(stage.there);
-        await until(() => players(stage).every((player) => isIn("pen")(player) && !isIn("bell")(player)));
+        await goOnline(stage, stage.there);
+        await until(stage, "both to have a pen, and no bell", () =>
+          players(stage).every((player) => isIn("pen")(player) && !isIn("bell")(player)),
+        );
       },
     },
   ],

@@ -1,5 +1,5 @@
 /** Carts under one rule: whatever form the rule keeps them in, the shop sees plain ones and says what to change. */
-import type { Bucket, BucketRead, BucketReceipt, ReadSource, Stop } from "everwrite";
+import type { Bucket, BucketRead, BucketReceipt, ChangeOrigin, ReadSource, Stop } from "everwrite";
 import type { Cart, CartChange } from "./cart.ts";
 
 /** A cart as this device knows it. */
@@ -16,6 +16,12 @@ export interface CartRead {
   readonly isPending: boolean;
 }
 
+/** A cart whenever it changes. */
+export interface HeardCart extends CartRead {
+  /** `remote`: another device wrote what is new. */
+  readonly origin: ChangeOrigin;
+}
+
 /** A cart as the hosts know it now. */
 export interface AskedCart {
   /** How many versions are live. */
@@ -24,16 +30,18 @@ export interface AskedCart {
   readonly source: ReadSource;
   /** Too few replicas answered: newer versions may exist. */
   readonly degraded: boolean;
+  /** Ids of the hosts whose copies are in it, as far as that is told. */
+  readonly answered: readonly string[];
 }
 
 /** By id of the cart. */
 export interface CartBucket {
   /** Carts of two rules with one name are the same data. */
   readonly name: string;
-  subscribe(id: string, hear: (read: CartRead) => void): Stop;
+  subscribe(id: string, hear: (heard: HeardCart) => void): Stop;
   /** From this device's own copy, if it has one. */
   get(id: string): Promise<CartRead>;
-  /** From a quorum, as R says. @throws StoreError `quorum-not-met` where this device has no copy */
+  /** From a quorum. @throws StoreError `quorum-not-met` where this device has no copy */
   ask(id: string): Promise<AskedCart>;
   /**
    * Changes what this device shows of a cart, and nothing that it has not seen: on an edge the own copy, which a subscription
@@ -62,11 +70,12 @@ export function cartBucket<T>(
   });
   return {
     name: bucket.name,
-    subscribe: (id, hear) => bucket.subscribe(id, (snapshot) => hear(read(snapshot, snapshot.loaded))),
+    subscribe: (id, hear) =>
+      bucket.subscribe(id, (snapshot) => hear({ ...read(snapshot, snapshot.loaded), origin: snapshot.origin })),
     get: async (id) => read(await bucket.get(id, { r: nearest }), true),
     async ask(id) {
-      const { values, source, degraded } = await bucket.get(id);
-      return { versions: values.length, source, degraded };
+      const { values, source, degraded, answered } = await bucket.get(id, { r: "quorum" });
+      return { versions: values.length, source, degraded, answered };
     },
     change,
   };

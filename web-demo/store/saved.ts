@@ -36,7 +36,7 @@ export async function followWrite(
     await until("all", { signal });
     told(copies);
   } catch (error: unknown) {
-    // There are fewer hosts than copies: the mark stays where it is. Who joins later gets one too.
+    // More copies are asked for than there are hosts, a single one: the mark stays where it is.
     if (error instanceof StoreError && error.code === "bad-request") return;
     if (!signal.aborted) tell({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
   }

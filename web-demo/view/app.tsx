@@ -90,7 +90,7 @@ function Place({ place, model, lab }: { readonly place: string; readonly model: 
     default:
       return (
         <div class={place === "cart" ? "shop shows-cart" : "shop"}>
-          <ShopView model={model} />
+          <ShopView model={model} ring={lab.ring} />
           <CartPanel model={model} isAlone={place === "cart"} />
         </div>
       );

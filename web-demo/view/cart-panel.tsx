@@ -91,7 +91,7 @@ function ChangeList({ model, session }: { readonly model: ShopModel; readonly se
       <h2 id="changes-title">Where your changes are</h2>
       <ol>
         {entries.map(({ number, what, saved }) => (
-          <li key={number}>
+          <li key={number} value={number}>
             <span>{what}</span>
             <SavedMark saved={saved} copies={model.copies} />
           </li>

@@ -1,46 +1,40 @@
 /** Under the hood: this cart on the ring, its replicas, and what the hosts do for it, as they tell it. */
 import type { Explanation, NodeStatus } from "everwrite";
 import { useEffect, useState } from "preact/hooks";
-import type { Control, HostView } from "../model/control.ts";
-import { Hood, nameOf } from "../model/hood.ts";
+import { type Hood, hoodOfHosts, hoodOfPages, nameOf, type SeenHost } from "../model/hood.ts";
 import type { Lab } from "../model/lab.ts";
 import type { ShopModel } from "../model/shop-model.ts";
-import type { AskedCart } from "../store/cart-bucket.ts";
 import { Causality, shortDot } from "./causality.tsx";
 import { useObservable } from "./hooks.ts";
 import { RingPicture } from "./ring-picture.tsx";
+import { type Naming, TrafficView } from "./traffic-view.tsx";
 
 const colours = ["var(--p-warm)", "var(--p-cool)", "var(--p-leaf)", "var(--p-sun)", "var(--p-rose)", "var(--p-wood)"];
 
 export function HoodView({ model, lab: { control, ring } }: { readonly model: ShopModel; readonly lab: Lab }) {
-  if (control !== undefined && ring === "hosts") return <LiveHood model={model} control={control} />;
-  const name = (id: string): string => (id === model.visitorId ? "this page" : `…${id.slice(-6)}`);
+  const [hood] = useState(() =>
+    ring === "browsers" ? hoodOfPages(model.shop) : control === undefined ? undefined : hoodOfHosts(control),
+  );
+  if (hood !== undefined) return <LiveHood model={model} hood={hood} />;
   return (
     <section class="page wide-page" aria-labelledby="hood-title">
       <h1 id="hood-title">Under the hood</h1>
       <Lineage model={model} />
-      <Writes model={model} name={name} />
-      <Reads model={model} />
-      <p class="note">
-        {ring === "browsers"
-          ? "The hosts of this shop are the pages that have it open, and this is one of them."
-          : "The hosts of this shop run elsewhere: what they do can be seen where `npm start` runs."}
-      </p>
+      <TrafficView model={model} explanation={undefined} name={(id) => nameOf(id, [])} colourOf={() => "var(--soft)"} />
+      <p class="note">The hosts of this shop run elsewhere: what they do can be seen where `npm start` runs.</p>
     </section>
   );
 }
 
-function LiveHood({ model, control }: { readonly model: ShopModel; readonly control: Control }) {
-  const [hood] = useState(() => new Hood(control));
+function LiveHood({ model, hood }: { readonly model: ShopModel; readonly hood: Hood }) {
   const { id, settings } = useObservable(useObservable(model.session).state);
-  const { isKnown, ring, explanation, statuses } = useObservable(hood.state);
-  const hosts = useObservable(control.hosts);
+  const { isKnown, ring, explanation, hosts } = useObservable(hood.state);
   const key = `${model.shop.carts(settings.rule).name}/${id}`;
   useEffect(() => hood.look(key), [hood, key]);
   const name = (host: string): string => nameOf(host, hosts);
   const colourOf = (host: string): string => {
-    const number = hosts.find((each) => each.id === host)?.number ?? 0;
-    return colours[(number + colours.length - 1) % colours.length]!;
+    const at = hosts.findIndex((each) => each.id === host);
+    return at === -1 ? "var(--soft)" : colours[at % colours.length]!;
   };
   return (
     <section class="page wide-page" aria-labelledby="hood-title">
@@ -61,20 +55,14 @@ function LiveHood({ model, control }: { readonly model: ShopModel; readonly cont
           <RingPicture ring={ring} explanation={explanation} colourOf={colourOf} nameOf={name} />
         )}
         <div class="hood-side">
+          <TrafficView model={model} explanation={explanation} name={name} colourOf={colourOf} />
           <Replicas explanation={explanation} name={name} colourOf={colourOf} />
-          <Writes model={model} name={name} />
-          <Reads key={key} model={model} />
         </div>
       </div>
       <Lineage model={model} />
-      <Members statuses={statuses} hosts={hosts} name={name} colourOf={colourOf} />
+      <Members hosts={hosts} name={name} colourOf={colourOf} />
     </section>
   );
-}
-
-interface Naming {
-  readonly name: (id: string) => string;
-  readonly colourOf: (id: string) => string;
 }
 
 function Swatch({ colour }: { readonly colour: string }) {
@@ -126,66 +114,6 @@ function Replicas({ explanation, name, colourOf }: Naming & { readonly explanati
   );
 }
 
-/** Of this device: who had each write when it was acknowledged. */
-function Writes({ model, name }: { readonly model: ShopModel } & Pick<Naming, "name">) {
-  const entries = useObservable(useObservable(model.session).changes.entries);
-  return (
-    <section aria-labelledby="writes-title">
-      <h2 id="writes-title">Writes of this device</h2>
-      {entries.length === 0 && <p class="empty">None yet.</p>}
-      <ul class="writes">
-        {entries.map(({ number, what, receipt }) => (
-          <li key={number}>
-            <strong>{what}</strong>
-            {receipt === undefined
-              ? ": under way"
-              : receipt.localOnly
-                ? ": kept on this device, no host could be asked"
-                : `: acknowledged by ${receipt.durable.map(name).join(", ")}`}
-            {receipt?.hinted.map((hint) => `; ${name(hint.at)} keeps it for ${name(hint.for)}`).join("")}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-/** A subscription keeps this device's copy current; here the hosts are asked at the press of a button. */
-function Reads({ model }: { readonly model: ShopModel }) {
-  const session = useObservable(model.session);
-  const [answer, setAnswer] = useState("");
-  const read = async (): Promise<void> => {
-    const beginMs = performance.now();
-    setAnswer("Asking …");
-    const told = await askedWords(model.shop.carts(session.state.value.settings.rule).ask(session.id));
-    setAnswer(`${Math.round(performance.now() - beginMs)} ms: ${told}`);
-  };
-  return (
-    <section aria-labelledby="reads-title">
-      <h2 id="reads-title">A read</h2>
-      <p>
-        <button class="quiet" type="button" onClick={() => void read()}>
-          Read this cart from a quorum
-        </button>
-      </p>
-      <p class="reads" role="status">
-        {answer}
-      </p>
-    </section>
-  );
-}
-
-async function askedWords(asking: Promise<AskedCart>): Promise<string> {
-  try {
-    const { versions, source, degraded } = await asking;
-    const count = versions === 1 ? "one version" : `${versions} versions`;
-    if (source === "local") return `${count}, of this device's own copy: no quorum of hosts answered`;
-    return `${count}, from ${degraded ? "fewer replicas than R asks for: newer ones may exist" : "a quorum of its hosts"}`;
-  } catch (error: unknown) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
 function Lineage({ model }: { readonly model: ShopModel }) {
   const { lineage } = useObservable(useObservable(model.session).state);
   return (
@@ -200,12 +128,7 @@ function Lineage({ model }: { readonly model: ShopModel }) {
   );
 }
 
-interface MembersProps extends Naming {
-  readonly statuses: ReadonlyMap<number, NodeStatus>;
-  readonly hosts: readonly HostView[];
-}
-
-function Members({ statuses, hosts, name, colourOf }: MembersProps) {
+function Members({ hosts, name, colourOf }: Naming & { readonly hosts: readonly SeenHost[] }) {
   return (
     <section aria-labelledby="members-title">
       <h2 id="members-title">The hosts, and what they do in the background</h2>
@@ -218,38 +141,43 @@ function Members({ statuses, hosts, name, colourOf }: MembersProps) {
               <th scope="col">Owns</th>
               <th scope="col">Filling, handing off</th>
               <th scope="col">Hints it keeps</th>
+              <th scope="col">Storage</th>
               <th scope="col">Merkle trees compared</th>
             </tr>
           </thead>
           <tbody>
-            {hosts.map(({ number, id, state }) => {
-              const status = statuses.get(number);
-              return (
-                <tr key={number} class={status === undefined ? "gone" : ""}>
-                  <th scope="row">
-                    <Swatch colour={id === null ? "transparent" : colourOf(id)} />
-                    Host {number}
-                  </th>
-                  {status === undefined ? (
-                    <td colSpan={5}>{state}</td>
-                  ) : (
-                    <>
-                      <td data-name="Sees alive">{aliveIn(status)}</td>
-                      <td data-name="Owns">{status.partitions.owned} partitions</td>
-                      <td data-name="Filling, handing off">{transfersOf(status)}</td>
-                      <td data-name="Hints it keeps">
-                        {status.hintsFor.map((hint) => `${hint.count} for ${name(hint.for)}`).join(", ") || "none"}
-                      </td>
-                      <td data-name="Merkle trees compared">{comparedBy(status)}</td>
-                    </>
-                  )}
-                </tr>
-              );
-            })}
+            {hosts.map((host) => (
+              <tr key={host.name} class={host.status === undefined ? "gone" : ""}>
+                <th scope="row">
+                  <Swatch colour={host.id === null ? "transparent" : colourOf(host.id)} />
+                  {host.name}
+                </th>
+                {host.status === undefined ? (
+                  <td colSpan={6}>{host.state}</td>
+                ) : (
+                  <MemberFacts status={host.status} name={name} />
+                )}
+              </tr>
+            ))}
           </tbody>
         </table>
       </div>
     </section>
+  );
+}
+
+function MemberFacts({ status, name }: Pick<Naming, "name"> & { readonly status: NodeStatus }) {
+  return (
+    <>
+      <td data-name="Sees alive">{aliveIn(status)}</td>
+      <td data-name="Owns">{status.partitions.owned} partitions</td>
+      <td data-name="Filling, handing off">{transfersOf(status)}</td>
+      <td data-name="Hints it keeps">
+        {status.hintsFor.map((hint) => `${hint.count} for ${name(hint.for)}`).join(", ") || "none"}
+      </td>
+      <td data-name="Storage">{storageOf(status)}</td>
+      <td data-name="Merkle trees compared">{comparedBy(status)}</td>
+    </>
   );
 }
 
@@ -264,8 +192,15 @@ function transfersOf({ partitions, transfers }: NodeStatus): string {
   return `${partitions.filling}, ${partitions.handingOff}${percent}`;
 }
 
+function storageOf({ storage: { state, bytes } }: NodeStatus): string {
+  return state === "ok" ? kB(bytes) : `${state}, keeps nothing new`;
+}
+
 /** What it cost, beside what there is to compare. */
 function comparedBy({ antiEntropy: { rounds, bytes, keysPulled, keysPushed }, storage }: NodeStatus): string {
-  const kB = (count: number): string => `${Math.ceil(count / 1_000)} kB`;
   return `${rounds} rounds of ${kB(storage.bytes)} for ${kB(bytes)} in all; ${keysPulled + keysPushed} keys mended`;
+}
+
+function kB(bytes: number): string {
+  return `${Math.ceil(bytes / 1_000)} kB`;
 }

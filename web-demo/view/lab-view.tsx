@@ -187,11 +187,14 @@ function Hosts({ control }: { readonly control: Control }) {
   );
 }
 
+/** A host that is full has the other of two. */
 const actions: Readonly<Record<HostState, readonly (readonly [action: HostAction, name: string])[]>> = {
   starting: [["kill", "Kill"]],
   running: [
     ["pause", "Pause"],
     ["kill", "Kill"],
+    ["fill", "Fill its disk"],
+    ["relieve", "Make room"],
     ["leave", "Let it leave"],
   ],
   paused: [
@@ -213,17 +216,25 @@ const stateWords: Readonly<Record<HostState, string>> = {
   leaving: "handing its data over",
 };
 
-function HostCard({ control, host: { number, state, pid } }: { readonly control: Control; readonly host: HostView }) {
+function HostCard({
+  control,
+  host: { number, state, isFull, pid },
+}: {
+  readonly control: Control;
+  readonly host: HostView;
+}) {
+  const possible = actions[state].filter(([action]) => action !== (isFull ? "fill" : "relieve"));
   return (
-    <li class={`host ${state}`}>
+    <li class={`host ${state}${isFull ? " full" : ""}`}>
       <h3>Host {number}</h3>
       <p>
         <span class="dot" aria-hidden="true" />
         {stateWords[state]}
+        {isFull && ", its disk is full"}
         {pid !== null && <code> process {pid}</code>}
       </p>
       <p class="actions">
-        {actions[state].map(([action, name]) => (
+        {possible.map(([action, name]) => (
           <button key={action} class="quiet" type="button" onClick={() => void control.act(number, action)}>
             {name}
             <span class="hidden"> host {number}</span>

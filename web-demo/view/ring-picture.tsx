@@ -25,7 +25,7 @@ interface RingPictureProps {
 export function RingPicture({ ring, explanation, colourOf, nameOf }: RingPictureProps) {
   const { partitions, tokens, fingerprint, n } = ring;
   const stripes = useMemo(() => stripesByHost(tokens, partitions), [fingerprint]);
-  const described = `${partitions} partitions on ${stripes.size} hosts. ${
+  const described = `${partitions} partitions on ${stripes.size} ${stripes.size === 1 ? "host" : "hosts"}. ${
     explanation === undefined ? "" : `This cart is in partition ${explanation.partition}.`
   }`;
   return (
@@ -41,7 +41,7 @@ export function RingPicture({ ring, explanation, colourOf, nameOf }: RingPicture
           {explanation === undefined ? "" : `partition ${explanation.partition}`}
         </text>
         <text x={centre} y={centre + 22}>
-          of {partitions}, each on {n} hosts
+          of {partitions}, each on {Math.min(n, stripes.size)} {stripes.size === 1 ? "host" : "hosts"}
         </text>
       </svg>
       {explanation !== undefined && <Walk ring={ring} explanation={explanation} colourOf={colourOf} nameOf={nameOf} />}

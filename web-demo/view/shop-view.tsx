@@ -1,18 +1,19 @@
 /** The shelves: what there is, found by words. */
 import { useState } from "preact/hooks";
 import { type Article, price, search } from "../catalogue.ts";
+import type { Lab } from "../model/lab.ts";
 import type { ShopModel } from "../model/shop-model.ts";
 import { quantityOf } from "../store/cart.ts";
 import { useObservable } from "./hooks.ts";
 import { Picture } from "./pictures.tsx";
 import { Welcome } from "./welcome.tsx";
 
-export function ShopView({ model }: { readonly model: ShopModel }) {
+export function ShopView({ model, ring }: { readonly model: ShopModel } & Pick<Lab, "ring">) {
   const [text, setText] = useState("");
   const found = search(text);
   return (
     <section class="shelves" aria-labelledby="shelves-title">
-      <Welcome />
+      <Welcome ring={ring} />
       <div class="shelves-head">
         <h2 id="shelves-title">On the shelves</h2>
         <label class="search">

@@ -18,7 +18,7 @@ interface TourProps {
 }
 
 export function TourView({ model, lab, openOther, at: [sceneNumber, done] }: TourProps) {
-  const there = useOther(openOther, model);
+  const { player: there, problem } = useOther(openOther, model);
   const scene = scenes[sceneNumber] ?? scenes[0]!;
   useEffect(() => lab.control?.look(), [lab]);
   return (
@@ -35,14 +35,16 @@ export function TourView({ model, lab, openOther, at: [sceneNumber, done] }: Tou
         ))}
       </ol>
       {there === undefined ? (
-        <p class="empty">Opening the other device …</p>
+        <p class={problem === undefined ? "empty" : "note"} role="status">
+          {problem === undefined ? "Opening the other device …" : `The other device cannot open: ${problem}`}
+        </p>
       ) : (
         <ScenePlay
           key={scene.title}
           scene={scene}
           number={sceneNumber}
           done={done}
-          stage={{ here: { model, lab }, there, control: lab.control }}
+          players={{ here: { model, lab }, there, control: lab.control }}
         />
       )}
     </section>
@@ -53,24 +55,30 @@ interface ScenePlayProps {
   readonly scene: Scene;
   readonly number: number;
   readonly done: number;
-  readonly stage: Stage;
+  readonly players: Pick<Stage, "here" | "there" | "control">;
 }
 
-function ScenePlay({ scene: { title, about, steps, needsHosts }, number, done, stage }: ScenePlayProps) {
-  const [isBusy, setBusy] = useState(false);
+function ScenePlay({ scene: { title, about, steps, needsHosts }, number, done, players }: ScenePlayProps) {
+  /** What the step that is played waits for; undefined: none is. */
+  const [waiting, setWaiting] = useState<string>();
   const [problem, setProblem] = useState<string>();
-  const isPossible = !needsHosts || stage.control !== undefined;
+  const [leaving] = useState(() => new AbortController());
+  useEffect(() => () => leaving.abort(), [leaving]);
+  const isBusy = waiting !== undefined;
+  const isPossible = !needsHosts || players.control !== undefined;
   const play = async (index: number): Promise<void> => {
-    setBusy(true);
+    setWaiting("");
     setProblem(undefined);
+    // A scene that was left in the middle may have left them cut off.
+    if (index === 0) for (const { lab } of [players.here, players.there]) lab.setNetwork("on");
+    const left = leaving.signal;
     try {
-      await steps[index]!.play(stage);
-      location.hash = `#/tour/${number}/${index + 1}`;
+      await steps[index]!.play({ ...players, left, waitsFor: setWaiting });
+      if (!left.aborted) location.hash = `#/tour/${number}/${index + 1}`;
     } catch (error: unknown) {
-      setProblem(error instanceof Error ? error.message : String(error));
-    } finally {
-      setBusy(false);
+      if (!left.aborted) setProblem(error instanceof Error ? error.message : String(error));
     }
+    setWaiting(undefined);
   };
   return (
     <section class="scene" aria-labelledby="scene-title">
@@ -89,6 +97,11 @@ function ScenePlay({ scene: { title, about, steps, needsHosts }, number, done, s
               {isBusy && index === done ? "…" : ""} {name}
             </button>
             {index < done && <p role="status">{after}</p>}
+            {index === done && isBusy && waiting !== "" && (
+              <p class="waiting" role="status">
+                Waiting for {waiting} …
+              </p>
+            )}
           </li>
         ))}
       </ol>
@@ -105,8 +118,8 @@ function ScenePlay({ scene: { title, about, steps, needsHosts }, number, done, s
         </p>
       )}
       <div class="stage">
-        <Device name="This device" player={stage.here} />
-        <Device name="The other device" player={stage.there} />
+        <Device name="This device" player={players.here} />
+        <Device name="The other device" player={players.there} />
       </div>
     </section>
   );
@@ -116,7 +129,7 @@ function Device({ name, player: { model, lab } }: { readonly name: string; reado
   const session = useObservable(model.session);
   const { cart } = useObservable(session.state);
   const entries = useObservable(session.changes.entries);
-  const { connected, pending } = useObservable(model.status);
+  const { connected, pending, parked } = useObservable(model.status);
   const { network, aheadMs } = useObservable(lab.faults);
   return (
     <section class="device" aria-label={name}>
@@ -125,6 +138,7 @@ function Device({ name, player: { model, lab } }: { readonly name: string; reado
         <span class="dot" aria-hidden="true" />
         {network === "off" ? "cut off" : connected ? "connected" : "connecting"}
         {pending > 0 && `, ${pending} waiting`}
+        {parked > 0 && `, ${parked} refused`}
         {aheadMs > 0 && `, ${aheadMs / dayMs} ${aheadMs === dayMs ? "day" : "days"} ahead`}
       </p>
       <p class="contents">{contents(cart)}</p>
@@ -138,15 +152,23 @@ function Device({ name, player: { model, lab } }: { readonly name: string; reado
   );
 }
 
+interface Other {
+  readonly player?: Player;
+  /** Why there is none. */
+  readonly problem?: string;
+}
+
 /** The other device with the cart of this one. */
-function useOther(openOther: () => Promise<Player>, model: ShopModel): Player | undefined {
+function useOther(openOther: () => Promise<Player>, model: ShopModel): Other {
   const { id } = useObservable(model.session);
-  const [other, setOther] = useState<Player>();
+  const [other, setOther] = useState<Other>({});
   useEffect(() => {
-    void openOther().then(async (player) => {
-      await player.model.openCart(id);
-      setOther(player);
-    });
+    openOther()
+      .then(async (player) => {
+        await player.model.openCart(id);
+        setOther({ player });
+      })
+      .catch((error: unknown) => setOther({ problem: error instanceof Error ? error.message : String(error) }));
   }, [id]);
   return other;
 }

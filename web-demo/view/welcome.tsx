@@ -1,18 +1,32 @@
 /** What the page is about, for whoever comes here first. */
 
-export function Welcome() {
+import type { Lab } from "../model/lab.ts";
+
+const wayOf: Readonly<Record<Lab["ring"], string>> = {
+  hosts:
+    "Each item you add is written on this device first, then on three hosts. Kill a host, cut the network, shop on two devices at once.",
+  browsers:
+    "There is no server in it: this page is a host, and so is every browser that has this shop open. Close one of three, kill the relay at which they met.",
+};
+
+export function Welcome({ ring }: Pick<Lab, "ring">) {
   return (
     <section class="welcome" aria-labelledby="welcome-title">
       <h1 id="welcome-title">A cart that never says no</h1>
       <p>
-        Your cart lives in <strong>Everwrite</strong>, a store after Amazon's Dynamo. Each item you add is written on
-        this device first, then on three hosts. Kill a host, cut the network, shop on two devices at once: adding always
-        works, and the versions come together afterwards.
+        Your cart lives in <strong>Everwrite</strong>, a store after Amazon's Dynamo. {wayOf[ring]} Adding always works,
+        and the versions come together afterwards.
       </p>
       <p>
-        <a class="button" href="#/tour/0/0">
-          Take the tour
-        </a>
+        {ring === "hosts" ? (
+          <a class="button" href="#/tour/0/0">
+            Take the tour
+          </a>
+        ) : (
+          <a class="button" href="#/lab">
+            Invite other browsers, kill the relay
+          </a>
+        )}
       </p>
       <details>
         <summary>What “always writable” means, and what it costs</summary>
