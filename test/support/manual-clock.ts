@@ -46,7 +46,7 @@ export class ManualClock implements Clock {
   }
 
   /** The same within one turn of the event loop. */
-  skip(ms: number): void {
+  jump(ms: number): void {
     const untilMs = this.#nowMs + ms;
     while (this.#fireNext(untilMs));
     this.#turnTo(untilMs);

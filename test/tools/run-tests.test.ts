@@ -38,6 +38,20 @@ describe("npm test", () => {
     }
   });
 
+  test("shows what was thrown after its test had ended, and how the process of the file did", async (t) => {
+    const project = invent(t, {
+      "dist/test/late.test.js":
+        'test("a", () => void setTimeout(() => { throw new Error("late"); }, 10)); test("b", () => new Promise((done) => setTimeout(done, 100)));',
+      "dist/test/killed.test.js":
+        'test("c", () => {}); process.on("exit", () => process.kill(process.pid, "SIGKILL"));',
+    });
+    const { code, lines } = await outcome(start(project, []));
+    assert.deepEqual([lines.at(-1), code], ["3 passed, 2 failed", 1]);
+    const shown = lines.join("\n");
+    for (const part of ["exit code 1", "Error: late", "ended with SIGKILL"])
+      assert.ok(shown.includes(part), `shows ${part}`);
+  });
+
   test("takes a file without a test, a file that exits early and a skipped test for failures", async (t) => {
     const project = invent(t, {
       "dist/test/empty.test.js": "",

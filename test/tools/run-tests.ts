@@ -75,6 +75,10 @@ async function runFile(file: string): Promise<FileReport> {
 
   for await (const event of run({ files: [path], timeout: fileTimeoutMs, signal: stopper.signal })) {
     if (event.type === "test:stdout" || event.type === "test:stderr") report.output += event.data.message;
+    // A throw after a test ended is a diagnostic of the runner and nothing else; so are its totals.
+    if (event.type === "test:diagnostic" && !/^\w+ [\d.]+$/.test(event.data.message)) {
+      report.output += `${event.data.message}\n`;
+    }
     if (event.type === "test:start") names.splice(event.data.nesting, Infinity, event.data.name);
     if (event.type !== "test:pass" && event.type !== "test:fail") continue;
 
@@ -83,7 +87,7 @@ async function runFile(file: string): Promise<FileReport> {
     // The runner reports a whole file as a test only if the file reported none, or died.
     if (data.nesting === 0 && resolve(data.name) === path) {
       if (event.type === "test:pass") fail("the file", "holds no test, or ended before its first one did");
-      else fail("the file", `${describe(event.data.details.error)}\nlast test that ended: ${last}`);
+      else fail("the file", `${describeEnd(event.data.details.error)}\nlast test that ended: ${last}`);
     } else if (data.skip !== undefined || data.todo !== undefined) {
       fail(test, "is skipped: make it run everywhere, or make it a trial, which may say what it needs");
     } else if (event.type === "test:fail") {
@@ -98,6 +102,12 @@ async function runFile(file: string): Promise<FileReport> {
 
 function failedByChildren(error: unknown): boolean {
   return (error as { failureType?: string }).failureType === "subtestsFailed";
+}
+
+/** Also how the process ended: when each test passed, the runner tells no other cause. */
+function describeEnd(error: Error): string {
+  const { exitCode, signal } = error as { readonly exitCode?: number | null; readonly signal?: string | null };
+  return `${describe(error)}: its process ended with ${signal ?? `exit code ${exitCode ?? "unknown"}`}`;
 }
 
 /** The runner wraps what a test threw; its own frames below the test's say nothing. */
