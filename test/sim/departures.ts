@@ -1,5 +1,6 @@
 /** What hosts write to their disks about membership: who departed stays so in that life; rings that meet fill (PROTOCOL 9). */
 import { hasBit } from "../../core/bytes/bitmap.ts";
+import { mergeMarks } from "../../core/membership/forgetting-marks.ts";
 import { isOnRing } from "../../core/membership/roster.ts";
 import type { KeyHistory } from "./history.ts";
 import type { SimHost } from "./host.ts";
@@ -47,6 +48,24 @@ export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
 }
 
 /**
+ * Whether an older copy of its disk was put back and it has not heard yet of something that another one says was forgotten:
+ * it meets that one before its data counts (PROTOCOL 9), and may have until then what the others do not (seed 702153).
+ */
+export function isOldCopy(hosts: Iterable<SimHost>, name: string): boolean {
+  const all = [...hosts];
+  const host = all.find((each) => each.name === name);
+  const marks = host?.hasOldCopy ? membershipOn(host.disk.view)?.roster.forgettingMarks : undefined;
+  if (marks === undefined) return false;
+  return all.some(({ disk }) => {
+    const theirs = membershipOn(disk.view)?.roster.forgettingMarks ?? [];
+    return [...theirs].some(([partition, each]) => {
+      const ours = marks.get(partition) ?? [];
+      return mergeMarks(ours, each) !== ours;
+    });
+  });
+}
+
+/**
  * These events, or what superseded them, went from all clocks while this host was outside: it cannot know of what superseded
  * them (seed clocks-66), also by a context that was given inside after that and names them no more (seed deletes-910001).
  */
@@ -58,5 +77,5 @@ export function isNewsTo(
   const { events, forgotten } = history;
   const isForgotten = (each: string): boolean =>
     [each, ...events.get(each)!.supersededBy.map((by) => by.name)].some((event) => forgotten.has(event));
-  return names.every(isForgotten) && isOutside(hosts, name);
+  return names.every(isForgotten) && (isOutside(hosts, name) || isOldCopy(hosts, name));
 }

@@ -71,6 +71,8 @@ export class SimHost {
   starts = 0;
   /** When it found out last that its data is to be set aside. */
   foundOldMs = -Infinity;
+  /** An older copy of its disk was put back. */
+  hasOldCopy = false;
   /** Switched off for good. */
   gone = false;
   /** Requests of clients that this process has not answered. */

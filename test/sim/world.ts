@@ -198,6 +198,7 @@ export class World {
   /** Call before a host's disk is replaced by an older copy. */
   losesToCopy(host: SimHost, copy: DiskImage): void {
     this.losesCopies(host);
+    host.hasOldCopy = true;
     const status = membershipOn(host.disk.view)?.roster.members.get(host.id)?.status;
     if (status === "left") this.handedOver.set(host.id, statesOn(copy));
   }
