@@ -26,37 +26,52 @@ const beforeBytes = (): IDBKeyRange => IDBKeyRange.bound(0, new Uint8Array(0), f
  * Rows that are there to be deleted, one at a time: where the browser has no room left for the row of an epoch nobody could
  * read what is on the disk, nor send it to hosts, which makes room. They are put back when there is room. So long, and
  * of random bytes, which do not get shorter, that Chromium keeps each in a file of its own: only then its deletion makes room at
- * once, and more than Chromium goes beyond its quota. Their keys come before all that are bytes, too.
+ * once. Together they are more than the 4 MiB by which its LevelDB goes beyond a quota by itself, for a while, when it
+ * writes its memory out. Their keys come before all that are bytes, too.
  */
 const spares: readonly string[] = Array.from({ length: 8 }, (_, i) => `spare ${i + 1}`);
-const spareBytes = 256 * 1024;
+const spareBytes = 640 * 1024;
 /** Drawn at once. */
 const noiseBytes = 32 * 1024;
 
+export interface Claim {
+  /** Which opening of the store this is: later ones are higher. */
+  readonly epoch: number;
+  /** False: only what was kept for this made room for it. */
+  readonly hadRoom: boolean;
+}
+
 /** Ends the epoch of whoever had it before. @throws DOMException `ConstraintError`: another tab was faster */
-export async function claimEpoch(database: IDBDatabase): Promise<number> {
-  const keys = await reading(database, "meta", (meta) => wrap(meta.getAllKeys(beforeBytes())));
+export async function claimEpoch(database: IDBDatabase): Promise<Claim> {
+  const keys = await keysBeforeBytes(database);
   const epoch = keys.reduce<number>((last, key) => (typeof key === "number" ? Math.max(last, key) : last), 0) + 1;
   const add = (meta: IDBObjectStore): void => {
     meta.add("", epoch);
     meta.delete(IDBKeyRange.upperBound(epoch - epochsKept));
   };
-  const missing = spares.filter((spare) => !keys.includes(spare));
-  const isClaimed = await hadRoom(database, (meta) => {
-    add(meta);
-    for (const spare of missing) meta.put(noise(), spare);
-  });
-  if (isClaimed) return epoch;
-  for (const spare of spares.filter((each) => !missing.includes(each))) {
-    if (await hadRoom(database, add)) return epoch;
+  if (await hadRoom(database, add)) return { epoch, hadRoom: true };
+  for (const spare of spares.filter((each) => keys.includes(each))) {
     await changing(database, (meta) => meta.delete(spare));
+    if (await hadRoom(database, add)) return { epoch, hadRoom: false };
   }
   await changing(database, add);
-  return epoch;
+  return { epoch, hadRoom: false };
+}
+
+/** Puts back what is missing of what `claimEpoch` may need, as far as there is room. @throws DOMException */
+export async function keepSpares(database: IDBDatabase): Promise<void> {
+  const keys = await keysBeforeBytes(database);
+  for (const spare of spares.filter((each) => !keys.includes(each))) {
+    if (!(await hadRoom(database, (meta) => meta.put(noise(), spare)))) return;
+  }
+}
+
+function keysBeforeBytes(database: IDBDatabase): Promise<IDBValidKey[]> {
+  return reading(database, "meta", (meta) => wrap(meta.getAllKeys(beforeBytes())));
 }
 
 /** False: there is none, and nothing has changed. */
-async function hadRoom(database: IDBDatabase, change: (meta: IDBObjectStore) => void): Promise<boolean> {
+async function hadRoom(database: IDBDatabase, change: (meta: IDBObjectStore) => unknown): Promise<boolean> {
   try {
     await changing(database, change);
     return true;

@@ -20,7 +20,7 @@ import type {
 import { StorageError } from "../ports.ts";
 import { DiskRoom, endRoomTries } from "./disk-room.ts";
 import { databaseName, endTornLog, openDatabase } from "./indexeddb-database.ts";
-import { claimEpoch, isLatestEpoch } from "./indexeddb-epoch.ts";
+import { claimEpoch, isLatestEpoch, keepSpares } from "./indexeddb-epoch.ts";
 import { isDiskFull, isLost, isOutdated, storageError, type Doing } from "./indexeddb-errors.ts";
 import { bytesOf, keyRange, PageReader } from "./indexeddb-page.ts";
 import { deleting, reading, type Writer, writing } from "./indexeddb-transaction.ts";
@@ -78,7 +78,9 @@ export class IndexedDbStorage implements Storage {
     void endRoomTries();
     const database = await this.#open(true);
     try {
-      this.#epoch = await claimEpoch(database);
+      const { epoch, hadRoom } = await claimEpoch(database);
+      this.#epoch = epoch;
+      if (hadRoom) void this.#prepare(database);
     } catch (error: unknown) {
       this.#end(`${this.#name} could not be claimed`);
       throw storageError(error, "claim", this.#name);
@@ -224,10 +226,7 @@ export class IndexedDbStorage implements Storage {
       });
       this.#database = database;
       this.#full = undefined;
-      // Nobody waits for it. Where it fails, the next write may, and is told why.
-      endTornLog().catch((error: unknown) => {
-        if (isDiskFull(error)) this.#full = storageError(error, "write", this.#name);
-      });
+      if (!create) void this.#endTornLog();
     } catch (error: unknown) {
       const problem = storageError(error, "open", this.#name);
       if (problem.kind === "io" && this.#full !== undefined) throw this.#full;
@@ -239,6 +238,22 @@ export class IndexedDbStorage implements Storage {
     if (this.#refusal !== undefined) this.#forget(this.#database);
     this.#refuseIfClosed();
     return this.#database;
+  }
+
+  /** Nobody waits for it. After the claim: it takes room, which that may need. */
+  async #prepare(database: IDBDatabase): Promise<void> {
+    await this.#endTornLog();
+    // Who opens the store next tries again.
+    await keepSpares(database).catch(() => undefined);
+  }
+
+  /** Where it fails, the next write may, and is told why. */
+  async #endTornLog(): Promise<void> {
+    try {
+      await endTornLog();
+    } catch (error: unknown) {
+      if (isDiskFull(error)) this.#full = storageError(error, "write", this.#name);
+    }
   }
 
   /** Closing a connection lets its transactions end. */
