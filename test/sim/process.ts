@@ -102,6 +102,6 @@ export class Process {
   }
 }
 
-export function wallTime(schedule: Schedule, machine: MachineClock): number {
+export function wallTime(schedule: Pick<Schedule, "nowMs">, machine: MachineClock): number {
   return Math.floor(epochMs + schedule.nowMs + machine.skewMs);
 }

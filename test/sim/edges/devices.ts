@@ -76,6 +76,8 @@ export class Devices {
   #over = false;
   /** How far behind the true time the slowest of all clocks ever was, as they are set now and then; not above 0. */
   #slowestMs = 0;
+  /** As much for hosts alone, and how far ahead the fastest of theirs was. */
+  readonly #hostsMs = { slowest: 0, fastest: 0 };
 
   /** With documents they write updates of these, and nothing else. */
   constructor(world: World, documents?: Documents) {
@@ -107,6 +109,9 @@ export class Devices {
   #act(device: Device): void {
     const machines = [...this.#world.hosts, ...this.#devices.map(({ edge }) => edge)].map(({ machine }) => machine);
     this.#slowestMs = Math.min(this.#slowestMs, ...machines.map(({ skewMs }) => skewMs));
+    const ofHosts = this.#world.hosts.map(({ machine }) => machine.skewMs);
+    this.#hostsMs.slowest = Math.min(this.#hostsMs.slowest, ...ofHosts);
+    this.#hostsMs.fastest = Math.max(this.#hostsMs.fastest, ...ofHosts);
     const { chance } = device;
     // A copy of an edge's storage sends what it believes unsent: with deletes that are forgotten soon, that shows.
     const mayRestore = this.#world.graceMs >= nodeDefaults.graceMs;
@@ -326,6 +331,7 @@ export class Devices {
       for (const { write, dot } of accepted) {
         const name = `${dot.actor}:${dot.counter}`;
         const history = oracle.history(write.key);
+        this.#checkMinted(edge, { write, name });
         if (oracle.truncated || write.lost || aside.has(name) || isForgotten(oracle, { write, dot })) continue;
         oracle.checks += 1;
         this.#world.delivered += 1;
@@ -335,6 +341,21 @@ export class Devices {
         oracle.broken("what an edge has accepted reaches the owners", text);
       }
     }
+  }
+
+  /** What is to expire tells when it was minted: between the asking and now, by the clock of a host at least, whatever the edge's own says. */
+  #checkMinted({ id }: SimEdge, { write, name }: { readonly write: Write; readonly name: string }): void {
+    const { oracle, schedule } = this.#world;
+    const event = oracle.history(write.key).events.get(name);
+    const expiresAtMs = event?.value.expiresAtMs;
+    if (write.ttlMs === undefined || expiresAtMs === undefined || event!.expiryVaries) return;
+    oracle.checks += 1;
+    const mintedMs = expiresAtMs - write.ttlMs;
+    const earliestMs = wallTime({ nowMs: write.startedMs }, { skewMs: this.#hostsMs.slowest });
+    const latestMs = wallTime(schedule, { skewMs: this.#hostsMs.fastest });
+    if (mintedMs >= earliestMs - tripMsMax && mintedMs <= latestMs + tripMsMax) return;
+    const wrongMs = mintedMs < earliestMs ? mintedMs - earliestMs : mintedMs - latestMs;
+    oracle.broken("an edge mints by the hosts' time", `${id}: write ${write.id} (${name}), ${wrongMs} ms off`);
   }
 }
 

@@ -40,6 +40,7 @@ export const edges: readonly Mutation[] = [
   },
   {
     name: "an edge takes its own clock for the hosts'",
+    profile: "edges",
     file: "edge/host-time.js",
     find: "const offsetMs = hostMs + tripMs / 2 - this.#clock.wallTime();",
     replace: "const offsetMs = 0;",

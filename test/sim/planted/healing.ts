@@ -104,8 +104,8 @@ export const healing: readonly Mutation[] = [
   {
     name: "comparing two clocks finds no difference",
     file: "causality/clock.js",
-    find: "if (aAddsNothing)",
-    replace: "if (aAddsNothing || bAddsNothing)",
+    find: 'if (aAddsNothing)\n        return bAddsNothing ? "equal" : "before";',
+    replace: 'if (aAddsNothing || bAddsNothing)\n        return "equal";',
   },
   {
     name: "a hint is forgotten before its owner has it",
