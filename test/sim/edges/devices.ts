@@ -318,6 +318,8 @@ export class Devices {
     for (const { name, dot, error } of parked === "died" ? [] : parked) {
       device.aside.add(dot);
       if (error.code === "outcome-unknown" || error.code === "too-many-siblings") continue;
+      // What a ring has given no other one can open before they have met (seed edges-82).
+      if (error.code === "bad-context" && this.#world.hosts.some(({ foundsApart }) => foundsApart)) continue;
       const text = `${edge.id}: ${dot} of ${name}, ${error.message}`;
       this.#world.oracle.broken("hosts refuse no edge's write without a reason", text);
     }
