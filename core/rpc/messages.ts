@@ -146,6 +146,9 @@ export const ExchangeRequest = message("ExchangeRequest", {
   part: optional(4, RosterMessage),
   /** Second trip: what the asker has where the digests differ. */
   compare: optional(5, RosterComparison),
+  view: optional(6, View),
+  /** Second and third trip: the mark in the asked's first answer. */
+  run: optional(7, hex(8)),
 });
 export const ExchangeResponse = message("ExchangeResponse", {
   same: field(1, bool),
@@ -153,6 +156,7 @@ export const ExchangeResponse = message("ExchangeResponse", {
   summary: optional(4, RosterSummary),
   /** Members of whom the asker has something, and the asked nothing. */
   lacking: repeated(5, nodeText, membersMax),
+  view: optional(6, View),
 });
 
 /** Whether the asked has heard of a browser host in this life, and how long ago, by its own waking time. */
