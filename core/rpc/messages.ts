@@ -323,9 +323,11 @@ const ChangeFilter = message("ChangeFilter", {
   /** Where the last answer ended; absent: only tell where the log ends now. */
   after: optional(3, message("ChangePosition", { epoch: field(1, hex(8)), sequence: field(2, varint) })),
 });
+/** What one host follows of another's changes. */
+export const changeFiltersMax = 10_000;
 /** Waits for changes that any of the filters lets through: all watchers of a host share one such request. */
 export const ChangesRequest = message("ChangesRequest", {
-  filters: repeated(1, ChangeFilter, 10_000),
+  filters: repeated(1, ChangeFilter, changeFiltersMax),
   waitMs: field(2, varint),
   view: field(3, View),
 });
@@ -336,7 +338,7 @@ const FilteredChanges = message("FilteredChanges", {
 });
 export const ChangesResponse = message("ChangesResponse", {
   /** One for each filter, in order. */
-  results: repeated(1, FilteredChanges, 10_000),
+  results: repeated(1, FilteredChanges, changeFiltersMax),
   epoch: field(2, hex(8)),
   sequence: field(3, varint),
 });
