@@ -46,7 +46,7 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
     cluster: name,
     r: config.r,
     w: config.w,
-    storage: { state, bytes: 0, ...usage, corruptRecords: deps?.replica.damagedKeys().length ?? 0, setAside },
+    storage: { state, bytes: 0, ...usage, corruptRecords: deps?.replica.damaged.keys().length ?? 0, setAside },
     uptimeMs,
     tombstones: facts.tombstones,
     transfers: facts.transfers,

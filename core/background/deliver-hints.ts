@@ -11,7 +11,7 @@ import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, locateRow, strayAt } from "../placement/locate.ts";
 import type { Clock, Transport } from "../ports.ts";
-import type { StoredHint } from "../replica/hint-store.ts";
+import { owedWith, type StoredHint } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
 import { call, methods } from "../rpc/rpc.ts";
@@ -162,7 +162,7 @@ async function sendTogether(
     if (!isOwnerOf(deps, target, hint)) continue;
     const located = locate(keyOfRow(hint.row), ring.partitions);
     // Where the own copy cannot be read, it is told when that hint goes alone.
-    const state = hint.state ?? (await ownState(replica, located).catch(() => undefined));
+    const state = await owed(replica, located, hint).catch(() => undefined);
     if (state === undefined || state.length > left) continue;
     left -= state.length;
     push.push({ key: located.key, state });
@@ -191,7 +191,7 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   }
   const { ring } = cluster;
   const owners = ring.owners(located.partition);
-  const state = hint.state ?? (await ownState(replica, located));
+  const state = await owed(replica, located, hint);
   if (state === undefined) return undefined;
   let copies = 1;
   if (!owners.includes(target)) copies = await passToOwners(deps, located, { hint, state });
@@ -257,10 +257,18 @@ async function passOn(
   telemetry.event({ kind: "hint-stored", for: target, at: standIn });
 }
 
-/** What a hint without a state stands for: the own copy, whatever that counts by now; but not one that is damaged. */
-async function ownState(replica: Replica, located: LocatedKey): Promise<Uint8Array | undefined> {
-  if (replica.isDamaged(located.key)) return undefined;
-  return (await replica.row(located)).toBytes();
+/**
+ * What a hint stands for: the state that it keeps and the own copy, whatever that counts by now. Undefined: a pointer to a copy
+ * that is damaged, or that nobody has claimed since the start (`claimRemains`), so that it is not read.
+ */
+export async function owed(replica: Replica, located: LocatedKey, hint: StoredHint): Promise<Uint8Array | undefined> {
+  const { index } = replica;
+  const { partition } = located;
+  const isUnclaimed =
+    replica.holdingOf(partition) === "none" && !(index.isSound(partition) && index.trees.keysIn(partition) === 0);
+  if (isUnclaimed) return hint.state;
+  const own = await replica.row(located);
+  return replica.damaged.has(located.key) ? hint.state : owedWith(hint, own);
 }
 
 /** Resolves when it is durable there, with what that host's copy is worth. */

@@ -11,7 +11,7 @@
 import type { NodeId } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import type { HintSummary, StoredHint } from "../replica/hint-store.ts";
-import { hand, type HintDeps } from "./deliver-hints.ts";
+import { hand, type HintDeps, owed } from "./deliver-hints.ts";
 
 const intervalMs = 1_000;
 const rowsPerPage = 64;
@@ -64,11 +64,11 @@ async function relieveOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   if (!ring.anchors(others)) return false;
   // Nothing is asked of those who cannot answer.
   if (!others.every((owner) => cluster.health.isUp(owner))) return false;
-  const { state } = hint;
-  if (state === undefined) {
+  if (hint.state === undefined) {
     // A pointer of an owner that holds it itself: the others have it from the write, or by anti-entropy.
     if (!others.includes(cluster.self) || (await replica.read(located)).role !== "complete") return false;
   } else {
+    const state = (await owed(replica, located, hint))!;
     const roles = await Promise.allSettled(others.map((owner) => hand(deps, owner, { key: located.key, state })));
     if (!roles.every((role) => role.status === "fulfilled" && role.value === "complete")) return false;
   }

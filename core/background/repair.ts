@@ -129,11 +129,11 @@ class RepairRun {
         this.#problems.push(`partition ${partition}: a part of it cannot be read: it is filled anew`);
       gte = page.next;
     }
-    const damaged = replica.damagedKeys().map((key) => locate(key, partitions));
+    const damaged = replica.damaged.keys().map((key) => locate(key, partitions));
     for (const located of damaged.filter((each) => each.partition === partition)) {
       await throttle();
       await this.#deps.heal(located);
-      if (!replica.isDamaged(located.key)) this.#damaged.healed += 1;
+      if (!replica.damaged.has(located.key)) this.#damaged.healed += 1;
       else this.#problems.push(`partition ${partition}: too few owners have ${located.key} whole: it stays damaged`);
     }
   }

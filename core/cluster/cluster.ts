@@ -26,6 +26,7 @@ import { Ring } from "../placement/ring.ts";
 import type { Clock, Identity } from "../ports.ts";
 import type { Completeness, PartitionView } from "../quorum/holders.ts";
 import type { Holdings } from "../replica/holdings.ts";
+import type { View } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -66,7 +67,7 @@ export class Cluster {
   #roster: Roster;
   #ring: Ring;
   #digest: Uint8Array | undefined;
-  /** When this node last exchanged membership with each peer, and the ring they then agreed on. */
+  /** When this node last exchanged membership with each peer, and where that stood then. */
   readonly #exchanged = new Map<NodeId, { readonly atMs: number; readonly ring: string; readonly mark: string }>();
   /** When the last exchange that this node began with each peer began. */
   readonly #asked = new Map<NodeId, number>();
@@ -292,10 +293,17 @@ export class Cluster {
     return { owners: this.#ring.owners(partition), holders };
   }
 
-  /** `askedMs`: when this node began the exchange, if it did. */
-  exchangedWith(peer: NodeId, askedMs?: number): void {
-    const mark = this.#roster.members.get(peer)?.mark ?? "";
-    this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring: this.#ring.fingerprint, mark });
+  /**
+   * `view`: where the peer stood by its last message; an older release does not say. What is known of it from others may
+   * be news to the run that was met. `askedMs`: when this node began the exchange, if it did.
+   */
+  exchangedWith(
+    peer: NodeId,
+    { view, askedMs }: { readonly view?: View | undefined; readonly askedMs?: number } = {},
+  ): void {
+    const ring = view?.ring ?? this.#ring.fingerprint;
+    const mark = view?.mark ?? this.#roster.members.get(peer)?.mark ?? "";
+    this.#exchanged.set(peer, { atMs: this.#deps.clock.now(), ring, mark });
     if (askedMs !== undefined) this.#asked.set(peer, askedMs);
   }
 
@@ -304,7 +312,7 @@ export class Cluster {
     return this.#asked.get(peer);
   }
 
-  /** When membership was last exchanged with a peer since the start; the ring's fingerprint and the peer's mark after that. */
+  /** When membership was last exchanged with a peer since the start; the ring that it saw then, and how its mark begins. */
   lastExchange(peer: NodeId): { readonly atMs: number; readonly ring: string; readonly mark: string } | undefined {
     return this.#exchanged.get(peer);
   }

@@ -3,8 +3,10 @@
  * members; what the asker has in the groups that differ, against what of that the asked has otherwise; and what the asked
  * then still lacks (PROTOCOL 9). Equal rosters end it after the first.
  * Invariants: what a node says of itself is on its disk before it is said, so a crash cannot make it a stranger to itself;
- * what arrives is admitted (`admit.ts`) before it is merged.
+ * what arrives is admitted (`admit.ts`) before it is merged; an exchange is with one run of each side, for what one run has
+ * heard the next may not know.
  */
+import type { Infer } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import {
@@ -33,6 +35,9 @@ export interface ExchangeDeps {
   readonly cluster: Cluster;
   readonly clock: Clock;
 }
+
+type Request = Infer<typeof methods.exchange.request>;
+type Response = Infer<typeof methods.exchange.response>;
 
 /** Hexadecimal, of a mark's 32: enough to tell starts of one host apart. */
 const viewMarkDigits = 16;
@@ -89,14 +94,24 @@ export class Exchange {
 
   /**
    * Views meet before data counts: call it with the view of each data message.
-   * @throws StoreError `not-member` when the sender is not on the ring, also after merging.
+   * @throws StoreError `not-member` when the sender is not on the ring, also after merging; `not-ready` when the run that
+   *   sent it is over: who knows whether its data was an old copy
    */
   async meet(from: NodeId, view: View): Promise<void> {
     const { cluster } = this.#deps;
-    if (!this.hasMet(from, view)) await this.with(from);
+    if (!this.hasMet(from, view)) {
+      await this.with(from);
+      // One that was under way may have been with the run before.
+      if (!this.#hasMetRun(from, view)) await this.with(from);
+    }
     if (!cluster.isMember(from)) {
       throw new StoreError("not-member", `${from} is no member of the cluster ${cluster.roster.cluster.name}`);
     }
+    if (!this.#hasMetRun(from, view)) throw new StoreError("not-ready", `${from} has begun anew since it sent this`);
+  }
+
+  #hasMetRun(from: NodeId, { mark }: View): boolean {
+    return mark === undefined || this.#deps.cluster.lastExchange(from)?.mark.startsWith(mark) === true;
   }
 
   /**
@@ -135,33 +150,34 @@ export class Exchange {
     cluster.noteHints();
     await cluster.save();
     const askedMs = clock.now();
-    const name = cluster.roster.cluster.name;
-    const digest = cluster.digest;
-    const first = await call(transport, peer, methods.exchange, { cluster: name, digest }, this.#timeoutMs);
-    if (!first.same && first.summary !== undefined) await this.#compare(peer, first.summary);
-    cluster.exchangedWith(peer, askedMs);
+    const first = await call(transport, peer, methods.exchange, this.#stand(), this.#timeoutMs);
+    const { view } =
+      first.same || first.summary === undefined ? first : await this.#compare(peer, first, first.summary);
+    cluster.exchangedWith(peer, { askedMs, view });
   }
 
-  async #compare(peer: NodeId, summary: RosterSummary): Promise<void> {
+  /** What each trip says. */
+  #stand(): Pick<Request, "cluster" | "digest" | "view"> {
+    const { roster, digest } = this.#deps.cluster;
+    return { cluster: roster.cluster.name, digest, view: this.view() };
+  }
+
+  /** The last answer. */
+  async #compare(peer: NodeId, { view }: Response, summary: RosterSummary): Promise<Response> {
     const { cluster, transport } = this.#deps;
-    const name = cluster.roster.cluster.name;
-    const compare = compareWith(summary, cluster.roster);
-    const asked = { cluster: name, digest: cluster.digest, compare };
+    const run = view?.mark === undefined ? {} : { run: view.mark };
+    const asked = { ...this.#stand(), ...run, compare: compareWith(summary, cluster.roster) };
     const second = await call(transport, peer, methods.exchange, asked, this.#timeoutMs);
-    if (second.part === undefined) return;
+    if (second.part === undefined) return second;
     const difference = { part: toldIn(second.part).records, lacking: second.lacking.map((id) => id as NodeId) };
     await this.take(peer, second.part, "exchange");
     await cluster.save();
     const part = this.#told(peer, owedTo(summary.sections, difference, cluster.roster));
     // Also when nothing is owed: the asked hears that both have seen each other's roster.
-    const told = { cluster: name, digest: cluster.digest, part };
-    await call(transport, peer, methods.exchange, told, this.#timeoutMs);
+    return call(transport, peer, methods.exchange, { ...this.#stand(), ...run, part }, this.#timeoutMs);
   }
 
-  async #answer(
-    from: NodeId,
-    request: ReturnType<typeof methods.exchange.request.decode>,
-  ): Promise<ReturnType<typeof methods.exchange.response.decode>> {
+  async #answer(from: NodeId, request: Request): Promise<Response> {
     const { cluster } = this.#deps;
     const { name } = cluster.roster.cluster;
     if (request.cluster !== name) {
@@ -170,19 +186,22 @@ export class Exchange {
         `the host that was asked belongs to the cluster "${name}", not to "${request.cluster}"`,
       );
     }
+    if (request.run !== undefined && request.run !== this.view().mark)
+      throw new StoreError("not-ready", "the host that was asked has begun anew since");
     if (request.part) {
       await this.take(from, request.part, "exchange");
-      cluster.exchangedWith(from);
+      cluster.exchangedWith(from, request);
     }
     cluster.noteHints();
     await cluster.save();
+    const view = this.view();
     if (request.compare) {
       const { part, lacking } = differenceTo(request.compare, cluster.roster);
-      return { same: false, part: this.#told(from, part), lacking };
+      return { same: false, part: this.#told(from, part), lacking, view };
     }
     const same = sameBytes(request.digest, cluster.digest);
-    if (same) cluster.exchangedWith(from);
-    return same ? { same, lacking: [] } : { same, summary: summarize(cluster.roster), lacking: [] };
+    if (same) cluster.exchangedWith(from, request);
+    return same ? { same, lacking: [], view } : { same, summary: summarize(cluster.roster), lacking: [], view };
   }
 
   #told(peer: NodeId, { secrets, ...part }: RosterPart): RosterMessage {

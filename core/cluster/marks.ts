@@ -3,7 +3,8 @@
  * Invariant: a mark is on the disk before anybody hears of it; so a mark of this host that peers know and its directory
  * does not was drawn by a later run of the directory that this one was copied from, or by another process with its key.
  */
-import { decodeUtf8, encodeUtf8 } from "lib0/string";
+import { encodeUtf8 } from "lib0/string";
+import { asciiText } from "../bytes/ascii.ts";
 import { field, message, varint } from "../bytes/codec.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { MemberStatement } from "../membership/member.ts";
@@ -23,6 +24,7 @@ const publishedMax = 8;
 const prefix = encodeUtf8("mark ");
 const afterPrefix = encodeUtf8("mark!");
 const birthRow = encodeUtf8("birth");
+const isMark = /^[0-9a-f]{32}$/;
 const MarkRow = message("Mark", { index: field(1, varint) });
 const BirthRow = message("Birth", { life: field(1, varint), incarnation: field(2, varint) });
 
@@ -42,14 +44,15 @@ export class Marks {
     this.#birth = birth;
   }
 
-  /** Those of a directory. A damaged row still names its mark. */
+  /** Those of a directory. A damaged row may still name its mark; or one that nobody drew, or none: then the directory lacks it. */
   static async load(deps: MarksDeps): Promise<Marks> {
     const found: { mark: string; index: number }[] = [];
     for (let gte: Uint8Array | null = prefix; gte !== null;) {
       const page = await deps.records.page("meta", { gte, lt: afterPrefix, limit: 10_000 });
       for (const row of page.rows) {
         const index = "corrupt" in row ? 0 : MarkRow.decode(row.value).index;
-        found.push({ mark: decodeUtf8(row.key.subarray(prefix.length)), index });
+        const mark = asciiText(row.key, prefix.length, row.key.length);
+        if (isMark.test(mark)) found.push({ mark, index });
       }
       gte = page.next;
     }

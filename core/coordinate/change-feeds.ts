@@ -1,12 +1,15 @@
 /**
  * Follows the change logs of hosts on behalf of all watchers of this node: one long request per host, however many watch.
- * Invariant: a watcher hears of each change after it was told `everything`, or is told so again, or is told `lost`.
+ * Invariants: a watcher hears of each change after it was told `everything`, or is told so again, or is told `lost`; all that is
+ * watched fits into one question, for what does not is refused when its watch begins.
  */
 import type { Infer } from "../bytes/codec.ts";
 import type { Exchange } from "../cluster/exchange.ts";
+import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { Stop, Transport } from "../ports.ts";
 import type { ChangeFilter, ChangePosition } from "../replica/change-log.ts";
+import { changeFiltersMax } from "../rpc/messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -39,9 +42,33 @@ const timeoutMs = 5_000;
 export class ChangeFeeds {
   readonly #deps: FeedDeps;
   readonly #feeds = new Map<NodeId, Feed>();
+  /** How many watch each filter, at whatever hosts. */
+  readonly #watched = new Map<string, number>();
 
   constructor(deps: FeedDeps) {
     this.#deps = deps;
+  }
+
+  /** Other filters than those that are watched now for which there is room. */
+  get room(): number {
+    return changeFiltersMax - this.#watched.size;
+  }
+
+  /** A watch of the filter begins; it may follow any hosts until it is stopped. @throws StoreError `overloaded` */
+  watch(filter: ChangeFilter): Stop {
+    const name = nameOf(filter);
+    const others = this.#watched.get(name) ?? 0;
+    if (others === 0 && this.room === 0)
+      throw new StoreError(
+        "overloaded",
+        `${changeFiltersMax} keys and prefixes are watched through this host: watch a prefix, or at another host`,
+      );
+    this.#watched.set(name, others + 1);
+    return () => {
+      const left = this.#watched.get(name)! - 1;
+      if (left > 0) this.#watched.set(name, left);
+      else this.#watched.delete(name);
+    };
   }
 
   /** Follows a host until stopped, or until told `lost`. */
@@ -92,10 +119,10 @@ export class ChangeFeeds {
   }
 
   async #askOnce(host: NodeId, feed: Feed): Promise<void> {
-    const asking = sameAsked(feed.followers);
-    const filters = asking.map(([{ filter, after }]) => ({ ...filter, after }));
+    const asked = askedBy(feed.followers);
+    const filters = asked.map(({ filter, after }) => ({ ...filter, after }));
     const { results, epoch, sequence } = await this.#ask(host, filters, waitMs);
-    for (const [i, followers] of asking.entries()) {
+    for (const [i, { followers }] of asked.entries()) {
       const result = results[i];
       if (result === undefined) continue;
       for (const follower of followers) {
@@ -117,15 +144,29 @@ export class ChangeFeeds {
   }
 }
 
-/** Thousands may watch the same: it is asked once. */
-function sameAsked(followers: Iterable<Follower>): (readonly [Follower, ...Follower[]])[] {
-  const groups = new Map<string, [Follower, ...Follower[]]>();
+interface Asked {
+  readonly filter: ChangeFilter;
+  after: ChangePosition;
+  readonly followers: Follower[];
+}
+
+/**
+ * Thousands may watch the same: it is asked once, for whoever of them is furthest behind; the others look at some keys twice.
+ * Should the host have begun anew meanwhile, some who followed it before that wait for the next question.
+ */
+function askedBy(followers: Iterable<Follower>): Asked[] {
+  const asked = new Map<string, Asked>();
   for (const follower of followers) {
     const { filter, after } = follower;
-    const asked = `${after.epoch} ${after.sequence} ${filter.exact} ${filter.prefix}`;
-    const group = groups.get(asked);
-    if (group === undefined) groups.set(asked, [follower]);
-    else group.push(follower);
+    const name = `${after.epoch} ${nameOf(filter)}`;
+    const same = asked.get(name) ?? { filter, after, followers: [] };
+    if (after.sequence < same.after.sequence) same.after = after;
+    same.followers.push(follower);
+    asked.set(name, same);
   }
-  return [...groups.values()];
+  return [...asked.values()].slice(0, changeFiltersMax);
+}
+
+function nameOf({ prefix, exact }: ChangeFilter): string {
+  return `${exact ? "=" : "^"}${prefix}`;
 }

@@ -218,10 +218,10 @@ class Session {
         "overloaded",
         `an edge watches at most ${filtersPerEdgeMax} keys and prefixes: watch a prefix`,
       );
-    if (added > 0 && this.#countAll() + added > filtersMax)
+    if (added > 0 && (this.#countAll() + added > filtersMax || added > this.#deps.feeds.room))
       throw new StoreError(
         "overloaded",
-        `edges watch ${filtersMax} keys and prefixes through this host: no room for more`,
+        `this host and edges through it watch as many keys and prefixes as it follows: no room for more`,
       );
     for (const filter of filters) this.#follow(filter);
   }

@@ -21,10 +21,11 @@ export async function healKey(deps: CoordinateDeps, located: LocatedKey, timeout
 
 /** For the background: everything that is marked. */
 export async function healDamaged(deps: CoordinateDeps): Promise<void> {
-  for (const key of deps.replica.damagedKeys()) {
+  for (const key of deps.replica.damaged.keys()) {
     const located = locate(key, deps.cluster.ring.partitions);
     const holding = deps.replica.holdingOf(located.partition);
     if (holding === "complete" || holding === "filling") await healKey(deps, located, deps.config.requestTimeoutMs);
     else await deps.replica.dropDamaged(located);
   }
+  await deps.replica.damaged.dropLost(() => deps.cluster.save());
 }

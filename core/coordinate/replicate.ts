@@ -151,7 +151,7 @@ function isSpare({ plan: { view }, needs }: Replication): boolean {
 }
 
 /**
- * Keeps in mind who missed this state: a holder by a row that points at its own copy, anybody else with the state.
+ * Keeps in mind who missed this state: who holds it by a row that points at its own copy, anybody else with the state.
  * @throws StoreError when this disk takes no writes; the state itself is safe where it was acknowledged
  */
 export async function oweTo(
@@ -159,10 +159,8 @@ export async function oweTo(
   located: LocatedKey,
   { targets, state }: { readonly targets: readonly NodeId[]; readonly state: Uint8Array },
 ): Promise<void> {
-  const holding = deps.replica.holdingOf(located.partition);
-  const holds = holding === "complete" || holding === "filling";
   for (const target of targets) {
-    await (holds ? deps.replica.oweTo(located, target) : deps.replica.keepHint(located, target, state));
+    await deps.replica.oweTo(located, target, state);
     deps.telemetry.event({ kind: "hint-stored", for: target, at: deps.cluster.self });
   }
 }

@@ -195,6 +195,7 @@ export class Requests {
     const startedMs = clock.now();
     if (this.#closed !== undefined) throw this.#closed;
     if (!cluster.isMember(cluster.self)) throw notMember(cluster);
+    if (signal?.aborted) throw new StoreError("closed", "cancelled by the caller before it began: nothing was done");
     if (this.#running >= config.requestsMax) {
       throw new StoreError("overloaded", `this host has ${this.#running} requests under way already; try again later`);
     }
@@ -226,7 +227,6 @@ export class Requests {
         fail(new StoreError("quorum-not-met", text, { needed: 1, got: 0 }));
       });
       signal?.addEventListener("abort", cancel, { once: true });
-      if (signal?.aborted) cancel();
       work().then(
         (answer) => {
           this.#running -= 1;

@@ -7,7 +7,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import { Recent } from "../bytes/recent.ts";
 import { encodeVersioned } from "../causality/encoding.ts";
-import { leanStateOf } from "../causality/lean-state.ts";
+import { leanStateOf, omittedMax } from "../causality/lean-state.ts";
 import { compareDots, dotText, isUpdate, type LiveValue } from "../causality/version-set.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { CachedState } from "../replica/state-cache.ts";
@@ -76,6 +76,8 @@ export class ToldStates {
     this.#names.set(toHex(held.digest), names);
     const live = new Set(names);
     const gone = known?.flatMap((name, place) => (live.has(name) ? [] : [place]));
+    // More than a message names: folded after replicas met that had been apart.
+    if (gone !== undefined && gone.length > omittedMax) return { state: held.toBytes(), omitted: [] };
     const isKnown = new Set(known);
     const told = { ...state, values: state.values.filter((value) => !isKnown.has(nameOf(value))) };
     const isUnsure = have !== undefined && known === undefined;

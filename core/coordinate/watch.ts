@@ -36,14 +36,14 @@ export async function* watch(
 ): AsyncGenerator<WatchEvent> {
   const exact = "name" in what;
   const filter = { prefix: exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`, exact };
+  if (signal.aborted) return;
   const changed = new ChangedKeys();
-  const end = (): void => changed.end();
-  const stopWithNode = deps.tasks.onStop(end);
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) end();
   /** Keys under a prefix whose last event showed a value: a list does not tell that one was deleted. */
   const live = new Set<Key>(exact ? [] : [...(what.shown ?? [])].map((name) => makeKey(bucket, name)));
   const stopFollowing = new Following(deps, filter, { changed, live }).start();
+  const end = (): void => changed.end();
+  const stopWithNode = deps.tasks.onStop(end);
+  signal.addEventListener("abort", end, { once: true });
   const { clock, tasks } = deps;
   const expiries = new Expiries({ after: (ms, run) => tasks.after(ms, run), wallMs: () => clock.wallTime() }, (keys) =>
     changed.add(keys),
@@ -157,9 +157,12 @@ export class Following {
     this.#live = keys.live;
   }
 
+  /** @throws StoreError `overloaded`: too much is watched through this host */
   start(): Stop {
+    const leave = this.#deps.feeds.watch(this.#filter);
     this.#followWhoIsNeeded();
     return () => {
+      leave();
       for (const stop of this.#followed.values()) stop();
       this.#followed.clear();
     };

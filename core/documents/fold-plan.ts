@@ -5,6 +5,8 @@
  * again also travels again, to all who have the document open: so sizes are few.
  */
 
+import { foldsMax } from "../limits.ts";
+
 /** A live update of a document. */
 export interface LiveUpdate {
   readonly dot: string;
@@ -21,7 +23,12 @@ export function toFold(live: readonly LiveUpdate[]): readonly LiveUpdate[] {
   // Those of a larger size count alone, or each small one would make a large one be written again.
   const isDue = (size: number, smaller: number): boolean => below(size).length - below(smaller).length >= perSize - 1;
   const largest = sizes.findLast((size, i) => isDue(size, sizes[i - 1] ?? 0));
-  return largest === undefined ? [] : below(largest);
+  return largest === undefined ? [] : atOnce(below(largest));
+}
+
+/** What one write may fold; where replicas that were apart have more together, later ones fold the rest. */
+export function atOnce(updates: readonly LiveUpdate[]): readonly LiveUpdate[] {
+  return updates.slice(0, foldsMax);
 }
 
 /** What was deleted, and what several updates hold, is in the parts but not in the whole: beyond a third it has to go. */

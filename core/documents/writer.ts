@@ -10,7 +10,7 @@ import type { StoreNode, StoreWrite } from "../store-node.ts";
 import { Cancellation, sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
 import type { Ahead } from "./ahead.ts";
-import { isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
+import { atOnce, isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
 
 /** Of a document and of the updates that it is made of; as Yjs itself writes them. */
 const documentType = "application/yjs";
@@ -194,7 +194,7 @@ export class Writer {
   #compose(taken: readonly Uint8Array[], since: Clocks | undefined, isWhole: boolean): Composed {
     const { doc, ahead } = this.#deps;
     const unsent = this.#unsent;
-    const whole = { folds: this.#live, since: undefined };
+    const whole = { folds: atOnce(this.#live), since: undefined };
     // Where nobody has the document, or has it no more, nobody can build on a part of it.
     if (isWhole || this.#live.length === 0) return { ...whole, body: Y.encodeStateAsUpdate(doc) };
     const folding = toFold(this.#live);

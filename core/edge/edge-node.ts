@@ -51,7 +51,7 @@ import { checkPreconditions } from "./preconditions.ts";
 import { exportEdge, importIntoEdge, type PortableDeps } from "./portable.ts";
 import { Reads } from "./reads.ts";
 import { untilLevel } from "./until.ts";
-import { unlessAborted, untilMet } from "./waiting.ts";
+import { checkNotAborted, unlessAborted, untilMet } from "./waiting.ts";
 import { Watching } from "./watching.ts";
 import { type WriteOptions, wishOf } from "./wish.ts";
 
@@ -179,6 +179,7 @@ export class EdgeNode implements SharedNode {
     const key = makeKey(bucket, name);
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
     this.#checkOpen();
+    checkNotAborted(options.signal);
     return unlessAborted(options.signal, this.#get(key, options.r, timeoutMs));
   }
 
@@ -193,7 +194,8 @@ export class EdgeNode implements SharedNode {
   async list(bucket: string, options: ListOptions = {}): Promise<StoreList> {
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
     this.#checkOpen();
-    await this.#untilTried(timeoutMs);
+    checkNotAborted(options.signal);
+    await unlessAborted(options.signal, this.#untilTried(timeoutMs));
     const deps = {
       contact: this.#contact,
       keys: () => this.#knownKeys(),
@@ -309,12 +311,14 @@ export class EdgeNode implements SharedNode {
     const deps = this.#writeDeps();
     this.#checkOpen();
     wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
+    checkNotAborted(options.signal);
     const subject = { edge: this.id, key };
     const located = this.#contact.locate(key);
     const { request } = options;
     const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
     if (asked === undefined) await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
     const { wish, needed } = wishOf(deps, key, body, options);
+    checkNotAborted(options.signal);
     const accepted = await this.#local.write(located, wish);
     const { write } = accepted;
     this.#delivery.send(key);

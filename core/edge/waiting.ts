@@ -37,6 +37,11 @@ export function untilMet(
   });
 }
 
+/** To be asked before a call does anything. @throws StoreError `aborted` */
+export function checkNotAborted(signal: CancelSignal | undefined): void {
+  if (signal?.aborted) throw aborted();
+}
+
 /** The caller stops waiting; what is under way goes on. @throws StoreError `aborted` */
 export async function unlessAborted<T>(signal: CancelSignal | undefined, work: Promise<T>): Promise<T> {
   if (signal === undefined) return work;

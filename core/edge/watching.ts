@@ -75,13 +75,13 @@ export class Watching {
   }
 
   async *watch(bucket: string, what: Watched, signal: CancelSignal): AsyncGenerator<StoreChange> {
+    if (signal.aborted) return;
     const exact = "name" in what;
     const filter = { prefix: exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`, exact };
     const watcher = new Watcher(filter, exact ? [] : [...(what.shown ?? [])].map((name) => makeKey(bucket, name)));
     const end = (): void => watcher.end();
     const stopWithNode = this.#deps.tasks.onStop(end);
     signal.addEventListener("abort", end, { once: true });
-    if (signal.aborted) end();
     this.#watchers.add(watcher);
     const { contact, tasks } = this.#deps;
     const after = (ms: number, run: () => void): Stop => tasks.after(ms, run);

@@ -65,8 +65,8 @@ export class Consents {
     while (gte !== null) {
       const page = await this.#records.page("meta", { gte, lt: encodeUtf8(prefixEnd), limit: 1_000 });
       for (const row of page.rows) {
+        if ("corrupt" in row) continue; // its key, too, may be none
         const partition = Number(decodeUtf8(row.key).slice(prefix.length)) as PartitionIndex;
-        if ("corrupt" in row) continue;
         const { mark, earlier } = ConsentRow.decode(row.value);
         this.#consented.set(partition, [mark, ...earlier]);
       }

@@ -1,13 +1,15 @@
 /**
  * Writes kept for owners that were away, in a space of their own, by the host they are for (PROTOCOL 7).
- * A stand-in keeps the state; an owner that found no stand-in keeps only the row, for it holds the state anyway.
+ * A stand-in keeps the state; an owner that found no stand-in keeps only the row, for it holds the state anyway. Who has
+ * been both owes both: the state that was kept, and the own copy as it is (`owedWith`).
  * Invariants: what is counted is what is on the disk; rows are written only in the batches of the one door; a partition
  * is marked as hinted (`Holdings`) before the first state of it is on the disk, and until the last one is gone.
  */
 import { bool, bytes, DecodeError, field, message, optional, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
-import { decodeVersioned } from "../causality/encoding.ts";
+import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
+import { merge } from "../causality/version-set.ts";
 import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
@@ -18,6 +20,7 @@ import type { Telemetry } from "../telemetry.ts";
 import { type Batch, nothingMore, together } from "./commits.ts";
 import { hintRow, rangeOf, targetOf } from "./hint-rows.ts";
 import type { Holdings } from "./holdings.ts";
+import type { CachedState } from "./state-cache.ts";
 
 /** A stored hint. `state` absent: deliver the object's own row. */
 const HintRow = message("HintRow", {
@@ -35,6 +38,14 @@ export interface HintSummary {
   readonly count: number;
   readonly bytes: number;
   readonly oldestAtMs: number;
+}
+
+/** What its target is owed: the state that it keeps, itself where the own copy adds nothing; a pointer keeps none. */
+export function owedWith({ state: kept }: Pick<StoredHint, "state">, own: CachedState): Uint8Array {
+  if (kept === undefined) return own.toBytes();
+  const before = decodeVersioned(kept);
+  const owed = merge(before, own.state);
+  return owed === before ? kept : encodeVersioned(owed);
 }
 
 /** Stands for a row whose checksum is wrong, or that is no hint. */
@@ -219,11 +230,15 @@ export class HintStore {
     return { operations, committed: () => this.#doubtful.delete(located.key) };
   }
 
-  /** For whom this key's own row is kept in mind, because they missed it. */
-  async pointersTo(located: LocatedKey): Promise<NodeId[]> {
-    const targets = [...this.#tallies.keys()];
-    const found = await Promise.all(targets.map((target) => this.get(target, located)));
-    return targets.filter((_target, i) => found[i] !== undefined && found[i].state === undefined);
+  /** What keeps the own copy, which is about to go, for all who are owed it. */
+  async keepingOwn(located: LocatedKey, own: CachedState): Promise<Batch> {
+    const keeping = async (target: NodeId): Promise<Batch> => {
+      const hint = await this.get(target, located);
+      if (hint === undefined) return nothingMore;
+      const owed = owedWith(hint, own);
+      return owed === hint.state ? nothingMore : this.put(located, [target], owed);
+    };
+    return together(await Promise.all([...this.#tallies.keys()].map(keeping)));
   }
 
   /** What is kept of this key for one target, if it can be read. */

@@ -7,7 +7,7 @@ import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import { merge, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
-import type { Key, NodeId, PartitionIndex } from "../identity.ts";
+import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { PageRequest } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
@@ -40,11 +40,11 @@ export class Replica {
   readonly tombstones: TombstoneLog;
   readonly stillness: Stillness;
   readonly drop: PartitionDrop;
+  readonly damaged: DamagedKeys;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
-  readonly #damaged: DamagedKeys;
   readonly #minter: Minter;
   readonly #truncator: Truncator;
   readonly #commits: Commits;
@@ -55,7 +55,7 @@ export class Replica {
     this.#deps = deps;
     this.#config = config;
     this.#cache = new StateCache(config.cacheBytesMax);
-    this.#damaged = new DamagedKeys(deps.records);
+    this.damaged = new DamagedKeys(deps);
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
     this.#commits = new Commits(deps);
@@ -70,7 +70,8 @@ export class Replica {
 
   /** Reads from the disk what must be known before the first request. */
   async open(): Promise<void> {
-    await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);
+    const [isWhole] = await Promise.all([this.damaged.open(), this.hints.open(), this.tombstones.open()]);
+    if (!isWhole) this.#deps.holdings.refillAll();
   }
 
   /** What `read` would answer, where that is known without the disk. */
@@ -112,9 +113,9 @@ export class Replica {
       // Only here: while it waited for its turn or the disk, the partition may have gone to others.
       if (this.#roleOf(located) === "none") throw notHeld(located);
       const after = this.#truncator.merged(located, before, { state, encoded, isMinted: options.minted === true });
-      const heals = options.heals === true && this.#damaged.has(located.key);
+      const heals = options.heals === true && this.damaged.has(located.key);
       // Memory may still have what rotted on the disk, so a heal always writes the row.
-      const more = heals ? this.#damaged.mending(located, after) : nothingMore;
+      const more = heals ? this.damaged.mending(located, after) : nothingMore;
       if (heals || after !== before)
         await this.#commit(located, { before: heals ? neverWritten : before, after, more }, options);
       return { role: this.#roleOf(located), held: after };
@@ -122,21 +123,28 @@ export class Replica {
   }
 
   /** Keeps a state for an owner that is away; durable when it resolves. `isSpare`: see `StoredHint`. */
-  async keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
-    const state = decodeVersioned(encoded);
-    await this.#queue.run(located, async () => {
-      const before = await this.hints.get(target, located);
-      // A pointer stands for the own row, which is owed as before.
-      const owed = before && (before.state ? decodeVersioned(before.state) : (await this.#load(located)).state);
-      const merged = owed === undefined ? state : merge(owed, state);
-      const kept = merged === state ? encoded : encodeVersioned(merged);
-      await this.#flush(located, await this.hints.put(located, [target], kept, isSpare));
+  keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
+    return this.#queue.run(located, () => this.#keepHint(located, target, encoded, isSpare));
+  }
+
+  /** The same, by a row that points at the own copy: where that has the state when the row is written. */
+  oweTo(located: LocatedKey, target: NodeId, encoded: Uint8Array): Promise<void> {
+    return this.#queue.run(located, async () => {
+      const { state } = this.#roleOf(located) === "none" ? neverWritten : await this.#load(located);
+      const isHere = merge(state, decodeVersioned(encoded)) === state;
+      if (!isHere) return this.#keepHint(located, target, encoded);
+      await this.#flush(located, await this.hints.put(located, [target]));
     });
   }
 
-  /** An owner keeps in mind that another owner missed its current state; the state itself is the object's. */
-  oweTo(located: LocatedKey, target: NodeId): Promise<void> {
-    return this.#queue.run(located, async () => this.#flush(located, await this.hints.put(located, [target])));
+  async #keepHint(located: LocatedKey, target: NodeId, encoded: Uint8Array, isSpare = false): Promise<void> {
+    const state = decodeVersioned(encoded);
+    const before = await this.hints.get(target, located);
+    // A pointer stands for the own row, which is owed as before.
+    const owed = before && (before.state ? decodeVersioned(before.state) : (await this.#load(located)).state);
+    const merged = owed === undefined ? state : merge(owed, state);
+    const kept = merged === state ? encoded : encodeVersioned(merged);
+    await this.#flush(located, await this.hints.put(located, [target], kept, isSpare));
   }
 
   /**
@@ -168,7 +176,7 @@ export class Replica {
   ): Promise<Written> {
     return this.#queue.run(located, async () => {
       const before = this.#cache.get(located.key) ?? (await this.#load(located));
-      if (this.#damaged.has(located.key) && !options.despiteDamage) {
+      if (this.damaged.has(located.key) && !options.despiteDamage) {
         throw new StoreError("corrupt", `the record of ${located.key} here is damaged`);
       }
       const { state } = before;
@@ -240,18 +248,10 @@ export class Replica {
     return this.#commits.probe();
   }
 
-  isDamaged(key: Key): boolean {
-    return this.#damaged.has(key);
-  }
-
-  damagedKeys(): readonly Key[] {
-    return this.#damaged.keys();
-  }
-
   /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located, async () => {
-      if (this.#roleOf(located) !== "none" || !this.#damaged.has(located.key)) return;
+      if (this.#roleOf(located) !== "none" || !this.damaged.has(located.key)) return;
       await this.#unmark(located, await this.#load(located));
     });
   }
@@ -263,7 +263,7 @@ export class Replica {
   noteDamaged(located: LocatedKey, reason: string): Promise<boolean> {
     return this.#queue.run(located, async () => {
       if (!(await this.#mendFromMemory(located))) await this.#noteDamage(located, reason);
-      return !this.#damaged.has(located.key);
+      return !this.damaged.has(located.key);
     });
   }
 
@@ -302,11 +302,11 @@ export class Replica {
   /** The record is lost here, so what this node says of the key is incomplete until it is healed, also after a restart. */
   async #noteDamage(located: LocatedKey, reason: string): Promise<void> {
     this.#deps.holdings.dropActor(located.partition);
-    if (this.#damaged.has(located.key)) return;
+    if (this.damaged.has(located.key)) return;
     this.#deps.telemetry.event({ kind: "corrupt-record", where: reason });
-    this.#damaged.note(located.key);
+    this.damaged.note(located.key);
     this.index.distrust(located.partition);
-    await this.#deps.records.commit([this.#damaged.noted(located)]).catch((cause: unknown) => {
+    await this.#deps.records.commit([this.damaged.noted(located)]).catch((cause: unknown) => {
       // A full disk does not stop reads: until a restart memory knows, and then the record is found damaged again.
       this.#deps.telemetry.event({ kind: "task-failed", task: "note a damaged record", reason: reasonOf(cause) });
     });
@@ -317,17 +317,16 @@ export class Replica {
     const held = isHeld ? await this.#load(located) : neverWritten;
     const isHinted = await this.hints.isKept(located);
     const logged = isHeld ? await this.tombstones.get(located) : undefined;
-    return { role: this.#roleOf(located), held, isDamaged: this.isDamaged(located.key), isHinted, logged };
+    return { role: this.#roleOf(located), held, isDamaged: this.damaged.has(located.key), isHinted, logged };
   }
 
-  /** The row goes, with any mark, while `dropping` (no await before the commit); hints on it keep its state themselves. */
+  /** The row goes, with any mark, while `dropping` (no await before the commit); hints keep what they owed of it themselves. */
   async #letGo(located: LocatedKey): Promise<void> {
     const before = await this.#load(located);
-    const targets = before.encoded === undefined ? [] : await this.hints.pointersTo(located);
-    const hints = await this.hints.put(located, targets, before.encoded);
+    const hints = before.encoded === undefined ? nothingMore : await this.hints.keepingOwn(located, before);
     const isDropping = this.#deps.holdings.get(located.partition) === "dropping";
     const after = isDropping ? neverWritten : before;
-    if (!isDropping || !this.#damaged.has(located.key)) return this.#commit(located, { before, after, more: hints });
+    if (!isDropping || !this.damaged.has(located.key)) return this.#commit(located, { before, after, more: hints });
     await this.#unmark(located, neverWritten, hints);
   }
 
@@ -335,7 +334,7 @@ export class Replica {
   async #unmark(located: LocatedKey, held: CachedState, more = nothingMore): Promise<void> {
     const logged = (await this.tombstones.get(located))?.digest;
     const log = this.tombstones.changing(located, logged, held, this.#deps.clock.wallTime());
-    await this.#flush(located, together([more, this.#damaged.mending(located, held), log]));
+    await this.#flush(located, together([more, this.damaged.mending(located, held), log]));
     this.#cache.delete(located.key);
     this.index.distrust(located.partition);
   }
@@ -347,7 +346,7 @@ export class Replica {
     options?: CommitOptions,
   ): Promise<void> {
     if (after === before && more.operations.length === 0) return;
-    const wasDamaged = this.#damaged.has(located.key);
+    const wasDamaged = this.damaged.has(located.key);
     const pending = this.index.changing(located, before, after);
     try {
       const logged = wasDamaged ? (await this.tombstones.get(located))?.digest : loggedDigest(before);
@@ -394,6 +393,6 @@ export class Replica {
   #roleOf(located: LocatedKey): CopyRole {
     const holding = this.holdingOf(located.partition);
     if (holding === "former" || holding === "dropping") return "none";
-    return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;
+    return holding === "complete" && this.damaged.has(located.key) ? "filling" : holding;
   }
 }

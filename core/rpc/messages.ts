@@ -146,6 +146,9 @@ export const ExchangeRequest = message("ExchangeRequest", {
   part: optional(4, RosterMessage),
   /** Second trip: what the asker has where the digests differ. */
   compare: optional(5, RosterComparison),
+  view: optional(6, View),
+  /** Second and third trip: the mark in the asked's first answer. */
+  run: optional(7, hex(8)),
 });
 export const ExchangeResponse = message("ExchangeResponse", {
   same: field(1, bool),
@@ -153,6 +156,7 @@ export const ExchangeResponse = message("ExchangeResponse", {
   summary: optional(4, RosterSummary),
   /** Members of whom the asker has something, and the asked nothing. */
   lacking: repeated(5, nodeText, membersMax),
+  view: optional(6, View),
 });
 
 /** Whether the asked has heard of a browser host in this life, and how long ago, by its own waking time. */
@@ -319,9 +323,11 @@ const ChangeFilter = message("ChangeFilter", {
   /** Where the last answer ended; absent: only tell where the log ends now. */
   after: optional(3, message("ChangePosition", { epoch: field(1, hex(8)), sequence: field(2, varint) })),
 });
+/** What one host follows of another's changes. */
+export const changeFiltersMax = 10_000;
 /** Waits for changes that any of the filters lets through: all watchers of a host share one such request. */
 export const ChangesRequest = message("ChangesRequest", {
-  filters: repeated(1, ChangeFilter, 10_000),
+  filters: repeated(1, ChangeFilter, changeFiltersMax),
   waitMs: field(2, varint),
   view: field(3, View),
 });
@@ -332,7 +338,7 @@ const FilteredChanges = message("FilteredChanges", {
 });
 export const ChangesResponse = message("ChangesResponse", {
   /** One for each filter, in order. */
-  results: repeated(1, FilteredChanges, 10_000),
+  results: repeated(1, FilteredChanges, changeFiltersMax),
   epoch: field(2, hex(8)),
   sequence: field(3, varint),
 });

@@ -6,6 +6,7 @@
  */
 import type * as Yjs from "yjs";
 import type { NodeApi, ReadAnswer, Sibling } from "../../core/api.ts";
+import { foldsMax } from "../../core/limits.ts";
 
 /** So many updates are kept apart: below the siblings that a host warns of. */
 const updatesMax = 8;
@@ -53,7 +54,9 @@ export async function foldUpdates(node: NodeApi, bucket: string, name: string, t
     const updates = lastingUpdates(answer);
     const Y = updates.length < updatesMax ? undefined : await yjs();
     if (Y === undefined || answer.context === null) return;
-    const small = updates.toSorted((a, b) => a.body.length - b.body.length).slice(0, -1);
+    const small = updates
+      .toSorted((a, b) => a.body.length - b.body.length)
+      .slice(0, Math.min(updates.length - 1, foldsMax));
     const [{ contentType }] = small as [Sibling];
     const folds = small.map(({ dot }) => dot);
     const body = Y.mergeUpdates(small.map((update) => update.body));

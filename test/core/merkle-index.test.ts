@@ -201,6 +201,7 @@ test("a tree that is not what the disk has is found out when its leaf is listed,
 test("hints are in no tree", async () => {
   const { replica } = open(new MemoryStorage());
   await replica.index.build(always);
-  await replica.oweTo(located(1), "h2" as NodeId);
+  const { held } = await open(new MemoryStorage()).replica.write(located(1), write);
+  await replica.keepHint(located(1), "h2" as NodeId, held.toBytes());
   assert.equal(replica.index.keys, 0);
 });

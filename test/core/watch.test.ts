@@ -7,7 +7,8 @@ import { nodeDefaults } from "../../core/config.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
 import { MemoryCluster } from "../support/memory-cluster.ts";
-import { texts, utf8 } from "../support/values.ts";
+import { changeFiltersMax } from "../../core/rpc/messages.ts";
+import { failsWith, texts, utf8 } from "../support/values.ts";
 import { eventsOf, intercept, placed, seen, withCluster } from "./coordinate/scene.ts";
 
 /** What a watcher was told, and how to end it. */
@@ -317,6 +318,27 @@ test("who watches the same shares one filter, and each hears of a change", () =>
     assert.ok(Math.max(...counts) < watchers.length, `as many filters as ${[...counts].join()}`);
     await Promise.all(watchers.map((watcher) => watcher.end()));
   }));
+
+test("a host that watches as much as it can refuses another watch, and takes one when one has ended", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const node = cluster.node("h1");
+  const ends = Array.from({ length: changeFiltersMax }, () => new AbortController());
+  const begun = ends.map(async ({ signal }, i) => {
+    const events = node.watch("b", { name: `k${i}` }, signal)[Symbol.asyncIterator]();
+    await events.next();
+    return events;
+  });
+  const watches = await Promise.all(begun);
+  const more = () => node.watch("b", { name: "more" }, new AbortController().signal)[Symbol.asyncIterator]().next();
+  await assert.rejects(more(), failsWith("overloaded"));
+  await watching(node, { name: "k7" }, (watcher) => watcher.shows("k7", ""));
+  await node.put("b", "k7", utf8("v"));
+  assert.deepEqual(texts((await watches[7]!.next()).value!.siblings), ["v"]);
+  ends[7]!.abort();
+  await watches[7]!.next();
+  assert.equal((await more()).done, false);
+  await cluster.stop();
+});
 
 test("a watch ends when its node stops", async () => {
   const cluster = await MemoryCluster.of(1);

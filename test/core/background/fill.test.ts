@@ -377,7 +377,7 @@ describe("a scan does not pass for one of a complete copy that", () => {
       await first.records.commit([noState]);
       const run = isInMemory ? first : await world.start();
       assert.deepEqual(await scan(undefined, run), lacking(key.partition));
-      assert.deepEqual(run.replica.damagedKeys(), isInMemory ? [] : [key.key]);
+      assert.deepEqual(run.replica.damaged.keys(), isInMemory ? [] : [key.key]);
     });
   }
 

@@ -42,7 +42,8 @@ function scene() {
       ownTime.tick();
     }
   };
-  const ask = (...ids: string[]): void => ids.forEach((id) => cluster.exchangedWith(node(id), clock.now()));
+  const ask = (...ids: string[]): void =>
+    ids.forEach((id) => cluster.exchangedWith(node(id), { askedMs: clock.now() }));
   const agree = (): number => {
     for (const owner of owners) if (owner !== node("h1")) agreements.note(owner, [partition], ownTime.nowMs());
     return ownTime.nowMs();

@@ -293,6 +293,16 @@ describe("consents", () => {
       "known at the start",
     );
   });
+
+  test("whose rows have rotted, with their keys, are none, and stop no start", async () => {
+    const { disk, records, answers, request, located } = await scene();
+    await answers.prepare(node("h1"), request);
+    const row = new TextEncoder().encode(`reap-consent/${located.partition}`);
+    await disk.rotKey("meta", row, -1, 0x80);
+    const again = new Consents(records, { forgettingMarks: new Map(), secrets: [secret] });
+    await again.open();
+    assert.deepEqual(again.takeUncovered(raised(located, 5)), [located.partition]);
+  });
 });
 
 describe("consents of a directory that came into one ring", () => {

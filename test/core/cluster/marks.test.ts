@@ -35,6 +35,17 @@ describe("the marks of a data directory", () => {
     assert.deepEqual(marks.latest, []);
   });
 
+  test("that have rotted with their keys are none, and stop no start", async () => {
+    const { disk, load } = directory();
+    const marks = await load();
+    const kept = await marks.draw();
+    for (const bits of [0x80, 0x10]) {
+      const row = new TextEncoder().encode(`mark ${await marks.draw()}`);
+      await disk.rotKey("meta", row, -1, bits);
+    }
+    assert.deepEqual((await load()).latest, [kept]);
+  });
+
   test("from before its birth are not strange, and the birth is known in later runs, which are not new", async () => {
     const { load } = directory();
     const first = await load();

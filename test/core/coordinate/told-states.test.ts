@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { actorFromRandom } from "../../../core/causality/actor.ts";
 import { clockDigest } from "../../../core/causality/clock.ts";
 import { decodeVersioned } from "../../../core/causality/encoding.ts";
-import { filled, leanStateOf } from "../../../core/causality/lean-state.ts";
+import { filled, leanStateOf, omittedMax } from "../../../core/causality/lean-state.ts";
 import {
   compareDots,
   type LiveValue,
@@ -84,6 +84,18 @@ test("an edge that has what another host told is told all but what is large, and
   assert.deepEqual(toldBy(answer, key, { state: large, contexts: [] })?.state, after);
   assert.equal(toldBy(answer, key, none), undefined);
   assert.deepEqual(toldBy(told.stateFor(encodedAnew(after), to()), key, none)?.state, after);
+});
+
+test("an edge is told the whole of a document of which more was folded than a message names", () => {
+  const told = new ToldStates();
+  const many = Array.from({ length: omittedMax + 1 }, (_, i) => i + 1);
+  const before = { vector: stateOf([many.length]).vector, values: many.map((counter) => update(counter, 1)) };
+  told.stateFor(encodedAnew(before), to());
+  const folds = many.map((counter) => ({ actor, counter }));
+  const after = mint(before, nothingSeen, update(many.length + 1, 10), folds);
+  const { state, rest } = told.stateFor(encodedAnew(after), to(clockDigest(before)));
+  assert.equal(rest, undefined);
+  assert.deepEqual(decodeVersioned(state!), after);
 });
 
 test("an edge that watches is told what is new since it was told last, and nobody else is", () => {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { encodeVersioned } from "../../../core/causality/encoding.ts";
 import { merge, nothing } from "../../../core/causality/version-set.ts";
+import { StoreError } from "../../../core/errors.ts";
 import { failsWith, texts } from "../../support/values.ts";
 import { at, put, type Run, World } from "./world.ts";
 
@@ -215,5 +216,36 @@ describe("a record that rotted on the disk while memory still has it", () => {
     assert.equal(await replica.noteDamaged(key, "met in a scan"), false);
     assert.equal((await replica.apply(key, held.encoded!)).role, "filling");
     assert.deepEqual(await reads(world), ["filling", ["b"]]);
+  });
+});
+
+describe("a mark that is damaged itself", () => {
+  const mark = new TextEncoder().encode(`damaged/${key.key}`);
+  const fates: readonly (readonly [string, (world: World) => Promise<void>])[] = [
+    ["has rotted", ({ disk }) => disk.rot("meta", mark)],
+    ["names another key", ({ disk }) => disk.rotKey("meta", mark, -1, 1)],
+    ["names no key", ({ disk }) => disk.rotKey("meta", mark, -2, 1)],
+    ["is no text", ({ disk }) => disk.rotKey("meta", mark, -1, 0x80)],
+  ];
+  for (const [how, damages] of fates) {
+    test(`and ${how} makes every copy one to be filled, and stops no start`, async () => {
+      const { world, run } = await damaged();
+      await run.replica.write(key, put("b"), { despiteDamage: true });
+      await damages(world);
+      const { replica, holdings } = await world.start();
+      assert.equal(holdings.get(key.partition), "filling");
+      assert.equal((await replica.read(key)).role, "filling");
+      await assert.rejects(replica.damaged.dropLost(() => Promise.reject(new StoreError("storage-full", ""))));
+      assert.equal((await world.start()).holdings.get(key.partition), "filling", "until that is on the disk");
+      await replica.damaged.dropLost(async () => {});
+      assert.equal((await world.start()).holdings.get(key.partition), "complete");
+    });
+  }
+
+  test("and cannot be read at all does the same at each start", async () => {
+    const world = new World();
+    const page = world.disk.page.bind(world.disk);
+    world.disk.page = async (ns, range) => ({ ...(await page(ns, range)), damaged: ns === "meta" });
+    assert.equal((await world.start()).holdings.get(key.partition), "filling");
   });
 });

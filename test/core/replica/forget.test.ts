@@ -61,7 +61,7 @@ describe("a deleted key", () => {
     const { replica } = await here.start();
     const key = at("k");
     const { held } = await replica.write(key, remove());
-    await replica.oweTo(key, host("h2"));
+    await replica.oweTo(key, host("h2"), held.toBytes());
     here.clock.jump(2 * graceMs);
     replica.stillness.sweep();
     assert.equal((await replica.examine(key)).isHinted, true);

@@ -197,8 +197,8 @@ describe("a hint", () => {
 describe("what an owner owes", () => {
   test("is a row without a state: the own copy is what will be delivered", async () => {
     const run = await new World().start();
-    await run.replica.write(key, put("a"));
-    await run.replica.oweTo(key, away);
+    const { held } = await run.replica.write(key, put("a"));
+    await run.replica.oweTo(key, away, held.toBytes());
     assert.deepEqual(tallies(run), [["h2", 1]]);
     const owed = await run.replica.hints.get(away, key);
     assert.equal(owed?.state, undefined);
@@ -242,9 +242,20 @@ describe("what an owner owes", () => {
     const { replica, holdings } = await new World().start("none");
     await replica.write(key, put("acked", undefined, { hintsFor: [away] }));
     holdings.set(key.partition, "filling");
-    await replica.oweTo(key, away);
+    await replica.write(key, put("later", undefined, { hintsFor: [away] }));
     const hint = await replica.hints.get(away, key);
     assert.deepEqual(texts(decodeVersioned(hint!.state!).values), ["acked"]);
+  });
+
+  test("is kept as a state where the own copy does not have it, or is none any more", async () => {
+    for (const holding of ["complete", "former"] as const) {
+      const { replica, holdings } = await new World().start();
+      const { held } = await replica.write(key, put("own"));
+      const missed = holding === "former" ? held.toBytes() : await stateOf("missed");
+      holdings.set(key.partition, holding);
+      await replica.oweTo(key, away, missed);
+      assert.deepEqual((await replica.hints.get(away, key))?.state, missed);
+    }
   });
 
   test("is not forgotten for a state that is to be kept for the same host", async () => {

@@ -3,8 +3,10 @@ import { test } from "node:test";
 import { StoreError } from "../../../core/errors.ts";
 import { bytes, json, text } from "../../../core/values/codecs.ts";
 import { lww, merge } from "../../../core/values/conflict-rules.ts";
+import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { MemoryEdges } from "../../support/memory-edges.ts";
 import { Failing, hostStoreNode, storeOver } from "../../support/memory-stores.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 
@@ -182,21 +184,60 @@ test("until: the levels are met as the replicas have the write, and one that can
   await cluster.stop();
 });
 
+for (const at of ["a host", "an edge", "an edge that is offline"] as const) {
+  test(`a call at ${at} that is aborted before it begins rejects, asks nobody and stores nothing`, async () => {
+    const cluster = await MemoryCluster.of(3);
+    const edges = new MemoryEdges(cluster);
+    const edge = await edges.connected("e1");
+    if (at === "an edge that is offline") edges.cut("e1");
+    const store = storeOver(at === "a host" ? hostStoreNode(cluster, "h1") : edge);
+    const transport = at === "a host" ? cluster.transport("h1") : edges.transport("e1");
+    const disk = at === "a host" ? cluster.disk("h1") : edges.disk("e1");
+    const { fetch, replicate, list, edgeRead, edgeFetch, edgeWrite, edgeList, edgeWatch } = methods;
+    const ofCalls = [fetch, replicate, list, edgeRead, edgeFetch, edgeWrite, edgeList, edgeWatch];
+    const asked: string[] = [];
+    const request = transport.request.bind(transport);
+    transport.request = (to, body, timeoutMs) => {
+      asked.push(...ofCalls.filter(({ number }) => number === body[0]).map(({ name }) => name));
+      return request(to, body, timeoutMs);
+    };
+    const notes = store.bucket<number>("notes", { conflict: lww() });
+    const signal = AbortSignal.abort();
+    const calls = [
+      () => notes.get("k", { signal }),
+      () => notes.put("k", 1, { signal }),
+      () => notes.put("k", 1, { signal, ifAbsent: true }),
+      () => notes.delete("k", { signal }),
+      () => notes.update("k", () => 1, { signal }),
+      () => notes.renew("k", { signal }),
+      () => notes.entries({ signal }).next(),
+      () => store.flush({ signal }),
+    ];
+    for (const call of calls) await assert.rejects(call(), failsWith("aborted"));
+    assert.equal((await notes.watch({ key: "k", signal }).next()).done, true);
+    assert.deepEqual(asked, []);
+    for (const ns of ["objects", "hints"] as const) assert.deepEqual((await disk.page(ns, { limit: 10 })).rows, []);
+    assert.equal(store.status().pending, 0);
+    await store.close();
+    await edges.stop();
+    await cluster.stop();
+  });
+}
+
+test("a host's own API carries out nothing that is aborted before it begins", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const node = cluster.node("h1");
+  const signal = AbortSignal.abort();
+  await assert.rejects(node.put("b", "k", utf8("v"), { signal }), failsWith("closed"));
+  await assert.rejects(node.delete("b", "k", { signal }), failsWith("closed"));
+  assert.equal((await node.get("b", "k")).context, null);
+  await cluster.stop();
+});
+
 test("calls end with their signal, and with the store", async () => {
   const cluster = await MemoryCluster.of(3);
   const store = storeOver(hostStoreNode(cluster, "h1"));
   const notes = store.bucket<number>("notes");
-  const signal = AbortSignal.abort();
-  await assert.rejects(notes.get("k", { signal }), failsWith("aborted"));
-  await assert.rejects(notes.put("k", 1, { signal }), failsWith("aborted"));
-  await assert.rejects(notes.delete("k", { signal }), failsWith("aborted"));
-  await assert.rejects(store.flush({ signal }), failsWith("aborted"));
-  await assert.rejects(notes.entries({ signal }).next(), failsWith("aborted"));
-  assert.deepEqual(
-    (await notes.get("k", { r: "all" })).values,
-    [],
-    "a put that was aborted before it began did nothing",
-  );
   const release = ["h1", "h2", "h3"].map((name) => cluster.disk(name).hold("writes"));
   const abort = new AbortController();
   const writing = notes.put("k", 1, { signal: abort.signal });

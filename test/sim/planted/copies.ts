@@ -74,7 +74,7 @@ export const copies: readonly Mutation[] = [
   {
     name: "a damaged record is served as whole",
     file: "replica/replica.js",
-    find: 'return holding === "complete" && this.#damaged.has(located.key) ? "filling" : holding;',
+    find: 'return holding === "complete" && this.damaged.has(located.key) ? "filling" : holding;',
     replace: "return holding;",
   },
   {

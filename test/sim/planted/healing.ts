@@ -116,8 +116,8 @@ export const healing: readonly Mutation[] = [
   {
     name: "hints are counted in memory only (riak_core#154)",
     file: "replica/replica.js",
-    find: "await Promise.all([this.hints.open(), this.#damaged.open(), this.tombstones.open()]);",
-    replace: "await Promise.all([this.#damaged.open(), this.tombstones.open()]);",
+    find: "await Promise.all([this.damaged.open(), this.hints.open(), this.tombstones.open()]);",
+    replace: "await Promise.all([this.damaged.open(), this.tombstones.open()]);",
   },
   {
     name: "a hint that grew is deleted with what was delivered",
