@@ -16,6 +16,7 @@ import { type ErrorEvent, Listeners } from "../store/listeners.ts";
 import { problemOfUpdate } from "../values/yjs-update.ts";
 import { Ahead } from "./ahead.ts";
 import type { LiveUpdate } from "./fold-plan.ts";
+import { ParkedEdits } from "./parked-edits.ts";
 import { SideChannel } from "./side-channel.ts";
 import { Writer } from "./writer.ts";
 
@@ -62,6 +63,8 @@ export class DocumentLink {
   readonly #writer: Writer;
   readonly #ahead: Ahead;
   readonly #channel: SideChannel;
+  readonly #parked: ParkedEdits;
+  readonly #stopFacts: Stop;
   readonly #statusListeners = new Listeners<DocumentStatus>();
   readonly #onUpdate: (update: Uint8Array, origin: unknown, doc: Y.Doc, transaction: Y.Transaction) => void;
   /** Dots of the updates that are in it. */
@@ -84,6 +87,9 @@ export class DocumentLink {
     this.#channel = new SideChannel({ ...deps, bucket, name, doc, heard: (update) => this.#hearAhead(update) });
     const changed = (): void => this.#refresh();
     this.#writer = new Writer({ ...deps, bucket, name, doc, ahead: this.#ahead, closing: this.#end, changed });
+    const parked = { add: (edit: LiveUpdate) => this.#addParked(edit), write: () => this.#writeAll() };
+    this.#parked = new ParkedEdits({ ...deps, ...parked, closing: this.#end }, this.#name);
+    this.#stopFacts = deps.node.onFacts(() => this.#lookAtParked());
     this.#onUpdate = (update, origin, _doc, { beforeState }) => {
       if (origin === this) return;
       this.#channel.edited(update);
@@ -140,6 +146,7 @@ export class DocumentLink {
     const flushed = this.#writer.flush().finally(() => stored.abort());
     await Promise.race([flushed, sleep(this.#deps.clock, closeMsMax, stored)]);
     this.doc.off("update", this.#onUpdate);
+    this.#stopFacts();
     this.#channel.end();
     this.#ahead.end();
     this.#end.abort();
@@ -180,7 +187,23 @@ export class DocumentLink {
     this.#absent = live.length === 0;
     // An edit that was made beside a delete: of what it builds on only documents that were open then have the rest.
     if (deleted && hadAll) this.#writer.writeWhole();
+    if (!hadAll) this.#lookAtParked();
     this.#refresh();
+  }
+
+  #lookAtParked(): void {
+    if (this.#loaded) this.#parked.look();
+  }
+
+  #addParked(edit: LiveUpdate): boolean {
+    if (this.#tryToAdd([edit]) !== undefined) return false;
+    this.#writer.add(edit.body, new Map());
+    return true;
+  }
+
+  async #writeAll(): Promise<boolean> {
+    await this.#writer.flush();
+    return this.#writer.isStored;
   }
 
   /** What was in the document before it was linked. */
