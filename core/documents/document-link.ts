@@ -73,6 +73,8 @@ export class DocumentLink {
   #loaded = false;
   #absent = true;
   #unreadable: StoreError | undefined;
+  /** Why it is followed no more. */
+  #ended: StoreError | undefined;
   readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
@@ -100,12 +102,12 @@ export class DocumentLink {
     void this.#follow(deps, bucket, name);
   }
 
-  /** Resolves when what this node has of the document is in it. @throws StoreError `closed` before that */
+  /** Resolves when what this node has of the document is in it. @throws StoreError `closed` before that, or why it cannot be read */
   get loaded(): Promise<void> {
     return this.#until(({ loaded }) => loaded);
   }
 
-  /** Resolves when every edit made here is acknowledged by hosts. @throws StoreError `closed` before that, or why one is refused */
+  /** Resolves when every edit made here is acknowledged by hosts. @throws StoreError as `loaded`, or why one is refused */
   get settled(): Promise<void> {
     return this.#until(({ loaded, settled }) => {
       if (this.#writer.problem !== undefined) throw this.#writer.problem;
@@ -168,6 +170,7 @@ export class DocumentLink {
       for await (const change of follow(deps, { bucket, keys: { name }, onError }, this.#end)) this.#take(change);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
+      this.#ended = error;
       this.#fail(error);
     }
   }
@@ -277,8 +280,9 @@ export class DocumentLink {
       const look = (status: DocumentStatus): void => {
         try {
           if (this.#end.aborted) throw new StoreError("closed", `the document ${this.key} was closed`);
-          if (!holds(status)) return;
-          resolve();
+          if (holds(status)) resolve();
+          else if (this.#ended !== undefined && !status.loaded) throw this.#ended;
+          else return;
         } catch (error: unknown) {
           reject(error);
         }
