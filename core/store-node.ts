@@ -86,6 +86,8 @@ export interface StoreFacts {
   readonly pendingSinceMs: number | null;
   /** Writes that need the application: see `parked`. */
   readonly parked: number;
+  /** It answers nothing any more: it was closed, or has ended by itself, for its data was deleted, say. */
+  readonly ended?: boolean;
   /** Of a node in a browser. */
   readonly browser?: BrowserFacts;
 }

@@ -193,6 +193,7 @@ async function forward(
   const { clock, transport, exchange } = deps;
   const tried = new Set<NodeId>();
   let last: unknown;
+  let mayBeOut = false;
   while (clock.now() < deadlineMs) {
     const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
     if (owner === undefined) break;
@@ -205,11 +206,18 @@ async function forward(
     } catch (error: unknown) {
       if (!isWorthAnother(error)) throw error;
       last = error;
+      mayBeOut ||= !isRefusedUnseen(error);
     }
   }
-  if (last instanceof StoreError) throw last;
+  // An edge that is told of a refused stamp takes it that no host has the write, and gives it another.
+  if (last instanceof StoreError && !(mayBeOut && isRefusedUnseen(last))) throw last;
   const text = `none of ${tried.size} owners of ${located.key} could take an edge's write: ${reasonOf(last)}`;
   throw new StoreError("not-ready", text, { cause: last });
+}
+
+/** Whoever was asked has not stored it. */
+function isRefusedUnseen(error: unknown): boolean {
+  return error instanceof TransportError ? error.kind === "not-sent" : (error as StoreError).code === "clock-skew";
 }
 
 function isWorthAnother(error: unknown): boolean {

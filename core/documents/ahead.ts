@@ -113,7 +113,7 @@ function without(deletes: readonly Deletion[], stored: readonly Deletion[]): rea
 }
 
 /** What its structs are placed by. */
-function idsIn(update: Uint8Array): Y.ID[] {
+export function idsIn(update: Uint8Array): Y.ID[] {
   return Y.decodeUpdate(update).structs.flatMap((struct) => {
     if (!(struct instanceof Y.Item)) return [];
     const { origin, rightOrigin, parent } = struct;

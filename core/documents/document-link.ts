@@ -16,6 +16,7 @@ import { type ErrorEvent, Listeners } from "../store/listeners.ts";
 import { problemOfUpdate } from "../values/yjs-update.ts";
 import { Ahead } from "./ahead.ts";
 import type { LiveUpdate } from "./fold-plan.ts";
+import { ParkedEdits } from "./parked-edits.ts";
 import { SideChannel } from "./side-channel.ts";
 import { Writer } from "./writer.ts";
 
@@ -62,6 +63,8 @@ export class DocumentLink {
   readonly #writer: Writer;
   readonly #ahead: Ahead;
   readonly #channel: SideChannel;
+  readonly #parked: ParkedEdits;
+  readonly #stopFacts: Stop;
   readonly #statusListeners = new Listeners<DocumentStatus>();
   readonly #onUpdate: (update: Uint8Array, origin: unknown, doc: Y.Doc, transaction: Y.Transaction) => void;
   /** Dots of the updates that are in it. */
@@ -70,6 +73,8 @@ export class DocumentLink {
   #loaded = false;
   #absent = true;
   #unreadable: StoreError | undefined;
+  /** Why it is followed no more. */
+  #ended: StoreError | undefined;
   readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
@@ -84,6 +89,9 @@ export class DocumentLink {
     this.#channel = new SideChannel({ ...deps, bucket, name, doc, heard: (update) => this.#hearAhead(update) });
     const changed = (): void => this.#refresh();
     this.#writer = new Writer({ ...deps, bucket, name, doc, ahead: this.#ahead, closing: this.#end, changed });
+    const parked = { add: (edit: LiveUpdate) => this.#addParked(edit), write: () => this.#writeAll() };
+    this.#parked = new ParkedEdits({ ...deps, ...parked, closing: this.#end }, this.#name);
+    this.#stopFacts = deps.node.onFacts(() => this.#lookAtParked());
     this.#onUpdate = (update, origin, _doc, { beforeState }) => {
       if (origin === this) return;
       this.#channel.edited(update);
@@ -94,12 +102,12 @@ export class DocumentLink {
     void this.#follow(deps, bucket, name);
   }
 
-  /** Resolves when what this node has of the document is in it. @throws StoreError `closed` before that */
+  /** Resolves when what this node has of the document is in it. @throws StoreError `closed` before that, or why it cannot be read */
   get loaded(): Promise<void> {
     return this.#until(({ loaded }) => loaded);
   }
 
-  /** Resolves when every edit made here is acknowledged by hosts. @throws StoreError `closed` before that, or why one is refused */
+  /** Resolves when every edit made here is acknowledged by hosts. @throws StoreError as `loaded`, or why one is refused */
   get settled(): Promise<void> {
     return this.#until(({ loaded, settled }) => {
       if (this.#writer.problem !== undefined) throw this.#writer.problem;
@@ -140,6 +148,7 @@ export class DocumentLink {
     const flushed = this.#writer.flush().finally(() => stored.abort());
     await Promise.race([flushed, sleep(this.#deps.clock, closeMsMax, stored)]);
     this.doc.off("update", this.#onUpdate);
+    this.#stopFacts();
     this.#channel.end();
     this.#ahead.end();
     this.#end.abort();
@@ -161,6 +170,7 @@ export class DocumentLink {
       for await (const change of follow(deps, { bucket, keys: { name }, onError }, this.#end)) this.#take(change);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
+      this.#ended = error;
       this.#fail(error);
     }
   }
@@ -180,7 +190,23 @@ export class DocumentLink {
     this.#absent = live.length === 0;
     // An edit that was made beside a delete: of what it builds on only documents that were open then have the rest.
     if (deleted && hadAll) this.#writer.writeWhole();
+    if (!hadAll) this.#lookAtParked();
     this.#refresh();
+  }
+
+  #lookAtParked(): void {
+    if (this.#loaded) this.#parked.look();
+  }
+
+  #addParked(edit: LiveUpdate): boolean {
+    if (this.#tryToAdd([edit]) !== undefined) return false;
+    this.#writer.add(edit.body, new Map());
+    return true;
+  }
+
+  async #writeAll(): Promise<boolean> {
+    await this.#writer.flush();
+    return this.#writer.isStored;
   }
 
   /** What was in the document before it was linked. */
@@ -254,8 +280,9 @@ export class DocumentLink {
       const look = (status: DocumentStatus): void => {
         try {
           if (this.#end.aborted) throw new StoreError("closed", `the document ${this.key} was closed`);
-          if (!holds(status)) return;
-          resolve();
+          if (holds(status)) resolve();
+          else if (this.#ended !== undefined && !status.loaded) throw this.#ended;
+          else return;
         } catch (error: unknown) {
           reject(error);
         }

@@ -13,7 +13,7 @@ import type { Ahead } from "./ahead.ts";
 import { atOnce, isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
 
 /** Of a document and of the updates that it is made of; as Yjs itself writes them. */
-const documentType = "application/yjs";
+export const documentType = "application/yjs";
 
 /** What an edit waits for others at most, before it is written with them. */
 const coalesceMs = 100;

@@ -42,10 +42,12 @@ export class Answered {
   }
 
   async open(): Promise<void> {
-    const gte = encodeUtf8(prefix);
     const lt = encodeUtf8(`${prefix}~`);
-    const { rows } = await this.#records.page("meta", { gte, lt, limit: 2 * answeredMax, keysOnly: true });
-    for (const { key } of rows) this.#rows.set(decodeUtf8(key).slice(-requestDigits), key);
+    for (let gte: Uint8Array | null = encodeUtf8(prefix); gte !== null;) {
+      const page = await this.#records.page("meta", { gte, lt, limit: answeredMax, keysOnly: true });
+      for (const { key } of page.rows) this.#rows.set(decodeUtf8(key).slice(-requestDigits), key);
+      gte = page.next;
+    }
   }
 
   /** To be committed with their removal from the outbox. */

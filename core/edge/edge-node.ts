@@ -43,8 +43,9 @@ import { Contact } from "./contact.ts";
 import { EdgeChannels } from "./channels.ts";
 import { Copies } from "./copies.ts";
 import { Delivery } from "./delivery.ts";
+import { Flushing } from "./flushing.ts";
 import { listKnown } from "./list.ts";
-import { Local } from "./local.ts";
+import { type Accepted, Local } from "./local.ts";
 import { Outbox, type OutboxWrite } from "./outbox.ts";
 import { OwnActor } from "./own-actor.ts";
 import { checkPreconditions } from "./preconditions.ts";
@@ -97,6 +98,7 @@ export class EdgeNode implements SharedNode {
   readonly #answered: Answered;
   readonly #local: Local;
   readonly #delivery: Delivery;
+  readonly #flushing: Flushing;
   readonly #reads: Reads;
   readonly #watching: Watching;
   readonly #portable: PortableDeps;
@@ -133,6 +135,7 @@ export class EdgeNode implements SharedNode {
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
     this.#portable = { self, cluster, contact, copies, local, outbox };
     this.#delivery = new Delivery(deps, this.#config);
+    this.#flushing = new Flushing(deps);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     const server = new RpcServer(telemetry);
     const channels = (this.#channels = new EdgeChannels({ ...ports, contact, tasks, telemetry }));
@@ -223,21 +226,8 @@ export class EdgeNode implements SharedNode {
     return this.#channels.join(bucket, name, hear);
   }
 
-  async flush(options: WaitOptions = {}): Promise<void> {
-    const writes = [...this.#outbox.all()];
-    // What has ended stays so, and each change is looked at: of thousands only the next one is.
-    let ended = 0;
-    const isMet = (): boolean => {
-      while (ended < writes.length && !writes[ended]!.isPending) ended += 1;
-      return ended === writes.length;
-    };
-    const listen = (heard: () => void): Stop => this.#outbox.onChange(heard);
-    if ((await untilMet(this.#tasks, { isMet, listen }, options)) === "met") return;
-    const left = writes.filter(({ isPending }) => isPending).length;
-    throw new StoreError("quorum-not-met", `${left} of ${writes.length} writes still wait for hosts`, {
-      needed: 1,
-      got: 0,
-    });
+  flush(options: WaitOptions = {}): Promise<void> {
+    return this.#flushing.flush(options);
   }
 
   facts(): StoreFacts {
@@ -312,22 +302,34 @@ export class EdgeNode implements SharedNode {
     this.#checkOpen();
     wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
     checkNotAborted(options.signal);
-    const subject = { edge: this.id, key };
-    const located = this.#contact.locate(key);
-    const { request } = options;
-    const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
-    if (asked === undefined) await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
-    const { wish, needed } = wishOf(deps, key, body, options);
-    checkNotAborted(options.signal);
-    const accepted = await this.#local.write(located, wish);
+    const accepted = await this.#flushing.enters(this.#accept(key, body, options, timeoutMs));
     const { write } = accepted;
     this.#delivery.send(key);
     await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
-    const known = await this.#local.know(located);
+    const known = await this.#local.know(this.#contact.locate(key));
+    const returnSiblings = options.returnSiblings === true;
     return {
-      ...writeOf(subject, { ...accepted, known, needed }, options.returnSiblings === true, this.#contact.wallMs),
+      ...writeOf({ edge: this.id, key }, { ...accepted, known }, returnSiblings, this.#contact.wallMs),
       until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
     };
+  }
+
+  async #accept(
+    key: Key,
+    body: Uint8Array | undefined,
+    options: WriteOptions,
+    timeoutMs: number,
+  ): Promise<Accepted & { readonly needed: number }> {
+    const located = this.#contact.locate(key);
+    const { request } = options;
+    const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
+    if (asked === undefined) {
+      const subject = { edge: this.id, key };
+      await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
+    }
+    const { wish, needed } = wishOf(this.#writeDeps(), key, body, options);
+    checkNotAborted(options.signal);
+    return { ...(await this.#local.write(located, wish)), needed };
   }
 
   #writeDeps() {

@@ -79,9 +79,10 @@ export class OwnActor {
     return { event: { nonce, counter }, value: minted, writeIdIgnored: writeId !== undefined, previous };
   }
 
-  /** The name of an event that follows none; `counter`: its own, not below 1. */
+  /** The name of an event that follows none, nor is followed: it may yet fail to be stored. `counter`: its own, not below 1. */
   draw(counter: number): { readonly event: OwnEvent; readonly dot: Dot } {
-    const { nonce, actor } = (this.#current = { ...this.#draw(), counter });
+    this.drop();
+    const { nonce, actor } = this.#draw();
     return { event: { nonce, counter }, dot: { actor, counter } };
   }
 

@@ -15,15 +15,16 @@ export function withPending(state: Versioned, writes: readonly OutboxWrite[]): V
 
 /**
  * What is sent next of a key, and the earlier writes that go with it, for it has seen them: what hosts would keep of those
- * is what it covers; but an update of a document contains only those that it folds. Only where they ask for the same
- * acknowledgement: nobody is then told of fewer copies than he asked for.
+ * is what it covers. An update of a document stands for none: it claims nothing of what it has seen, so what a delete before
+ * it has dropped hosts would keep. Only where they ask for the same acknowledgement: nobody is then told of fewer copies than
+ * he asked for.
  */
 export function nextOf(writes: readonly OutboxWrite[]): readonly [OutboxWrite, readonly OutboxWrite[]] | undefined {
   const pending = writes.filter(({ isPending }) => isPending);
   const [first] = pending;
   if (first === undefined) return undefined;
   const stands = (later: OutboxWrite, earlier: OutboxWrite): boolean =>
-    !(isUpdate(later.row.value) && isUpdate(earlier.row.value)) &&
+    !isUpdate(later.row.value) &&
     covers(later.coverage.vector, earlier.dot) &&
     later.row.w === earlier.row.w &&
     later.row.pw === earlier.row.pw;

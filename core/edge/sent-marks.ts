@@ -37,9 +37,12 @@ export class SentMarks {
     return sequence >= this.#from;
   }
 
-  /** To be committed with a new write, at once; should that fail, `notAdded`. */
+  /**
+   * To be committed with a new write, at once; should that fail, `notAdded`. Writes are counted anew after a restart that
+   * found none, so its number may be below that of the row; it is above those of all writes there are.
+   */
   adding(sequence: number): StorageOperation[] {
-    if (this.#isOnDisk) return [];
+    if (this.#isOnDisk && this.areKept(sequence)) return [];
     this.#isOnDisk = true;
     this.#from = Math.min(this.#from, sequence);
     return [

@@ -131,12 +131,16 @@ export class Watching {
     const key = watcher.filter.prefix as Key;
     await contact.tried;
     const [host] = contact.hostsFor({ key });
+    let origin: ChangeOrigin = "storage";
     try {
-      if (host !== undefined) await refresh(key, host);
+      if (host !== undefined) {
+        await refresh(key, host);
+        origin = "remote";
+      }
     } catch (error: unknown) {
       telemetry.event({ kind: "task-failed", task: "watch", reason: `${key}: ${reasonOf(error)}` });
     }
-    watcher.add(key, host === undefined ? "storage" : "remote");
+    watcher.add(key, origin);
   }
 
   /** As long as anything is watched. */

@@ -34,7 +34,8 @@ export async function* follow(
         yield change;
       }
     } catch (error: unknown) {
-      if (!(error instanceof StoreError) || finalCodes.has(error.code)) throw error;
+      const isFinal = !(error instanceof StoreError) || finalCodes.has(error.code) || deps.node.facts().ended;
+      if (isFinal) throw error;
       what.onError(error);
     }
     await sleep(deps.clock, backoffMs(attempt, deps.random), signal);

@@ -276,8 +276,9 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
 
   #statusNow(): StoreStatus {
     const { node, clock } = this.#deps;
-    const closed = this.#closing.aborted;
-    const facts = { ...node.facts(), ...(closed ? { loaded: false, connected: false, settled: false } : {}) };
+    const told = node.facts();
+    const closed = this.#closing.aborted || told.ended === true;
+    const facts = { ...told, ...(closed ? { loaded: false, connected: false, settled: false } : {}) };
     return Object.freeze({
       ...facts,
       name: this.name,

@@ -89,9 +89,10 @@ export class Owner {
     }
   }
 
-  /** This tab runs the node: told to all, or to one that asks. */
+  /** This tab runs the node: told to all, or to one that asks, of which it is noticed then when it is gone. */
   announce(to: TabId | typeof everyone): void {
     const { channel, node } = this.#deps;
+    if (to !== everyone) this.#session(to);
     const news: News = { kind: "open", id: node.id, facts: node.facts() };
     channel.post(to, this.#term, news);
   }
@@ -225,8 +226,10 @@ export class Owner {
     this.#tell(tab, { kind: "failure", id, error: sentError(error) });
   }
 
+  /** Nothing to a tab that is gone: its channel would be opened for that, and never be closed. */
   #tell(tab: TabId | typeof everyone, tell: Tell): void {
-    if (!this.#end.aborted) this.#deps.channel.post(tab, this.#term, tell);
+    if (this.#end.aborted || (tab !== everyone && !this.#sessions.has(tab))) return;
+    this.#deps.channel.post(tab, this.#term, tell);
   }
 }
 

@@ -374,7 +374,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     this.#opening = undefined;
     this.#watchdog.stop();
     this.#caller.refuse(error, isWanted);
-    this.#tell(unknownFacts);
+    this.#tell({ ...unknownFacts, ended: true });
     try {
       await this.#candidate.close();
     } finally {

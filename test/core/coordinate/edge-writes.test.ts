@@ -11,11 +11,12 @@ import type { Infer } from "../../../core/bytes/codec.ts";
 import type { Key, NodeId } from "../../../core/identity.ts";
 import { RosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
 import { nothingKnown } from "../../../core/membership/comparison.ts";
+import { TransportError } from "../../../core/ports.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { clockOff } from "../../support/real-clock.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
-import { patient, placed, withCluster } from "./scene.ts";
+import { intercept, patient, placed, withCluster } from "./scene.ts";
 
 type Request = Infer<typeof methods.edgeWrite.request>;
 const nonce = "00000000000000a1";
@@ -218,6 +219,21 @@ describe("a hostile edge", { concurrency: true }, () => {
       await ask(write("v", 2, { value: within }));
       const { siblings } = await cluster.node("h2").get("b", "k", { r: "all" });
       assert.equal(siblings[0]!.timeMs, stampToMs(within.stamp));
+    }));
+
+  test("with a clock beyond the drift bound is not said to be refused where an owner fell silent that may have it", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const other = walk[3]!;
+      const { ask } = await edgeAt(cluster, other);
+      const ahead = { stamp: stampOfMs(Date.now() + 3_600_000), kind: "lww" as const };
+      const request = write("v", 1, { key: `b/${name}`, value: ahead });
+      await assert.rejects(ask(request), failsWith("clock-skew"));
+      let asked = 0;
+      intercept(cluster, other, async (_to, body) => {
+        if (body[0] === methods.edgeWrite.number && asked++ === 0) throw new TransportError("lost", "cut off");
+      });
+      await assert.rejects(ask(request), failsWith("not-ready"));
     }));
 
   test("may exceed the bound by what it has seen, and by no more than a chain of its events", () =>

@@ -94,6 +94,28 @@ describe("a disk that is full, and stays so", { concurrency: true }, () => {
       assert.deepEqual(await atHosts(cluster, "more"), ["v"]);
     }));
 
+  test("takes nothing from the writes of later runs: one that was never sent is delivered at any age", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        await filled(edges, ["k1", "k2", "k3"]);
+        const edge = await edges.connected("e1");
+        await flushed(edge);
+        edges.disk("e1").fullFor = undefined;
+        await edge.put("b", "room", utf8("v"));
+        await edge.close();
+        edges.transport("e1").die();
+        await (await edges.start("e1", { seeds: [] })).put("b", "offline", utf8("v"));
+        await edges.kill("e1");
+        await new Promise((resolve) => setTimeout(resolve, 150));
+        const again = await edges.connected("e1");
+        await flushed(again);
+        assert.deepEqual(await again.parked(), []);
+        assert.deepEqual(await atHosts(cluster, "offline"), ["v"]);
+      },
+      { graceMs: 200 },
+    ));
+
   test("does not make a write that was sent one that was not, though only memory knew, also when there is room again", () =>
     withEdges(
       3,

@@ -7,7 +7,7 @@ import type { EdgeNode } from "../../../core/edge/edge-node.ts";
 import type { RequestName, StoreRead } from "../../../core/store-node.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { failsWith } from "../../support/values.ts";
-import { flushed, withEdges } from "./scene.ts";
+import { flushed, offline, withEdges } from "./scene.ts";
 
 /** The text in one growing document of one client, as an update of all of it. */
 function grower(): (text: string) => Uint8Array {
@@ -121,6 +121,23 @@ describe("an update that waits for hosts", { concurrency: true }, () => {
       assert.equal(textIn(await edge.get("b", "k")), "a");
     }));
 });
+
+test("an update that has seen a delete which waits for hosts, too, does not stand for it: what was deleted stays so", () =>
+  withEdges(3, async (edges, cluster) => {
+    const edge = await edges.connected("e1");
+    await put(edge, grower()("former"), { w: "all" });
+    edges.cut("e1");
+    await offline(edge);
+    const { context } = await edge.get("b", "k");
+    await edge.delete("b", "k", { kind: "yjs", context: context! });
+    const { context: seen } = await edge.get("b", "k");
+    await put(edge, grower()("latter"), { context: seen! });
+    assert.equal(textIn(await edge.get("b", "k")), "latter");
+    edges.heal("e1");
+    await flushed(edge);
+    assert.equal(textIn(await edge.get("b", "k")), "latter");
+    assert.equal(textIn(await atHosts(cluster)), "latter");
+  }));
 
 test("an edge folds a document of as many updates as a key may have values, as a host does", () =>
   withEdges(

@@ -54,6 +54,15 @@ describe("an edge's actor", () => {
     assert.notEqual(write(actor, nothing).value.dot.actor, first.value.dot.actor);
   });
 
+  test("ends when an event is named that may never be stored: nothing follows that", () => {
+    const actor = actorFor();
+    const first = write(actor, nothing);
+    const drawn = actor.draw(7);
+    assert.equal(drawn.dot.counter, 7);
+    const next = write(actor, first.known);
+    for (const { actor: former } of [first.value.dot, drawn.dot]) assert.notEqual(next.value.dot.actor, former);
+  });
+
   test("is that of the client's write id where there is one, the same each time", () => {
     const actor = actorFor();
     const writeId = "0123456789abcdef";

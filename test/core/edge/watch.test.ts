@@ -83,6 +83,22 @@ describe("an edge that watches", { concurrency: true }, () => {
       });
     }));
 
+  test("a key of which its host can tell nothing is not told by hosts that it is absent", () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+        for (const host of ["h2", "h3"]) cluster.kill(host);
+        const edge = await edges.connected("e1", { config: { requestTimeoutMs: 300 } });
+        await watching(edge, { name: "k" }, async ({ all }) => {
+          await eventually(() => all.length > 0, "something to be told");
+          const [first] = all;
+          assert.deepEqual([first!.siblings, first!.source, first!.degraded], [[], "local", true]);
+        });
+      },
+      { requestTimeoutMs: 300, replicaTimeoutMs: 100 },
+    ));
+
   test("a document is told what is new in it and reads nothing; whoever wrote that is told with the answer to his write", () =>
     withEdges(1, async (edges) => {
       const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];

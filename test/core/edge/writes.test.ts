@@ -36,6 +36,20 @@ describe("an edge in contact with hosts", { concurrency: true }, () => {
       assert.deepEqual(await atHosts(cluster, "k"), ["merged"]);
     }));
 
+  test("flushes the writes that were asked before, those too that are not in the outbox yet", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.connected("e1");
+      const writeDisk = edges.disk("e1").hold("writes");
+      const written = edge.put("b", "k", utf8("v"), { w: "all" });
+      const refused = assert.rejects(edge.put("b", "k", utf8("v"), { context: "AAAA" }), failsWith("bad-context"));
+      await assert.rejects(edge.flush({ timeoutMs: 20 }), failsWith("quorum-not-met"));
+      const flushing = edge.flush();
+      writeDisk();
+      await flushing;
+      assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+      await Promise.all([written, refused]);
+    }));
+
   test("refuses what is beyond the limits before anything is stored", () =>
     withEdges(1, async (edges) => {
       const edge = await edges.connected("e1");

@@ -3,14 +3,30 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as Y from "yjs";
 import type { LiveDocument } from "../../../../core/documents/live-document.ts";
+import { StoreError } from "../../../../core/errors.ts";
 import { loadDocuments } from "../../../../core/load-documents.ts";
 import { Store } from "../../../../core/store/store.ts";
 import { realRandom } from "../../../support/memory-cluster.ts";
+import { failsWith } from "../../../support/values.ts";
 import { TabScene } from "./scene.ts";
 
 /** More than the channel of a document passes on. */
 const paste = "P".repeat(20_000);
 const textOf = (doc: LiveDocument): string => doc.getText("body").toJSON();
+
+test("a store whose node ends by itself says that it is closed, and lets nobody wait for what never comes", async () => {
+  await loadDocuments();
+  const tabs = await TabScene.of("a", "b");
+  const store = new Store("test", { node: tabs.node("b"), clock: tabs.clock, random: realRandom, loadDocuments });
+  tabs.refusal = new StoreError("corrupt", "the key cannot be read");
+  const waiting = [store.connected, store.settled].map((each) => assert.rejects(each, failsWith("closed")));
+  tabs.crash("a");
+  const doc = await tabs.settle(store.doc("notes/plan"));
+  const unloaded = assert.rejects(doc.loaded, failsWith("corrupt"));
+  await assert.rejects(tabs.settle(store.bucket("b").get("k")), failsWith("corrupt"));
+  await tabs.settle(Promise.all([...waiting, unloaded, assert.rejects(doc.settled, failsWith("corrupt"))]));
+  assert.equal(store.status().closed, true);
+});
 
 test("a paste into an unsent write is heard in the other tab, whose next edit loses nothing; no edit of either is refused", async () => {
   await loadDocuments();

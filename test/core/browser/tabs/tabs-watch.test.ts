@@ -65,8 +65,10 @@ describe("a watch", () => {
   test("ends at its node when its tab is gone or wants no more", async () => {
     const tabs = await TabScene.of("a", "b", "c");
     let sent = 0;
-    tabs.onMessage = (from, _to, message) => {
+    const toOne: string[] = [];
+    tabs.onMessage = (from, to, message) => {
       if (from === "a" && message.kind === "change") sent += 1;
+      if (from === "a" && to === "c" && message.kind !== "facts") toOne.push(message.kind);
       return message;
     };
     const ending = new AbortController();
@@ -78,9 +80,11 @@ describe("a watch", () => {
     ending.abort();
     assert.equal((await tabs.settle(next)).done, true);
     tabs.crash("c");
+    toOne.length = 0;
     await tabs.clock.advance(20);
     await tabs.settle(tabs.node("b").put("b", "k", utf8("v")));
     await tabs.clock.advance(20);
     assert.equal(sent, 0);
+    assert.deepEqual(toOne, []);
   });
 });
