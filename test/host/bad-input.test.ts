@@ -79,6 +79,17 @@ describe("requests", () => {
     }
     assert.equal((await through[0].get("queries/k")).status, 404);
   });
+
+  test("a prefix that no key can have is refused, of a list and of a watch, before the answer begins", async () => {
+    for (const path of ["kv", "watch"]) {
+      const answer = await fetch(`${hosts.url(0)}/${path}/limits/?prefix=${"k".repeat(1_018)}`);
+      assert.equal(answer.status, 400, path);
+      assert.match(await answer.text(), /bad-request.*1025 bytes.*1024/);
+    }
+    const longest = "k".repeat(1_017);
+    const listed = await fetch(`${hosts.url(0)}/kv/limits/?prefix=${longest}`);
+    assert.deepEqual(await listed.json(), { keys: [longest], next: null });
+  });
 });
 
 describe("a host that is started wrongly", () => {
