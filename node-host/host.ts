@@ -5,6 +5,7 @@
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { nodeDefaults } from "../core/config.ts";
 import { StoreError } from "../core/errors.ts";
 import type { NodeId } from "../core/identity.ts";
@@ -56,13 +57,17 @@ type StartOptions = EmbeddedOptions & { readonly http?: Pick<HostOptions, "http"
  */
 export async function startHost({ http, httpName, ...options }: HostOptions): Promise<RunningHost> {
   const host = await startInOrder({ ...options, telemetry: { event: () => {} }, http: { http, httpName } });
-  return { ...host, httpUrl: host.httpUrl! };
+  const left = host.left.then(() => setTimeout(leftShownMs));
+  return { ...host, left, httpUrl: host.httpUrl! };
 }
 
 /** The same without HTTP. @throws StorageError, IdentityError, ListenError */
 export async function startEmbedded(options: EmbeddedOptions): Promise<RunningNode> {
   return startInOrder(options);
 }
+
+/** Whoever asks it every tenth of a second how far it is learns that it has left, and did not just end. */
+const leftShownMs = 500;
 
 type Started = RunningNode & { readonly httpUrl: string | undefined };
 
