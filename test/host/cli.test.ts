@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -59,6 +59,17 @@ async function everwrite(
   const [code] = (await once(child, "close")) as [number | null];
   const bytes = Buffer.concat(out);
   return { code, out: bytes, text: bytes.toString(), err: Buffer.concat(err).toString() };
+}
+
+/** A server that answers each request's first bytes so. */
+async function answering(answer: (socket: Socket) => void): Promise<AsyncDisposable & { readonly url: string }> {
+  const listener = createServer((socket) => {
+    socket.on("error", () => undefined);
+    socket.once("data", () => answer(socket));
+  }).listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}`;
+  return { url, [Symbol.asyncDispose]: async () => void listener.close() };
 }
 
 describe("put, get, delete, list", () => {
@@ -173,6 +184,9 @@ describe("put, get, delete, list", () => {
     assert.deepEqual([first.text, first.err], ["al/1\nal/2\n", "there are more: add --after 'al/2'\n"]);
     assert.equal((await everwrite(["list", "b/", "--prefix", "al", "--after", "al/2"])).text, "al/3\n");
     assert.equal((await everwrite(["list", "empty"])).text, "");
+    await everwrite(["list", "b", "--timeout-ms", "70"]);
+    const { timeoutMs } = server.node.calls.at(-1)!.options as { timeoutMs: number };
+    assert.equal(timeoutMs, 70);
   });
 });
 
@@ -305,8 +319,57 @@ describe("failures", () => {
     await once(other, "listening");
     const strange = await everwrite(["status", "--http", `127.0.0.1:${(other.address() as AddressInfo).port}`]);
     assert.equal(strange.code, 1);
-    assert.match(strange.err, /HTTP 418 and not of an Everwrite host: short/);
+    assert.match(strange.err, /HTTP 418 and not of an Everwrite host: name one with --http\. It begins: short/);
     other.close();
+    const page = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n<html>\u001b[2J";
+    for (const args of [["status"], ["get", "b/k"], ["delete", "b/k"]]) {
+      await using site = await answering((socket) => socket.end(page));
+      const { code, err } = await everwrite([...args, "--http", site.url]);
+      assert.equal(code, 1);
+      assert.match(err, /^everwrite: the answer is HTTP 200 and not of an Everwrite host.*<html>\\x1b\[2J\n$/);
+    }
+  });
+
+  test("a connection that breaks is told in a sentence, with what to do where a write may survive", async () => {
+    const head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n";
+    const chunk = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+    for (const [args, sent, pattern] of [
+      [["status"], "", / broke \(socket hang up\)\n$/],
+      [["status"], head + chunk('{"id":'), / broke \(aborted\)\n$/],
+      [["get", "b/k"], head + chunk('{"siblings":'), / broke \(aborted\)\n$/],
+      [
+        ["put", "b/k", "x"],
+        "",
+        /: the write may survive, so read before you write again, or repeat it with --write-id\n$/,
+      ],
+      [["delete", "b/k", "--context", "c"], "", /: the delete may survive, so read before you delete again\n$/],
+      [["watch", "b/"], head + chunk(": ping\n\n"), / broke \(aborted\)\n$/],
+      [["repair"], head, /: it may go on, which `everwrite status` tells\n$/],
+    ] as const) {
+      await using dying = await answering((socket) => socket.write(sent, () => socket.destroy()));
+      const { code, err } = await everwrite([...args, "--http", dying.url]);
+      assert.equal(code, 1, args.join(" "));
+      assert.match(err, /^everwrite: the connection to http:\/\/127\.0\.0\.1:[0-9]+ broke [^\n]*\n$/, args.join(" "));
+      assert.match(err, pattern, args.join(" "));
+    }
+  });
+
+  test("a file that cannot be read or written is named", async () => {
+    await everwrite(["put", "b/k", "x"]);
+    const file = join(directory, "no", "such", "file");
+    for (const [args, pattern] of [
+      [["put", "b/k", "--file", file], /^everwrite: cannot read .*file: ENOENT/],
+      [["get", "b/k", "--out", file], /^everwrite: cannot write .*file: ENOENT/],
+    ] as const) {
+      const { code, err } = await everwrite(args);
+      assert.equal(code, 1);
+      assert.match(err, pattern);
+    }
+  });
+
+  test("an empty EVERWRITE_HTTP is none", async () => {
+    const { err } = await everwrite(["status"], "", { EVERWRITE_HTTP: "" });
+    assert.doesNotMatch(err, /not a URL/);
   });
 
   test("a host behind a path of a proxy is asked under that path", async () => {
