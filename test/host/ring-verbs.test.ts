@@ -8,7 +8,7 @@ import { run } from "../../node-host/cli.ts";
 import { eventually } from "../support/eventually.ts";
 import type { MemberView } from "../../core/api.ts";
 import { type Ended, everwrite } from "../support/everwrite.ts";
-import { fakeId, type FakeNode } from "../support/fake-node.ts";
+import { fakeId } from "../support/fake-node.ts";
 import { startTestServer, type TestServer } from "../support/http-server.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
@@ -121,16 +121,17 @@ test("Ctrl-C ends the waiting, not the change, and says so", async () => {
 test("a host that ends while it leaves has left only if it, or another one, says so", async () => {
   const leaving = async (status: "leaving" | "left", others: readonly string[]): Promise<Ended> => {
     const host = await startTestServer();
-    const { status: before } = host.node;
-    host.node.status = async function (this: FakeNode) {
-      const now = await before.call(this);
-      const [own, other] = now.members as [MemberView, MemberView];
-      const away = others.map((http) => ({ ...other, alive: true, http }));
-      return { ...now, members: [{ ...own, status }, ...away] };
-    };
     host.node.moving = status === "left" ? 1 : 0;
+    const now = await host.node.status();
+    const [own, other] = now.members as [MemberView, MemberView];
+    const members = [{ ...own, status }, ...others.map((http) => ({ ...other, alive: true, http }))];
+    let calls = 0;
+    host.node.status = async () => {
+      calls += 1;
+      return { ...now, members };
+    };
     const ended = everwrite("leave", "--http", host.url);
-    await eventually(() => host.node.statusCalls > 2, "it to wait");
+    await eventually(() => calls > 3, "it to wait");
     await host.close();
     return ended;
   };
@@ -141,12 +142,9 @@ test("a host that ends while it leaves has left only if it, or another one, says
   assert.deepEqual([left.code, /\ndone\n$/.test(left.text)], [0, true], left.text);
 
   await using other = await startTestServer();
-  const { status } = other.node;
   assert.equal((await leaving("leaving", ["http://127.0.0.1:1", other.url])).code, 1, "another one says it is up");
-  other.node.status = async function (this: FakeNode) {
-    const now = await status.call(this);
-    return { ...now, members: now.members.map((member) => ({ ...member, status: "left" })) };
-  };
+  const now = await other.node.status();
+  other.node.status = async () => ({ ...now, members: now.members.map((member) => ({ ...member, status: "left" })) });
   const told = await leaving("leaving", ["http://127.0.0.1:1", other.url]);
   assert.deepEqual([told.code, /\ndone\n$/.test(told.text)], [0, true], told.text);
 });
