@@ -20,7 +20,7 @@ import { asideName, setAside, setAsideOf } from "./classic-directory.ts";
 import { openClassicStorage } from "./classic-storage.ts";
 import { createHttpServer } from "./http/server.ts";
 import { loadIdentity } from "./identity-file.ts";
-import { nodeLibp2p } from "./libp2p-node.ts";
+import { ListenError, nodeLibp2p } from "./libp2p-node.ts";
 import { createLog, logTelemetry } from "./log.ts";
 import { MembershipMark } from "./membership-mark.ts";
 import { metricsTelemetry } from "./metrics.ts";
@@ -53,7 +53,7 @@ type StartOptions = EmbeddedOptions & { readonly http?: Pick<HostOptions, "http"
 
 /**
  * Listens and starts; with seeds that do not answer yet it is not ready, but answers `/status`.
- * @throws StorageError, IdentityError, ListenError, or Node's error of a taken HTTP port
+ * @throws StorageError, IdentityError, ListenError
  */
 export async function startHost({ http, httpName, ...options }: HostOptions): Promise<RunningHost> {
   const host = await startInOrder({ ...options, telemetry: { event: () => {} }, http: { http, httpName } });
@@ -96,7 +96,9 @@ async function start(
   const log = createLog({ format: options.logFormat, level: options.logLevel });
   const metrics = metricsTelemetry();
   const telemetry = all(logTelemetry(log), metrics.telemetry, options.telemetry);
-  await mkdir(options.data, { recursive: true, mode: 0o700 });
+  await mkdir(options.data, { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+    throw new StorageError("io", `cannot make the data directory: ${cause.message}; use another one`, { cause });
+  });
   const warn = (text: string): void => log.warn(text);
   const identityFile = options.identity ?? join(options.data, "identity.key");
   const privateKey = await loadIdentity(identityFile, warn);
@@ -190,7 +192,9 @@ async function start(
       log,
     });
     stops.push(async () => server.close());
-    return server.listen(http);
+    return server.listen(http).catch((error: Error) => {
+      throw new ListenError(`${http.host}:${http.port} for HTTP`, error.message, { cause: error });
+    });
   }
 }
 

@@ -160,7 +160,7 @@ function connectionError(error: NodeJS.ErrnoException, method: string, url: URL)
   );
   const text = unreachable
     ? `no host answers at ${url.origin}: is it running? Start one with \`everwrite host\`, or name another with --http`
-    : `the connection to ${url.origin} broke (${error.message})${afterBreak[method] ?? ""}`;
+    : `the connection to ${url.origin} broke (${error.message.trim().replaceAll(/\s+/g, " ")})${afterBreak[method] ?? ""}`;
   return new CliError(text, { cause: error });
 }
 

@@ -215,6 +215,17 @@ describe("what a host tells", () => {
     assert.equal((await everwrite(["explain-peer", "nobody"])).code, 3);
   });
 
+  test("status tells what deleted keys wait for to be forgotten, where there are any", async () => {
+    assert.doesNotMatch((await everwrite(["status"])).text, /tombstones/);
+    server.node.tombstones = { waiting: 5, why: ["a member is away, and all must agree: x", "2 are young"] };
+    const { text } = await everwrite(["status"]);
+    server.node.tombstones = { waiting: 0, why: [] };
+    assert.match(
+      text,
+      /^tombstones  5 kept until all members may forget them: a member is away, and all must agree: x; 2 are young$/m,
+    );
+  });
+
   test("watch prints the state now and at each change; a stream that ends is a failure", async () => {
     const other = await startTestServer();
     const child = start(["watch", "b/k", "--json"], { EVERWRITE_HTTP: other.url });
@@ -269,6 +280,7 @@ describe("failures", () => {
     const put = await everwrite(["put", "b/k", "x"]);
     assert.equal(put.code, 4);
     assert.match(put.err, /^everwrite: 2 of 3 replicas needed for put, 1 answered; the write may still survive/);
+    assert.match(put.err, /\n\(`everwrite status` tells which hosts do not answer\)\n$/);
     server.node.failNext = new StoreError("quorum-not-met", "why", { needed: 2, got: 1 });
     const get = await everwrite(["get", "b/k", "--json"]);
     assert.equal(get.code, 4);
