@@ -50,10 +50,14 @@ function asStoreError(error: unknown): StoreError {
 }
 
 /** What the framework refused, with what to send instead where it does not say so. */
-function textOf({ code, message }: Error & { readonly code?: string }): string {
-  if (code !== "FST_ERR_CTP_INVALID_MEDIA_TYPE") return message;
-  return "the Content-Type must be a media type such as text/plain, or be left out";
+function textOf({ code = "", message }: Error & { readonly code?: string }): string {
+  return instead[code] ?? message;
 }
+
+const instead: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "the Content-Type must be a media type such as text/plain, or be left out",
+  FST_ERR_BAD_URL: "the path holds a bad escape: each is % and two hex digits, and all together are UTF-8",
+};
 
 /**
  * A request that the HTTP parser refused, or that did not arrive in time: there is no request object, only a socket.
