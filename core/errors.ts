@@ -43,6 +43,8 @@ export interface StoreErrorDetail {
   readonly issues?: readonly { readonly path: string; readonly message: string }[];
   /** Node ids of the replicas that did answer. */
   readonly from?: readonly string[];
+  /** Of a write that fails with what others may survive: it was refused before anything of it was stored. */
+  readonly nothingWritten?: boolean;
   /** Of an edge's write: which of its contexts hosts cannot open, by their places. */
   readonly contexts?: readonly number[];
 }

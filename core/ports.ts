@@ -103,10 +103,13 @@ export type StorageErrorKind = "locked" | "full" | "corrupt" | "closed" | "io" |
 export class StorageError extends Error {
   override readonly name = "StorageError";
   readonly kind: StorageErrorKind;
+  /** The batch was refused before the first byte of it. */
+  readonly nothingWritten: boolean;
 
-  constructor(kind: StorageErrorKind, message: string, options?: { cause?: unknown }) {
+  constructor(kind: StorageErrorKind, message: string, options?: { cause?: unknown; nothingWritten?: boolean }) {
     super(message, options);
     this.kind = kind;
+    this.nothingWritten = options?.nothingWritten === true;
   }
 }
 

@@ -10,9 +10,12 @@ export function storageError(error: unknown, doing: string, directory: string): 
   // A bug, not a failure of storage.
   if (error instanceof TypeError || error instanceof RangeError) throw error;
   const kind = kindOf(error);
-  const reason = kind === "locked" ? "another process (or another store of this one) has it open" : textOf(error);
+  const reason = kind === "locked" ? heldElsewhere : textOf(error);
   return new StorageError(kind, `cannot ${doing} ${directory}: ${reason}`, { cause: error });
 }
+
+const heldElsewhere =
+  "another process (or another store of this one) has it open: end that one, or use another directory";
 
 export function kindOf(error: unknown): StorageErrorKind {
   const code = codeOf(error);

@@ -76,6 +76,8 @@ function errorJson(error: unknown): object {
 
 /** What is not an expected failure is a bug, and its stack is what one needs to report it. */
 function errorText(error: unknown): string {
+  if (error instanceof StoreError && error.code === "quorum-not-met" && (error.detail.got ?? 0) > 0)
+    return `${error.message}\n(\`everwrite status\` tells which hosts do not answer)`;
   if (error instanceof StoreError || error instanceof CliError || isOfTheMachine(error)) return error.message;
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -74,7 +74,8 @@ export class FreeSpace {
     return new StorageError(
       "full",
       `cannot write ${this.#directory}: ${mebibytes(this.#freeBytes)} MiB free for it, ` +
-        `${mebibytes(this.headroomBytes)} MiB are kept as headroom`,
+        `${mebibytes(this.headroomBytes)} MiB are kept as headroom: make room, or let it have more`,
+      { nothingWritten: true },
     );
   }
 }

@@ -5,6 +5,7 @@
 import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { nodeDefaults } from "../core/config.ts";
 import { StoreError } from "../core/errors.ts";
 import type { NodeId } from "../core/identity.ts";
@@ -19,7 +20,7 @@ import { asideName, setAside, setAsideOf } from "./classic-directory.ts";
 import { openClassicStorage } from "./classic-storage.ts";
 import { createHttpServer } from "./http/server.ts";
 import { loadIdentity } from "./identity-file.ts";
-import { nodeLibp2p } from "./libp2p-node.ts";
+import { ListenError, nodeLibp2p } from "./libp2p-node.ts";
 import { createLog, logTelemetry } from "./log.ts";
 import { MembershipMark } from "./membership-mark.ts";
 import { metricsTelemetry } from "./metrics.ts";
@@ -52,17 +53,21 @@ type StartOptions = EmbeddedOptions & { readonly http?: Pick<HostOptions, "http"
 
 /**
  * Listens and starts; with seeds that do not answer yet it is not ready, but answers `/status`.
- * @throws StorageError, IdentityError, ListenError, or Node's error of a taken HTTP port
+ * @throws StorageError, IdentityError, ListenError
  */
 export async function startHost({ http, httpName, ...options }: HostOptions): Promise<RunningHost> {
   const host = await startInOrder({ ...options, telemetry: { event: () => {} }, http: { http, httpName } });
-  return { ...host, httpUrl: host.httpUrl! };
+  const left = host.left.then(() => setTimeout(leftShownMs));
+  return { ...host, left, httpUrl: host.httpUrl! };
 }
 
 /** The same without HTTP. @throws StorageError, IdentityError, ListenError */
 export async function startEmbedded(options: EmbeddedOptions): Promise<RunningNode> {
   return startInOrder(options);
 }
+
+/** Whoever asks it every tenth of a second how far it is learns that it has left, and did not just end. */
+const leftShownMs = 500;
 
 type Started = RunningNode & { readonly httpUrl: string | undefined };
 
@@ -91,7 +96,9 @@ async function start(
   const log = createLog({ format: options.logFormat, level: options.logLevel });
   const metrics = metricsTelemetry();
   const telemetry = all(logTelemetry(log), metrics.telemetry, options.telemetry);
-  await mkdir(options.data, { recursive: true, mode: 0o700 });
+  await mkdir(options.data, { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+    throw new StorageError("io", `cannot make the data directory: ${cause.message}; use another one`, { cause });
+  });
   const warn = (text: string): void => log.warn(text);
   const identityFile = options.identity ?? join(options.data, "identity.key");
   const privateKey = await loadIdentity(identityFile, warn);
@@ -185,7 +192,9 @@ async function start(
       log,
     });
     stops.push(async () => server.close());
-    return server.listen(http);
+    return server.listen(http).catch((error: Error) => {
+      throw new ListenError(`${http.host}:${http.port} for HTTP`, error.message, { cause: error });
+    });
   }
 }
 

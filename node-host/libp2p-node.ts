@@ -30,7 +30,20 @@ export interface NodeLibp2pOptions {
 
 export class ListenError extends Error {
   override readonly name = "ListenError";
+
+  /** `where` as it was given; `reason` as the system or libp2p says it. */
+  constructor(where: string, reason: string, options?: { readonly cause?: unknown }) {
+    const [, way] = waysOut.find(([pattern]) => pattern.test(reason)) ?? [];
+    super(`cannot listen on ${where}: ${reason}${way === undefined ? "" : `; ${way}`}`, options);
+  }
 }
+
+const waysOut: readonly (readonly [pattern: RegExp, way: string])[] = [
+  [/EADDRINUSE/, "end the program that has it, or choose another address"],
+  [/EADDRNOTAVAIL|ENOTFOUND/, "choose an address of this machine"],
+  [/EACCES/, "choose a port above 1023, or let this user have it"],
+  [/No transport was configured/, "choose one with TCP (…/tcp/4001) or WebSockets (…/tcp/4002/ws)"],
+];
 
 /** A started node. @throws ListenError naming the address that cannot be listened on. */
 export async function nodeLibp2p(options: NodeLibp2pOptions = {}): Promise<Libp2p> {
@@ -68,9 +81,7 @@ export async function nodeLibp2p(options: NodeLibp2pOptions = {}): Promise<Libp2
     await libp2p.start();
   } catch (error) {
     await libp2p.stop();
-    throw new ListenError(`cannot listen on ${listen.join(", ")}: ${oneLine(describe(error))}`, {
-      cause: error,
-    });
+    throw new ListenError(listen.join(", "), oneLine(describe(error)), { cause: error });
   }
   return libp2p;
 }

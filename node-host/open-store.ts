@@ -27,7 +27,7 @@ import { loadDocuments } from "../core/load-documents.ts";
 interface CommonOptions {
   /** The cluster, which a host founds (without seeds) or joins (through them); what is in `data` goes on. */
   readonly name: string;
-  /** Directory of the data and of the node's key: `.everwrite/NAME` in the working directory where not given. One process at a time. */
+  /** Directory of the data and of the node's key: `.everwrite/NAME` in the working directory where not given. One process at a time, and one thread of it. */
   readonly data?: string;
   /** Of the log on standard error: `error` where not given. */
   readonly logLevel?: (typeof logLevels)[number];

@@ -50,7 +50,11 @@ export async function forwardWrite(
       refusal = error;
     }
   }
-  if (refusal instanceof StoreError) throw refusal;
+  if (refusal instanceof StoreError) {
+    // True of the last one asked: a disk before it, or this host's own, may have kept what it refused.
+    const { nothingWritten: _, ...detail } = refusal.detail;
+    throw new StoreError(refusal.code, refusal.message, { ...detail, cause: refusal });
+  }
   const text = `none of the ${tried.size} owners of ${located.key} that seemed to be up could be reached`;
   throw new StoreError("not-ready", text, { cause: refusal });
 }

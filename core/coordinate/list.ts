@@ -41,7 +41,7 @@ export async function list(
     throw new StoreError("bad-request", `limit must be a whole number of 1 to ${limitMax}, not ${limit}`);
   }
   const prefix = options.prefix ?? "";
-  makeKey(bucket, `${prefix}x`); // only to check both
+  makeKey(bucket, prefix || "x"); // only to check both
   const { partitions } = deps.cluster.ring;
   const deadlineMs = deps.clock.now() + options.timeoutMs;
   const keys: string[] = [];

@@ -28,18 +28,29 @@ const listPage = 1_000;
 /** Keys of which a watch remembers what it has shown. */
 const shownMax = 10_000;
 
-export async function* watch(
+/** @throws StoreError `bad-request`, before the stream begins: no key is called so */
+export function watch(
   deps: WatchDeps,
   bucket: string,
   what: Watched,
   signal: CancelSignal,
 ): AsyncGenerator<WatchEvent> {
-  const exact = "name" in what;
-  const filter = { prefix: exact ? makeKey(bucket, what.name) : `${bucket}/${what.prefix}`, exact };
+  if ("name" in what) return states(deps, { prefix: makeKey(bucket, what.name), exact: true }, [], signal);
+  makeKey(bucket, what.prefix || "x"); // only to check both
+  const shown = [...(what.shown ?? [])].map((name) => makeKey(bucket, name));
+  return states(deps, { prefix: `${bucket}/${what.prefix}`, exact: false }, shown, signal);
+}
+
+async function* states(
+  deps: WatchDeps,
+  filter: ChangeFilter,
+  shownBefore: readonly Key[],
+  signal: CancelSignal,
+): AsyncGenerator<WatchEvent> {
   if (signal.aborted) return;
   const changed = new ChangedKeys();
   /** Keys under a prefix whose last event showed a value: a list does not tell that one was deleted. */
-  const live = new Set<Key>(exact ? [] : [...(what.shown ?? [])].map((name) => makeKey(bucket, name)));
+  const live = new Set(shownBefore);
   const stopFollowing = new Following(deps, filter, { changed, live }).start();
   const end = (): void => changed.end();
   const stopWithNode = deps.tasks.onStop(end);
@@ -59,7 +70,7 @@ export async function* watch(
       if (news === "older") tasks.after(retryMs, () => changed.add([key]));
       if (news !== "new") continue;
       if (answer.siblings.length === 0) live.delete(key);
-      else if (!exact) live.add(key);
+      else if (!filter.exact) live.add(key);
       yield { ...answer, bucket: bucketOf(key), name: nameOf(key) };
     }
   } finally {

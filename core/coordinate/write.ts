@@ -15,7 +15,7 @@ import {
 import { leanStateOf } from "../causality/lean-state.ts";
 import type { Sibling, ValueKind, WriteAnswer } from "../api.ts";
 import type { QuorumSpec } from "../config.ts";
-import { StoreError } from "../errors.ts";
+import { statusOfCode, StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { foldsOf } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -57,7 +57,7 @@ type UnplannedEvent = Omit<WriteEvent, "hintsFor"> | Omit<EdgeEvent, "hintsFor">
 
 /**
  * @throws StoreError `bad-context`, `precondition-failed`, `too-many-siblings`, `storage-full`, `quorum-not-met`
- *   (the write may survive), `outcome-unknown` (a forwarded write whose owner fell silent)
+ *   (the write may survive, but with `nothingWritten`), `outcome-unknown` (a forwarded write whose owner fell silent)
  */
 export async function coordinateWrite(
   deps: CoordinateDeps,
@@ -65,14 +65,32 @@ export async function coordinateWrite(
   intent: WriteIntent,
 ): Promise<WriteAnswer> {
   const deadlineMs = deps.clock.now() + intent.timeoutMs;
-  const coverage = deps.contexts.open(intent.context, located.key);
-  const needs = needsOf(deps, intent);
-  if (mustForward(deps, located, intent)) return forwardWrite(deps, located, intent);
+  const prepared = await prepare(deps, located, intent);
+  if (prepared === "forward") return forwardWrite(deps, located, intent);
 
-  if (intent.ifAbsent || intent.ifContext !== undefined) await checkPreconditions(deps, located, intent);
-  const done = await carryOut(deps, located, { intent, event: eventOf(deps, intent, coverage), needs, deadlineMs });
+  const { needs } = prepared;
+  const done = await carryOut(deps, located, { intent, ...prepared, deadlineMs });
   if (done === "cannot") return forwardWrite(deps, located, intent);
   return answerOf(deps, located.key, { intent, needs, ...done });
+}
+
+/** All that may refuse a write before anything of it is stored, which the refusal says. `forward`: an owner is to do it. */
+async function prepare(
+  deps: CoordinateDeps,
+  located: LocatedKey,
+  intent: WriteIntent,
+): Promise<{ readonly event: UnplannedEvent; readonly needs: WriteNeeds } | "forward"> {
+  try {
+    const coverage = deps.contexts.open(intent.context, located.key);
+    const needs = needsOf(deps, intent);
+    if (mustForward(deps, located, intent)) return "forward";
+    if (intent.ifAbsent || intent.ifContext !== undefined) await checkPreconditions(deps, located, intent);
+    return { event: eventOf(deps, intent, coverage), needs };
+  } catch (error: unknown) {
+    // A 4xx says so by itself.
+    if (!(error instanceof StoreError) || statusOfCode[error.code] < 500) throw error;
+    throw new StoreError(error.code, error.message, { ...error.detail, nothingWritten: true, cause: error });
+  }
 }
 
 /** What carrying a write out takes of what was asked. */

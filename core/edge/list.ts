@@ -30,7 +30,7 @@ export async function listKnown(
   if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
     throw new StoreError("bad-request", `limit must be a whole number of 1 to ${limitMax}, not ${limit}`);
   }
-  makeKey(bucket, `${prefix}x`); // only to check both
+  makeKey(bucket, prefix || "x"); // only to check both
   const { contact } = deps;
   const rowOf = (name: string): Uint8Array => contact.locate(makeKey(bucket, name)).row;
   const afterRow = after === undefined ? undefined : rowOf(after);

@@ -97,6 +97,7 @@ function storeErrorOf(error: ReturnType<typeof ErrorMessage.decode>): StoreError
     ...(error.got === undefined ? {} : { got: error.got }),
     ...(error.from.length === 0 ? {} : { from: error.from }),
     ...(error.contexts === undefined ? {} : { contexts: [...error.contexts] }),
+    ...(error.nothingWritten === undefined ? {} : { nothingWritten: error.nothingWritten }),
   });
 }
 
@@ -157,7 +158,7 @@ export class RpcServer {
       return ErrorMessage.encode({ code, message: shortened(error.message), from: [] }, failed);
     }
     if (error instanceof StoreError) {
-      const { needed, got, from: who, contexts } = error.detail;
+      const { needed, got, from: who, contexts, nothingWritten } = error.detail;
       const places = contexts === undefined ? {} : { contexts: Uint8Array.from(contexts) };
       const counts = { ...(needed === undefined ? {} : { needed }), ...(got === undefined ? {} : { got }) };
       return ErrorMessage.encode(
@@ -166,6 +167,7 @@ export class RpcServer {
           message: shortened(error.message),
           ...counts,
           ...places,
+          ...(nothingWritten === undefined ? {} : { nothingWritten }),
           from: who?.slice(0, errorNodesMax) ?? [],
         },
         failed,

@@ -2,7 +2,19 @@
  * What messages of hosts and of edges are made of. In a file of its own: an edge has it, and not the messages among hosts.
  */
 import { fromBase64url, toBase64url } from "../bytes/base64url.ts";
-import { bytes, field, hex, type Infer, message, optional, repeated, text, type Type, varint } from "../bytes/codec.ts";
+import {
+  bool,
+  bytes,
+  field,
+  hex,
+  type Infer,
+  message,
+  optional,
+  repeated,
+  text,
+  type Type,
+  varint,
+} from "../bytes/codec.ts";
 
 /** States are bounded by `siblingBytesMax` where they grow; merging may exceed that, the transport's limit is the end. */
 export const stateBytesMax = 67_108_864;
@@ -43,4 +55,5 @@ export const ErrorMessage = message("Error", {
   from: repeated(5, nodeText, errorNodesMax),
   /** Places of contexts that cannot be opened, a byte each. */
   contexts: optional(6, bytes(edgeContextsMax)),
+  nothingWritten: optional(7, bool),
 });

@@ -7,7 +7,7 @@ import type { QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import { checkTtl } from "../limits.ts";
 import type { CancelSignal, Stop } from "../ports.ts";
-import type { ChangeOrigin, StoreGetOptions, StoreWrite } from "../store-node.ts";
+import type { ChangeOrigin, StoreGetOptions, StoreWrite, WriteLevel } from "../store-node.ts";
 import { type Codec, json } from "../values/codecs.ts";
 import { type ConflictRule, siblings } from "../values/conflict-rules.ts";
 import type { StandardSchema } from "../values/schema.ts";
@@ -239,7 +239,7 @@ export class Bucket<T> {
   watch(options: WatchOptions = {}): AsyncIterableIterator<BucketChange<T>> {
     const { key, prefix = "", signal } = options;
     if (key !== undefined && prefix !== "") throw new StoreError("bad-request", "watch either a key or a prefix");
-    this.#open(key ?? `${prefix}x`);
+    this.#open(key ?? (prefix || "x"));
     const end = new Cancellation(signal, this.#deps.closing);
     const changes = this.#changes(key === undefined ? { prefix } : { name: key }, end);
     return {
@@ -258,7 +258,7 @@ export class Bucket<T> {
   /** What all keys hold that begin with `prefix`, in no useful order. Asks every host: expensive. */
   async *entries(options: EntriesOptions = {}): AsyncGenerator<BucketEntry<T>> {
     const { prefix = "", ...rest } = options;
-    this.#open(`${prefix}x`);
+    this.#open(prefix || "x");
     const getOptions = { ...this.#get, ...stated(rest) };
     for await (const { name, read } of entries(this.#deps.node, this.name, { prefix, getOptions })) {
       yield { key: name, ...(await decodeRead(read, `${this.name}/${name}`, this.#format)) };
@@ -309,5 +309,14 @@ function checkRenewable({ kind, name }: { readonly kind: string; readonly name: 
 
 function receiptOf(write: StoreWrite): BucketReceipt {
   const { context, receipt, dot } = write;
-  return { ...receipt, context: context ?? undefined, dot, until: (level, options) => write.until(level, options) };
+  const until: StoreWrite["until"] = async (level, options) => write.until(checkedLevel(level), options);
+  return { ...receipt, context: context ?? undefined, dot, until };
 }
+
+/** Not every caller has a compiler that checks this. @throws StoreError `bad-request` */
+function checkedLevel(level: WriteLevel): WriteLevel {
+  if (typeof level === "number" ? level >= 1 && Number.isSafeInteger(level) : levels.has(level)) return level;
+  throw new StoreError("bad-request", `until() takes local, quorum, all or a number from 1 on, not ${String(level)}`);
+}
+
+const levels: ReadonlySet<WriteLevel> = new Set(["local", "quorum", "all"]);

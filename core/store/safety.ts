@@ -21,9 +21,6 @@ export async function untilSafe(
   const { level, signal, timeoutMs } = wanted;
   const { receipt, dot } = answer;
   const needed = level === "local" ? 1 : level;
-  if (typeof needed === "number" && (!Number.isSafeInteger(needed) || needed < 1)) {
-    throw new StoreError("bad-request", `until() takes local, quorum, all or a number from 1 on, not ${needed}`);
-  }
   if (typeof needed === "number" && receipt.got >= needed) return receipt.got;
   const limit = new Cancellation(signal);
   const stopTimer = timeoutMs === undefined ? () => {} : deps.clock.after(timeoutMs, () => limit.abort());

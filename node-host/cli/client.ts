@@ -5,15 +5,19 @@
 import { Agent, type IncomingMessage, request, type OutgoingHttpHeaders } from "node:http";
 import { request as secureRequest } from "node:https";
 import { statusOfCode, StoreError, type StoreErrorCode } from "../../core/errors.ts";
-import { CliError, readAll } from "./terminal.ts";
+import { CliError, printable, readAll } from "./terminal.ts";
 
 export const defaultUrl = "http://127.0.0.1:7070";
 
-export interface HttpAnswer {
+interface HttpAnswerOf<Body> {
   readonly status: number;
   readonly headers: IncomingMessage["headers"];
-  readonly body: Buffer;
+  readonly body: Body;
 }
+
+export type HttpAnswer = HttpAnswerOf<Buffer>;
+/** Its body as it comes. */
+export type HttpStream = HttpAnswerOf<AsyncIterable<Uint8Array>>;
 
 export interface Call {
   readonly headers?: OutgoingHttpHeaders;
@@ -42,19 +46,19 @@ export class HttpClient {
 
   /** Any answer, errors included. */
   async call(method: string, path: string, call: Call = {}): Promise<HttpAnswer> {
-    const response = await this.open(method, path, call);
-    return { status: response.statusCode ?? 0, headers: response.headers, body: await readAll(response) };
+    const { body, ...head } = await this.open(method, path, call);
+    return { ...head, body: await readAll(body) };
   }
 
   /** The JSON of a 2xx answer. @throws StoreError as the host named it */
   async json<T>(method: string, path: string, call: Call = {}): Promise<T> {
     const answer = await this.call(method, path, call);
     if (answer.status >= 300) throw errorOf(answer);
-    return JSON.parse(answer.body.toString()) as T;
+    return jsonOf<T>(answer);
   }
 
   /** The answer as a stream, its headers read. */
-  open(method: string, path: string, { headers = {}, body, query = {}, signal }: Call): Promise<IncomingMessage> {
+  open(method: string, path: string, { headers = {}, body, query = {}, signal }: Call): Promise<HttpStream> {
     const send = this.url.protocol === "https:" ? secureRequest : request;
     return new Promise((resolve, reject) => {
       const outgoing = send(
@@ -68,9 +72,14 @@ export class HttpClient {
           ...(this.url.protocol === "http:" && { agent: this.#agent }),
           ...(signal && { signal }),
         },
-        resolve,
+        (response) =>
+          resolve({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: bodyOf(response, (error) => connectionError(error, method, this.url)),
+          }),
       );
-      outgoing.on("error", (error) => reject(connectionError(error, this.url)));
+      outgoing.on("error", (error) => reject(connectionError(error, method, this.url)));
       outgoing.end(body);
     });
   }
@@ -92,14 +101,31 @@ export function bucketPath(route: string, bucket: string): string {
   return `${route}/${encodeURIComponent(name)}/`;
 }
 
-export function errorOf({ status, body }: HttpAnswer): Error {
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- names the form of the answer at each call
+export function jsonOf<T>(answer: HttpAnswer): T {
   try {
-    const { code, message, ...detail } = (JSON.parse(body.toString()) as { error: ErrorJson }).error;
+    return JSON.parse(answer.body.toString()) as T;
+  } catch {
+    throw strangeAnswer(answer);
+  }
+}
+
+export function errorOf(answer: HttpAnswer): Error {
+  try {
+    const { code, message, ...detail } = (JSON.parse(answer.body.toString()) as { error: ErrorJson }).error;
     if (Object.hasOwn(statusOfCode, code)) return new StoreError(code, message, detail);
   } catch {
-    // Not ours: a proxy, or another server on that port.
+    // Not ours.
   }
-  return new CliError(`the answer is HTTP ${status} and not of an Everwrite host: ${body.toString().slice(0, 200)}`);
+  return strangeAnswer(answer);
+}
+
+/** Of a proxy, or another server on that port. */
+function strangeAnswer({ status, body }: HttpAnswer): CliError {
+  const beginning = printable(body.toString().slice(0, 200));
+  return new CliError(
+    `the answer is HTTP ${status} and not of an Everwrite host: name one with --http. It begins: ${beginning}`,
+  );
 }
 
 interface ErrorJson {
@@ -116,15 +142,31 @@ function queryText(query: NonNullable<Call["query"]>): string {
   return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
 }
 
-function connectionError(error: NodeJS.ErrnoException, url: URL): Error {
+async function* bodyOf(
+  response: IncomingMessage,
+  errorFor: (error: NodeJS.ErrnoException) => Error,
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* response as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    throw errorFor(error as NodeJS.ErrnoException);
+  }
+}
+
+function connectionError(error: NodeJS.ErrnoException, method: string, url: URL): Error {
   if (error.name === "AbortError") return error;
   const unreachable = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ETIMEDOUT", "EAI_AGAIN"].includes(
     error.code ?? "",
   );
-  return unreachable
-    ? new CliError(
-        `no host answers at ${url.origin}: is it running? Start one with \`everwrite host\`, or name another with --http`,
-        { cause: error },
-      )
-    : new CliError(`the connection to ${url.origin} broke: ${error.message}`, { cause: error });
+  const text = unreachable
+    ? `no host answers at ${url.origin}: is it running? Start one with \`everwrite host\`, or name another with --http`
+    : `the connection to ${url.origin} broke (${error.message.trim().replaceAll(/\s+/g, " ")})${afterBreak[method] ?? ""}`;
+  return new CliError(text, { cause: error });
 }
+
+/** The host may have done what it was asked for. */
+const afterBreak: Readonly<Record<string, string>> = {
+  PUT: ": the write may survive, so read before you write again, or repeat it with --write-id",
+  DELETE: ": the delete may survive, so read before you delete again",
+  POST: ": it may go on, which `everwrite status` tells",
+};

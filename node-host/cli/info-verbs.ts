@@ -71,6 +71,7 @@ function statusText(io: Io, status: NodeStatus): string {
     ]),
     ...hintFacts(status),
     ["compared", comparedText(status)],
+    ...tombstoneFacts(status),
     ["storage", `${storage.state}, ${status.keys} keys, ${bytesText(storage.bytes)}${free}`],
   ];
   if (storage.corruptRecords > 0) facts.push(["damaged", `${storage.corruptRecords} records`]);
@@ -87,6 +88,12 @@ function hintFacts({ hintsFor }: NodeStatus): [string, string][] {
     "hints",
     `${count} for ${shortId(id)} (${bytesText(bytes)}), the oldest ${durationText(oldestMs)} old`,
   ]);
+}
+
+function tombstoneFacts({ tombstones: { waiting, why } }: NodeStatus): [string, string][] {
+  if (waiting === 0) return [];
+  const reasons = why.length === 0 ? "" : `: ${why.join("; ")}`;
+  return [["tombstones", `${waiting} kept until all members may forget them${reasons}`]];
 }
 
 /** How equal the copies here are to the others', and what it took. */

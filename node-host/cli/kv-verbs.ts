@@ -6,7 +6,7 @@ import type { Command } from "commander";
 import type { ListAnswer, Receipt } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { integerUpTo, oneOf, quorumSpec } from "../text-values.ts";
-import { bucketPath, errorOf, type HttpClient, keyPath } from "./client.ts";
+import { bucketPath, errorOf, type HttpClient, jsonOf, keyPath } from "./client.ts";
 import { type ReadJson, siblingBytes, siblingsText } from "./siblings.ts";
 import { CliError, type Io, printableName, readAll, shortId, styled } from "./terminal.ts";
 import { checkedOption, clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
@@ -32,6 +32,13 @@ interface GetFlags extends CommonFlags {
   readonly local?: true;
   readonly raw?: true;
   readonly out?: string;
+}
+
+interface ListFlags extends CommonFlags {
+  readonly prefix?: string;
+  readonly limit?: number;
+  readonly after?: string;
+  readonly timeoutMs?: number;
 }
 
 interface WriteJson {
@@ -91,11 +98,12 @@ export function addKvVerbs(program: Command, io: Io): void {
     .option("--prefix <prefix>", "only keys that begin so")
     .addOption(checkedOption("--limit <n>", "keys at most", integerUpTo(10_000)))
     .option("--after <cursor>", "go on where the page before ended")
-    .action((bucket: string, flags: CommonFlags & { prefix?: string; limit?: number; after?: string }) =>
+    .addOption(timeoutOption)
+    .action((bucket: string, flags: ListFlags) =>
       withClient(io, flags, async (client) => {
-        const { prefix, limit, after } = flags;
+        const { prefix, limit, after, timeoutMs } = flags;
         const page = await client.json<ListAnswer>("GET", bucketPath("/kv", bucket), {
-          query: { prefix, limit, after },
+          query: { prefix, limit, after, timeoutMs },
         });
         if (flags.json || page.keys.length > 0) print(io, flags, page, () => page.keys.map(printableName).join("\n"));
         if (!flags.json && page.next !== null)
@@ -155,7 +163,7 @@ async function runGet(io: Io, client: HttpClient, key: string, flags: GetFlags):
     if (flags.json && answer.status === 404) io.stdout.write(`${answer.body.toString()}\n`);
     throw errorOf(answer);
   }
-  const read = JSON.parse(answer.body.toString()) as ReadJson;
+  const read = jsonOf<ReadJson>(answer);
   const [first, ...others] = read.siblings;
   if (flags.json || first === undefined) {
     io.stdout.write(`${JSON.stringify(read)}\n`);
@@ -168,11 +176,19 @@ async function runGet(io: Io, client: HttpClient, key: string, flags: GetFlags):
     return;
   }
   const bytes = siblingBytes(first);
-  if (flags.out !== undefined) await writeFile(flags.out, bytes);
+  if (flags.out !== undefined) await writeOut(flags.out, bytes);
   else io.stdout.write(bytes);
   // A prompt right behind the value is hard to read; in a pipe every byte counts.
   if (flags.out === undefined && !flags.raw && io.stdout.isTTY && bytes.at(-1) !== 0x0a) io.stdout.write("\n");
   for (const note of notesOf(read)) io.stderr.write(`${note}\n`);
+}
+
+async function writeOut(file: string, bytes: Uint8Array): Promise<void> {
+  try {
+    await writeFile(file, bytes);
+  } catch (cause) {
+    throw new CliError(`cannot write ${file}: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function notesOf({ deleted, degraded, holding }: ReadJson): string[] {
@@ -191,7 +207,7 @@ async function runDelete(io: Io, client: HttpClient, key: string, flags: WriteFl
   if (context === undefined) {
     const read = await client.call("GET", path, { headers: { accept: "application/json" }, query: { timeoutMs } });
     if (read.status !== 200) throw errorOf(read);
-    context = (JSON.parse(read.body.toString()) as ReadJson).context ?? undefined;
+    context = jsonOf<ReadJson>(read).context ?? undefined;
   }
   const headers = causeHeaders({ ...flags, ...(context !== undefined && { context }) });
   const answer = await client.json<WriteJson>("DELETE", path, { headers, query: { w, timeoutMs } });

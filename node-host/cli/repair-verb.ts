@@ -1,7 +1,6 @@
 /**
  * repair: makes the host's partitions equal to those of their other owners, and mends damaged records.
  */
-import type { IncomingMessage } from "node:http";
 import type { Command } from "commander";
 import type { RepairProgress } from "../../core/api.ts";
 import { wholeNumber } from "../text-values.ts";
@@ -22,13 +21,11 @@ export function addRepairVerb(program: Command, io: Io): void {
 
 async function runRepair(io: Io, client: HttpClient, flags: Flags): Promise<void> {
   const { partition } = flags;
-  const response = await client.open("POST", "/admin/repair", { query: { partition } });
-  if (response.statusCode !== 200) {
-    throw errorOf({ status: response.statusCode ?? 0, headers: response.headers, body: await readAll(response) });
-  }
+  const answer = await client.open("POST", "/admin/repair", { query: { partition } });
+  if (answer.status !== 200) throw errorOf({ ...answer, body: await readAll(answer.body) });
   const shown = io.stderr.isTTY === true && flags.json === undefined;
   let last: RepairProgress | undefined;
-  for await (const line of lines(response)) {
+  for await (const line of lines(answer.body)) {
     const step = JSON.parse(line) as RepairProgress | { readonly error: object };
     if ("error" in step) throw errorOf({ status: 200, headers: {}, body: Buffer.from(line) });
     last = step;
@@ -41,10 +38,10 @@ async function runRepair(io: Io, client: HttpClient, flags: Flags): Promise<void
   if (result.unequal > 0) throw new CliError(`${result.unequal} of ${result.total} partitions are not repaired yet`);
 }
 
-async function* lines(stream: IncomingMessage): AsyncGenerator<string> {
+async function* lines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
   const utf8 = new TextDecoder();
   let text = "";
-  for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+  for await (const chunk of stream) {
     text += utf8.decode(chunk, { stream: true });
     const whole = text.split("\n");
     text = whole.pop() ?? "";

@@ -4,7 +4,7 @@
  */
 import { type Command, Argument } from "commander";
 import type { AwayFill, NodeStatus, PlanView } from "../../core/api.ts";
-import type { HttpClient } from "./client.ts";
+import { HttpClient } from "./client.ts";
 import { bytesText, CliError, durationText, type Io, shortId, table } from "./terminal.ts";
 import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
 
@@ -21,6 +21,7 @@ const pollMs = 500;
 const leavePollMs = 100;
 /** A host that stutters, or starts anew, is back by then. */
 const awayPatienceMs = 3_000;
+const askMs = 2_000;
 
 /** How the showing of a change ended. */
 type End = { readonly state: "done" | "begun" } | { readonly state: "waiting"; readonly waitsFor: readonly AwayFill[] };
@@ -106,10 +107,15 @@ async function follow(
   const startedMs = performance.now();
   let most = 1;
   let stillMs: number | undefined;
+  let last: NodeStatus | undefined;
   try {
     while (!interruption.signal.aborted) {
       const status = await statusOf(client, plan.change === "leave");
-      if (status === "gone") return { state: "done" };
+      if (status === "gone") {
+        if (await hasLeft(plan.host, last)) return { state: "done" };
+        throw endedEarly(plan.host);
+      }
+      last = status;
       const { filling, handingOff, away } = status.partitions.everywhere;
       const left = filling + handingOff;
       most = Math.max(most, left);
@@ -139,6 +145,33 @@ async function statusOf(client: HttpClient, mayEnd: boolean): Promise<NodeStatus
     if (mayEnd && error instanceof CliError) return "gone";
     throw error;
   }
+}
+
+/** It has said so itself, or its death says nothing: then the others are asked, where they can be reached from here. */
+async function hasLeft(host: string | null, last: NodeStatus | undefined): Promise<boolean> {
+  const isLeft = ({ members }: NodeStatus): boolean =>
+    members.some(({ id, status }) => id === host && status === "left");
+  if (last === undefined) return false;
+  if (isLeft(last)) return true;
+  const others = last.members.filter(({ id, http, alive }) => id !== host && alive && http !== "");
+  const told = others.map(async ({ http }) => {
+    const client = new HttpClient(http);
+    try {
+      return isLeft(await client.json<NodeStatus>("GET", "/status", { signal: AbortSignal.timeout(askMs) }));
+    } catch {
+      return false; // it may listen for its own machine alone
+    } finally {
+      client.close();
+    }
+  });
+  return (await Promise.all(told)).includes(true);
+}
+
+function endedEarly(host: string | null): CliError {
+  return new CliError(
+    `${host} has ended, and nobody says that it had left: keep its data and start it again, then it goes on leaving. ` +
+      "`everwrite members --http URL` asks another host",
+  );
 }
 
 /** Exported for the tests. Keys and bytes are those of the plan, as far as partitions have moved. */

@@ -9,7 +9,7 @@ const exitMs = 5_000;
 
 /** A flag for each setting; each can also stand in a variable or in the file of `--config`. */
 export function addSettings<Options>(command: Command, settings: Settings<Options>): void {
-  command.option("--config <file>", "settings as JSON; each flag can stand there in camelCase (deviceGroup)");
+  command.option("--config <file>", "settings as JSON; each flag can stand there in camelCase (logFormat)");
   for (const [name, setting] of Object.entries<Setting<unknown>>(settings)) {
     const { placeholder, many, about, initial } = setting;
     if (placeholder === "") {
@@ -20,13 +20,14 @@ export function addSettings<Options>(command: Command, settings: Settings<Option
       initial === null || initial === "" || (many && [initial].flat().length === 0)
         ? ""
         : ` (default: ${textOf(initial)})`;
-    const option = new Option(`--${kebab(name)} <${placeholder.toLowerCase()}>`, `${about}${shown}`);
+    const often = many ? "; may be given several times" : "";
+    const option = new Option(`--${kebab(name)} <${placeholder.toLowerCase()}>`, `${about}${often}${shown}`);
     // Given twice, a flag reaches the options as a list; what takes one value refuses it there.
     command.addOption(option.argParser((text, before: string[] | undefined) => [...(before ?? []), text]));
   }
   command.addHelpText(
     "after",
-    "\nEach flag can also be an environment variable (EVERWRITE_DEVICE_GROUP) or stand in --config; flags win.",
+    "\nEach flag can also be an environment variable (EVERWRITE_LOG_FORMAT) or stand in --config; flags win.",
   );
 }
 

@@ -41,7 +41,7 @@ export async function withClient<T>(
   run: (client: HttpClient) => Promise<T>,
   connections?: number,
 ): Promise<T> {
-  const url = flags.http ?? io.env["EVERWRITE_HTTP"] ?? defaultUrl;
+  const url = flags.http ?? (io.env["EVERWRITE_HTTP"] || defaultUrl); // an empty variable is how some unset one
   const client = new HttpClient(url, connections === undefined ? {} : { connections });
   try {
     return await run(client);

@@ -33,11 +33,9 @@ async function runWatch(
 ): Promise<void> {
   const { prefix } = flags;
   const path = target.endsWith("/") ? bucketPath("/watch", target) : keyPath("/watch", target);
-  const response = await client.open("GET", path, { query: { prefix } });
-  if (response.statusCode !== 200) {
-    throw errorOf({ status: response.statusCode ?? 0, headers: response.headers, body: await readAll(response) });
-  }
-  for await (const { event, data } of serverSentEvents(response)) {
+  const answer = await client.open("GET", path, { query: { prefix } });
+  if (answer.status !== 200) throw errorOf({ ...answer, body: await readAll(answer.body) });
+  for await (const { event, data } of serverSentEvents(answer.body)) {
     if (event === "error") throw errorOf({ status: 200, headers: {}, body: Buffer.from(data) });
     if (event !== "state") continue;
     const text = flags.json ? data : stateText(io, JSON.parse(data) as StateJson);

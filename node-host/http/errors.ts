@@ -1,8 +1,10 @@
 /**
  * Every failure in one form: `{"error":{"code","message",…}}`. A 4xx changed nothing; after a 5xx a write may survive,
- * and the answer says so.
+ * and the answer says whether.
  */
+import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import { statusOfCode, StoreError, type StoreErrorCode, type StoreErrorDetail } from "../../core/errors.ts";
 
 export interface ErrorAnswer {
@@ -22,7 +24,8 @@ const untouched: ReadonlySet<string> = new Set(["not-ready", "not-member"]);
 export function errorAnswer(error: unknown, isWrite: boolean): ErrorAnswer {
   const { code, message, detail } = asStoreError(error);
   const status = statusOfCode[code];
-  if (!isWrite || status < 500 || untouched.has(code)) return { status, body: { error: { code, message, ...detail } } };
+  const isUntouched = untouched.has(code) || detail.nothingWritten === true;
+  if (!isWrite || status < 500 || isUntouched) return { status, body: { error: { code, message, ...detail } } };
   const warning =
     "the write may still survive: read before you write again, or repeat it under the same Everwrite-Write-Id";
   const text = /may (?:still )?survive/.test(message) ? message : `${message}; ${warning}`;
@@ -47,10 +50,14 @@ function asStoreError(error: unknown): StoreError {
 }
 
 /** What the framework refused, with what to send instead where it does not say so. */
-function textOf({ code, message }: Error & { readonly code?: string }): string {
-  if (code !== "FST_ERR_CTP_INVALID_MEDIA_TYPE") return message;
-  return "the Content-Type must be a media type such as text/plain, or be left out";
+function textOf({ code = "", message }: Error & { readonly code?: string }): string {
+  return instead[code] ?? message;
 }
+
+const instead: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: "the Content-Type must be a media type such as text/plain, or be left out",
+  FST_ERR_BAD_URL: "the path holds a bad escape: each is % and two hex digits, and all together are UTF-8",
+};
 
 /**
  * A request that the HTTP parser refused, or that did not arrive in time: there is no request object, only a socket.
@@ -62,6 +69,16 @@ export function answerClientError(error: Error & { code?: string }, socket: Sock
     return;
   }
   const [status, message] = clientErrors[error.code ?? ""] ?? ["400 Bad Request", `not HTTP: ${error.message}`];
+  endWith(socket, status, message);
+}
+
+/** A tunnel would have the socket for itself: nothing of Node's server listens to it any more. */
+export function refuseTunnel(_request: IncomingMessage, socket: Duplex): void {
+  socket.on("error", () => socket.destroy());
+  endWith(socket, "405 Method Not Allowed", "CONNECT is not possible here: this is no proxy");
+}
+
+function endWith(socket: Duplex, status: string, message: string): void {
   const body = JSON.stringify({ error: { code: "bad-request", message } });
   socket.end(
     `HTTP/1.1 ${status}\r\ncontent-type: application/json; charset=utf-8\r\n` +

@@ -13,6 +13,8 @@ const hostPattern = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?$/i;
 export function refuseForeign(request: IncomingMessage, names: readonly string[]): void {
   const { host, origin } = request.headers;
   if (host === undefined) throw new StoreError("bad-request", "the Host header is missing");
+  // Node shows the first one; whatever stands between may have gone by another.
+  if (hostHeaders(request) > 1) throw new StoreError("bad-request", "the Host header is given twice");
   const target = parseHost(host);
   if (target === null || !isOurs(target.hostname, request.socket.localAddress, names)) {
     throw new StoreError(
@@ -24,6 +26,10 @@ export function refuseForeign(request: IncomingMessage, names: readonly string[]
   if (origin !== undefined && !isSameOrigin(origin, target)) {
     throw new StoreError("forbidden", `pages of ${origin} may not use this host`);
   }
+}
+
+function hostHeaders({ rawHeaders }: IncomingMessage): number {
+  return rawHeaders.filter((name, i) => i % 2 === 0 && name.length === 4 && name.toLowerCase() === "host").length;
 }
 
 function parseHost(host: string): URL | null {

@@ -7,7 +7,7 @@ import type { NodeApi } from "../../core/api.ts";
 import type { NodeConfig } from "../../core/config.ts";
 import type { Metrics } from "../metrics.ts";
 import { adminHandlers } from "./admin.ts";
-import { answerClientError, errorAnswer, isBug } from "./errors.ts";
+import { answerClientError, errorAnswer, isBug, refuseTunnel } from "./errors.ts";
 import { refuseForeign } from "./guard.ts";
 import { infoHandlers } from "./info.ts";
 import { kvHandlers } from "./kv.ts";
@@ -64,6 +64,7 @@ export function createHttpServer({ node, metrics, config, log, importOld, limit 
   });
   app.server.maxConnections = connections;
   app.server.maxHeadersCount = 0; // Node would drop those after the 2,000th in silence; their size is bounded
+  app.server.on("connect", refuseTunnel);
   app.server.on("checkExpectation", (request, response) => app.routing(request, response)); // an unknown Expect may be ignored (RFC 9110, 10.1.1)
 
   // Bodies are values: bytes, never parsed. The one handler that wants a body reads it itself.

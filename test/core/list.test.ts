@@ -67,6 +67,15 @@ describe("a list", () => {
       assert.deepEqual(await listed(cluster, "h2", 6, "none"), []);
     }));
 
+  test("takes any prefix that a key may have, and refuses a longer one", () =>
+    withCluster(1, async (cluster) => {
+      const node = cluster.node("h1");
+      const longest = "k".repeat(1_022);
+      await node.put("b", longest, utf8("v"));
+      assert.deepEqual((await node.list("b", { prefix: longest })).keys, [longest]);
+      await assert.rejects(node.list("b", { prefix: `${longest}k` }), failsWith("bad-request"));
+    }));
+
   test("leaves out deleted and expired keys, and names one that a delete is concurrent with", () =>
     withCluster(3, async (cluster) => {
       const node = cluster.node("h1");

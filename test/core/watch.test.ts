@@ -131,6 +131,17 @@ describe("watching one key", { concurrency: true }, () => {
 });
 
 describe("watching a prefix", { concurrency: true }, () => {
+  test("any that a key may have; a longer one is refused before the stream begins", () =>
+    withCluster(3, async (cluster) => {
+      const longest = "k".repeat(1_022);
+      await watching(cluster.node("h2"), { prefix: longest }, async (watcher) => {
+        await cluster.node("h1").put("b", longest, utf8("v"));
+        await watcher.shows(longest, "v");
+      });
+      const watch = () => cluster.node("h1").watch("b", { prefix: `${longest}k` }, new AbortController().signal);
+      assert.throws(watch, failsWith("bad-request"));
+    }));
+
   test("tells every key under it as it is, then changes and deletes, and nothing else", () =>
     withCluster(3, async (cluster) => {
       await overwrite(cluster, "h1", "a1", ["before"]);

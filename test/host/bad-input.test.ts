@@ -79,6 +79,17 @@ describe("requests", () => {
     }
     assert.equal((await through[0].get("queries/k")).status, 404);
   });
+
+  test("a prefix that no key can have is refused, of a list and of a watch, before the answer begins", async () => {
+    for (const path of ["kv", "watch"]) {
+      const answer = await fetch(`${hosts.url(0)}/${path}/limits/?prefix=${"k".repeat(1_018)}`);
+      assert.equal(answer.status, 400, path);
+      assert.match(await answer.text(), /bad-request.*1025 bytes.*1024/);
+    }
+    const longest = "k".repeat(1_017);
+    const listed = await fetch(`${hosts.url(0)}/kv/limits/?prefix=${longest}`);
+    assert.deepEqual(await listed.json(), { keys: [longest], next: null });
+  });
 });
 
 describe("a host that is started wrongly", () => {
@@ -111,7 +122,7 @@ describe("a host that is started wrongly", () => {
       "/ip4/127.0.0.1/tcp/0",
     );
     assert.equal(second.code, 1, second.text);
-    assert.match(second.text, /another process|in use|locked/i);
+    assert.match(second.text, /another process .*: end that one, or use another directory/);
     assert.doesNotMatch(second.text, /\s+at \S+ \(/, "no stack trace");
     assert.ok((await hosts.status(0)).ready);
     assert.deepEqual((await through[0].get("second/k")).values, ["x"]);
@@ -135,11 +146,27 @@ describe("a host that is started wrongly", () => {
     try {
       for (const result of [await started(port, await freePort()), await started(await freePort(), port)]) {
         assert.equal(result.code, 1, result.text);
-        assert.match(result.text, new RegExp(`${port}`));
+        assert.match(result.text, new RegExp(`cannot listen on .*${port}.*; end the program that has it, or choose`));
         assert.doesNotMatch(result.text, /\s+at \S+ \(/, "no stack trace");
       }
     } finally {
       taken.close();
+    }
+  });
+
+  test("a data directory that cannot be made, and an address of another machine, are told as that", async () => {
+    const file = join(folder, "a-file");
+    writeFileSync(file, "");
+    const started = (...flags: string[]) => everwrite("host", "--p2p", "/ip4/127.0.0.1/tcp/0", ...flags);
+    const elsewhere = ["--data", join(folder, "elsewhere"), "--http"];
+    for (const [result, words] of [
+      [await started("--data", file), /cannot make the data directory: .*a-file.*; use another one/],
+      [await started("--data", join(file, "below")), /cannot make the data directory: .*a-file/],
+      [await started(...elsewhere, "192.0.2.1:7070"), /cannot listen on 192\.0\.2\.1:7070 for HTTP: .*of this machine/],
+    ] as const) {
+      assert.equal(result.code, 1, result.text);
+      assert.match(result.text, words);
+      assert.doesNotMatch(result.text, /\s+at \S+ \(/, "no stack trace");
     }
   });
 

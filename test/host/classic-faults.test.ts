@@ -2,11 +2,11 @@
  * What happens to the files from outside: other processes, kill -9, damage, a full disk.
  */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { basename, join, relative } from "node:path";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
 import { ClassicLevel } from "classic-level";
@@ -16,71 +16,20 @@ import { damagedTables } from "../../node-host/classic-tables.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { bytes, del, hex, isKind, put, text } from "../conformance/storage.ts";
 import type { Verdict } from "./storage-child.ts";
-import { check, recordBatch, recordKey } from "./storage-child.ts";
+import { check, childFile, recordBatch, recordKey, runChild } from "./storage-child.ts";
 import { endOfBlock } from "./table-blocks.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
-
-const child = new URL("./storage-child.js", import.meta.url).pathname;
-
-/** Runs the child to its end; undefined when it died, or LevelDB went round in circles. */
-function runChild(...args: string[]): unknown {
-  const { stdout, status } = spawnSync(process.execPath, [child, ...args], {
-    encoding: "utf8",
-    timeout: 20_000,
-    killSignal: "SIGKILL",
-  });
-  return status === 0 ? JSON.parse(stdout) : undefined;
-}
 
 const isDamagedName = (name: string) => name.includes(".damaged-");
 const setAsideIn = (directory: string) => readdirSync(join(directory, "..")).filter(isDamagedName);
 
-describe("one process owns a directory", { timeout: 60_000 }, () => {
-  test("a second process is refused as locked, told why, and the first goes on", async () => {
-    const directory = temporaryDirectory();
-    const storage = await openClassicStorage({ directory });
-    for (let round = 0; round < 5; round++) {
-      const answer = runChild("open", directory) as { kind: string; message: string };
-      assert.equal(answer.kind, "locked");
-      assert.ok(answer.message.includes(directory) && /another process/.test(answer.message), answer.message);
-    }
-    await assert.rejects(openClassicStorage({ directory }), isKind("locked"));
-    await storage.batch([put(text("a"), text("1"))], "synced");
-    await storage.close();
-    assert.deepEqual(runChild("open", directory), { opened: true });
-    assert.deepEqual(setAsideIn(directory), []);
-  });
-
-  test("the process itself is refused too, by whatever name it calls the directory, and locks others out all the while", async () => {
-    const directory = temporaryDirectory();
-    const link = `${directory}-link`;
-    symlinkSync(directory, link);
-    const storage = await openClassicStorage({ directory });
-    for (const name of [
-      directory,
-      relative(process.cwd(), directory),
-      `${directory}/../${basename(directory)}/`,
-      link,
-    ]) {
-      await assert.rejects(openClassicStorage({ directory: name }), isKind("locked"), name);
-      assert.equal((runChild("open", directory) as { kind: string }).kind, "locked", name);
-    }
-    await storage.batch([put(text("a"), text("1"))], "synced");
-    await storage.close();
-
-    const again = await openClassicStorage({ directory: link });
-    await storage.close(); // closing twice gives up nothing of the next one
-    await assert.rejects(openClassicStorage({ directory }), isKind("locked"));
-    assert.equal(hex(await again.get("objects", text("a"))), hex(text("1")));
-    await again.close();
-  });
-
+describe("kill -9", { timeout: 60_000 }, () => {
   test("kill -9 during writes loses no acknowledged batch and divides none", async () => {
     const directory = temporaryDirectory();
     let from = 0;
     const acknowledged: number[] = [];
     for (let round = 0; round < 5; round++) {
-      const writer = spawn(process.execPath, [child, "write", directory, String(from)], {
+      const writer = spawn(process.execPath, [childFile, "write", directory, String(from)], {
         stdio: ["ignore", "pipe", "inherit"],
       });
       const lines = createInterface({ input: writer.stdout });

@@ -1,25 +1,13 @@
 /** The built `everwrite` command as a child process, against the HTTP API over a fake node. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { StoreError } from "../../core/errors.ts";
+import { type CliResult, resultOf, startCli } from "../support/cli.ts";
 import { fakeBrowserId, fakeId } from "../support/fake-node.ts";
 import { startTestServer, type TestServer } from "../support/http-server.ts";
-
-const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
-
-interface Result {
-  readonly code: number | null;
-  readonly out: Buffer;
-  readonly text: string;
-  readonly err: string;
-}
 
 let server: TestServer;
 let directory: string;
@@ -40,25 +28,11 @@ beforeEach(() => {
 });
 
 function start(args: readonly string[], env: Record<string, string> = {}) {
-  const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("EVERWRITE_")));
-  return spawn(process.execPath, [main, ...args], { env: { ...clean, EVERWRITE_HTTP: server.url, ...env } });
+  return startCli(args, { EVERWRITE_HTTP: server.url, ...env });
 }
 
-async function everwrite(
-  args: readonly string[],
-  input: string | Buffer = "",
-  env: Record<string, string> = {},
-): Promise<Result> {
-  const child = start(args, env);
-  child.stdin.on("error", () => undefined); // a command that does not read closes it
-  child.stdin.end(input);
-  const out: Buffer[] = [];
-  const err: Buffer[] = [];
-  child.stdout.on("data", (chunk: Buffer) => out.push(chunk));
-  child.stderr.on("data", (chunk: Buffer) => err.push(chunk));
-  const [code] = (await once(child, "close")) as [number | null];
-  const bytes = Buffer.concat(out);
-  return { code, out: bytes, text: bytes.toString(), err: Buffer.concat(err).toString() };
+function everwrite(args: readonly string[], input: string | Buffer = ""): Promise<CliResult> {
+  return resultOf(start(args), input);
 }
 
 describe("put, get, delete, list", () => {
@@ -173,6 +147,9 @@ describe("put, get, delete, list", () => {
     assert.deepEqual([first.text, first.err], ["al/1\nal/2\n", "there are more: add --after 'al/2'\n"]);
     assert.equal((await everwrite(["list", "b/", "--prefix", "al", "--after", "al/2"])).text, "al/3\n");
     assert.equal((await everwrite(["list", "empty"])).text, "");
+    await everwrite(["list", "b", "--timeout-ms", "70"]);
+    const { timeoutMs } = server.node.calls.at(-1)!.options as { timeoutMs: number };
+    assert.equal(timeoutMs, 70);
   });
 });
 
@@ -199,6 +176,17 @@ describe("what a host tells", () => {
       assert.ok(field in (JSON.parse(json.text) as object));
     }
     assert.equal((await everwrite(["explain-peer", "nobody"])).code, 3);
+  });
+
+  test("status tells what deleted keys wait for to be forgotten, where there are any", async () => {
+    assert.doesNotMatch((await everwrite(["status"])).text, /tombstones/);
+    server.node.tombstones = { waiting: 5, why: ["a member is away, and all must agree: x", "2 are young"] };
+    const { text } = await everwrite(["status"]);
+    server.node.tombstones = { waiting: 0, why: [] };
+    assert.match(
+      text,
+      /^tombstones  5 kept until all members may forget them: a member is away, and all must agree: x; 2 are young$/m,
+    );
   });
 
   test("watch prints the state now and at each change; a stream that ends is a failure", async () => {
@@ -243,100 +231,6 @@ describe("what a host tells", () => {
     for (const { live } of server.node.states.values()) assert.equal(live.length, 1);
     const text = await everwrite(["bench", "--seconds", "1", "--clients", "1"]);
     assert.match(text.text, /P99\.9 MS[^]*reads\s+\d+[^]*writes\s+\d+[^]*errors: none/);
-  });
-});
-
-describe("failures", () => {
-  test("a quorum that was not met is exit code 4, other failures are 1, with the host's own words", async () => {
-    server.node.failNext = new StoreError("quorum-not-met", "2 of 3 replicas needed for put, 1 answered", {
-      needed: 2,
-      got: 1,
-    });
-    const put = await everwrite(["put", "b/k", "x"]);
-    assert.equal(put.code, 4);
-    assert.match(put.err, /^everwrite: 2 of 3 replicas needed for put, 1 answered; the write may still survive/);
-    server.node.failNext = new StoreError("quorum-not-met", "why", { needed: 2, got: 1 });
-    const get = await everwrite(["get", "b/k", "--json"]);
-    assert.equal(get.code, 4);
-    assert.deepEqual(JSON.parse(get.err), { error: { code: "quorum-not-met", message: "why", needed: 2, got: 1 } });
-    assert.equal((await everwrite(["put", "b/k", "x", "--context", "forged"])).code, 1);
-    assert.equal((await everwrite(["put", "b/k", "-"], Buffer.alloc(1_048_577))).code, 1, "too large");
-  });
-
-  test("wrong usage is exit code 2 and says what is right", async () => {
-    for (const [args, pattern] of [
-      [["fly"], /unknown command 'fly'/],
-      [["get"], /missing required argument 'bucket\/key'/],
-      [["get", "carts"], /"carts" names no key: expected BUCKET\/KEY/],
-      [["get", "b/k", "--fast"], /unknown option '--fast'/],
-      [["get", "b/k", "--r", "two"], /Expected one, quorum, all or a positive integer/],
-      [["get", "b/k", "extra"], /too many arguments/],
-      [["get", "b/.."], /the path segment "\.\." is not allowed/],
-      [["put", "b/k"], /give the value/],
-      [["put", "b/k", "x", "--file", "f"], /give the value/],
-      [["put", "b/k", "x", "--kind", "crdt"], /Expected one of opaque, lww, yjs/],
-      [["status", "--http", "ftp://x"], /not a URL/],
-      [["host", "--http", "nowhere"], /--http: "nowhere" is not HOST:PORT/],
-      [["host", "--n", "3", "--n", "4"], /--n is given 2 times/],
-      [["host", "--admission", "grants"], /"grants" is not one of open/],
-    ] as const) {
-      const result = await everwrite(args);
-      assert.equal(result.code, 2, `${args.join(" ")}: ${result.err}`);
-      assert.match(result.err, pattern);
-      assert.equal(result.text, "");
-    }
-  });
-
-  test("where no host answers, it says what to do; where something else answers, it says that", async () => {
-    const closed = createServer().listen(0, "127.0.0.1");
-    await once(closed, "listening");
-    const { port } = closed.address() as AddressInfo;
-    closed.close();
-    const none = await everwrite(["status", "--http", `127.0.0.1:${port}`]);
-    assert.equal(none.code, 1);
-    assert.match(
-      none.err,
-      /no host answers at http:\/\/127\.0\.0\.1:\d+: is it running\? Start one with `everwrite host`/,
-    );
-    const other = createServer((socket) => socket.end("HTTP/1.1 418 Teapot\r\nconnection: close\r\n\r\nshort")).listen(
-      0,
-      "127.0.0.1",
-    );
-    await once(other, "listening");
-    const strange = await everwrite(["status", "--http", `127.0.0.1:${(other.address() as AddressInfo).port}`]);
-    assert.equal(strange.code, 1);
-    assert.match(strange.err, /HTTP 418 and not of an Everwrite host: short/);
-    other.close();
-  });
-
-  test("a host behind a path of a proxy is asked under that path", async () => {
-    for (const [suffix, line] of [
-      ["/hosts/1/", "GET /hosts/1/status HTTP/1.1"],
-      ["/hosts/1", "GET /hosts/1/status HTTP/1.1"],
-      ["/", "GET /status HTTP/1.1"],
-    ] as const) {
-      let asked = "";
-      const proxy = createServer((socket) =>
-        socket.once("data", (head: Buffer) => {
-          asked = head.toString().split("\r\n")[0]!;
-          socket.end("HTTP/1.1 404 Not Found\r\nconnection: close\r\n\r\n");
-        }),
-      ).listen(0, "127.0.0.1");
-      await once(proxy, "listening");
-      await everwrite(["status", "--http", `http://127.0.0.1:${(proxy.address() as AddressInfo).port}${suffix}`]);
-      proxy.close();
-      assert.equal(asked, line);
-    }
-  });
-
-  test("a reader that leaves early is no failure", async () => {
-    for (let n = 0; n < 100; n += 1) await server.node.put("b", `${"k".repeat(1_000)}${n}`, new Uint8Array());
-    const child = start(["list", "b"]);
-    let err = "";
-    child.stderr.on("data", (chunk: Buffer) => (err += chunk.toString()));
-    child.stdout.destroy();
-    const [code] = (await once(child, "close")) as [number];
-    assert.deepEqual([code, err], [0, ""]);
   });
 });
 

@@ -8,7 +8,7 @@ import { ByteLimit } from "../../node-host/byte-limit.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { eventually } from "../support/eventually.ts";
 import { HostProcesses } from "../support/host-processes.ts";
-import { kv } from "../support/http-client.ts";
+import { kv, type Kv } from "../support/http-client.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 const mebibyte = 1_048_576;
@@ -88,6 +88,19 @@ test("a host that is full keeps nothing new: others keep it for the host, which 
     120_000,
   );
   await eventually(async () => (await hosts.status(full)).storage.state === "ok", "it to say so", 120_000);
+});
+
+test("a host that is full and alone says of a write that nothing of it was stored", async () => {
+  await using hosts = await HostProcesses.of(1, dirname(temporaryDirectory()));
+  await fetch(`${hosts.url(0)}/admin/data-limit?bytes=0`, { method: "POST" });
+  let refusal: Awaited<ReturnType<Kv["put"]>> | undefined;
+  await eventually(async () => {
+    refusal = await kv(hosts.url(0)).put("b/k", "v"); // what was seen of the disk before counts for a moment
+    return refusal.status !== 200;
+  }, "it to be full");
+  const { code, message, ...detail } = refusal!.json.error!;
+  assert.deepEqual([refusal!.status, code, detail], [503, "storage-full", { nothingWritten: true }]);
+  assert.match(message, /headroom: make room, or let it have more$/);
 });
 
 test("a limit that is none is refused, and changes nothing", async () => {

@@ -140,6 +140,13 @@ describe("failures", () => {
     }
   });
 
+  test("a write that was refused before anything was stored does not survive, and says so", async () => {
+    await using server = await startTestServer();
+    server.node.failNext = new StoreError("quorum-not-met", "why", { nothingWritten: true });
+    const error = await errorOf(await put(server, "/kv/b/k", "x"));
+    assert.deepEqual(error, { status: 503, code: "quorum-not-met", message: "why", nothingWritten: true });
+  });
+
   test("a bug is 500 with nothing of its text, which is in the log", async () => {
     await using server = await startTestServer();
     server.node.failNext = new TypeError("secret detail");

@@ -60,6 +60,32 @@ test("a request without a Host is refused in the error form", async () => {
   }
 });
 
+test("two Host headers are refused, whichever of them is ours", async () => {
+  await using server = await startTestServer();
+  for (const hosts of ["Host: localhost\nhost: evil.example", "Host: localhost\nHOST: localhost"]) {
+    const answer = await raw(server.port, `PUT /kv/b/k\n${hosts}`);
+    assert.deepEqual([answer.status, code(answer.body)], [400, "bad-request"]);
+  }
+  assert.deepEqual(server.node.calls, []);
+});
+
+test("who takes the host for a proxy is told that it is none, whatever is named as the target", async () => {
+  await using server = await startTestServer();
+  for (const target of [`http://127.0.0.1:${server.port}`, "http://evil.example", "HTTPS://localhost"]) {
+    for (const path of ["PUT {}/kv/b/k", "GET {}/kv/b/", "GET {}/status", "POST {}/admin/rebalance", "GET {}"]) {
+      const answer = await raw(server.port, path.replace("{}", target));
+      assert.ok(answer.status === 400 || answer.status === 404, `${path} at ${target}: ${answer.status}`);
+      assert.ok(["bad-request", "not-found"].includes(code(answer.body)), answer.body);
+    }
+  }
+  for (const target of ["127.0.0.1:1", "evil.example:443"]) {
+    const answer = await raw(server.port, `CONNECT ${target}`);
+    assert.deepEqual([answer.status, code(answer.body)], [405, "bad-request"]);
+    assert.match(answer.body, /no proxy/);
+  }
+  assert.deepEqual(server.node.calls, []);
+});
+
 test("names that were configured are answered", async () => {
   await using server = await startTestServer({ names: ["store.example", "fd00::7"] });
   for (const host of ["store.example", "Store.Example:80", "[fd00::7]:7070"]) {
@@ -74,7 +100,11 @@ test("on a wildcard address the one a connection came in on is answered", async 
     .find(({ family, internal }) => family === "IPv4" && !internal)?.address;
   if (address === undefined) return t.diagnostic("this machine has no address beside loopback");
   const { refuseForeign } = await import("../../node-host/http/guard.ts");
-  const request = (localAddress: string) => ({ headers: { host: `${address}:7070` }, socket: { localAddress } });
+  const request = (localAddress: string) => ({
+    headers: { host: `${address}:7070` },
+    rawHeaders: [],
+    socket: { localAddress },
+  });
   refuseForeign(request(`::ffff:${address}`) as never, []);
   assert.throws(() => refuseForeign(request("127.0.0.1") as never, []), { code: "forbidden" });
 });

@@ -9,7 +9,8 @@ import { fileURLToPath } from "node:url";
 import { startHost } from "../../node-host/host.ts";
 import { type HostFlags, readHostOptions } from "../../node-host/options.ts";
 import { everwrite } from "../support/everwrite.ts";
-import { HostProcesses } from "../support/host-processes.ts";
+import { eventually } from "../support/eventually.ts";
+import { freePort, HostProcesses } from "../support/host-processes.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
@@ -63,6 +64,24 @@ test("a host or a relay that is told to stop while it starts does so cleanly", a
     await writer.writeFile(await readFile(key));
     await writer.close();
     assert.deepEqual(await ended, [0, null], verb);
+  }
+});
+
+test("a host goes on although nobody reads its outputs any more, and is stopped cleanly", async () => {
+  const [data, port] = [temporaryDirectory(), await freePort()];
+  const url = `http://127.0.0.1:${port}`;
+  const flags = ["--data", data, "--p2p", "/ip4/127.0.0.1/tcp/0", "--http", `127.0.0.1:${port}`];
+  const child = spawn(process.execPath, [main, "host", ...flags], { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = once(child, "exit");
+  for (const output of [child.stdout, child.stderr]) output.destroy();
+  const isReady = async (): Promise<boolean> => (await fetch(`${url}/readyz`).catch(() => undefined))?.ok ?? false;
+  try {
+    await Promise.race([eventually(isReady, "it to be ready"), ended]);
+    assert.equal(child.exitCode, null, "it runs");
+    child.kill("SIGTERM");
+    assert.deepEqual(await ended, [0, null]);
+  } finally {
+    child.kill("SIGKILL");
   }
 });
 

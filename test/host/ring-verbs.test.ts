@@ -6,7 +6,8 @@ import { after, before, beforeEach, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { run } from "../../node-host/cli.ts";
 import { eventually } from "../support/eventually.ts";
-import { everwrite } from "../support/everwrite.ts";
+import type { MemberView } from "../../core/api.ts";
+import { type Ended, everwrite } from "../support/everwrite.ts";
 import { fakeId } from "../support/fake-node.ts";
 import { startTestServer, type TestServer } from "../support/http-server.ts";
 
@@ -115,4 +116,35 @@ test("Ctrl-C ends the waiting, not the change, and says so", async () => {
   const [code] = await closed;
   assert.equal(code, 0);
   assert.equal((JSON.parse(out) as { state: string }).state, "begun");
+});
+
+test("a host that ends while it leaves has left only if it, or another one, says so", async () => {
+  const leaving = async (status: "leaving" | "left", others: readonly string[]): Promise<Ended> => {
+    const host = await startTestServer();
+    host.node.moving = status === "left" ? 1 : 0;
+    const now = await host.node.status();
+    const [own, other] = now.members as [MemberView, MemberView];
+    const members = [{ ...own, status }, ...others.map((http) => ({ ...other, alive: true, http }))];
+    let calls = 0;
+    host.node.status = async () => {
+      calls += 1;
+      return { ...now, members };
+    };
+    const ended = everwrite("leave", "--http", host.url);
+    await eventually(() => calls > 3, "it to wait");
+    await host.close();
+    return ended;
+  };
+  const [died, left] = [await leaving("leaving", []), await leaving("left", [])];
+  assert.equal(died.code, 1, died.text);
+  assert.match(died.text, /12D3KooWFakeNode has ended, and nobody says that it had left: keep its data/);
+  assert.doesNotMatch(died.text, /^done$/m);
+  assert.deepEqual([left.code, left.text.endsWith("\ndone\n")], [0, true], left.text);
+
+  await using other = await startTestServer();
+  assert.equal((await leaving("leaving", ["http://127.0.0.1:1", other.url])).code, 1, "another one says it is up");
+  const now = await other.node.status();
+  other.node.status = async () => ({ ...now, members: now.members.map((member) => ({ ...member, status: "left" })) });
+  const told = await leaving("leaving", ["http://127.0.0.1:1", other.url]);
+  assert.deepEqual([told.code, told.text.endsWith("\ndone\n")], [0, true], told.text);
 });

@@ -4,11 +4,24 @@
  *   write <directory> <from>   writes numbered records until killed, and prints each number once it is acknowledged
  *   check <directory> <count>  prints how many of the records 0..count-1 are right, wrong, missing and corrupt
  */
+import { spawnSync } from "node:child_process";
 import { writeSync } from "node:fs";
 import { StoreError } from "../../core/errors.ts";
 import { StorageError } from "../../core/ports.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
+
+export const childFile = import.meta.filename;
+
+/** Runs this file to its end; undefined when it died, or LevelDB went round in circles. */
+export function runChild(...args: string[]): unknown {
+  const { stdout, status } = spawnSync(process.execPath, [childFile, ...args], {
+    encoding: "utf8",
+    timeout: 20_000,
+    killSignal: "SIGKILL",
+  });
+  return status === 0 ? JSON.parse(stdout) : undefined;
+}
 
 export interface Verdict {
   readonly setAside: boolean;

@@ -47,6 +47,7 @@ export class FakeNode implements NodeApi {
   moving = 0;
   /** Hosts that are said not to answer, and to have to fill. */
   away: readonly AwayFill[] = [];
+  tombstones: NodeStatus["tombstones"] = { waiting: 0, why: [] };
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -131,7 +132,7 @@ export class FakeNode implements NodeApi {
       cluster: "fake",
       ready: this.ready,
       notices: this.ready ? [] : ["waiting for the seed /ip4/127.0.0.1/tcp/1"],
-      tombstones: { waiting: 0, why: [] },
+      tombstones: this.tombstones,
       n: 3,
       r: "quorum",
       w: "quorum",

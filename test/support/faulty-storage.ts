@@ -100,7 +100,9 @@ export class FaultyStorage implements Storage {
     const isFull = operations.some(({ kind, ns }) => kind === "put" && (this.fullFor === "all" || ns === this.fullFor));
     const refusal = isFull ? "full" : this.refusesWrites;
     if (refusal === undefined || this.writesWhatItRefuses) await this.#write(operations, durability);
-    if (refusal !== undefined) throw new StorageError(refusal, `the disk refuses to write: ${refusal}`);
+    const nothingWritten = !this.writesWhatItRefuses;
+    if (refusal !== undefined)
+      throw new StorageError(refusal, `the disk refuses to write: ${refusal}`, { nothingWritten });
   }
 
   async page(ns: Namespace, request: PageRequest): Promise<Page> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { StoreError } from "../../../core/errors.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { local, placed, rowOf, seen, withCluster } from "./scene.ts";
@@ -51,11 +52,24 @@ describe("a coordinator with a bad disk", () => {
       { cacheBytesMax: 0 },
     ));
 
-  test("that is full and alone refuses with storage-full and stores nothing", () =>
+  test("that is full and alone refuses with storage-full and stores nothing, which it says where it is certain", () =>
     withCluster(1, async (cluster) => {
-      cluster.disk("h1").refusesWrites = "full";
-      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), failsWith("storage-full"));
+      const disk = cluster.disk("h1");
+      const refused = (nothingWritten: true | undefined) => (error: unknown) =>
+        failsWith("storage-full")(error) && (error as StoreError).detail.nothingWritten === nothingWritten;
+      disk.refusesWrites = "full";
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), refused(true));
       assert.equal((await cluster.node("h1").getLocal("b", "k")).context, null);
+      disk.writesWhatItRefuses = true;
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), refused(undefined));
+    }));
+
+  test("that is full, as those of all others are, does not speak for theirs", () =>
+    withCluster(3, async (cluster) => {
+      for (const host of ["h1", "h2", "h3"]) cluster.disk(host).refusesWrites = "full";
+      const refused = (error: unknown) =>
+        failsWith("storage-full")(error) && (error as StoreError).detail.nothingWritten === undefined;
+      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), refused);
     }));
 
   test("whose record is damaged heals it from the others before it mints on it", () =>

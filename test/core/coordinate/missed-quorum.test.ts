@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { StoreError } from "../../../core/errors.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { utf8 } from "../../support/values.ts";
-import { seen, withCluster } from "./scene.ts";
+import { placed, seen, withCluster } from "./scene.ts";
 
 async function textOf(request: Promise<unknown>): Promise<string> {
   const error: unknown = await request.then(
@@ -55,3 +55,22 @@ test("a get whose time is over says who is silent", () =>
     },
     { cacheBytesMax: 0, replicaTimeoutMs: 60_000 },
   ));
+
+test("a put that was refused before anything was stored says so, also through the host that passed it on", () =>
+  withCluster(4, async (cluster) => {
+    const { name, walk } = await placed(cluster, (hosts) => hosts[0] === "h1");
+    const [owner, stranger] = [cluster.node(walk[0]!), cluster.node(walk[3]!)];
+    const refused = (put: Promise<unknown>, nothingWritten: true | undefined) =>
+      assert.rejects(put, (error: unknown) => {
+        assert.ok(error instanceof StoreError && error.code === "quorum-not-met", String(error));
+        assert.equal(error.detail.nothingWritten, nothingWritten, error.message);
+        return true;
+      });
+    for (const node of [owner, stranger]) await refused(node.put("b", name, utf8("v"), { w: 4 }), true);
+    await down(cluster, walk[1]!, walk[2]!);
+    for (const name of [walk[1]!, walk[2]!]) await seen(stranger, name, false);
+    for (const node of [owner, stranger]) await refused(node.put("b", name, utf8("v"), { ifAbsent: true }), true);
+    assert.deepEqual((await owner.getLocal("b", name)).siblings, []);
+    for (const node of [owner, stranger]) await refused(node.put("b", name, utf8("v"), { w: "all" }), undefined);
+    assert.notDeepEqual((await owner.getLocal("b", name)).siblings, []);
+  }));

@@ -169,7 +169,8 @@ test("until: the levels are met as the replicas have the write, and one that can
   assert.ok((await receipt.until("quorum")) >= 2);
   assert.equal(await receipt.until("all"), 3);
   await assert.rejects(receipt.until(7), failsWith("bad-request"));
-  await assert.rejects(receipt.until(0), failsWith("bad-request"));
+  for (const level of [0, -1, 1.5, NaN, "bogus", "one", "", undefined, null, {}] as never[])
+    await assert.rejects(receipt.until(level), failsWith("bad-request"));
 
   cluster.kill("h3");
   const late = await notes.put("late", 1);
