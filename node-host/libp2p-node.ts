@@ -3,7 +3,6 @@
  * It listens when returned; the transport of the store starts on it.
  */
 import "./polyfill.ts";
-import { noise } from "@libp2p/noise";
 import { identify } from "@libp2p/identify";
 import type { Libp2p, PrivateKey } from "@libp2p/interface";
 import { tcp } from "@libp2p/tcp";
@@ -11,7 +10,7 @@ import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
 import { createLibp2p, type Libp2pOptions } from "libp2p";
 import { describe } from "../core/libp2p/problem.ts";
-import { inWholeWrites } from "../core/libp2p/whole-writes.ts";
+import { leanNoise } from "../core/libp2p/lean-noise.ts";
 
 /** A free port on loopback for both: whoever wants to be reached from elsewhere says so. */
 const listenByDefault = ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/tcp/0/ws"];
@@ -60,7 +59,7 @@ export async function nodeLibp2p(options: NodeLibp2pOptions = {}): Promise<Libp2
       }),
       webSockets(),
     ],
-    connectionEncrypters: [inWholeWrites(noise())],
+    connectionEncrypters: [leanNoise()],
     // What a paused stream may still receive, and what a small request may have to wait behind: beside a 48 MiB body on
     // loopback it took 20 ms with 4 MiB, 8 ms with 1 MiB (and 3 ms with 256 KiB, but a third of the throughput went).
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],

@@ -5,7 +5,6 @@
  */
 import { identify } from "@libp2p/identify";
 import type { Libp2p, PrivateKey } from "@libp2p/interface";
-import { noise } from "@libp2p/noise";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
 import { createLibp2p, type Libp2pOptions } from "libp2p";
@@ -15,7 +14,7 @@ import { type MeetingPoint, MeetingPoints } from "../libp2p/meeting-points.ts";
 import type { OnProblem } from "../libp2p/problem.ts";
 import { isWebRtcAddress } from "../libp2p/route.ts";
 import { libp2pTransport } from "../libp2p/transport.ts";
-import { inWholeWrites } from "../libp2p/whole-writes.ts";
+import { leanNoise } from "../libp2p/lean-noise.ts";
 import type { Clock, Identity, Random, Stop, Transport } from "../ports.ts";
 import { dialPolicy } from "./dial-policy.ts";
 import type { HostNetwork } from "./host-network.ts";
@@ -146,7 +145,7 @@ async function startLibp2p(
     start: false,
     transports: [webSockets(), ...ways],
     addresses: { listen: isFound ? [...Array<string>(reservationsMax).fill("/p2p-circuit"), "/webrtc"] : [] },
-    connectionEncrypters: [inWholeWrites(noise())],
+    connectionEncrypters: [leanNoise()],
     streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: 1024 * 1024 } })],
     connectionGater: {
       denyDialMultiaddr: (address) => isCut() || !mayDial(address),

@@ -4,6 +4,7 @@
  * Invariant: an update that is stored depends on none that is not; what stays unstored is stored by those who have it.
  */
 import * as Y from "yjs";
+import { Deadlines } from "../deadlines.ts";
 import type { Clock, Random, Stop } from "../ports.ts";
 
 /** Whoever made it has had his time to store it; at random, so that not all others do it at once. */
@@ -30,6 +31,8 @@ interface Deletion {
 export class Ahead {
   readonly #clock: Clock;
   readonly #random: Random;
+  /** A timer for each keystroke would take as long as applying it. */
+  readonly #deadlines: Deadlines;
   readonly #adopt: (update: Uint8Array) => void;
   /** Clocks of all clients up to which everything is stored, as far as is known. */
   readonly #stored = new Map<number, number>();
@@ -37,6 +40,7 @@ export class Ahead {
 
   constructor(deps: { readonly clock: Clock; readonly random: Random }, adopt: (update: Uint8Array) => void) {
     this.#clock = deps.clock;
+    this.#deadlines = new Deadlines(deps.clock);
     this.#random = deps.random;
     this.#adopt = adopt;
   }
@@ -46,7 +50,7 @@ export class Ahead {
     const deletes = to.size === 0 ? deletionsIn(update) : [];
     if (this.#isStored({ to, deletes }) || this.#waiting.length >= waitingMax) return;
     const ms = adoptMsMin + this.#random.next() * (adoptMsMax - adoptMsMin);
-    const stop = this.#clock.after(ms, () => {
+    const stop = this.#deadlines.add(this.#clock.now() + ms, () => {
       this.#waiting = this.#waiting.filter((each) => each !== heard);
       this.#adopt(update);
     });
@@ -84,6 +88,7 @@ export class Ahead {
   end(): void {
     for (const { stop } of this.#waiting) stop();
     this.#waiting = [];
+    this.#deadlines.stop();
   }
 
   #isStored({ to, deletes }: Pick<Heard, "to" | "deletes">): boolean {

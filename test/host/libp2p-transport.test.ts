@@ -72,6 +72,16 @@ describe("libp2p transport", () => {
     assert.ok(writes >= 2 * requests && writes <= 2 * requests + 10, `${writes} writes for ${requests} requests`);
   });
 
+  it("reads requests and answers without an exception, whose stack trace would cost more than the rest", async (t) => {
+    const [a, b] = [await nodes.start("read-a"), await nodes.start("read-b")];
+    b.transport.serve(async (_from, body) => body);
+    await a.transport.meet(b.address);
+    await ask(a, b, 0);
+    const { mock } = t.mock.method(globalThis, "RangeError");
+    for (let n = 1; n <= 100; n += 1) assert.deepEqual(await ask(a, b, n), number(n));
+    assert.equal(mock.callCount(), 0);
+  });
+
   it("writes what one callback tells at its end, in one write, and does not wait for the turn to end", async () => {
     const [a, b] = [await nodes.start("told-a"), await nodes.start("told-b")];
     b.transport.serve(async (_from, body) => body);

@@ -132,6 +132,22 @@ test("keystrokes at two places, of an author who vanished, are adopted together 
   assert.equal(base.getText("body").toJSON(), "XabcY");
 });
 
+test("keystrokes that wait to be stored share one timer, which is gone when the document is closed", async () => {
+  const doc = new Y.Doc();
+  const clock = new ManualClock();
+  const adopted: Uint8Array[] = [];
+  const ahead = new Ahead({ clock, random: realRandom }, (update) => adopted.push(update));
+  doc.on("update", (update: Uint8Array) => ahead.heard(update));
+  for (let i = 0; i < 100; i++) doc.getText("body").insert(i, "x");
+  assert.equal(clock.pendingMs.length, 1);
+  await clock.advance(7_000);
+  assert.equal(adopted.length, 100);
+  doc.getText("body").insert(0, "y");
+  ahead.end();
+  assert.deepEqual(clock.pendingMs, []);
+  assert.equal(adopted.length, 100);
+});
+
 for (const how of ["let go of", "closed"] as const) {
   test(`a store that is closed waits for a document that was ${how} right before`, async () => {
     const cluster = await MemoryCluster.of(3);
