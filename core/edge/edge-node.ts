@@ -306,10 +306,9 @@ export class EdgeNode implements SharedNode {
     const { write } = accepted;
     this.#delivery.send(key);
     await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
-    const known = await this.#local.know(this.#contact.locate(key));
-    const returnSiblings = options.returnSiblings === true;
+    const shown = { ...accepted, known: await this.#local.know(this.#contact.locate(key)) };
     return {
-      ...writeOf({ edge: this.id, key }, { ...accepted, known }, returnSiblings, this.#contact.wallMs),
+      ...writeOf({ edge: this.id, key }, shown, options.returnSiblings === true, this.#contact.wallMs),
       until: (level: WriteLevel, wait: WaitOptions = {}) => untilLevel(deps, write, level, wait),
     };
   }
@@ -323,10 +322,8 @@ export class EdgeNode implements SharedNode {
     const located = this.#contact.locate(key);
     const { request } = options;
     const asked = request === undefined ? undefined : await this.#local.asked(located, request, body);
-    if (asked === undefined) {
-      const subject = { edge: this.id, key };
-      await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
-    }
+    const subject = { edge: this.id, key };
+    if (asked === undefined) await checkPreconditions(subject, options, () => this.#get(key, undefined, timeoutMs));
     const { wish, needed } = wishOf(this.#writeDeps(), key, body, options);
     checkNotAborted(options.signal);
     return { ...(await this.#local.write(located, wish)), needed };
