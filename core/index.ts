@@ -37,6 +37,7 @@ export { EdgeNode, type EdgeOptions, type EdgePorts } from "./edge/edge-node.ts"
 export type { DocumentLink, DocumentStatus } from "./documents/document-link.ts";
 export type { LiveDocument } from "./documents/live-document.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
+export { foldsMax } from "./limits.ts";
 export type { NodeId } from "./identity.ts";
 export { EverwriteNode } from "./node.ts";
 export type { NodeOptions, NodePorts } from "./node-options.ts";

@@ -17,7 +17,7 @@ import { StoreError } from "./errors.ts";
 import type { Key } from "./identity.ts";
 
 export const contentTypeDefault = "application/octet-stream";
-/** Above the siblings that a key may have. */
+/** Events that one write may name as contained in it; above the siblings that a key may have. */
 export const foldsMax = 1_000;
 /** Ten years: an absolute time that stays a safe integer with any wall clock. */
 export const ttlMaxMs = 315_360_000_000;

@@ -6,7 +6,7 @@
  */
 import type * as Yjs from "yjs";
 import type { NodeApi, ReadAnswer, Sibling } from "../../core/api.ts";
-import { foldsMax } from "../../core/limits.ts";
+import { foldsMax } from "../../core/index.ts";
 
 /** So many updates are kept apart: below the siblings that a host warns of. */
 const updatesMax = 8;

@@ -47,7 +47,7 @@ export function recordKey(index: number): Uint8Array {
   return key;
 }
 
-export function recordValue(index: number): Uint8Array {
+function recordValue(index: number): Uint8Array {
   return Buffer.alloc(200, `${index}|${Math.imul(index, 40503)}|`);
 }
 
