@@ -197,7 +197,8 @@ export class Cluster {
   }
 
   #checkIsNoOldCopy(): void {
-    if (this.#isOldCopy) throw new StoreError("not-ready", "the data here is an old copy, which is set aside");
+    if (this.#isOldCopy)
+      throw new StoreError("not-ready", `the data of ${this.self} is an old copy, which is set aside`);
   }
 
   /** Publishes the bitmaps after a change of holdings. */

@@ -2,7 +2,7 @@
  * A client of the HTTP API for the command line. Failures come back as the `StoreError` that the host threw.
  * Built on `node:http`, because `fetch` refuses answers with headers above 16 KiB, and a context may have 32.
  */
-import { Agent, type IncomingMessage, request, type OutgoingHttpHeaders } from "node:http";
+import { Agent, type ClientRequest, type IncomingMessage, request, type OutgoingHttpHeaders } from "node:http";
 import { request as secureRequest } from "node:https";
 import { statusOfCode, StoreError, type StoreErrorCode } from "../../core/errors.ts";
 import { CliError, printable, readAll } from "./terminal.ts";
@@ -23,8 +23,13 @@ export interface Call {
   readonly headers?: OutgoingHttpHeaders;
   readonly body?: Uint8Array;
   readonly query?: Readonly<Record<string, string | number | true | undefined>>;
-  readonly signal?: AbortSignal;
+  /** A host that sends nothing for so long hangs, or its machine is gone; 0: it may take as long as it does. */
+  readonly silentMs?: number;
 }
+
+/** Far more than a host takes for a request that does not say how long, and than passes between a watch's pings. */
+const silentMsDefault = 60_000;
+const answerMarginMs = 10_000;
 
 export class HttpClient {
   readonly url: URL;
@@ -58,7 +63,8 @@ export class HttpClient {
   }
 
   /** The answer as a stream, its headers read. */
-  open(method: string, path: string, { headers = {}, body, query = {}, signal }: Call): Promise<HttpStream> {
+  open(method: string, path: string, { headers = {}, body, query = {}, ...call }: Call): Promise<HttpStream> {
+    const silentMs = call.silentMs ?? Math.max(silentMsDefault, answerMarginMs + Number(query["timeoutMs"] ?? 0));
     const send = this.url.protocol === "https:" ? secureRequest : request;
     return new Promise((resolve, reject) => {
       const outgoing = send(
@@ -70,15 +76,15 @@ export class HttpClient {
           headers: { ...headers, ...(body && { "content-length": body.byteLength }) },
           maxHeaderSize: 131_072,
           ...(this.url.protocol === "http:" && { agent: this.#agent }),
-          ...(signal && { signal }),
         },
-        (response) =>
-          resolve({
-            status: response.statusCode ?? 0,
-            headers: response.headers,
-            body: bodyOf(response, (error) => connectionError(error, method, this.url)),
-          }),
+        (response) => {
+          part = response;
+          const chunks = bodyOf(response, (error) => connectionError(error, method, this.url));
+          resolve({ status: response.statusCode ?? 0, headers: response.headers, body: chunks });
+        },
       );
+      let part: ClientRequest | IncomingMessage = outgoing;
+      outgoing.setTimeout(silentMs, () => part.destroy(new Error(`nothing came for ${silentMs / 1_000} s`)));
       outgoing.on("error", (error) => reject(connectionError(error, method, this.url)));
       outgoing.end(body);
     });
@@ -154,7 +160,6 @@ async function* bodyOf(
 }
 
 function connectionError(error: NodeJS.ErrnoException, method: string, url: URL): Error {
-  if (error.name === "AbortError") return error;
   const unreachable = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ETIMEDOUT", "EAI_AGAIN"].includes(
     error.code ?? "",
   );

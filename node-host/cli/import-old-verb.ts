@@ -26,7 +26,7 @@ async function importOld(io: Io, name: string, flags: Flags): Promise<void> {
   }
   const path = `/admin/import-old/${encodeURIComponent(basename(name))}`;
   await withClient(io, flags, async (client) => {
-    const done = await client.json<Imported>("POST", path, { query: { deletedMayReturn: true } });
+    const done = await client.json<Imported>("POST", path, { query: { deletedMayReturn: true }, silentMs: 0 });
     print(io, flags, done, () => `${done.keys} keys imported`);
     if (done.failed > 0) throw new CliError(`${done.failed} keys are not imported (${done.reason}): import again`);
   });

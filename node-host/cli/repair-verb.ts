@@ -21,7 +21,7 @@ export function addRepairVerb(program: Command, io: Io): void {
 
 async function runRepair(io: Io, client: HttpClient, flags: Flags): Promise<void> {
   const { partition } = flags;
-  const answer = await client.open("POST", "/admin/repair", { query: { partition } });
+  const answer = await client.open("POST", "/admin/repair", { query: { partition }, silentMs: 0 });
   if (answer.status !== 200) throw errorOf({ ...answer, body: await readAll(answer.body) });
   const shown = io.stderr.isTTY === true && flags.json === undefined;
   let last: RepairProgress | undefined;

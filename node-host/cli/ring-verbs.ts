@@ -157,7 +157,7 @@ async function hasLeft(host: string | null, last: NodeStatus | undefined): Promi
   const told = others.map(async ({ http }) => {
     const client = new HttpClient(http);
     try {
-      return isLeft(await client.json<NodeStatus>("GET", "/status", { signal: AbortSignal.timeout(askMs) }));
+      return isLeft(await client.json<NodeStatus>("GET", "/status", { silentMs: askMs }));
     } catch {
       return false; // it may listen for its own machine alone
     } finally {
@@ -169,7 +169,7 @@ async function hasLeft(host: string | null, last: NodeStatus | undefined): Promi
 
 function endedEarly(host: string | null): CliError {
   return new CliError(
-    `${host} has ended, and nobody says that it had left: keep its data and start it again, then it goes on leaving. ` +
+    `${host} answers no more, and nobody says that it has left: keep its data and start it again, then it goes on leaving. ` +
       "`everwrite members --http URL` asks another host",
   );
 }

@@ -7,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { StoreError } from "../../core/errors.ts";
+import { HttpClient } from "../../node-host/cli/client.ts";
+import { CliError } from "../../node-host/cli/terminal.ts";
 import { type CliResult, resultOf, startCli } from "../support/cli.ts";
 import { startTestServer, type TestServer } from "../support/http-server.ts";
 
@@ -142,6 +144,24 @@ test("a connection that breaks is told in a sentence, with what to do where a wr
     assert.equal(code, 1, args.join(" "));
     assert.match(err, /^everwrite: the connection to http:\/\/127\.0\.0\.1:[0-9]+ broke [^\n]*\n$/, args.join(" "));
     assert.match(err, pattern, args.join(" "));
+  }
+});
+
+test("a host that hangs, before its answer or in it, is told after a while", async () => {
+  for (const [sent, method] of [
+    ["", "GET"],
+    ["HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{", "GET"],
+    ["", "PUT"],
+  ] as const) {
+    await using hanging = await answering((socket) => socket.write(sent));
+    const client = new HttpClient(hanging.url);
+    await assert.rejects(client.json(method, "/status", { silentMs: 200 }), (error: unknown) => {
+      assert.ok(error instanceof CliError);
+      assert.match(error.message, /^the connection to .* broke \(nothing came for 0\.2 s\)/);
+      assert.equal(error.message.includes("the write may survive"), method === "PUT");
+      return true;
+    });
+    client.close();
   }
 });
 

@@ -137,7 +137,7 @@ test("a host that ends while it leaves has left only if it, or another one, says
   };
   const [died, left] = [await leaving("leaving", []), await leaving("left", [])];
   assert.equal(died.code, 1, died.text);
-  assert.match(died.text, /12D3KooWFakeNode has ended, and nobody says that it had left: keep its data/);
+  assert.match(died.text, /12D3KooWFakeNode answers no more, and nobody says that it has left: keep its data/);
   assert.doesNotMatch(died.text, /^done$/m);
   assert.deepEqual([left.code, left.text.endsWith("\ndone\n")], [0, true], left.text);
 
