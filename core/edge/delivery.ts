@@ -59,6 +59,10 @@ export function isPassing(error: unknown): boolean {
   return isUnanswered(error) || (error instanceof StoreError && error.code === "unauthorized");
 }
 
+function isUnknown(error: unknown): boolean {
+  return error instanceof StoreError && error.code === "outcome-unknown";
+}
+
 const idleMs = 1_000;
 /** So often a host may say that a write is none. */
 const misreadMax = 10;
@@ -166,7 +170,7 @@ export class Delivery {
 
   /** False: it is to be tried again, later. */
   async #deliver(located: LocatedKey, write: OutboxWrite, stoodFor: readonly OutboxWrite[]): Promise<boolean> {
-    const { local, telemetry } = this.#deps;
+    const { contact, local, telemetry } = this.#deps;
     const { contexts } = write.row;
     try {
       const carried: Carried = [...stoodFor, write];
@@ -176,10 +180,9 @@ export class Delivery {
     } catch (error: unknown) {
       if (!(error instanceof StoreError || error instanceof TransportError)) throw error;
       if (error instanceof StoreError && error.code === "bad-request") write.misread += 1;
-      if (error instanceof StoreError && error.code === "clock-skew") {
-        write.skewed += 1;
-        await this.#deps.contact.measureTime({ anew: true });
-      }
+      const isSkewed = error instanceof StoreError && error.code === "clock-skew";
+      if (isSkewed) write.skewed += 1;
+      if (isSkewed || (isUnknown(error) && !contact.time.isKnown)) await contact.measureTime({ anew: true });
       if (error instanceof TransportError || this.#passes(error, write)) {
         telemetry.event({ kind: "task-failed", task: "deliver a write", reason: `${located.key}: ${reasonOf(error)}` });
         return false;
@@ -207,7 +210,7 @@ export class Delivery {
     if (error.code === "bad-request") return write.misread < misreadMax;
     // One that may be out keeps its stamp: a host whose clock is right has it, or takes it.
     if (error.code === "clock-skew") return write.mayBeOut || write.skewed < skewedMax;
-    return isPassing(error) || (error.code === "outcome-unknown" && !this.#isTooOld(write) && !this.#mayBeCut(write));
+    return isPassing(error) || (isUnknown(error) && !this.#isTooOld(write) && !this.#mayBeCut(write));
   }
 
   async #request(
@@ -265,13 +268,12 @@ export class Delivery {
     return { told, ack: { durable, hinted, needed: answer.needed, got: answer.got } };
   }
 
-  /** Before the first host can have it. */
+  /** Before the first host can have it. How old it is hangs on the time, too, where an earlier run has sent it. */
   async #markSent(located: LocatedKey, carried: Carried): Promise<void> {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
-    if (due.length === 0) return;
-    await contact.measureTime();
-    await local.markSent(located, due, contact.time);
+    if (due.length > 0 || carried.at(-1)!.mayBeOut) await contact.measureTime();
+    if (due.length > 0) await local.markSent(located, due, contact.time);
   }
 
   #isTooOld({ row, mayBeOut }: OutboxWrite): boolean {

@@ -11,7 +11,7 @@ import { clockOff } from "../../support/real-clock.ts";
 import type { MemoryTransport } from "../memory-transport.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 import { patient } from "../coordinate/scene.ts";
-import { atHosts, flushed, offline, online, valuesOf, withEdges } from "./scene.ts";
+import { atHosts, flushed, losesNext, offline, online, valuesOf, withEdges } from "./scene.ts";
 
 const hour = 3_600_000;
 const lww = { kind: "lww" as const };
@@ -31,10 +31,9 @@ const toldByHosts = (cluster: MemoryCluster, name: string): string[] =>
 /** Two writes so far apart that half a round trip on a busy machine does not turn them round. */
 const apart = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 500));
 
-/** They tell the time after a second and more. */
-function hostsAreFar(transport: MemoryTransport): void {
+/** They tell the time after a second and more, or when the test says. */
+function hostsAreFar(transport: MemoryTransport, tripMs = 1_200): void {
   const request = transport.request.bind(transport);
-  const tripMs = 1_200;
   transport.request = async (to, body, timeoutMs) => {
     if (body[0] !== methods.time.number) return request(to, body, timeoutMs);
     await new Promise((resolve) => setTimeout(resolve, Math.min(timeoutMs, tripMs)));
@@ -94,6 +93,30 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       assert.deepEqual(await valuesOf(edge, "k"), ["v"]);
       assert.deepEqual(await valuesOf(edge, "k", "local"), ["v"]);
     }));
+
+  for (const [offMs, tripMs] of [
+    [24 * hour, 100],
+    [-hour, 100],
+    [-hour, 1_200],
+  ] as const) {
+    const way = `${offMs > 0 ? "a day ahead" : "behind"}, of hosts that tell the time after ${tripMs} ms`;
+    test(`${way}: what was on its way when its process ended is delivered by the next, by the hosts' time`, () =>
+      withEdges(3, async (edges, cluster) => {
+        const clock = clockOff(offMs);
+        const edge = await edges.connected("e1", { clock });
+        await connectedAndTimed(edge);
+        const lost = losesNext(edges, "e1", "request");
+        edge.put("b", "k", utf8("v")).catch(() => undefined);
+        await lost;
+        await edges.kill("e1");
+        const again = await edges.start("e1", { clock, seeds: [] });
+        hostsAreFar(edges.transport("e1"), tripMs);
+        await edges.transport("e1").meet("memory:h1");
+        await flushed(again);
+        assert.deepEqual(await again.parked(), []);
+        assert.deepEqual(await atHosts(cluster, "k"), ["v"]);
+      }));
+  }
 
   test("set while hosts are connected: the next write is right all the same", () =>
     withEdges(3, async (edges, cluster) => {

@@ -212,6 +212,7 @@ describe("the age of a write", { concurrency: true }, () => {
       async (edges, cluster) => {
         for (const what of ["answer", "request"] as const) {
           const edge = await edges.connected("e1");
+          await flushed(edge); // what the end of the last run has brought back
           const lost = losesNext(edges, "e1", what);
           edge.put("b", what, utf8(`lost ${what}`)).catch(() => {});
           await lost;
