@@ -6,10 +6,11 @@
  */
 import type * as Yjs from "yjs";
 import type { NodeApi, ReadAnswer, Sibling } from "../../core/api.ts";
-import { foldsMax } from "../../core/limits.ts";
 
 /** So many updates are kept apart: below the siblings that a host warns of. */
 const updatesMax = 8;
+/** One write folds no more; the rest is left to later puts. */
+const foldsMax = 1_000;
 
 let loading: Promise<typeof Yjs | undefined> | undefined;
 
