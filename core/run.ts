@@ -164,6 +164,12 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   // After the roster, whose secret it names: a founder that fails in between founds another ring at its next start.
   await consents.settle(roster);
 
+  // Every member is asked; one that has just joined, too, may share its identity with another process that was asked. Before
+  // anybody saves what was heard: a crash must find out as well that the data is an old copy.
+  cluster.onChange(() => {
+    cluster.doubt(consents.takeUncovered(cluster.roster));
+    forgetting.heard();
+  });
   exchange.serve(server);
   const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);
   const stopListening = (): void => {
@@ -173,11 +179,11 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   // Only members are told the secrets: a new one has to be known first.
   runDeps.waitFor("the others to take it in as a member");
   await untilToldSecrets(cluster, tasks);
+  if (!tasks.stopped) await consents.settle(cluster.roster);
   if (tasks.stopped) {
     stopListening();
     return undefined;
   }
-  await consents.settle(cluster.roster);
   serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   servePublicMembership(deps, config, server);
@@ -211,13 +217,6 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const stopAntiEntropy = antiEntropy.start();
   const reaper = new Reaper({ ...deps, consents, forgetting, server, admission });
   reaper.start();
-  // Every member is asked; one that has just joined, too, may share its identity with another process that was asked.
-  const heard = (): void => {
-    cluster.doubt(consents.takeUncovered(cluster.roster));
-    forgetting.heard();
-  };
-  cluster.onChange(heard);
-  heard();
   return {
     deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,

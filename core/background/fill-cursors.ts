@@ -8,6 +8,7 @@
 import { bool, bytes, DecodeError, field, hex, type Infer, message, optional, repeated, text } from "../bytes/codec.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { StorageOperation } from "../ports.ts";
+import { fillRow, fillRowPrefix } from "../replica/fill-row.ts";
 import type { Holdings } from "../replica/holdings.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { encodeUtf8 } from "lib0/string";
@@ -32,7 +33,6 @@ const CursorRow = message("FillCursors", {
   ),
 });
 
-const prefix = encodeUtf8("fill/");
 /** The byte after "/". */
 const prefixEnd = encodeUtf8("fill0");
 const rowsPerPage = 1_000;
@@ -58,7 +58,7 @@ export class FillCursors {
   /** Call when the holdings are restored as they were on the disk, and before anything changes them. */
   async open(ring: string): Promise<void> {
     const { records, holdings } = this.#deps;
-    let gte: Uint8Array | null = prefix;
+    let gte: Uint8Array | null = fillRowPrefix;
     while (gte !== null) {
       const page = await records.page("meta", { gte, lt: prefixEnd, limit: rowsPerPage });
       for (const row of page.rows) {
@@ -110,7 +110,7 @@ export class FillCursors {
       if (kept === undefined) return [];
       this.#stored.set(partition, kept.filling);
       const sources = [...kept.sources].map(([id, cursor]) => ({ id, ...cursor }));
-      return [{ kind: "put", ns: "meta", key: rowOf(partition), value: CursorRow.encode({ ring, sources }) }];
+      return [{ kind: "put", ns: "meta", key: fillRow(partition), value: CursorRow.encode({ ring, sources }) }];
     });
     if (puts.length === 0) return;
     try {
@@ -138,7 +138,7 @@ export class FillCursors {
 
   async #deleteRows(partitions: readonly PartitionIndex[]): Promise<void> {
     if (partitions.length === 0) return;
-    const operations = partitions.map((each) => ({ kind: "delete", ns: "meta", key: rowOf(each) }) as const);
+    const operations = partitions.map((each) => ({ kind: "delete", ns: "meta", key: fillRow(each) }) as const);
     await this.#deps.records.commit(operations);
     for (const each of partitions) {
       if (!this.#isFilling(each) || this.#current(each) === undefined) this.#kept.delete(each);
@@ -172,13 +172,6 @@ function storedIn(row: Uint8Array): Infer<typeof CursorRow> | undefined {
   }
 }
 
-function rowOf(partition: PartitionIndex): Uint8Array {
-  const row = new Uint8Array(prefix.length + 2);
-  row.set(prefix);
-  row.set([partition >> 8, partition & 255], prefix.length);
-  return row;
-}
-
 function partitionOfRow(row: Uint8Array): PartitionIndex {
-  return ((row[prefix.length]! << 8) | row[prefix.length + 1]!) as PartitionIndex;
+  return ((row[fillRowPrefix.length]! << 8) | row[fillRowPrefix.length + 1]!) as PartitionIndex;
 }

@@ -197,7 +197,6 @@ export class EdgeNode implements SharedNode {
   async list(bucket: string, options: ListOptions = {}): Promise<StoreList> {
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
     this.#checkOpen();
-    checkNotAborted(options.signal);
     await unlessAborted(options.signal, this.#untilTried(timeoutMs));
     const deps = {
       contact: this.#contact,

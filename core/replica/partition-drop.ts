@@ -12,9 +12,10 @@
  */
 import type { PartitionIndex } from "../identity.ts";
 import { toHex } from "../bytes/hex.ts";
-import { type LocatedKey, locateRow, rangeOfPartition, strayAt } from "../placement/locate.ts";
+import { type LocatedKey, locateRow, partitionsOfStray, rangeOfPartition, strayAt } from "../placement/locate.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { inLanes } from "../tasks.ts";
+import { fillRow } from "./fill-row.ts";
 import type { Holdings } from "./holdings.ts";
 import type { KeyQueue } from "./key-queue.ts";
 import type { Stillness } from "./stillness.ts";
@@ -61,7 +62,8 @@ export class PartitionDrop {
   }
 
   /**
-   * Deletes a damaged row that no key leads to, and tells it: what it held belongs to the owners, who have it or are asked.
+   * Deletes a damaged row that no key leads to, and tells it: what it held belongs to the owners, who have it or are asked; from
+   * the beginning, for it may have been copied from them before, which a restart must not count.
    * @throws StoreError as every commit
    */
   dropStray(row: Uint8Array): Promise<void> {
@@ -73,7 +75,11 @@ export class PartitionDrop {
         where: `row ${toHex(row)}, of which the key is damaged: it is removed`,
       });
       holdings.dropActor(stray.partition);
-      await records.commit([{ kind: "delete", ns: "objects", key: row }]);
+      const cursors = [...partitionsOfStray(row, holdings.partitions)].map(fillRow);
+      await records.commit([
+        { kind: "delete", ns: "objects", key: row },
+        ...cursors.map((key) => ({ kind: "delete", ns: "meta", key }) as const),
+      ]);
     });
   }
 

@@ -4,6 +4,9 @@ import { FillCursors } from "../../../core/background/fill-cursors.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
+import { KeyQueue } from "../../../core/replica/key-queue.ts";
+import { PartitionDrop } from "../../../core/replica/partition-drop.ts";
+import type { Stillness } from "../../../core/replica/stillness.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { FaultyStorage } from "../../support/faulty-storage.ts";
@@ -48,6 +51,23 @@ describe("what a restart finds copied", () => {
     const { disk, holdings, cursors } = await copied();
     holdings.refill(first);
     await cursors.sweep();
+    assert.equal((await start(disk)).cursors.isDone(first, source), false);
+  });
+
+  test("is nothing of a partition that a damaged row was removed from, whose key nobody knows", async () => {
+    const { disk, records, holdings } = await copied();
+    const row = Uint8Array.of(...new Uint8Array(16), 0xff);
+    await records.commit([{ kind: "put", ns: "objects", key: row, value: row }]);
+    holdings.refill(first);
+    const unused = { stillness: {} as Stillness, letGo: async () => {} };
+    const drop = new PartitionDrop({
+      records,
+      holdings,
+      queue: new KeyQueue(),
+      telemetry: { event: () => {} },
+      ...unused,
+    });
+    await drop.dropStray(row);
     assert.equal((await start(disk)).cursors.isDone(first, source), false);
   });
 
