@@ -8,7 +8,8 @@
  * and a majority of the members, the silent one among them, must answer. So a minority side of a cut ends nothing, nor
  * does a host that slept before it is in contact again. Where members fall silent together until no majority is left, they
  * stay members until somebody removes them: `waiting` says so.
- * Invariant: a member that alone claims to hold a partition completely stays one.
+ * Invariant: a member that alone claims to hold a partition completely stays one. A former owner that still holds it completely
+ * makes up for it, also where it owns it again by this and fills: what it has, the owners then copy from it (seed 801249).
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";

@@ -31,6 +31,8 @@ const formerFailures = [
   ["edges-82", "an edge's write with a context of a ring founded apart is parked where that one has not been met"],
   ["702153", "a host on an old copy that has met nobody may keep what the others have forgotten"],
   ["moves-2", "a host that meets another ring fills from it, also when it is killed as it hears of that"],
+  ["801249", "a former owner makes up for the host whose lease it ends, also where it owns a partition again by that"],
+  ["801572", "a former owner makes up for a host that shares many partitions with it as its lease is ended"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

@@ -4,13 +4,13 @@
  */
 import { hasBit } from "../../core/bytes/bitmap.ts";
 import { DecodeError } from "../../core/bytes/codec.ts";
-import type { NodeId } from "../../core/identity.ts";
+import type { NodeId, PartitionIndex } from "../../core/identity.ts";
 import { ringMembers } from "../../core/membership/roster.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import type { SimHost } from "./host.ts";
 import type { Tap } from "./network.ts";
-import { membershipOn } from "./rows.ts";
+import { type Membership, membershipOn } from "./rows.ts";
 import type { World } from "./world.ts";
 
 /** One host asks all others about one member. */
@@ -79,7 +79,7 @@ export class Lapses implements Tap {
     }
     if (silencesMs.some((ms) => ms < scenario.leaseMs)) return broken(`one heard it ${Math.min(...silencesMs)} ms ago`);
     if (awakeMs < scenario.leaseMs) return broken(`it was awake for ${Math.round(awakeMs)} ms without hearing it`);
-    const alone = heldAlone(by, id);
+    const alone = heldAlone(by, id, this.#world.ringsBefore.get(by.id));
     if (alone.length > 0) broken(`it alone holds partitions ${alone.join()}`);
   }
 }
@@ -93,13 +93,21 @@ function awakeSince({ process, transport }: SimHost, id: string): number {
   return process.clock.now() - sinceMs - sleeps.reduce((sum, ms) => sum + ms - sleepMsMin, 0);
 }
 
-/** Partitions that this member alone said that it holds completely, as the other one's disk has it. */
-function heldAlone({ disk }: SimHost, id: string): number[] {
+/**
+ * Partitions that this member alone said that it holds completely, as the other one's disk has it: who holds one completely
+ * as a former owner makes up for it, also where it owns it by this, and fills from then on.
+ */
+function heldAlone({ disk, id: by }: SimHost, id: string, before: Membership | undefined): number[] {
   const { roster, ring } = membershipOn(disk.view)!;
   const theirs = roster.holdings.get(id as NodeId)?.complete;
-  const members = ringMembers(roster).filter((member) => member.id !== id);
-  const others = members.flatMap((member) => roster.holdings.get(member.id)?.complete ?? []);
+  const others = ringMembers(roster).flatMap((member) =>
+    member.id === id ? [] : (roster.holdings.get(member.id)?.complete ?? []),
+  );
+  const own = before?.roster.holdings.get(by)?.complete;
+  const madeUp = (each: PartitionIndex): boolean =>
+    own !== undefined && hasBit(own, each) && !before!.ring.owners(each).includes(by);
   return allPartitions(ring.partitions).filter(
-    (each) => theirs !== undefined && hasBit(theirs, each) && !others.some((bits) => hasBit(bits, each)),
+    (each) =>
+      theirs !== undefined && hasBit(theirs, each) && !others.some((bits) => hasBit(bits, each)) && !madeUp(each),
   );
 }

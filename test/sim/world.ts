@@ -2,7 +2,6 @@
 import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { isOnRing } from "../../core/membership/roster.ts";
-import type { Ring } from "../../core/placement/ring.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { Arrivals } from "./arrivals.ts";
 import { covers, type Dot, type Versioned } from "../../core/causality/version-set.ts";
@@ -15,7 +14,15 @@ import { checkMembership } from "./departures.ts";
 import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { watchReapLeads } from "./reap-leads.ts";
-import { isApplications, membershipChange, membershipOn, type StoredState, statesOn, statesTakenBy } from "./rows.ts";
+import {
+  isApplications,
+  type Membership,
+  membershipChange,
+  membershipOn,
+  type StoredState,
+  statesOn,
+  statesTakenBy,
+} from "./rows.ts";
 import type { Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
@@ -25,8 +32,8 @@ export class World {
   readonly chance: Chance;
   readonly network: SimNetwork;
   readonly oracle: Oracle;
-  /** By host: the ring that it left last. */
-  readonly ringsBefore = new Map<NodeId, { readonly ring: Ring; readonly atMs: number }>();
+  /** By host: the ring that it left last, and the roster of that time. */
+  readonly ringsBefore = new Map<NodeId, Membership & { readonly atMs: number }>();
   readonly arrivals: Arrivals;
   readonly #lapses: Lapses;
   /** Who has filled something since its membership was last written. */
@@ -244,8 +251,8 @@ export class World {
     if (kind === "filled") this.#filled.add(host.id);
     if (kind === "ring-planned" && event.change === "lapse") this.#lapsed(host, event.host);
     if (kind === "ring-changed") {
-      const before = membershipOn(host.disk.view)?.ring;
-      if (before !== undefined) this.ringsBefore.set(host.id, { ring: before, atMs: this.schedule.nowMs });
+      const before = membershipOn(host.disk.view);
+      if (before !== undefined) this.ringsBefore.set(host.id, { ...before, atMs: this.schedule.nowMs });
     }
     if (kind === "reaped") {
       this.reaped.keys += event.keys;
