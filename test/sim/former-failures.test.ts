@@ -33,6 +33,7 @@ const formerFailures = [
   ["moves-2", "a host that meets another ring fills from it, also when it is killed as it hears of that"],
   ["801249", "a former owner makes up for the host whose lease it ends, also where it owns a partition again by that"],
   ["801572", "a former owner makes up for a host that shares many partitions with it as its lease is ended"],
+  ["801696", "an application that asks all replicas over slow wires asks again where one of them is late"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

@@ -240,6 +240,17 @@ export class Applications {
     return host.call((node) => work(this.#store(node, host.process!, () => this.#hostNode(host))));
   }
 
+  /** A healed cluster may miss an answer still, as where wires are slow and all replicas are asked: whoever asks tries again. */
+  async #try<T>(place: Place, work: (store: Store) => Promise<T>): Promise<T | "died" | undefined> {
+    try {
+      return await this.#call(place, work);
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#world.schedule.log(`${place.name} tries again: ${error.message}`);
+      return undefined;
+    }
+  }
+
   /** One of each process, as an application has it. */
   #store(of: object, { clock }: Process, node: () => StoreNode): Store {
     let store = this.#stores.get(of);
@@ -296,7 +307,7 @@ export class Applications {
   async #takeUpParked(place: Place): Promise<void> {
     const leftMs = this.#world.schedule.nowMs + deliveryMsMax / 2;
     await until(this.#world, deliveryMsMax, `nothing is parked at ${place.name}`, async () => {
-      const left = await this.#call(place, async (store) => {
+      const left = await this.#try(place, async (store) => {
         const parked = await store.parked();
         for (const write of parked) {
           const rule = ruleOf(write.bucket);
@@ -325,12 +336,7 @@ export class Applications {
     let value: unknown;
     for (const place of this.#places.filter((each) => this.#isThere(each))) {
       await until(this.#world, deliveryMsMax, `${place.name} reads ${at}`, async () => {
-        const read = await this.#call(place, async (store) => {
-          return store
-            .bucket(bucket, { conflict: rule })
-            .get(key, { r: "all" })
-            .catch(() => undefined);
-        });
+        const read = await this.#try(place, (store) => store.bucket(bucket, { conflict: rule }).get(key, { r: "all" }));
         if (read === "died" || read === undefined || read.degraded || read.source === "local") return false;
         for (const problem of read.problems) oracle.broken("what was stored is understood", problem.message);
         ({ value } = read);
@@ -353,7 +359,7 @@ export class Applications {
     const [bucket = "", key = ""] = at.split("/");
     const place = this.#places.find((each) => this.#isThere(each) && each.edge === undefined)!;
     await until(this.#world, deliveryMsMax, `${place.name} updates ${at}`, async () => {
-      const left = await this.#call(place, async (store) => {
+      const left = await this.#try(place, async (store) => {
         const values = store.bucket(bucket, { conflict });
         await values.update(key, (value) => value ?? []);
         return (await values.get(key, { r: "all" })).values.length;
