@@ -4,6 +4,7 @@ import { Leases } from "../../../core/background/leases.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { MemberRecord, MemberStatement } from "../../../core/membership/member.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";
+import { allPartitions } from "../../../core/placement/partition.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { node, oneNode, type OneNode, rosterOf } from "../cluster/world.ts";
 import { memberRecord } from "../membership/samples.ts";
@@ -96,6 +97,17 @@ describe("a browser host's lease", () => {
     await advance(world, 3 * leaseMs);
     assert.equal(world.status(), "up");
     assert.match(world.leases.waiting.join(), /it alone holds 16 partitions/);
+  });
+
+  test("ends where a former owner too holds it completely, which fills from then on what it owns again by that", async () => {
+    const world = worldOf({ complete: ["h1", "h4"] });
+    const { cluster, holdings } = world.one;
+    for (const partition of allPartitions(16)) holdings.set(partition, "complete");
+    const formerlyOwned = allPartitions(16).filter((each) => !cluster.ring.owners(each).includes(cluster.self));
+    await advance(world, 2 * leaseMs);
+    assert.equal(world.status(), "lapsed");
+    const filling = allPartitions(16).filter((each) => holdings.get(each) === "filling");
+    assert.deepEqual([formerlyOwned.length, filling], [4, formerlyOwned]);
   });
 
   test("begins again with each record of it, whoever passes that on, and with each life", async () => {
