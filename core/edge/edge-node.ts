@@ -178,8 +178,7 @@ export class EdgeNode implements SharedNode {
   async get(bucket: string, name: string, options: StoreGetOptions = {}): Promise<StoreRead> {
     const key = makeKey(bucket, name);
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
-    this.#checkOpen();
-    checkNotAborted(options.signal);
+    this.#checkOpen(options.signal);
     return unlessAborted(options.signal, this.#get(key, options.r, timeoutMs));
   }
 
@@ -193,7 +192,7 @@ export class EdgeNode implements SharedNode {
 
   async list(bucket: string, options: ListOptions = {}): Promise<StoreList> {
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
-    this.#checkOpen();
+    this.#checkOpen(options.signal);
     await unlessAborted(options.signal, this.#untilTried(timeoutMs));
     const deps = {
       contact: this.#contact,
@@ -308,9 +307,8 @@ export class EdgeNode implements SharedNode {
     const key = makeKey(bucket, name);
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
     const deps = this.#writeDeps();
-    this.#checkOpen();
+    this.#checkOpen(options.signal);
     wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
-    checkNotAborted(options.signal);
     const subject = { edge: this.id, key };
     const located = this.#contact.locate(key);
     const { request } = options;
@@ -393,8 +391,9 @@ export class EdgeNode implements SharedNode {
     for (const listener of this.#listeners) listener();
   }
 
-  #checkOpen(): void {
+  #checkOpen(signal?: CancelSignal): void {
     if (this.#isClosed) throw new StoreError("closed", "this node is closed");
     if (!this.#isLoaded) throw new StoreError("not-ready", "this node is not started");
+    checkNotAborted(signal);
   }
 }
