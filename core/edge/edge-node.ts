@@ -181,8 +181,7 @@ export class EdgeNode implements SharedNode {
   async get(bucket: string, name: string, options: StoreGetOptions = {}): Promise<StoreRead> {
     const key = makeKey(bucket, name);
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
-    this.#checkOpen();
-    checkNotAborted(options.signal);
+    this.#checkOpen(options.signal);
     return unlessAborted(options.signal, this.#get(key, options.r, timeoutMs));
   }
 
@@ -196,7 +195,7 @@ export class EdgeNode implements SharedNode {
 
   async list(bucket: string, options: ListOptions = {}): Promise<StoreList> {
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
-    this.#checkOpen();
+    this.#checkOpen(options.signal);
     await unlessAborted(options.signal, this.#untilTried(timeoutMs));
     const deps = {
       contact: this.#contact,
@@ -298,9 +297,8 @@ export class EdgeNode implements SharedNode {
     const key = makeKey(bucket, name);
     const timeoutMs = timeoutOf(this.#config, options.timeoutMs);
     const deps = this.#writeDeps();
-    this.#checkOpen();
+    this.#checkOpen(options.signal);
     wishOf(deps, key, body, options); // what is wrong with it is told before anything is asked
-    checkNotAborted(options.signal);
     const accepted = await this.#flushing.enters(this.#accept(key, body, options, timeoutMs));
     const { write } = accepted;
     this.#delivery.send(key);
@@ -392,8 +390,9 @@ export class EdgeNode implements SharedNode {
     for (const listener of this.#listeners) listener();
   }
 
-  #checkOpen(): void {
+  #checkOpen(signal?: CancelSignal): void {
     if (this.#isClosed) throw new StoreError("closed", "this node is closed");
     if (!this.#isLoaded) throw new StoreError("not-ready", "this node is not started");
+    checkNotAborted(signal);
   }
 }
