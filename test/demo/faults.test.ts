@@ -8,18 +8,12 @@ import { Shopper } from "./shopper.ts";
 
 const dayMs = 86_400_000;
 
-async function share(shopper: Shopper): Promise<string> {
-  await shopper.button("Share").click();
-  const link = await shopper.page.getByLabel("Whoever has this link shares the cart").inputValue();
-  return new URL(link).hash.replace("#/", "");
-}
-
 test("a full device refuses what it cannot keep and says so, reads and hears on, and takes changes when there is room", async () => {
   await using demo = await DemoProcess.start();
   await using shopper = await Shopper.visit(demo.url);
   await shopper.add("Kite");
   await shopper.everythingIsEverywhere();
-  const place = await share(shopper);
+  const place = await shopper.shareCart();
   await shopper.goTo("lab");
   await shopper.button("Full").click();
   await shopper.goTo("");
@@ -53,7 +47,7 @@ test("a day offline, a killed browser and two hosts killed meanwhile: no item an
   const shopper = await Shopper.visit(demo.url);
   await shopper.add("Tea");
   await shopper.everythingIsEverywhere();
-  const place = await share(shopper);
+  const place = await shopper.shareCart();
   await shopper.page.evaluate("navigator.serviceWorker.ready");
   await shopper.button("Go offline").click();
   await shopper.sees(/^Offline/);
@@ -119,7 +113,7 @@ test("what was sent without an answer a day before is in the cart once it is ans
   await shopper.everythingIsEverywhere();
   await shopper.seesCart("1 Pen", "1 Tea", "1 Pot");
   await shopper.sees("Connected, all is sent");
-  const place = await share(shopper);
+  const place = await shopper.shareCart();
   await using other = await Shopper.visit(demo.url, place);
   await other.seesCart("1 Pen", "1 Tea", "1 Pot");
   assert.deepEqual([...shopper.problems, ...other.problems], []);

@@ -70,6 +70,13 @@ export class Shopper implements AsyncDisposable {
     return this.page.getByRole("button", { name: new RegExp(`^${name}`) });
   }
 
+  /** The place that the link of this cart names. */
+  async shareCart(): Promise<string> {
+    await this.button("Share").click();
+    const link = await this.page.getByLabel("Whoever has this link shares the cart").inputValue();
+    return new URL(link).hash.replace("#/", "");
+  }
+
   /** "2 Tea" of the cart beside the shelves. */
   async cart(): Promise<string[]> {
     const lines = await this.page.locator(".cart .line").all();

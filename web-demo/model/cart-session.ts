@@ -3,11 +3,12 @@
  */
 import type { BucketReceipt, Stop } from "everwrite";
 import { articleOf, sumOf } from "../catalogue.ts";
-import type { CartRead, HeardCart } from "../store/cart-bucket.ts";
-import { type Cart, type CartChange, changed, emptyCart, unionOfCarts } from "../store/cart.ts";
+import { cartOf, type HeardCart } from "../store/cart-bucket.ts";
+import { type Cart, type CartChange, changed, emptyCart } from "../store/cart.ts";
 import type { Order } from "../store/orders.ts";
 import { type CartSettings, defaultSettings, type RuleName } from "../store/settings.ts";
 import type { Shop } from "../store/shop.ts";
+import { gatherStrays } from "../store/strays.ts";
 import { Changes, type Written } from "./changes.ts";
 import { contents, type Happening, Happenings } from "./happenings.ts";
 import { grow, type Version } from "./lineage.ts";
@@ -44,13 +45,13 @@ export class CartSession {
   readonly #happenings: Happenings;
   readonly #stops: Stop[] = [];
   #stopCart: Stop = () => {};
+  /** Undefined: the rule is a guess, by which nothing is taken along. */
+  #stopStrays: Stop | undefined;
   #isClosed = false;
   /** Resolves when this device has told what it knows of the rule. */
   readonly #deviceAsked: Promise<void>;
   /** The settings of this cart were seen: before that its rule is a guess. */
   #isRuleSeen = false;
-  /** Done under that guess. */
-  readonly #guessed: CartChange[] = [];
 
   constructor(shop: Shop, id: string, copies: number) {
     this.id = id;
@@ -74,6 +75,7 @@ export class CartSession {
     this.#isClosed = true;
     this.changes.close();
     this.#stopCart();
+    this.#stopStrays?.();
     for (const stop of this.#stops) stop();
   }
 
@@ -104,21 +106,24 @@ export class CartSession {
     );
   }
 
-  /** The items go along: under another rule they are another value. */
+  /** The items go along: under another rule they are another value. A page that dies in between leaves them in both places. */
   async setRule(rule: RuleName): Promise<void> {
     const from = this.#shop.carts(this.state.value.settings.rule);
     const to = this.#shop.carts(rule);
     if (to === from) return;
-    this.#ruleIsSeen();
-    if (to.name !== from.name) {
-      const taking = to.change(this.id, { kind: "fill", cart: cartOf(await from.get(this.id)) });
-      await this.#note("Items taken along", taking);
+    const isMove = to.name !== from.name;
+    const left = await from.get(this.id);
+    const cart = cartOf(left);
+    if (isMove && cart.lines.length > 0) {
+      const isTaken = await this.#note("Items taken along", to.change(this.id, { kind: "unite", cart }));
+      if (!isTaken) return;
     }
-    await this.#note(
-      "Merge rule changed",
-      this.#shop.changeSettings(this.id, (settings) => ({ ...settings, rule })),
-      "settings",
-    );
+    const change = async (): Promise<BucketReceipt> => {
+      const receipt = await this.#shop.changeSettings(this.id, (settings) => ({ ...settings, rule }));
+      if (isMove && left.context !== undefined) await from.remove(this.id, left.context);
+      return receipt;
+    };
+    await this.#note("Merge rule changed", change(), "settings");
   }
 
   /**
@@ -137,7 +142,6 @@ export class CartSession {
 
   async #change(what: string, change: CartChange): Promise<boolean> {
     const { settings, cart } = this.state.value;
-    if (!this.#isRuleSeen) this.#guessed.push(change);
     const write = this.#shop.carts(settings.rule).change(this.id, change);
     void write.then(
       ({ dot }) => this.#happenings.remember(dot, changed(cart, change)),
@@ -160,13 +164,8 @@ export class CartSession {
     const { rule } = this.state.value.settings;
     this.state.update((state) => ({ ...state, settings }));
     if (rule !== settings.rule) this.#follow(settings.rule);
-    const guessed = this.#ruleIsSeen();
+    this.#ruleIsSeen();
     void this.#lookWhetherKnown();
-    if (this.#shop.carts(rule).name === this.#shop.carts(settings.rule).name) return;
-    // What was done meanwhile, offline, went to where nobody looks for it.
-    for (const change of guessed) {
-      void this.#note("Taken along", this.#shop.carts(settings.rule).change(this.id, change));
-    }
   }
 
   /** A guess where the device knows better would be undone a moment later, and lost if the page dies before. */
@@ -188,13 +187,17 @@ export class CartSession {
     this.state.update((state) => (state.isRuleKnown ? state : { ...state, isRuleKnown: true }));
   }
 
-  #ruleIsSeen(): readonly CartChange[] {
+  #ruleIsSeen(): void {
     this.#isRuleSeen = true;
-    return this.#guessed.splice(0);
+    const { rule } = this.state.value.settings;
+    const tell = (taking: Promise<BucketReceipt>): void => void this.#note("Items taken along", taking);
+    this.#stopStrays ??= gatherStrays(this.#shop, this.id, rule, tell);
   }
 
   #follow(rule: RuleName): void {
     this.#stopCart();
+    this.#stopStrays?.();
+    this.#stopStrays = undefined;
     this.#stopCart = this.#shop.carts(rule).subscribe(this.id, (read) => this.#onCart(rule, read));
   }
 
@@ -223,11 +226,6 @@ export class CartSession {
   #tell(happenings: readonly Happening[] | undefined): void {
     if (happenings !== undefined) this.state.update((state) => ({ ...state, happenings }));
   }
-}
-
-/** What the rule makes of it; where it leaves that to the visitor, the union. */
-function cartOf({ merged, versions }: CartRead): Cart {
-  return merged ?? unionOfCarts(versions.map(({ cart }) => cart));
 }
 
 function startState(id: string): CartState {

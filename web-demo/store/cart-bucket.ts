@@ -1,6 +1,6 @@
 /** Carts under one rule: whatever form the rule keeps them in, the shop sees plain ones and says what to change. */
 import type { Bucket, BucketRead, BucketReceipt, ChangeOrigin, ReadSource, Stop } from "everwrite";
-import type { Cart, CartChange } from "./cart.ts";
+import { type Cart, type CartChange, unionOfCarts } from "./cart.ts";
 
 /** A cart as this device knows it. */
 export interface CartRead {
@@ -48,6 +48,13 @@ export interface CartBucket {
    * keeps current. What another device writes at the same time becomes a second version, which the rule merges.
    */
   change(id: string, change: CartChange): Promise<BucketReceipt>;
+  /** Deletes what the read of `context` has shown; what was written beside it stays. */
+  remove(id: string, context: string): Promise<BucketReceipt>;
+}
+
+/** What the rule makes of it; where it leaves that to the visitor, the union. */
+export function cartOf({ merged, versions }: CartRead): Cart {
+  return merged ?? unionOfCarts(versions.map(({ cart }) => cart));
 }
 
 /** `plain`, `change`: from the form in which the rule keeps carts, and how a change is made in it. */
@@ -78,5 +85,6 @@ export function cartBucket<T>(
       return { versions: values.length, source, degraded, answered };
     },
     change,
+    remove: (id, context) => bucket.delete(id, { context }),
   };
 }

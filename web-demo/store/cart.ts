@@ -40,11 +40,10 @@ export type CartChange =
   | { readonly kind: "set"; readonly article: string; readonly quantity: number }
   /** Takes out what was bought; what was added meanwhile stays. */
   | { readonly kind: "buy"; readonly bought: Cart }
-  /** All of it, in place of what it was. */
-  | { readonly kind: "fill"; readonly cart: Cart };
+  /** What is in another cart too, in the larger quantity. */
+  | { readonly kind: "unite"; readonly cart: Cart };
 
 export function changed(cart: Cart, change: CartChange): Cart {
-  if (change.kind === "fill") return change.cart;
   return newQuantities(change, (article) => quantityOf(cart, article)).reduce(
     (made, { article, quantity }) => withQuantity(made, article, quantity),
     cart,
@@ -52,10 +51,7 @@ export function changed(cart: Cart, change: CartChange): Cart {
 }
 
 /** Lines that differ afterwards; one of 0 goes. */
-export function newQuantities(
-  change: Exclude<CartChange, { kind: "fill" }>,
-  quantityNow: (article: string) => number,
-): readonly CartLine[] {
+export function newQuantities(change: CartChange, quantityNow: (article: string) => number): readonly CartLine[] {
   switch (change.kind) {
     case "add":
       return [{ article: change.article, quantity: quantityNow(change.article) + 1 }];
@@ -66,6 +62,8 @@ export function newQuantities(
         article,
         quantity: Math.max(0, quantityNow(article) - quantity),
       }));
+    case "unite":
+      return change.cart.lines.filter(({ article, quantity }) => quantity > quantityNow(article));
   }
 }
 

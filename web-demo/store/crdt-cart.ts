@@ -13,9 +13,6 @@ export function plainCart(cart: CrdtCart): Cart {
 /** Changes that say what they mean: "one more" beside that of another device is two more. */
 export function changedCrdt(cart: CrdtCart, change: CartChange): CrdtCart {
   if (change.kind === "add") return cart.add(change.article);
-  if (change.kind === "fill") {
-    return change.cart.lines.reduce((made, { article, quantity }) => made.set(article, quantity), cart.clear());
-  }
   return newQuantities(change, (article) => cart.quantity(article)).reduce(
     (made, { article, quantity }) => (quantity === 0 ? made.remove(article) : made.set(article, quantity)),
     cart,

@@ -63,19 +63,21 @@ export class Shop {
     const from = { r: nearest };
     // What a check refuses is told as an error, hides no other version, and is overwritten by no update.
     const options = { ...alwaysWritable, codec: json(checkCart) };
-    const plain = (bucket: Bucket<Cart>): CartBucket =>
-      cartBucket(
-        bucket,
-        nearest,
-        (value) => value,
-        (id, change) => bucket.update(id, (value = emptyCart) => changed(value, change), from),
-      );
+    const changeIn =
+      (bucket: Bucket<Cart>): CartBucket["change"] =>
+      (id, change) =>
+        bucket.update(id, (value = emptyCart) => changed(value, change), from);
+    const plain = (bucket: Bucket<Cart>, change = changeIn(bucket)): CartBucket =>
+      cartBucket(bucket, nearest, (value) => value, change);
     const crdts = store.bucket("carts-crdt", { ...alwaysWritable, conflict: cart() });
     this.#siblings = store.bucket("carts", { ...options, conflict: siblings() });
     this.#carts = {
       // The same data under two rules: how versions become one is decided where they are read.
       union: plain(store.bucket("carts", { ...options, conflict: merge(unionOfCarts) })),
-      siblings: plain(this.#siblings),
+      // A cart from elsewhere is one more version: the visitor decides.
+      siblings: plain(this.#siblings, (id, change) =>
+        change.kind === "unite" ? this.#siblings.put(id, change.cart) : changeIn(this.#siblings)(id, change),
+      ),
       // These are other values, in buckets of their own: one that knows what it has seen, and one of which the last stays.
       crdt: cartBucket(crdts, nearest, plainCart, (id, change) =>
         crdts.update(id, (value) => changedCrdt(value, change), from),
@@ -97,6 +99,12 @@ export class Shop {
 
   carts(rule: RuleName): CartBucket {
     return this.#carts[rule];
+  }
+
+  /** Where other rules keep carts. */
+  elsewhere(rule: RuleName): readonly CartBucket[] {
+    const { union, crdt, lww: last } = this.#carts;
+    return [union, crdt, last].filter(({ name }) => name !== this.carts(rule).name);
   }
 
   /** What the visitor made of several versions by hand; `context`: of the read that showed them. */
