@@ -180,6 +180,7 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
   const oldestHint = gauge("hints_oldest_seconds", "Age of the oldest undelivered hint");
   const hintsFor = gauge("hints_for", "Undelivered hints held here, by the host they are for", "host");
   const hintBytes = gauge("hints_for_bytes", "Bytes of those hints", "host");
+  const hintAge = gauge("hints_for_oldest_seconds", "Since when that host misses one of them", "host");
   const agreed = gauge("partitions_agreed", "Owned partitions that all owners were known to agree on since the start");
   const agreementAge = gauge(
     "full_agreement_seconds",
@@ -211,9 +212,11 @@ function statusGauges(registry: Registry): (status: NodeStatus) => void {
     oldestHint.set(status.oldestHintMs / 1_000);
     hintsFor.reset(); // hosts whose hints are gone
     hintBytes.reset();
-    for (const { for: host, count, bytes } of status.hintsFor) {
+    hintAge.reset();
+    for (const { for: host, count, bytes, oldestMs } of status.hintsFor) {
       hintsFor.set({ host }, count);
       hintBytes.set({ host }, bytes);
+      hintAge.set({ host }, oldestMs / 1_000);
     }
     const { partitionsAgreed, fullAgreementAgoMs } = status.antiEntropy;
     agreed.set(partitionsAgreed);

@@ -217,4 +217,21 @@ describe("what a node tells", () => {
       assert.ok(text.split("\n").includes(line), `${line}\nis not in\n${text}`);
     }
   });
+
+  test("metrics tell hints by the host they are for, with their age, as long as there are any", async () => {
+    await using server = await startTestServer();
+    const now = await server.node.status();
+    const lines = async (hintsFor: typeof now.hintsFor): Promise<string[]> => {
+      server.node.status = async () => ({ ...now, hintsFor });
+      const text = await (await fetch(`${server.url}/metrics`)).text();
+      return text.split("\n").filter((line) => line.startsWith("everwrite_hints_for"));
+    };
+    const host = `{host="${fakeId}"}`;
+    assert.deepEqual(await lines([{ for: fakeId, count: 2, bytes: 30, oldestMs: 4_000 }]), [
+      `everwrite_hints_for${host} 2`,
+      `everwrite_hints_for_bytes${host} 30`,
+      `everwrite_hints_for_oldest_seconds${host} 4`,
+    ]);
+    assert.deepEqual(await lines([]), []);
+  });
 });
