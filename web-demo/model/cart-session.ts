@@ -188,6 +188,7 @@ export class CartSession {
   }
 
   #ruleIsSeen(): void {
+    if (this.#isClosed) return;
     this.#isRuleSeen = true;
     const { rule } = this.state.value.settings;
     const tell = (taking: Promise<BucketReceipt>): void => void this.#note("Items taken along", taking);
