@@ -96,6 +96,16 @@ export class Ahead {
   }
 }
 
+/** Whether the document holds all that the update builds on: else it would wait in it, for ever if its author vanishes. */
+export function hasBaseOf(doc: Y.Doc, update: Uint8Array): boolean {
+  const { from, to } = Y.parseUpdateMeta(update);
+  const clockOf = (client: number): number => Y.getState(doc.store, client);
+  return (
+    [...from].every(([client, clock]) => clock <= clockOf(client)) &&
+    idsIn(update).every(({ client, clock }) => clock < Math.max(clockOf(client), to.get(client) ?? 0))
+  );
+}
+
 function deletionsIn(update: Uint8Array): Deletion[] {
   return [...Y.decodeUpdate(update).ds.clients].flatMap(([client, items]) =>
     items.map(({ clock, len }) => ({ client, from: clock, to: clock + len })),

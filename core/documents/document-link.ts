@@ -14,7 +14,7 @@ import { Cancellation, sleep } from "../store/cancel.ts";
 import { follow } from "../store/follow.ts";
 import { type ErrorEvent, Listeners } from "../store/listeners.ts";
 import { problemOfUpdate } from "../values/yjs-update.ts";
-import { Ahead } from "./ahead.ts";
+import { Ahead, hasBaseOf } from "./ahead.ts";
 import type { LiveUpdate } from "./fold-plan.ts";
 import { ParkedEdits } from "./parked-edits.ts";
 import { SideChannel } from "./side-channel.ts";
@@ -49,6 +49,8 @@ export interface DocumentName {
   readonly name: string;
 }
 
+/** Of somebody who types without a pause while one of his keystrokes is stored. */
+const earlyMax = 200;
 const emptyUpdate = Uint8Array.of(0, 0);
 /** As long as a request may take: whoever closes a store wants it closed. */
 const closeMsMax = 5_000;
@@ -73,6 +75,8 @@ export class DocumentLink {
   #loaded = false;
   #absent = true;
   #unreadable: StoreError | undefined;
+  /** Keystrokes of others that were heard before those that they build on, which may never come: these are not taken. */
+  #early: readonly Uint8Array[] = [];
   /** Why it is followed no more. */
   #ended: StoreError | undefined;
   readonly #onClosed: () => void;
@@ -185,6 +189,7 @@ export class DocumentLink {
       : new StoreError("bad-request", `${this.key} holds values that are no document`);
     if (!this.#loaded && this.doc.store.clients.size > 0) this.#writeWhatIsNotIn(live);
     this.#apply(live);
+    this.#addEarly();
     const hadAll = this.#loaded && !this.#absent;
     this.#loaded = true;
     this.#absent = live.length === 0;
@@ -220,8 +225,18 @@ export class DocumentLink {
   /** Of others, and not stored yet. */
   #hearAhead(update: Uint8Array): void {
     if (problemOfUpdate(update) !== undefined) return;
-    // What Yjs cannot apply is told when it is stored.
-    if (this.#tryToAdd([{ dot: "not stored", body: update }]) === undefined) this.#ahead.heard(update);
+    this.#early = [...this.#early, update].slice(-earlyMax);
+    if (hasBaseOf(this.doc, update)) this.#addEarly();
+  }
+
+  /** In the order in which they were heard. */
+  #addEarly(): void {
+    this.#early = this.#early.filter((update) => {
+      if (!hasBaseOf(this.doc, update)) return true;
+      // What Yjs cannot apply is told when it is stored.
+      if (this.#tryToAdd([{ dot: "not stored", body: update }]) === undefined) this.#ahead.heard(update);
+      return false;
+    });
   }
 
   #apply(live: readonly LiveUpdate[]): void {

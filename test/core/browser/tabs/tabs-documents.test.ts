@@ -61,3 +61,44 @@ test("a paste into an unsent write is heard in the other tab, whose next edit lo
     );
   }
 });
+
+for (const isGone of [true, false]) {
+  const end = isGone
+    ? "is not stored when its tab is gone: it would wait for that for ever"
+    : "is shown as soon as that is stored";
+  test(`a keystroke that is heard without the one before it ${end}`, async () => {
+    await loadDocuments();
+    const tabs = await TabScene.of("a", "b");
+    const open = async (tab: string): Promise<LiveDocument> => {
+      const store = new Store("test", { node: tabs.node(tab), clock: tabs.clock, random: realRandom, loadDocuments });
+      const doc = await tabs.settle(store.doc("notes/plan"));
+      await tabs.settle(doc.loaded);
+      return doc;
+    };
+    const [a, b] = [await open("a"), await open("b")];
+    let heard = 0;
+    tabs.onMessage = (from, _to, message) =>
+      from === "b" && message.kind === "say" && heard++ === 0 ? undefined : message;
+    const type = async (letter: string): Promise<void> => {
+      b.getText("body").insert(textOf(b).length, letter);
+      await tabs.clock.advance(10);
+    };
+    for (const letter of "12") await type(letter);
+    assert.equal(heard, 2);
+    assert.equal(textOf(a), "");
+    if (isGone) {
+      tabs.crash("b");
+      await tabs.clock.advance(10_000); // keystrokes of who is gone are adopted after six seconds
+    } else {
+      for (let i = 0; i < 20 && textOf(a) === ""; i++) await type(".");
+      assert.equal(textOf(a), textOf(b));
+    }
+    a.getText("body").insert(0, "A");
+    await tabs.settle(a.flush());
+    const { siblings } = await tabs.settle(tabs.node("a").get("notes", "plan"));
+    const stored = new Y.Doc();
+    for (const { body } of siblings) Y.applyUpdate(stored, body);
+    assert.equal(stored.store.pendingStructs, null);
+    if (isGone) assert.deepEqual([textOf(a), stored.getText("body").toJSON()], ["A", "A"]);
+  });
+}
