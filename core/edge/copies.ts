@@ -1,37 +1,28 @@
 /**
  * An edge's copies of the keys that it uses: what hosts have told of them, with the sealed contexts that cover it. Rows in
- * `objects`, under the key's row as at a host. Own writes that no host has acknowledged are not in them (`outbox.ts`).
+ * `objects`, under the key's row as at a host (`copy-row.ts`). Own writes that no host has acknowledged are not in them
+ * (`outbox.ts`).
  * Invariants: a copy is covered by its contexts; together copies stay below `copyBytesMax`, least recently used first to
  * go, but never one on which an unsent write builds nor one that is watched, which may exceed it; what is forgotten ends the actor that it names.
  */
-import { DecodeError, field, message, repeated } from "../bytes/codec.ts";
+import { encodeUtf8 } from "lib0/string";
+import { DecodeError } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { Recent } from "../bytes/recent.ts";
 import { clockDigest } from "../causality/clock.ts";
-import { versioned } from "../causality/encoding.ts";
-import { coversAll, merge, nothing, type Versioned } from "../causality/version-set.ts";
+import { coversAll, merge, nothing } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { keyOfRow, type LocatedKey, locateRow } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
-import { contextText, edgeContextsMax } from "../rpc/common-messages.ts";
+import { edgeContextsMax } from "../rpc/common-messages.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
+import { type Copy, encodeCopy, parsePart, partRange, readCopy } from "./copy-row.ts";
 import { noEvidence, unite } from "./evidence.ts";
 import type { OwnActor } from "./own-actor.ts";
 
-export interface Copy {
-  readonly state: Versioned;
-  /** Sealed by hosts; none of them covers another. */
-  readonly contexts: readonly string[];
-}
-
 export const noCopy: Copy = { state: nothing, contexts: [] };
-
-const CopyRow = message("EdgeCopy", {
-  state: field(1, versioned),
-  contexts: repeated(2, contextText, edgeContextsMax),
-});
 
 export interface CopiesDeps {
   readonly self: NodeId;
@@ -42,6 +33,23 @@ export interface CopiesDeps {
   readonly isPinned: (key: Key) => boolean;
 }
 
+/** What lies on the disk of a copy. */
+interface Stored {
+  readonly row: Uint8Array;
+  /** With its parts. */
+  readonly bytes: number;
+  /** Names of its parts: all that may be there. */
+  readonly parts: ReadonlySet<string>;
+  /** All parts are there, and sound. */
+  readonly areThere: boolean;
+}
+
+interface Change {
+  readonly operations: readonly StorageOperation[];
+  /** Undefined: nothing is left. */
+  readonly stored: Stored | undefined;
+}
+
 /** Beside the row, in memory: map entries, the decoded objects. */
 const entryOverheadBytes = 512;
 const pageRows = 1_000;
@@ -50,8 +58,8 @@ export class Copies {
   readonly #deps: CopiesDeps;
   readonly #bytesMax: number;
   readonly #cache: Recent<Key, { readonly copy: Copy; readonly bytes: number }>;
-  /** Bytes of each row on the disk, least recently used first. */
-  readonly #rows = new Map<Key, { readonly row: Uint8Array; readonly bytes: number }>();
+  /** Least recently used first. */
+  readonly #rows = new Map<Key, Stored>();
   #bytes = 0;
 
   constructor(deps: CopiesDeps, options: { readonly copyBytesMax: number; readonly cacheBytesMax: number }) {
@@ -67,10 +75,28 @@ export class Copies {
       for (const each of page.rows) {
         // Of a damaged one the key may be lost too: hosts have what it held.
         const key = "value" in each ? keyOfRow(each.key) : locateRow(each.key, 1)?.key;
-        if (key !== undefined) this.#note(key, each.key, "value" in each ? each.value.length : 0);
+        const bytes = each.key.length + ("value" in each ? each.value.length : 0);
+        if (key !== undefined) this.#note(key, { row: each.key, bytes, parts: new Set(), areThere: true });
       }
       gte = page.next;
     }
+    await this.#openParts();
+  }
+
+  /** Those of no copy were left by an older release, which knows none. */
+  async #openParts(): Promise<void> {
+    const strays: StorageOperation[] = [];
+    for (let gte: Uint8Array | null = partRange.gte; gte !== null;) {
+      const page = await this.#deps.records.page("meta", { ...partRange, gte, limit: pageRows, keysOnly: true });
+      for (const { key: row } of page.rows) {
+        const { name, bytes, key } = parsePart(row);
+        const known = this.#rows.get(key);
+        if (known === undefined) strays.push({ kind: "delete", ns: "meta", key: row });
+        else this.#note(key, { ...known, bytes: known.bytes + bytes, parts: new Set([...known.parts, name]) });
+      }
+      gte = page.next;
+    }
+    if (strays.length > 0) await this.#deps.records.commit(strays, { durability: "buffered" });
   }
 
   /** Of the rows on the disk. */
@@ -87,14 +113,15 @@ export class Copies {
   }
 
   /** A damaged copy is none: hosts have what it held. */
-  async get({ key, row }: LocatedKey): Promise<Copy> {
+  async get(located: LocatedKey): Promise<Copy> {
+    const { key } = located;
     const known = this.#rows.get(key);
     if (known === undefined) return noCopy;
     this.#rows.delete(key);
     this.#rows.set(key, known);
     const cached = this.#cache.get(key);
     if (cached !== undefined) return cached.copy;
-    const copy = await this.#read(key, row);
+    const copy = await this.#read(located);
     if (copy !== noCopy) this.#cache.set(key, { copy, bytes: known.bytes });
     return copy;
   }
@@ -119,19 +146,49 @@ export class Copies {
     return clockDigest(state);
   }
 
-  /** To be committed with what belongs to the same change; then `stored`. */
-  operation({ row }: LocatedKey, copy: Copy): StorageOperation {
-    if (copy.state.vector.length === 0) return { kind: "delete", ns: "objects", key: row };
-    const value = CopyRow.encode(copy);
-    return { kind: "put", ns: "objects", key: row, value };
+  /**
+   * Commits the copy with what belongs to the same change. On a full disk it is in memory alone, once `ifFull` has done what
+   * there is to do.
+   */
+  async store(
+    located: LocatedKey,
+    copy: Copy,
+    { more, ifFull }: { readonly more: readonly StorageOperation[]; readonly ifFull: () => unknown },
+  ): Promise<void> {
+    const { key } = located;
+    const { operations, stored } = this.#change(located, copy);
+    try {
+      await this.#deps.records.commit([...more, ...operations], { durability: "buffered" });
+      this.#set(key, copy, stored);
+    } catch (error: unknown) {
+      this.#doubt(key);
+      if (!(error instanceof StoreError) || error.code !== "storage-full") throw error;
+      await ifFull();
+      const before = this.#rows.get(key)?.parts ?? [];
+      this.#set(key, copy, stored && { ...stored, parts: new Set([...before, ...stored.parts]), areThere: false });
+    }
   }
 
-  /** The operation is committed. */
-  stored({ key, row }: LocatedKey, copy: Copy, operation: StorageOperation): void {
-    this.#forget(key);
-    if (operation.kind === "delete") return;
-    this.#note(key, row, operation.value.length);
-    this.#cache.set(key, { copy, bytes: operation.value.length });
+  /** To be committed: nothing of it remains on the disk. */
+  removing(located: LocatedKey): readonly StorageOperation[] {
+    return this.#change(located, noCopy).operations;
+  }
+
+  #change({ key, row }: LocatedKey, copy: Copy): Change {
+    const known = this.#rows.get(key);
+    const isEmpty = copy.state.vector.length === 0;
+    const { row: value, parts } = encodeCopy(key, copy);
+    const partRow = (name: string) => ({ ns: "meta", key: encodeUtf8(name) }) as const;
+    const gone = [...(known?.parts ?? [])].filter((name) => !parts.has(name));
+    const added = [...parts].filter(([name]) => known?.areThere !== true || !known.parts.has(name));
+    const operations: readonly StorageOperation[] = [
+      ...gone.map((name) => ({ kind: "delete", ...partRow(name) }) as const),
+      ...added.map(([name, body]) => ({ kind: "put", ...partRow(name), value: body }) as const),
+      isEmpty ? { kind: "delete", ns: "objects", key: row } : { kind: "put", ns: "objects", key: row, value },
+    ];
+    if (isEmpty) return { operations, stored: undefined };
+    const bytes = [...parts.values()].reduce((sum, { length }) => sum + length, value.length + row.length);
+    return { operations, stored: { row, bytes, parts: new Set(parts.keys()), areThere: true } };
   }
 
   /** What has to go, least recently used first, as long as there is too much. */
@@ -143,32 +200,46 @@ export class Copies {
   }
 
   /** Within the key's queue: nothing else is done with the copy meanwhile. */
-  async evict({ key, row }: LocatedKey): Promise<void> {
+  async evict(located: LocatedKey): Promise<void> {
+    const { key } = located;
     if (this.#deps.isPinned(key)) return;
-    const { copy } = this.#cache.get(key) ?? { copy: await this.#read(key, row) };
+    const { copy } = this.#cache.get(key) ?? { copy: await this.#read(located) };
     this.#deps.actor.forget(copy.state);
+    const removal = this.removing(located);
     this.#forget(key);
-    await this.#deps.records.commit([{ kind: "delete", ns: "objects", key: row }], { durability: "buffered" });
+    await this.#deps.records.commit(removal, { durability: "buffered" });
   }
 
-  async #read(key: Key, row: Uint8Array): Promise<Copy> {
+  async #read(located: LocatedKey): Promise<Copy> {
+    const { key } = located;
     try {
-      const encoded = await this.#deps.records.get("objects", row);
-      if (encoded === undefined) return noCopy;
-      const { state, contexts } = CopyRow.decode(encoded);
-      return { state, contexts };
+      return (await readCopy(this.#deps.records, located)) ?? noCopy;
     } catch (error: unknown) {
       const isDamaged = error instanceof DecodeError || (error instanceof StoreError && error.code === "corrupt");
       if (!isDamaged) throw error;
       this.#deps.telemetry.event({ kind: "corrupt-record", where: `the copy of ${key}: ${error.message}` });
       this.#deps.actor.drop();
+      this.#doubt(key);
       return noCopy;
     }
   }
 
-  #note(key: Key, row: Uint8Array, size: number): void {
-    this.#rows.set(key, { row, bytes: size + row.length });
-    this.#bytes += size + row.length;
+  #set(key: Key, copy: Copy, stored: Stored | undefined): void {
+    this.#forget(key);
+    if (stored === undefined) return;
+    this.#note(key, stored);
+    this.#cache.set(key, { copy, bytes: stored.bytes });
+  }
+
+  /** The next change writes all parts. */
+  #doubt(key: Key): void {
+    const known = this.#rows.get(key);
+    if (known !== undefined) this.#rows.set(key, { ...known, areThere: false });
+  }
+
+  #note(key: Key, stored: Stored): void {
+    this.#bytes += stored.bytes - (this.#rows.get(key)?.bytes ?? 0);
+    this.#rows.set(key, stored);
   }
 
   #forget(key: Key): void {

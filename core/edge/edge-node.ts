@@ -3,8 +3,8 @@
  * it is offline, and asks hosts to coordinate (PROTOCOL 3, *Edges*; 5; 6). What it is made of comes through the ports, as at
  * a host; what it does is in this folder.
  *
- * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`)
- * and what was answered lately (`answered.ts`).
+ * Rows: `objects` holds copies (`copies.ts`), `hints` the outbox (`outbox.ts`), `meta` the membership (`contact.ts`), what was
+ * answered lately (`answered.ts`), and large parts of copies (`copy-row.ts`).
  */
 import type { ListOptions, Watched } from "../api.ts";
 import { equalBytes } from "../bytes/compare.ts";

@@ -30,7 +30,8 @@ import type { Telemetry } from "../telemetry.ts";
 import type { Answered } from "./answered.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
-import { type Copies, type Copy, isEqualCopy, isSameCopy, noCopy } from "./copies.ts";
+import { type Copies, isEqualCopy, isSameCopy } from "./copies.ts";
+import type { Copy } from "./copy-row.ts";
 import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
@@ -222,10 +223,8 @@ export class Local {
       await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, isQuorum);
       if (after !== copy) {
-        const operation = copies.operation(located, after);
         // As after a power cut the disk then has the copy of before; this one is in memory, and may be forgotten.
-        await this.#commit([operation], () => actor.drop());
-        copies.stored(located, after, operation);
+        await copies.store(located, after, { more: [], ifFull: () => actor.drop() });
         this.#deps.changed(located.key, "remote");
       }
       return this.#know(located);
@@ -243,26 +242,14 @@ export class Local {
       const copy = await copies.get(located);
       await this.#tellConflicts(located, told);
       const after = this.#after(located.key, copy, told, false);
-      const operation = copies.operation(located, after);
       // What a power cut brings back of the outbox is sent again: the same events.
-      const operations = [...outbox.removing(writes), ...answered.adding(writes, ack), operation];
-      await this.#commit(operations, () => this.#makeRoom(located, outbox.removing(writes)));
-      copies.stored(located, after, operation);
+      const more = [...outbox.removing(writes), ...answered.adding(writes, ack)];
+      await copies.store(located, after, { more, ifFull: () => this.#makeRoom(located, outbox.removing(writes)) });
       for (const write of writes) write.ack = ack;
       outbox.removed(writes);
       if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
       this.#deps.changed(located.key, "local");
     });
-  }
-
-  /** Of what hosts have, too. */
-  async #commit(operations: readonly StorageOperation[], ifFull: () => unknown): Promise<void> {
-    try {
-      await this.#deps.records.commit(operations, { durability: "buffered" });
-    } catch (error: unknown) {
-      if (!(error instanceof StoreError) || error.code !== "storage-full") throw error;
-      await ifFull();
-    }
   }
 
   /**
@@ -273,7 +260,7 @@ export class Local {
   async #makeRoom(located: LocatedKey, removal: readonly StorageOperation[]): Promise<void> {
     const { actor, copies, records } = this.#deps;
     actor.drop();
-    await records.commit([...removal, copies.operation(located, noCopy)], { durability: "buffered" });
+    await records.commit([...removal, ...copies.removing(located)], { durability: "buffered" });
   }
 
   /** A write that was accepted before, in a storage that is gone, as the event `dot`. False: it is known here. @throws StoreError as `write` */

@@ -21,7 +21,8 @@ import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Contact } from "./contact.ts";
-import type { Copies, Copy } from "./copies.ts";
+import type { Copies } from "./copies.ts";
+import type { Copy } from "./copy-row.ts";
 import { noEvidence, unite } from "./evidence.ts";
 import { type Told, toldBy } from "./told.ts";
 

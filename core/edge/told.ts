@@ -8,7 +8,7 @@ import { filled } from "../causality/lean-state.ts";
 import { compareDots, type LiveValue, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
-import type { Copy } from "./copies.ts";
+import type { Copy } from "./copy-row.ts";
 
 export interface Told {
   /** Whose digest the host was given. */
