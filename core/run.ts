@@ -160,6 +160,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   };
   const requests = new Requests(deps);
   cluster.claimOwned(origin.kind === "founded" ? "complete" : "filling");
+  await transfers.clean();
   await cluster.save();
   // After the roster, whose secret it names: a founder that fails in between founds another ring at its next start.
   await consents.settle(roster);

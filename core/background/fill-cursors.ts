@@ -102,7 +102,7 @@ export class FillCursors {
 
   /** Writes what changed; what was copied is durable before. What the disk refuses is written the next time. */
   async save(ring: string): Promise<void> {
-    await this.#clean();
+    await this.clean();
     const partitions = [...this.#unsaved];
     this.#unsaved.clear();
     const puts = partitions.flatMap((partition): StorageOperation[] => {
@@ -129,7 +129,7 @@ export class FillCursors {
   }
 
   /** What is of an earlier filling would count again after a restart on the same ring. First, for a full disk takes deletes. */
-  async #clean(): Promise<void> {
+  async clean(): Promise<void> {
     const { fillingsBegun } = this.#deps.holdings;
     if (this.#cleanAt === fillingsBegun) return;
     await this.#deleteRows([...this.#stored.keys()].filter((each) => this.#isFilling(each) && this.#isOutdated(each)));

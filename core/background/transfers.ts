@@ -41,6 +41,11 @@ export class Transfers {
     return this.#cursors.open(ring);
   }
 
+  /** Call before the disk has it what is filled anew: what was copied for that before counts no more, nor after another start. */
+  clean(): Promise<void> {
+    return this.#cursors.clean();
+  }
+
   start(deps: Omit<CopyDeps & HandOffDeps, "rate" | "cursors" | "progress"> & { readonly server: RpcServer }): void {
     serveHandOff(deps);
     keepFilled({ ...deps, rate: this.#rate, cursors: this.#cursors, progress: this.#filling });

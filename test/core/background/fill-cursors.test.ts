@@ -54,6 +54,14 @@ describe("what a restart finds copied", () => {
     assert.equal((await start(disk)).cursors.isDone(first, source), false);
   });
 
+  test("is nothing where the start before found that all is to be filled anew, and got no further than to say so", async () => {
+    const { disk } = await copied();
+    const { holdings, cursors } = await start(disk);
+    holdings.refillAll();
+    await cursors.clean();
+    assert.equal((await start(disk)).cursors.isDone(first, source), false);
+  });
+
   test("is nothing of a partition that a damaged row was removed from, whose key nobody knows", async () => {
     const { disk, records, holdings } = await copied();
     const row = Uint8Array.of(...new Uint8Array(16), 0xff);
