@@ -6,7 +6,8 @@
  *
  * Mixed versions: unknown fields are skipped; of a single field that occurs twice the last wins. Stricter than
  * Protocol Buffers: a known field of another wire type, a bool above 1, or a missing required field is an error.
- * Definitions cannot refer to themselves, so nesting is as deep as they are written.
+ * Definitions cannot refer to themselves, so nesting is as deep as they are written. Making one has no side effects, as
+ * bundlers are told: a page does not load those that it does not use.
  *
  * @example
  * const Ack = message("Ack", { role: field(1, varint), hintFor: optional(2, text(128)) });
@@ -72,6 +73,7 @@ export interface Message<T> extends Type<T> {
 export type Infer<M> = M extends Message<infer T> ? T : never;
 
 /** A required field. Numbers 1..15 take one byte on the wire. */
+/* @__NO_SIDE_EFFECTS__ */
 export const field = <T>(number: number, type: Type<T>): Field<T, "required"> => ({
   number,
   type,
@@ -80,6 +82,7 @@ export const field = <T>(number: number, type: Type<T>): Field<T, "required"> =>
 });
 
 /** Absent when not given, never `undefined`. */
+/* @__NO_SIDE_EFFECTS__ */
 export const optional = <T>(number: number, type: Type<T>): Field<T, "optional"> => ({
   number,
   type,
@@ -88,6 +91,7 @@ export const optional = <T>(number: number, type: Type<T>): Field<T, "optional">
 });
 
 /** Zero to `countMax` values, in order, one tag each. */
+/* @__NO_SIDE_EFFECTS__ */
 export const repeated = <T>(number: number, type: Type<T>, countMax: number): Field<T, "repeated"> => ({
   number,
   type,
@@ -112,6 +116,7 @@ export const bool: Type<boolean> = {
 };
 
 /** One of some words, each a number on the wire. An unknown number is read as `fallback`, or refused without one. */
+/* @__NO_SIDE_EFFECTS__ */
 export function choice<const Numbers extends Readonly<Record<string, number>>>(
   numbers: Numbers,
   fallback?: keyof Numbers & string,
@@ -129,6 +134,7 @@ export function choice<const Numbers extends Readonly<Record<string, number>>>(
 }
 
 /** Well-formed Unicode of at most `maxBytes` bytes of UTF-8; a lone surrogate or invalid UTF-8 is refused. */
+/* @__NO_SIDE_EFFECTS__ */
 export const text = (maxBytes: number): Type<string> => ({
   wire: 2,
   write: (writer, value) => writer.text(value, maxBytes),
@@ -142,6 +148,7 @@ export const text = (maxBytes: number): Type<string> => ({
  * Text that is the same most of the time, such as a content type: the last one that was read is kept, for comparing bytes
  * costs less than making a string of them.
  */
+/* @__NO_SIDE_EFFECTS__ */
 export const word = (maxBytes: number): Type<string> => {
   const type = text(maxBytes);
   let last = "";
@@ -163,6 +170,7 @@ function readUtf8(reader: Reader, length: number): string {
 }
 
 /** Read as a view of the input. */
+/* @__NO_SIDE_EFFECTS__ */
 export const bytes = (maxBytes: number): Type<Uint8Array> => ({
   wire: 2,
   write: (writer, value) => {
@@ -174,6 +182,7 @@ export const bytes = (maxBytes: number): Type<Uint8Array> => ({
 });
 
 /** Exactly `count` bytes; read as a view of the input. */
+/* @__NO_SIDE_EFFECTS__ */
 export const fixedBytes = (count: number): Type<Uint8Array> => ({
   wire: 2,
   write: (writer, value) => {
@@ -185,6 +194,7 @@ export const fixedBytes = (count: number): Type<Uint8Array> => ({
 });
 
 /** `count` bytes on the wire, 2 x `count` lower-case hex digits in the program. */
+/* @__NO_SIDE_EFFECTS__ */
 export const hex = <T extends string = string>(count: number): Type<T> => ({
   wire: 2,
   write: (writer, value) => {
@@ -226,6 +236,7 @@ type Loose = Record<string, unknown>;
  * `retired`: numbers of an older release, under which something else was sent than is now. To skip that would be to take a
  * part for the whole: a message with one is refused.
  */
+/* @__NO_SIDE_EFFECTS__ */
 export function message<F extends Fields>(
   name: string,
   fields: F,
@@ -291,6 +302,7 @@ export function message<F extends Fields>(
 }
 
 /** The same message, refused by DecodeError when `problemOf` finds one: for rules that hold between fields. */
+/* @__NO_SIDE_EFFECTS__ */
 export function verified<T>(type: Message<T>, problemOf: (value: T) => string | undefined): Message<T> {
   const check = (value: T): T => {
     const problem = problemOf(value);
@@ -305,6 +317,7 @@ export function verified<T>(type: Message<T>, problemOf: (value: T) => string | 
 }
 
 /** The same message with what `complete` fills in where older versions wrote less. */
+/* @__NO_SIDE_EFFECTS__ */
 export function completed<Stored, T extends Stored>(
   type: Message<Stored>,
   complete: (stored: Stored) => T,
