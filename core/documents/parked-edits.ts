@@ -33,6 +33,8 @@ export class ParkedEdits {
   readonly #added = new Set<string>();
   readonly #left = new Set<string>();
   #isLooking = false;
+  /** Again, since the node was last asked for what is parked. */
+  #isAsked = false;
 
   constructor(deps: Deps, where: DocumentName) {
     this.#deps = deps;
@@ -41,6 +43,7 @@ export class ParkedEdits {
 
   /** Call when there may be some. */
   look(): void {
+    this.#isAsked = true;
     if (this.#isLooking || this.#deps.node.facts().parked === 0) return;
     this.#isLooking = true;
     void this.#run().finally(() => {
@@ -51,10 +54,11 @@ export class ParkedEdits {
   async #run(): Promise<void> {
     const { node, clock, random, closing, write } = this.#deps;
     for (let attempt = 0; !closing.aborted; attempt++) {
+      this.#isAsked = false;
       const parked = await node.parked().catch(() => []);
       const due = parked.filter((each) => this.#isDue(each));
-      if (due.length === 0) return;
-      if (await this.#addAll(due)) {
+      if (due.length === 0 && !this.#isAsked) return;
+      if (due.length > 0 && (await this.#addAll(due))) {
         // Why is the document's problem.
         if (!(await write())) return;
         for (const each of due) if (this.#added.has(each.dot)) await node.discard(each).catch(() => undefined);

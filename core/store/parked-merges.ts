@@ -48,6 +48,8 @@ export class ParkedMerges {
   /** Dots of those that stay parked. */
   readonly #left = new Set<string>();
   #isLooking = false;
+  /** Again, since the node was last asked for what is parked. */
+  #isAsked = false;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -55,6 +57,7 @@ export class ParkedMerges {
 
   /** Call when there may be new ones. */
   look(): void {
+    this.#isAsked = true;
     if (this.#isLooking) return;
     this.#isLooking = true;
     void this.#run().finally(() => {
@@ -65,8 +68,9 @@ export class ParkedMerges {
   async #run(): Promise<void> {
     const { node, clock, random, closing } = this.#deps;
     for (let attempt = 0; !closing.aborted; attempt++) {
+      this.#isAsked = false;
       const due = (await node.parked().catch(() => [])).flatMap((write) => this.#due(write));
-      if (due.length === 0) return;
+      if (due.length === 0 && !this.#isAsked) return;
       for (const each of due) if (await this.#merged(each)) attempt = 0;
       await sleep(clock, backoffMs(attempt, random), closing);
     }

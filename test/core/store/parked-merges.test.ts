@@ -80,3 +80,34 @@ test("a parked increment is counted, once, whether or not it had arrived, as its
   );
   await cluster.stop();
 });
+
+test("a write that is parked while the node is asked for those that are is merged, too", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const host = hostStoreNode(cluster, "h1");
+  const parked: ParkedWrite[] = [];
+  const body = rule.codec!.encode(increment(1));
+  let hear = (): void => {};
+  let asked = 0;
+  const node: StoreNode = {
+    ...new Failing().over(host),
+    async parked() {
+      const told = [...parked];
+      if (asked++ > 0) return told;
+      parked.push(parkedAs("k", "a:1", body, rule.codec!.contentType, "outcome-unknown"));
+      hear();
+      return told;
+    },
+    discard: async () => void parked.splice(0),
+    facts: () => ({ ...host.facts(), parked: 1 }),
+    onFacts: (listener) => {
+      hear = listener;
+      return () => {};
+    },
+  };
+  const counters = { conflict: rule };
+  await storeOver(host).bucket<Counter>("counters", counters).put("k", rule.codec!.decode(body));
+  await using store = storeOver(node);
+  store.bucket<Counter>("counters", counters);
+  await eventually(() => asked > 0 && parked.length === 0, "it to be merged");
+  await cluster.stop();
+});
