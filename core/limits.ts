@@ -80,7 +80,7 @@ export function checkUpdate(
   const bytesOf = (values: readonly LiveValue[]): number => values.reduce((sum, value) => sum + value.body.length, 0);
   const bytes = bytesOf(updates.filter(isKept)) + body.length;
   if (bytes <= valueBytesMax || bytes <= bytesOf(updates)) return bytes;
-  const wayOut = "fold its updates into one that leaves out what was deleted, or divide it into several documents";
+  const wayOut = "fold its updates into one without what was deleted, or divide it";
   const text = `the document ${key} would have ${bytes} bytes, at most ${valueBytesMax} are allowed: ${wayOut}`;
   throw new StoreError("value-too-large", text);
 }

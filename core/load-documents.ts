@@ -38,5 +38,5 @@ async function load(): Promise<Documents> {
 }
 
 const twoCopies =
-  "two copies of Yjs are loaded, the application's and everwrite's, and neither knows the types of the other: " +
-  "`npm ls yjs` shows where they come from; a bundler wants `resolve.dedupe: ['yjs']`";
+  "two copies of Yjs are loaded, the application's and everwrite's, and neither knows the other's types: " +
+  "see `npm ls yjs`; a bundler wants `resolve.dedupe: ['yjs']`";

@@ -68,7 +68,8 @@ export async function readCopy(records: RecordStore, { key, row }: LocatedKey): 
   if (encoded === undefined) return undefined;
   const { state, contexts, rest, parts } = CopyRow.decode(encoded);
   if (state !== undefined) return { state, contexts };
-  const values = [...(rest?.values ?? [])];
+  if (rest === undefined) throw new DecodeError("no state");
+  const values = [...rest.values];
   const names = parts.flatMap(({ place, bytes }) => {
     const value = values[place];
     return value === undefined ? [] : [encodeUtf8(partName(key, value, bytes))];
@@ -76,10 +77,9 @@ export async function readCopy(records: RecordStore, { key, row }: LocatedKey): 
   const bodies = await records.getMany("meta", names);
   for (const [i, { place }] of parts.entries()) {
     const body = bodies[i];
-    if (body === undefined || body === "corrupt") throw new DecodeError("a part of it is missing or damaged");
+    if (body === undefined || body === "corrupt") throw new DecodeError("a part is missing or damaged");
     values[place] = { ...values[place]!, body };
   }
-  if (rest === undefined) throw new DecodeError("it has no state");
   return { state: { ...rest, values }, contexts };
 }
 

@@ -103,7 +103,7 @@ function recordsOf(incoming: RosterMessage): Told["records"] {
   for (const { id, life, incarnation, sequence } of incoming.holdings) {
     if (Math.max(life, incarnation, sequence) > versionMax) {
       throw new DecodeError(
-        `Roster: life ${life}, incarnation ${incarnation} and sequence ${sequence} of ${id} cannot be: at most ${versionMax}`,
+        `Roster: sequence ${sequence}, life ${life} and incarnation ${incarnation} of ${id} cannot be: at most ${versionMax}`,
       );
     }
   }
