@@ -87,6 +87,8 @@ describe("an edge that is connected to owners", { concurrency: true }, () => {
         await staleAt(cluster, "h3");
         assert.deepEqual(texts((await edge.get("b", "k", { r: "all" })).siblings), ["v2"]);
         await eventually(async () => (await local(cluster, "h3")).join() === "v2", "the repair of h3");
+        // Told when h3 has answered.
+        await eventually(() => eventsOf(cluster, "read-repair").length > 0, "the repair to be told");
         assert.deepEqual(
           eventsOf(cluster, "read-repair").map(({ replicas }) => replicas),
           [1],
