@@ -98,10 +98,9 @@ export class Contact {
 
   /** @throws StoreError `bad-request` when the storage is of another cluster */
   async open(): Promise<void> {
-    const [stored, periods] = [await this.#stored(rosterRow), await this.#stored(periodsRow)];
-    if (periods !== undefined) this.#periods = PeriodsRow.decode(periods);
-    if (stored === undefined) return;
-    const roster = rosterFrom(RosterMessage.decode(stored));
+    this.#periods = (await this.#stored(periodsRow, (row) => PeriodsRow.decode(row))) ?? usualPeriods;
+    const roster = await this.#stored(rosterRow, (row) => rosterFrom(RosterMessage.decode(row)));
+    if (roster === undefined) return;
     if (roster.cluster.name !== this.#name) {
       const text = `this storage belongs to an edge of the cluster "${roster.cluster.name}", not of "${this.#name}"`;
       throw new StoreError("bad-request", text);
@@ -109,12 +108,14 @@ export class Contact {
     this.#take(publicRoster(roster));
   }
 
-  /** A damaged row is told, and hosts tell anew what it held. */
-  async #stored(row: Uint8Array): Promise<Uint8Array | undefined> {
+  /** A row that is damaged, or of another release, is told, and hosts tell anew what it held. */
+  async #stored<T>(key: Uint8Array, decode: (row: Uint8Array) => T): Promise<T | undefined> {
     try {
-      return await this.#deps.records.get("meta", row);
+      const row = await this.#deps.records.get("meta", key);
+      return row && decode(row);
     } catch (error: unknown) {
-      if (!(error instanceof StoreError) || error.code !== "corrupt") throw error;
+      const isCorrupt = error instanceof DecodeError || (error instanceof StoreError && error.code === "corrupt");
+      if (!isCorrupt) throw error;
       this.#deps.telemetry.event({ kind: "corrupt-record", where: `the membership of this edge: ${error.message}` });
       return undefined;
     }

@@ -242,6 +242,22 @@ describe("the age of a write", { concurrency: true }, () => {
     ));
 });
 
+test("what an edge of another release has stored of hosts is asked of them anew, where it cannot be read", () =>
+  withEdges(1, async (edges) => {
+    const edge = await edges.connected("e1");
+    await edge.put("b", "k", utf8("v"));
+    await edges.kill("e1");
+    const rows = ["edge-roster", "edge-periods"].map((name) => ({
+      kind: "put" as const,
+      ns: "meta" as const,
+      key: utf8(name),
+      value: Uint8Array.of(255, 255),
+    }));
+    await new RecordStore(edges.disk("e1")).commit(rows);
+    const again = await edges.connected("e1");
+    assert.deepEqual(await valuesOf(again, "k"), ["v"]);
+  }));
+
 describe("a write of an edge that was offline", { concurrency: true }, () => {
   test("counts as sent from the moment that a host may have it, also after a restart", () =>
     withEdges(
