@@ -113,8 +113,10 @@ async function inTime(opening: Promise<StoreNode>, clock: Clock, options: OpenSt
   }
 }
 
-/** What keeps a node from starting, for an application. */
-function storeErrorOf(error: unknown): unknown {
-  if (!(error instanceof StorageError)) return error;
-  return new StoreError(error.kind === "full" ? "storage-full" : "not-ready", error.message, { cause: error });
+/** What keeps a node from starting, for an application: also what a browser says of its storage, or of code that it cannot load. */
+function storeErrorOf(error: unknown): StoreError {
+  if (error instanceof StoreError) return error;
+  const isFull = error instanceof StorageError && error.kind === "full";
+  const text = error instanceof Error ? error.message : String(error);
+  return new StoreError(isFull ? "storage-full" : "not-ready", text, { cause: error });
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { openStore, StorageBudget } from "../../../core/browser/index.ts";
 import { loadPageIdentity } from "../../../core/browser/page-identity.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
@@ -57,6 +58,18 @@ test("a store whose storage is of another cluster is refused, and what was opene
   await store.close();
   await assert.rejects(open("another", "page2"), { code: "bad-request", message: /"test", not of "another"/ });
   assert.deepEqual([stops, closes], [2, 2]);
+});
+
+test("a store that a browser keeps from opening, in its own words, rejects with a StoreError", async () => {
+  const said = new DOMException("a mutation operation was attempted", "InvalidStateError");
+  const storage = new (class extends MemoryStorage {
+    override get(): Promise<never> {
+      return Promise.reject(said);
+    }
+  })();
+  const isTyped = (error: unknown): boolean =>
+    error instanceof StoreError && error.code === "not-ready" && error.cause === said;
+  await assert.rejects(openStore({ name: "test", storage }), isTyped);
 });
 
 test("a page keeps its identity, and makes no other where it is damaged", async () => {
