@@ -63,6 +63,8 @@ class RepairRun {
   #unequal = 0;
   #moved = { keysPushed: 0, keysPulled: 0, bytes: 0 };
   #damaged = { found: 0, healed: 0 };
+  /** How long a peer is waited for whose trees are not built, from its first refusal on. */
+  readonly #waitsUntilMs = new Map<NodeId, number>();
 
   constructor(deps: RepairDeps, total: number) {
     this.#deps = deps;
@@ -140,7 +142,7 @@ class RepairRun {
 
   /** Undefined: it is. */
   async #makeEqual(partition: PartitionIndex, peer: NodeId): Promise<string | undefined> {
-    const { antiEntropy, tasks, cluster } = this.#deps;
+    const { tasks, cluster } = this.#deps;
     if (!cluster.health.isUp(peer)) return `${peer} does not answer`;
     if (!(await this.#isBuilt(partition))) return "its tree could not be built in time";
     if (!sharedWith(this.#deps, peer).partitions.includes(partition)) {
@@ -148,7 +150,7 @@ class RepairRun {
     }
     try {
       for (let tries = 1; tries <= triesMax && !tasks.stopped; tries++) {
-        const { isEqual, keysPushed, keysPulled, bytes } = await antiEntropy.repairWith(peer, partition);
+        const { isEqual, keysPushed, keysPulled, bytes } = await this.#repairWith(peer, partition);
         const moved = this.#moved;
         this.#moved = {
           keysPushed: moved.keysPushed + keysPushed,
@@ -161,6 +163,22 @@ class RepairRun {
       return `it still differs from that of ${peer}: it is being written, or states were refused`;
     } catch (error: unknown) {
       return `${peer}: ${reasonOf(error)}`;
+    }
+  }
+
+  /** A peer may be building its trees just now: it has begun a repair, too, or has just started. */
+  async #repairWith(peer: NodeId, partition: PartitionIndex): ReturnType<AntiEntropy["repairWith"]> {
+    const { antiEntropy, tasks, clock } = this.#deps;
+    for (;;) {
+      try {
+        return await antiEntropy.repairWith(peer, partition);
+      } catch (error: unknown) {
+        const untilMs = this.#waitsUntilMs.get(peer) ?? clock.now() + buildMsMax;
+        this.#waitsUntilMs.set(peer, untilMs);
+        const mayBeBuilding = error instanceof StoreError && error.code === "not-ready";
+        if (!mayBeBuilding || tasks.stopped || clock.now() >= untilMs) throw error;
+        await tasks.sleep(pauseMs);
+      }
     }
   }
 

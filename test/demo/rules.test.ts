@@ -68,6 +68,17 @@ class Devices {
     this.#edges.heal(name);
   }
 
+  /** No device has a stray, nor a write under way that takes one along. */
+  async noneIsTaking(rule: RuleName): Promise<void> {
+    await eventually(async () => {
+      const idle = [...this.#open.values()].map(async ({ shop }) => {
+        const reads = await Promise.all(shop.elsewhere(rule).map((bucket) => bucket.get("shared")));
+        return reads.every(({ versions }) => versions.length === 0) && shop.store.status().settled;
+      });
+      return (await Promise.all(idle)).every(Boolean);
+    }, "all to be taken along");
+  }
+
   async allShow(wanted: string): Promise<void> {
     const all = (): string[] => [...this.#open.values()].map(shown);
     await eventually(
@@ -114,6 +125,8 @@ describe("what a device adds while another switches the rule is in the cart", ()
           devices.heal(one);
           await isSwitched(one, to);
           await devices.allShow("Book, Pen, Tea, Kite");
+          // Both may take it along; what is taken out before the second has done so comes back.
+          await devices.noneIsTaking(to);
           await two.session.setQuantity("tea", 0);
           await devices.allShow("Book, Pen, Kite");
         });

@@ -120,6 +120,26 @@ describe("repair", () => {
       onlyRepair,
     ));
 
+  test("waits for a host that builds its trees just now, since it has begun a repair too", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        await apart(cluster);
+        const other = cluster.node("h2").repair({ signal: never })[Symbol.asyncIterator]();
+        await other.next();
+        const readOn = cluster.disk("h2").hold("reads");
+        const asked = sentBy(cluster, "h1", methods.compareLeaves);
+        const repairing = repaired(cluster, "h1");
+        await eventually(() => asked.length > 1, "h1 to ask h2 again");
+        readOn();
+        const { unequal, problems } = await repairing;
+        assert.equal(unequal, 0, problems.join("; "));
+        await other.return?.();
+        await equal(cluster);
+      },
+      onlyRepair,
+    ));
+
   test("finds damaged records, and heals them from memory or from the others", () =>
     withCluster(
       3,
