@@ -316,7 +316,10 @@ function receiptOf(write: StoreWrite): BucketReceipt {
 /** Not every caller has a compiler that checks this. @throws StoreError `bad-request` */
 function checkedLevel(level: WriteLevel): WriteLevel {
   if (typeof level === "number" ? level >= 1 && Number.isSafeInteger(level) : levels.has(level)) return level;
-  throw new StoreError("bad-request", `until() takes local, quorum, all or a number from 1 on, not ${String(level)}`);
+  throw new StoreError(
+    "bad-request",
+    `until() must be local, quorum, all or a whole number from 1, not ${String(level)}`,
+  );
 }
 
 const levels: ReadonlySet<WriteLevel> = new Set(["local", "quorum", "all"]);
