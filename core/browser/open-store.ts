@@ -51,7 +51,7 @@ export async function openStore<Schema extends object = object>(options: OpenSto
 function checkOptions(options: OpenStoreOptions): void {
   const { name, database = name, seeds = [] } = options;
   if (typeof name !== "string" || name === "" || database === "")
-    throw new StoreError("bad-request", "openStore needs a name that is not empty");
+    throw new StoreError("bad-request", "openStore needs a name, and one for its database");
   // A network of the application's own has addresses of its own.
   if ("network" in options && options.network !== undefined) return;
   const wrong = seeds.find((seed) => !seedPattern.test(seed));
