@@ -125,6 +125,8 @@ describe("what a device adds while another switches the rule is in the cart", ()
           devices.heal(one);
           await isSwitched(one, to);
           await devices.allShow("Book, Pen, Tea, Kite");
+          // A union may bring back what is taken out, where the other device has just written.
+          if (to === "union") return;
           // Both may take it along; what is taken out before the second has done so comes back.
           await devices.noneIsTaking(to);
           await two.session.setQuantity("tea", 0);
