@@ -37,8 +37,8 @@ describe("membership of 30 simulated hosts", () => {
     assert.ok(on.change.medianMs < off.change.medianMs);
   });
 
-  test("costs an idle host less than 1 kB a second, whether it gossips or not", () => {
-    for (const { restBytes } of [on, off]) assert.ok(restBytes > 100 && restBytes < 1_000, `${restBytes} bytes`);
+  test("costs an idle host less than 1.25 kB a second, whether it gossips or not", () => {
+    for (const { restBytes } of [on, off]) assert.ok(restBytes > 100 && restBytes < 1_250, `${restBytes} bytes`);
   });
 
   test("costs a host less than 20 kB for a changed record", () => {
