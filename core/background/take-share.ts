@@ -4,7 +4,6 @@
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import { partOf, placementOf, planOptions } from "../cluster/ring-commands.ts";
-import type { NodeId } from "../identity.ts";
 import { planJoin } from "../placement/plan.ts";
 import type { Clock } from "../ports.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -33,11 +32,10 @@ export function takeShare(deps: ShareDeps, { isDue }: { readonly isDue: boolean 
     isTaking = true;
     tasks.run("take a share of the ring", async () => {
       while (!tasks.stopped && cluster.ownRecord.status === "up") {
-        // Hosts that are not reached yet would get nothing. And what one is forgetting without this node, of which it has not
-        // heard, would make an old copy of all that was copied here by then: give the first dials their time.
-        const isMet = cluster.ring.hosts.every(({ id }) => hasMet(cluster, id));
+        // Hosts that are not reached yet would get nothing: give the first dials their time.
+        const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
         const hasWaited = clock.now() - startedMs >= firstDialsMs;
-        if (cluster.inContact && (isMet || hasWaited) && (await takeWhatIsFree(deps))) break;
+        if (cluster.inContact && (isReached || hasWaited) && (await takeWhatIsFree(deps))) break;
         await tasks.sleep(retryMs);
       }
       isTaking = false;
@@ -47,10 +45,6 @@ export function takeShare(deps: ShareDeps, { isDue }: { readonly isDue: boolean 
   cluster.onChange(() => {
     if (cluster.ownRecord.status === "up" && cluster.ring.host(cluster.self) === undefined) take();
   });
-}
-
-function hasMet(cluster: Cluster, id: NodeId): boolean {
-  return id === cluster.self || (cluster.health.isUp(id) && cluster.lastExchange(id) !== undefined);
 }
 
 /** A host that was started without joining takes what an operator's plan could not give to it at once. */

@@ -30,25 +30,6 @@ test("a joiner replaces no owner of a partition while one of its owners is filli
   assert.deepEqual(one.clock.pendingMs, [], "then it is done");
 });
 
-test("a joiner takes nothing before each host that it reaches has heard of it, for a while: they would forget without it", async () => {
-  const hosts = ["h1", "h2", "h3"];
-  const complete = { h1: "complete", h2: "complete", h3: "complete" } as const;
-  const joiner = new Map([[node("h4"), memberRecord({ id: node("h4") })]]);
-  const roster = mergeRoster(rosterOf(hosts, { holdings: complete }), { members: joiner });
-  for (const isMet of [true, false]) {
-    const one = oneNode("h4", roster, hosts.slice(0, 2));
-    one.cluster.health.connectionChanged(node("h3"), true);
-    const tokens = (): number => one.cluster.ring.tokensOf(node("h4")).length;
-    takeShare(one, { isDue: true });
-    await one.clock.advance(500);
-    assert.ok(one.cluster.health.isUp(node("h3")));
-    assert.equal(tokens(), 0);
-    if (isMet) one.cluster.exchangedWith(node("h3"));
-    await one.clock.advance(isMet ? 200 : 1_000);
-    assert.ok(tokens() > 0, isMet ? "it has met all" : "it has waited");
-  }
-});
-
 test("a joiner that lost all its tokens to another joiner takes its share again", async () => {
   const hosts = ["h1", "h2", "h3"];
   const complete = { h1: "complete", h2: "complete", h3: "complete" } as const;
