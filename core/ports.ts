@@ -40,14 +40,6 @@ export type StorageOperation =
   | { readonly kind: "put"; readonly ns: Namespace; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly kind: "delete"; readonly ns: Namespace; readonly key: Uint8Array };
 
-/**
- * A full disk still takes it, out of the room that is kept free: deletes, which make room, and rows of `meta`, which are few and
- * small. Without these its host could hear of no new member, hand no partition over, and not leave.
- */
-export function isEssential({ kind, ns }: StorageOperation): boolean {
-  return kind === "delete" || ns === "meta";
-}
-
 /** Byte-wise ordered range: `gte` inclusive, `lt` exclusive. */
 export interface KeyRange {
   readonly gte?: Uint8Array;

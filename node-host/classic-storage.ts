@@ -6,7 +6,8 @@
  */
 import { statfs } from "node:fs/promises";
 import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
-import { isEssential, StorageError } from "../core/ports.ts";
+import { StorageError } from "../core/ports.ts";
+import { isEssential } from "../core/storage/essential.ts";
 import { bytesIn } from "./byte-limit.ts";
 import {
   closeDatabase,

@@ -1,7 +1,7 @@
 /**
  * Keeps room on the disk, so that a write is refused before LevelDB fails: an engine that ran into a full disk must be
  * reopened, and needs room for its log, tables and manifest to do so.
- * Invariant: nothing but what a full disk still takes (`isEssential`) is admitted while, as last seen, less than
+ * Invariant: nothing but what a full disk still takes (`core/storage/essential.ts`) is admitted while, as last seen, less than
  * the headroom is free, and nothing at all in its last quarter.
  */
 import { StorageError } from "../core/ports.ts";

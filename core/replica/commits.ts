@@ -4,8 +4,9 @@
  */
 import { encodeUtf8 } from "lib0/string";
 import { StoreError } from "../errors.ts";
-import { isEssential, type StorageOperation } from "../ports.ts";
+import type { StorageOperation } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
+import { isEssential } from "../storage/essential.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";

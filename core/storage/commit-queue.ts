@@ -7,7 +7,8 @@
  */
 import { StoreError } from "../errors.ts";
 import type { Clock, Durability, Stop, Storage, StorageOperation } from "../ports.ts";
-import { isEssential, StorageError } from "../ports.ts";
+import { StorageError } from "../ports.ts";
+import { isEssential } from "./essential.ts";
 import { Halves } from "./halves.ts";
 import { sealBytes, sealRecord } from "./record.ts";
 import { failedWrite } from "./store-error.ts";

@@ -99,8 +99,8 @@ export const copies: readonly Mutation[] = [
   {
     name: "a full disk is taken for a success",
     file: "replica/commits.js",
-    find: "failed?.(isRefused(error));\n            throw error;",
-    replace: "failed?.(isRefused(error));\n            if (!isFull) throw error;",
+    find: "throw error;\n        }\n        this.#turn(",
+    replace: "if (!isFull) throw error;\n        }\n        this.#turn(",
   },
   {
     name: "nobody stands in for an owner that is away",
@@ -112,7 +112,7 @@ export const copies: readonly Mutation[] = [
     name: "only a write finds out that there is space again",
     profile: "moves",
     file: "background/anti-entropy.js",
-    find: "await replica.commits.probe();",
+    find: "await replica.probeStorage();",
     replace: "return;",
   },
   {
