@@ -7,7 +7,6 @@
 import { statfs } from "node:fs/promises";
 import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
 import { StorageError } from "../core/ports.ts";
-import { isEssential } from "../core/storage/essential.ts";
 import { bytesIn } from "./byte-limit.ts";
 import {
   closeDatabase,
@@ -248,13 +247,15 @@ export class ClassicStorage implements Storage {
   }
 }
 
-/** What a batch may add to the disk, and whether it may go into the headroom. */
-function costOf(operations: readonly StorageOperation[]): [bytes: number, essential: boolean] {
+/** What a batch may add to the disk, and whether it only deletes. */
+function costOf(operations: readonly StorageOperation[]): [bytes: number, deletesOnly: boolean] {
   let bytes = 0;
-  let essential = true;
+  let deletesOnly = true;
   for (const operation of operations) {
-    bytes += operation.key.length + (operation.kind === "put" ? operation.value.length : 0);
-    essential &&= isEssential(operation);
+    bytes += operation.key.length;
+    if (operation.kind === "delete") continue;
+    bytes += operation.value.length;
+    deletesOnly = false;
   }
-  return [bytes, essential];
+  return [bytes, deletesOnly];
 }

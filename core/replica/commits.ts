@@ -6,7 +6,6 @@ import { encodeUtf8 } from "lib0/string";
 import { StoreError } from "../errors.ts";
 import type { StorageOperation } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
-import { isEssential } from "../storage/essential.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -15,28 +14,23 @@ import type { Telemetry } from "../telemetry.ts";
 export interface Batch {
   readonly operations: readonly StorageOperation[];
   readonly committed: () => void;
-  /** The outcome is open: the batch may be on the disk, or come back after a restart. Refused: nothing of it was written. */
-  readonly failed?: (isRefused: boolean) => void;
-}
-
-/** Nothing of the batch that failed so was written, and all is as it was. */
-export function isRefused(error: unknown): boolean {
-  return error instanceof StoreError && error.detail.nothingWritten === true;
+  /** The outcome is open: the batch may be on the disk, or come back after a restart. */
+  readonly failed?: () => void;
 }
 
 export const nothingMore: Batch = { operations: [], committed: () => {} };
 
-/** A row that nobody reads; a full disk would take it in `meta`. */
+/** A row that nobody reads. */
 const probe: Batch = {
   ...nothingMore,
-  operations: [{ kind: "put", ns: "merkle", key: encodeUtf8("probe"), value: new Uint8Array(0) }],
+  operations: [{ kind: "put", ns: "meta", key: encodeUtf8("probe"), value: new Uint8Array(0) }],
 };
 
 export function together(batches: readonly Batch[]): Batch {
   return {
     operations: batches.flatMap(({ operations }) => operations),
     committed: () => batches.forEach(({ committed }) => committed()),
-    failed: (refused) => batches.forEach(({ failed }) => failed?.(refused)),
+    failed: () => batches.forEach(({ failed }) => failed?.()),
   };
 }
 
@@ -55,18 +49,17 @@ export class Commits {
     return this.#state;
   }
 
-  /** @throws StoreError; then the batch may be on the disk or not, unless it was refused */
+  /** @throws StoreError; then the batch may be on the disk or not */
   async flush({ operations, committed, failed }: Batch, options?: CommitOptions): Promise<void> {
     try {
       await this.#records.commit(operations, options);
     } catch (error: unknown) {
       const isFull = error instanceof StoreError && error.code === "storage-full";
       this.#turn(isFull ? "full" : "failed", reasonOf(error));
-      failed?.(isRefused(error));
+      failed?.();
       throw error;
     }
-    // A full disk takes those, too.
-    if (!operations.every(isEssential)) this.#turn("ok", "writes succeed again");
+    this.#turn("ok", "writes succeed again");
     committed();
   }
 

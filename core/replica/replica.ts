@@ -13,7 +13,7 @@ import type { PageRequest } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
-import { type Batch, Commits, isRefused, nothingMore, together } from "./commits.ts";
+import { type Batch, Commits, nothingMore, together } from "./commits.ts";
 import { type ApplyOptions, type Copy, type CopyRole, notHeld, type Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import type { ReplicaDeps } from "./deps.ts";
@@ -41,13 +41,13 @@ export class Replica {
   readonly stillness: Stillness;
   readonly drop: PartitionDrop;
   readonly damaged: DamagedKeys;
-  readonly commits: Commits;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #minter: Minter;
   readonly #truncator: Truncator;
+  readonly #commits: Commits;
   /** Where writes have failed since the last that succeeded: these may be on the disk, and not show yet. */
   readonly #doubtful = new Set<PartitionIndex>();
 
@@ -58,7 +58,7 @@ export class Replica {
     this.damaged = new DamagedKeys(deps);
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
-    this.commits = new Commits(deps);
+    this.#commits = new Commits(deps);
     this.hints = new HintStore(deps);
     this.tombstones = new TombstoneLog(deps.records);
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
@@ -238,9 +238,14 @@ export class Replica {
     return holding === "complete" && !this.#deps.isConfirmed(partition) ? "filling" : holding;
   }
 
-  /** A write has failed, and what it left behind may not show yet. */
-  get isDoubtful(): boolean {
-    return this.#doubtful.size > 0;
+  /** How the last write to the disk went. */
+  get storageState(): "ok" | "full" | "failed" {
+    return this.#commits.state;
+  }
+
+  /** Writes a little, so that `storageState` tells how that goes now. */
+  probeStorage(): Promise<void> {
+    return this.#commits.probe();
   }
 
   /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
@@ -348,7 +353,7 @@ export class Replica {
       const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
       await this.#flush(located, batch, options);
     } catch (error: unknown) {
-      this.index.failed(pending, isRefused(error));
+      this.index.failed(pending);
       throw error;
     }
     this.index.committed(pending);
@@ -372,9 +377,8 @@ export class Replica {
 
   async #flush(located: LocatedKey, batch: Batch, options: CommitOptions = {}): Promise<void> {
     try {
-      await this.commits.flush(batch, { durability: this.#config.durability, ...options });
+      await this.#commits.flush(batch, { durability: this.#config.durability, ...options });
     } catch (error: unknown) {
-      if (isRefused(error)) throw error;
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
       this.#deps.holdings.dropActor(located.partition);

@@ -131,7 +131,7 @@ export class SimDisk {
   ): Promise<void> {
     this.#reached("before");
     await later(writeMs, "disk write", () => {
-      if (this.mood.full) throw new StorageError("full", "simulated: no space left", { nothingWritten: true });
+      if (this.mood.full) throw new StorageError("full", "simulated: no space left");
       if (!this.#chance.is(this.mood.writeErrors)) return this.#write(operations);
       if (this.#chance.is(0.5)) {
         const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
