@@ -24,7 +24,7 @@ import { Health } from "./cluster/health.ts";
 import type { Marks } from "./cluster/marks.ts";
 import { servePublicMembership } from "./cluster/public-membership.ts";
 import { RingCommands } from "./cluster/ring-commands.ts";
-import { untilToldSecrets } from "./cluster/start.ts";
+import { untilInContact, untilToldSecrets } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
 import { ChangeFeeds } from "./coordinate/change-feeds.ts";
 import { Channels } from "./coordinate/channels.ts";
@@ -181,11 +181,15 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   runDeps.waitFor("the others to take it in as a member");
   await untilToldSecrets(cluster, tasks);
   if (!tasks.stopped) await consents.settle(cluster.roster);
+  if (!tasks.stopped) serveHosts(deps, server, admission);
+  if (origin.kind === "returned") {
+    runDeps.waitFor("the others");
+    await untilInContact(deps);
+  }
   if (tasks.stopped) {
     stopListening();
     return undefined;
   }
-  serveHosts(deps, server, admission);
   serveClients(deps, server, requests);
   servePublicMembership(deps, config, server);
   const feeds = new ChangeFeeds(deps);

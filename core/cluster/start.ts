@@ -172,6 +172,26 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRec
   while (!isTold() && !tasks.stopped) await tasks.sleep(secretPollMs);
 }
 
+/** Above what connections take; where the others are away, a host that comes back works alone after this. */
+const contactMsMax = 1_000;
+const contactPollMs = 10;
+
+/** Who comes back meets no quorum before as many hosts are there as a key has replicas. Or until it has waited long enough, or stops. */
+export async function untilInContact({
+  cluster,
+  clock,
+  tasks,
+}: {
+  readonly cluster: Pick<Cluster, "ring" | "health" | "replicas">;
+  readonly clock: Clock;
+  readonly tasks: Tasks;
+}): Promise<void> {
+  const untilMs = clock.now() + contactMsMax;
+  const areEnough = (): boolean =>
+    cluster.ring.members.filter(({ id }) => cluster.health.isUp(id)).length >= cluster.replicas;
+  while (!areEnough() && clock.now() < untilMs && !tasks.stopped) await tasks.sleep(contactPollMs);
+}
+
 /** @throws StoreError `bad-request` for an edge, a lease that its kind does not have, a capacity below 1 */
 export function checkRole({ kind, leaseMs, capacity }: Pick<OwnDescription, "kind" | "leaseMs" | "capacity">): void {
   // A caller in JavaScript may say anything.

@@ -1,7 +1,7 @@
 /**
  * What may be forgotten, what must never be seen again once it is (I2), and what must be forgotten in the end (I12).
  */
-import { covers } from "../../core/causality/version-set.ts";
+import { covers, type Versioned } from "../../core/causality/version-set.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { type Event, nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
@@ -15,7 +15,7 @@ const dropMsMax = 1_000;
 /** Call when an owner takes a state off its disk. Only deleted and expired values are forgotten. */
 export function checkForgotten(oracle: Oracle, host: string, { key, state }: StoredState, wallMs: number): void {
   oracle.checks += 1;
-  const readable = state.values.find(({ tombstone, expiresAtMs }) => !tombstone && (expiresAtMs ?? Infinity) > wallMs);
+  const readable = readableAt(state, wallMs);
   if (readable !== undefined) {
     const text = `${host} forgets ${key} with ${oracle.tell(key, nameOf(readable.dot))}, which can be read`;
     return oracle.broken("only what is deleted is forgotten", text);
@@ -30,6 +30,10 @@ export function checkForgotten(oracle: Oracle, host: string, { key, state }: Sto
   }
 }
 
+function readableAt({ values }: Versioned, wallMs: number): Versioned["values"][number] | undefined {
+  return values.find(({ tombstone, expiresAtMs }) => !tombstone && (expiresAtMs ?? Infinity) > wallMs);
+}
+
 /** An owner that does not answer is waited for so long (`hand-off.ts`). */
 const askMs = 10_000;
 
@@ -40,14 +44,16 @@ const askMs = 10_000;
  * so where the ring has just changed the owners before that may be those who were asked (seed 301664). One that
  * its owner's disk has just lost counts too, also for an older copy of that disk: it may have confirmed, while others were
  * still to be heard (seeds 17, 93, 404986). And under an owner's name a second process on a copy of its disk may be the one
- * that was asked (seed 400186).
+ * that was asked (seed 400186). And what it was forgetting as an owner, with the consent of all, when the ring changed, it
+ * forgets: the mark that is on its disk before tells those who come (seed 1000353).
  */
 export function checkHandedOver(
   { oracle, hosts, twins, damagedKeys, ringsBefore, lostCopies, schedule }: World,
-  { id, name }: SimHost,
+  host: SimHost,
   { key, state }: StoredState,
   owners: readonly NodeId[],
 ): void {
+  const { id, name } = host;
   if (oracle.truncated || damagedKeys.has(key)) return;
   oracle.checks += 1;
   const located = oracle.locate(key);
@@ -64,7 +70,11 @@ export function checkHandedOver(
     asked.filter(hasIt).length >= Math.max(1, asked.length - 1, Math.min(2, asked.length));
   const before = ringsBefore.get(id);
   const isRecent = before !== undefined && schedule.nowMs - before.atMs < dropMsMax;
-  if (areEnough(owners) || (isRecent && areEnough(before.ring.owners(located.partition)))) return;
+  const ownersBefore = isRecent ? before.ring.owners(located.partition) : [];
+  if (areEnough(owners) || (isRecent && areEnough(ownersBefore))) return;
+  if (ownersBefore.includes(id) && readableAt(state, host.wallTime()) === undefined) {
+    return checkForgotten(oracle, name, { key, state }, host.wallTime());
+  }
   const text = `${name} drops ${key}, which of its owners ${owners.join()} only ${owners.filter(hasIt).length} have`;
   oracle.broken("former owners drop only what owners have", text);
 }

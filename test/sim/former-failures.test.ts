@@ -34,6 +34,7 @@ const formerFailures = [
   ["801249", "a former owner makes up for the host whose lease it ends, also where it owns a partition again by that"],
   ["801572", "a former owner makes up for a host that shares many partitions with it as its lease is ended"],
   ["801696", "an application that asks all replicas over slow wires asks again where one of them is late"],
+  ["1000353", "what all consented to forget is forgotten, also where the ring changes at that moment"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

@@ -3,6 +3,8 @@ import { loadavg } from "node:os";
 import type { Figure } from "../tools/trial.ts";
 import type { LoadResult } from "./load.ts";
 
+const toldMax = 10;
+
 export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
@@ -10,9 +12,26 @@ export function median(values: readonly number[]): number {
 }
 
 /** A load without a fault gives none. */
-export function failuresOf(what: string, { errors, count, firstError }: LoadResult): string[] {
+export function failuresOf(what: string, { errors, count, failures }: LoadResult): string[] {
   if (errors === 0) return count === 0 ? [`${what}: nothing was answered`] : [];
-  return [`${what}: ${errors} of ${errors + count} operations failed, first: ${firstError}`];
+  return [`${what}: ${errors} of ${errors + count} operations failed, first: ${failures[0]?.message}`];
+}
+
+/**
+ * Of a load during which a host was killed: what failed in the second after that, and how many requests failed otherwise,
+ * of which the first few are told.
+ */
+export function failuresAround(
+  { errors, failures }: LoadResult,
+  killedAtMs: number,
+  log: (line: string) => void,
+): { readonly early: number; readonly late: number } {
+  const early = failures.filter(({ atMs }) => atMs >= killedAtMs && atMs <= killedAtMs + 1_000);
+  const late = failures.filter((failure) => !early.includes(failure));
+  for (const { atMs, message } of [...early.slice(0, 1), ...late.slice(0, toldMax)]) {
+    log(`a request failed ${atMs - killedAtMs} ms after the kill: ${message}`);
+  }
+  return { early: early.length, late: errors - early.length };
 }
 
 /** How busy the machine was with others: timings of a busy one say little. */

@@ -51,11 +51,10 @@ export interface LoadResult {
   readonly count: number;
   /** Also of what is not measured: reading contexts before puts, and warming up. */
   readonly errors: number;
-  readonly firstError?: string;
   /** Where `passesOn`: how many a host refused and the next one got. */
   readonly passedOn?: number;
-  /** When operations failed, ms since 1970; the first 10,000 of them. */
-  readonly errorsAtMs: readonly number[];
+  /** When operations failed, ms since 1970, and how; the first 10,000 of them. */
+  readonly failures: readonly Failure[];
   /** The longest time without any success, and when it ended, ms since 1970. */
   readonly gapMs: number;
   readonly gapEndedAtMs: number;
@@ -65,17 +64,21 @@ export interface LoadResult {
   readonly hostCpuUsPerOperation?: number;
 }
 
+export interface Failure {
+  readonly atMs: number;
+  readonly message: string;
+}
+
 type Operation = (key: string) => Promise<void>;
 
 class Failures {
-  readonly atMs: number[] = [];
-  first: string | undefined;
+  readonly kept: Failure[] = [];
   count = 0;
 
   add(error: unknown): void {
     this.count += 1;
-    this.first ??= error instanceof Error ? error.message : String(error);
-    if (this.atMs.length < errorsKept) this.atMs.push(Date.now());
+    const message = error instanceof Error ? error.message : String(error);
+    if (this.kept.length < errorsKept) this.kept.push({ atMs: Date.now(), message });
   }
 }
 
@@ -92,6 +95,8 @@ const errorsKept = 10_000;
 /** Reading contexts before puts. */
 const prepareInFlight = 64;
 const prepareTriesMax = 50;
+/** Of an error, characters. */
+const toldMax = 300;
 
 /** Runs a load in a child process, which ends early when `signal` aborts. `begun`: it is warm, and measures from now on. */
 export function load(spec: LoadSpec, signal?: AbortSignal, begun: () => void = () => {}): Promise<LoadResult> {
@@ -140,9 +145,8 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     slowestMs: latencies.slice(-Math.ceil(latencies.length / 20)).toReversed(),
     count: latencies.length,
     errors: failures.count,
-    ...(failures.first === undefined ? {} : { firstError: failures.first }),
     ...(store.passedOn === undefined ? {} : { passedOn: store.passedOn }),
-    errorsAtMs: failures.atMs,
+    failures: failures.kept,
     gapMs: Math.round(gapMs),
     gapEndedAtMs: performance.timeOrigin + gapEndedMs,
     cpuUsPerOperation: Math.round((user + system) / Math.max(1, latencies.length)),
@@ -294,7 +298,7 @@ async function storeOf(spec: LoadSpec): Promise<KeyStore & { readonly passedOn?:
 
 /**
  * HTTP without the cost of `fetch`, and with a balancer's habits: a host that fails is left out for a second, and a
- * request that found no connection, so was certainly not seen, goes to the next host.
+ * request that found no connection, or a host that is not ready (README: it has not begun), goes to the next host.
  */
 function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
   const agent = new Agent({ keepAlive: true, maxSockets: socketsMax });
@@ -315,7 +319,8 @@ function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
       } catch (error: unknown) {
         if (!(error instanceof Error) || !("code" in error)) throw error;
         outUntilMs.set(host, performance.now() + 1_000);
-        if (error.code !== "ECONNREFUSED" || tries === urls.length) throw error;
+        const hasNotBegun = error.code === "ECONNREFUSED" || error.code === "not-ready";
+        if (!hasNotBegun || tries === urls.length) throw error;
       }
     }
   };
@@ -333,13 +338,15 @@ function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
           headers: context === undefined ? {} : { "everwrite-context": context },
         },
         (response) => {
-          response.resume();
+          const status = response.statusCode ?? 0;
+          const isError = status >= 400 && !(status === 404 && body === undefined);
+          let told = "";
+          if (isError) response.setEncoding("utf8").on("data", (chunk: string) => (told += chunk));
+          else response.resume();
           response.on("error", reject);
           response.on("end", () => {
-            const status = response.statusCode ?? 0;
-            if (status < 400 || (status === 404 && body === undefined)) {
-              resolve(response.headers["everwrite-context"]?.toString());
-            } else reject(new Error(`HTTP ${status}`));
+            if (isError) reject(refusalOf(`HTTP ${status} of ${host}: ${told.slice(0, toldMax)}`));
+            else resolve(response.headers["everwrite-context"]?.toString());
           });
         },
       );
@@ -351,6 +358,10 @@ function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
     put: send,
     stop: async () => agent.destroy(),
   };
+}
+
+function refusalOf(text: string): Error {
+  return Object.assign(new Error(text), text.includes('"not-ready"') ? { code: "not-ready" } : {});
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -67,7 +67,7 @@ export const trial: Trial = {
     const failures =
       result.errors + reads.errors === 0
         ? []
-        : [`${result.errors + reads.errors} requests failed: ${result.firstError ?? reads.firstError}`];
+        : [`${result.errors + reads.errors} requests failed: ${(result.failures[0] ?? reads.failures[0])?.message}`];
     return { figures, failures };
   },
 };

@@ -2,7 +2,7 @@
  * A steady rate of requests while one of three hosts is killed, and later started again: how long do clients notice?
  * A client skips hosts that it lost, as a balancer would; it never repeats a request.
  */
-import { loadAverage } from "../support/figures.ts";
+import { failuresAround, loadAverage } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
 import type { Figure, Trial } from "../tools/trial.ts";
@@ -12,7 +12,7 @@ const base = { operation: "mixed", inFlight: 0, perSecond: 500, valueBytes: 200,
 export const trial: Trial = {
   name: "one-down",
   summary: "no error beyond the first second after kill -9 of one of three hosts, at 500 requests a second",
-  async run({ short, folder, signal }) {
+  async run({ short, folder, signal, log }) {
     await using hosts = await HostProcesses.of(3, folder);
     const figures: Figure[] = [];
     const ms = short ? 12_000 : 40_000;
@@ -29,7 +29,9 @@ export const trial: Trial = {
       hosts.start(2);
       const result = await loading;
       await hosts.settled();
-      figures.push(...figuresOf(protocol, result, { killedAtMs, startedAtMs }));
+      figures.push(
+        ...figuresOf(protocol, result, { killedAtMs, startedAtMs, log: (line) => log(`${protocol}: ${line}`) }),
+      );
     }
     return { figures: [...figures, loadAverage()], failures: [] };
   },
@@ -38,11 +40,12 @@ export const trial: Trial = {
 function figuresOf(
   protocol: string,
   result: LoadResult,
-  { killedAtMs, startedAtMs }: { readonly killedAtMs: number; readonly startedAtMs: number },
+  at: { readonly killedAtMs: number; readonly startedAtMs: number; readonly log: (line: string) => void },
 ): Figure[] {
-  const early = result.errorsAtMs.filter((at) => at >= killedAtMs && at <= killedAtMs + 1_000).length;
-  const late = result.errors - early;
-  const last = Math.max(0, ...result.errorsAtMs.filter((at) => at < startedAtMs).map((at) => at - killedAtMs));
+  const { killedAtMs, startedAtMs, log } = at;
+  const { early, late } = failuresAround(result, killedAtMs, log);
+  const before = result.failures.filter(({ atMs }) => atMs < startedAtMs);
+  const last = Math.max(0, ...before.map(({ atMs }) => atMs - killedAtMs));
   return [
     { name: `${protocol}: answered`, value: result.count, unit: "" },
     { name: `${protocol}: errors in the first second after the kill`, value: early, unit: "" },

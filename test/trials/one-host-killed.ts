@@ -2,7 +2,7 @@
  * One of five hosts is killed at a steady rate of requests, and started again later: how soon do the others route
  * around it, what do clients notice over the whole run, how soon does it serve again, and does anything move for it?
  */
-import { loadAverage } from "../support/figures.ts";
+import { failuresAround, loadAverage } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { kv } from "../support/http-client.ts";
 import { load } from "../support/load.ts";
@@ -50,16 +50,12 @@ export const trial: Trial = {
     await watching;
     const after = await hosts.status(killed);
 
-    for (const atMs of result.errorsAtMs.filter((_at, i) => i % 10 === 0)) {
-      log(`a request failed ${atMs - killedAtMs} ms after the kill, ${atMs - startedAtMs} ms after the start`);
-    }
-    if (result.firstError !== undefined) log(`the first failure: ${result.firstError}`);
-    const early = result.errorsAtMs.filter((at) => at >= killedAtMs && at <= killedAtMs + 1_000).length;
+    const { early, late } = failuresAround(result, killedAtMs, log);
     const figures: Figure[] = [
       { name: "answered", value: result.count, unit: "", bar: { atLeast: 1 } },
       { name: "all others route around it after", value: avoidedMs, unit: "ms", bar: { atMost: 1_000 } },
       { name: "requests that failed in the first second", value: early, unit: "" },
-      { name: "requests that failed otherwise", value: result.errors - early, unit: "", bar: { atMost: 0 } },
+      { name: "requests that failed otherwise", value: late, unit: "", bar: { atMost: 0 } },
       { name: "requests that a host refused and the next one got", value: result.passedOn ?? 0, unit: "" },
       { name: "p99.9 of the whole run", value: result.p999Ms, unit: "ms", bar: { atMost: 300 } },
       { name: "longest time without an answer", value: result.gapMs, unit: "ms" },

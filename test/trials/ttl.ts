@@ -46,7 +46,7 @@ export const trial: Trial = {
     const after = await look(hosts);
     const failures = await wrongReads(hosts, Math.floor((Date.now() - fromMs) / (1_000 / perSecond)), keys);
     if (begun.errors + came.errors > 0)
-      failures.push(`${begun.errors + came.errors} puts failed: ${begun.firstError ?? came.firstError}`);
+      failures.push(`${begun.errors + came.errors} puts failed: ${(begun.failures[0] ?? came.failures[0])?.message}`);
 
     const seconds = (after.atMs - before.atMs) / 1_000;
     const forgotten = (after.reaped - before.reaped) / hosts.size;

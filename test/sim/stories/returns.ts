@@ -36,6 +36,19 @@ async function overwriteUntilCut(stage: Stage, host: SimHost): Promise<void> {
 
 export const returnStories: readonly Story[] = [
   {
+    name: "a host that comes back takes requests once it has met the others, so that the first one meets its quorum",
+    play: async (stage) => {
+      const [a] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      a!.kill();
+      await stage.sleep(3_000);
+      stage.world.start(a!);
+      while (!a!.ready) await stage.sleep(0.1);
+      const { outcomes } = await stage.put(a!, { quorum: "all" });
+      assert.deepEqual(outcomes, ["ok"]);
+    },
+  },
+  {
     name: "what was deleted and forgotten while a host was away and removed does not return with it",
     cluster: reaping,
     brokenBy: "a host that returns offers what was reaped without it",
