@@ -184,15 +184,17 @@ async function deliverOne(deps: HintDeps, target: NodeId, hint: StoredHint): Pro
   const { cluster, replica } = deps;
   const { partitions } = cluster.ring;
   const located = locateRow(hint.row, partitions) ?? strayAt(hint.row, partitions);
-  if (hint.isDamaged) {
-    // What it held is lost here; the partition's other copies have it, or nobody.
+  // What it held is lost here; the partition's other copies have it, or nobody.
+  const drop = async (): Promise<number | undefined> => {
     deps.telemetry.event({ kind: "corrupt-record", where: `hint for ${target} of ${located.key}` });
     return (await replica.hintDelivered(located, target, hint)) ? 0 : undefined;
-  }
+  };
+  if (hint.isDamaged) return drop();
   const { ring } = cluster;
   const owners = ring.owners(located.partition);
   const state = await owed(replica, located, hint);
-  if (state === undefined) return undefined;
+  // Today's owners mend each other's copies. (With N = 1 nobody ever would mend this one.)
+  if (state === undefined) return replica.damaged.has(located.key) && !owners.includes(target) ? drop() : undefined;
   let copies = 1;
   if (!owners.includes(target)) copies = await passToOwners(deps, located, { hint, state });
   else if (isDraining(cluster) && !cluster.health.isUp(target)) await passOn(deps, located, { target, state });

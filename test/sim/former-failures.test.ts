@@ -35,6 +35,7 @@ const formerFailures = [
   ["801572", "a former owner makes up for a host that shares many partitions with it as its lease is ended"],
   ["801696", "an application that asks all replicas over slow wires asks again where one of them is late"],
   ["1000353", "what all consented to forget is forgotten, also where the ring changes at that moment"],
+  ["1001202", "a hint that stands for a copy which nobody can mend is not kept for ever"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

@@ -15,7 +15,7 @@ const key = at("k");
 const away = host("h2");
 
 /** Gives h2, which is back, what it is owed; the values in what it was given. */
-function delivery({ replica }: Run): () => Promise<string[][]> {
+function delivery({ replica }: Run, owners = [away, host("h1")]): () => Promise<string[][]> {
   const clock = new ManualClock();
   const telemetry = { event: () => {} };
   let given: string[][] = [];
@@ -32,7 +32,7 @@ function delivery({ replica }: Run): () => Promise<string[][]> {
     admission: { turn: async () => {} },
     cluster: {
       self: host("h1"),
-      ring: { fingerprint: "same", partitions: 4, owners: () => [away, host("h1")], host: () => ({}) },
+      ring: { fingerprint: "same", partitions: 4, owners: () => owners, host: () => ({}) },
       health: { isUp: () => true },
       isMember: () => true,
       ownRecord: { status: "up" },
@@ -95,6 +95,14 @@ describe("a host that is back is given", () => {
     assert.deepEqual([await deliver(), kept(run)], [[["w"]], [1]]);
     await run.replica.apply(key, held.toBytes(), { heals: true });
     assert.deepEqual([await deliver(), kept(run)], [[["v"]], []]);
+  });
+
+  test("nothing of a damaged copy that it does not own any more, and nothing is kept for it", async () => {
+    const world = new World();
+    await (await world.start()).replica.write(key, put("v", undefined, { hintsFor: [away] }));
+    await world.disk.rot("objects", key.row);
+    const run = await world.start();
+    assert.deepEqual([await delivery(run, [host("h1")])(), kept(run)], [[], []]);
   });
 
   test("a copy that is on the disk, but was not claimed before a crash, only when it is", async () => {
