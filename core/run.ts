@@ -141,7 +141,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const replica = new Replica(replicaDeps, config);
   const consents = new Consents(records, roster);
   await Promise.all([replica.open(), consents.open()]);
-  const exchangeDeps = { transport, identity, telemetry, cluster, clock };
+  const exchangeDeps = { transport, identity, telemetry, cluster, clock, consents };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = {
     cluster,

@@ -4,6 +4,7 @@
  *
  * Invariants:
  * - A member is in one reap of a partition at a time, and not longer than `2 * reapTimeoutMs`.
+ * - Whoever is a member where one consents is asked, too; who joins later is told of the consent (`Consents.tell`).
  * - What an owner forgets is, at that moment, still what all have consented to.
  *
  * A commit that comes too late is refused, and the owner keeps its tombstone. Those that did forget get it back from it
@@ -82,8 +83,8 @@ export class ReapAnswers {
 
   /**
    * A verdict for each key, or one where no key is named. Those agreed on are consented to, durably.
-   * @throws StoreError `not-ready` when this node is in another reap of the partition, or knows another leader or mark;
-   *   `bad-request`
+   * @throws StoreError `not-ready` when this node is in another reap of the partition, or knows another leader or mark, or
+   *   the ring changes meanwhile; `bad-request`
    */
   async prepare(from: NodeId, request: PrepareReap): Promise<Verdict[]> {
     const { cluster, clock, consents, forgetting, replica, config } = this.#deps;
@@ -100,8 +101,13 @@ export class ReapAnswers {
     const untilMs = clock.now() + 2 * config.reapTimeoutMs;
     this.#prepared.set(partition, { leader: from, mark: { ring: name, mark }, ring, keys, untilMs });
     forgetting.consenting(partition, mark);
-    if (keys.length === 0) {
+    const consent = async (): Promise<void> => {
       await consents.consent(partition, mark);
+      // Who has joined meanwhile is not asked, and was perhaps told before this consent was given.
+      if (cluster.ring.fingerprint !== ring) throw new StoreError("not-ready", "the ring has changed meanwhile");
+    };
+    if (keys.length === 0) {
+      await consent();
       return ["agreed"];
     }
     const isOwner = cluster.ring.owners(partition).includes(cluster.self);
@@ -116,7 +122,7 @@ export class ReapAnswers {
     if (replica.index.isTorn(partition)) return found.map(() => "incomplete");
     // Asked last: a hint that was found gone may have left a moment ago.
     if (!replica.stillness.isStill(partition)) return found.map(() => "too-young");
-    if (found.includes("agreed")) await consents.consent(partition, mark);
+    if (found.includes("agreed")) await consent();
     return found;
   }
 

@@ -21,6 +21,7 @@ import { rosterMessage, type RosterMessage, toldIn } from "../membership/exchang
 import type { MemberRecord } from "../membership/member.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
+import type { Consents } from "../replica/consents.ts";
 import type { Clock, Identity, Transport } from "../ports.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/common-messages.ts";
@@ -34,6 +35,7 @@ export interface ExchangeDeps {
   readonly telemetry: Telemetry;
   readonly cluster: Cluster;
   readonly clock: Clock;
+  readonly consents: Pick<Consents, "tell" | "hear">;
 }
 
 type Request = Infer<typeof methods.exchange.request>;
@@ -137,10 +139,11 @@ export class Exchange {
    * @throws DecodeError
    */
   async take(from: NodeId, incoming: RosterMessage, via: "exchange" | "gossip"): Promise<boolean> {
-    const { cluster, identity, telemetry } = this.#deps;
+    const { cluster, consents, identity, telemetry } = this.#deps;
     checkSameParameters(cluster.roster.cluster, incoming.cluster);
     const { part, refused } = await admit(identity, cluster.roster, from, toldIn(incoming));
     for (const { about, reason } of refused) telemetry.event({ kind: "bad-record", from, about, reason });
+    if (part.secrets !== undefined && incoming.consents !== undefined) consents.hear(incoming.consents);
     cluster.merge(part, via);
     return refused.length === 0;
   }
@@ -205,9 +208,10 @@ export class Exchange {
   }
 
   #told(peer: NodeId, { secrets, ...part }: RosterPart): RosterMessage {
-    const { roster } = this.#deps.cluster;
-    const mayKnow = secrets !== undefined && mayKnowSecrets(roster, peer);
-    return rosterMessage(roster, mayKnow ? { ...part, secrets } : part);
+    const { cluster, consents } = this.#deps;
+    const { roster } = cluster;
+    if (secrets === undefined || !mayKnowSecrets(roster, peer)) return rosterMessage(roster, part);
+    return { ...rosterMessage(roster, { ...part, secrets }), consents: consents.tell(roster) };
   }
 }
 

@@ -61,6 +61,8 @@ export const RosterMessage = message("Roster", {
   secrets: repeated(5, hex(32), 1_000),
   changes: repeated(6, Change, 1_000),
   forgettingMarks: optional(7, bytes(2_097_152)),
+  /** Beside secrets: see `replica/consents.ts`. */
+  consents: optional(8, bytes(2_097_152)),
   members: repeated(20, SignedMember, membersMax),
   questions: repeated(21, SignedMember, membersMax),
 });

@@ -4,6 +4,11 @@
  * after a power cut. And a mark that this node learns of without a consent tells that something of its partition was
  * forgotten without it: the data are an old copy (PROTOCOL 9, *Return*).
  *
+ * A host that joins was not asked before, and an owner that has not heard of it may still forget. But what it will hold it
+ * has from members that had consented by then: so the one that takes it in tells it, before it holds anything, what it has
+ * consented to (`tell`, `hear`). One that was removed, and does not know it, was not asked either, and can tell nothing of that:
+ * what was copied from it is set aside.
+ *
  * All this goes for marks of rings of which it was asked to be a part: of those in which the ring is that
  * this directory came into. Another ring, founded apart, had nobody to ask here; what it forgot was never here either.
  */
@@ -25,15 +30,25 @@ import {
   unnamedRing,
 } from "../membership/forgetting-marks.ts";
 import type { Roster } from "../membership/roster.ts";
+import type { StorageOperation } from "../ports.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 
 /** A mark may still be on its way when this node has consented to the next one, or to more that nobody could carry out. */
 const consentsKept = 8;
+/** Partitions of which a joiner is told: 1.3 MB at most. */
+const toldMax = 16_384;
 
 /** What marks are told apart by. */
 export type MarkedRoster = Pick<Roster, "forgettingMarks" | "secrets">;
 
 const ConsentRow = message("ConsentRow", { mark: field(1, varint), earlier: repeated(2, varint, consentsKept) });
+const Told = message("ToldConsents", {
+  consents: repeated(
+    1,
+    message("ToldConsent", { partition: field(1, varint), marks: repeated(2, varint, consentsKept) }),
+    toldMax,
+  ),
+});
 const HomeRow = message("HomeRow", { foundings: repeated(1, hex(foundingBytes), foundingsMax) });
 
 const homeRow = encodeUtf8("home-ring");
@@ -82,23 +97,52 @@ export class Consents {
     if (this.#home === unnamedRing) this.#home = ringName(secrets);
     if (this.#isSettled || this.#home === unnamedRing) return;
     const value = HomeRow.encode({ foundings: foundingsOf(this.#home) });
-    await this.#records.commit([{ kind: "put", ns: "meta", key: homeRow, value }]);
+    const heard = [...this.#consented].map(([partition, marks]) => puttingConsents(partition, marks));
+    await this.#records.commit([{ kind: "put", ns: "meta", key: homeRow, value }, ...heard]);
     this.#isSettled = true;
   }
 
   /** Durable when it resolves. */
   async consent(partition: PartitionIndex, mark: number): Promise<void> {
     const earlier = (this.#consented.get(partition) ?? []).filter((each) => each !== mark).slice(0, consentsKept - 1);
-    const key = encodeUtf8(`${prefix}${partition}`);
-    await this.#records.commit([{ kind: "put", ns: "meta", key, value: ConsentRow.encode({ mark, earlier }) }]);
-    this.#consented.set(partition, [mark, ...earlier]);
+    const marks = [mark, ...earlier];
+    await this.#records.commit([puttingConsents(partition, marks)]);
+    this.#consented.set(partition, marks);
+  }
+
+  /**
+   * For a host that joins: the consents whose marks have not been heard of. Call once its record is known here: from then
+   * on this node consents to nothing that the joiner is not asked about, too (`reap-answers.ts`).
+   */
+  tell({ forgettingMarks }: Pick<Roster, "forgettingMarks">): Uint8Array {
+    const consents = [...this.#consented].map(([partition, marks]) => {
+      const heard = this.#heard(partition, forgettingMarks);
+      return { partition, marks: marks.filter((mark) => mark > heard) };
+    });
+    return Told.encode({ consents: consents.filter(({ marks }) => marks.length > 0).slice(0, toldMax) });
+  }
+
+  /**
+   * What the member told that takes this node in; durable with `settle`. It counts only in a directory that came into no
+   * ring yet, and so holds nothing.
+   * @throws DecodeError
+   */
+  hear(told: Uint8Array): void {
+    if (this.#home !== unnamedRing || this.#consented.size > 0) return;
+    for (const { partition, marks } of Told.decode(told).consents) {
+      if (marks.length > 0) this.#consented.set(partition as PartitionIndex, marks);
+    }
   }
 
   /** It may be that something of the partition is being forgotten: under a mark that has yet to be heard of here. */
   mayForget(partition: PartitionIndex, marks: ForgettingMarks): boolean {
-    const latest = this.#consented.get(partition)?.[0] ?? 0;
-    const heard = (marks.get(partition) ?? []).filter(({ ring }) => ring === unnamedRing || this.#isAskedBy(ring));
-    return latest > Math.max(0, ...heard.map(({ mark }) => mark));
+    return (this.#consented.get(partition)?.[0] ?? 0) > this.#heard(partition, marks);
+  }
+
+  /** The latest mark of those of which this node was asked. */
+  #heard(partition: PartitionIndex, marks: ForgettingMarks): number {
+    const own = (marks.get(partition) ?? []).filter(({ ring }) => ring === unnamedRing || this.#isAskedBy(ring));
+    return Math.max(0, ...own.map(({ mark }) => mark));
   }
 
   /** Partitions whose mark was raised without this node; each is told once. */
@@ -125,6 +169,11 @@ export class Consents {
   #isAskedBy(ring: RingName): boolean {
     return sharesFounding(ring, this.#home);
   }
+}
+
+function puttingConsents(partition: PartitionIndex, [mark, ...earlier]: readonly number[]): StorageOperation {
+  const key = encodeUtf8(`${prefix}${partition}`);
+  return { kind: "put", ns: "meta", key, value: ConsentRow.encode({ mark: mark!, earlier }) };
 }
 
 /** What was heard when marks named no ring: the mark itself, or one before it. */

@@ -13,6 +13,7 @@ import { nodeDefaults } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import type { Roster } from "../../core/membership/roster.ts";
 import type { Gossip, Identity, Storage } from "../../core/ports.ts";
+import { Consents } from "../../core/replica/consents.ts";
 import { Holdings } from "../../core/replica/holdings.ts";
 import { RpcServer } from "../../core/rpc/rpc.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
@@ -73,7 +74,8 @@ export class MemberHost {
     this.cluster = new Cluster(own, roster);
     if (joins) this.cluster.claimOwned("filling");
     const { cluster } = this;
-    const exchange = new Exchange({ transport, identity, telemetry, cluster, clock }, { timeoutMs: 5_000 });
+    const consents = new Consents(records, roster);
+    const exchange = new Exchange({ transport, identity, telemetry, cluster, clock, consents }, { timeoutMs: 5_000 });
     exchange.serve(server);
     const random = chance;
     const membership = { cluster, exchange, transport, clock, random, tasks, telemetry, ...(gossip && { gossip }) };

@@ -7,14 +7,12 @@ import { ReapAnswers } from "../../../core/background/reap-answers.ts";
 import { portableOf } from "../../../core/background/portable.ts";
 import { bitmapOf } from "../../../core/bytes/bitmap.ts";
 import { StoreError } from "../../../core/errors.ts";
-import type { Key, NodeId, PartitionIndex } from "../../../core/identity.ts";
-import { foundingsOf, type RingName, unnamedRing } from "../../../core/membership/forgetting-marks.ts";
+import type { Key, NodeId } from "../../../core/identity.ts";
+import { foundingsOf } from "../../../core/membership/forgetting-marks.ts";
 import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
 import { type RequestHandler, type Transport, TransportError } from "../../../core/ports.ts";
 import { Consents, type MarkedRoster } from "../../../core/replica/consents.ts";
-import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
-import { RecordStore } from "../../../core/storage/record-store.ts";
 import { exportStream } from "../../../core/storage/export-stream.ts";
 import { verdicts } from "../../../core/replica/remains.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
@@ -51,7 +49,7 @@ async function scene(graceMs = 60_000) {
     }
   };
   pass(graceMs);
-  const consents = new Consents(here.records, here.cluster.roster);
+  const { consents } = here;
   const agreements = new Agreements(partitions);
   const forgetting = new Forgetting({ ...here, ownTime: new OwnTime(here.clock), agreements }, here.config);
   const answers = new ReapAnswers({ ...here, consents, forgetting });
@@ -82,7 +80,7 @@ async function scene(graceMs = 60_000) {
       ),
     );
   };
-  return { ...here, located, pass, answers, consents, request, commit, importOld };
+  return { ...here, located, pass, answers, request, commit, importOld };
 }
 
 function keyOf(fits: (key: LocatedKey) => boolean): LocatedKey {
@@ -257,6 +255,16 @@ describe("an owner", () => {
     });
   });
 
+  test("does not consent where somebody joins while it looks, who is told of the consents before only", async () => {
+    for (const keys of ["named", "none"]) {
+      const { answers, request, cluster } = await scene();
+      const asked = answers.prepare(node("h1"), keys === "named" ? request : { ...request, keys: [] });
+      const joined = memberRecord({ id: node("h5") });
+      cluster.merge({ members: new Map([[joined.id, joined]]) });
+      await assert.rejects(asked, refused("not-ready"));
+    }
+  });
+
   test("keeps what was not chosen, and what has changed since", async () => {
     const { answers, request, commit, replica, located } = await scene();
     await answers.prepare(node("h1"), request);
@@ -302,72 +310,5 @@ describe("consents", () => {
     const again = new Consents(records, { forgettingMarks: new Map(), secrets: [secret] });
     await again.open();
     assert.deepEqual(again.takeUncovered(raised(located, 5)), [located.partition]);
-  });
-});
-
-describe("consents of a directory that came into one ring", () => {
-  const at = 3 as PartitionIndex;
-  const met = [secret, otherSecret];
-  const under = (name: RingName, mark: number, secrets: readonly string[] = met): MarkedRoster => ({
-    forgettingMarks: marksOf({ [at]: mark }, name),
-    secrets,
-  });
-  /** Its disk says that it has met the other one, or not. */
-  async function consentsOf(records: RecordStore, secrets: readonly string[]): Promise<Consents> {
-    const consents = new Consents(records, { forgettingMarks: new Map(), secrets });
-    await consents.open();
-    await consents.settle({ secrets });
-    return consents;
-  }
-
-  test("miss marks of that ring and of what it became, and none of a ring that was founded apart", async () => {
-    const fresh = () => consentsOf(new RecordStore(new MemoryStorage()), [secret]);
-    assert.deepEqual((await fresh()).takeUncovered(under(otherRing, 7)), []);
-    assert.deepEqual((await fresh()).takeUncovered(under(ring, 7)), [at]);
-    assert.deepEqual((await fresh()).takeUncovered(under(bothRings, 7)), [at]);
-  });
-
-  test("still miss them after a start with what the other ring knew: it came into the one that it came into", async () => {
-    const records = new RecordStore(new MemoryStorage());
-    await consentsOf(records, [secret]);
-    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(ring, 7)), [at]);
-    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(otherRing, 7)), []);
-  });
-
-  test("of a joiner begin with the ring that told it its secrets", async () => {
-    const records = new RecordStore(new MemoryStorage());
-    await consentsOf(records, []);
-    // Of either, too: what one of them forgets alone may have been copied from it.
-    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(ring, 7)), [at]);
-    assert.deepEqual((await consentsOf(records, met)).takeUncovered(under(bothRings, 8)), [at]);
-  });
-
-  test("do not miss a mark that was heard when marks named no ring, nor one before it", async () => {
-    const heard = { forgettingMarks: marksOf({ [at]: 7 }, unnamedRing), secrets: [secret] };
-    const records = new RecordStore(new MemoryStorage());
-    await consentsOf(records, [secret]);
-    const consents = new Consents(records, heard);
-    await consents.open();
-    assert.deepEqual(consents.takeUncovered(under(ring, 7, [secret])), []);
-    assert.deepEqual(consents.takeUncovered(under(ring, 8, [secret])), [at]);
-  });
-
-  test("miss marks that name no ring while there is one alone, as versions did that told none apart", async () => {
-    const fresh = () => consentsOf(new RecordStore(new MemoryStorage()), [secret]);
-    assert.deepEqual((await fresh()).takeUncovered(under(unnamedRing, 7, [secret])), [at]);
-    assert.deepEqual((await fresh()).takeUncovered(under(unnamedRing, 7)), []);
-  });
-
-  test("are remembered until their mark is heard, also when later ones were given meanwhile", async () => {
-    const records = new RecordStore(new MemoryStorage());
-    const consents = await consentsOf(records, [secret]);
-    for (const mark of [5, 7]) await consents.consent(at, mark);
-    const again = await consentsOf(records, met);
-    for (const each of [consents, again]) {
-      assert.equal(each.mayForget(at, marksOf({ [at]: 9 }, otherRing)), true, "what another ring forgets says nothing");
-      assert.deepEqual(each.takeUncovered(under(ring, 5)), []);
-      assert.deepEqual(each.takeUncovered(under(bothRings, 7)), []);
-      assert.equal(each.mayForget(at, marksOf({ [at]: 7 }, bothRings)), false);
-    }
   });
 });

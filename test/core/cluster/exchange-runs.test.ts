@@ -19,7 +19,7 @@ const [before, now] = ["0b".repeat(8), "0c".repeat(8)];
 
 /** h1, whose exchanges with h2 wait for the test to answer them. */
 function scene() {
-  const { cluster, clock, telemetry } = oneNode("h1", rosterOf(["h1", "h2"]));
+  const { cluster, clock, consents, telemetry } = oneNode("h1", rosterOf(["h1", "h2"]));
   const asked: { readonly request: Request; readonly answer: (response: Response) => void }[] = [];
   const request = (_to: NodeId, body: Uint8Array): Promise<Uint8Array> =>
     new Promise((resolve) => {
@@ -27,7 +27,7 @@ function scene() {
       asked.push({ request: methods.exchange.request.decode(body, 1), answer });
     });
   const transport = { self: cluster.self, request } as unknown as Transport;
-  const deps = { transport, identity: testIdentity(cluster.self), telemetry, cluster, clock };
+  const deps = { transport, identity: testIdentity(cluster.self), telemetry, cluster, clock, consents };
   const exchange = new Exchange(deps, { timeoutMs: 1_000 });
   const viewOf = (mark: string) => ({ ring: cluster.ring.fingerprint, life: 1, mark });
   /** h2 has the same membership, as that run of it. */

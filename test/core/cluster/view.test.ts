@@ -350,7 +350,7 @@ describe("the roster on the disk", () => {
   });
 
   test("is written before anybody hears of it: a crash must not make a host a stranger to itself", async () => {
-    const { cluster, disk } = viewOf(2);
+    const { cluster, disk, records } = viewOf(2);
     const sent: NodeId[] = [];
     const request = (to: NodeId): Promise<Uint8Array> => {
       sent.push(to);
@@ -358,7 +358,8 @@ describe("the roster on the disk", () => {
     };
     const transport = { self, request } as unknown as Transport;
     const telemetry = { event: () => {} };
-    const deps = { transport, cluster, clock: new ManualClock(), identity: testIdentity(self), telemetry };
+    const consents = new Consents(records, cluster.roster);
+    const deps = { transport, cluster, clock: new ManualClock(), identity: testIdentity(self), telemetry, consents };
     const exchange = new Exchange(deps, { timeoutMs: 1_000 });
     const release = disk.hold("writes");
     const exchanging = exchange.with(h2);

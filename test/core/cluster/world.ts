@@ -10,6 +10,7 @@ import { nodeDefaults, type NodeConfig } from "../../../core/config.ts";
 import type { NodeId, PartitionIndex } from "../../../core/identity.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { allPartitions } from "../../../core/placement/partition.ts";
+import { Consents } from "../../../core/replica/consents.ts";
 import { Holdings } from "../../../core/replica/holdings.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
 import { Replica } from "../../../core/replica/replica.ts";
@@ -107,9 +108,10 @@ export function oneNode(
     config,
   );
   const admission = new Admission(clock, { latencyThresholdMs: 50, windowMs: 10_000, waitMaxMs: 1_000 });
-  const exchangeDeps = { transport, identity, telemetry, cluster, clock };
+  const consents = new Consents(records, roster);
+  const exchangeDeps = { transport, identity, telemetry, cluster, clock, consents };
   const exchange = new Exchange(exchangeDeps, { timeoutMs: config.requestTimeoutMs });
   const deps = { admission, cluster, exchange, holdings, records, replica, transport, clock, tasks, telemetry, config };
   const ownTime = { hasSleptSince: () => false };
-  return { ...deps, ownTime, network, server: new RpcServer(telemetry), servers, events, disk };
+  return { ...deps, consents, ownTime, network, server: new RpcServer(telemetry), servers, events, disk };
 }

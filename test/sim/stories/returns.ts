@@ -181,6 +181,33 @@ export const returnStories: readonly Story[] = [
     },
   },
   {
+    name: "a host that joins beside a cut keeps what it copied, although one on the other side forgets what all had agreed on before",
+    cluster: { ...reaping, hosts: 3 },
+    play: async (stage) => {
+      const { world } = stage;
+      const [a, b, c] = stage.walk();
+      await stage.put(a!, { quorum: "all" });
+      await stage.delete(a!, { quorum: "all" });
+      const joiner = world.addHost();
+      let heal = (): void => {};
+      stage.beforeRequest(a!, methods.commitReap, () => (heal = stage.cutOff(a!)));
+      await stage.reaped(1);
+      world.arrivals.arrives(joiner, world.schedule.nowMs);
+      await stage.start(joiner);
+      await until(world, 60_000, "it copies the delete", async () => {
+        const { node } = joiner;
+        return (await node!.status()).keys > 0;
+      });
+      heal();
+      await stage.settled();
+      const status = await joiner.call((node) => node.status());
+      assert.ok(status !== "died");
+      assert.deepEqual(status.storage.setAside, []);
+      await stage.reaped(4);
+      for (const host of [a!, b!, c!, joiner]) assert.deepEqual(await stage.siblings(host), [], host.name);
+    },
+  },
+  {
     name: "a host that was removed while cut off admits a joiner, which copies from it what the others forget meanwhile",
     cluster: { ...reaping, n: 2 },
     brokenBy: "a new member does not care what was reaped without it",
