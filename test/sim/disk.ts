@@ -37,6 +37,8 @@ const syncMs = [0.2, 2] as const;
 export interface DiskListener {
   /** These rows are in the engine now; `synced` may follow. over `before`. `revived`: their batch was rejected. */
   written(operations: readonly StorageOperation[], revived: boolean, before: readonly (Uint8Array | undefined)[]): void;
+  /** A batch over these rows was rejected; when the engine is opened again it may be there all the same. */
+  doubted(operations: readonly StorageOperation[], before: readonly (Uint8Array | undefined)[]): void;
   /** Takes a range of rows off the disk; it does once `clear` is called. */
   clearing(clear: () => void): void;
 }
@@ -136,6 +138,8 @@ export class SimDisk {
       if (this.#chance.is(0.5)) {
         const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
         this.#limbo.push(...kept);
+        const before = kept.map(({ over }) => over);
+        this.#listener.doubted(operations, before);
       }
       throw new StorageError("io", "simulated write error");
     });

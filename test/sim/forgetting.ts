@@ -104,6 +104,13 @@ export function noteSpared(
   }
 }
 
+/** Call when a rejected batch is on the disk after all, over this: of what was spared then it may have been the last copy. */
+export function checkRevived(oracle: Oracle, { key, state }: StoredState): void {
+  const history = oracle.history(key);
+  const known = [...history.events.values()].filter((event) => history.knows(state.vector, event));
+  for (const { write } of known) oracle.checkLeft(write, "after a rejected batch came back");
+}
+
 /**
  * The first deleted key that an owner still has, in words. But for those that another host than an owner has too, from
  * earlier: that host does not consent.

@@ -357,7 +357,7 @@ export class Oracle {
       // An ack that names this host was of one of the two.
       if (twins.some(({ disk }) => this.#knows(disk.view, write))) continue;
       if (mayCost) write.copiesLost += 1;
-      this.#checkLeft(write, `after the loss on ${host.name}`);
+      this.checkLeft(write, `after the loss on ${host.name}`);
     }
   }
 
@@ -366,7 +366,8 @@ export class Oracle {
     return this.#lossesMs.get(host);
   }
 
-  #checkLeft(write: Write, where: string): void {
+  /** Call when a copy of the write is gone. */
+  checkLeft(write: Write, where: string): void {
     if (this.truncated || this.history(write.key).isReaped(write)) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
     const promised = copiesPromised(write);

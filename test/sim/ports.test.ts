@@ -39,7 +39,11 @@ function startProcess(schedule: Schedule): Process {
 
 storageConformance("the simulated disk", async () => {
   const schedule = inRealTime();
-  const disk = new SimDisk(new Chance("conformance"), { written: () => {}, clearing: (clear) => clear() });
+  const disk = new SimDisk(new Chance("conformance"), {
+    written: () => {},
+    doubted: () => {},
+    clearing: (clear) => clear(),
+  });
   let storage = disk.open(startProcess(schedule));
   return {
     storage,

@@ -11,7 +11,7 @@ import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { Lapses } from "./lapses.ts";
 import { checkMembership } from "./departures.ts";
-import { checkForgotten, checkHandedOver, noteSpared } from "./forgetting.ts";
+import { checkForgotten, checkHandedOver, checkRevived, noteSpared } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { watchReapLeads } from "./reap-leads.ts";
 import {
@@ -166,10 +166,18 @@ export class World {
         if (change !== undefined) checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
         for (const taken of statesTakenBy(operations, before, host.disk.view)) {
           if (isApplications(taken.key)) continue;
+          if (revived) checkRevived(this.oracle, taken);
           const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
           else checkHandedOver(this, host, taken, owners);
+        }
+      },
+      // A hint that goes with it is judged by what the owners have now, not at the next start (seed 1003180).
+      doubted: (operations, before) => {
+        for (const taken of statesTakenBy(operations, before, host.disk.view)) {
+          if (taken.hintFor === undefined || isApplications(taken.key)) continue;
+          noteSpared(this, host.id, taken, taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? []);
         }
       },
       // Hosts clear what they have set aside.
