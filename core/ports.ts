@@ -40,6 +40,15 @@ export type StorageOperation =
   | { readonly kind: "put"; readonly ns: Namespace; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly kind: "delete"; readonly ns: Namespace; readonly key: Uint8Array };
 
+/**
+ * A full disk still takes batches of these alone, out of the room that is kept free: deletes of rows, which make room (a key's
+ * delete is a put), and puts to `meta`. Without them its host could hear of no new member, hand no partition over, and not leave.
+ * Rows of `meta` must therefore be few and small, or go in one batch with a put elsewhere.
+ */
+export function isEssential({ kind, ns }: StorageOperation): boolean {
+  return kind === "delete" || ns === "meta";
+}
+
 /** Byte-wise ordered range: `gte` inclusive, `lt` exclusive. */
 export interface KeyRange {
   readonly gte?: Uint8Array;

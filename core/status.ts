@@ -40,7 +40,7 @@ const rivalShownMs = 300_000;
 /** `deps` undefined: the node has no place in a cluster yet. */
 export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): NodeStatus {
   const { id, name, config, usage, setAside, uptimeMs } = facts;
-  const state = usage === undefined ? "failed" : (deps?.replica.storageState ?? "ok");
+  const state = usage === undefined ? "failed" : (deps?.replica.commits.state ?? "ok");
   const own = {
     id,
     cluster: name,

@@ -6,7 +6,7 @@
  */
 import { statfs } from "node:fs/promises";
 import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
-import { StorageError } from "../core/ports.ts";
+import { isEssential, StorageError } from "../core/ports.ts";
 import { bytesIn } from "./byte-limit.ts";
 import {
   closeDatabase,
@@ -247,15 +247,13 @@ export class ClassicStorage implements Storage {
   }
 }
 
-/** What a batch may add to the disk, and whether it only deletes. */
-function costOf(operations: readonly StorageOperation[]): [bytes: number, deletesOnly: boolean] {
+/** What a batch may add to the disk, and whether it may go into the headroom. */
+function costOf(operations: readonly StorageOperation[]): [bytes: number, essential: boolean] {
   let bytes = 0;
-  let deletesOnly = true;
+  let essential = true;
   for (const operation of operations) {
-    bytes += operation.key.length;
-    if (operation.kind === "delete") continue;
-    bytes += operation.value.length;
-    deletesOnly = false;
+    bytes += operation.key.length + (operation.kind === "put" ? operation.value.length : 0);
+    essential &&= isEssential(operation);
   }
-  return [bytes, deletesOnly];
+  return [bytes, essential];
 }

@@ -1,7 +1,8 @@
 /**
  * Keeps room on the disk, so that a write is refused before LevelDB fails: an engine that ran into a full disk must be
  * reopened, and needs room for its log, tables and manifest to do so.
- * Invariant: nothing is admitted while, as last seen, less than the headroom is free.
+ * Invariant: nothing but what a full disk still takes (`isEssential`) is admitted while, as last seen, less than
+ * the headroom is free, and nothing at all in its last quarter.
  */
 import { StorageError } from "../core/ports.ts";
 import { storageError } from "./classic-errors.ts";
@@ -18,8 +19,8 @@ export type AskDisk = (path: string) => Promise<Disk>;
 const lookIntervalMs = 200;
 /** A burst is looked at again after this share of the headroom, however short the time. */
 const lookAfterShare = 1 / 8;
-/** Deleting is what frees space, so it may use most of the headroom. */
-const deleteShare = 1 / 4;
+/** Of the headroom, this is for LevelDB alone. */
+const engineShare = 1 / 4;
 
 export class FreeSpace {
   readonly headroomBytes: number;
@@ -35,10 +36,10 @@ export class FreeSpace {
     this.#ask = ask;
   }
 
-  /** Rejects as `full` a write of `bytes` that would eat into the headroom. */
-  async admit(bytes: number, deletesOnly: boolean): Promise<void> {
+  /** Rejects as `full` a write of `bytes` that would eat into the headroom, or into its last quarter. */
+  async admit(bytes: number, essential: boolean): Promise<void> {
     if (this.#isStale()) await this.look();
-    const keepBytes = deletesOnly ? this.headroomBytes * deleteShare : this.headroomBytes;
+    const keepBytes = essential ? this.headroomBytes * engineShare : this.headroomBytes;
     const left = this.#freeBytes - this.#admittedBytes - bytes;
     if (left < keepBytes) throw this.#full();
     this.#admittedBytes += bytes;

@@ -157,12 +157,12 @@ export class AntiEntropy {
 
   async #build(): Promise<void> {
     const { replica, tasks, clock, telemetry, throttle } = this.#deps;
-    // While the disk refuses writes, each one that fails spoils a tree again, and what it left behind may not show yet.
-    const isStopped = (): boolean => tasks.stopped || replica.storageState !== "ok";
-    if (replica.index.isBuilt || tasks.stopped) return;
+    // While writes fail, each spoils a tree again, and what it left behind may not show yet. (Refused ones leave nothing.)
+    const isStopped = (): boolean => tasks.stopped || replica.commits.doubtful.size > 0;
+    if (tasks.stopped) return;
     // Where nothing else is written, only this finds out that the disk takes writes again.
-    if (replica.storageState !== "ok") await replica.probeStorage();
-    if (isStopped()) return;
+    if (replica.commits.state !== "ok") await replica.commits.probe();
+    if (replica.index.isBuilt || isStopped()) return;
     const startedMs = clock.now();
     const partitions = await replica.index.build({ isStopped, throttle });
     telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });

@@ -185,7 +185,7 @@ async function writeHere(
     const isCorrupt = error.code === "corrupt";
     // No write is refused for one bad disk, nor for a partition that has just gone. (Should the disk have kept it after all,
     // it shows as a sibling.) A forwarded one is refused with the code by which its sender goes on to another owner.
-    const isUnable = isCorrupt || error.code === "not-ready" || deps.replica.storageState !== "ok";
+    const isUnable = isCorrupt || error.code === "not-ready" || deps.replica.commits.state !== "ok";
     if (isUnable && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
     if (isCorrupt) return deps.replica.write(located, event, { despiteDamage: true });
     throw error;

@@ -4,7 +4,8 @@
  */
 import { encodeUtf8 } from "lib0/string";
 import { StoreError } from "../errors.ts";
-import type { StorageOperation } from "../ports.ts";
+import type { PartitionIndex } from "../identity.ts";
+import { isEssential, type StorageOperation } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
 import type { RecordStore } from "../storage/record-store.ts";
 import { reasonOf } from "../tasks.ts";
@@ -14,34 +15,46 @@ import type { Telemetry } from "../telemetry.ts";
 export interface Batch {
   readonly operations: readonly StorageOperation[];
   readonly committed: () => void;
-  /** The outcome is open: the batch may be on the disk, or come back after a restart. */
-  readonly failed?: () => void;
+  /** The outcome is open: the batch may be on the disk, or come back after a restart. Refused: nothing of it was written. */
+  readonly failed?: (isRefused: boolean) => void;
+}
+
+/** Nothing of the batch that failed so was written, and all is as it was. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof StoreError && error.detail.nothingWritten === true;
 }
 
 export const nothingMore: Batch = { operations: [], committed: () => {} };
 
-/** A row that nobody reads. */
+/** A row that nobody reads; a full disk would take it in `meta`. */
 const probe: Batch = {
   ...nothingMore,
-  operations: [{ kind: "put", ns: "meta", key: encodeUtf8("probe"), value: new Uint8Array(0) }],
+  operations: [{ kind: "put", ns: "merkle", key: encodeUtf8("probe"), value: new Uint8Array(0) }],
 };
 
 export function together(batches: readonly Batch[]): Batch {
   return {
     operations: batches.flatMap(({ operations }) => operations),
     committed: () => batches.forEach(({ committed }) => committed()),
-    failed: () => batches.forEach(({ failed }) => failed?.()),
+    failed: (refused) => batches.forEach(({ failed }) => failed?.(refused)),
   };
 }
 
 export class Commits {
   readonly #records: RecordStore;
   readonly #telemetry: Telemetry;
+  readonly #onDoubtOver: (partition: PartitionIndex) => void;
+  readonly #doubtful = new Set<PartitionIndex>();
   #state: "ok" | "full" | "failed" = "ok";
 
-  constructor({ records, telemetry }: { readonly records: RecordStore; readonly telemetry: Telemetry }) {
+  /** `onDoubtOver`: what failed in the partition shows by now, or never will. */
+  constructor(
+    { records, telemetry }: { readonly records: RecordStore; readonly telemetry: Telemetry },
+    onDoubtOver: (partition: PartitionIndex) => void,
+  ) {
     this.#records = records;
     this.#telemetry = telemetry;
+    this.#onDoubtOver = onDoubtOver;
   }
 
   /** How the last write to the disk went. */
@@ -49,21 +62,35 @@ export class Commits {
     return this.#state;
   }
 
-  /** @throws StoreError; then the batch may be on the disk or not */
-  async flush({ operations, committed, failed }: Batch, options?: CommitOptions): Promise<void> {
+  /** Where writes have failed since the last that succeeded: these may be on the disk, and not show yet. */
+  get doubtful(): ReadonlySet<PartitionIndex> {
+    return this.#doubtful;
+  }
+
+  /** @throws StoreError; then the batch may be on the disk or not, unless it was refused */
+  async flush(
+    { operations, committed, failed }: Batch,
+    partition?: PartitionIndex,
+    options?: CommitOptions,
+  ): Promise<void> {
     try {
       await this.#records.commit(operations, options);
     } catch (error: unknown) {
       const isFull = error instanceof StoreError && error.code === "storage-full";
       this.#turn(isFull ? "full" : "failed", reasonOf(error));
-      failed?.();
+      failed?.(isRefused(error));
+      if (partition !== undefined && !isRefused(error)) this.#doubtful.add(partition);
       throw error;
     }
-    this.#turn("ok", "writes succeed again");
+    // A full disk takes those, too.
+    if (!operations.every(isEssential)) this.#turn("ok", "writes succeed again");
     committed();
+    // The storage was opened anew in between, if need be.
+    for (const each of this.#doubtful) this.#onDoubtOver(each);
+    this.#doubtful.clear();
   }
 
-  /** Writes something, so that the state is that of now. */
+  /** Writes something, so that the state is that of now, and nothing stays in doubt. */
   async probe(): Promise<void> {
     try {
       await this.flush(probe);

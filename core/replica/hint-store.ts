@@ -276,7 +276,7 @@ export class HintStore {
       ...(state === undefined ? {} : { state }),
       ...(isSpare ? { spare: true } : {}),
     });
-    // Now, and for good should the batch fail: then it may be on the disk or not, and the next start counts anew.
+    // Now, and for good should the batch fail without being refused: it may be on the disk, and the next start counts anew.
     this.#countState(located.partition, value, 1);
     return {
       operations: [{ kind: "put", ns: "hints", key: hintRow(target, located), value }],
@@ -288,8 +288,9 @@ export class HintStore {
         }
         this.#count(target, value);
       },
-      failed: () => {
-        if (before === undefined) this.#doubt(target, located.key);
+      failed: (isRefused) => {
+        if (isRefused) this.#countState(located.partition, value, -1);
+        else if (before === undefined) this.#doubt(target, located.key);
       },
     };
   }

@@ -122,10 +122,10 @@ export class MerkleIndex {
     else scan.meanwhile.push(change);
   }
 
-  /** The batch may be on the disk or not. */
-  failed(change: PendingChange): void {
+  /** The batch may be on the disk or not, unless it was refused. */
+  failed(change: PendingChange, isRefused: boolean): void {
     this.#pending.delete(change);
-    this.distrust(change.located.partition);
+    if (!isRefused) this.distrust(change.located.partition);
   }
 
   /** The partition's rows changed, or may have, in a way that was not told here. */

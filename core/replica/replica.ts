@@ -13,7 +13,7 @@ import type { PageRequest } from "../ports.ts";
 import type { CommitOptions } from "../storage/commit-queue.ts";
 import { reasonOf } from "../tasks.ts";
 import { ChangeLog } from "./change-log.ts";
-import { type Batch, Commits, nothingMore, together } from "./commits.ts";
+import { type Batch, Commits, isRefused, nothingMore, together } from "./commits.ts";
 import { type ApplyOptions, type Copy, type CopyRole, notHeld, type Written } from "./copy.ts";
 import { DamagedKeys } from "./damaged-keys.ts";
 import type { ReplicaDeps } from "./deps.ts";
@@ -41,15 +41,13 @@ export class Replica {
   readonly stillness: Stillness;
   readonly drop: PartitionDrop;
   readonly damaged: DamagedKeys;
+  readonly commits: Commits;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #minter: Minter;
   readonly #truncator: Truncator;
-  readonly #commits: Commits;
-  /** Where writes have failed since the last that succeeded: these may be on the disk, and not show yet. */
-  readonly #doubtful = new Set<PartitionIndex>();
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
     this.#deps = deps;
@@ -58,7 +56,7 @@ export class Replica {
     this.damaged = new DamagedKeys(deps);
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
-    this.#commits = new Commits(deps);
+    this.commits = new Commits(deps, (partition) => this.index.distrust(partition));
     this.hints = new HintStore(deps);
     this.tombstones = new TombstoneLog(deps.records);
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
@@ -200,7 +198,7 @@ export class Replica {
   /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
   examine(located: LocatedKey): Promise<Remains> {
     return this.#queue.run(located, async () => {
-      const isSettled = !this.#doubtful.has(located.partition); // or a failed write may yet change what is read
+      const isSettled = !this.commits.doubtful.has(located.partition); // or a failed write may yet change what is read
       const doubtful = await this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, buffered);
       const remains = await this.#remains(located);
@@ -238,16 +236,6 @@ export class Replica {
     return holding === "complete" && !this.#deps.isConfirmed(partition) ? "filling" : holding;
   }
 
-  /** How the last write to the disk went. */
-  get storageState(): "ok" | "full" | "failed" {
-    return this.#commits.state;
-  }
-
-  /** Writes a little, so that `storageState` tells how that goes now. */
-  probeStorage(): Promise<void> {
-    return this.#commits.probe();
-  }
-
   /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located, async () => {
@@ -281,7 +269,7 @@ export class Replica {
       await this.#noteDamage(located, error.message);
       return neverWritten;
     });
-    if (!this.#doubtful.has(located.partition)) this.#cache.set(located.key, loaded);
+    if (!this.commits.doubtful.has(located.partition)) this.#cache.set(located.key, loaded);
     return loaded;
   }
 
@@ -353,7 +341,7 @@ export class Replica {
       const batch = after === before ? more : together([more, this.#replacing(located, logged, after)]);
       await this.#flush(located, batch, options);
     } catch (error: unknown) {
-      this.index.failed(pending);
+      this.index.failed(pending, isRefused(error));
       throw error;
     }
     this.index.committed(pending);
@@ -377,17 +365,14 @@ export class Replica {
 
   async #flush(located: LocatedKey, batch: Batch, options: CommitOptions = {}): Promise<void> {
     try {
-      await this.#commits.flush(batch, { durability: this.#config.durability, ...options });
+      await this.commits.flush(batch, located.partition, { durability: this.#config.durability, ...options });
     } catch (error: unknown) {
+      if (isRefused(error)) throw error;
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
       this.#cache.delete(located.key);
       this.#deps.holdings.dropActor(located.partition);
-      this.#doubtful.add(located.partition);
       throw error;
     }
-    // The storage was opened anew in between, if need be: what failed shows by now, or never will.
-    for (const partition of this.#doubtful) this.index.distrust(partition);
-    this.#doubtful.clear();
   }
 
   #roleOf(located: LocatedKey): CopyRole {

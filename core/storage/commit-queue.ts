@@ -7,7 +7,7 @@
  */
 import { StoreError } from "../errors.ts";
 import type { Clock, Durability, Stop, Storage, StorageOperation } from "../ports.ts";
-import { StorageError } from "../ports.ts";
+import { isEssential, StorageError } from "../ports.ts";
 import { Halves } from "./halves.ts";
 import { sealBytes, sealRecord } from "./record.ts";
 import { failedWrite } from "./store-error.ts";
@@ -162,9 +162,10 @@ export class CommitQueue {
       await this.#storage.batch(operationsOf(group), durability);
       for (const commit of group) commit.resolve();
     } catch (error: unknown) {
-      // A full disk still takes deletes: they must not fail for the puts that they share a flush with.
-      const deletes = error instanceof StorageError && error.kind === "full" ? group.filter(onlyDeletes) : [];
-      const again = deletes.length < group.length ? deletes : [];
+      // What a full disk still takes must not fail for what it shares a flush with.
+      const isFull = error instanceof StorageError && error.kind === "full";
+      const taken = isFull ? group.filter(({ operations }) => operations.every(isEssential)) : [];
+      const again = taken.length < group.length ? taken : [];
       for (const commit of group) if (!again.includes(commit)) commit.reject(failedWrite(error));
       if (again.length > 0) await this.#write(again);
     }
@@ -190,10 +191,6 @@ export class CommitQueue {
 
 function operationsOf(group: readonly Commit[]): readonly StorageOperation[] {
   return group.length === 1 ? group[0]!.operations : group.flatMap((commit) => commit.operations);
-}
-
-function onlyDeletes({ operations }: Commit): boolean {
-  return operations.every(({ kind }) => kind === "delete");
 }
 
 function bytesOf(operations: readonly StorageOperation[]): number {

@@ -168,16 +168,36 @@ test("trees are not built again and again while the disk refuses writes, but onc
     const builds = (): number => cluster.events.filter(({ event }) => event.kind === "trees-built").length;
     await eventually(() => builds() > 0, "the first trees");
     const before = builds();
-    cluster.disk("h1").refusesWrites = "full";
+    cluster.disk("h1").refusesWrites = "io";
     for (let i = 0; i < 10; i++) {
       await assert.rejects(node.put("carts", `refused${i}`, bytes("2")), StoreError);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
     assert.equal(builds(), before);
     cluster.disk("h1").refusesWrites = undefined;
-    await node.put("carts", "k", bytes("3"));
+    // Nobody writes.
     await eventually(() => builds() > before, "trees after the failures");
     assert.equal((await node.status()).keys, 1);
+    cluster.disk("h1").refusesWrites = "full";
+    await assert.rejects(node.put("carts", "k", bytes("3")), StoreError);
+    assert.equal((await node.status()).storage.state, "full");
+    cluster.disk("h1").refusesWrites = undefined;
+    await eventually(async () => (await node.status()).storage.state === "ok", "it to be told");
+  }));
+
+test("trees stay what they are where the disk refuses writes before the first byte", () =>
+  withCluster(3, async (cluster) => {
+    const builds = (): number => cluster.events.filter(({ event }) => event.kind === "trees-built").length;
+    await eventually(() => builds() >= 3, "the first trees");
+    const before = builds();
+    cluster.disk("h1").refusesWrites = "full";
+    for (let i = 0; i < 10; i++) await cluster.node("h2").put("carts", `k${i}`, bytes("v"));
+    assert.equal((await cluster.node("h1").status()).storage.state, "full");
+    cluster.disk("h1").refusesWrites = undefined;
+    // Nothing else is written there but what it missed.
+    await becomeEqual(cluster, 10);
+    await eventually(async () => (await cluster.node("h1").status()).storage.state === "ok", "it to be told");
+    assert.equal(builds(), before);
   }));
 
 test("who is no member, or sees another ring, is not compared with", () =>

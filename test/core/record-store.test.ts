@@ -94,9 +94,11 @@ test("a failing batch rejects its own callers and no others", async () => {
   assert.deepEqual(answered, ["a", "b failed", "c failed", "d"]);
 });
 
-test("a full disk takes the deletes of a flush, though it refuses the puts in it", async () => {
+test("a full disk takes the deletes of a flush, and rows of its host, though it refuses the puts in it", async () => {
   const { storage, store, answered, commit } = slowStore();
-  const deleting = store.commit([del(text("b")), del(text("c"))]).then(() => void answered.push("deleted"));
+  const deleting = store
+    .commit([del(text("b")), put(text("c"), bytes(), "meta")])
+    .then(() => void answered.push("done"));
   const done = [commit("a"), deleting, commit("d")];
   await microtasks();
   await storage.flushes[0]!.end(new StorageError("full", "planned"));

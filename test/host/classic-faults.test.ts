@@ -9,6 +9,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { before, describe, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { ClassicLevel } from "classic-level";
 import fc from "fast-check";
 import { RecordStore } from "../../core/storage/record-store.ts";
@@ -279,6 +280,7 @@ describe("a full disk", { timeout: 60_000 }, () => {
     return { disk, directory, storage: await openClassicStorage({ directory, headroomBytes: 16 * mebibyte, askDisk }) };
   }
   const kilobyte = new Uint8Array(1_000);
+  const succeeded = [() => true, () => false] as const;
 
   test("puts are refused as full before the headroom is touched, deletes and reads go on, and puts resume", async () => {
     const { disk, storage } = await onDisk(17);
@@ -296,13 +298,19 @@ describe("a full disk", { timeout: 60_000 }, () => {
     await storage.batch([del(key(0))], "synced");
     disk.free = 20 * mebibyte;
     // What was seen is at most 200 ms old.
-    while (
-      await storage.batch([put(key(0), kilobyte)], "synced").then(
-        () => false,
-        () => true,
-      )
-    )
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!(await storage.batch([put(key(0), kilobyte)], "synced").then(...succeeded))) await pause(20);
+    await storage.close();
+  });
+
+  test("rows of its host go into the headroom, as deletes do, but for its last quarter", async () => {
+    const { disk, storage } = await onDisk(15);
+    const row = put(text("roster"), kilobyte, "meta");
+    await assert.rejects(storage.batch([put(text("a"), kilobyte)], "synced"), isKind("full"));
+    await assert.rejects(storage.batch([row, put(text("a"), kilobyte)], "synced"), isKind("full"));
+    await storage.batch([row, del(text("a"))], "synced");
+    disk.free = 3 * mebibyte;
+    while (await storage.batch([row], "synced").then(...succeeded)) await pause(20); // what was seen is at most 200 ms old
+    await assert.rejects(storage.batch([del(text("a"))], "synced"), isKind("full"));
     await storage.close();
   });
 

@@ -7,6 +7,9 @@ import { StorageError } from "../../core/ports.ts";
 import { ByteLimit } from "../../node-host/byte-limit.ts";
 import { openClassicStorage } from "../../node-host/classic-storage.ts";
 import { eventually } from "../support/eventually.ts";
+import { type RunningNode, startEmbedded } from "../../node-host/host.ts";
+import { readHostOptions } from "../../node-host/options.ts";
+import { everwrite } from "../support/everwrite.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { kv, type Kv } from "../support/http-client.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
@@ -91,8 +94,11 @@ test("a host that is full keeps nothing new: others keep it for the host, which 
 });
 
 test("a host that is full and alone says of a write that nothing of it was stored", async () => {
-  await using hosts = await HostProcesses.of(1, dirname(temporaryDirectory()));
-  await fetch(`${hosts.url(0)}/admin/data-limit?bytes=0`, { method: "POST" });
+  const flags = ["--data-bytes-max", String(32 * mebibyte)];
+  await using hosts = await HostProcesses.of(1, dirname(temporaryDirectory()), { flags });
+  assert.equal((await kv(hosts.url(0)).put("b/kept", "v")).status, 200);
+  // Three quarters of the headroom are left.
+  await fetch(`${hosts.url(0)}/admin/data-limit?bytes=${12 * mebibyte}`, { method: "POST" });
   let refusal: Awaited<ReturnType<Kv["put"]>> | undefined;
   await eventually(async () => {
     refusal = await kv(hosts.url(0)).put("b/k", "v"); // what was seen of the disk before counts for a moment
@@ -101,6 +107,49 @@ test("a host that is full and alone says of a write that nothing of it was store
   const { code, message, ...detail } = refusal!.json.error!;
   assert.deepEqual([refusal!.status, code, detail], [503, "storage-full", { nothingWritten: true }]);
   assert.match(message, /headroom: make room, or let it have more$/);
+  // A tombstone is a row: else who deletes again and again would use the headroom up.
+  assert.equal((await kv(hosts.url(0)).delete("b/kept")).json.error?.code, "storage-full");
+  assert.deepEqual((await kv(hosts.url(0)).get("b/kept")).values, ["v"]);
+});
+
+test("a host that is full hears of new members, and leaves", async () => {
+  await using hosts = await HostProcesses.of(3, dirname(temporaryDirectory()));
+  const full = await hosts.add({ flags: ["--data-bytes-max", String(32 * mebibyte)] });
+  await hosts.settled();
+  const keys = Array.from({ length: 40 }, (_, i) => `full/${i}`);
+  for (const key of keys) assert.equal((await kv(hosts.url(0)).put(key, "before")).status, 200);
+  const { bytes } = (await hosts.status(full)).storage;
+  // Half of the headroom is left.
+  await fetch(`${hosts.url(full)}/admin/data-limit?bytes=${bytes + 8 * mebibyte}`, { method: "POST" });
+  await eventually(async () => {
+    await Promise.all(keys.map((key) => kv(hosts.url(0)).put(key, "after")));
+    return (await hosts.status(full)).storage.state === "full";
+  }, "it to be full");
+  const { length } = (await hosts.status(full)).members;
+  await hosts.begin({ flags: ["--no-join"] });
+  await eventually(async () => (await hosts.status(full)).members.length > length, "it to hear of another one");
+  const { code, text } = await everwrite("leave", "--http", hosts.url(full));
+  assert.equal(code, 0, text);
+  assert.match(text, /\ndone\n$/);
+  for (const key of keys) assert.ok((await kv(hosts.url(1)).get(key)).values.includes("after"));
+});
+
+test("an application's host starts on a disk with less than the headroom", async () => {
+  const start = (dataBytesMax: number | null): Promise<RunningNode> => {
+    const flags = { data, p2p: ["/ip4/127.0.0.1/tcp/0"], logLevel: "silent" };
+    const { http: _http, httpName: _name, ...options } = readHostOptions(flags, {});
+    return startEmbedded({ ...options, telemetry: { event: () => {} }, dataBytesMax });
+  };
+  const data = temporaryDirectory();
+  const first = await start(null);
+  await first.ready;
+  await first.node.put("b", "k", Buffer.from("v"));
+  await first.stop();
+  const again = await start(8 * mebibyte);
+  await again.ready;
+  assert.equal((await again.node.get("b", "k")).siblings.length, 1);
+  await assert.rejects(again.node.put("b", "k", Buffer.from("w")), { code: "storage-full" });
+  await again.stop();
 });
 
 test("a limit that is none is refused, and changes nothing", async () => {

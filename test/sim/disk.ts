@@ -6,6 +6,7 @@
 import { equalBytes } from "../../core/bytes/compare.ts";
 import {
   type Durability,
+  isEssential,
   type KeyRange,
   type Namespace,
   type Page,
@@ -20,7 +21,8 @@ import type { Process } from "./process.ts";
 
 /** What a disk does to its user now; changed by faults. */
 export interface DiskMood {
-  full: boolean;
+  /** `headroom`: it takes only what is essential. `engine`: nothing, and what it rejects may have reached the disk. */
+  full: false | "headroom" | "engine";
   /** Share of batches that reject although they may have reached the disk. */
   writeErrors: number;
   /** Share of reads that reject. */
@@ -133,15 +135,19 @@ export class SimDisk {
   ): Promise<void> {
     this.#reached("before");
     await later(writeMs, "disk write", () => {
-      if (this.mood.full) throw new StorageError("full", "simulated: no space left");
-      if (!this.#chance.is(this.mood.writeErrors)) return this.#write(operations);
+      if (this.mood.full === "headroom" && !operations.every(isEssential))
+        throw new StorageError("full", "simulated: no space left but the headroom", { nothingWritten: true });
+      const isFull = this.mood.full === "engine";
+      if (!isFull && !this.#chance.is(this.mood.writeErrors)) return this.#write(operations);
       if (this.#chance.is(0.5)) {
         const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
         this.#limbo.push(...kept);
         const before = kept.map(({ over }) => over);
         this.#listener.doubted(operations, before);
       }
-      throw new StorageError("io", "simulated write error");
+      throw isFull
+        ? new StorageError("full", "simulated: no space left")
+        : new StorageError("io", "simulated write error");
     });
     this.#reached("written");
     if (durability === "buffered") return;

@@ -165,11 +165,11 @@ describe("durability", () => {
     await replica.write(key, put("old"));
     world.disk.refusesWrites = "full";
     await assert.rejects(replica.write(key, put("more")), failsWith("storage-full"));
-    assert.equal(replica.storageState, "full");
+    assert.equal(replica.commits.state, "full");
     assert.deepEqual(texts((await replica.read(key)).held.state.values), ["old"]);
     world.disk.refusesWrites = undefined;
     await replica.write(key, put("again"));
-    assert.equal(replica.storageState, "ok");
+    assert.equal(replica.commits.state, "ok");
     const told = world.events.flatMap((event) => (event.kind === "storage" ? [event.state] : []));
     assert.deepEqual(told, ["full", "ok"]);
   });

@@ -105,6 +105,16 @@ describe("a hint", () => {
     assert.deepEqual(tallies(run), [["h2", 1]]);
   });
 
+  test("keeps its partition from being forgotten in where the disk may have it after all, not where it was refused", async () => {
+    for (const writesWhatItRefuses of [false, true]) {
+      const world = new World();
+      const { replica, holdings } = await world.start("none");
+      Object.assign(world.disk, { refusesWrites: "full", writesWhatItRefuses });
+      await assert.rejects(replica.keepHint(key, away, await stateOf("a")), failsWith("storage-full"));
+      assert.equal(holdings.isHinted(key.partition), writesWhatItRefuses);
+    }
+  });
+
   test("that is damaged on the disk is passed over by reads, and counted until delivery drops it", async () => {
     const world = new World();
     const before = await world.start("none");

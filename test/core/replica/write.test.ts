@@ -38,6 +38,18 @@ describe("the actor of a partition", () => {
     assert.notEqual(next.dot.actor, first.dot.actor);
   });
 
+  test("stays where a full disk refused a batch and wrote nothing, or each client that tries again would lengthen the clocks", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    const first = await replica.write(key, put("a"));
+    world.disk.refusesWrites = "full";
+    await assert.rejects(replica.write(key, put("b")));
+    world.disk.refusesWrites = undefined;
+    const next = await replica.write(key, put("c", first.held.state));
+    assert.equal(next.dot.actor, first.dot.actor);
+    assert.deepEqual(texts(next.held.state.values), ["c"]);
+  });
+
   test("is dropped when a record of the partition is found damaged", async () => {
     const world = new World({ cacheBytesMax: 0 });
     const { replica, holdings } = await world.start();

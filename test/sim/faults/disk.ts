@@ -39,7 +39,8 @@ export const diskFaults = {
     else world.arrivals.forgetArrival(victim);
     return end ?? (() => world.start(victim));
   },
-  full: (world, fault) => change(world, host(world, fault, 0).disk.mood, { full: true }),
+  full: (world, fault) =>
+    change(world, host(world, fault, 0).disk.mood, { full: fault.amount < 0.5 ? "engine" : "headroom" }),
   "write-errors": (world, fault) => change(world, host(world, fault, 0).disk.mood, { writeErrors: fault.amount }),
   "read-errors": (world, fault) => change(world, host(world, fault, 0).disk.mood, { readErrors: fault.amount * 0.5 }),
   "slow-disk": (world, fault) =>

@@ -99,8 +99,8 @@ export const copies: readonly Mutation[] = [
   {
     name: "a full disk is taken for a success",
     file: "replica/commits.js",
-    find: "throw error;\n        }\n        this.#turn(",
-    replace: "if (!isFull) throw error;\n        }\n        this.#turn(",
+    find: "this.#doubtful.add(partition);\n            throw error;",
+    replace: "this.#doubtful.add(partition);\n            if (!isFull) throw error;",
   },
   {
     name: "nobody stands in for an owner that is away",
@@ -112,7 +112,7 @@ export const copies: readonly Mutation[] = [
     name: "only a write finds out that there is space again",
     profile: "moves",
     file: "background/anti-entropy.js",
-    find: "await replica.probeStorage();",
+    find: "await replica.commits.probe();",
     replace: "return;",
   },
   {

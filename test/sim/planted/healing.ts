@@ -98,7 +98,7 @@ export const healing: readonly Mutation[] = [
   {
     name: "the hash tree is changed before the disk",
     file: "replica/replica.js",
-    find: "this.index.failed(pending);",
+    find: "this.index.failed(pending, isRefused(error));",
     replace: "this.index.committed(pending);",
   },
   {

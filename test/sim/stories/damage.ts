@@ -126,7 +126,7 @@ export const damageStories: readonly Story[] = [
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
-      c!.disk.mood.full = true;
+      c!.disk.mood.full = "engine";
       await stage.put(a!, { context: "latest" });
       const heal = stage.world.network.cutPairs(
         [a!, b!].map((host) => [host.id, c!.id] as const),
@@ -146,7 +146,7 @@ export const damageStories: readonly Story[] = [
       const [a, b, c] = stage.walk();
       c!.kill();
       await stage.sleep(3_000);
-      b!.disk.mood.full = true;
+      b!.disk.mood.full = "headroom";
       const write = await stage.put(a!, { quorum: 2 });
       assert.ok(write.ack);
       await stage.sleep(5_000);

@@ -81,7 +81,7 @@ export const raceStories: readonly Story[] = [
     play: async (stage) => {
       const owners = stage.walk();
       await stage.put(owners[0]!, { quorum: "all" });
-      for (const { disk } of owners) disk.mood.full = true;
+      for (const { disk } of owners) disk.mood.full = "headroom";
       const refused = await stage.put(owners[0]!, { quorum: "one" });
       assert.deepEqual(refused.outcomes, ["storage-full"]);
       for (const { disk } of owners) disk.mood.full = false;
