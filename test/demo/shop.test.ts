@@ -136,6 +136,8 @@ test("the page opens without its server and without a network, and keeps what is
   await shopper.seesCart("1 Map");
   await shopper.add("Rope");
   await shopper.seesCart("1 Map", "1 Rope");
+  await shopper.page.reload();
+  await shopper.sees(/of before this page was opened .* on this device/);
   const { profile } = shopper.browser;
   await shopper.browser.kill();
 

@@ -85,10 +85,16 @@ function Line({ session, line: { article, quantity } }: { readonly session: Cart
 
 function ChangeList({ model, session }: { readonly model: ShopModel; readonly session: CartSession }) {
   const entries = useObservable(session.changes.entries);
-  if (entries.length === 0) return null;
+  const { pending } = useObservable(model.status);
+  if (entries.length + pending === 0) return null;
   return (
     <section class="changes" aria-labelledby="changes-title">
       <h2 id="changes-title">Where your changes are</h2>
+      {entries.length === 0 && (
+        <p class="empty">
+          {pending} of before this page was opened {pending === 1 ? "is" : "are"} on this device, and not sent yet.
+        </p>
+      )}
       <ol>
         {entries.map(({ number, what, saved }) => (
           <li key={number} value={number}>

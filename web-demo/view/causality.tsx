@@ -4,6 +4,8 @@ import { depths, type Version } from "../model/lineage.ts";
 const column = 150;
 const row = 64;
 const box = { width: 126, height: 44 };
+/** Characters that fit into it. */
+const labelMax = 15;
 
 export function Causality({ versions }: { readonly versions: readonly Version[] }) {
   const places = placesOf(versions);
@@ -30,7 +32,7 @@ export function Causality({ versions }: { readonly versions: readonly Version[] 
                 {shortDot(dot)}
               </text>
               <text x="8" y="35">
-                {label.length > 18 ? `${label.slice(0, 17)}…` : label}
+                {label.length > labelMax ? `${label.slice(0, labelMax - 1).trimEnd()}…` : label}
               </text>
             </g>
           );
