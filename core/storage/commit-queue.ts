@@ -155,7 +155,8 @@ export class CommitQueue {
     this.#flushing = undefined;
   }
 
-  async #write(group: readonly Commit[]): Promise<void> {
+  /** `isInDoubt`: a batch with all of these has failed, and may be on the disk. */
+  async #write(group: readonly Commit[], isInDoubt = false): Promise<void> {
     // One batch has one durability: the strictest caller decides, the others only wait a little longer.
     const durability = group.some((commit) => commit.durability === "synced") ? "synced" : "buffered";
     try {
@@ -166,8 +167,8 @@ export class CommitQueue {
       const isFull = error instanceof StorageError && error.kind === "full";
       const taken = isFull ? group.filter(({ operations }) => operations.every(isEssential)) : [];
       const again = taken.length < group.length ? taken : [];
-      for (const commit of group) if (!again.includes(commit)) commit.reject(failedWrite(error));
-      if (again.length > 0) await this.#write(again);
+      for (const commit of group) if (!again.includes(commit)) commit.reject(failedWrite(error, isInDoubt));
+      if (again.length > 0) await this.#write(again, isInDoubt || !(error as StorageError).nothingWritten);
     }
   }
 

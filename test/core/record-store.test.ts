@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { StoreError } from "../../core/errors.ts";
 import type { Durability, Namespace, Storage, StorageOperation } from "../../core/ports.ts";
 import { StorageError } from "../../core/ports.ts";
 import type { CommitOptions } from "../../core/storage/commit-queue.ts";
@@ -92,6 +93,20 @@ test("a failing batch rejects its own callers and no others", async () => {
   await storage.flushes[1]!.end(new StorageError("io", "planted"));
   await storage.flushes[2]!.end();
   assert.deepEqual(answered, ["a", "b failed", "c failed", "d"]);
+});
+
+test("what a batch that the disk may have all the same was to delete is not said to be unwritten, though it is refused then", async () => {
+  const { storage, store, commit } = slowStore();
+  const deleting = assert.rejects(store.commit([del(text("b"))]), (error: StoreError) => {
+    assert.deepEqual([error.code, error.detail.nothingWritten], ["storage-full", undefined]);
+    return true;
+  });
+  const done = [commit("a"), deleting];
+  await microtasks();
+  // It runs into the end of the disk, and keeps room free from then on.
+  await storage.flushes[0]!.end(new StorageError("full", "planned"));
+  await storage.flushes[1]!.end(new StorageError("full", "planned", { nothingWritten: true }));
+  await Promise.all(done);
 });
 
 test("a full disk takes the deletes of a flush, and rows of its host, though it refuses the puts in it", async () => {
