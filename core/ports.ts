@@ -41,7 +41,7 @@ export type StorageOperation =
   | { readonly kind: "delete"; readonly ns: Namespace; readonly key: Uint8Array };
 
 /**
- * A full disk still takes batches of these alone, out of the room that is kept free: deletes of rows, which make room (a key's
+ * Where the storage keeps room free, a full disk still takes batches of these alone out of it: deletes of rows, which make room (a key's
  * delete is a put), and puts to `meta`. Without them its host could hear of no new member, hand no partition over, and not leave.
  * Rows of `meta` must therefore be few and small, or go in one batch with a put elsewhere.
  */

@@ -16,7 +16,7 @@ export interface Batch {
   readonly operations: readonly StorageOperation[];
   readonly committed: () => void;
   /** The outcome is open: the batch may be on the disk, or come back after a restart. Refused: nothing of it was written. */
-  readonly failed?: (isRefused: boolean) => void;
+  readonly failed?: (refused: boolean) => void;
 }
 
 /** Nothing of the batch that failed so was written, and all is as it was. */

@@ -5,9 +5,9 @@
  * forgotten without it: the data are an old copy (PROTOCOL 9, *Return*).
  *
  * A host that joins was not asked before, and an owner that has not heard of it may still forget. But what it will hold it
- * has from members that had consented by then: so the one that takes it in tells it, before it holds anything, what it has
- * consented to (`tell`, `hear`). One that was removed, and does not know it, was not asked either, and can tell nothing of that:
- * what was copied from it is set aside.
+ * has from members that had consented by then, or have it no older than what is forgotten: so the one that takes it in tells
+ * it, before it holds anything, what it has consented to (`tell`, `hear`). One that was removed, and does not know it, was
+ * not asked either, and can tell nothing of that: what was copied from it is set aside.
  *
  * All this goes for marks of rings of which it was asked to be a part: of those in which the ring is that
  * this directory came into. Another ring, founded apart, had nobody to ask here; what it forgot was never here either.

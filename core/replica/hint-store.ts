@@ -288,8 +288,8 @@ export class HintStore {
         }
         this.#count(target, value);
       },
-      failed: (isRefused) => {
-        if (isRefused) this.#countState(located.partition, value, -1);
+      failed: (refused) => {
+        if (refused) this.#countState(located.partition, value, -1);
         else if (before === undefined) this.#doubt(target, located.key);
       },
     };

@@ -41,13 +41,13 @@ export class Replica {
   readonly stillness: Stillness;
   readonly drop: PartitionDrop;
   readonly damaged: DamagedKeys;
-  readonly commits: Commits;
   readonly #deps: ReplicaDeps;
   readonly #config: NodeConfig;
   readonly #queue = new KeyQueue();
   readonly #cache: StateCache;
   readonly #minter: Minter;
   readonly #truncator: Truncator;
+  readonly #commits: Commits;
 
   constructor(deps: ReplicaDeps, config: NodeConfig) {
     this.#deps = deps;
@@ -56,7 +56,7 @@ export class Replica {
     this.damaged = new DamagedKeys(deps);
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
-    this.commits = new Commits(deps, (partition) => this.index.distrust(partition));
+    this.#commits = new Commits(deps, (partition) => this.index.distrust(partition));
     this.hints = new HintStore(deps);
     this.tombstones = new TombstoneLog(deps.records);
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
@@ -185,7 +185,7 @@ export class Replica {
       // Nothing is awaited between the mint and the commit: the index must know of a change when its time is taken.
       const owes = event.hintsFor.length > 0;
       const pointers = owes && role !== "none" ? await this.hints.put(located, event.hintsFor) : nothingMore;
-      const minted = this.#minter.mint(located, held, event);
+      const minted = orUndo(pointers, () => this.#minter.mint(located, held, event));
       const cut = this.#truncator.minted(located, { before: state, held, after: minted.state });
       const after = cut === state ? before : encodedAnew(cut);
       const more = role === "none" ? await this.hints.put(located, event.hintsFor, after.encoded) : pointers;
@@ -198,7 +198,7 @@ export class Replica {
   /** What this node has of a key that others want to forget, once all earlier work on it has ended. */
   examine(located: LocatedKey): Promise<Remains> {
     return this.#queue.run(located, async () => {
-      const isSettled = !this.commits.doubtful.has(located.partition); // or a failed write may yet change what is read
+      const isSettled = !this.#commits.doubtful.has(located.partition); // or a failed write may yet change what is read
       const doubtful = await this.hints.settling(located);
       if (doubtful !== undefined) await this.#flush(located, doubtful, buffered);
       const remains = await this.#remains(located);
@@ -236,6 +236,11 @@ export class Replica {
     return holding === "complete" && !this.#deps.isConfirmed(partition) ? "filling" : holding;
   }
 
+  /** How writes to the disk went lately; they all go through this replica. */
+  get commits(): Pick<Commits, "state" | "doubtful" | "probe"> {
+    return this.#commits;
+  }
+
   /** A damaged record of a partition that this node does not hold any more is of no use; one written since is kept. */
   dropDamaged(located: LocatedKey): Promise<void> {
     return this.#queue.run(located, async () => {
@@ -269,7 +274,7 @@ export class Replica {
       await this.#noteDamage(located, error.message);
       return neverWritten;
     });
-    if (!this.commits.doubtful.has(located.partition)) this.#cache.set(located.key, loaded);
+    if (!this.#commits.doubtful.has(located.partition)) this.#cache.set(located.key, loaded);
     return loaded;
   }
 
@@ -365,7 +370,7 @@ export class Replica {
 
   async #flush(located: LocatedKey, batch: Batch, options: CommitOptions = {}): Promise<void> {
     try {
-      await this.commits.flush(batch, located.partition, { durability: this.#config.durability, ...options });
+      await this.#commits.flush(batch, located.partition, { durability: this.#config.durability, ...options });
     } catch (error: unknown) {
       if (isRefused(error)) throw error;
       // It may be on the disk or not: what memory holds of the key, and the actor that minted it, are not to be trusted.
@@ -379,5 +384,15 @@ export class Replica {
     const holding = this.holdingOf(located.partition);
     if (holding === "former" || holding === "dropping") return "none";
     return holding === "complete" && this.damaged.has(located.key) ? "filling" : holding;
+  }
+}
+
+/** What is not to be written after all is as if it had been refused. */
+function orUndo<T>(batch: Batch, work: () => T): T {
+  try {
+    return work();
+  } catch (error: unknown) {
+    batch.failed?.(true);
+    throw error;
   }
 }

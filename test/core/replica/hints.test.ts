@@ -115,6 +115,17 @@ describe("a hint", () => {
     }
   });
 
+  test("that a refused write was to add to keeps its partition from being forgotten in until it is delivered, not longer", async () => {
+    const { replica, holdings } = await new World({ siblingsMax: 1 }).start("none");
+    await replica.keepHint(key, away, await stateOf("a"));
+    holdings.set(key.partition, "complete");
+    const beside = put("b", undefined, { hintsFor: [away] });
+    await assert.rejects(replica.write(key, beside), failsWith("too-many-siblings"));
+    const { hints } = await replica.hints.page(away, { after: undefined, limit: 1 });
+    assert.ok(await replica.hintDelivered(key, away, hints[0]!));
+    assert.equal(holdings.isHinted(key.partition), false);
+  });
+
   test("that is damaged on the disk is passed over by reads, and counted until delivery drops it", async () => {
     const world = new World();
     const before = await world.start("none");
