@@ -143,6 +143,7 @@ export class Exchange {
     checkSameParameters(cluster.roster.cluster, incoming.cluster);
     const { part, refused } = await admit(identity, cluster.roster, from, toldIn(incoming));
     for (const { about, reason } of refused) telemetry.event({ kind: "bad-record", from, about, reason });
+    // Of a member, which may tell secrets.
     if (part.secrets !== undefined && incoming.consents !== undefined) consents.hear(incoming.consents);
     cluster.merge(part, via);
     return refused.length === 0;

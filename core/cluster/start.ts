@@ -12,6 +12,7 @@ import { lease, problemOfRole } from "../membership/roles.ts";
 import { signMember } from "../membership/signed-member.ts";
 import { emptyRoster, type HoldingsRecord, isOnRing, mergeRoster, type Roster } from "../membership/roster.ts";
 import { initialAssignment } from "../placement/assignment.ts";
+import { allPartitions } from "../placement/partition.ts";
 import type { Clock, Identity, Random } from "../ports.ts";
 import { Consents } from "../replica/consents.ts";
 import { HintStore } from "../replica/hint-store.ts";
@@ -174,22 +175,25 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRec
 
 /** Above what connections take; where the others are away, a host that comes back works alone after this. */
 const contactMsMax = 1_000;
-const contactPollMs = 10;
+const contactPollMs = 20;
 
-/** Who comes back meets no quorum before as many hosts are there as a key has replicas. Or until it has waited long enough, or stops. */
+/** Until most owners of each partition are there, for who comes back meets no quorum before; or it has waited long enough, or stops. */
 export async function untilInContact({
   cluster,
   clock,
   tasks,
 }: {
-  readonly cluster: Pick<Cluster, "ring" | "health" | "replicas">;
+  readonly cluster: Pick<Cluster, "ring" | "health">;
   readonly clock: Clock;
   readonly tasks: Tasks;
 }): Promise<void> {
   const untilMs = clock.now() + contactMsMax;
-  const areEnough = (): boolean =>
-    cluster.ring.members.filter(({ id }) => cluster.health.isUp(id)).length >= cluster.replicas;
-  while (!areEnough() && clock.now() < untilMs && !tasks.stopped) await tasks.sleep(contactPollMs);
+  const isMet = (partition: PartitionIndex): boolean => {
+    const owners = cluster.ring.owners(partition);
+    return 2 * owners.filter((owner) => cluster.health.isUp(owner)).length > owners.length;
+  };
+  const partitions = allPartitions(cluster.ring.partitions);
+  while (!partitions.every(isMet) && clock.now() < untilMs && !tasks.stopped) await tasks.sleep(contactPollMs);
 }
 
 /** @throws StoreError `bad-request` for an edge, a lease that its kind does not have, a capacity below 1 */
