@@ -39,8 +39,8 @@ const syncMs = [0.2, 2] as const;
 export interface DiskListener {
   /** These rows are in the engine now; `synced` may follow. over `before`. `revived`: their batch was rejected. */
   written(operations: readonly StorageOperation[], revived: boolean, before: readonly (Uint8Array | undefined)[]): void;
-  /** A batch over these rows was rejected; when the engine is opened again it may be there all the same. */
-  doubted(operations: readonly StorageOperation[], before: readonly (Uint8Array | undefined)[]): void;
+  /** A batch with this was rejected. Call what it gives just before the row is there all the same, at the next opening. */
+  doubted(operation: StorageOperation, before: Uint8Array | undefined): () => void;
   /** Takes a range of rows off the disk; it does once `clear` is called. */
   clearing(clear: () => void): void;
 }
@@ -56,7 +56,11 @@ export class SimDisk {
   #opened: object | undefined;
   #unsynced: (readonly StorageOperation[])[] = [];
   /** Rejected, yet in the engine's log: they come back when it is opened again, unless something newer lies on top. */
-  #limbo: { readonly operation: StorageOperation; readonly over: Uint8Array | undefined }[] = [];
+  #limbo: {
+    readonly operation: StorageOperation;
+    readonly over: Uint8Array | undefined;
+    readonly comesBack: () => void;
+  }[] = [];
   batches = 0;
   /** A record was damaged since the last wipe. */
   damaged = false;
@@ -140,10 +144,10 @@ export class SimDisk {
       const isFull = this.mood.full === "engine";
       if (!isFull && !this.#chance.is(this.mood.writeErrors)) return this.#write(operations);
       if (this.#chance.is(0.5)) {
-        const kept = operations.map((operation) => ({ operation, over: this.view.get(operation.ns, operation.key) }));
-        this.#limbo.push(...kept);
-        const before = kept.map(({ over }) => over);
-        this.#listener.doubted(operations, before);
+        for (const operation of operations) {
+          const over = this.view.get(operation.ns, operation.key);
+          this.#limbo.push({ operation, over, comesBack: this.#listener.doubted(operation, over) });
+        }
       }
       throw isFull
         ? new StorageError("full", "simulated: no space left")
@@ -171,8 +175,10 @@ export class SimDisk {
   }
 
   #replay(): void {
-    for (const { operation, over } of this.#limbo.splice(0)) {
-      if (this.view.get(operation.ns, operation.key) === over) this.#write([operation], true);
+    for (const { operation, over, comesBack } of this.#limbo.splice(0)) {
+      if (this.view.get(operation.ns, operation.key) !== over) continue;
+      comesBack();
+      this.#write([operation], true);
     }
     this.#sync();
   }

@@ -2,10 +2,11 @@
  * What may be forgotten, what must never be seen again once it is (I2), and what must be forgotten in the end (I12).
  */
 import { covers, type Versioned } from "../../core/causality/version-set.ts";
-import type { NodeId } from "../../core/identity.ts";
+import type { NodeId, PartitionIndex } from "../../core/identity.ts";
+import { latestMark } from "../../core/membership/forgetting-marks.ts";
 import { type Event, nameOf } from "./history.ts";
 import type { Oracle } from "./oracle.ts";
-import { objectOn, type StoredState } from "./rows.ts";
+import { type Membership, objectOn, type StoredState } from "./rows.ts";
 import type { SimHost } from "./host.ts";
 import type { World } from "./world.ts";
 
@@ -34,6 +35,22 @@ function readableAt({ values }: Versioned, wallMs: number): Versioned["values"][
   return values.find(({ tombstone, expiresAtMs }) => !tombstone && (expiresAtMs ?? Infinity) > wallMs);
 }
 
+/** Call when the membership on a disk changes. */
+export function noteMarks(
+  { markedMs, schedule }: World,
+  { id }: SimHost,
+  { from, to }: { readonly from: Membership; readonly to: Membership },
+): void {
+  for (const partition of to.roster.forgettingMarks.keys()) {
+    const [before, now] = [from, to].map(({ roster }) => latestMark(roster.forgettingMarks, partition));
+    if (now! > before!) markedMs.set(markOf(id, partition), schedule.nowMs);
+  }
+}
+
+function markOf(host: NodeId, partition: PartitionIndex): string {
+  return `${host} ${partition}`;
+}
+
 /** An owner that does not answer is waited for so long (`hand-off.ts`). */
 const askMs = 10_000;
 
@@ -48,7 +65,7 @@ const askMs = 10_000;
  * forgets: the mark that is on its disk before tells those who come (seed 1000353).
  */
 export function checkHandedOver(
-  { oracle, hosts, twins, damagedKeys, ringsBefore, lostCopies, schedule }: World,
+  { oracle, hosts, twins, damagedKeys, ringsBefore, lostCopies, markedMs: markedMsOf, schedule }: World,
   host: SimHost,
   { key, state }: StoredState,
   owners: readonly NodeId[],
@@ -72,7 +89,9 @@ export function checkHandedOver(
   const isRecent = before !== undefined && schedule.nowMs - before.atMs < dropMsMax;
   const ownersBefore = isRecent ? before.ring.owners(located.partition) : [];
   if (areEnough(owners) || (isRecent && areEnough(ownersBefore))) return;
-  if (ownersBefore.includes(id) && readableAt(state, host.wallTime()) === undefined) {
+  const markedMs = markedMsOf.get(markOf(id, located.partition)) ?? -Infinity;
+  const isMarked = schedule.nowMs - markedMs < dropMsMax;
+  if (isMarked && ownersBefore.includes(id) && readableAt(state, host.wallTime()) === undefined) {
     return checkForgotten(oracle, name, { key, state }, host.wallTime());
   }
   const text = `${name} drops ${key}, which of its owners ${owners.join()} only ${owners.filter(hasIt).length} have`;
@@ -80,28 +99,29 @@ export function checkHandedOver(
 }
 
 /**
- * Call when a host takes a hint off its disk. Delivered, the copy has moved to its owner: a write that two hosts kept for one
+ * Call when a host is about to take a hint off its disk; what it gives, once the hint is gone. Delivered, the copy has moved to its owner: a write that two hosts kept for one
  * owner, as its coordinator and as the stand-in, is one copy there (seeds 404383, 406340). One that is over its bounds goes
  * without its owner having it, if all other owners have it (PROTOCOL 7; `background/relieve-hints.ts`). Of the writes in it
  * fewer copies are promised from then on, though never less than W.
  */
-export function noteSpared(
+export function sparing(
   { oracle, hosts }: World,
   host: NodeId,
   { key, state, hintFor }: StoredState,
   owners: readonly NodeId[],
-): void {
+): () => void {
   const located = oracle.locate(key);
   const history = oracle.history(key);
   const has = (owner: NodeId, event: Event): boolean =>
     hosts.some(({ id, disk }) => id === owner && history.knows(objectOn(disk.view, located)?.vector ?? [], event));
-  for (const event of history.events.values()) {
-    if (!history.knows(state.vector, event)) continue;
-    const isSpared = owners.every((owner) => has(owner, event) === (owner !== hintFor));
-    if (isSpared) event.write.sparedBy.add(host);
-    const target = owners.find((owner) => owner === hintFor);
-    if (target !== undefined && has(target, event) && !has(host, event)) event.write.movedTo.set(host, target);
-  }
+  const target = owners.find((owner) => owner === hintFor);
+  const kept = [...history.events.values()].filter((event) => history.knows(state.vector, event));
+  const spared = kept.filter((event) => owners.every((owner) => has(owner, event) === (owner !== hintFor)));
+  const moved = kept.filter((event) => target !== undefined && has(target, event) && !has(host, event));
+  return () => {
+    for (const { write } of spared) write.sparedBy.add(host);
+    for (const { write } of moved) write.movedTo.set(host, target!);
+  };
 }
 
 /** Call when a rejected batch is on the disk after all, over this: of what was spared then it may have been the last copy. */

@@ -36,6 +36,7 @@ const formerFailures = [
   ["801696", "an application that asks all replicas over slow wires asks again where one of them is late"],
   ["1000353", "what all consented to forget is forgotten, also where the ring changes at that moment"],
   ["1001202", "a hint that stands for a copy which nobody can mend is not kept for ever"],
+  ["2006925", "a removal that a paused host carries out as all heals is undone by the operator"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

@@ -41,7 +41,7 @@ storageConformance("the simulated disk", async () => {
   const schedule = inRealTime();
   const disk = new SimDisk(new Chance("conformance"), {
     written: () => {},
-    doubted: () => {},
+    doubted: () => () => {},
     clearing: (clear) => clear(),
   });
   let storage = disk.open(startProcess(schedule));

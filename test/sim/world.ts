@@ -11,7 +11,7 @@ import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { Lapses } from "./lapses.ts";
 import { checkMembership } from "./departures.ts";
-import { checkForgotten, checkHandedOver, checkRevived, noteSpared } from "./forgetting.ts";
+import { checkForgotten, checkHandedOver, checkRevived, noteMarks, sparing } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { watchReapLeads } from "./reap-leads.ts";
 import {
@@ -55,6 +55,10 @@ export class World {
   readonly backups = new Map<SimHost, DiskImage>();
   /** How often each fault really happened. */
   readonly faults = new Map<string, number>();
+  /** What operators asked hosts for that is still under way: a paused one carries it out later (seed 2006925). */
+  asks = 0;
+  /** When the disk of a host had the forgetting mark of a partition raised. */
+  readonly markedMs = new Map<string, number>();
   /** Damaged somewhere: today such a key may stay unreadable, when nobody who is asked has a whole copy. */
   readonly damagedKeys = new Set<string>();
   /** Keys that hosts have forgotten, and how many of these while there were faults. */
@@ -163,22 +167,24 @@ export class World {
       written: (operations, revived, before) => {
         this.oracle.stored(name, operations, revived);
         const change = membershipChange(operations, before);
-        if (change !== undefined) checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
+        if (change !== undefined) {
+          noteMarks(this, host, change);
+          checkMembership(this, host, { ...change, hasFilled: this.#filled.delete(host.id) });
+        }
         for (const taken of statesTakenBy(operations, before, host.disk.view)) {
           if (isApplications(taken.key)) continue;
-          if (revived) checkRevived(this.oracle, taken);
+          if (revived && taken.hintFor !== undefined) checkRevived(this.oracle, taken);
           const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
-          if (taken.hintFor !== undefined) noteSpared(this, host.id, taken, owners);
+          if (taken.hintFor !== undefined) sparing(this, host.id, taken, owners)();
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
           else checkHandedOver(this, host, taken, owners);
         }
       },
-      // A hint that goes with it is judged by what the owners have now, not at the next start (seed 1003180).
-      doubted: (operations, before) => {
-        for (const taken of statesTakenBy(operations, before, host.disk.view)) {
-          if (taken.hintFor === undefined || isApplications(taken.key)) continue;
-          noteSpared(this, host.id, taken, taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? []);
-        }
+      // A hint that goes with it is judged by what the owners have now, not when it comes back (seed 1003180).
+      doubted: (operation, before) => {
+        const [taken] = statesTakenBy([operation], [before], host.disk.view);
+        if (taken?.hintFor === undefined || isApplications(taken.key)) return () => {};
+        return sparing(this, host.id, taken, taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? []);
       },
       // Hosts clear what they have set aside.
       clearing: (clear) => this.oracle.losing(host, schedule.nowMs, clear),

@@ -41,7 +41,7 @@ export class SimEdge {
         for (const { kind, ns } of operations)
           if (kind === "delete" && ns === "objects") world.happened("edge eviction");
       },
-      doubted: () => {},
+      doubted: () => () => {},
       clearing: (clear) => clear(),
     });
   }

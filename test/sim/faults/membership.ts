@@ -173,6 +173,7 @@ export async function putInOrder(world: World): Promise<boolean> {
     membershipOn(disk.view)?.roster.members.get(id)?.status === "up";
   return (
     missed.length === 0 &&
+    world.asks === 0 &&
     hosts.every((each) => each.ready && !isHeld(each) && hosts.every(({ id }) => saysUp(each, id)))
   );
 }
@@ -281,6 +282,7 @@ async function removeBy(world: World, id: NodeId, operator: SimHost, force = fal
 
 export async function ask(world: World, at: SimHost, request: RingRequest): Promise<boolean> {
   const what = `${request.kind} ${"host" in request ? request.host : ""}`;
+  world.asks += 1;
   try {
     const plan = await at.call((node) => node.changeRing(request));
     const result = plan === "died" ? "died" : `${plan.tokens} tokens, ${plan.withheld} withheld`;
@@ -289,5 +291,7 @@ export async function ask(world: World, at: SimHost, request: RingRequest): Prom
   } catch (error: unknown) {
     world.schedule.log(`operator at ${at.name}: ${what}: ${(error as Error).message}`);
     return false;
+  } finally {
+    world.asks -= 1;
   }
 }
