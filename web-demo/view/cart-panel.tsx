@@ -85,14 +85,16 @@ function Line({ session, line: { article, quantity } }: { readonly session: Cart
 
 function ChangeList({ model, session }: { readonly model: ShopModel; readonly session: CartSession }) {
   const entries = useObservable(session.changes.entries);
-  const { pending } = useObservable(model.status);
-  if (entries.length + pending === 0) return null;
+  const { connected, pending } = useObservable(model.status);
+  // Of before the page was opened, or of another cart.
+  const waiting = connected || entries.length > 0 ? 0 : pending;
+  if (entries.length + waiting === 0) return null;
   return (
     <section class="changes" aria-labelledby="changes-title">
       <h2 id="changes-title">Where your changes are</h2>
-      {entries.length === 0 && (
+      {waiting > 0 && (
         <p class="empty">
-          {pending} of before this page was opened {pending === 1 ? "is" : "are"} on this device, and not sent yet.
+          {waiting} {waiting === 1 ? "change waits" : "changes wait"} on this device, not sent yet.
         </p>
       )}
       <ol>
