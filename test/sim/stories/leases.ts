@@ -61,6 +61,7 @@ export const leaseStories: readonly Story[] = [
         await stage.sleep(1);
       }
       founder!.kill("is closed again");
+      await stage.sleep(1_000); // nobody dials it any more
       founder!.start([]);
       await stage.settled();
       assert.equal(stage.member(founder!, other!).life, 2);
