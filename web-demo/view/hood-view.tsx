@@ -198,7 +198,7 @@ function storageOf({ storage: { state, bytes } }: NodeStatus): string {
 
 /** What it cost, beside what there is to compare. */
 function comparedBy({ antiEntropy: { rounds, bytes, keysPulled, keysPushed }, storage }: NodeStatus): string {
-  return `${rounds} rounds of ${kB(storage.bytes)} for ${kB(bytes)} in all; ${keysPulled + keysPushed} keys mended`;
+  return `${rounds} rounds over ${kB(storage.bytes)}: ${kB(bytes)} sent in all, ${keysPulled + keysPushed} keys mended`;
 }
 
 function kB(bytes: number): string {
