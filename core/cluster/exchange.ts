@@ -21,8 +21,8 @@ import { rosterMessage, type RosterMessage, toldIn } from "../membership/exchang
 import type { MemberRecord } from "../membership/member.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
-import type { Consents } from "../replica/consents.ts";
 import type { Clock, Identity, Transport } from "../ports.ts";
+import type { Consents } from "../replica/consents.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import type { View } from "../rpc/common-messages.ts";
 import type { Telemetry } from "../telemetry.ts";

@@ -177,7 +177,10 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRec
 const contactMsMax = 1_000;
 const contactPollMs = 20;
 
-/** Until most owners of each partition are there, for who comes back meets no quorum before; or it has waited long enough, or stops. */
+/**
+ * Until most owners of each partition are connected, for before that who comes back meets no quorum; or until it has waited
+ * for `contactMsMax`, or stops.
+ */
 export async function untilInContact({
   cluster,
   clock,

@@ -12,7 +12,10 @@ export function failedRead(error: unknown): unknown {
   return new StoreError("not-ready", `this host cannot read its disk: ${error.message}`, { cause: error });
 }
 
-/** The batch may be on the disk, unless the error says otherwise and nothing failed before (`isInDoubt`). (`corrupt` is said of one record, which reads find out.) */
+/**
+ * The batch may be on the disk, unless the error says otherwise, and no try before it was in doubt. (`corrupt` is said of one
+ * record, which reads find out.)
+ */
 export function failedWrite(error: unknown, isInDoubt = false): unknown {
   if (!(error instanceof StorageError)) return error;
   const detail = { ...(error.nothingWritten && !isInDoubt ? { nothingWritten: true } : {}), cause: error };

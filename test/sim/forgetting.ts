@@ -99,10 +99,10 @@ export function checkHandedOver(
 }
 
 /**
- * Call when a host is about to take a hint off its disk; what it gives, once the hint is gone. Delivered, the copy has moved to its owner: a write that two hosts kept for one
- * owner, as its coordinator and as the stand-in, is one copy there (seeds 404383, 406340). One that is over its bounds goes
- * without its owner having it, if all other owners have it (PROTOCOL 7; `background/relieve-hints.ts`). Of the writes in it
- * fewer copies are promised from then on, though never less than W.
+ * Call when a host is about to take a hint off its disk; what it gives, once the hint is gone. Delivered, the copy has moved
+ * to its owner: a write that two hosts kept for one owner, as its coordinator and as the stand-in, is one copy there (seeds
+ * 404383, 406340). One that is over its bounds goes without its owner having it, if all other owners have it (PROTOCOL 7;
+ * `background/relieve-hints.ts`). Of the writes in it fewer copies are promised from then on, though never less than W.
  */
 export function sparing(
   { oracle, hosts }: World,

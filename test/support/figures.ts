@@ -1,7 +1,7 @@
 /** What several trials do with their numbers. */
 import { loadavg } from "node:os";
 import type { Figure } from "../tools/trial.ts";
-import type { LoadResult } from "./load.ts";
+import type { Failure, LoadResult } from "./load.ts";
 
 const toldMax = 10;
 
@@ -26,8 +26,9 @@ export function failuresAround(
   killedAtMs: number,
   log: (line: string) => void,
 ): { readonly early: number; readonly late: number } {
-  const early = failures.filter(({ atMs }) => atMs >= killedAtMs && atMs <= killedAtMs + 1_000);
-  const late = failures.filter((failure) => !early.includes(failure));
+  const isEarly = ({ atMs }: Failure): boolean => atMs >= killedAtMs && atMs <= killedAtMs + 1_000;
+  const early = failures.filter(isEarly);
+  const late = failures.filter((failure) => !isEarly(failure));
   for (const { atMs, message } of [...early.slice(0, 1), ...late.slice(0, toldMax)]) {
     log(`a request failed ${atMs - killedAtMs} ms after the kill: ${message}`);
   }

@@ -51,7 +51,7 @@ export interface LoadResult {
   readonly count: number;
   /** Also of what is not measured: reading contexts before puts, and warming up. */
   readonly errors: number;
-  /** Where `passesOn`: how many a host refused and the next one got. */
+  /** Of `native` where `passesOn`, and of `http`: how many a host refused, which had not begun them, and the next one got. */
   readonly passedOn?: number;
   /** When operations failed, ms since 1970, and how; the first 10,000 of them. */
   readonly failures: readonly Failure[];
@@ -300,10 +300,11 @@ async function storeOf(spec: LoadSpec): Promise<KeyStore & { readonly passedOn?:
  * HTTP without the cost of `fetch`, and with a balancer's habits: a host that fails is left out for a second, and a
  * request that found no connection, or a host that is not ready (README: it has not begun), goes to the next host.
  */
-function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
+function leanHttp(urls: readonly string[], socketsMax: number): KeyStore & { readonly passedOn: number } {
   const agent = new Agent({ keepAlive: true, maxSockets: socketsMax });
   const outUntilMs = new Map<string, number>();
   let turn = 0;
+  let passedOn = 0;
   const next = (): string => {
     for (let tries = 0; tries < urls.length; tries++) {
       const url = urls[turn++ % urls.length]!;
@@ -321,6 +322,7 @@ function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
         outUntilMs.set(host, performance.now() + 1_000);
         const hasNotBegun = error.code === "ECONNREFUSED" || error.code === "not-ready";
         if (!hasNotBegun || tries === urls.length) throw error;
+        if (error.code === "not-ready") passedOn += 1;
       }
     }
   };
@@ -357,6 +359,9 @@ function leanHttp(urls: readonly string[], socketsMax: number): KeyStore {
     get: async (key) => ({ bodies: [], context: await send(key, undefined) }),
     put: send,
     stop: async () => agent.destroy(),
+    get passedOn() {
+      return passedOn;
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * A steady rate of requests while one of three hosts is killed, and later started again: how long do clients notice?
- * A client skips hosts that it lost, as a balancer would; it never repeats a request.
+ * A client skips hosts that it lost, as a balancer would; it repeats no request that a host may have begun.
  */
 import { failuresAround, loadAverage } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
@@ -50,6 +50,9 @@ function figuresOf(
     { name: `${protocol}: answered`, value: result.count, unit: "" },
     { name: `${protocol}: errors in the first second after the kill`, value: early, unit: "" },
     { name: `${protocol}: all other errors`, value: late, unit: "", bar: { atMost: 0 } },
+    ...(result.passedOn === undefined
+      ? []
+      : [{ name: `${protocol}: refused by a host that starts, and passed on`, value: result.passedOn, unit: "" }]),
     { name: `${protocol}: last error after the kill`, value: last, unit: "ms" },
     { name: `${protocol}: longest time without an answer`, value: result.gapMs, unit: "ms" },
     { name: `${protocol}: p50`, value: result.p50Ms, unit: "ms" },
