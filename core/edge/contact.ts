@@ -25,6 +25,7 @@ import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
 import { type Periods, PeriodsRow, usualPeriods } from "./periods.ts";
 import { HostTime } from "./host-time.ts";
+import { isOfOneHost } from "./refusals.ts";
 
 export interface ContactDeps {
   readonly transport: Transport;
@@ -69,7 +70,7 @@ export class Contact {
   #refreshedMs = -Infinity;
   #isStale = false;
   readonly #time: HostTime;
-  #measuring: { readonly tripMsMax: number; readonly done: Promise<void> } | undefined;
+  #measuring: { readonly tripMsMax: number; readonly done: Promise<boolean> } | undefined;
   #periods = usualPeriods;
   #readQuorum: QuorumSpec | undefined;
   #stopListening: Stop = () => {};
@@ -181,13 +182,16 @@ export class Contact {
     return { wallMs, clockMs: Math.max(0, Math.floor(this.#deps.clock.wallTime())), isKnown: this.#time.isKnown };
   }
 
-  /** Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. Resolves also where no host tells it. */
-  async measureTime({ anew = false } = {}): Promise<void> {
+  /**
+   * Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. True also where hosts are too far
+   * away or refuse to tell it; false: hosts were lost before they could, so they are to be asked again.
+   */
+  async measureTime({ anew = false } = {}): Promise<boolean> {
     if (anew) this.#time.forget();
     const tripMsMax = anew ? this.#config.requestTimeoutMs : timeTripMsMax;
     // What is under way may end without a round, for it takes short trips alone.
     while (this.#measuring !== undefined && this.#measuring.tripMsMax < tripMsMax) await this.#measuring.done;
-    if (!this.#time.isKnown) await this.#measureTime(tripMsMax);
+    return this.#time.isKnown || this.#measureTime(tripMsMax);
   }
 
   locate(key: Key): LocatedKey {
@@ -321,26 +325,30 @@ export class Contact {
   }
 
   /** Overlapping calls share one. */
-  #measureTime(tripMsMax: number): Promise<void> {
+  #measureTime(tripMsMax: number): Promise<boolean> {
     const end = (): void => void (this.#measuring = undefined);
     this.#measuring ??= { tripMsMax, done: this.#askTime(tripMsMax).finally(end) };
     return this.#measuring.done;
   }
 
   /** Of several hosts: see `host-time.ts`. */
-  async #askTime(tripMsMax: number): Promise<void> {
+  async #askTime(tripMsMax: number): Promise<boolean> {
     const { transport, clock, telemetry } = this.#deps;
-    const ask = async (host: NodeId): Promise<void> => {
+    const ask = async (host: NodeId): Promise<boolean> => {
+      const askedMs = clock.now();
       try {
-        const askedMs = clock.now();
         const { wallMs } = await call(transport, host, edgeMethods.time, {}, tripMsMax);
         this.#time.note(host, { askedMs, hostMs: wallMs });
+        return true;
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
+        // Timers may be early, but not by so much.
+        return error instanceof StoreError || clock.now() - askedMs > tripMsMax / 2;
       }
     };
-    await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));
+    const asked = await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));
+    return this.#time.isKnown || (asked.length > 0 && !asked.includes(false));
   }
 
   async #heard(roster: Roster, { graceMs, inFlightMs }: Periods): Promise<void> {
@@ -382,19 +390,4 @@ export class Contact {
     if (!isConnected) this.#time.forget();
     for (const listener of this.#listeners) listener();
   }
-}
-
-/** Another host may well answer. */
-export function isOfOneHost(error: unknown): boolean {
-  const codes = [
-    "not-ready",
-    "not-member",
-    "overloaded",
-    "closed",
-    "storage-full",
-    "corrupt",
-    "clock-skew",
-    "internal",
-  ];
-  return error instanceof StoreError && codes.includes(error.code);
 }

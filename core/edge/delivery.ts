@@ -20,11 +20,12 @@ import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
-import { type Contact, isOfOneHost } from "./contact.ts";
+import type { Contact } from "./contact.ts";
 import type { Copies } from "./copies.ts";
 import type { Local } from "./local.ts";
 import type { Ack, Outbox, OutboxRow, OutboxWrite } from "./outbox.ts";
 import { nextOf } from "./pending.ts";
+import { isOfOneHost, isPassing, isUnknown } from "./refusals.ts";
 import { type Told, toldBy } from "./told.ts";
 import { untilMet } from "./waiting.ts";
 
@@ -38,31 +39,7 @@ export interface DeliveryDeps {
   readonly telemetry: Telemetry;
 }
 
-/** Hosts could not answer; nothing was wrong with what they were asked. */
-const unanswered: readonly string[] = [
-  "not-ready",
-  "not-member",
-  "overloaded",
-  "closed",
-  "storage-full",
-  "corrupt",
-  "internal",
-  "quorum-not-met",
-];
-
-export function isUnanswered(error: unknown): boolean {
-  return error instanceof StoreError && unanswered.includes(error.code);
-}
-
-/** Refusals that another try, another host or another day may end. Whatever else hosts refuse, they refuse for good. */
-export function isPassing(error: unknown): boolean {
-  return isUnanswered(error) || (error instanceof StoreError && error.code === "unauthorized");
-}
-
-function isUnknown(error: unknown): boolean {
-  return error instanceof StoreError && error.code === "outcome-unknown";
-}
-
+const noHost = "no host is connected";
 const idleMs = 1_000;
 /** So often a host may say that a write is none. */
 const misreadMax = 10;
@@ -272,7 +249,8 @@ export class Delivery {
   async #markSent(located: LocatedKey, carried: Carried): Promise<void> {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
-    if (due.length > 0 || carried.at(-1)!.mayBeOut) await contact.measureTime();
+    if ((due.length > 0 || carried.at(-1)!.mayBeOut) && !(await contact.measureTime()))
+      throw new StoreError("not-ready", noHost);
     if (due.length > 0) await local.markSent(located, due, contact.time);
   }
 
@@ -295,7 +273,7 @@ export class Delivery {
     const areOut = (): void => {
       for (const each of carried) each.mayBeOut = true;
     };
-    let last: unknown = new StoreError("not-ready", "no host is connected");
+    let last: unknown = new StoreError("not-ready", noHost);
     for (const host of contact.hostsFor(located)) {
       try {
         const answer = await contact.askOne(host, edgeMethods.edgeWrite, request, request.timeoutMs! + answerMarginMs);

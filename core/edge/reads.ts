@@ -14,9 +14,9 @@ import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { StoreGetOptions, StoreRead } from "../store-node.ts";
 import { readOf } from "./answers.ts";
 import type { EdgeConfig } from "./config.ts";
-import { isUnanswered } from "./delivery.ts";
 import type { Known, Local } from "./local.ts";
 import { type OwnersReadDeps, readFromOwners } from "./owners-read.ts";
+import { isUnanswered } from "./refusals.ts";
 import { type Told, toldBy } from "./told.ts";
 
 interface ReadsDeps extends OwnersReadDeps {

@@ -9,8 +9,9 @@ import type { WaitOptions, WriteLevel } from "../store-node.ts";
 import type { Tasks } from "../tasks.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
-import { type Delivery, isPassing } from "./delivery.ts";
+import type { Delivery } from "./delivery.ts";
 import type { OutboxWrite } from "./outbox.ts";
+import { isPassing } from "./refusals.ts";
 import { unlessAborted, untilMet } from "./waiting.ts";
 
 interface UntilDeps {

@@ -91,13 +91,11 @@ export async function callEncoded<Response>(
 
 /** A peer's error becomes ours; a code of a newer version becomes `internal`. */
 function storeErrorOf(error: ReturnType<typeof ErrorMessage.decode>): StoreError {
-  const known = Object.hasOwn(statusOfCode, error.code);
-  return new StoreError(known ? (error.code as StoreErrorCode) : "internal", error.message, {
-    ...(error.needed === undefined ? {} : { needed: error.needed }),
-    ...(error.got === undefined ? {} : { got: error.got }),
-    ...(error.from.length === 0 ? {} : { from: error.from }),
-    ...(error.contexts === undefined ? {} : { contexts: [...error.contexts] }),
-    ...(error.nothingWritten === undefined ? {} : { nothingWritten: error.nothingWritten }),
+  const { code, message, from, contexts, ...detail } = error;
+  return new StoreError(Object.hasOwn(statusOfCode, code) ? (code as StoreErrorCode) : "internal", message, {
+    ...detail,
+    ...(from.length === 0 ? {} : { from }),
+    ...(contexts === undefined ? {} : { contexts: [...contexts] }),
   });
 }
 
@@ -158,20 +156,10 @@ export class RpcServer {
       return ErrorMessage.encode({ code, message: shortened(error.message), from: [] }, failed);
     }
     if (error instanceof StoreError) {
-      const { needed, got, from: who, contexts, nothingWritten } = error.detail;
+      const { from = [], contexts, ...detail } = error.detail;
       const places = contexts === undefined ? {} : { contexts: Uint8Array.from(contexts) };
-      const counts = { ...(needed === undefined ? {} : { needed }), ...(got === undefined ? {} : { got }) };
-      return ErrorMessage.encode(
-        {
-          code: error.code,
-          message: shortened(error.message),
-          ...counts,
-          ...places,
-          ...(nothingWritten === undefined ? {} : { nothingWritten }),
-          from: who?.slice(0, errorNodesMax) ?? [],
-        },
-        failed,
-      );
+      const told = { ...detail, ...places, from: from.slice(0, errorNodesMax) };
+      return ErrorMessage.encode({ ...told, code: error.code, message: shortened(error.message) }, failed);
     }
     if (error instanceof TransportError) {
       // Another node was needed for the answer and could not be asked; nothing was done.

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
+import { StoreError } from "../../../core/errors.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import type { LwwConflict } from "../../../core/store-node.ts";
@@ -171,6 +172,23 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
     }));
 
+  test("sends nothing by it where it lost all hosts that it asked for the time: it asks again", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(-hour) });
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      let lost = 0;
+      transport.request = (to, body, timeoutMs) =>
+        body[0] === methods.time.number && lost++ < 10
+          ? Promise.reject(new TransportError("lost", "connection lost"))
+          : request(to, body, timeoutMs);
+      await transport.meet("memory:h1");
+      await online(edge);
+      await edge.put("b", "k", utf8("v"), { ...lww, w: "all", timeoutMs: 20_000 });
+      const [value] = (await cluster.node("h2").get("b", "k", { r: "all" })).siblings;
+      assert.ok(Math.abs(value!.timeMs - Date.now()) < 60_000);
+    }));
+
   test("that no host sets right: hosts refuse the write, and its value waits for the application", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
@@ -178,7 +196,7 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       const request = transport.request.bind(transport);
       transport.request = (to, body, timeoutMs) =>
         body[0] === methods.time.number
-          ? Promise.reject(new TransportError("lost", "no host tells the time"))
+          ? Promise.reject(new StoreError("bad-request", "of another version"))
           : request(to, body, timeoutMs);
       await transport.meet("memory:h1");
       await online(edge);
