@@ -6,8 +6,8 @@ import assert from "node:assert/strict";
 import { dirname } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
-import { freePort } from "../support/host-processes.ts";
 import { pageHosts, type PageHosts } from "../support/page-hosts.ts";
+import { freePort } from "../support/ports.ts";
 import { earlyAcknowledgements } from "./early-acknowledgements.ts";
 import { checkHosts, Profile } from "./mortal-profile.ts";
 

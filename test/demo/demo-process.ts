@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
-import { freePort } from "../support/host-processes.ts";
+import { freePort } from "../support/ports.ts";
 
 const demo = fileURLToPath(new URL("../../node-host/demo.js", import.meta.url));
 /** Against hanging only. */

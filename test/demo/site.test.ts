@@ -7,7 +7,8 @@ import { extname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { eventually } from "../support/eventually.ts";
-import { freePort, HostProcesses } from "../support/host-processes.ts";
+import { HostProcesses } from "../support/host-processes.ts";
+import { freePort } from "../support/ports.ts";
 import { Shopper } from "./shopper.ts";
 
 const types: Readonly<Record<string, string>> = {

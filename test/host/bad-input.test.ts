@@ -8,8 +8,9 @@ import { after, before, describe, test } from "node:test";
 import { eventually } from "../support/eventually.ts";
 import { everwrite } from "../support/everwrite.ts";
 import { flipInside } from "../support/flip-inside.ts";
-import { freePort, HostProcesses } from "../support/host-processes.ts";
+import { HostProcesses } from "../support/host-processes.ts";
 import { kv, type Kv } from "../support/http-client.ts";
+import { freePort } from "../support/ports.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 let folder: string;

@@ -10,7 +10,8 @@ import { startHost } from "../../node-host/host.ts";
 import { type HostFlags, readHostOptions } from "../../node-host/options.ts";
 import { everwrite } from "../support/everwrite.ts";
 import { eventually } from "../support/eventually.ts";
-import { freePort, HostProcesses } from "../support/host-processes.ts";
+import { HostProcesses } from "../support/host-processes.ts";
+import { freePort } from "../support/ports.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));

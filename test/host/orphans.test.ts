@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { freePort } from "../support/host-processes.ts";
 import { temporaryDirectory } from "./temporary-directory.ts";
+import { freePort } from "../support/ports.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
 const parentFile = fileURLToPath(new URL("./parent-process.js", import.meta.url));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { it } from "node:test";
-import { freePort } from "../support/host-processes.ts";
+import { freePort } from "../support/ports.ts";
 
 it("a WebSocket that fails while nobody listens for its errors ends no process", async () => {
   const refused = new WebSocket(`ws://127.0.0.1:${await freePort()}`);

@@ -6,7 +6,7 @@ import { once } from "node:events";
 import { join } from "node:path";
 import { isEtcdLeader } from "./etcd-client.ts";
 import { eventually } from "./eventually.ts";
-import { freePort } from "./host-processes.ts";
+import { freePort } from "./ports.ts";
 
 /** Found on the PATH. */
 const program = "etcd";

@@ -2,13 +2,12 @@
  * Real host processes for tests, trials and benches: started, killed, paused, restarted with their data; ended for sure.
  */
 import { type ChildProcess, spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { hostNodeFlags } from "../../node-host/node-flags.ts";
 import { eventually } from "./eventually.ts";
+import { freePort } from "./ports.ts";
 
 /** Against hanging: dozens of processes may be starting on two cores. */
 const readyLimitMs = 120_000;
@@ -265,21 +264,4 @@ export interface HostStatus {
     readonly corruptRecords: number;
     readonly setAside: readonly string[];
   };
-}
-
-/** Free a moment ago: good enough on a machine of our own, and the host says so if it was taken meanwhile. */
-export async function freePort(): Promise<number> {
-  for (let tries = 0; tries < 100; tries++) {
-    // Below what systems give to connections (32768 and more): one of those would take the port before the host does.
-    const port = randomInt(10_000, 32_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((resolve) => {
-      server.once("error", () => resolve(false));
-      server.listen(port, "127.0.0.1", () => resolve(true));
-    });
-    if (!isFree) continue;
-    await new Promise((resolve) => server.close(resolve));
-    return port;
-  }
-  throw new Error("no port is free");
 }

@@ -1,5 +1,6 @@
 /** Hosts that pages reach: each listens for WebSockets, too. */
-import { freePort, HostProcesses } from "./host-processes.ts";
+import { HostProcesses } from "./host-processes.ts";
+import { freePort } from "./ports.ts";
 
 export interface PageHosts extends AsyncDisposable {
   readonly hosts: HostProcesses;

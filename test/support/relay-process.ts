@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
-import { freePort } from "./host-processes.ts";
+import { freePort } from "./ports.ts";
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
 

@@ -14,8 +14,9 @@ import { isolated, servePage } from "../browser/page-server.ts";
 import type { Functions } from "../browser/pages/editor.ts";
 import { eventually } from "../support/eventually.ts";
 import { loadAverage } from "../support/figures.ts";
-import { freePort, HostProcesses } from "../support/host-processes.ts";
+import { HostProcesses } from "../support/host-processes.ts";
 import { LinkProxy } from "../support/link-proxy.ts";
+import { freePort } from "../support/ports.ts";
 import type { Context, Figure, Trial } from "../tools/trial.ts";
 
 const textBytes = 100_000;
