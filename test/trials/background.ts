@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { roundsOf } from "../support/convergence.ts";
 import { eventually } from "../support/eventually.ts";
-import { failuresOf, loadAverage, median } from "../support/figures.ts";
+import { failuresOf, loadAverage, median, slowerThan } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { metric } from "../support/http-client.ts";
 import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
@@ -135,9 +135,10 @@ function figuresOf(quiet: readonly Turn[], busy: readonly Turn[]): Figure[] {
 
 /** Of all requests of all turns: 36 of a turn's 3,600 alone lie above its p99, and a single bad moment moves that by half. */
 function p99Of(turns: readonly Turn[]): number {
-  const count = turns.reduce((sum, { result }) => sum + result.count, 0);
-  const slowest = turns.flatMap(({ result }) => result.slowestMs).toSorted((a, b) => b - a);
-  return slowest[Math.floor(count / 100)]!;
+  return slowerThan(
+    turns.map(({ result }) => result),
+    0.01,
+  );
 }
 
 function failures(quiet: readonly Turn[], busy: readonly Turn[]): string[] {
