@@ -100,7 +100,12 @@ function figuresOf(
     { name: "no hint left after the heal", value: since(healedAtMs, hintsGoneAtMs), unit: "s", bar: { atMost: 10 } },
     { name: "lost disk: owners equal after it", value: since(wipedAtMs, allEqualAtMs), unit: "s", bar: { atMost: 60 } },
     { name: "roots agree after the heal", value: since(healedAtMs, lastDifferenceAtMs), unit: "s" },
-    { name: "lost disk: roots agree after it", value: since(wipedAtMs, lastDifferenceAtMs), unit: "s", bar: { atMost: 60 } },
+    {
+      name: "lost disk: roots agree after it",
+      value: since(wipedAtMs, lastDifferenceAtMs),
+      unit: "s",
+      bar: { atMost: 60 },
+    },
   ];
 }
 
