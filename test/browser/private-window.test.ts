@@ -37,7 +37,7 @@ function privateWindow(): Promise<BrowserContext> {
 
 async function opened(window: BrowserContext, options: Partial<OpenStoreOptions>): Promise<Tab<Functions>> {
   const tab = await openTab<Functions>(window, server.url);
-  const ms = await tab.call("open", { name, ...options } as OpenStoreOptions);
+  const ms = await tab.call("open", { name, ...options });
   assert.equal(typeof ms, "number", String(ms));
   return tab;
 }

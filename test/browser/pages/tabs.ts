@@ -125,6 +125,8 @@ const functions = {
   },
   written: () => writers.then(() => told),
   writtenSoFar: () => told.length,
+  /** What is acknowledged by now, while it goes on writing. */
+  acknowledged: () => told,
   /** Longest time of a write, ms. */
   slowest: () => Math.max(...told.map(({ ms }) => ms)),
   startWatching(prefix: string): void {
