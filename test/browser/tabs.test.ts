@@ -89,7 +89,7 @@ async function lose(
   const told = [...before, ...(await Promise.all(left.map((tab) => tab.call("written")))).flat()];
   const slowest = await Promise.all(others.map((tab) => tab.call("slowest")));
   t.diagnostic(`${told.length} writes; the slowest of the others took ${Math.round(Math.max(...slowest))} ms`);
-  await left[0]!.call("flush");
+  await left[0].call("flush");
   await expectOnce(told, `${round}-`, comesBack === undefined ? `${round}-0-` : undefined);
   await expectSeen(left, told);
   for (const tab of left) {
