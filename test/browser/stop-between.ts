@@ -10,7 +10,7 @@ import type { Functions } from "./pages/tabs.ts";
 export async function stopBetween(stopped: Stoppable, other: Tab<Functions>, store: string): Promise<void> {
   for (;;) {
     stopped.stop();
-    if (await other.call("hasDatabase", store)) return;
+    if (await other.call("hasDatabases", store)) return;
     stopped.goOn();
     await sleep(10);
   }

@@ -7,7 +7,7 @@ import { after, before, describe, test, type TestContext } from "node:test";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { HostProcesses } from "../support/host-processes.ts";
-import { kv } from "../support/http-client.ts";
+import { keysOf, kv } from "../support/http-client.ts";
 import { freePort } from "../support/ports.ts";
 import type { Tab } from "./chromium.ts";
 import { launchLifelike, type Lifelike } from "./lifelike.ts";
@@ -76,6 +76,8 @@ async function lose(
     await eventually(async () => (await tab.call("writtenSoFar")) >= now + count, what);
   };
   for (const tab of tabs) await moreOf(tab, 20, "tabs to write");
+  // What is asked of it later it does not answer, unless it comes back.
+  const before = comesBack === undefined ? await first.call("acknowledged") : [];
   await happens(tabs);
   for (const tab of others) await moreOf(tab, 40, "the other tabs to go on writing");
   if (comesBack !== undefined) {
@@ -84,10 +86,11 @@ async function lose(
   }
   const left = comesBack === undefined ? others : tabs;
   for (const tab of left) await tab.call("stopWriting");
-  const told = (await Promise.all(left.map((tab) => tab.call("written")))).flat();
+  const told = [...before, ...(await Promise.all(left.map((tab) => tab.call("written")))).flat()];
   const slowest = await Promise.all(others.map((tab) => tab.call("slowest")));
   t.diagnostic(`${told.length} writes; the slowest of the others took ${Math.round(Math.max(...slowest))} ms`);
-  await expectOnce(told);
+  await left[0].call("flush");
+  await expectOnce(told, `${round}-`, comesBack === undefined ? `${round}-0-` : undefined);
   await expectSeen(left, told);
   for (const tab of left) {
     const { bad } = await tab.call("transactions");
@@ -99,16 +102,26 @@ async function lose(
   for (const tab of left) await tab.page.close();
 }
 
-/** Every write has become one value, under the dot that was told. */
-async function expectOnce(told: readonly Told[]): Promise<void> {
+/**
+ * Every write has become one value, under the dot that was told; and so, under a dot that nobody knows, has what there is of
+ * those which the lost tab was not told of. Nothing else is there.
+ */
+async function expectOnce(told: readonly Told[], prefix: string, prefixOfLost: string | undefined): Promise<void> {
   const client = kv(hosts.url(0));
   const problems = told.flatMap(({ key, error }) => (error === undefined ? [] : [`${key}: ${error}`]));
-  for (const { key, dot } of told) {
-    const { siblings = [] } = (await client.get(`notes/${key}`)).json;
-    const dots = siblings.map((each) => each.dot);
-    if (dots.length !== 1 || dots[0] !== dot) problems.push(`${key}: ${dots.join()} instead of ${dot}`);
+  const dotOf = new Map(told.map(({ key, dot }) => [key, dot]));
+  const listed = await keysOf(hosts.url(0), "notes", prefix);
+  for (const key of new Set([...dotOf.keys(), ...listed])) {
+    const { values, json } = await client.get(`notes/${key}`);
+    const dots = (json.siblings ?? []).map((each) => each.dot);
+    const isKnown = dotOf.has(key)
+      ? dots[0] === dotOf.get(key)
+      : prefixOfLost !== undefined && key.startsWith(prefixOfLost);
+    const isOnce = dots.length === 1 && values[0] === JSON.stringify(`value of ${key}`);
+    if (!isKnown || !isOnce) problems.push(`${key}: ${dots.join()} of ${values.join()} instead of ${dotOf.get(key)}`);
   }
-  assert.deepEqual(problems, []);
+  const unlisted = [...dotOf.keys()].filter((key) => !listed.includes(key));
+  assert.deepEqual({ problems, unlisted }, { problems: [], unlisted: [] });
 }
 
 /** Every watch has told of every write, and of no state twice in a row. */
