@@ -152,13 +152,23 @@ function printTotals(totals: Totals, seconds: number): void {
   console.log(`${lapses.count} leases ended, in ${share(lapses.runs)} of runs`);
   console.log(`${delivered} writes of edges found at hosts, ${updates} updates in their documents`);
   console.log(`${entriesCut} entries of clocks cut with agreement`);
-  for (const kind of [...faultKinds, ...edgeFaults]) {
-    const { count, runs: withIt } = faults.get(kind) ?? { count: 0, runs: 0 };
-    const percent = (100 * withIt) / runs;
+  printKinds(totals, faultKinds, { of: runs, what: "runs" });
+  printKinds(totals, edgeFaults, { of: totals.edgeRuns, what: `the ${totals.edgeRuns} runs with edges` });
+  console.log(`${runs - failures.length} passed, ${failures.length} failed`);
+}
+
+function printKinds(
+  { faults }: Totals,
+  kinds: readonly string[],
+  { of, what }: { readonly of: number; readonly what: string },
+): void {
+  if (of === 0) return;
+  for (const kind of kinds) {
+    const { count, runs } = faults.get(kind) ?? { count: 0, runs: 0 };
+    const percent = (100 * runs) / of;
     const rare = percent < leastShare ? ", rare" : "";
     console.log(
-      `  ${kind.padEnd(23)} ${String(count).padStart(7)}  in ${percent.toFixed(1).padStart(5)} % of runs${rare}`,
+      `  ${kind.padEnd(23)} ${String(count).padStart(7)}  in ${percent.toFixed(1).padStart(5)} % of ${what}${rare}`,
     );
   }
-  console.log(`${runs - failures.length} passed, ${failures.length} failed`);
 }
