@@ -145,14 +145,7 @@ function fold<T>(
   } catch (cause: unknown) {
     throw new StoreError("internal", `the merge function threw for ${key}: ${String(cause)}`, { key, cause });
   }
-  throw badMerge(key, problem);
-}
-
-function badMerge(key: string, problem: string): StoreError {
-  const bucket = key.slice(0, key.indexOf("/"));
-  return new StoreError("bad-merge", `the merge function of the bucket ${bucket}: ${problem} (seen on ${key})`, {
-    key,
-  });
+  throw new StoreError("bad-merge", `the merge function for ${key}: ${problem}`, { key });
 }
 
 /** A value as it is written. */

@@ -34,7 +34,7 @@ export function problemOfMerge<T>(
   for (const part of [value, ...copies.map((each) => each.value)]) {
     const again = [value, part].map((each, i) => ({ value: each, timeMs: 0, dot: `a:${i}` }));
     if (resultOf(again) !== result) {
-      return "its result, merged with itself or with what is in it, becomes another; merge by union or maximum, and count with counter()";
+      return "its result, merged with itself or with what is in it, becomes another; merge by union or maximum, count by counter()";
     }
   }
   return undefined;
