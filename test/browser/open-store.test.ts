@@ -228,7 +228,7 @@ describe("a store with hosts", () => {
       scripts.some((url) => /network/.test(url)),
       scripts.join(),
     );
-    assert.ok(!scripts.some((url) => /webrtc|gossip|host|document/.test(url)), scripts.join());
+    assert.ok(!scripts.some((url) => /webrtc|gossip|host|document|yjs/.test(url)), scripts.join());
     assert.deepEqual(tab.problems, []);
     await tab.call("close");
   });

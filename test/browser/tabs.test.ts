@@ -145,6 +145,20 @@ async function expectSeen(tabs: readonly ShopTab[], told: readonly Told[]): Prom
   }
 }
 
+test("of updates of one key by three tabs at once each counts once, also those made while the tab that runs the node is closed", async () => {
+  const [first, ...others] = await threeTabs();
+  await Promise.all([first, ...others].map((tab) => tab.call("increment", "one", 50)));
+  for (const tab of [first, ...others]) assert.equal(await tab.call("total", "one"), 150);
+  const counted = others.map((tab) => tab.call("increment", "two", 50));
+  await first.page.close();
+  await Promise.all(counted);
+  for (const tab of others) {
+    await tab.call("flush");
+    assert.deepEqual([await tab.call("total", "one"), await tab.call("total", "two")], [150, 100]);
+  }
+  for (const tab of others) await tab.page.close();
+});
+
 describe("of three tabs that write and watch, the one that runs the node", { timeout: 240_000 }, () => {
   test("is closed: the others go on, no write is lost or doubled, and no change is missed", async (t) =>
     lose(t, "closed", { happens: ([first]) => first.page.close() }, await threeTabs()));

@@ -4,12 +4,14 @@ import type { StoreError } from "../../../core/errors.ts";
 import { systemClock } from "../../../core/libp2p/system-ports.ts";
 import type { Store } from "../../../core/store/store.ts";
 import { lww } from "../../../core/values/conflict-rules.ts";
+import { type Counter, counter } from "../../../core/values/counter.ts";
 import { expose } from "../expose.ts";
 import { badTransactions, seenTransactions } from "../transactions.ts";
 
 interface Schema {
   readonly notes: string;
   readonly sessions: string;
+  readonly counts: Counter;
 }
 
 /** A write of this tab: what became of it, and how long that took. */
@@ -41,6 +43,7 @@ const discarded: string[] = [];
 
 const notes = () => store.bucket("notes");
 const sessions = () => store.bucket("sessions", { conflict: lww() });
+const counts = () => store.bucket("counts", { conflict: counter() });
 
 async function write(key: string): Promise<void> {
   const beginMs = performance.now();
@@ -85,6 +88,12 @@ const functions = {
   session: async (key: string) => (await sessions().get(key)).value,
   /** Dots of lww values that lost unseen, as this tab was told of them. */
   discarded: () => discarded,
+  /** So many updates, all asked for at once. */
+  async increment(key: string, times: number): Promise<void> {
+    const bucket = counts();
+    await Promise.all(Array.from({ length: times }, () => bucket.update(key, (count) => count.add(1))));
+  },
+  total: async (key: string) => (await counts().get(key)).value?.total,
   id: () => store.status().id,
   close: () => store.close(),
   connected: () => store.connected,
