@@ -149,7 +149,8 @@ export class DocumentLink {
 
   async #close(): Promise<void> {
     const stored = new Cancellation();
-    const flushed = this.#writer.flush().finally(() => stored.abort());
+    const written = this.#writer.flush().then(() => this.#writer.acknowledged());
+    const flushed = written.finally(() => stored.abort());
     await Promise.race([flushed, sleep(this.#deps.clock, closeMsMax, stored)]);
     this.doc.off("update", this.#onUpdate);
     this.#stopFacts();

@@ -1,0 +1,93 @@
+/** Edits at an edge that is connected by a link on which writes stall: it has them at once all the same. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as Y from "yjs";
+import type { LiveDocument } from "../../../core/documents/live-document.ts";
+import { edgeMethods } from "../../../core/rpc/edge-methods.ts";
+import { eventually } from "../../support/eventually.ts";
+import { MemoryCluster } from "../../support/memory-cluster.ts";
+import { MemoryEdges } from "../../support/memory-edges.ts";
+import { storeOver } from "../../support/memory-stores.ts";
+
+const { edgeWrite } = edgeMethods;
+const textOf = (doc: Y.Doc): string => doc.getText("body").toJSON();
+
+interface Held {
+  /** The updates that were to be sent. */
+  readonly sent: Uint8Array[];
+  readonly go: () => void;
+}
+
+/** What the edge writes to hosts waits until `go`. */
+function holdWrites(edges: MemoryEdges, name: string): Held {
+  const transport = edges.transport(name);
+  const request = transport.request.bind(transport);
+  const sent: Uint8Array[] = [];
+  let go = (): void => {};
+  const going = new Promise<void>((resolve) => (go = resolve));
+  transport.request = async (to, body, timeoutMs) => {
+    if (body[0] !== edgeWrite.number) return request(to, body, timeoutMs);
+    sent.push(edgeWrite.request.decode(body, 1).value.body);
+    await going;
+    return request(to, body, timeoutMs);
+  };
+  return { sent, go: () => go() };
+}
+
+async function opened() {
+  const cluster = await MemoryCluster.of(3);
+  const edges = new MemoryEdges(cluster);
+  // A request outlasts the test.
+  const edge = await edges.connected("e1", { config: { requestTimeoutMs: 20_000 } });
+  const store = storeOver(edge);
+  const doc = await store.doc("notes/plan");
+  await doc.loaded;
+  doc.getText("body").insert(0, "0");
+  await doc.settled;
+  const stop = async (): Promise<void> => {
+    await edges.stop();
+    await cluster.stop();
+  };
+  return { cluster, edges, edge, store, doc, stop };
+}
+
+const type = (doc: LiveDocument, text: string): void => doc.getText("body").insert(textOf(doc).length, text);
+
+test("an edit that is made while the one before it stalls survives the process, a tenth of a second later", async () => {
+  const { edges, doc, stop } = await opened();
+  const held = holdWrites(edges, "e1");
+  type(doc, "1");
+  await eventually(() => held.sent.length === 1, "the first write to be on its way");
+  type(doc, "2");
+  await new Promise((resolve) => setTimeout(resolve, 250));
+  await edges.kill("e1");
+  edges.cut("e1");
+  const again = await storeOver(await edges.start("e1")).doc("notes/plan");
+  await again.loaded;
+  assert.equal(textOf(again), "012");
+  await stop();
+});
+
+test("edits behind a write that stalls are with the node at once, wait as one write, and are sent as that, once each", async () => {
+  const { cluster, edges, edge, store, doc, stop } = await opened();
+  const held = holdWrites(edges, "e1");
+  const letters = "abcdefghij";
+  for (const letter of letters) {
+    type(doc, letter);
+    await doc.flush();
+  }
+  assert.equal(held.sent.length, 1, "one write of a document is on its way at a time");
+  assert.equal(edge.facts().pending, 2, "what waits behind it is one write");
+  assert.equal(doc.status().settled, false);
+  held.go();
+  await doc.settled;
+  assert.equal(edge.facts().pending, 0);
+  const sent = held.sent.map((update) => Y.decodeUpdate(update).structs.reduce((sum, { length }) => sum + length, 0));
+  assert.deepEqual(sent, [1, letters.length - 1]);
+  const { siblings } = await cluster.node("h2").get("notes", "plan", { r: "all" });
+  const stored = new Y.Doc();
+  for (const { body } of siblings) Y.applyUpdate(stored, body);
+  assert.equal(textOf(stored), `0${letters}`);
+  await store.close();
+  await stop();
+});
