@@ -3,36 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as Y from "yjs";
 import type { LiveDocument } from "../../../core/documents/live-document.ts";
-import { edgeMethods } from "../../../core/rpc/edge-methods.ts";
 import { eventually } from "../../support/eventually.ts";
+import { holdWrites } from "../../support/held-writes.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
 import { MemoryEdges } from "../../support/memory-edges.ts";
 import { storeOver } from "../../support/memory-stores.ts";
 
-const { edgeWrite } = edgeMethods;
 const textOf = (doc: Y.Doc): string => doc.getText("body").toJSON();
-
-interface Held {
-  /** The updates that were to be sent. */
-  readonly sent: Uint8Array[];
-  readonly go: () => void;
-}
-
-/** What the edge writes to hosts waits until `go`. */
-function holdWrites(edges: MemoryEdges, name: string): Held {
-  const transport = edges.transport(name);
-  const request = transport.request.bind(transport);
-  const sent: Uint8Array[] = [];
-  let go = (): void => {};
-  const going = new Promise<void>((resolve) => (go = resolve));
-  transport.request = async (to, body, timeoutMs) => {
-    if (body[0] !== edgeWrite.number) return request(to, body, timeoutMs);
-    sent.push(edgeWrite.request.decode(body, 1).value.body);
-    await going;
-    return request(to, body, timeoutMs);
-  };
-  return { sent, go: () => go() };
-}
 
 async function opened() {
   const cluster = await MemoryCluster.of(3);
@@ -55,7 +32,7 @@ const type = (doc: LiveDocument, text: string): void => doc.getText("body").inse
 
 test("an edit that is made while the one before it stalls survives the process, a tenth of a second later", async () => {
   const { edges, doc, stop } = await opened();
-  const held = holdWrites(edges, "e1");
+  const held = holdWrites(edges.transport("e1"));
   type(doc, "1");
   await eventually(() => held.sent.length === 1, "the first write to be on its way");
   type(doc, "2");
@@ -70,7 +47,7 @@ test("an edit that is made while the one before it stalls survives the process, 
 
 test("edits behind a write that stalls are with the node at once, wait as one write, and are sent as that, once each", async () => {
   const { cluster, edges, edge, store, doc, stop } = await opened();
-  const held = holdWrites(edges, "e1");
+  const held = holdWrites(edges.transport("e1"));
   const letters = "abcdefghij";
   for (const letter of letters) {
     type(doc, letter);
