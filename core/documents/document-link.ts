@@ -1,6 +1,6 @@
 /**
- * Keeps a Y.Doc and a key in step (PROTOCOL 11): what others write appears in it, and what is edited in it is stored, at once
- * here and within a tenth of a second at the hosts. The store's part is a value of kind yjs for each update
+ * Keeps a Y.Doc and a key in step (PROTOCOL 11): what others write appears in it, and what is edited in it is given to the node
+ * within a tenth of a second, which brings it to hosts. The store's part is a value of kind yjs for each update
  * (`causality/version-set.ts`).
  * Invariant: the document holds every update that this node has been told of; one that Yjs cannot apply is told, and holds up
  * no other.
@@ -58,6 +58,7 @@ const emptyUpdate = Uint8Array.of(0, 0);
 /** As long as a request may take: whoever closes a store wants it closed. */
 const closeMsMax = 5_000;
 
+/** Neither copy's classes know the other's objects. */
 export function secondCopy(): StoreError {
   const why = "two copies of Yjs are loaded, the application's and everwrite's, and neither knows the other's types";
   return new StoreError("bad-request", `${why}: see \`npm ls yjs\`; a bundler wants \`resolve.dedupe: ['yjs']\``);

@@ -238,25 +238,25 @@ export class Writer {
   }
 
   /** Unless they have it. What it contains is not waited for any more. */
-  #awaitHosts({ dot, receipt, until }: StoreWrite, { folds, since }: Composed, isWhole: boolean): void {
-    const isIn = (write: Unacknowledged): boolean => folds.some((fold) => fold.dot === write.dot);
+  #awaitHosts(write: StoreWrite, { folds, since }: Composed, isWhole: boolean): void {
+    const isIn = (each: Unacknowledged): boolean => folds.some(({ dot }) => dot === each.dot);
     const contained = this.#unacknowledged.filter(isIn);
-    this.#unacknowledged = this.#unacknowledged.filter((write) => !isIn(write));
+    this.#unacknowledged = this.#unacknowledged.filter((each) => !isIn(each));
     for (const { waiting } of contained) waiting.abort();
-    if (!receipt.localOnly) {
+    if (!write.receipt.localOnly) {
       this.#failures = 0;
       return;
     }
     const waiting = new Cancellation(this.#deps.closing);
     const done = (problem?: unknown): void => {
       waiting.release();
-      this.#unacknowledged = this.#unacknowledged.filter((write) => write.waiting !== waiting);
+      this.#unacknowledged = this.#unacknowledged.filter((each) => each.waiting !== waiting);
       if (problem === undefined) this.#failures = 0;
       else if (problem instanceof StoreError && !waiting.aborted) this.#refused(problem, isWhole);
       this.#deps.changed();
     };
-    const over = until("quorum", { signal: waiting }).then(() => done(), done);
-    this.#unacknowledged = [...this.#unacknowledged, { dot, since, waiting, over }];
+    const over = write.until("quorum", { signal: waiting }).then(() => done(), done);
+    this.#unacknowledged = [...this.#unacknowledged, { dot: write.dot, since, waiting, over }];
   }
 
   /** By hosts, after the node had it. What was sent too long ago is `ParkedEdits`' to write anew, if at all. */
