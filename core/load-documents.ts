@@ -30,13 +30,9 @@ async function load(): Promise<Documents> {
   delete marks[yjsMark];
   try {
     const [live, link] = [await import("./documents/live-document.ts"), await import("./documents/document-link.ts")];
-    if (isMarked && marks[yjsMark] === true) throw new StoreError("bad-request", twoCopies);
+    if (isMarked && marks[yjsMark] === true) throw link.secondCopy();
     return { ...live, ...link };
   } finally {
     if (isMarked) marks[yjsMark] = true;
   }
 }
-
-const twoCopies =
-  "two copies of Yjs are loaded, the application's and everwrite's, and neither knows the other's types: " +
-  "see `npm ls yjs`; a bundler wants `resolve.dedupe: ['yjs']`";

@@ -52,6 +52,12 @@ export interface WaitOptions {
  */
 export type WriteLevel = "local" | "quorum" | "all" | number;
 
+/** How a document is put. */
+export interface StorePutOptions extends PutOptions {
+  /** An edge answers as soon as the write is durable there, connected or not. A host answers as always. */
+  readonly until?: "local";
+}
+
 /** An accepted write. On an edge that is offline `receipt.localOnly` is true and `receipt.durable` names the edge itself. */
 export interface StoreWrite extends WriteAnswer {
   /**
@@ -173,7 +179,7 @@ export interface StoreNode {
   /** From a quorum where the cluster answers; an edge that is offline answers from its own copy, and says so. */
   get(bucket: string, name: string, options?: StoreGetOptions): Promise<StoreRead>;
   /** Resolves when W hosts have it; on an edge that is offline when it is durable here. */
-  put(bucket: string, name: string, body: Uint8Array, options?: PutOptions): Promise<StoreWrite>;
+  put(bucket: string, name: string, body: Uint8Array, options?: StorePutOptions): Promise<StoreWrite>;
   delete(bucket: string, name: string, options?: DeleteOptions): Promise<StoreWrite>;
   list(bucket: string, options?: ListOptions): Promise<StoreList>;
   /** The current state first, then each change, none missed; ends when `signal` aborts. */
@@ -212,7 +218,7 @@ export interface StoreNode {
 
 /** A node behind several callers that outlive it: the tabs of a browser, of which one at a time runs the node. */
 export interface SharedNode extends StoreNode {
-  put(bucket: string, name: string, body: Uint8Array, options?: PutOptions & RequestName): Promise<StoreWrite>;
+  put(bucket: string, name: string, body: Uint8Array, options?: StorePutOptions & RequestName): Promise<StoreWrite>;
   delete(bucket: string, name: string, options?: DeleteOptions & RequestName): Promise<StoreWrite>;
   /**
    * `until` of a write that this node, or one before it on the same storage, has answered.

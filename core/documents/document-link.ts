@@ -1,12 +1,13 @@
 /**
- * Keeps a Y.Doc and a key in step (PROTOCOL 11): what others write appears in it, and what is edited in it is stored, at once
- * here and within a tenth of a second at the hosts. The store's part is a value of kind yjs for each update
+ * Keeps a Y.Doc and a key in step (PROTOCOL 11): what others write appears in it, and what is edited in it is given to the node
+ * within a tenth of a second, which brings it to hosts. The store's part is a value of kind yjs for each update
  * (`causality/version-set.ts`).
  * Invariant: the document holds every update that this node has been told of; one that Yjs cannot apply is told, and holds up
  * no other.
  */
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
+import { nodeDefaults } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { CancelSignal, Clock, Random, Stop } from "../ports.ts";
 import type { StoreChange, StoreNode } from "../store-node.ts";
@@ -30,6 +31,8 @@ export interface DocumentStatus {
   readonly absent: boolean;
   /** Of its stored updates. */
   readonly bytes: number;
+  /** These are more than 256 KiB: dividing it is worth a thought, for more than 1 MiB is refused. */
+  readonly large: boolean;
   /** Why edits are not stored, or an update could not be read; those edits are kept here, and tried with the next one. */
   readonly problem?: StoreError;
 }
@@ -55,6 +58,12 @@ const emptyUpdate = Uint8Array.of(0, 0);
 /** As long as a request may take: whoever closes a store wants it closed. */
 const closeMsMax = 5_000;
 
+/** Neither copy's classes know the other's objects. */
+export function secondCopy(): StoreError {
+  const why = "two copies of Yjs are loaded, the application's and everwrite's, and neither knows the other's types";
+  return new StoreError("bad-request", `${why}: see \`npm ls yjs\`; a bundler wants \`resolve.dedupe: ['yjs']\``);
+}
+
 /** Made by `Store.link`. */
 export class DocumentLink {
   readonly key: string;
@@ -71,7 +80,7 @@ export class DocumentLink {
   readonly #onUpdate: (update: Uint8Array, origin: unknown, doc: Y.Doc, transaction: Y.Transaction) => void;
   /** Dots of the updates that are in it. */
   #applied: ReadonlySet<string> = new Set();
-  #status: DocumentStatus = { loaded: false, settled: true, absent: true, bytes: 0 };
+  #status: DocumentStatus = { loaded: false, settled: true, absent: true, bytes: 0, large: false };
   #loaded = false;
   #absent = true;
   #unreadable: StoreError | undefined;
@@ -82,7 +91,10 @@ export class DocumentLink {
   readonly #onClosed: () => void;
   #closed: Promise<void> | undefined;
 
+  /** @throws StoreError `bad-request`: the Y.Doc is of another copy of Yjs */
   constructor(deps: DocumentDeps, { bucket, name }: DocumentName, doc: Y.Doc, onClosed: () => void = () => {}) {
+    // A copy that is loaded after everwrite's shows itself by nothing else.
+    if (!(doc instanceof Y.Doc)) throw secondCopy();
     this.#deps = deps;
     this.#name = { bucket, name };
     this.#onClosed = onClosed;
@@ -149,7 +161,8 @@ export class DocumentLink {
 
   async #close(): Promise<void> {
     const stored = new Cancellation();
-    const flushed = this.#writer.flush().finally(() => stored.abort());
+    const written = this.#writer.flush().then(() => this.#writer.acknowledged());
+    const flushed = written.finally(() => stored.abort());
     await Promise.race([flushed, sleep(this.#deps.clock, closeMsMax, stored)]);
     this.doc.off("update", this.#onUpdate);
     this.#stopFacts();
@@ -225,18 +238,25 @@ export class DocumentLink {
   /** Of others, and not stored yet. */
   #hearAhead(update: Uint8Array): void {
     if (problemOfUpdate(update) !== undefined) return;
-    this.#early = [...this.#early, update].slice(-earlyMax);
-    if (hasBaseOf(this.doc, update)) this.#addEarly();
+    if (hasBaseOf(this.doc, update)) {
+      this.#addHeard(update);
+      this.#addEarly();
+    } else this.#early = [...this.#early, update].slice(-earlyMax);
   }
 
   /** In the order in which they were heard. */
   #addEarly(): void {
+    if (this.#early.length === 0) return;
     this.#early = this.#early.filter((update) => {
       if (!hasBaseOf(this.doc, update)) return true;
-      // What Yjs cannot apply is told when it is stored.
-      if (this.#tryToAdd([{ dot: "not stored", body: update }]) === undefined) this.#ahead.heard(update);
+      this.#addHeard(update);
       return false;
     });
+  }
+
+  /** What Yjs cannot apply is told when it is stored. */
+  #addHeard(update: Uint8Array): void {
+    if (this.#tryToAdd([{ dot: "not stored", body: update }]) === undefined) this.#ahead.heard(update);
   }
 
   #apply(live: readonly LiveUpdate[]): void {
@@ -273,11 +293,13 @@ export class DocumentLink {
 
   #refresh(): void {
     const problem = this.#writer.problem ?? this.#unreadable;
+    const { bytes } = this.#writer;
     const next: DocumentStatus = {
       loaded: this.#loaded,
       settled: this.#writer.isSettled,
       absent: this.#absent,
-      bytes: this.#writer.bytes,
+      bytes,
+      large: bytes > nodeDefaults.valueBytesWarn,
       ...(problem === undefined ? {} : { problem }),
     };
     const isSame =

@@ -1,5 +1,6 @@
 /**
- * Makes the edits of a live document durable: those of up to 100 ms become one write, one write at a time.
+ * Makes the edits of a live document durable: those of up to 100 ms become one write. An edge has it before hosts do, and is
+ * given the next one meanwhile: these wait there as one, which grows, so that a slow link carries one write at a time.
  * Invariants: an edit is unwritten, under way, or in an update that the node has; so none is lost while the document is
  * open, whatever writes fail. What is written contains what it folds.
  */
@@ -31,12 +32,14 @@ interface WriterDeps {
   readonly changed: () => void;
 }
 
-/** The last write, as long as no host has it: what follows goes into it. */
-interface Unsent {
+/** A write that the node has, and of which hosts have not said so. */
+interface Unacknowledged {
   readonly dot: string;
   readonly since: Clocks | undefined;
   /** Ends the wait for hosts' answer: it is in a later write. */
   readonly waiting: Cancellation;
+  /** Resolves when nobody waits for it any more. */
+  readonly over: Promise<void>;
 }
 
 /** Of clients: a state vector. Of an update: all of it came after this, as the document had it then; undefined: not so. */
@@ -62,14 +65,14 @@ export class Writer {
   /** Edits, and those of them that are with the node. */
   #added = 0;
   #stored = 0;
-  #unsent: Unsent | undefined;
+  /** In order; none is in a later one. */
+  #unacknowledged: readonly Unacknowledged[] = [];
   /** Of the parts, when they were last compared with the whole: that costs as much as writing it. */
   #comparedBytes = 0;
   /** All is to be written, folding everything: of a document that was deleted beside an edit, say. */
   #whole = false;
   #waiting: Stop | undefined;
   #writing: Promise<void> | undefined;
-  #unacknowledged = 0;
   #failures = 0;
   #problem: StoreError | undefined;
 
@@ -79,7 +82,9 @@ export class Writer {
 
   /** Every edit is acknowledged by hosts. */
   get isSettled(): boolean {
-    return this.#unwritten.length === 0 && !this.#whole && this.#writing === undefined && this.#unacknowledged === 0;
+    return (
+      this.#unwritten.length === 0 && !this.#whole && this.#writing === undefined && this.#unacknowledged.length === 0
+    );
   }
 
   /** Why edits are not stored now; they are kept, and tried again with the next ones. */
@@ -131,6 +136,11 @@ export class Writer {
     }
   }
 
+  /** Resolves when hosts have all that the node has; at once where it is offline. */
+  async acknowledged(): Promise<void> {
+    if (this.#deps.node.facts().connected) await Promise.all(this.#unacknowledged.map(({ over }) => over));
+  }
+
   #schedule(afterMs = coalesceMs): void {
     if (this.#waiting !== undefined || this.#writing !== undefined) return;
     this.#waiting = this.#deps.clock.after(afterMs, () => {
@@ -166,16 +176,16 @@ export class Writer {
         kind: "yjs",
         contentType: documentType,
         folds,
+        until: "local",
         ...(context === null ? {} : { context }),
       });
-      this.#failures = 0;
       this.#problem = undefined;
       this.#stored += taken.length;
       this.#deps.ahead.stored(update.body);
       // A watch may have told it before it was answered.
       const others = this.#live.filter((each) => !folds.includes(each.dot) && each.dot !== write.dot);
       this.#live = [...others, { dot: write.dot, body: update.body }];
-      this.#noteUnsent(write, folds, update.since);
+      this.#awaitHosts(write, update, isWhole);
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
       this.#unwritten = [...taken, ...this.#unwritten];
@@ -192,58 +202,71 @@ export class Writer {
   }
 
   #compose(taken: readonly Uint8Array[], since: Clocks | undefined, isWhole: boolean): Composed {
-    const { doc, ahead } = this.#deps;
-    const unsent = this.#unsent;
+    const { doc, ahead, node } = this.#deps;
     const whole = { folds: atOnce(this.#live), since: undefined };
     // Where nobody has the document, or has it no more, nobody can build on a part of it.
-    if (isWhole || this.#live.length === 0) return { ...whole, body: Y.encodeStateAsUpdate(doc) };
+    const isFirst = this.#live.length === 0;
     const folding = toFold(this.#live);
-    if (folding.length > 0 || this.bytes > this.#comparedBytes * 1.05 + 512) {
+    if (isWhole || isFirst || folding.length > 0 || this.bytes > this.#comparedBytes * 1.05 + 512) {
       const body = Y.encodeStateAsUpdate(doc);
-      const isWorth = isWorthWhole(this.bytes, body.length);
+      const isWorth = isWhole || isFirst || isWorthWhole(this.bytes, body.length);
       this.#comparedBytes = isWorth ? body.length : this.bytes;
       if (isWorth) return { ...whole, body };
     }
-    const grows = unsent === undefined || folding.length > 0 ? [] : this.#live.filter(({ dot }) => dot === unsent.dot);
-    if (grows.length > 0) return this.#growing(grows, unsent?.since, since);
+    const last = this.#unacknowledged.at(-1);
+    const isOffline = !node.facts().connected;
+    // Of a document one write at a time is on its way: no host has one that waits for another.
+    const isUnsent = folding.length === 0 && (isOffline || this.#unacknowledged.length > 1);
+    const grows = isUnsent ? this.#live.filter(({ dot }) => dot === last?.dot) : [];
+    if (grows.length > 0 && isOffline) return this.#growing(grows, last?.since, since);
     const below = ahead.below(taken, doc.clientID);
     const parts = [...below, ...taken];
-    const merged = folding.length === 0 ? undefined : mergedOf([...folding.map(({ body }) => body), ...parts]);
-    if (merged !== undefined) return { body: merged, folds: folding, since: undefined };
-    return { body: Y.mergeUpdates(parts), folds: [], since: below.length === 0 ? since : undefined };
+    const from = below.length === 0 ? since : undefined;
+    const folds = [...folding, ...grows];
+    const merged = folds.length === 0 ? undefined : mergedOf([...folds.map(({ body }) => body), ...parts]);
+    if (merged === undefined) return { body: Y.mergeUpdates(parts), folds: [], since: from };
+    return { body: merged, folds, since: grows.length > 0 ? bothOf(last?.since, from) : undefined };
   }
 
   /** All since the last write that no host has, and since what is written now: adopted keystrokes may be older than that. */
   #growing(folds: readonly LiveUpdate[], unsentSince: Clocks | undefined, since: Clocks | undefined): Composed {
     const { doc, ahead } = this.#deps;
-    const from = unsentSince && since ? earlier(unsentSince, since) : unsentSince;
+    const from = since === undefined ? unsentSince : bothOf(unsentSince, since);
     const body = updateSince(doc, from);
     if (ahead.below([body], doc.clientID).length === 0) return { body, folds, since: from };
     return { body: Y.encodeStateAsUpdate(doc), folds, since: undefined };
   }
 
-  /** Later edits go into it, as `since` says. Of writes that are contained in one another the last alone is waited for. */
-  #noteUnsent(write: StoreWrite, folds: readonly string[], since: Clocks | undefined): void {
-    const { dot, receipt } = write;
-    const before = this.#unsent;
-    if (before !== undefined && folds.includes(before.dot)) before.waiting.abort();
-    this.#unsent = undefined;
-    if (!receipt.localOnly) return;
+  /** Unless they have it. What it contains is not waited for any more. */
+  #awaitHosts(write: StoreWrite, { folds, since }: Composed, isWhole: boolean): void {
+    const isIn = (each: Unacknowledged): boolean => folds.some(({ dot }) => dot === each.dot);
+    const contained = this.#unacknowledged.filter(isIn);
+    this.#unacknowledged = this.#unacknowledged.filter((each) => !isIn(each));
+    for (const { waiting } of contained) waiting.abort();
+    if (!write.receipt.localOnly) {
+      this.#failures = 0;
+      return;
+    }
     const waiting = new Cancellation(this.#deps.closing);
-    const unsent = { dot, since, waiting };
-    this.#unsent = unsent;
-    this.#unacknowledged += 1;
     const done = (problem?: unknown): void => {
       waiting.release();
-      this.#unacknowledged -= 1;
-      if (this.#unsent === unsent) this.#unsent = undefined;
-      if (problem instanceof StoreError && !waiting.aborted) {
-        this.#problem = problem;
-        this.#whole = true;
-      }
+      this.#unacknowledged = this.#unacknowledged.filter((each) => each.waiting !== waiting);
+      if (problem === undefined) this.#failures = 0;
+      else if (problem instanceof StoreError && !waiting.aborted) this.#refused(problem, isWhole);
       this.#deps.changed();
     };
-    write.until("quorum", { signal: waiting }).then(() => done(), done);
+    const over = write.until("quorum", { signal: waiting }).then(() => done(), done);
+    this.#unacknowledged = [...this.#unacknowledged, { dot: write.dot, since, waiting, over }];
+  }
+
+  /** By hosts, after the node had it. What was sent too long ago is `ParkedEdits`' to write anew, if at all. */
+  #refused(error: StoreError, isWhole: boolean): void {
+    const isTooLarge = error.code === "value-too-large";
+    const isWorthAnother = isTooLarge ? !isWhole : isPassing(error) && error.code !== "outcome-unknown";
+    this.#whole = true;
+    this.#failures += 1;
+    if (isWorthAnother) this.#schedule(backoffMs(this.#failures, this.#deps.random));
+    else this.#problem = error;
   }
 }
 
@@ -253,6 +276,11 @@ function earlier(a: Clocks | undefined, b: Clocks): Clocks {
   return new Map(
     [...a].flatMap(([client, clock]) => (b.has(client) ? [[client, Math.min(clock, b.get(client)!)]] : [])),
   );
+}
+
+/** Undefined: all. */
+function bothOf(a: Clocks | undefined, b: Clocks | undefined): Clocks | undefined {
+  return a && b && earlier(a, b);
 }
 
 function updateSince(doc: Y.Doc, since: Clocks | undefined): Uint8Array {

@@ -302,7 +302,9 @@ export class EdgeNode implements SharedNode {
     const accepted = await this.#flushing.enters(this.#accept(key, body, options, timeoutMs));
     const { write } = accepted;
     this.#delivery.send(key);
-    await this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
+    const answered = this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
+    if (options.until === undefined) await answered;
+    else answered.catch(() => undefined); // `until` of the write tells it
     const shown = { ...accepted, known: await this.#local.know(this.#contact.locate(key)) };
     return {
       ...writeOf({ edge: this.id, key }, shown, options.returnSiblings === true, this.#contact.wallMs),

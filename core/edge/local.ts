@@ -157,7 +157,8 @@ export class Local {
         ...(request === undefined ? {} : { request }),
         floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
         taken: [],
-        ...(wish.isSentNow ? { sentMs: time.wallMs } : {}),
+        // Behind another write of a document it waits, and may grow.
+        ...(wish.isSentNow && !(isUpdate(value) && outbox.of(key).length > 0) ? { sentMs: time.wallMs } : {}),
       };
       const state = applyWrite(known.state, coverage, row.value, time.wallMs, folds);
       checkSiblings(key, known.state, state, this.#options.siblingsMax);

@@ -1,19 +1,19 @@
 /**
  * A put or delete as the application asks it, checked, and as it is stored. Limits are checked here, and at the host again.
  */
-import type { DeleteOptions, PutOptions } from "../api.ts";
+import type { DeleteOptions } from "../api.ts";
 import { parseWriteId } from "../causality/actor.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, checkRenewal, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
-import type { RequestName } from "../store-node.ts";
+import type { RequestName, StorePutOptions } from "../store-node.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
 import { evidenceOf } from "./evidence.ts";
 import type { WriteWish } from "./local.ts";
 
-export type WriteOptions = PutOptions & DeleteOptions & RequestName;
+export type WriteOptions = StorePutOptions & DeleteOptions & RequestName;
 
 interface WishDeps {
   readonly self: NodeId;

@@ -16,7 +16,14 @@ export interface ShownDocument extends DocumentStatus {
   readonly doc: LiveDocument | undefined;
 }
 
-const unopened: ShownDocument = Object.freeze({ doc: undefined, loaded: false, settled: true, absent: true, bytes: 0 });
+const unopened: ShownDocument = Object.freeze({
+  doc: undefined,
+  loaded: false,
+  settled: true,
+  absent: true,
+  bytes: 0,
+  large: false,
+});
 const getUnopened = (): ShownDocument => unopened;
 
 /**

@@ -228,7 +228,7 @@ export class Store<Schema extends object = object> implements AsyncDisposable {
   /**
    * Keeps a Y.Doc of the application's own in step with a key, as `doc` does with one that it makes. What is in it already is
    * written. For bindings and providers: see `EverwriteProvider`.
-   * @throws StoreError as `doc`
+   * @throws StoreError as `doc`; `bad-request` also for a Y.Doc of another copy of Yjs than everwrite's
    */
   async link(key: string, doc: Y.Doc): Promise<DocumentLink> {
     const { DocumentLink, deps, where } = await this.#documentsFor(key);

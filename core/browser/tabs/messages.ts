@@ -6,7 +6,7 @@
  * The other side is the same code, or that of another release, open in a tab since before a deployment. So a message carries
  * the version of these definitions, and what is not of this shape is passed over.
  */
-import type { DeleteOptions, ListOptions, PutOptions, Watched } from "../../api.ts";
+import type { DeleteOptions, ListOptions, Watched } from "../../api.ts";
 import { StoreError, type StoreErrorCode, type StoreErrorDetail, statusOfCode } from "../../errors.ts";
 import type { NodeId } from "../../identity.ts";
 import type {
@@ -17,6 +17,7 @@ import type {
   StoreChange,
   StoreFacts,
   StoreGetOptions,
+  StorePutOptions,
   WriteLevel,
 } from "../../store-node.ts";
 
@@ -44,7 +45,7 @@ export type Call =
       readonly bucket: string;
       readonly name: string;
       readonly body: Uint8Array;
-      readonly options: Unsignalled<PutOptions & RequestName>;
+      readonly options: Unsignalled<StorePutOptions & RequestName>;
     }
   | {
       readonly method: "delete";

@@ -9,7 +9,7 @@
  *
  * Only the owner mints, under actors of its own memory, so that two tabs never share an actor.
  */
-import type { DeleteOptions, ListOptions, PutOptions, Watched, WriteAnswer } from "../../api.ts";
+import type { DeleteOptions, ListOptions, Watched, WriteAnswer } from "../../api.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { StoreError } from "../../errors.ts";
 import type { NodeId } from "../../identity.ts";
@@ -27,6 +27,7 @@ import type {
   StoreGetOptions,
   StoreList,
   StoreNode,
+  StorePutOptions,
   StoreRead,
   StoreWrite,
   WaitOptions,
@@ -135,7 +136,7 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
     bucket: string,
     name: string,
     body: Uint8Array,
-    options: PutOptions & RequestName = {},
+    options: StorePutOptions & RequestName = {},
   ): Promise<StoreWrite> {
     // The application may change its own afterwards, and the write may have to be asked for again.
     const kept = body.slice();

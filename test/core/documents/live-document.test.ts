@@ -150,3 +150,27 @@ test("a document of many edits stays a few updates, and near its smallest size; 
   await store.close();
   await cluster.stop();
 });
+
+test("a document of more than 256 KiB says so to its application, until it is smaller again", async () => {
+  const cluster = await MemoryCluster.of(1);
+  const store = storeOver(hostStoreNode(cluster, "h1"));
+  const doc = await store.doc("notes/plan");
+  await doc.loaded;
+  const text = doc.getText("body");
+  const told: boolean[] = [];
+  doc.subscribeStatus(({ large }) => {
+    if (told.at(-1) !== large) told.push(large);
+  });
+  text.insert(0, "x".repeat(250_000));
+  await doc.settled;
+  assert.equal(doc.status().large, false);
+  text.insert(0, "y".repeat(20_000));
+  await doc.settled;
+  await eventually(() => doc.status().large, "the warning");
+  assert.equal(doc.status().problem, undefined);
+  text.delete(0, 200_000);
+  await eventually(() => doc.status().settled && !doc.status().large, "it to be small again");
+  assert.deepEqual(told, [false, true, false]);
+  await store.close();
+  await cluster.stop();
+});

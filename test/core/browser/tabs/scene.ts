@@ -80,6 +80,9 @@ export class TabScene {
   /** Nodes that were opened, by the tab that did. */
   readonly opened: TabId[] = [];
   epoch = 0;
+  /** Of nodes that are opened from now on; without a cluster to meet they are offline. */
+  transport: EdgePorts["transport"] = nowhere;
+  seeds: readonly string[] = [];
   /** Why no node can be opened. */
   refusal: StoreError | undefined;
   /** Sees, and may change or swallow, what one tab says to another. */
@@ -180,11 +183,11 @@ export class TabScene {
       clock: this.#clockOf(tab),
       random: realRandom,
       storage,
-      transport: nowhere,
+      transport: this.transport,
       identity: testIdentity(self),
       telemetry: { event: () => {} },
     };
-    const edge = new EdgeWithStorage(ports, storage);
+    const edge = new EdgeWithStorage(ports, storage, this.seeds);
     await edge.start();
     return edge;
   }
@@ -359,12 +362,12 @@ export class FencedStorage implements Storage, OwnedStorage {
   }
 }
 
-/** Offline, and closes its storage, as a page's does. */
+/** Closes its storage, as a page's does. */
 class EdgeWithStorage extends EdgeNode {
   readonly #storage: FencedStorage;
 
-  constructor(ports: EdgePorts, storage: FencedStorage) {
-    super(ports, { cluster: "test", seeds: [] });
+  constructor(ports: EdgePorts, storage: FencedStorage, seeds: readonly string[]) {
+    super(ports, { cluster: "test", seeds });
     this.#storage = storage;
   }
 

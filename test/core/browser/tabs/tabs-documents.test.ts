@@ -1,4 +1,4 @@
-/** Documents in several tabs of one store that is offline: what one tab adds to an unsent write the others must hear. */
+/** Documents in several tabs of one store: what one tab adds to an unsent write the others must hear. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as Y from "yjs";
@@ -6,7 +6,9 @@ import type { LiveDocument } from "../../../../core/documents/live-document.ts";
 import { StoreError } from "../../../../core/errors.ts";
 import { loadDocuments } from "../../../../core/load-documents.ts";
 import { Store } from "../../../../core/store/store.ts";
-import { realRandom } from "../../../support/memory-cluster.ts";
+import { eventually } from "../../../support/eventually.ts";
+import { holdWrites } from "../../../support/held-writes.ts";
+import { MemoryCluster, realRandom } from "../../../support/memory-cluster.ts";
 import { failsWith } from "../../../support/values.ts";
 import { TabScene } from "./scene.ts";
 
@@ -102,3 +104,40 @@ for (const isGone of [true, false]) {
     if (isGone) assert.deepEqual([textOf(a), stored.getText("body").toJSON()], ["A", "A"]);
   });
 }
+
+test("an edit that is made while the one before it stalls survives both its tab and the one that runs the node", async () => {
+  await loadDocuments();
+  const cluster = await MemoryCluster.of(3);
+  const transport = cluster.network.node("edge");
+  const tabs = new TabScene();
+  tabs.transport = transport;
+  tabs.seeds = ["memory:h1"];
+  await tabs.open("a", "b");
+  const open = async (tab: string): Promise<LiveDocument> => {
+    const store = new Store("test", { node: tabs.node(tab), clock: tabs.clock, random: realRandom, loadDocuments });
+    const doc = await tabs.settle(store.doc("notes/plan"));
+    await passing(() => doc.status().loaded);
+    return doc;
+  };
+  // Hosts take their time, so that of the tabs must not fly.
+  const passing = async (holds: () => boolean): Promise<void> => {
+    await eventually(async () => (await tabs.clock.advance(20), holds()), "the tabs");
+  };
+  await passing(() => tabs.node("b").facts().connected);
+  const doc = await open("b");
+  doc.getText("body").insert(0, "0");
+  await passing(() => doc.status().settled);
+  const held = holdWrites(transport);
+  doc.getText("body").insert(1, "1");
+  await passing(() => held.sent.length === 1);
+  doc.getText("body").insert(2, "2");
+  await tabs.clock.advance(250);
+  for (const tab of ["a", "b"]) tabs.crash(tab);
+  transport.die();
+  await tabs.open("c");
+  const { siblings } = await tabs.settle(tabs.node("c").get("notes", "plan", { r: "local" }));
+  const stored = new Y.Doc();
+  for (const { body } of siblings) Y.applyUpdate(stored, body);
+  assert.equal(stored.getText("body").toJSON(), "012");
+  await cluster.stop();
+});
