@@ -178,6 +178,18 @@ describe("what a host tells", () => {
     assert.equal((await everwrite(["explain-peer", "nobody"])).code, 3);
   });
 
+  test("status tells how far transfers are, and the time left where it can be told", async () => {
+    assert.doesNotMatch((await everwrite(["status"])).text, /copied/);
+    server.node.transfers = {
+      filling: { percent: 41, keys: 1_200, bytes: 3_145_728, leftMs: 12_900 },
+      handingOff: { percent: 0, keys: 0, bytes: 0, leftMs: null },
+    };
+    const { text } = await everwrite(["status"]);
+    server.node.transfers = {};
+    assert.match(text, /^filling +41 %, 1200 keys and 3\.0 MiB copied, about 12 s left$/m);
+    assert.match(text, /^handing off +0 %, 0 keys and 0 B copied$/m);
+  });
+
   test("status tells what deleted keys wait for to be forgotten, where there are any", async () => {
     assert.doesNotMatch((await everwrite(["status"])).text, /tombstones/);
     server.node.tombstones = { waiting: 5, why: ["a member is away, and all must agree: x", "2 are young"] };

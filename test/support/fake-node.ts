@@ -48,6 +48,7 @@ export class FakeNode implements NodeApi {
   /** Hosts that are said not to answer, and to have to fill. */
   away: readonly AwayFill[] = [];
   tombstones: NodeStatus["tombstones"] = { waiting: 0, why: [] };
+  transfers: NodeStatus["transfers"] = {};
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -186,7 +187,7 @@ export class FakeNode implements NodeApi {
         handingOff: 0,
         everywhere: { filling: this.moving, handingOff: 0, away: this.away },
       },
-      transfers: {},
+      transfers: this.transfers,
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },
       uptimeMs: 1_000,
