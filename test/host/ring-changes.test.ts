@@ -85,7 +85,8 @@ async function watchedJoin(hosts: HostProcesses, joining: number, id: string) {
 }
 
 describe("a host that joins and leaves", () => {
-  test("takes its share by itself, hands it over when told to leave, ends, and returns with --seed", async () => {
+  test("takes its share by itself, hands it over when told to leave, ends, and returns with --seed; the ring tells who did what", async () => {
+    const startedMs = Date.now();
     await using hosts = await withKeys(3);
     const fourth = await hosts.add();
     const { id } = await hosts.status(fourth);
@@ -109,6 +110,22 @@ describe("a host that joins and leaves", () => {
     await allThere(hosts);
     const { status, life } = (await memberAt(hosts, 0, id))!;
     assert.deepEqual([status, life], ["up", 2]);
+
+    // A share may be taken in several changes.
+    const { changes } = await getJson<RingView>(`${hosts.url(1)}/ring`);
+    const told = changes.map(({ verb, subject, by }) => `${verb} of ${subject} by ${by}`);
+    const ids = await Promise.all([0, 1, 2].map(async (i) => (await hosts.status(i)).id));
+    const joins = [...ids.slice(1), id].map((each) => `join of ${each} by ${each}`);
+    assert.deepEqual(
+      told.filter((each, i) => each !== told[i - 1]),
+      [`create of ${ids[0]} by ${ids[0]}`, ...joins, `leave of ${id} by ${id}`, joins.at(-1)],
+    );
+    for (const [i, { atMs, tokens }] of changes.entries()) {
+      assert.ok(
+        atMs >= (changes[i - 1]?.atMs ?? startedMs) && atMs <= Date.now() && tokens > 0,
+        JSON.stringify(changes),
+      );
+    }
   });
 
   test("holds nothing with --no-join until it is told to join; how far that is its status tells, and the terminal", async () => {

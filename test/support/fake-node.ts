@@ -27,6 +27,7 @@ import type {
 } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { NodeId } from "../../core/identity.ts";
+import type { RingChange } from "../../core/membership/roster.ts";
 import type { CancelSignal } from "../../core/ports.ts";
 
 interface State {
@@ -49,6 +50,7 @@ export class FakeNode implements NodeApi {
   away: readonly AwayFill[] = [];
   tombstones: NodeStatus["tombstones"] = { waiting: 0, why: [] };
   transfers: NodeStatus["transfers"] = {};
+  changes: readonly RingChange[] = [];
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -197,7 +199,8 @@ export class FakeNode implements NodeApi {
   ring(): RingView {
     const tokens = [fakeId, fakeId, fakeId, null];
     const agreedAgoMs = [null, null, null, null];
-    return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, agreedAgoMs, efficiency: { primary: 1, replica: 1 } };
+    const efficiency = { primary: 1, replica: 1 };
+    return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, agreedAgoMs, efficiency, changes: this.changes };
   }
 
   async explain(bucket: string, name: string): Promise<Explanation> {
