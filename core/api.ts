@@ -6,6 +6,7 @@ import type { QuorumSpec } from "./config.ts";
 import type { CancelSignal } from "./ports.ts";
 import type { NodeId } from "./identity.ts";
 import type { MemberKind, MemberStatus } from "./membership/member.ts";
+import type { RingChange } from "./membership/roster.ts";
 
 /**
  * How versions of a value become one: `opaque` ones stay siblings, `lww` ones fold by time; `yjs` ones are updates of one
@@ -284,7 +285,7 @@ export interface PlanView {
   readonly hosts: readonly { readonly id: NodeId; readonly tokens: BeforeAfter; readonly replicas: BeforeAfter }[];
 }
 
-/** Who has which token, and how even that is. */
+/** Who has which token, how even that is, and how it came about: the latest changes (500 at most), the newest last. */
 export interface RingView {
   readonly fingerprint: string;
   readonly partitions: number;
@@ -295,6 +296,7 @@ export interface RingView {
   readonly agreedAgoMs: readonly (number | null)[];
   /** mean / max of tokens and of partitions owned, per capacity (paper 6.2). */
   readonly efficiency: { readonly primary: number; readonly replica: number };
+  readonly changes: readonly RingChange[];
 }
 
 /** Where a key lives, and what is there. */

@@ -31,6 +31,7 @@ export type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
+export type { RingChange } from "./membership/roster.ts";
 export { type ClusterParameters, clusterDefaults, type NodeConfig, nodeDefaults, type QuorumSpec } from "./config.ts";
 export type { EdgeConfig } from "./edge/config.ts";
 export { EdgeNode, type EdgeOptions, type EdgePorts } from "./edge/edge-node.ts";

@@ -142,6 +142,7 @@ export function ringView({ ring, roster }: Cluster, agreementAges: AgreementAges
     n: ring.n,
     tokens: roster.assignment.map(({ host }) => host),
     efficiency: efficiencyOf(ring),
+    changes: roster.changes,
   };
 }
 

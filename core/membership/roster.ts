@@ -27,6 +27,7 @@ export interface HoldingsRecord {
 /** One committed change of the ring, for the history. */
 export interface RingChange {
   readonly by: NodeId;
+  /** By the wall clock of who made it. */
   readonly atMs: number;
   readonly verb: "create" | "join" | "leave" | "remove" | "rebalance" | "lapse";
   readonly subject: NodeId;

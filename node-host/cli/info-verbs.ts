@@ -10,9 +10,13 @@ import type {
   RingView,
   TransferProgress,
 } from "../../core/api.ts";
+import { isoTime } from "../http/json.ts";
 import { keyPath } from "./client.ts";
 import { bytesText, durationText, type Io, shortId, styled, table } from "./terminal.ts";
 import { clientVerb, type CommonFlags, print, withClient } from "./verb.ts";
+
+/** Of the changes of the ring; `--json` has all. */
+const changesShown = 20;
 
 export function addInfoVerbs(program: Command, io: Io): void {
   // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- names the form of the answer at each call
@@ -34,7 +38,7 @@ export function addInfoVerbs(program: Command, io: Io): void {
   );
 
   clientVerb(program, "ring", {
-    about: "who holds which part of the hash space",
+    about: "who holds which part of the hash space, and what was changed of that",
     examples: ["ring", "ring --json"],
   }).action((flags: CommonFlags) => ask<RingView>(flags, "/ring", ringText));
 
@@ -138,7 +142,7 @@ function leaseText({ ms, leftMs }: NonNullable<MemberView["lease"]>, isReached: 
   return isReached ? durationText(ms) : `${durationText(leftMs)} left`;
 }
 
-function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView): string {
+function ringText({ fingerprint, partitions, n, tokens, efficiency, changes }: RingView): string {
   const counts = new Map<string, number>();
   for (const id of tokens) counts.set(id ?? "(nobody)", (counts.get(id ?? "(nobody)") ?? 0) + 1);
   return [
@@ -146,6 +150,19 @@ function ringText({ fingerprint, partitions, n, tokens, efficiency }: RingView):
     `balance (mean / max): ${percent(efficiency.primary)} of tokens, ${percent(efficiency.replica)} of replicas`,
     "",
     table([["HOST", "TOKENS", "SHARE"], ...[...counts].map(([id, count]) => [id, count, percent(count / partitions)])]),
+    "",
+    table([
+      ["CHANGED", "BY", "WHAT", "FOR", "TOKENS"],
+      ...changes
+        .slice(-changesShown)
+        .map(({ atMs, by, verb, subject, tokens: moved }) => [
+          isoTime(atMs),
+          shortId(by),
+          verb,
+          shortId(subject),
+          moved,
+        ]),
+    ]),
   ].join("\n");
 }
 

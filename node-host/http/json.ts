@@ -36,6 +36,6 @@ function siblingJson(sibling: Sibling): object {
   };
 }
 
-function isoTime(ms: number): string {
+export function isoTime(ms: number): string {
   return new Date(Math.min(Math.max(ms, 0), DATE_MAX_MS)).toISOString();
 }

@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, test } from "node:test";
+import type { RingView } from "../../core/api.ts";
 import { type CliResult, resultOf, startCli } from "../support/cli.ts";
 import { fakeBrowserId, fakeId } from "../support/fake-node.ts";
 import { startTestServer, type TestServer } from "../support/http-server.ts";
@@ -176,6 +177,35 @@ describe("what a host tells", () => {
       assert.ok(field in (JSON.parse(json.text) as object));
     }
     assert.equal((await everwrite(["explain-peer", "nobody"])).code, 3);
+  });
+
+  test("ring tells who changed it, when, and for whom; the latest last, and of many the last twenty", async () => {
+    const founded = { by: fakeId, atMs: 1_700_000_000_000, verb: "create", subject: fakeId, tokens: 4 } as const;
+    const joined = { by: fakeId, atMs: 1_700_000_060_000, verb: "join", subject: fakeBrowserId, tokens: 1 } as const;
+    const changes = [founded, ...Array.from({ length: 19 }, () => joined)];
+    server.node.changes = changes;
+    const { text } = await everwrite(["ring"]);
+    assert.match(text, /^CHANGED +BY +WHAT +FOR +TOKENS\n2023-11-14T22:13:20\.000Z  …FakeNode  create  …FakeNode +4$/m);
+    assert.match(text, /\n2023-11-14T22:14:20\.000Z  …FakeNode  join +…eBrowser +1\n$/);
+    server.node.changes = [...changes, { ...joined, atMs: Number.MAX_SAFE_INTEGER }];
+    const longer = await everwrite(["ring"]);
+    assert.doesNotMatch(longer.text, /create/);
+    assert.match(longer.text, /\n\+275760-09-13T00:00:00\.000Z  …FakeNode  join +…eBrowser +1\n$/, "no date at all");
+    const { changes: all } = JSON.parse((await everwrite(["ring", "--json"])).text) as RingView;
+    assert.deepEqual(all, server.node.changes);
+    server.node.changes = [];
+  });
+
+  test("status tells how far transfers are, and the time left where it can be told", async () => {
+    assert.doesNotMatch((await everwrite(["status"])).text, /copied/);
+    server.node.transfers = {
+      filling: { percent: 41, keys: 1_200, bytes: 3_145_728, leftMs: 12_900 },
+      handingOff: { percent: 0, keys: 0, bytes: 0, leftMs: null },
+    };
+    const { text } = await everwrite(["status"]);
+    server.node.transfers = {};
+    assert.match(text, /^filling +41 %, 1200 keys and 3\.0 MiB copied, about 12 s left$/m);
+    assert.match(text, /^handing off +0 %, 0 keys and 0 B copied$/m);
   });
 
   test("status tells what deleted keys wait for to be forgotten, where there are any", async () => {

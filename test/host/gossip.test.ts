@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
-import type { GossipSub } from "@chainsafe/libp2p-gossipsub";
-import { generateKeyPair } from "@libp2p/crypto/keys";
+import { type GossipSub, gossipsub, StrictNoSign, StrictSign } from "@chainsafe/libp2p-gossipsub";
+import { generateKeyPair, publicKeyToProtobuf } from "@libp2p/crypto/keys";
 import type { Libp2p } from "@libp2p/interface";
 import { peerIdFromPrivateKey } from "@libp2p/peer-id";
 import { gossipService, libp2pGossip } from "../../core/libp2p/gossip.ts";
@@ -24,8 +24,8 @@ const running: Libp2p[] = [];
 after(() => Promise.all(running.map(async (libp2p) => libp2p.stop())));
 
 /** Refuses bodies that begin with 0. */
-async function gossiper(cluster: string): Promise<Gossiper> {
-  const libp2p = await nodeLibp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], services: { pubsub: gossipService(cluster) } });
+async function gossiper(cluster: string, service = gossipService(cluster)): Promise<Gossiper> {
+  const libp2p = await nodeLibp2p({ listen: ["/ip4/127.0.0.1/tcp/0"], services: { pubsub: service } });
   running.push(libp2p);
   const gossip = libp2pGossip(libp2p.services["pubsub"] as GossipSub, cluster);
   const heard: Gossiper["heard"] = [];
@@ -36,6 +36,11 @@ async function gossiper(cluster: string): Promise<Gossiper> {
   return { libp2p, gossip, heard };
 }
 
+/** Keeps to no rule of ours in what it publishes. */
+const rogue = (cluster: string, globalSignaturePolicy: typeof StrictSign | typeof StrictNoSign): Promise<Gossiper> =>
+  gossiper(cluster, gossipsub({ globalSignaturePolicy, allowPublishToZeroTopicPeers: true }));
+
+const pubsubOf = ({ libp2p }: Gossiper): GossipSub => libp2p.services["pubsub"] as GossipSub;
 const idOf = ({ libp2p }: Gossiper): NodeId => libp2p.peerId.toString() as NodeId;
 const meet = (a: Gossiper, b: Gossiper): Promise<unknown> => a.libp2p.dial(b.libp2p.getMultiaddrs());
 
@@ -87,7 +92,7 @@ describe("gossip over libp2p", () => {
     assert.ok(b.heard.every(({ first }) => first !== 9));
   });
 
-  test("of a lone host, or too large to travel, costs its publisher nothing", async () => {
+  test("of a lone host, or as large as may travel, costs its publisher nothing", async () => {
     const [a, b] = await Promise.all([gossiper("four"), gossiper("four")]);
     await a.gossip.publish(Uint8Array.of(1));
     await meet(a, b);
@@ -95,6 +100,55 @@ describe("gossip over libp2p", () => {
     await a.gossip.publish(new Uint8Array(gossipBytesMax).fill(3));
     await eventually(() => b.heard.some(({ first }) => first === 3), "the largest body");
     await reaches(a, 4, [b]);
+  });
+
+  test("above the size that may travel is heard by nobody, and loses its publisher their ear", async () => {
+    const [a, b, c] = await Promise.all([rogue("six", StrictSign), gossiper("six"), gossiper("six")]);
+    await meet(a, b);
+    await meet(c, b);
+    await reaches(a, 1, [b, c]);
+    const heardIt = (): boolean => b.heard.some(({ first }) => first === 8);
+    await a.gossip.publish(new Uint8Array(2 * gossipBytesMax + 1).fill(8));
+    const isDropped = (): boolean =>
+      !pubsubOf(b)
+        .getPeers()
+        .some((id) => id.equals(a.libp2p.peerId));
+    await eventually(() => isDropped() || heardIt(), "b to hang up");
+    await reaches(c, 2, [b]);
+    await reaches(b, 3, [c]);
+    assert.ok(![...b.heard, ...c.heard].some(({ first }) => first === 8));
+  });
+
+  test("that nobody signed, or another than it names, is heard by nobody; what comes after it is", async () => {
+    const [unsigned, forger, b, c] = await Promise.all([
+      rogue("seven", StrictNoSign),
+      rogue("seven", StrictSign),
+      gossiper("seven"),
+      gossiper("seven"),
+    ]);
+    for (const each of [unsigned, forger, c]) await meet(each, b);
+    await reaches(forger, 1, [b, c]);
+    const config = pubsubOf(forger) as unknown as { publishConfig: object };
+    const { peerId: author } = c.libp2p;
+    config.publishConfig = { ...config.publishConfig, author, key: publicKeyToProtobuf(author.publicKey!) };
+    const { brought } = counted(b);
+    let times = 0;
+    for (const [from, first] of [
+      [unsigned, 8],
+      [forger, 9],
+    ] as const) {
+      const before = brought();
+      await eventually(async () => {
+        await from.gossip.publish(Uint8Array.of(first, times++));
+        return brought() >= before + 3;
+      }, `messages that begin with ${first} to arrive`);
+    }
+    await reaches(c, 2, [b]);
+    await reaches(b, 3, [c]);
+    assert.deepEqual(
+      [...b.heard, ...c.heard].map(({ first }) => first).filter((first) => first > 3),
+      [],
+    );
   });
 
   test("verifies each message once, however many neighbours bring it", async () => {

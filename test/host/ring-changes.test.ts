@@ -1,7 +1,9 @@
 /** The ring of real host processes, changed as an operator changes it; what is asked of all hosts and keys afterwards. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { NodeStatus, PlanView, RingView } from "../../core/api.ts";
+import { fileURLToPath } from "node:url";
+import type { NodeStatus, PlanView, RingView, TransferProgress } from "../../core/api.ts";
+import { run } from "../../node-host/cli.ts";
 import { eventually } from "../support/eventually.ts";
 import { type Ended, everwrite } from "../support/everwrite.ts";
 import { HostProcesses } from "../support/host-processes.ts";
@@ -56,8 +58,35 @@ async function knowsOfRemoval(hosts: HostProcesses, index: number): Promise<bool
   return status?.notices.some((notice) => /removed.*start it again with --seed to return/.test(notice)) ?? false;
 }
 
+/** Some seconds for what a fourth host is to copy. */
+const slowTransfers = {
+  NODE_OPTIONS: `--import ${fileURLToPath(new URL("../support/slow-transfers.js", import.meta.url))}`,
+  TRANSFER_BYTES_PER_SECOND: "1000",
+};
+
+/** Makes a host join from a terminal: what its status tells halfway, what that is in words, and how the command ended. */
+async function watchedJoin(hosts: HostProcesses, joining: number, id: string) {
+  let [out, told] = ["", ""];
+  const io = {
+    stdin: (async function* () {})(),
+    stdout: { write: (text: string | Uint8Array) => Boolean((out += String(text))) },
+    stderr: { write: (text: string | Uint8Array) => Boolean((told += String(text))), isTTY: true },
+    env: {},
+  };
+  const running = run(["join", id, "--http", hosts.url(0)], io);
+  let filling: TransferProgress | undefined;
+  const isHalfway = async (): Promise<boolean> => {
+    ({ filling } = (await getJson<NodeStatus>(`${hosts.url(joining)}/status`)).transfers);
+    return filling !== undefined && filling.percent > 0 && filling.keys > 0;
+  };
+  await eventually(isHalfway, "the host to be filled in part");
+  const said = await succeeds(through(hosts, joining, "status"));
+  return { filling: filling!, said, ended: { code: await running, out, told } };
+}
+
 describe("a host that joins and leaves", () => {
-  test("takes its share by itself, hands it over when told to leave, ends, and returns with --seed", async () => {
+  test("takes its share by itself, hands it over when told to leave, ends, and returns with --seed; the ring tells who did what", async () => {
+    const startedMs = Date.now();
     await using hosts = await withKeys(3);
     const fourth = await hosts.add();
     const { id } = await hosts.status(fourth);
@@ -81,11 +110,27 @@ describe("a host that joins and leaves", () => {
     await allThere(hosts);
     const { status, life } = (await memberAt(hosts, 0, id))!;
     assert.deepEqual([status, life], ["up", 2]);
+
+    // A share may be taken in several changes.
+    const { changes } = await getJson<RingView>(`${hosts.url(1)}/ring`);
+    const told = changes.map(({ verb, subject, by }) => `${verb} of ${subject} by ${by}`);
+    const ids = await Promise.all([0, 1, 2].map(async (i) => (await hosts.status(i)).id));
+    const joins = [...ids.slice(1), id].map((each) => `join of ${each} by ${each}`);
+    assert.deepEqual(
+      told.filter((each, i) => each !== told[i - 1]),
+      [`create of ${ids[0]} by ${ids[0]}`, ...joins, `leave of ${id} by ${id}`, joins.at(-1)],
+    );
+    for (const [i, { atMs, tokens }] of changes.entries()) {
+      assert.ok(
+        atMs >= (changes[i - 1]?.atMs ?? startedMs) && atMs <= Date.now() && tokens > 0,
+        JSON.stringify(changes),
+      );
+    }
   });
 
-  test("holds nothing with --no-join until it is told to join", async () => {
+  test("holds nothing with --no-join until it is told to join; how far that is its status tells, and the terminal", async () => {
     await using hosts = await withKeys(3);
-    const held = await hosts.begin({ flags: ["--no-join"] });
+    const held = await hosts.begin({ flags: ["--no-join"], env: slowTransfers });
     const isKnown = async (): Promise<boolean> =>
       (await fetch(hosts.url(held)).catch(() => undefined)) !== undefined &&
       (await hosts.status(held)).members.length === 4;
@@ -98,7 +143,13 @@ describe("a host that joins and leaves", () => {
     );
     await eventually(async () => (await memberAt(hosts, 0, id))?.alive === true, "host 0 to reach it");
 
-    assert.match(await succeeds(through(hosts, 0, "join", id)), /partitions get other owners(.|\n)*\ndone\n$/);
+    const { filling, said, ended } = await watchedJoin(hosts, held, id);
+    assert.ok(filling.percent < 100 && filling.keys > 0 && filling.keys < keys.length, JSON.stringify(filling));
+    assert.ok(filling.bytes > 10 * filling.keys && filling.leftMs! > 0, JSON.stringify(filling));
+    assert.match(said, /^filling +[1-9]\d? %, [1-9]\d* keys and .*B copied, about .* left$/m);
+    assert.match(ended.out, /partitions get other owners(.|\n)*\ndone\n$/);
+    assert.match(ended.told, /[1-9]\d? %: about [1-9]\d* of \d+ keys, .*B of .*B, about .* left/);
+    assert.equal(ended.code, 0);
     await hosts.ready(held);
     assert.ok((await memberAt(hosts, 0, id))!.tokens > 200);
     await allThere(hosts);

@@ -26,9 +26,17 @@ export interface MemberHostDeps {
   readonly chance: Chance;
   readonly identity: Identity;
   readonly gossip?: Gossip;
+  /** It exchanges membership in its random rounds alone: not upon a connection or a change, nor as a heartbeat. */
+  readonly roundsOnly: boolean;
 }
 
 const telemetry = { event: (): void => {} };
+
+class RoundsOnly extends Tasks {
+  override run(name: string, work: () => Promise<unknown>): void {
+    if (name !== "exchange membership") super.run(name, work);
+  }
+}
 
 export class MemberHost {
   readonly id: NodeId;
@@ -96,10 +104,10 @@ export class MemberHost {
 
 type Parts = ReturnType<typeof partsOf>;
 
-function partsOf({ mesh, chance }: MemberHostDeps, id: NodeId, knownMarks: readonly string[]) {
+function partsOf({ mesh, chance, roundsOnly }: MemberHostDeps, id: NodeId, knownMarks: readonly string[]) {
   const clock = mesh.clock();
   const records = new RecordStore(noDisk);
-  const tasks = new Tasks({ clock, telemetry });
+  const tasks = new (roundsOnly ? RoundsOnly : Tasks)({ clock, telemetry });
   const transport = new MeshTransport(id, mesh);
   const server = new RpcServer(telemetry);
   server.listen(transport);

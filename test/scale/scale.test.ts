@@ -57,6 +57,15 @@ describe("membership of 30 simulated hosts", () => {
   });
 });
 
+test("a change, a newcomer and its tokens come to be known to all by the random round alone, later than otherwise", async () => {
+  const usual = await Study.begin({ ...size, gossips: false });
+  const slow = await Study.begin({ ...size, gossips: false, roundsOnly: true });
+  const [sooner, later] = [await usual.change(), await slow.change()];
+  assert.ok(later.medianMs > 2 * sooner.medianMs, `${later.medianMs} and ${sooner.medianMs} ms`);
+  // It ends when the last host knows of both, and throws if one never does.
+  await slow.join();
+});
+
 test("what membership takes on a disk grows with the hosts, not with their square, at one Q", async () => {
   const [small, large] = [
     await costsOf({ hosts: 30, partitions: 256 }),

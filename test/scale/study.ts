@@ -13,6 +13,8 @@ import { Mesh } from "./mesh.ts";
 
 export interface StudyOptions extends ClusterSize {
   readonly gossips: boolean;
+  /** See `MemberHostDeps`. */
+  readonly roundsOnly?: boolean;
 }
 
 /** How something came to be known to all. */
@@ -47,6 +49,7 @@ export class Study {
   readonly #chance: Chance;
   readonly #mesh: Mesh;
   readonly #overlay: Overlay | undefined;
+  readonly #roundsOnly: boolean;
   readonly #hosts: MemberHost[] = [];
   readonly #watches = new Set<Watch>();
   #idleBytesPerMs = 0;
@@ -55,6 +58,7 @@ export class Study {
     this.#chance = new Chance(`scale ${JSON.stringify(options)}`);
     this.#mesh = new Mesh(this.#schedule, this.#chance.fork("mesh"));
     this.#overlay = options.gossips ? new Overlay(this.#mesh) : undefined;
+    this.#roundsOnly = options.roundsOnly ?? false;
   }
 
   /** All hosts run, are connected with each other, and know the same. */
@@ -124,7 +128,8 @@ export class Study {
 
   #depsOf(id: NodeId): MemberHostDeps {
     const gossip = this.#overlay?.of(id);
-    return { mesh: this.#mesh, chance: this.#chance.fork(id), identity: identityOf(id), ...(gossip && { gossip }) };
+    const own = { chance: this.#chance.fork(id), identity: identityOf(id), ...(gossip && { gossip }) };
+    return { mesh: this.#mesh, roundsOnly: this.#roundsOnly, ...own };
   }
 
   #add(host: MemberHost): void {

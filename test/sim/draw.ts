@@ -12,7 +12,7 @@ import {
   drawRingFaults,
 } from "./faults/draw.ts";
 import { plainPrefix, type Profile, profileOf } from "./profiles.ts";
-import { type ContextChoice, type Operation, plainOperation, type Scenario, stretched } from "./scenario.ts";
+import { type ContextChoice, type Operation, plainOperation, type Scenario, type Site, stretched } from "./scenario.ts";
 
 /** Copies of a key, each with how often. */
 const usualN = [
@@ -30,7 +30,24 @@ export function drawScenario(seed: string): Scenario {
   const name = seed.replace(plainPrefix, "");
   const chance = new Chance(`scenario ${name}`);
   const drawn = drawPlain(chance, name, profile);
-  return profile === undefined ? drawn : profile.bend(chance.fork("profile"), drawn);
+  if (profile !== undefined) return profile.bend(chance.fork("profile"), drawn);
+  return Number(seed) % 8 === 7 ? { ...drawn, sites: drawSites(chance.fork("sites")) } : drawn;
+}
+
+/**
+ * An eighth of the seeds: all hosts were alike before there were these, and other seeds stay what they were when they were
+ * given names. A machine stands in one zone; a host may also stand for itself.
+ */
+function drawSites(chance: Chance): Site[] {
+  const zones = ["a", "b", "c", "d"].slice(0, chance.whole(0, 4));
+  const machines = chance.pick([0, 1, 3]);
+  const alone = chance.pick([0, 0, 0.3]);
+  const capacities = chance.pick([[100], [100, 200], [50, 100, 200]]);
+  return Array.from({ length: hostsEverMax }, () => {
+    const zone = zones.length === 0 || chance.is(alone) ? "" : chance.pick(zones);
+    const deviceGroup = zone === "" || machines === 0 ? "" : `${zone}${chance.whole(1, machines)}`;
+    return { zone, deviceGroup, capacity: chance.pick(capacities) };
+  });
 }
 
 function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): Scenario {

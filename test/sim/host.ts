@@ -15,6 +15,7 @@ import { SimGossip } from "./gossip.ts";
 import type { SimNetwork } from "./network.ts";
 import { type MachineClock, Process, wallTime } from "./process.ts";
 import type { Schedule } from "./schedule.ts";
+import type { Site } from "./scenario.ts";
 import { SimTransport } from "./transport.ts";
 
 /** What all hosts share. */
@@ -43,6 +44,7 @@ export interface HostOptions {
   readonly foundsApart?: boolean;
   /** It is a browser host under this lease. */
   readonly leaseMs?: number | undefined;
+  readonly site: Site;
 }
 
 /** One run of the program. */
@@ -63,6 +65,7 @@ export class SimHost {
   readonly mayJoin: boolean;
   readonly foundsApart: boolean;
   readonly leaseMs: number | undefined;
+  readonly site: Site;
   readonly disk: SimDisk;
   readonly machine: MachineClock = { skewMs: 0 };
   readonly #deps: HostDeps;
@@ -79,7 +82,7 @@ export class SimHost {
   readonly #calls = new Calls();
 
   constructor(
-    { name, id = name as NodeId, mayJoin = true, foundsApart = false, leaseMs }: HostOptions,
+    { name, id = name as NodeId, mayJoin = true, foundsApart = false, leaseMs, site }: HostOptions,
     deps: HostDeps,
     chance: Chance,
     listener: DiskListener,
@@ -89,6 +92,7 @@ export class SimHost {
     this.mayJoin = mayJoin;
     this.foundsApart = foundsApart;
     this.leaseMs = leaseMs;
+    this.site = site;
     this.#deps = deps;
     this.#chance = chance;
     this.disk = new SimDisk(chance.fork("disk"), listener);
@@ -157,7 +161,7 @@ export class SimHost {
     });
     const kind =
       this.leaseMs === undefined ? { kind: "host" as const } : { kind: "browser-host" as const, leaseMs: this.leaseMs };
-    const own = { capacity: 100, zone: "", deviceGroup: "", addresses: [`sim:${this.id}`], http: "" };
+    const own = { ...this.site, addresses: [`sim:${this.id}`], http: "" };
     node.start({ ...own, ...kind }).then(
       () => {
         life.readyMs = schedule.nowMs;

@@ -3,13 +3,14 @@
  * promised (I1, I4, I5, I8-I12).
  */
 import { nodeDefaults } from "../../core/config.ts";
+import { sum } from "../../core/placement/shares.ts";
 import { type Clients, keyOf } from "./clients.ts";
 import { fail, membersOf, pollMs, settle, until } from "./cluster.ts";
 import { healAll } from "./faults/faults.ts";
 import { ask, putInOrder } from "./faults/membership.ts";
 import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
-import { checkLapses, checkNothingLost, checkPlaces, differenceOfOwners, ownersState } from "./owners.ts";
+import { checkLapses, checkNothingLost, checkPlaces, checkSpread, differenceOfOwners, ownersState } from "./owners.ts";
 import { comeToRest } from "./rest.ts";
 import { membershipOn } from "./rows.ts";
 import { plainOperation } from "./scenario.ts";
@@ -51,6 +52,7 @@ export async function healAndJudge(
   await comeToRest(world);
   checkNothingLost(world);
   checkPlaces(world);
+  checkSpread(world);
   checkLapses(world);
   await resolveAll(world, clients);
   await readAll(world, clients);
@@ -71,12 +73,16 @@ async function converge(world: World, clients: Clients): Promise<void> {
   await becomeEqual(world);
 }
 
-/** After a rebalance each host has its share of the tokens, give or take one, and another one has nothing to do (I8). */
+/**
+ * After a rebalance each host has its share of the tokens, give or take one, and another one has nothing to do (I8). Where hosts
+ * are not alike, that share is by capacity.
+ */
 async function evenOut(world: World, clients: Clients): Promise<void> {
   if (!world.scenario.evensOut) return;
   const operator = world.hosts[0]!;
   // Where some are browsers, an owner set has another host, so that not all can have their share.
-  const canAll = world.scenario.browsers.length === 0;
+  const { browsers, sites } = world.scenario;
+  const canAll = browsers.length === 0 && sites === undefined;
   const tokens = (): number[] => world.hosts.map(({ id }) => world.oracle.ring()!.tokensOf(id).length);
   // Who has just come back looks again in a moment whether it has met all (seed deletes-53032).
   if (canAll) await until(world, healMsMax, "each host takes a share", () => tokens().every((count) => count > 0));
@@ -91,9 +97,31 @@ async function evenOut(world: World, clients: Clients): Promise<void> {
   world.oracle.checks += 1;
   if (canAll && Math.max(...tokens()) - Math.min(...tokens()) > 1)
     fail(world, "a rebalanced ring is even", tokens().join(", "));
+  if (browsers.length === 0) checkCapacities(world, tokens());
   const plan = await operator.call((node) => node.plan({ kind: "rebalance" }));
   if (plan !== "died" && plan.tokens + plan.withheld > 0) {
     fail(world, "a rebalanced ring stays as it is", `${plan.tokens} tokens, ${plan.withheld} withheld`);
+  }
+}
+
+/** Where zones and machines have no say: by capacity, but a host is an owner once, so none has more than a share of 1 in N. */
+function checkCapacities({ hosts, scenario, oracle }: World, tokens: readonly number[]): void {
+  const { n, partitions } = scenario;
+  // With fewer, the token that each has at least weighs too much.
+  if (hosts.some(({ site }) => site.zone !== "") || partitions < 2 * hosts.length) return;
+  const most = hosts.length <= n ? partitions : partitions / n;
+  const wanted = new Map<SimHost, number>();
+  for (let left = hosts.toSorted((a, b) => b.site.capacity - a.site.capacity); left.length > 0; left = left.slice(1)) {
+    const [largest] = left;
+    const tokensLeft = partitions - sum([...wanted.values()]);
+    const share = largest!.site.capacity / sum(left.map(({ site }) => site.capacity));
+    wanted.set(largest!, Math.min(most, tokensLeft * share));
+  }
+  for (const [i, host] of hosts.entries()) {
+    oracle.checks += 1;
+    if (Math.abs(tokens[i]! - wanted.get(host)!) <= 1.5) continue;
+    const told = hosts.map(({ name, site }, j) => `${name} of ${site.capacity} has ${tokens[j]}`);
+    oracle.broken("a rebalanced ring goes by capacity", told.join(", "));
   }
 }
 

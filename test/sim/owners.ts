@@ -2,6 +2,8 @@
 import { clockDigest } from "../../core/causality/clock.ts";
 import type { Versioned } from "../../core/causality/version-set.ts";
 import { toHex } from "../../core/bytes/hex.ts";
+import { allPartitions } from "../../core/placement/partition.ts";
+import type { SimHost } from "./host.ts";
 import { membershipOn, objectOn, statesOn } from "./rows.ts";
 import type { World } from "./world.ts";
 import type { Write } from "./write.ts";
@@ -71,6 +73,28 @@ export function checkPlaces({ hosts, oracle }: World): void {
       oracle.checks += 1;
       if (ring.owners(oracle.locate(key).partition).includes(id)) continue;
       oracle.broken("former owners keep nothing in the end", `${name} has ${key}`);
+    }
+  }
+}
+
+/**
+ * Owners stand as far apart as the hosts of the ring do (PROTOCOL 2), by what the hosts were started with: on as many
+ * machines and in as many zones as there are, up to N. One place may be lost to the rule that one of them is no browser.
+ */
+export function checkSpread({ hosts, oracle }: World): void {
+  const ring = oracle.ring()!;
+  const placed = hosts.filter(({ id }) => ring.host(id) !== undefined);
+  const isMixed = placed.some(({ leaseMs }) => leaseMs !== undefined);
+  for (const label of ["deviceGroup", "zone"] as const) {
+    const domains = (among: readonly SimHost[]): number =>
+      new Set(among.map(({ site, name }) => site[label] || `${name} alone`)).size;
+    const wanted = Math.min(ring.n, domains(placed)) - (isMixed ? 1 : 0);
+    for (const partition of allPartitions(ring.partitions)) {
+      oracle.checks += 1;
+      const owners = placed.filter(({ id }) => ring.owners(partition).includes(id));
+      if (domains(owners) >= wanted) continue;
+      const text = owners.map(({ name, site }) => `${name} (${site[label]})`).join(", ");
+      oracle.broken(`owners are spread over each ${label}`, `partition ${partition}: ${text}, of ${wanted} at least`);
     }
   }
 }

@@ -3,6 +3,7 @@
  * data, so that a failing one can be made smaller and a story can be written by hand.
  */
 import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
+import type { PlacedMember } from "../../core/membership/member.ts";
 import type { Fault } from "./faults/draw.ts";
 
 export type ContextChoice = "latest" | "stale" | "none" | "forged" | "other-key" | "cut-short";
@@ -64,6 +65,11 @@ export interface ApplicationsPlan {
 export const applicationValues = ["counter", "cart", "set", "union"] as const;
 export type ApplicationValue = (typeof applicationValues)[number];
 
+/** What a host says of its machine. */
+export type Site = Pick<PlacedMember, "zone" | "deviceGroup" | "capacity">;
+
+export const plainSite: Site = { zone: "", deviceGroup: "", capacity: 100 };
+
 export interface Scenario {
   readonly seed: string;
   readonly hosts: number;
@@ -83,6 +89,8 @@ export interface Scenario {
   /** Which hosts, in the order in which they are made, are browser hosts, and their lease. */
   readonly browsers: readonly number[];
   readonly leaseMs: number;
+  /** Of the hosts, in the order in which they are made; plain ones where there are none. */
+  readonly sites?: readonly Site[];
   /** Edges that take part, each with an application. */
   readonly edges: number;
   readonly joinsAtOnce: boolean;
@@ -116,7 +124,7 @@ export function describeScenario(scenario: Scenario): string {
   const keys = new Set(operations.map(({ key }) => key)).size;
   const mix = [...counts].map(([kind, count]) => (count === 1 ? kind : `${count} ${kind}`)).join(", ");
   return (
-    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}${edges === 0 ? "" : `${edges} edges, `}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
+    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}${edges === 0 ? "" : `${edges} edges, `}${scenario.sites === undefined ? "" : "in zones, "}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
     `${operations.length} operations on ${keys} keys in ${safetyMs / 1000} s; faults: ${mix || "none"}`
   );
 }

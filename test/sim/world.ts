@@ -23,7 +23,7 @@ import {
   statesOn,
   statesTakenBy,
 } from "./rows.ts";
-import type { Scenario } from "./scenario.ts";
+import { plainSite, type Scenario } from "./scenario.ts";
 import { Schedule } from "./schedule.ts";
 
 export class World {
@@ -96,11 +96,12 @@ export class World {
     for (let i = 0; i < scenario.hosts; i++) this.addHost();
   }
 
-  addHost(how: Omit<HostOptions, "name" | "id"> = {}): SimHost {
+  addHost(how: Omit<HostOptions, "name" | "id" | "site"> = {}): SimHost {
     const index = this.hosts.length + this.departed.length;
     const name = `h${index + 1}`;
     const leaseMs = this.scenario.browsers.includes(index) ? this.scenario.leaseMs : undefined;
-    const host = this.#makeHost({ ...how, name, leaseMs }, this.chance.fork(name));
+    const site = this.scenario.sites?.[index] ?? plainSite;
+    const host = this.#makeHost({ ...how, name, leaseMs, site }, this.chance.fork(name));
     host.machine.skewMs = this.chance.fork(host.name).between(-this.scenario.skewMs, this.scenario.skewMs);
     this.hosts.push(host);
     return host;
@@ -127,8 +128,8 @@ export class World {
   addTwin(original: SimHost): SimHost {
     // Each draws its own: two of the same chance would mint the same dots.
     const chance = this.chance.fork(`${original.name}' at ${this.schedule.nowMs}`);
-    const { id, leaseMs } = original;
-    const twin = this.#makeHost({ name: `${original.name}'`, id, leaseMs }, chance);
+    const { id, leaseMs, site } = original;
+    const twin = this.#makeHost({ name: `${original.name}'`, id, leaseMs, site }, chance);
     twin.disk.restore(original.disk.synced);
     this.twins.push(twin);
     this.copiedHosts.add(id);

@@ -27,6 +27,7 @@ import type {
 } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { NodeId } from "../../core/identity.ts";
+import type { RingChange } from "../../core/membership/roster.ts";
 import type { CancelSignal } from "../../core/ports.ts";
 
 interface State {
@@ -48,6 +49,8 @@ export class FakeNode implements NodeApi {
   /** Hosts that are said not to answer, and to have to fill. */
   away: readonly AwayFill[] = [];
   tombstones: NodeStatus["tombstones"] = { waiting: 0, why: [] };
+  transfers: NodeStatus["transfers"] = {};
+  changes: readonly RingChange[] = [];
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -186,7 +189,7 @@ export class FakeNode implements NodeApi {
         handingOff: 0,
         everywhere: { filling: this.moving, handingOff: 0, away: this.away },
       },
-      transfers: {},
+      transfers: this.transfers,
       keys: this.states.size,
       storage: { state: "ok", bytes: 0, corruptRecords: 0, setAside: [] },
       uptimeMs: 1_000,
@@ -196,7 +199,8 @@ export class FakeNode implements NodeApi {
   ring(): RingView {
     const tokens = [fakeId, fakeId, fakeId, null];
     const agreedAgoMs = [null, null, null, null];
-    return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, agreedAgoMs, efficiency: { primary: 1, replica: 1 } };
+    const efficiency = { primary: 1, replica: 1 };
+    return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, agreedAgoMs, efficiency, changes: this.changes };
   }
 
   async explain(bucket: string, name: string): Promise<Explanation> {

@@ -36,11 +36,15 @@ export function copiesMoved(before: Ring, after: Ring): number {
 }
 
 /** No running host fills or hands off anything any more, and all see one ring. */
-export async function moved(hosts: HostProcesses): Promise<void> {
-  const running = hosts.urls.filter((_url, i) => hosts.isRunning(i));
+export function moved(hosts: HostProcesses): Promise<void> {
+  return movedAt(hosts.urls.filter((_url, i) => hosts.isRunning(i)));
+}
+
+/** The same of those that are told. */
+export async function movedAt(urls: readonly string[]): Promise<void> {
   await eventually(
     async () => {
-      const all = await Promise.all(running.map((url) => getJson<NodeStatus>(`${url}/status`)));
+      const all = await Promise.all(urls.map((url) => getJson<NodeStatus>(`${url}/status`)));
       return all.every(({ ring, partitions: { filling, handingOff, everywhere } }) => {
         const moving = filling + handingOff + everywhere.filling + everywhere.handingOff;
         return ring === all[0]!.ring && moving === 0;

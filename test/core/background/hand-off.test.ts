@@ -110,6 +110,46 @@ describe("a former owner", () => {
   });
 });
 
+test("the hand-off that is under way tells what share is let go of, what was pushed for that, and the time left", async () => {
+  const source = await new World().start();
+  const state = (await source.replica.write(at("v"), put("v"))).held.toBytes();
+  const located = locate("b/k" as Key, 16);
+  const one = await formerOwner(owners, {});
+  const { clock, disk, holdings, servers } = one;
+  holdings.set(located.partition, "complete");
+  await one.replica.apply(located, state);
+  holdings.set(located.partition, "former");
+  let pageMs = 0;
+  for (const [id, server] of servers) {
+    server.on(methods.handOff, async (_from, { partitions: sections }) => ({
+      partitions: sections.map((each) => ({ ...confirmed(each), differing: new Uint8Array(8).fill(255) })),
+    }));
+    server.on(methods.covers, async () => ({ uncovered: bitmapOf(1, id === "h2" ? [0] : []) }));
+    server.on(methods.swap, async () => {
+      pageMs = 1_000;
+      return { states: [], done: 0, applied: 1 };
+    });
+  }
+  const page = disk.page.bind(disk);
+  disk.page = async (...args) => {
+    if (pageMs > 0) await new Promise<void>((resolve) => clock.after(pageMs, resolve));
+    return page(...args);
+  };
+  const transfers = new Transfers(one, one.config);
+  assert.deepEqual(transfers.view(), {});
+  transfers.start(one);
+  await clock.advance(900);
+  const pushed = { keys: 1, bytes: state.length };
+  assert.deepEqual(transfers.view(), { handingOff: { percent: 0, ...pushed, leftMs: null } });
+  await clock.advance(2_600);
+  const { leftMs, ...rest } = transfers.view().handingOff!;
+  assert.deepEqual(rest, { percent: 75, ...pushed }, "12 of 16, four each second");
+  assert.ok(leftMs! >= 1_000 && leftMs! < 1_200, `${leftMs} ms`);
+  await clock.advance(2_000);
+  assert.deepEqual(transfers.view(), {});
+  await one.tasks.stop(0);
+});
+
 /** h1 holds `count` keys as a former owner, in all partitions, which owners have otherwise; how often they were asked of which. */
 async function differing(count: number, lacks: (owner: string, key: Key) => boolean = () => false) {
   const one = await formerOwner(owners, {});

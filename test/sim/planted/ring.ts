@@ -129,4 +129,16 @@ export const ring: readonly Mutation[] = [
     find: "if (isOtherRing(this.#roster, part))",
     replace: "if (false)",
   },
+  {
+    name: "hosts of one zone, or machine, are taken for apart",
+    file: "placement/domains.js",
+    find: 'if (label !== "")',
+    replace: "if (false)",
+  },
+  {
+    name: "hosts are taken for equally large",
+    file: "placement/shares.js",
+    find: "host.capacity",
+    replace: "100",
+  },
 ];
