@@ -11,7 +11,7 @@ import { inspect, styleText } from "node:util";
 import { readArguments } from "./arguments.ts";
 
 /** Against hanging only, so far above what any file may take. */
-const fileTimeoutMs = 5 * 60_000;
+const fileTimeoutMs = 10 * 60_000;
 /** Files at once. Tests of hosts start processes themselves, so more than this only makes them slow. */
 const concurrency = Math.min(4, availableParallelism());
 /** Fast, and without processes or sockets: for every commit. */
