@@ -57,6 +57,12 @@ export const ring: readonly Mutation[] = [
     replace: "return true;",
   },
   {
+    name: "a former owner drops what it was not asked about",
+    file: "background/hand-off.js",
+    find: " && isUnchanged(deps, each)",
+    replace: "",
+  },
+  {
     name: "one owner's word is enough to drop",
     profile: "members",
     file: "background/hand-off.js",

@@ -5,7 +5,7 @@ import type { NodeId } from "../../../core/identity.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { until } from "../cluster.ts";
 import type { SimHost } from "../host.ts";
-import { membershipOn } from "../rows.ts";
+import { membershipOn, statesOn } from "../rows.ts";
 import type { Write } from "../write.ts";
 import type { Stage, Story } from "./stage.ts";
 
@@ -110,6 +110,59 @@ export const ruleStories: readonly Story[] = [
       last.process!.resume();
       await stage.sleep(5_000);
       await isKept(stage, c, alone);
+    },
+  },
+  {
+    name: "what reaches a former owner while it asks the others is not dropped with the rest: they are asked about that too",
+    brokenBy: "a former owner drops what it was not asked about",
+    cluster: {
+      hosts: 4,
+      n: 2,
+      silentMs: 20_000,
+      config: { readRepairShare: 0, antiEntropyIntervalMs: 2_000_000_000, replicaTimeoutMs: 20_000 },
+    },
+    play: async (stage) => {
+      const { world } = stage;
+      const { network, oracle } = world;
+      const cut = (left: readonly SimHost[], right: readonly SimHost[]): (() => void) =>
+        network.cutPairs(
+          left.flatMap((one) => right.map((other) => [one.id, other.id] as const)),
+          true,
+        );
+      // Of a partition of which a fifth host takes the first owner's place.
+      const key = Array.from({ length: 200 }, (_, i) => i).find((i) => oracle.locate(`sim/key${i}`).partition === 4)!;
+      const [former, other, ...rest] = stage.walk(key);
+      // Neither owner is there: two others keep the write for them.
+      cut([other!], rest);
+      const apart = cut([other!], [former!]);
+      const healRest = cut([former!], rest);
+      await stage.sleep(5_000);
+      const write = await stage.put(rest[0]!, { key, quorum: 2 });
+      const [keeper, last] = [former!, other!].map(({ id }) =>
+        rest.find(({ disk }) => statesOn(disk.view).some(({ hintFor }) => hintFor === id)),
+      );
+      assert.deepEqual(write.ack?.durable.toSorted(), [keeper!.id, last!.id].toSorted());
+      // Meanwhile somebody takes the place of one of them.
+      const joiner = world.addHost();
+      world.arrivals.copied(joiner);
+      const healJoiner = cut([joiner], rest);
+      const joinerApart = cut([joiner], [former!]);
+      const healOwners = (): void => [apart, joinerApart].forEach((heal) => heal());
+      await stage.start(joiner);
+      await until(world, 60_000, "the joiner is complete", () => isComplete(stage, joiner, key));
+      assert.ok(!ownersOn(stage, joiner, key).includes(former!.id), "it takes its place");
+      // The former owner is handed the write while it counts, hears then that it does not, and asks before its slow disk has the write.
+      former!.disk.mood.slowness = 3_000;
+      stage.beforeRequest(keeper!, methods.replicate, healOwners, former);
+      stage.beforeRequest(former!, methods.handOff, () => other!.process!.pause(), other);
+      healRest();
+      const has = ({ disk }: SimHost): boolean => statesOn(disk.view).some((each) => each.key === `sim/key${key}`);
+      await until(world, 30_000, "it is handed over", () => has(former!) && !has(keeper!));
+      former!.disk.mood.slowness = 1;
+      other!.process!.resume();
+      await stage.sleep(5_000);
+      await stage.wipe(last!, { awaitReady: false });
+      healJoiner();
     },
   },
 ];
