@@ -69,6 +69,18 @@ export const healing: readonly Mutation[] = [
     replace: "",
   },
   {
+    name: "a member consents to a reap that was planned on another ring",
+    file: "background/reap-answers.js",
+    find: "if (view.ring !== cluster.ring.fingerprint)",
+    replace: "if (false)",
+  },
+  {
+    name: "a reap is carried out whatever has become of the ring",
+    file: "background/reap-answers.js",
+    find: "if (!isValid || prepared.ring !== cluster.ring.fingerprint)",
+    replace: "if (!isValid)",
+  },
+  {
     name: "owners are reaped without asking who else holds the key",
     profile: "members",
     file: "replica/remains.js",

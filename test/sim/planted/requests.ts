@@ -21,6 +21,12 @@ export const requests: readonly Mutation[] = [
     replace: "this.#met ||= this.#ownersReplied.length >= Math.max(1, this.#r - 1) &&",
   },
   {
+    name: "a read asks no more holders where there are more than N",
+    file: "quorum/read-tally.js",
+    find: "Math.min(this.#r + Math.max(0, complete - this.#n), complete)",
+    replace: "Math.min(this.#r, complete)",
+  },
+  {
     name: "an ambiguous silence is taken for a refusal",
     file: "coordinate/forward.js",
     find: 'return error.kind === "not-sent";',

@@ -22,6 +22,13 @@ export const ring: readonly Mutation[] = [
     replace: "return holder.host === null;",
   },
   {
+    name: "two hosts take one token, and each yields it to the other",
+    profile: "moves",
+    file: "placement/assignment.js",
+    find: "return holder.host === null || challenger.host > holder.host;",
+    replace: "return challenger.host !== holder.host;",
+  },
+  {
     name: "a former owner drops without asking",
     file: "background/hand-off.js",
     find: "await askAbout(deps, owner, { leaving: toDrop, toDrop: true });",
@@ -48,6 +55,12 @@ export const ring: readonly Mutation[] = [
     file: "replica/consents.js",
     find: "return sharesFounding(ring, this.#home);",
     replace: "return true;",
+  },
+  {
+    name: "a former owner drops what it was not asked about",
+    file: "background/hand-off.js",
+    find: " && isUnchanged(deps, each)",
+    replace: "",
   },
   {
     name: "one owner's word is enough to drop",

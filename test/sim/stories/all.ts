@@ -9,6 +9,7 @@ import { moveStories } from "./moves.ts";
 import { raceStories } from "./races.ts";
 import { returnStories } from "./returns.ts";
 import { ringsApartStories } from "./rings-apart.ts";
+import { ruleStories } from "./rules.ts";
 import { siblingStories } from "./siblings.ts";
 import type { Story } from "./stage.ts";
 
@@ -20,6 +21,7 @@ export const stories: readonly Story[] = [
   ...moveStories,
   ...returnStories,
   ...ringsApartStories,
+  ...ruleStories,
   ...leaseStories,
   ...damageStories,
   ...clockStories,

@@ -43,6 +43,7 @@ export const moveStories: readonly Story[] = [
   },
   {
     name: "two hosts that let go of one partition at once leave it whole with the others",
+    brokenBy: "two hosts take one token, and each keeps it",
     cluster: { hosts: 6 },
     play: async (stage) => {
       const [a, b] = stage.walk();
@@ -51,6 +52,25 @@ export const moveStories: readonly Story[] = [
       await Promise.all([a!, b!].map((host) => stage.gone(host)));
       await stage.settled();
       for (const host of stage.walk().slice(0, 3)) assert.equal((await stage.siblings(host)).length, 1, host.name);
+    },
+  },
+  {
+    name: "hosts that join in one moment, and take the same tokens, agree on whose these are, and hold all that was written",
+    brokenBy: "two hosts take one token, and each yields it to the other",
+    cluster: { hosts: 3, partitions: 32, delayMs: [20, 120], gossips: true },
+    play: async (stage) => {
+      const { arrivals, schedule } = stage.world;
+      const keys = Array.from({ length: 8 }, (_, key) => key);
+      for (const key of keys) await stage.put(stage.walk(key)[0]!, { key, quorum: "all" });
+      const joiners = Array.from({ length: 4 }, () => stage.world.addHost());
+      for (const joiner of joiners) arrivals.arrives(joiner, schedule.nowMs);
+      for (const joiner of joiners) stage.world.start(joiner);
+      await stage.sleep(10_000);
+      assert.ok(stage.world.oracle.ring(), "all see one ring");
+      await stage.settled();
+      for (const key of keys) {
+        for (const owner of stage.walk(key).slice(0, 3)) assert.equal((await stage.siblings(owner, key)).length, 1);
+      }
     },
   },
   {
