@@ -70,12 +70,14 @@ export const healing: readonly Mutation[] = [
   },
   {
     name: "a member consents to a reap that was planned on another ring",
+    isOnlyTold: true,
     file: "background/reap-answers.js",
     find: "if (view.ring !== cluster.ring.fingerprint)",
     replace: "if (false)",
   },
   {
     name: "a reap is carried out whatever has become of the ring",
+    isOnlyTold: true,
     file: "background/reap-answers.js",
     find: "if (!isValid || prepared.ring !== cluster.ring.fingerprint)",
     replace: "if (!isValid)",

@@ -23,6 +23,8 @@ export interface Mutation {
   readonly replace: string;
   /** Of the seeds in which it is looked for, where plain ones show it too seldom. */
   readonly profile?: ProfileName;
+  /** It shows where so much meets that seeds are not known to: a story tells it, which is `brokenBy` it. */
+  readonly isOnlyTold?: true;
 }
 
 export const mutations: readonly Mutation[] = [

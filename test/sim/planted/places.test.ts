@@ -24,17 +24,20 @@ test("planted bugs differ in their names", () => {
 test("the table of a search counts by profile, and names what was not found", () => {
   const [plain] = mutations.filter(({ profile }) => profile === undefined);
   const [first, second] = mutations.filter(({ profile }) => profile === "moves");
-  const found = { rule: "a rule", seed: "7", runs: 7 };
+  const told = mutations.find(({ isOnlyTold }) => isOnlyTold === true)!;
+  const found = { rule: "a rule", seed: "7", runs: 7, told: [] };
   const results = [
     { ...found, mutation: plain! },
     { ...found, mutation: first!, seed: "moves-40", runs: 40 },
-    { mutation: second!, seed: undefined, rule: "", runs: 1_000 },
+    { mutation: second!, seed: undefined, rule: "", runs: 1_000, told: ["a story"] },
+    { mutation: told, seed: undefined, rule: "", runs: 0, told: ["a story"] },
   ];
   const lines = summary(results, 1_000).split("\n");
-  assert.deepEqual(lines.slice(-4), [
+  assert.deepEqual(lines.slice(-5), [
     "| profile moves | 2 | 1 | 40 |",
     "| the swarm | 1 | 1 | 7 |",
-    "| all | 3 | 2 | 40 |",
+    "| none: by a story | 1 | 1 | - |",
+    "| all | 4 | 3 | 40 |",
     `not found: ${second!.name}`,
   ]);
 });

@@ -22,6 +22,7 @@ export const requests: readonly Mutation[] = [
   },
   {
     name: "a read asks no more holders where there are more than N",
+    isOnlyTold: true,
     file: "quorum/read-tally.js",
     find: "Math.min(this.#r + Math.max(0, complete - this.#n), complete)",
     replace: "Math.min(this.#r, complete)",

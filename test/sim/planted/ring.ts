@@ -58,6 +58,7 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "a former owner drops what it was not asked about",
+    isOnlyTold: true,
     file: "background/hand-off.js",
     find: " && isUnchanged(deps, each)",
     replace: "",

@@ -34,8 +34,8 @@ export const values: readonly Mutation[] = [
     name: "a merge drops a sibling",
     profile: "values",
     file: "store/read.js",
-    find: "value: rule.resolve(decoded) };",
-    replace: "value: rule.resolve(decoded.slice(0, 2)) };",
+    find: "return rule.resolve(decoded);",
+    replace: "return rule.resolve(decoded.slice(0, 2));",
   },
   {
     name: "a writer is used again on a value that lacks its last change",
