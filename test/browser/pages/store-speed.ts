@@ -10,7 +10,7 @@ interface Schema {
 }
 
 /** A value, and when it was written or heard: ms since 1970, with fractions. */
-interface Moment {
+export interface Moment {
   readonly value: string;
   readonly atMs: number;
 }
