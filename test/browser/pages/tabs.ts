@@ -25,6 +25,8 @@ export interface Seen {
   readonly key: string;
   readonly values: readonly string[];
   readonly pending: boolean;
+  /** `performance.now()` */
+  readonly atMs: number;
 }
 
 const inFlight = 4;
@@ -130,11 +132,13 @@ const functions = {
   startWatching(prefix: string): void {
     void (async () => {
       for await (const { key, values, pending } of notes().watch({ prefix, signal: watching.signal })) {
-        seen.push({ key, values, pending });
+        seen.push({ key, values, pending, atMs: performance.now() });
       }
     })();
   },
   seen: () => seen,
+  /** Longest time between two changes that the watch told, ms. */
+  longestSilence: () => Math.max(...seen.map(({ atMs }, n) => atMs - (seen[n - 1]?.atMs ?? atMs))),
   flush: () => store.flush({ timeoutMs: 60_000 }),
   /** Does nothing else for so long, and writes in the task in which it wakes. */
   hangAndWrite(ms: number, key: string): void {
@@ -147,6 +151,8 @@ const functions = {
     for (const endMs = performance.now() + ms; performance.now() < endMs;);
   },
   transactions: () => ({ seen: seenTransactions().length, bad: badTransactions(seenTransactions()) }),
+  /** How long each write transaction was open, ms. */
+  openMs: () => seenTransactions().flatMap(({ mode, openMs }) => (mode === "readwrite" ? [openMs] : [])),
 };
 
 export type Functions = typeof functions;
