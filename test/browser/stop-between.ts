@@ -1,6 +1,6 @@
 /**
  * Stops the tab that runs the node, but not in the middle of a transaction: between its first request and its commit it
- * would hold up all tabs until it goes on. How often a stop hits that `stopsWithin` counts.
+ * would hold up all tabs until it goes on. The other tab writes. How often a stop hits that `stopsWithin` counts.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../support/eventually.ts";
@@ -15,11 +15,12 @@ export async function stopBetween(stopped: Stoppable, other: ShopTab, store: str
     stopped.stop();
     if (await other.call("hasDatabase", store)) return;
     stopped.goOn();
-    await sleep(10);
+    // So that no write waits for two stops.
+    await writesMore(other);
   }
 }
 
-/** Stops the tab that runs the node so many times, at any moment of its writing: how many stops held up the other tab. */
+/** Stops the tab that runs the node, which writes, so many times, at any moment: how many stops held up the other tab. */
 export async function stopsWithin(
   { stopped, owner, other }: { readonly stopped: Stoppable; readonly owner: ShopTab; readonly other: ShopTab },
   store: string,
@@ -27,12 +28,16 @@ export async function stopsWithin(
 ): Promise<number> {
   let hits = 0;
   for (let n = 0; n < stops; n += 1) {
-    const written = await owner.call("writtenSoFar");
-    await eventually(async () => (await owner.call("writtenSoFar")) > written, "the stopped tab to write again");
+    await writesMore(owner);
     await sleep(Math.random() * 20);
     stopped.stop();
     if (!(await other.call("hasDatabase", store))) hits += 1;
     stopped.goOn();
   }
   return hits;
+}
+
+async function writesMore(tab: ShopTab): Promise<void> {
+  const written = await tab.call("writtenSoFar");
+  await eventually(async () => (await tab.call("writtenSoFar")) >= written + 8, "a tab to write again");
 }

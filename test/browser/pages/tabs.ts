@@ -137,8 +137,12 @@ const functions = {
     })();
   },
   seen: () => seen,
-  /** Longest time between two changes that the watch told, ms. */
-  longestSilence: () => Math.max(...seen.map(({ atMs }, n) => atMs - (seen[n - 1]?.atMs ?? atMs))),
+  /** Longest time in which the watch told of no key that was new to it, ms: that a write is pending no more may be told late. */
+  longestSilence(): number {
+    const firstMs = new Map(seen.toReversed().map(({ key, atMs }) => [key, atMs]));
+    const sorted = [...firstMs.values()].toSorted((a, b) => a - b);
+    return Math.max(...sorted.map((atMs, n) => atMs - (sorted[n - 1] ?? atMs)));
+  },
   flush: () => store.flush({ timeoutMs: 60_000 }),
   /** Does nothing else for so long, and writes in the task in which it wakes. */
   hangAndWrite(ms: number, key: string): void {
