@@ -96,7 +96,8 @@ export interface StoreFacts {
 export interface BrowserFacts {
   /**
    * How its data is kept. `persistent`: until the user deletes it; `evictable`: the browser may delete it when room is short
-   * or the user stays away (Safari: seven days); `memory`: this browser keeps nothing, it is gone with the page.
+   * or the user stays away (Safari: seven days); `memory`: this browser keeps nothing, it is gone with the page. A private
+   * window whose browser gives it IndexedDB without a word (Chromium) is `evictable`: it is gone with the window.
    */
   readonly storage: "persistent" | "evictable" | "memory";
   /** What keeps it from being all that it could be, in words. */

@@ -19,6 +19,7 @@ export async function openParts(options: PageNodeOptions, openStorage: () => Pro
   const injected = role === "host" ? undefined : options.storage;
   const { storage: whole, memoryBecause } = injected === undefined ? await openStorage() : { storage: injected };
   const storage = storageBudget?.around(whole) ?? whole;
+  // A private window that has IndexedDB, in memory, cannot be told from others (test/browser/private-window.test.ts).
   const facts = new PageFacts(memoryBecause === undefined ? "evictable" : "memory");
   if (memoryBecause !== undefined) {
     const text = `this browser keeps nothing: no other tab sees it, and all is gone with this page: ${memoryBecause}`;

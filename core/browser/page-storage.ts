@@ -13,7 +13,7 @@ export interface PageStorage {
   readonly memoryBecause?: string;
 }
 
-/** What browsers say in private windows and where site data is forbidden: of all databases (and locks, and channels), not of this one. */
+/** What browsers say where site data is forbidden, and some in private windows (not Chromium): of all databases (and locks, and channels), not of this one. */
 const refusals = new Set(["SecurityError", "InvalidStateError", "NotSupportedError"]);
 /** Chromium has no name for it where its user forbids site data: "The user denied permission to access the database." */
 const denied = /denied permission/;

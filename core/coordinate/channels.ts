@@ -94,37 +94,33 @@ export class Channels {
       if (isIn && body.length <= channelMessageBytesMax && this.#mayPay(from, body)) this.#say(key, body, from);
       return;
     }
-    this.#deliver(key, body, from);
-    if (!passedOn) this.#passOn(key, body, from);
+    this.#deliver(key, body, { from, passesOn: !passedOn });
   }
 
   /** Of a participant here. */
   #say(key: Key, body: Uint8Array, from: NodeId | Hear): void {
     const { cluster, transport } = this.#deps;
-    this.#deliver(key, body, from);
     const { self } = cluster;
     const first = this.#ownersOf(key).find((id) => id === self || cluster.health.isUp(id));
-    if (first === self) this.#passOn(key, body, from);
-    else if (first !== undefined) tell(transport, first, methods.channelTell, { key, body, passedOn: false });
+    this.#deliver(key, body, { from, passesOn: first === self });
+    if (first === self || first === undefined) return;
+    tell(transport, first, methods.channelTell, { key, body, passedOn: false });
   }
 
-  /** To participants here: edges, and this host's own. */
-  #deliver(key: Key, body: Uint8Array, from: NodeId | Hear): void {
+  /** To participants here, edges and this host's own; `passesOn`: also to the other hosts that have participants. */
+  #deliver(
+    key: Key,
+    body: Uint8Array,
+    { from, passesOn }: { readonly from: NodeId | Hear; readonly passesOn: boolean },
+  ): void {
     const { cluster, transport } = this.#deps;
     const channel = this.#channels.get(key);
     if (channel === undefined) return;
     for (const hear of channel.own) if (hear !== from) hear(body);
+    const others = [...channel.peers.keys()].filter((id) => id !== from && (passesOn || !cluster.isMember(id)));
+    if (others.length === 0) return;
     const told = encodeCall(methods.channelTell, { key, body, passedOn: true });
-    for (const id of channel.peers.keys()) if (id !== from && !cluster.isMember(id)) transport.tell(id, told);
-  }
-
-  /** To the other hosts that have participants. */
-  #passOn(key: Key, body: Uint8Array, from: NodeId | Hear): void {
-    const { cluster, transport } = this.#deps;
-    const told = encodeCall(methods.channelTell, { key, body, passedOn: true });
-    for (const id of this.#channels.get(key)?.peers.keys() ?? []) {
-      if (id !== from && cluster.isMember(id)) transport.tell(id, told);
-    }
+    for (const id of others) transport.tell(id, told);
   }
 
   /** Returns why it is not let in. */

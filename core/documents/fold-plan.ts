@@ -1,6 +1,6 @@
 /**
  * Which updates of a document a write folds into itself. As in a log-structured merge tree (O'Neil et al. 1996), updates of
- * one size wait until there are several, and then become one of the next: so each byte is written again a few times at most,
+ * one size wait until there are several, and then become one of the next: so each byte is folded a few times at most,
  * however large the document, and a document has a few dozen updates at most, however often it is edited. What is written
  * again also travels again, to all who have the document open: so sizes are few.
  */

@@ -106,7 +106,7 @@ export class ParkedMerges {
 
 /** Not found among all such rules: an application would load them all, whichever it uses. */
 function isMerging(rule: ConflictRule<unknown>, contentType: string): boolean {
-  return "seal" in rule && rule.codec?.contentType === contentType;
+  return "empty" in rule && rule.codec?.contentType === contentType;
 }
 
 function haveCommonWriter(a: Value, b: Value): boolean {

@@ -69,12 +69,16 @@ export async function decodeRead<T>(read: StoreRead, key: string, format: Readin
     }
   }
   const isWhole = problems.length === 0;
-  const folded = fold(read, decoded, key, format);
-  if (folded.kind === "failed") problems.push(folded.error);
+  let value: T | undefined;
+  try {
+    value = fold(read, decoded, key, format);
+  } catch (error: unknown) {
+    problems.push(error as StoreError);
+  }
   const { deleted, degraded, answered = [], source, pending } = read;
   return Object.freeze({
     values: Object.freeze(decoded.map((each) => each.value)),
-    value: folded.kind === "failed" ? undefined : folded.value,
+    value,
     context: isWhole ? (read.context ?? undefined) : undefined,
     deleted,
     degraded,
@@ -124,33 +128,24 @@ function validated<T>(
   return result instanceof Promise ? result.then(fitting, refuse) : fitting(result);
 }
 
-type Folded<T> =
-  | { readonly kind: "folded"; readonly value: T | undefined }
-  | { readonly kind: "failed"; readonly error: StoreError };
-
-function fold<T>(read: StoreRead, decoded: readonly Candidate<T>[], key: string, format: Reading<T>): Folded<T> {
-  const { rule, codec, checks } = format;
+/** @throws StoreError `bad-merge`, `internal`: the rule is the application's, and not to be trusted */
+function fold<T>(
+  read: StoreRead,
+  decoded: readonly Candidate<T>[],
+  key: string,
+  { rule, codec, checks }: Reading<T>,
+): T | undefined {
   const [first] = decoded;
-  if (first === undefined) return { kind: "folded", value: undefined };
   // One that can be read beside some that cannot: whether it is the value is for the rule to say.
-  if (read.siblings.length === 1) return { kind: "folded", value: first.value };
+  if (first === undefined || read.siblings.length === 1) return first?.value;
+  let problem: string | undefined;
   try {
-    if (rule.isChecked && decoded.length > 1 && checks?.isDue()) {
-      const problem = problemOfMerge(rule, codec, decoded);
-      if (problem !== undefined) return { kind: "failed", error: badMerge(key, problem) };
-    }
-    return { kind: "folded", value: rule.resolve(decoded) };
+    if (rule.isChecked && decoded.length > 1 && checks?.isDue()) problem = problemOfMerge(rule, codec, decoded);
+    if (problem === undefined) return rule.resolve(decoded);
   } catch (cause: unknown) {
-    const text = `the merge function threw for ${key}: ${String(cause)}`;
-    return { kind: "failed", error: new StoreError("internal", text, { key, cause }) };
+    throw new StoreError("internal", `the merge function threw for ${key}: ${String(cause)}`, { key, cause });
   }
-}
-
-function badMerge(key: string, problem: string): StoreError {
-  const bucket = key.slice(0, key.indexOf("/"));
-  return new StoreError("bad-merge", `the merge function of the bucket ${bucket}: ${problem} (seen on ${key})`, {
-    key,
-  });
+  throw new StoreError("bad-merge", `the merge function for ${key}: ${problem}`, { key });
 }
 
 /** A value as it is written. */

@@ -105,6 +105,7 @@ async function writeOnce<T>(
     ...deps.put,
     ...(w === undefined ? {} : { w }),
     ...(read.context === undefined ? {} : { context: read.context }),
+    folds: deps.format.rule.foldsOf?.(read.raw.siblings) ?? [],
     writeId: toHex(deps.random.bytes(8)),
   };
   const failuresBefore = tries.failures;

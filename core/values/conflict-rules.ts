@@ -17,7 +17,7 @@ export interface Candidate<T> {
 
 /**
  * One way to resolve conflicts. Must, for equal candidates in whatever order, resolve to an equal value; must leave a value
- * as it is that it meets twice; and must not change what it is given. Proved by `test/core/values/conformance.ts`.
+ * as it is that it meets twice, or that holds the others; and must not change what it is given. Proved by `test/core/values/conformance.ts`.
  */
 export interface ConflictRule<T> {
   readonly name: string;
@@ -29,10 +29,12 @@ export interface ConflictRule<T> {
   resolve(candidates: readonly Candidate<T>[]): T | undefined;
   /** It is the application's own function: samples of what it makes are checked (`merge-check.ts`). */
   readonly isChecked?: true;
-  /** What an update begins with where there is nothing. */
+  /** What an update begins with where there is nothing: of values that merge by themselves. */
   readonly empty?: T;
-  /** Of values that merge by themselves: names the changes made to one before it is written, and adds what was read (`present`). */
+  /** Of values that merge: names the changes made to one before it is written, and adds what was read (`present`). */
   seal?(value: T, present: T | undefined, pen: Pen): T;
+  /** Of values that a context does not replace: the dots of those that an update of what was read takes the place of. */
+  foldsOf?(read: readonly { readonly dot: string; readonly body: Uint8Array }[]): readonly string[];
 }
 
 /** The default: the application sees them all, and there is a `value` only when there is one. */
@@ -42,7 +44,8 @@ export function siblings<T>(): ConflictRule<T> {
 
 /**
  * A pure function of two or more values, in the order of their dots. Others merge the same values elsewhere, and merge what
- * was merged: so equal values, in whatever order, must give an equal result, and a value merged with itself must stay itself.
+ * was merged: so equal values, in whatever order, must give an equal result, and a result that meets itself, or a value that is in
+ * it, must stay as it is.
  * A bucket whose option `checkMerges` is on looks whether it does (`bad-merge`).
  *
  * @example

@@ -31,8 +31,11 @@ export function problemOfMerge<T>(
     return "its result depends on the order of the values; sort what it returns, and settle ties by content";
   }
   const value = resolve(given()) as T;
-  if (resultOf(["a:1", "a:2"].map((dot) => ({ value, timeMs: 0, dot }))) !== result) {
-    return "a value merged with itself becomes another; merge by union or maximum, and count with counter()";
+  for (const part of [value, ...copies.map((each) => each.value)]) {
+    const again = [value, part].map((each, i) => ({ value: each, timeMs: 0, dot: `a:${i}` }));
+    if (resultOf(again) !== result) {
+      return "its result, merged with itself or with what is in it, becomes another; merge by union or maximum, count by counter()";
+    }
   }
   return undefined;
 }

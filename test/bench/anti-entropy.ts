@@ -68,6 +68,7 @@ function costOf(rounds: readonly Of<"anti-entropy">[], different: number, leastB
     bytes,
     "bytes of the states": leastBytes,
     "times that": leastBytes === 0 ? "" : bytes / leastBytes,
+    asked: different === 1 ? "5 trips, 10,000 bytes" : different > 1 ? "3 times" : "",
     pushed: sum((round) => round.keysPushed),
     pulled: sum((round) => round.keysPulled),
     ms: sum((round) => round.ms),

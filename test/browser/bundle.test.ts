@@ -64,6 +64,8 @@ describe("the bundle of a minimal application", () => {
     );
     assert.ok(sum(edge) <= minimalAppBytesMax, `${sum(edge)} bytes`);
     assert.ok(edge.length < chunks.length && !first.some(isOfOtherRoles));
+    const withYjs = chunks.filter(({ modules }) => modules.some((id) => /\/node_modules\/yjs\//.test(id)));
+    assert.ok(withYjs.length > 0 && !edge.some((chunk) => withYjs.includes(chunk)), "Yjs waits for the first document");
     assert.deepEqual(
       first.flatMap(({ modules }) => modules.filter((id) => /\/node_modules\/(?:libp2p|@libp2p)\//.test(id))),
       [],

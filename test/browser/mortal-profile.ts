@@ -3,7 +3,7 @@
  * there), again and again; and what hosts must have of it in the end.
  */
 import assert from "node:assert/strict";
-import { kv } from "../support/http-client.ts";
+import { keysOf, kv } from "../support/http-client.ts";
 import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
 import type { Functions, Report, Storm } from "./pages/store.ts";
 import { servePage, type PageServer } from "./page-server.ts";
@@ -14,16 +14,30 @@ import { recordTransactions } from "./transactions.ts";
 const entry = new URL("./pages/store.js", import.meta.url);
 const path = "/acknowledged";
 export const writes = 500;
-/** Of the first writes; those beside which the browser is killed have a key each, so that they wait for one flush together. */
+/** Of the first writes; those beside which the browser is killed have a key each, so that they wait for flushes together. */
 const keys = 50;
-/** And so much of them that the flush takes longer than a kill: then what is acknowledged too early is seen to be lost. */
-const largeBytes = 40_000;
 const smallBytes = 100;
-const oneFlush: PlantedBug = {
-  name: "all in one flush",
-  file: "core/storage/record-store.js",
-  find: "flushBytesMax: 1024 * 1024,\n    flushOperationsMax: 256",
-  replace: `flushBytesMax: ${writes * largeBytes * 2}, flushOperationsMax: ${writes}`,
+
+/** How the writes beside which the browser is killed get to the disk. */
+export interface Flushes {
+  readonly valueBytes: number;
+  readonly plants: readonly PlantedBug[];
+}
+
+/** As in any page: in several flushes, of which the kill may find each on its way. */
+export const asInLife: Flushes = { valueBytes: 8_000, plants: [] };
+const oneFlushBytes = 40_000;
+/** So much in one flush that it takes longer than a kill: then what is acknowledged too early is seen to be lost. */
+export const allInOne: Flushes = {
+  valueBytes: oneFlushBytes,
+  plants: [
+    {
+      name: "all in one flush",
+      file: "core/storage/record-store.js",
+      find: "flushBytesMax: 1024 * 1024,\n    flushOperationsMax: 256",
+      replace: `flushBytesMax: ${writes * oneFlushBytes * 2}, flushOperationsMax: ${writes}`,
+    },
+  ],
 };
 /** Against hanging only. */
 const flushMs = 120_000;
@@ -35,7 +49,7 @@ export interface Round {
   readonly report: Report;
 }
 
-interface Opened {
+export interface Opened {
   readonly browser: Chromium;
   readonly tab: Tab<Functions>;
 }
@@ -44,21 +58,28 @@ interface Opened {
 export class Profile implements AsyncDisposable {
   readonly #server: PageServer;
   readonly #seeds: readonly string[];
+  readonly #valueBytes: number;
   readonly #told: { report: (report: Report) => void };
   #folder: string | undefined;
 
-  private constructor(server: PageServer, seeds: readonly string[], told: { report: (report: Report) => void }) {
+  private constructor(
+    server: PageServer,
+    seeds: readonly string[],
+    valueBytes: number,
+    told: { report: (report: Report) => void },
+  ) {
     this.#server = server;
     this.#seeds = seeds;
+    this.#valueBytes = valueBytes;
     this.#told = told;
   }
 
-  static async of(seeds: readonly string[], ...bugs: readonly PlantedBug[]): Promise<Profile> {
+  static async of(seeds: readonly string[], flushes: Flushes, ...bugs: readonly PlantedBug[]): Promise<Profile> {
     const told = { report: (_report: Report): void => undefined };
     const never = new Promise<string>(() => undefined);
     const answers = { [path]: (body: string) => (told.report(JSON.parse(body) as Report), never) };
-    const server = await servePage(entry, { answers, plugins: [oneFlush, ...bugs].map(plant) });
-    return new Profile(server, seeds, told);
+    const server = await servePage(entry, { answers, plugins: [...flushes.plants, ...bugs].map(plant) });
+    return new Profile(server, seeds, flushes.valueBytes, told);
   }
 
   async open(): Promise<Opened> {
@@ -75,7 +96,7 @@ export class Profile implements AsyncDisposable {
     const opened = await this.open();
     const { tab, browser } = opened;
     const first = stormOf(`${name}a`, keys, smallBytes);
-    const second = stormOf(`${name}b`, writes, largeBytes);
+    const second = stormOf(`${name}b`, writes, this.#valueBytes);
     const early = await tab.call("write", first);
     await between?.(opened);
     let killed: Promise<void> | undefined;
@@ -128,12 +149,18 @@ function stormOf(name: string, keys: number, valueBytes: number): Storm {
   return { ids: named(writes), keys: named(keys), valueBytes };
 }
 
-/** What the hosts have of a round: each acknowledged write once, the others once or not at all, each whole, nothing else. */
-export async function checkHosts(url: string, { storms, resolved, report }: Round): Promise<void> {
+/**
+ * What the hosts have of the last of all rounds there were: each acknowledged write once, the others once or not at all, each
+ * whole, and no other key but those of the earlier rounds.
+ */
+export async function checkHosts(url: string, rounds: readonly Round[]): Promise<void> {
+  const { storms, resolved, report } = rounds.at(-1)!;
   const found: string[] = [];
+  const keysFound: string[] = [];
   const look = async (key: string, valueBytes: number): Promise<void> => {
     const { json } = await kv(url).get(`notes/${key}`, "r=all");
     assert.notEqual(json.degraded, true);
+    if (json.siblings !== undefined && json.siblings.length > 0) keysFound.push(key);
     for (const { value } of json.siblings ?? []) {
       const text = JSON.parse(value) as string;
       assert.ok(text === valueOf(idOf(text), valueBytes), `a value of ${key} is not whole`);
@@ -149,6 +176,9 @@ export async function checkHosts(url: string, { storms, resolved, report }: Roun
     invented: found.filter((id) => !begun.has(id)),
   };
   assert.deepEqual(wrong, { missing: [], twice: [], invented: [] });
+  const earlier = new Set(rounds.slice(0, -1).flatMap((round) => round.storms.flatMap((storm) => storm.keys)));
+  const listed = (await keysOf(url, "notes", "")).filter((key) => !earlier.has(key));
+  assert.deepEqual(listed.toSorted(), keysFound.toSorted());
   assert.ok(report.transactions > 0);
   assert.deepEqual(report.bad, []);
 }

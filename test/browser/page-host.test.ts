@@ -6,6 +6,7 @@ import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { eventually } from "../support/eventually.ts";
 import { HostProcesses, type HostStatus } from "../support/host-processes.ts";
 import { kv } from "../support/http-client.ts";
+import { pageHosts } from "../support/page-hosts.ts";
 import { freePort } from "../support/ports.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { launchChromium, type Tab } from "./chromium.ts";
@@ -260,6 +261,37 @@ test("a browser among Node hosts has a light share; closed or asleep for good, i
   await hosts.settled();
   await again.call("put", "awake", "it is back");
   assert.deepEqual((await kv(hosts.url(0)).get("notes/awake", "r=3")).values, [JSON.stringify("it is back")]);
+});
+
+test("all hosts of a profile are one device group, whichever tab they are in, whenever they were made; that of another profile is another", async () => {
+  await using all = await pageHosts(1, hostCluster, temporaryDirectory());
+  await using page = await servePage(new URL("./pages/store.js", import.meta.url));
+  await using profile = await launchChromium();
+  await using other = await launchChromium();
+  const open = async (tab: Tab<StoreFunctions>, database: string): Promise<string> => {
+    await tab.call("open", { name: hostCluster, database, seeds: all.seeds, role: "host" });
+    return (await tab.call("status")).id;
+  };
+  const groups = async (ids: readonly string[]): Promise<readonly (string | undefined)[]> => {
+    const { members } = await all.hosts.status(0);
+    return ids.map((id) => members.find((member) => member.id === id)?.deviceGroup);
+  };
+
+  const tabs = [await profile.open<StoreFunctions>(page.url), await profile.open<StoreFunctions>(page.url)] as const;
+  const [first, second] = [await open(tabs[0], "first"), await open(tabs[1], "second")];
+  const stranger = await open(await other.open<StoreFunctions>(page.url), "first");
+  const [group, ...rest] = await groups([first, second, stranger]);
+  assert.match(group!, /^[0-9a-f]{32}$/);
+  assert.equal(rest[0], group);
+  assert.notEqual(rest[1], group);
+
+  for (const tab of tabs) {
+    await tab.page.reload();
+    await tab.page.waitForFunction(() => "everwriteTest" in globalThis);
+  }
+  assert.deepEqual([await open(tabs[0], "first"), await open(tabs[1], "second")], [first, second]);
+  const third = await open(await profile.open<StoreFunctions>(page.url), "third");
+  assert.deepEqual(await groups([first, second, third]), [group, group, group]);
 });
 
 /** Chromium tells of each address that does not answer. */

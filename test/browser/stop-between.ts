@@ -13,7 +13,7 @@ type ShopTab = Tab<Functions>;
 export async function stopBetween(stopped: Stoppable, other: ShopTab, store: string): Promise<void> {
   for (;;) {
     stopped.stop();
-    if (await other.call("hasDatabase", store)) return;
+    if (await other.call("hasDatabases", store)) return;
     stopped.goOn();
     // So that no write waits for two stops.
     await writesMore(other);
@@ -31,7 +31,7 @@ export async function stopsWithin(
     await writesMore(owner);
     await sleep(Math.random() * 20);
     stopped.stop();
-    if (!(await other.call("hasDatabase", store))) hits += 1;
+    if (!(await other.call("hasDatabases", store))) hits += 1;
     stopped.goOn();
   }
   return hits;

@@ -163,7 +163,7 @@ describe("a write that is under way when the node's tab is stopped", { timeout: 
     const early = second.call("put", "early");
     await sleep(500);
     stopped.stop();
-    assert.ok(!(await second.call("hasDatabase", "shop")));
+    assert.ok(!(await second.call("hasDatabases", "shop")));
     await early;
     const [told] = await second.call("written");
     assert.match(told!.error!, /^outcome-unknown: no tab has answered the put/);

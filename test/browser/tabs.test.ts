@@ -2,12 +2,13 @@
  * Three tabs of one store, all of which write and watch, and one of which runs the node: what becomes of the writes, and of
  * the watches, when that one is gone.
  */
+import assert from "node:assert/strict";
 import { after, before, describe, test, type TestContext } from "node:test";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { pageHosts, type PageHosts } from "../support/page-hosts.ts";
 import { launchLifelike, type Lifelike } from "./lifelike.ts";
 import { servePage, type PageServer } from "./page-server.ts";
-import { lose, type Shop, type Way } from "./three-tabs.ts";
+import { lose, type Shop, threeTabs, type Way } from "./three-tabs.ts";
 import { recordTransactions } from "./transactions.ts";
 
 const entry = new URL("./pages/tabs.js", import.meta.url);
@@ -35,6 +36,20 @@ async function loses(t: TestContext, way: Way): Promise<void> {
     `${writes} writes; the slowest of the others took ${slowest} ms; their watches told nothing for ${silent} ms`,
   );
 }
+
+test("of updates of one key by three tabs at once each counts once, also those made while the tab that runs the node is closed", async () => {
+  const [first, ...others] = await threeTabs(shop);
+  await Promise.all([first, ...others].map((tab) => tab.call("increment", "one", 50)));
+  for (const tab of [first, ...others]) assert.equal(await tab.call("total", "one"), 150);
+  const counted = others.map((tab) => tab.call("increment", "two", 50));
+  await first.page.close();
+  await Promise.all(counted);
+  for (const tab of others) {
+    await tab.call("flush");
+    assert.deepEqual([await tab.call("total", "one"), await tab.call("total", "two")], [150, 100]);
+  }
+  for (const tab of others) await tab.page.close();
+});
 
 describe("of three tabs that write and watch, the one that runs the node", { timeout: 240_000 }, () => {
   test("is closed: the others go on, no write is lost or doubled, and no change is missed", (t) => loses(t, "closed"));

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { eventually } from "../support/eventually.ts";
-import { kv } from "../support/http-client.ts";
+import { keysOf, kv } from "../support/http-client.ts";
 import type { Tab } from "./chromium.ts";
 import type { Lifelike, Stoppable } from "./lifelike.ts";
 import type { Functions, Seen, Told } from "./pages/tabs.ts";
@@ -87,6 +87,8 @@ export async function lose(shop: Shop, way: Way, prefix: string): Promise<Lost> 
   const scene: Scene = { shop, tabs, stopped };
   const { happens, comesBack }: Loss = losses[way];
   await startAll(tabs, prefix);
+  // What is asked of it later it does not answer, unless it comes back.
+  const before = comesBack === undefined ? await first.call("acknowledged") : [];
   await happens(scene);
   for (const tab of others) await moreOf(tab, 40, "the other tabs to go on writing");
   if (comesBack !== undefined) {
@@ -95,9 +97,10 @@ export async function lose(shop: Shop, way: Way, prefix: string): Promise<Lost> 
   }
   const left = comesBack === undefined ? others : tabs;
   for (const tab of left) await tab.call("stopWriting");
-  const told = (await Promise.all(left.map((tab) => tab.call("written")))).flat();
+  const told = [...before, ...(await Promise.all(left.map((tab) => tab.call("written")))).flat()];
   const slowestMs = Math.max(...(await Promise.all(others.map((tab) => tab.call("slowest")))));
-  await expectOnce(shop.host, told);
+  await others[0].call("flush");
+  await expectOnce(shop.host, told, `${prefix}-`, comesBack === undefined ? `${prefix}-0-` : undefined);
   await expectSeen(left, told);
   const silentMs = Math.max(...(await Promise.all(others.map((tab) => tab.call("longestSilence")))));
   for (const tab of left) {
@@ -125,16 +128,31 @@ async function moreOf(tab: ShopTab, count: number, what: string): Promise<void> 
   await eventually(async () => (await tab.call("writtenSoFar")) >= now + count, what);
 }
 
-/** Every write has become one value, under the dot that was told. */
-async function expectOnce(host: string, told: readonly Told[]): Promise<void> {
+/**
+ * Every write has become one value, under the dot that was told; and so, under a dot that nobody knows, has what there is of
+ * those which the lost tab was not told of. Nothing else is there.
+ */
+async function expectOnce(
+  host: string,
+  told: readonly Told[],
+  prefix: string,
+  prefixOfLost: string | undefined,
+): Promise<void> {
   const client = kv(host);
   const problems = told.flatMap(({ key, error }) => (error === undefined ? [] : [`${key}: ${error}`]));
-  for (const { key, dot } of told) {
-    const { siblings = [] } = (await client.get(`notes/${key}`)).json;
-    const dots = siblings.map((each) => each.dot);
-    if (dots.length !== 1 || dots[0] !== dot) problems.push(`${key}: ${dots.join()} instead of ${dot}`);
+  const dotOf = new Map(told.map(({ key, dot }) => [key, dot]));
+  const listed = await keysOf(host, "notes", prefix);
+  for (const key of new Set([...dotOf.keys(), ...listed])) {
+    const { values, json } = await client.get(`notes/${key}`);
+    const dots = (json.siblings ?? []).map((each) => each.dot);
+    const isKnown = dotOf.has(key)
+      ? dots[0] === dotOf.get(key)
+      : prefixOfLost !== undefined && key.startsWith(prefixOfLost);
+    const isOnce = dots.length === 1 && values[0] === JSON.stringify(`value of ${key}`);
+    if (!isKnown || !isOnce) problems.push(`${key}: ${dots.join()} of ${values.join()} instead of ${dotOf.get(key)}`);
   }
-  assert.deepEqual(problems, []);
+  const unlisted = [...dotOf.keys()].filter((key) => !listed.includes(key));
+  assert.deepEqual({ problems, unlisted }, { problems: [], unlisted: [] });
 }
 
 /** Every watch has told of every write, and of no state twice in a row. */

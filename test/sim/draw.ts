@@ -3,7 +3,14 @@ import type { NodeConfig, QuorumSpec } from "../../core/config.ts";
 import { lease } from "../../core/membership/roles.ts";
 import { Chance } from "./chance.ts";
 import { withFaults } from "./bend.ts";
-import { drawBrowserFaults, drawFaults, drawGoodbye, drawRingFaults } from "./faults/draw.ts";
+import {
+  drawBrowserFaults,
+  drawFaults,
+  drawGoodbye,
+  drawMinutesLate,
+  drawRareLeaseFaults,
+  drawRingFaults,
+} from "./faults/draw.ts";
 import { plainPrefix, type Profile, profileOf } from "./profiles.ts";
 import { type ContextChoice, type Operation, plainOperation, type Scenario, stretched } from "./scenario.ts";
 
@@ -57,14 +64,19 @@ function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): 
     ].toSorted((a, b) => a.atMs - b.atMs),
   };
   const reaping = chance.fork("reaping");
-  const drawn = reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  const reaped = reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  const isSlow = profile === undefined && reaped.lateMsMax >= 60_000;
+  const drawn = isSlow ? withFaults(reaped, drawMinutesLate(chance.fork("very late"), reaped.safetyMs)) : reaped;
   const browsers = chance.fork("browser hosts");
   // Nothing tells a host that comes back that a clock was cut without it: see `drawShortClocks`.
   const hasBrowsers = profile === undefined ? !cuts && !browsers.is(0.7) : profile.hasBrowsers === true;
   if (!hasBrowsers) return drawn;
   const mixed = withBrowsers(browsers, drawn);
   if (profile !== undefined) return mixed;
-  return withFaults(mixed, drawGoodbye(chance.fork("for good"), mixed.safetyMs));
+  return withFaults(mixed, [
+    ...drawGoodbye(chance.fork("for good"), mixed.safetyMs),
+    ...drawRareLeaseFaults(chance.fork("rare for leases"), mixed.safetyMs, mixed.leaseMs),
+  ]);
 }
 
 /** Some hosts are browser hosts, which are away for longer than their lease now and then; a few clusters have no others. */

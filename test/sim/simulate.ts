@@ -16,6 +16,7 @@ export interface Report {
   readonly hash: string;
   readonly violation: Violation | undefined;
   readonly log: readonly string[];
+  readonly edges: number;
   readonly simulatedMs: number;
   readonly events: number;
   readonly messages: number;
@@ -63,6 +64,7 @@ function reportOf(world: World, clients: Clients): Report {
     hash: schedule.hash,
     violation: oracle.violation,
     log: oracle.violation === undefined ? [] : schedule.tail,
+    edges: scenario.edges,
     simulatedMs: schedule.nowMs,
     events: schedule.eventsRun,
     messages: network.messages,

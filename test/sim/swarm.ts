@@ -68,6 +68,8 @@ function runOne(worker: Worker, seed: string): Promise<Report> {
 /** Sums of many reports. */
 export class Totals {
   runs = 0;
+  /** Those with edges. */
+  edgeRuns = 0;
   events = 0;
   operations = 0;
   acknowledged = 0;
@@ -86,6 +88,7 @@ export class Totals {
 
   add(report: Report): void {
     this.runs += 1;
+    if (report.edges > 0) this.edgeRuns += 1;
     this.events += report.events;
     this.operations += report.operations;
     this.acknowledged += report.acknowledged;

@@ -81,23 +81,28 @@ async function inLanes<T>(items: readonly T[], run: (item: T, index: number) => 
 
 /**
  * The roots of all partitions, built from the rows of stopped hosts: each partition with keys must be on `n` of them,
- * with one root and one number of keys. Returns what is not so.
+ * with one root and one number of keys. Returns what is not so, and how many keys there are.
  */
-export async function rootComplaints(hosts: HostProcesses, n: number): Promise<string[]> {
+export async function rootsOnDisks(
+  hosts: HostProcesses,
+  n: number,
+): Promise<{ readonly complaints: readonly string[]; readonly keys: number }> {
   const partitions = 1024;
   const trees = await Promise.all(hosts.urls.map((_url, i) => treesOf(join(hosts.data(i), "store"), partitions)));
   const complaints: string[] = [];
+  let keys = 0;
   for (let p = 0 as PartitionIndex; p < partitions; p++) {
     const held = trees.filter((tree) => tree.keysIn(p) > 0);
     const [first] = held;
     if (first === undefined) continue;
+    keys += first.keysIn(p);
     const isEqual = held.every(
       (tree) => sameHash(tree.rootOf(p), first.rootOf(p)) && tree.keysIn(p) === first.keysIn(p),
     );
     if (held.length !== n || !isEqual)
       complaints.push(`partition ${p}: keys ${trees.map((tree) => tree.keysIn(p)).join(", ")}, equal: ${isEqual}`);
   }
-  return complaints;
+  return { complaints, keys };
 }
 
 async function treesOf(directory: string, partitions: number): Promise<HashTrees> {

@@ -11,6 +11,16 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
+/**
+ * ms that `share` of all requests of some turns of one load took longer than, at most a quarter; those that failed, too.
+ * Not the median of the turns: what every second one suffers would not be seen.
+ */
+export function slowerThan(turns: readonly LoadResult[], share: number): number {
+  const slowest = turns.flatMap(({ slowestMs, failedMs }) => [...slowestMs, ...failedMs]).toSorted((a, b) => b - a);
+  const all = turns.reduce((sum, { count, failedMs }) => sum + count + failedMs.length, 0);
+  return slowest[Math.floor(all * share)] ?? Infinity;
+}
+
 /** A load without a fault gives none. */
 export function failuresOf(what: string, { errors, count, failures }: LoadResult): string[] {
   if (errors === 0) return count === 0 ? [`${what}: nothing was answered`] : [];

@@ -255,6 +255,7 @@ export interface HostStatus {
     readonly status: string;
     readonly alive: boolean;
     readonly tokens: number;
+    readonly deviceGroup: string;
     readonly life: number;
   }[];
   readonly partitions: { readonly owned: number; readonly filling: number };

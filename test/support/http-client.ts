@@ -83,6 +83,18 @@ async function answerOf(response: Response): Promise<KvAnswer> {
   return { status: response.status, context: response.headers.get("everwrite-context") ?? undefined, values, json };
 }
 
+/** All keys of a bucket that begin so, page by page. */
+export async function keysOf(url: string, bucket: string, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for (let after: string | null = ""; after !== null;) {
+    const { status, json } = await kv(url).get(`${bucket}/`, new URLSearchParams({ prefix, after }).toString());
+    if (json.keys === undefined) throw new Error(`the list of ${bucket}/${prefix} was answered by ${status}`);
+    keys.push(...json.keys);
+    after = json.next ?? null;
+  }
+  return keys;
+}
+
 export async function getJson<T>(url: string): Promise<T> {
   const response = await fetch(url, { signal: AbortSignal.timeout(hangMs) });
   return (await response.json()) as T;

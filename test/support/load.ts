@@ -46,8 +46,10 @@ export interface LoadResult {
   readonly p99Ms: number;
   readonly p999Ms: number;
   readonly maxMs: number;
-  /** The slowest twentieth, longest first: what up to five turns of one load have together as p99 follows from them. */
+  /** The slowest quarter, longest first: what 25 turns of one load have together as p99 follows from them (`slowerThan`). */
   readonly slowestMs: readonly number[];
+  /** How long those took that failed, of what is measured. */
+  readonly failedMs: readonly number[];
   readonly count: number;
   /** Also of what is not measured: reading contexts before puts, and warming up. */
   readonly errors: number;
@@ -84,6 +86,7 @@ class Failures {
 
 interface Measured {
   readonly latencies: number[];
+  readonly failedMs: number[];
   readonly failures: Failures;
   lastSuccessMs: number;
   gapMs: number;
@@ -142,7 +145,8 @@ async function run(spec: LoadSpec): Promise<LoadResult> {
     p99Ms: quantile(0.99),
     p999Ms: quantile(0.999),
     maxMs: quantile(1),
-    slowestMs: latencies.slice(-Math.ceil(latencies.length / 20)).toReversed(),
+    slowestMs: latencies.slice(-Math.ceil(latencies.length / 4)).toReversed(),
+    failedMs: measured.failedMs,
     count: latencies.length,
     errors: failures.count,
     ...(store.passedOn === undefined ? {} : { passedOn: store.passedOn }),
@@ -166,6 +170,7 @@ async function loop(spec: LoadSpec, operation: Operation, failures: Failures): P
   const endMs = startMs + spec.ms;
   const measured: Measured = {
     latencies: [],
+    failedMs: [],
     failures,
     lastSuccessMs: startMs,
     gapMs: 0,
@@ -216,6 +221,7 @@ async function measure(measured: Measured, sinceMs: number, operate: () => Promi
     }
     measured.lastSuccessMs = nowMs;
   } catch (error: unknown) {
+    measured.failedMs.push(performance.now() - sinceMs);
     measured.failures.add(error);
     // A refusal may come in no time; without a pause a closed loop would only count refusals.
     await new Promise((resolve) => setTimeout(resolve, 10));

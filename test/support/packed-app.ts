@@ -18,9 +18,17 @@ export async function installPacked(folder: string): Promise<void> {
   await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund"], { cwd: folder });
 }
 
-/** Strictly; rejects with what the compiler says in `stdout`. */
+/** Names of all packages that are in the application's `node_modules`, at any depth. */
+export async function installedIn(folder: string): Promise<string[]> {
+  const lock = JSON.parse(await readFile(join(folder, "node_modules", ".package-lock.json"), "utf8")) as {
+    packages: Record<string, { name?: string }>;
+  };
+  return Object.entries(lock.packages).map(([path, { name }]) => name ?? path.replace(/^.*node_modules\//, ""));
+}
+
+/** Strictly, the types of the packages as well; rejects with what the compiler says in `stdout`. */
 export async function compile(folder: string, options: readonly string[]): Promise<void> {
-  const always = ["--strict", "--target", "es2023", "--skipLibCheck"];
+  const always = ["--strict", "--target", "es2023"];
   await run(process.execPath, [tsc, ...always, ...options], { cwd: folder });
 }
 

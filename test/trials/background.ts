@@ -1,89 +1,128 @@
 /**
- * What clients notice of hints and anti-entropy. By turns in one run: a host is resumed when the clients' load begins
- * which was paused after many keys had been written, so that it missed nothing, or while they were written. Both turns write
- * the same, and in both the others take the host in again: they differ by the background work alone.
+ * What clients notice of hints and of anti-entropy, each by itself: no round is run with a peer that is owed hints. By turns
+ * in one run: a host is resumed when the clients' load begins that missed nothing, that was paused while many keys were
+ * written (hints), or whose disk lacks them and nobody knows (anti-entropy). All turns write the same, and in all of them
+ * the others take the host in again: they differ by the background work alone. That goes on after the load, which is too
+ * short for it; in a last turn of each kind a minute of load has to be enough for some thousands of keys.
  */
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { roundsOf } from "../support/convergence.ts";
 import { eventually } from "../support/eventually.ts";
-import { failuresOf, loadAverage, median } from "../support/figures.ts";
+import { failuresOf, loadAverage, median, slowerThan } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { metric } from "../support/http-client.ts";
 import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
+import { dropBucket } from "../support/rows.ts";
 import type { Context, Figure, Trial } from "../tools/trial.ts";
 
-/** Missed by one of three hosts, so each of them is owed it by one of the others, as a hint and as a difference. */
+/** Missed by one of three hosts, so each of them is owed it by one of the others. */
 const behind = 2;
 /** After what was written in one go: the disk sorts it for some seconds, in one kind of turn before the load and in the other beside it. */
 const restMs = 5_000;
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
+/** What there is to be done beside the clients. */
+type Work = "nothing" | "hints" | "anti-entropy";
+
 interface Turn {
   readonly result: LoadResult;
-  /** Hints that the others held when the load began, and when it ended. */
-  readonly hints: readonly [number, number];
-  /** Of anti-entropy and hints together, both ways, until all was done. */
-  readonly bytes: number;
-  /** From the resumption to the last hint. */
+  /** Keys that the host lacked when the load began, and when it ended. */
+  readonly lacking: readonly [number, number];
+  /** MB, both ways: while there was load, and until all was done. */
+  readonly moved: readonly [number, number];
+  /** From the resumption until all was done. */
   readonly seconds: number;
+}
+
+interface Size {
+  readonly keys: number;
+  readonly ms: number;
 }
 
 export const trial: Trial = {
   name: "background",
-  summary: "p99 of clients while hints and anti-entropy run within 1.25 times the p99 without, and they finish",
+  summary: "p99 of clients while hints or anti-entropy run within 1.25 times the p99 without, and they finish",
   async run(context) {
     const { short, folder, log } = context;
     await using hosts = await HostProcesses.of(3, folder);
-    await turn(context, hosts, "warm-up", true); // compiles, connects, and writes the clients' keys
-    const quiet: Turn[] = [];
-    const busy: Turn[] = [];
-    for (let pair = 1; pair <= (short ? 1 : 5); pair++) {
+    const size = short ? { keys: 4_000, ms: 3_000 } : { keys: 50_000, ms: 12_000 };
+    await turn(context, hosts, { bucket: "warm-up", work: "hints", size }); // compiles, connects, and writes the clients' keys
+    const turns = { nothing: [] as Turn[], hints: [] as Turn[], "anti-entropy": [] as Turn[] };
+    const kinds = Object.keys(turns) as Work[];
+    for (let round = 0; round < (short ? 1 : 4); round++) {
       // Which comes first changes, since a disk gets slower with what was written to it.
-      for (const isBehind of pair % 2 === 0 ? [true, false] : [false, true]) {
-        (isBehind ? busy : quiet).push(await turn(context, hosts, `pair${pair}-${isBehind}`, isBehind));
+      for (const work of [...kinds.slice(round % 3), ...kinds.slice(0, round % 3)]) {
+        const each = await turn(context, hosts, { bucket: `${work}${round}`, work, size });
+        turns[work].push(each);
+        log(`${work}: p99 ${each.result.p99Ms} ms, ${each.lacking.join(" keys, then ")} to be sent`);
       }
-      log(`pair ${pair}: p99 ${quiet.at(-1)!.result.p99Ms} ms without, ${busy.at(-1)!.result.p99Ms} ms with`);
     }
-    return { figures: figuresOf(quiet, busy), failures: failures(quiet, busy) };
+    const last = short ? { keys: 500, ms: 6_000 } : { keys: 4_000, ms: 60_000 };
+    const ends = {
+      hints: await turn(context, hosts, { bucket: "last-hints", work: "hints", size: last }),
+      "anti-entropy": await turn(context, hosts, { bucket: "last-differences", work: "anti-entropy", size: last }),
+    };
+    const { nothing } = turns;
+    const figures = (["hints", "anti-entropy"] as const).flatMap((work) => [
+      ...figuresOf(work, { busy: turns[work], nothing }),
+      ...figuresOfEnd(work, ends[work], { ...last, short }),
+    ]);
+    const all = [...Object.values(turns).flat(), ...Object.values(ends)];
+    const idle = [...turns.hints, ...turns["anti-entropy"]].some(({ lacking }) => lacking[0] === 0);
+    return {
+      figures: [...figures, loadAverage()],
+      failures: [
+        ...(idle ? ["nothing was owed to the host that was paused"] : []),
+        ...all.flatMap(({ result }) => failuresOf("clients", result)),
+      ],
+    };
   },
 };
 
 async function turn(
-  { short, signal }: Context,
+  { signal }: Context,
   hosts: HostProcesses,
-  bucket: string,
-  isBehind: boolean,
+  { bucket, work, size }: { readonly bucket: string; readonly work: Work; readonly size: Size },
 ): Promise<Turn> {
   const targets = hosts.addresses.filter((_address, i) => i !== behind);
   const base = { protocol: "native", targets, valueBytes: 200 } as const;
-  const fill = { ...base, operation: "fill", inFlight: 64, keys: short ? 4_000 : 50_000, bucket, ms: 0 } as const;
-  const front: LoadSpec = {
-    ...base,
-    operation: "mixed",
-    inFlight: 0,
-    perSecond: 300,
-    keys: 1_000,
-    bucket: "front",
-    ms: short ? 3_000 : 12_000,
-  };
-  if (!isBehind) await load(fill, signal);
+  const fill = { ...base, operation: "fill", inFlight: 64, keys: size.keys, bucket, ms: 0 } as const;
+  const clients = { operation: "mixed", inFlight: 0, perSecond: 300, keys: 1_000, bucket: "front" } as const;
+  const front: LoadSpec = { ...base, ...clients, ms: size.ms };
+  const isWritten = work !== "hints";
+  if (isWritten) await load(fill, signal);
+  const whole = (await hosts.status(behind)).keys + (isWritten ? 0 : size.keys);
+  let dropped = 0;
+  if (work === "anti-entropy") {
+    await hosts.signal(behind, "SIGTERM");
+    dropped = await dropBucket(join(hosts.data(behind), "store"), bucket);
+    hosts.start(behind);
+    await hosts.ready(behind);
+  }
   await hosts.signal(behind, "SIGSTOP");
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");
-  if (isBehind) await load(fill, signal);
+  if (!isWritten) await load(fill, signal);
   await sleep(restMs, undefined, { signal });
-  const bytesBefore = await backgroundBytes(hosts);
-  const hintsBefore = await hintsOf(hosts);
+
+  const lacking = async (): Promise<number> =>
+    work === "hints" ? hintsOf(hosts) : Math.max(0, whole - (await hosts.status(behind)).keys);
+  const bytesBefore = await backgroundBytes(hosts, work);
+  let before = Promise.resolve(dropped);
   let resumedAtMs = performance.now();
   const result = await load(front, signal, () => {
     resumedAtMs = performance.now();
     void hosts.signal(behind, "SIGCONT");
+    if (work === "hints") before = lacking();
   });
-  const hints = [hintsBefore, await hintsOf(hosts)] as const;
-  await eventually(async () => (await hintsOf(hosts)) === 0, "all hints to be delivered", limitMs);
+  const [left, bytes] = [await lacking(), await backgroundBytes(hosts, work)];
+  await eventually(async () => (await lacking()) === 0 && (await hintsOf(hosts)) === 0, "all to be sent", limitMs);
   const seconds = (performance.now() - resumedAtMs) / 1_000;
-  return { result, hints, seconds, bytes: (await backgroundBytes(hosts)) - bytesBefore };
+  const movedMb = (until: number): number => (until - bytesBefore) / 1e6;
+  const moved = [movedMb(bytes), movedMb(await backgroundBytes(hosts, work))] as const;
+  return { result, lacking: [await before, left], moved, seconds };
 }
 
 async function isLeftOut(hosts: HostProcesses): Promise<boolean> {
@@ -98,49 +137,56 @@ async function hintsOf(hosts: HostProcesses): Promise<number> {
   return hints.reduce((sum, count) => sum + count, 0);
 }
 
-async function backgroundBytes(hosts: HostProcesses): Promise<number> {
+/** Of hints, or of anti-entropy. */
+async function backgroundBytes(hosts: HostProcesses, work: Work): Promise<number> {
   const others = hosts.urls.filter((_url, i) => i !== behind);
-  const each = await Promise.all(
-    others.map(
-      async (url) => (await roundsOf(url)).bytes + (await metric(url, "everwrite_hints_delivered_bytes_total")),
-    ),
-  );
-  return each.reduce((sum, bytes) => sum + bytes, 0);
+  const of = async (url: string): Promise<number> =>
+    work === "hints" ? metric(url, "everwrite_hints_delivered_bytes_total") : (await roundsOf(url)).bytes;
+  return (await Promise.all(others.map(of))).reduce((sum, bytes) => sum + bytes, 0);
 }
 
-function figuresOf(quiet: readonly Turn[], busy: readonly Turn[]): Figure[] {
-  const without = { name: "without", value: p99Of(quiet) };
-  const moved = (turns: readonly Turn[]): number => median(turns.map(({ bytes }) => bytes)) / 1e6;
-  const share = median(busy.map(({ hints: [before, after] }) => (before - after) / before));
+function figuresOf(
+  work: Work,
+  { busy, nothing }: { readonly busy: readonly Turn[]; readonly nothing: readonly Turn[] },
+): Figure[] {
+  const without = { name: "without", value: p99Of(nothing) };
+  const middle = (of: (turn: Turn) => number): number => median(busy.map(of));
   return [
-    { name: "p99 with background work", value: p99Of(busy), unit: "ms", reference: without },
-    { name: "p99 with, times without", value: p99Of(busy) / without.value, unit: "x", bar: { atMost: 1.25 } },
+    { name: `${work}: p99`, value: p99Of(busy), unit: "ms", reference: without },
+    { name: `${work}: p99, times without`, value: p99Of(busy) / without.value, unit: "x", bar: { atMost: 1.25 } },
+    { name: `${work}: moved during the load of a turn`, value: middle(({ moved }) => moved[0]), unit: "MB" },
+    { name: `${work}: moved in all`, value: middle(({ moved }) => moved[1]), unit: "MB" },
     {
-      name: "background bytes of a turn",
-      value: moved(busy),
-      unit: "MB",
-      reference: { ...without, value: moved(quiet) },
-    },
-    { name: "hints owed when the load began", value: median(busy.map(({ hints }) => hints[0])), unit: "" },
-    { name: "share of them delivered under load", value: share, unit: "" },
-    {
-      name: "all delivered after",
+      name: `${work}: all done after`,
       value: Math.max(...busy.map(({ seconds }) => seconds)),
       unit: "s",
       bar: { atMost: 60 },
     },
-    loadAverage(),
+  ];
+}
+
+/** A short run is too short for it. */
+function figuresOfEnd(
+  work: Work,
+  { lacking, seconds }: Turn,
+  { keys, short }: Size & { readonly short: boolean },
+): Figure[] {
+  const share = (lacking[0] - lacking[1]) / lacking[0];
+  return [
+    {
+      name: `${work}: share of ${keys} keys that was sent under load`,
+      value: share,
+      unit: "",
+      ...(short ? {} : { bar: { atLeast: 1 } }),
+    },
+    { name: `${work}: these were done after`, value: seconds, unit: "s" },
   ];
 }
 
 /** Of all requests of all turns: 36 of a turn's 3,600 alone lie above its p99, and a single bad moment moves that by half. */
 function p99Of(turns: readonly Turn[]): number {
-  const count = turns.reduce((sum, { result }) => sum + result.count, 0);
-  const slowest = turns.flatMap(({ result }) => result.slowestMs).toSorted((a, b) => b - a);
-  return slowest[Math.floor(count / 100)]!;
-}
-
-function failures(quiet: readonly Turn[], busy: readonly Turn[]): string[] {
-  const idle = busy.some(({ hints }) => hints[0] === 0) ? ["nothing was owed to the host that was paused"] : [];
-  return [...idle, ...[...quiet, ...busy].flatMap(({ result }) => failuresOf("clients", result))];
+  return slowerThan(
+    turns.map(({ result }) => result),
+    0.01,
+  );
 }

@@ -3,7 +3,7 @@
  * client read: owners are equal soon after the last one is back, no hint is left, and then nothing moves but digests.
  */
 import { convergedAfter, type Convergence } from "../support/convergence-watch.ts";
-import { ownersOf, rootComplaints, roundsOf } from "../support/convergence.ts";
+import { ownersOf, rootsOnDisks, roundsOf } from "../support/convergence.ts";
 import { loadAverage } from "../support/figures.ts";
 import { HostProcesses } from "../support/host-processes.ts";
 import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
@@ -33,7 +33,7 @@ export const trial: Trial = {
       keys: short ? 5_000 : 100_000,
       ms: 0,
     };
-    await load(fill, signal);
+    const { errors } = await load(fill, signal);
     // Those that the load writes, which are the first, and as many of which only the disk that is lost must be told.
     const watched = Array.from({ length: short ? 400 : 2_000 }, (_, i) => `bench/user${i}`);
     const owners = await ownersOf(hosts, watched);
@@ -43,9 +43,16 @@ export const trial: Trial = {
     const idle = await idleTraffic(hosts, short ? 3_000 : 15_000);
 
     for (const i of hosts.urls.keys()) await hosts.signal(i, "SIGTERM");
-    const complaints = await rootComplaints(hosts, n);
+    const { complaints, keys } = await rootsOnDisks(hosts, n);
     return {
-      figures: [...figuresOf(result, convergence, { healedAtMs, wipedAtMs }), ...idle, ...rootFigures(complaints)],
+      figures: [
+        ...figuresOf(result, convergence, { healedAtMs, wipedAtMs }),
+        ...idle,
+        { name: "keys that could not be written before", value: errors, unit: "", bar: { atMost: 0 } },
+        { name: "keys on the disks", value: keys, unit: "", bar: { atLeast: fill.keys } },
+        { name: "partitions whose roots differ, on the disks", value: complaints.length, unit: "", bar: { atMost: 0 } },
+        loadAverage(),
+      ],
       failures: complaints.slice(0, 5),
     };
   },
@@ -93,6 +100,12 @@ function figuresOf(
     { name: "no hint left after the heal", value: since(healedAtMs, hintsGoneAtMs), unit: "s", bar: { atMost: 10 } },
     { name: "lost disk: owners equal after it", value: since(wipedAtMs, allEqualAtMs), unit: "s", bar: { atMost: 60 } },
     { name: "roots agree after the heal", value: since(healedAtMs, lastDifferenceAtMs), unit: "s" },
+    {
+      name: "lost disk: roots agree after it",
+      value: since(wipedAtMs, lastDifferenceAtMs),
+      unit: "s",
+      bar: { atMost: 60 },
+    },
   ];
 }
 
@@ -110,13 +123,6 @@ async function idleTraffic(hosts: HostProcesses, ms: number): Promise<Figure[]> 
     { name: "idle: rounds that found a difference", value: sum("withDifferences"), unit: "", bar: { atMost: 0 } },
     { name: "idle: keys moved", value: sum("keys"), unit: "", bar: { atMost: 0 } },
     { name: "idle: bytes a round", value: sum("bytes") / rounds, unit: "bytes", bar: { atMost: idleRoundBytesMax } },
-  ];
-}
-
-function rootFigures(complaints: readonly string[]): Figure[] {
-  return [
-    { name: "partitions whose roots differ, on the disks", value: complaints.length, unit: "", bar: { atMost: 0 } },
-    loadAverage(),
   ];
 }
 

@@ -63,6 +63,16 @@ const functions = {
     const { dot, localOnly, context: next } = await notes().put(key, value, { context });
     return { dot, localOnly, context: next };
   },
+  /** The code of what a put was refused with; undefined where it was acknowledged. */
+  async refusal(key: string, value: string): Promise<string | undefined> {
+    try {
+      await notes().put(key, value);
+      return undefined;
+    } catch (error: unknown) {
+      if (!(error instanceof StoreError)) throw error;
+      return error.code;
+    }
+  },
   async get(key: string, options: { readonly r?: "local" } = {}) {
     const { values, source, pending, context } = await notes().get(key, options);
     return { values, source, pending, context };

@@ -4,12 +4,14 @@ import type { StoreError } from "../../../core/errors.ts";
 import { systemClock } from "../../../core/libp2p/system-ports.ts";
 import type { Store } from "../../../core/store/store.ts";
 import { lww } from "../../../core/values/conflict-rules.ts";
+import { type Counter, counter } from "../../../core/values/counter.ts";
 import { expose } from "../expose.ts";
 import { badTransactions, seenTransactions } from "../transactions.ts";
 
 interface Schema {
   readonly notes: string;
   readonly sessions: string;
+  readonly counts: Counter;
 }
 
 /** A write of this tab: what became of it, and how long that took. */
@@ -43,6 +45,7 @@ const discarded: string[] = [];
 
 const notes = () => store.bucket("notes");
 const sessions = () => store.bucket("sessions", { conflict: lww() });
+const counts = () => store.bucket("counts", { conflict: counter() });
 
 async function write(key: string): Promise<void> {
   const beginMs = performance.now();
@@ -55,8 +58,24 @@ async function write(key: string): Promise<void> {
   told.push({ key, ...outcome, ms: performance.now() - beginMs });
 }
 
+async function hasDatabase(name: string): Promise<boolean> {
+  const database = await new Promise<IDBDatabase>((resolve, reject) => {
+    const opening = indexedDB.open(name);
+    opening.addEventListener("success", () => resolve(opening.result));
+    opening.addEventListener("error", () => reject(opening.error));
+  });
+  const asking = database.transaction("meta", "readonly");
+  const answered = new Promise<boolean>((resolve) => asking.addEventListener("complete", () => resolve(true)));
+  asking.objectStore("meta").count();
+  asking.commit();
+  const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), answerMs));
+  const has = await Promise.race([answered, late]);
+  database.close();
+  return has;
+}
+
 const functions = {
-  async open(options: Pick<OpenStoreOptions, "name" | "seeds">): Promise<void> {
+  async open(options: OpenStoreOptions): Promise<void> {
     store = await openStore<Schema>(options);
   },
   /** With a clock that is so far ahead, and a network that can be cut, as long as this tab runs the node. */
@@ -71,6 +90,12 @@ const functions = {
   session: async (key: string) => (await sessions().get(key)).value,
   /** Dots of lww values that lost unseen, as this tab was told of them. */
   discarded: () => discarded,
+  /** So many updates, all asked for at once. */
+  async increment(key: string, times: number): Promise<void> {
+    const bucket = counts();
+    await Promise.all(Array.from({ length: times }, () => bucket.update(key, (count) => count.add(1))));
+  },
+  total: async (key: string) => (await counts().get(key)).value?.total,
   id: () => store.status().id,
   close: () => store.close(),
   connected: () => store.connected,
@@ -84,21 +109,11 @@ const functions = {
       return holder(mark) === holder(`everwrite/${name}`);
     });
   },
-  /** Whether the database of a store answers: no transaction of a stopped tab is in the way. */
-  async hasDatabase(name: string): Promise<boolean> {
-    const database = await new Promise<IDBDatabase>((resolve, reject) => {
-      const opening = indexedDB.open(`everwrite/${name}`);
-      opening.addEventListener("success", () => resolve(opening.result));
-      opening.addEventListener("error", () => reject(opening.error));
-    });
-    const asking = database.transaction("meta", "readonly");
-    const answered = new Promise<boolean>((resolve) => asking.addEventListener("complete", () => resolve(true)));
-    asking.objectStore("meta").count();
-    asking.commit();
-    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), answerMs));
-    const has = await Promise.race([answered, late]);
-    database.close();
-    return has;
+  /** Whether the databases of a store answer, of which a host has two: no transaction of a stopped tab is in the way. */
+  async hasDatabases(name: string): Promise<boolean> {
+    const all = (await indexedDB.databases()).map((database) => database.name ?? "");
+    const answers = await Promise.all(all.filter((each) => each.startsWith(`everwrite/${name}`)).map(hasDatabase));
+    return !answers.includes(false);
   },
   /** From now on the tab does nothing for so long in the middle of its next write transaction. */
   hangInTransaction(ms: number): void {
@@ -114,6 +129,12 @@ const functions = {
   async values(key: string): Promise<readonly string[]> {
     return (await notes().get(key)).values;
   },
+  /** All that is there under a prefix. */
+  async found(prefix: string): Promise<Record<string, readonly string[]>> {
+    const all: Record<string, readonly string[]> = {};
+    for await (const { key, values } of notes().entries({ prefix })) all[key] = values;
+    return all;
+  },
   /** Writes new keys, one after the other in each of some lanes. */
   startWriting(prefix: string): void {
     writing.goesOn = true;
@@ -127,6 +148,8 @@ const functions = {
   },
   written: () => writers.then(() => told),
   writtenSoFar: () => told.length,
+  /** What is acknowledged by now, while it goes on writing. */
+  acknowledged: () => told,
   /** Longest time of a write, ms. */
   slowest: () => Math.max(...told.map(({ ms }) => ms)),
   startWatching(prefix: string): void {

@@ -18,7 +18,10 @@ import {
   siblings,
   type Versioned,
 } from "../../../core/causality/version-set.ts";
-import { clockHash } from "../../../core/merkle/hash.ts";
+import { makeKey } from "../../../core/bytes/key.ts";
+import { clockHash, entryHash, type Hash64, sameHash } from "../../../core/merkle/hash.ts";
+import { HashTrees } from "../../../core/merkle/trees.ts";
+import { locate } from "../../../core/placement/locate.ts";
 import { contentFrom, edits, editing } from "../values/yjs-edits.ts";
 
 const replicaCount = 3;
@@ -59,6 +62,17 @@ class Replica {
   }
 }
 
+/** The Merkle root of a replica that holds a document beside another one, when it has had these states of it. */
+function rootAfter(states: readonly Versioned[]): Hash64 {
+  const trees = new HashTrees(1);
+  const { row, partition } = locate(makeKey("notes", "plan"), 1);
+  const beside = locate(makeKey("notes", "beside"), 1).row;
+  trees.update(beside, undefined, entryHash(beside, clockHash(nothing)));
+  const hashes = states.map((state) => entryHash(row, clockHash(state)));
+  for (const [i, hash] of hashes.entries()) trees.update(row, hashes[i - 1], hash);
+  return trees.rootOf(partition);
+}
+
 /** Which replica takes the next update, and what else happens there before. */
 const chances = fc.array(
   fc.record({
@@ -82,10 +96,15 @@ test("replicas that were told the same updates, in any order, folded anywhere, a
         replica.take(update);
       }
       const [first, second, third] = replicas.map(({ state }) => state) as [Versioned, Versioned, Versioned];
-      const one = merge(merge(first, second), third);
-      const other = merge(third, merge(second, first));
+      const [here, there] = [
+        [first, merge(first, second), merge(merge(first, second), third)],
+        [third, merge(second, first), merge(third, merge(second, first))],
+      ] as const;
+      const [one, other] = [here[2], there[2]];
       assert.ok(sameClock(one, other));
       assert.deepEqual(clockHash(one), clockHash(other));
+      assert.deepEqual(rootAfter(here), rootAfter(there));
+      assert.equal(sameHash(rootAfter([first]), rootAfter(there)), sameClock(first, other));
       const bodies = siblings(one, 0).map(({ body }) => body);
       assert.deepEqual(
         bodies,

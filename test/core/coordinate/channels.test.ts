@@ -119,3 +119,14 @@ test("of a host that joins many channels at once it takes part in all but the on
   const heard = told.filter(({ to }) => to === owner).map(({ key }) => key);
   assert.deepEqual(heard, ["b/k0", "b/k1"]);
 });
+
+test("a message is encoded once for all who are told, edges and hosts, and not where nobody is", async (t) => {
+  const { ask, say, told } = scene();
+  await ask(edge, { join: ["b/k"] });
+  const encode = t.mock.method(methods.channelTell.request, "encode");
+  await say(edge, "b/k");
+  assert.deepEqual([told, encode.mock.callCount()], [[], 1], "by who says it alone");
+  for (const id of [other, owner]) await ask(id, { join: ["b/k"] });
+  await say(edge, "b/k");
+  assert.deepEqual([told.map(({ to }) => to).toSorted(), encode.mock.callCount()], [[other, owner].toSorted(), 3]);
+});

@@ -87,7 +87,15 @@ describe("an edge that watches", { concurrency: true }, () => {
     withEdges(
       3,
       async (edges, cluster) => {
-        await cluster.node("h1").put("b", "k", utf8("v"), { w: "all" });
+        const put = (): Promise<boolean> =>
+          cluster
+            .node("h1")
+            .put("b", "k", utf8("v"), { w: "all" })
+            .then(
+              () => true,
+              () => false, // a busy host is late for such timeouts
+            );
+        await eventually(put, "all hosts to have the key");
         for (const host of ["h2", "h3"]) cluster.kill(host);
         const edge = await edges.connected("e1", { config: { requestTimeoutMs: 300 } });
         await watching(edge, { name: "k" }, async ({ all }) => {

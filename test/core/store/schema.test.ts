@@ -115,7 +115,7 @@ test("a merge function that depends on the order is refused with what is wrong, 
   await lists.put("k", ["b"]);
   const { problems, value, values } = await lists.get("k");
   assert.deepEqual([value, values.length, problems.map(({ code }) => code)], [undefined, 2, ["bad-merge"]]);
-  assert.match(problems[0]!.message, /bucket lists: .*order of the values; sort/);
+  assert.match(problems[0]!.message, /merge function for lists\/k: .*order of the values; sort/);
   await assert.rejects(
     lists.update("k", (list) => list!),
     failsWith("bad-merge"),

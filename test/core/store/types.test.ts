@@ -14,6 +14,7 @@ import {
   type Store,
   text,
 } from "../../../core/index.ts";
+import { yjs } from "../../../core/documents/index.ts";
 
 interface Cart {
   readonly books: readonly string[];
@@ -64,10 +65,13 @@ async function compiled(shop: Store<Shop>, untyped: Store): Promise<void> {
 
   const named: Bucket<Cart> = untyped.bucket<Cart>("carts", { conflict: siblings() });
   const inferred: Bucket<Uint8Array> = untyped.bucket("files", { codec: bytes });
+  const plans: Bucket<Uint8Array> = untyped.bucket("plans", { conflict: yjs() });
+  // @ts-expect-error -- documents are bytes
+  await plans.put("trip", "Oslo");
   const texts: Bucket<string> = untyped.bucket<string>("texts");
   // @ts-expect-error -- what is in it is not known
   const unknown: string | undefined = (await untyped.bucket("any").get("k")).value;
-  assert.ok([named, inferred, texts, unknown]);
+  assert.ok([named, inferred, plans, texts, unknown]);
 }
 
 test("types: a schema gives each bucket its type, and refuses others", () => {

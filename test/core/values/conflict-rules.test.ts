@@ -1,12 +1,16 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
 import fc from "fast-check";
+import { yjs } from "../../../core/documents/index.ts";
 import { json } from "../../../core/values/codecs.ts";
 import { addWinsSet } from "../../../core/values/add-wins-set.ts";
 import { cart } from "../../../core/values/cart.ts";
 import { lww, merge, siblings } from "../../../core/values/conflict-rules.ts";
 import { counter } from "../../../core/values/counter.ts";
 import { registers } from "../../../core/values/registers.ts";
-import { conflictRuleTests } from "./conformance.ts";
+import { checkGrouping, conflictRuleTests } from "./conformance.ts";
 import { siblingsOf } from "./devices.ts";
+import { contentFrom, editing, edits } from "./yjs-edits.ts";
 
 const numbers = fc.array(fc.integer(), { minLength: 1, maxLength: 6 });
 conflictRuleTests("siblings", { rule: siblings<number>(), codec: json<number>(), siblings: numbers });
@@ -62,4 +66,19 @@ conflictRuleTests("cart", {
           ? present.set(item, quantity)
           : present.remove(item),
   ),
+});
+
+const documents = yjs();
+conflictRuleTests("yjs", {
+  rule: documents,
+  codec: documents.codec!,
+  // Bytes of merged updates depend on the order.
+  contentOf: (update) => contentFrom([update]),
+  siblings: edits.map((steps) => editing(steps).updates.slice(-8)).filter((updates) => updates.length > 0),
+});
+
+test("an average does not pass: what it made of some, merged with one of them, is another", () => {
+  const average = merge<number>((all) => all.reduce((sum, each) => sum + each, 0) / all.length);
+  const candidates = [1, 2, 6].map((value, i) => ({ value, timeMs: i, dot: `a:${i}` }));
+  assert.throws(() => checkGrouping({ rule: average, codec: json<number>() }, candidates), assert.AssertionError);
 });

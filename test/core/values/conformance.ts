@@ -1,4 +1,4 @@
-/** What every conflict rule must keep, whatever values meet: deterministic, order-independent, idempotent, and pure. */
+/** What every conflict rule must keep, whatever values meet: deterministic, independent of order and grouping, idempotent, and pure. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
@@ -17,7 +17,7 @@ interface Subject<T> {
 
 export function conflictRuleTests<T>(name: string, subject: Subject<T>): void {
   const { rule, codec, siblings } = subject;
-  const { contentOf = (value: T) => toHex(codec.encode(value)) } = subject;
+  const contentOf = contentBy(subject);
   const copy = (value: T): T => codec.decode(codec.encode(value));
   const resolved = (candidates: readonly Candidate<T>[]): unknown => {
     const value = rule.resolve(candidates);
@@ -55,6 +55,10 @@ export function conflictRuleTests<T>(name: string, subject: Subject<T>): void {
     );
   });
 
+  test(`${name}: what siblings became, merged with any of them once more, stays as it is`, () => {
+    fc.assert(fc.property(candidates, (all) => checkGrouping(subject, all)));
+  });
+
   test(`${name}: what it is given is not changed`, () => {
     fc.assert(
       fc.property(candidates, (all) => {
@@ -75,4 +79,28 @@ export function conflictRuleTests<T>(name: string, subject: Subject<T>): void {
       }),
     );
   });
+}
+
+/** What was merged is written, and meets values that were merged into it, of whoever had not seen that. */
+export function checkGrouping<T>(
+  subject: Pick<Subject<T>, "rule" | "codec" | "contentOf">,
+  all: readonly Candidate<T>[],
+): void {
+  const { rule } = subject;
+  const contentOf = contentBy(subject);
+  const value = rule.resolve(all);
+  if (value === undefined) return;
+  const later = { value, timeMs: Math.max(...all.map(({ timeMs }) => timeMs)) + 1, dot: "b:1" };
+  for (const each of all) {
+    for (const pair of [
+      [each, later],
+      [later, each],
+    ]) {
+      assert.deepEqual(contentOf(rule.resolve(pair) as T), contentOf(value));
+    }
+  }
+}
+
+function contentBy<T>({ codec, contentOf }: Pick<Subject<T>, "codec" | "contentOf">): (value: T) => unknown {
+  return contentOf ?? ((value) => toHex(codec.encode(value)));
 }

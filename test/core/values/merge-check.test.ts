@@ -45,6 +45,11 @@ test("one that adds up is told that what was merged is merged again", () => {
   assert.match(problemOf<number>((all) => all.reduce((a, b) => a + b, 0), [1, 2]) ?? "", /counter\(\)/);
 });
 
+test("one that depends on what was merged before, as an average does, is told so", () => {
+  const average = (all: readonly number[]): number => all.reduce((a, b) => a + b, 0) / all.length;
+  assert.match(problemOf<number>(average, [1, 2, 6]) ?? "", /merged with itself or with what is in it/);
+});
+
 test("one that changes its input is told so, of whatever type, and the application's values stay as they are", () => {
   const sortInPlace = (all: readonly string[][]): string[] =>
     all.flatMap((list) => list.toSorted().concat(list.splice(0)));

@@ -66,6 +66,7 @@ export const faultKinds = [
   ...[...faultWeights, ...ringFaultWeights, ...browserFaultWeights].map(([kind]) => kind),
   ...leaseFaultKinds,
   "closed-for-good",
+  "minutes-late",
 ] as const;
 
 export interface Fault {
@@ -104,6 +105,20 @@ export function drawBrowserFaults(chance: Chance, safetyMs: number, leaseMs: num
 /** In some runs with browser hosts one is never opened again. */
 export function drawGoodbye(chance: Chance, safetyMs: number): Fault[] {
   return chance.is(0.3) ? [drawFault(chance, "closed-for-good", safetyMs * 0.7)] : [];
+}
+
+/** In some runs with browser hosts, beside all else. */
+export function drawRareLeaseFaults(chance: Chance, safetyMs: number, leaseMs: number): Fault[] {
+  if (!chance.is(0.2)) return [];
+  return leaseFaultKinds.map((kind) => ({
+    ...drawFault(chance, kind, safetyMs * 0.7),
+    forMs: leaseMs * chance.between(1.1, 2.5),
+  }));
+}
+
+/** Messages that take up to `lateMsMax`, in most of the runs where those are minutes. */
+export function drawMinutesLate(chance: Chance, safetyMs: number): Fault[] {
+  return chance.is(0.94) ? [drawFault(chance, "minutes-late", safetyMs)] : [];
 }
 
 /** Each of what befalls leases, and cuts that last as long. */

@@ -76,10 +76,14 @@ export const networkFaults = {
   duplicates: (world, { amount }) => change(world, world.network.mood, { duplicates: 0.1 + amount * 0.9 }),
   "slow-net": (world, { amount }) =>
     change(world, world.network.mood, { spikes: amount, spikeMs: Math.min(3_000, world.scenario.lateMsMax) }),
-  late: (world, { amount }) =>
-    change(world, world.network.mood, { spikes: 0.02 + amount * 0.1, spikeMs: world.scenario.lateMsMax }),
+  late,
+  "minutes-late": late,
   "bad-frames": (world, { amount }) => change(world, world.network.mood, { badFrames: amount * 0.3 }),
 } satisfies Partial<Readonly<Record<FaultKind, Carry>>>;
+
+function late(world: World, { amount }: Fault): () => void {
+  return change(world, world.network.mood, { spikes: 0.02 + amount * 0.1, spikeMs: world.scenario.lateMsMax });
+}
 
 function others(world: World, lone: SimHost): SimHost[] {
   return world.hosts.filter((other) => other !== lone);

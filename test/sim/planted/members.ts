@@ -11,8 +11,8 @@ export const members: readonly Mutation[] = [
   {
     name: "views do not meet before data counts",
     file: "cluster/exchange.js",
-    find: "if (!this.hasMet(from, view))",
-    replace: "if (false)",
+    find: "async meet(from, view) {",
+    replace: "async meet(from, view) {\n        return;",
   },
   {
     name: "the lower incarnation of a member wins (memberlist#311)",

@@ -10,6 +10,12 @@ export const versions: readonly Mutation[] = [
       "new Holdings(roster.cluster.partitions, { ...random, bytes: () => new Uint8Array(8).fill(transport.self.charCodeAt(1)) })",
   },
   {
+    name: "what is delivered twice counts twice",
+    file: "causality/version-set.js",
+    find: "merged.push(greaterRecord(left, right));",
+    replace: "merged.push(left, right);",
+  },
+  {
     name: "merging takes the other side's values",
     file: "causality/version-set.js",
     find: "const values = mergeValues(a, b);",

@@ -8,7 +8,6 @@ import { type Report, safety, simulate } from "../simulate.ts";
 import { Applications } from "./applications.ts";
 
 export interface Played {
-  readonly report: Report;
   readonly acknowledged: number;
   readonly returned: readonly string[];
 }
@@ -34,7 +33,24 @@ export async function play(seed: string, plan: ApplicationsPlan): Promise<Played
   });
   const { violation, log } = report;
   assert.equal(violation && `${violation.rule}: ${violation.text}`, undefined, `${seed}\n${log.slice(-20).join("\n")}`);
-  return { report, acknowledged: applications!.acknowledged, returned: applications!.returned };
+  checkHurt(plan.edges + drawn.hosts, report);
+  return { acknowledged: applications!.acknowledged, returned: applications!.returned };
+}
+
+/** What a seed must have drawn to be worth its time: ten nodes, which crash, are cut off, and wait for answers in vain. */
+function checkHurt(nodes: number, { seed, faults }: Report): void {
+  const has = (kinds: RegExp): boolean => Object.keys(faults).some((kind) => kinds.test(kind));
+  const drawn = {
+    tenNodes: nodes >= 10,
+    crashOfHost: has(/^kill/),
+    crashOfEdge: has(/^application kill/),
+    powerCut: has(/^application power/),
+    partitionOfHosts: has(/^(?:cut|isolate|halves|bridge|flap)/),
+    partitionOfEdge: has(/^application cut/),
+    lostAnswers: has(/^loss/),
+  };
+  const missing = Object.entries(drawn).flatMap(([what, isDrawn]) => (isDrawn ? [] : [what]));
+  assert.deepEqual(missing, [], `${seed} drew ${JSON.stringify(faults)}`);
 }
 
 export const tenThousand = { edges: 5, changes: 10_800, keys: 25, pauseMs: 100, mishaps: 0.03 };
