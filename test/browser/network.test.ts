@@ -11,9 +11,9 @@ import { freePort } from "../support/ports.ts";
 import { RelayProcess } from "../support/relay-process.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { bundleWebRtc } from "../tools/bundle-webrtc.ts";
-import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
-import { rendererOf } from "./renderer.ts";
-import type { Functions, Opening } from "./pages/network.ts";
+import { launchChromium } from "./chromium.ts";
+import { connect, msToNotice, NetworkPage, waysToGo } from "./network-page.ts";
+import type { Functions } from "./pages/network.ts";
 import { servePage, type PageServer } from "./page-server.ts";
 
 /** After which libp2p by itself knows that a WebRTC peer is gone, as measured. */
@@ -26,76 +26,13 @@ before(async () => {
 });
 after(() => server[Symbol.asyncDispose]());
 
-/** A browser with one page on the network. */
-class Profile implements AsyncDisposable {
-  readonly browser: Chromium;
-  readonly tab: Tab<Functions>;
-  readonly id: string;
-  #renderer: number | undefined;
-  #isStopped = false;
-
-  private constructor(browser: Chromium, tab: Tab<Functions>, id: string) {
-    this.browser = browser;
-    this.tab = tab;
-    this.id = id;
-  }
-
-  static async open(seeds: readonly string[], options: Opening = {}): Promise<Profile> {
-    const browser = await launchChromium();
-    const tab = await browser.open<Functions>(server.url);
-    return new Profile(browser, tab, await tab.call("open", seeds, options));
-  }
-
-  /** Its addresses, once it can be found through a relay. */
-  async found(): Promise<readonly string[]> {
-    let addresses: readonly string[] = [];
-    await eventually(
-      async () => (addresses = await this.tab.call("addresses")).length > 0,
-      "the page can be found through a relay",
-    );
-    return addresses;
-  }
-
-  async isDirectTo(other: Profile): Promise<boolean> {
-    const peer = await this.tab.call("peer", other.id);
-    return peer?.connected === true && peer.addresses.some((address) => address.includes("/webrtc"));
-  }
-
-  async asks(other: Profile, bytes = 64): Promise<void> {
-    assert.ok(await this.tab.call("echo", other.id, bytes));
-  }
-
-  /** To the process of the page: it runs no code, and keeps every socket. */
-  async signal(signal: "SIGSTOP" | "SIGCONT"): Promise<void> {
-    this.#renderer ??= await rendererOf(this.browser, this.tab.page);
-    process.kill(this.#renderer, signal);
-    this.#isStopped = signal === "SIGSTOP";
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // A stopped process would outlive its browser.
-    if (this.#isStopped) await this.signal("SIGCONT");
-    await this.browser[Symbol.asyncDispose]();
-  }
-}
-
-async function connect(a: Profile, b: Profile): Promise<void> {
-  // Also that of `a`: while its own way to the relay is still opening, a first dial may fail, and the second comes at once.
-  await a.found();
-  await a.tab.call("keep", { [b.id]: await b.found() });
-  await eventually(
-    async () => (await a.isDirectTo(b)) && (await b.isDirectTo(a)),
-    "the pages have a direct connection",
-  );
-}
-
 const sizes = [0, 1, 16_383, 16_384, 65_537, 1_048_576, 5 * 1_048_576];
 
 test("a page that meets hosts only is answered by a host process over WebSocket, and loads no WebRTC", async () => {
   const address = `/ip4/127.0.0.1/tcp/${await freePort()}/ws`;
   await using hosts = new HostProcesses(temporaryDirectory());
   await hosts.add({ flags: ["--p2p", address] });
-  await using page = await Profile.open([address], { meetPages: false });
+  await using page = await NetworkPage.open(server.url, [address], { meetPages: false });
   const { id } = await hosts.status(0);
   assert.equal(await page.tab.call("meet", address), id);
   assert.equal(await page.tab.call("failureToConnect", 10_000), undefined);
@@ -115,7 +52,7 @@ test("a page and a Node process exchange requests of any size over WebSocket, bo
   const nodes = new Libp2pNodes("/ip4/127.0.0.1/tcp/0/ws");
   const { transport, address } = await nodes.start("host");
   transport.serve(async (_from, body) => body);
-  await using page = await Profile.open([address], { meetPages: false });
+  await using page = await NetworkPage.open(server.url, [address], { meetPages: false });
   await page.tab.call("meet", address);
   for (const bytes of sizes) {
     assert.ok(await page.tab.call("echo", transport.self, bytes));
@@ -135,12 +72,15 @@ test("a page and a Node process exchange requests of any size over WebSocket, bo
 
 describe("two pages", () => {
   let relay: RelayProcess;
-  let a: Profile;
-  let b: Profile;
+  let a: NetworkPage;
+  let b: NetworkPage;
   before(async () => {
     relay = await RelayProcess.start();
     const opening = { hostOf: "pages" };
-    [a, b] = await Promise.all([Profile.open([relay.address], opening), Profile.open([relay.address], opening)]);
+    [a, b] = await Promise.all([
+      NetworkPage.open(server.url, [relay.address], opening),
+      NetworkPage.open(server.url, [relay.address], opening),
+    ]);
     await connect(a, b);
   });
   after(async () => {
@@ -167,7 +107,7 @@ describe("two pages", () => {
     }, "gossip goes on, too");
     await relay.start();
     assert.equal(relay.id, id);
-    await using newcomer = await Profile.open([relay.address]);
+    await using newcomer = await NetworkPage.open(server.url, [relay.address]);
     for (const each of [a, b]) {
       await connect(newcomer, each);
       await newcomer.asks(each);
@@ -183,7 +123,7 @@ test("pages with the published WebRTC chunk that open one after the other have a
   const chunk = { name: "published", load: (id: string) => (id.endsWith("/core/browser/webrtc.js") ? text : null) };
   await using server = await servePage(pageEntry, { plugins: [chunk] });
   await using relay = await RelayProcess.start();
-  await using page = await Profile.open([relay.address]);
+  await using page = await NetworkPage.open(server.url, [relay.address]);
   const addresses = await page.found();
   await using browser = await launchChromium();
   for (let n = 0; n < 12; n += 1) {
@@ -201,23 +141,13 @@ test("pages with the published WebRTC chunk that open one after the other have a
 });
 
 describe("a page that is gone", () => {
-  const ways: readonly (readonly [way: string, go: (page: Profile) => Promise<unknown>])[] = [
-    ["killed with its browser", ({ browser }) => browser.kill()],
-    ["closed", ({ tab }) => tab.page.close()],
-    ["stopped for good", (page) => page.signal("SIGSTOP")],
-  ];
-  for (const [way, go] of ways) {
+  for (const [way, go] of Object.entries(waysToGo)) {
     test(`is noticed by the other long before libp2p alone would notice it: ${way}`, async () => {
       await using relay = await RelayProcess.start();
-      await using other = await Profile.open([relay.address]);
-      await using page = await Profile.open([relay.address]);
+      await using other = await NetworkPage.open(server.url, [relay.address]);
+      await using page = await NetworkPage.open(server.url, [relay.address]);
       await connect(other, page);
-      await go(page);
-      await eventually(
-        async () => (await other.tab.call("losses")).includes(page.id),
-        "it is noticed",
-        libp2pAloneMs / 2,
-      );
+      await msToNotice(other, page, go, libp2pAloneMs / 2);
       await assert.rejects(other.asks(page), /not connected|connection .* lost/);
     });
   }
@@ -225,8 +155,8 @@ describe("a page that is gone", () => {
 
 test("a page that stops for 300 ms every 2 s is only slow: no connection breaks, and every request is answered", async () => {
   await using relay = await RelayProcess.start();
-  await using a = await Profile.open([relay.address]);
-  await using b = await Profile.open([relay.address]);
+  await using a = await NetworkPage.open(server.url, [relay.address]);
+  await using b = await NetworkPage.open(server.url, [relay.address]);
   await connect(a, b);
   for (let round = 0; round < 6; round += 1) {
     await b.signal("SIGSTOP");
@@ -241,7 +171,9 @@ test("a page that stops for 300 ms every 2 s is only slow: no connection breaks,
 });
 
 test("a page wakes when its network is back, and when the machine slept", async () => {
-  await using page = await Profile.open([`/ip4/127.0.0.1/tcp/${await freePort()}/ws`], { meetPages: false });
+  await using page = await NetworkPage.open(server.url, [`/ip4/127.0.0.1/tcp/${await freePort()}/ws`], {
+    meetPages: false,
+  });
   await page.tab.call("watchWaking");
   await page.browser.context.setOffline(true);
   assert.equal(await page.tab.call("wakings"), 0);
@@ -256,7 +188,7 @@ test("a page wakes when its network is back, and when the machine slept", async 
 
 test("with every relay down a newcomer is told which are, and why", async () => {
   const seeds = [`/ip4/127.0.0.1/tcp/${await freePort()}/ws`, `/ip4/127.0.0.1/tcp/${await freePort()}/ws`];
-  await using page = await Profile.open(seeds);
+  await using page = await NetworkPage.open(server.url, seeds);
   const failure = await page.tab.call("failureToConnect", 2_000);
   assert.equal(failure?.code, "not-ready");
   for (const seed of seeds) assert.match(failure.message, new RegExp(`${seed}: the connection could not be opened`));

@@ -10,6 +10,7 @@ import { freePort } from "../support/ports.ts";
 import { launchChromium, type Chromium, type Tab } from "./chromium.ts";
 import type { Functions } from "./pages/store.ts";
 import { servePage, type PageServer } from "./page-server.ts";
+import { msToJoin } from "./two-writers.ts";
 
 const entry = new URL("./pages/store.js", import.meta.url);
 const nobody = async (): Promise<string> => `/ip4/127.0.0.1/tcp/${await freePort()}/ws`;
@@ -302,20 +303,9 @@ describe("a store with hosts", () => {
       await tab.call("close");
       tabs.push(tab);
     }
+    for (const tab of tabs) await tab.call("open", { name: "shop", seeds: all.seeds });
     const [one, two] = tabs as [Tab<Functions>, Tab<Functions>];
-    for (const tab of tabs) {
-      await tab.call("open", { name: "shop", seeds: all.seeds });
-      await tab.call("subscribe", "both");
-    }
-    const last = async (tab: Tab<Functions>) => (await tab.call("told")).at(-1);
-    for (const tab of tabs) {
-      await eventually(async () => (await last(tab))?.values.toSorted().join() === "of 0,of 1", "both siblings");
-    }
-    const dots = await Promise.all(tabs.map(async (tab) => (await tab.call("dots", "both")).toSorted()));
-    assert.deepEqual(dots[0], dots[1]);
-    const joinedMs = await one.call("join", "both");
-    await eventually(async () => (await last(two))?.values.join() === "of 0 and of 1", "what the other made of them");
-    t.diagnostic(`it was seen after ${(await last(two))!.atMs - joinedMs} ms`);
+    t.diagnostic(`it was seen after ${await msToJoin([one, two], "both", ["of 0", "of 1"])} ms`);
     for (const tab of tabs) await tab.call("close");
   });
 

@@ -25,6 +25,36 @@ export async function measure(inFlight: number, ms: number, work: () => Promise<
   return { perSecond: (latencies.length / elapsedMs) * 1_000, p50Ms: quantile(0.5), p99Ms: quantile(0.99) };
 }
 
+/** `work` at that rate, whatever is under way. How long each took, ms; failures as Infinity. In the page. */
+export async function atRate(perSecond: number, ms: number, work: () => Promise<unknown>): Promise<number[]> {
+  const beginMs = performance.now();
+  const working: Promise<number>[] = [];
+  const timed = async (): Promise<number> => {
+    const startMs = performance.now();
+    await work();
+    return performance.now() - startMs;
+  };
+  while (performance.now() < beginMs + ms) {
+    while (working.length < ((performance.now() - beginMs) * perSecond) / 1_000) {
+      working.push(timed().catch(() => Infinity));
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return Promise.all(working);
+}
+
+/** How long each task above 50 ms took since the last call, ms: at the first one since the page began to load. In the page. */
+export function watchLongTasks(): () => number[] {
+  const durations: number[] = [];
+  const keep = (entries: PerformanceEntryList): number => durations.push(...entries.map(({ duration }) => duration));
+  const observer = new PerformanceObserver((list) => keep(list.getEntries()));
+  observer.observe({ type: "longtask", buffered: true });
+  return () => {
+    keep(observer.takeRecords());
+    return durations.splice(0);
+  };
+}
+
 /** A database with one object store, without anything of ours. */
 export function openRaw(): Promise<IDBDatabase> {
   return new Promise((resolve, reject) => {

@@ -5,6 +5,8 @@ export interface SeenTransaction {
   readonly durability: string;
   /** `commit()` was called before whoever opened it gave up control. */
   committedAtOnce: boolean;
+  /** Until then. */
+  openMs: number;
 }
 
 /** Where the page keeps them. */
@@ -13,23 +15,26 @@ const keptAs = "seenTransactions";
 /** For `launchChromium`'s `before`: runs in the page, so it has nothing but itself. */
 export function recordTransactions(): void {
   const seen: SeenTransaction[] = [];
-  const beginning = new WeakMap<IDBTransaction, SeenTransaction>();
+  const beginning = new WeakMap<IDBTransaction, { readonly entry: SeenTransaction; readonly beginMs: number }>();
   Object.assign(globalThis, { seenTransactions: seen });
   type Open = IDBDatabase["transaction"];
   const transaction = Reflect.get<IDBDatabase, "transaction">(IDBDatabase.prototype, "transaction");
   const commit = Reflect.get<IDBTransaction, "commit">(IDBTransaction.prototype, "commit");
   IDBDatabase.prototype.transaction = function (this: IDBDatabase, ...args: Parameters<Open>) {
+    const beginMs = performance.now();
     const opened = transaction.apply(this, args);
-    const entry = { mode: opened.mode, durability: opened.durability, committedAtOnce: false };
+    const entry = { mode: opened.mode, durability: opened.durability, committedAtOnce: false, openMs: 0 };
     seen.push(entry);
-    beginning.set(opened, entry);
+    beginning.set(opened, { entry, beginMs });
     queueMicrotask(() => beginning.delete(opened));
     return opened;
   };
   IDBTransaction.prototype.commit = function (this: IDBTransaction) {
-    const entry = beginning.get(this);
-    if (entry !== undefined) entry.committedAtOnce = true;
-    return commit.call(this);
+    commit.call(this);
+    const begun = beginning.get(this);
+    if (begun === undefined) return;
+    begun.entry.committedAtOnce = true;
+    begun.entry.openMs = performance.now() - begun.beginMs;
   };
 }
 

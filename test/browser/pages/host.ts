@@ -9,14 +9,12 @@ import type { Storage } from "../../../core/ports.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
 import { expose } from "../expose.ts";
+import { atRate, watchLongTasks } from "../speed.ts";
 
 let running: (PageHost & { readonly storage: Storage }) | undefined;
 let startedWith: readonly [name: string, seeds: readonly string[], settings?: PageHostSettings] | undefined;
 const events: StoreEvent[] = [];
-const longTasks: number[] = [];
-new PerformanceObserver((list) => longTasks.push(...list.getEntries().map(({ duration }) => duration))).observe({
-  type: "longtask",
-});
+const longTasks = watchLongTasks();
 
 function host(): PageHost {
   if (running === undefined) throw new Error("no host is open");
@@ -68,30 +66,20 @@ const functions = {
       return { code, message };
     }
   },
-  /** Writes at that rate over 1,000 keys, whatever is under way. How long each took, ms; failures as Infinity. */
-  async write(perSecond: number, ms: number, bytes: number): Promise<number[]> {
+  /** Updates over 1,000 keys; see `atRate`. */
+  write(perSecond: number, ms: number, bytes: number): Promise<number[]> {
     const { node } = host();
     const body = new Uint8Array(bytes).fill(7);
-    const beginMs = performance.now();
-    const writing: Promise<number>[] = [];
-    const writeNext = async (startMs: number): Promise<number> => {
+    return atRate(perSecond, ms, async () => {
       const name = `k${Math.floor(Math.random() * 1_000)}`;
       const { context } = await node.get("load", name);
       await node.put("load", name, body, context === null ? {} : { context });
-      return performance.now() - startMs;
-    };
-    while (performance.now() < beginMs + ms) {
-      while (writing.length < ((performance.now() - beginMs) * perSecond) / 1_000) {
-        writing.push(writeNext(performance.now()).catch(() => Infinity));
-      }
-      await new Promise((resolve) => setTimeout(resolve, 5));
-    }
-    return Promise.all(writing);
+    });
   },
   dispatch(type: "freeze" | "resume"): void {
     document.dispatchEvent(new Event(type));
   },
-  longTasks: () => longTasks.splice(0),
+  longTasks,
   async stop(): Promise<void> {
     await running?.stop();
     await running?.storage.close();

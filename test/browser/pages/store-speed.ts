@@ -3,14 +3,14 @@ import { openStore } from "../../../core/browser/index.ts";
 import type { PageEdgeOptions } from "../../../core/browser/page-options.ts";
 import type { Store } from "../../../core/store/store.ts";
 import { expose } from "../expose.ts";
-import { measure, openRaw, putRaw } from "../speed.ts";
+import { atRate, measure, openRaw, putRaw, watchLongTasks } from "../speed.ts";
 
 interface Schema {
   readonly notes: string;
 }
 
 /** A value, and when it was written or heard: ms since 1970, with fractions. */
-interface Moment {
+export interface Moment {
   readonly value: string;
   readonly atMs: number;
 }
@@ -20,6 +20,7 @@ const keyBytes = 32;
 
 let store: Store<Schema>;
 const heard: Moment[] = [];
+const longTasks = watchLongTasks();
 
 const notes = () => store.bucket("notes");
 const nowMs = (): number => performance.timeOrigin + performance.now();
@@ -56,6 +57,17 @@ const functions = {
     database.close();
     return speed;
   },
+
+  /** Updates over 1,000 keys; see `atRate`. */
+  write(perSecond: number, ms: number, bytes: number): Promise<number[]> {
+    const value = "v".repeat(bytes);
+    return atRate(perSecond, ms, async () => {
+      const key = `k${Math.floor(Math.random() * 1_000)}`;
+      const { context } = await notes().get(key);
+      await notes().put(key, value, { context });
+    });
+  },
+  longTasks,
 
   hear(key: string): void {
     notes().subscribe(key, ({ value }) => value !== undefined && heard.push({ value, atMs: nowMs() }));

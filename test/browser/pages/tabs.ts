@@ -27,6 +27,8 @@ export interface Seen {
   readonly key: string;
   readonly values: readonly string[];
   readonly pending: boolean;
+  /** `performance.now()` */
+  readonly atMs: number;
 }
 
 const inFlight = 4;
@@ -153,11 +155,17 @@ const functions = {
   startWatching(prefix: string): void {
     void (async () => {
       for await (const { key, values, pending } of notes().watch({ prefix, signal: watching.signal })) {
-        seen.push({ key, values, pending });
+        seen.push({ key, values, pending, atMs: performance.now() });
       }
     })();
   },
   seen: () => seen,
+  /** Longest time in which the watch told of no key that was new to it, ms: that a write is pending no more may be told late. */
+  longestSilence(): number {
+    const firstMs = new Map(seen.toReversed().map(({ key, atMs }) => [key, atMs]));
+    const sorted = [...firstMs.values()].toSorted((a, b) => a - b);
+    return Math.max(...sorted.map((atMs, n) => atMs - (sorted[n - 1] ?? atMs)));
+  },
   flush: () => store.flush({ timeoutMs: 60_000 }),
   /** Does nothing else for so long, and writes in the task in which it wakes. */
   hangAndWrite(ms: number, key: string): void {
@@ -170,6 +178,8 @@ const functions = {
     for (const endMs = performance.now() + ms; performance.now() < endMs;);
   },
   transactions: () => ({ seen: seenTransactions().length, bad: badTransactions(seenTransactions()) }),
+  /** How long each write transaction was open, ms. */
+  openMs: () => seenTransactions().flatMap(({ mode, openMs }) => (mode === "readwrite" ? [openMs] : [])),
 };
 
 export type Functions = typeof functions;
