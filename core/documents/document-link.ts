@@ -161,9 +161,7 @@ export class DocumentLink {
 
   async #close(): Promise<void> {
     const stored = new Cancellation();
-    const written = this.#writer.flush().then(() => this.#writer.acknowledged());
-    const flushed = written.finally(() => stored.abort());
-    await Promise.race([flushed, sleep(this.#deps.clock, closeMsMax, stored)]);
+    await Promise.race([this.#handOver().finally(() => stored.abort()), sleep(this.#deps.clock, closeMsMax, stored)]);
     this.doc.off("update", this.#onUpdate);
     this.#stopFacts();
     this.#channel.end();
@@ -171,7 +169,15 @@ export class DocumentLink {
     this.#end.abort();
     this.#refresh();
     this.#onClosed();
-    if (!this.#writer.isStored) this.#deps.onError({ bucket: this.#name.bucket, error: this.#lost() });
+    if (!this.#writer.isStored || this.#writer.problem !== undefined)
+      this.#deps.onError({ bucket: this.#name.bucket, error: this.#lost() });
+  }
+
+  /** What hosts refused as a part is given to the node once more, as a whole. */
+  async #handOver(): Promise<void> {
+    await this.#writer.flush();
+    await this.#writer.acknowledged();
+    await this.#writer.flush();
   }
 
   #lost(): StoreError {

@@ -30,7 +30,8 @@ export function yjs(): ConflictRule<Uint8Array> {
     codec: { ...bytes, contentType: documentType, decode: checked },
     resolve: (candidates) => Y.mergeUpdates(candidates.map(({ value }) => value)),
     seal: (value, present) => (present === undefined ? value : whole([present, checked(value)])),
-    foldsOf: (read) => atOnce(read).map(({ dot }) => dot),
+    // What expires stays beside what lasts, which holds it too.
+    foldsOf: (read) => atOnce(read.filter(({ expiresAtMs }) => expiresAtMs === undefined)).map(({ dot }) => dot),
   };
 }
 

@@ -74,6 +74,8 @@ export class Writer {
   #waiting: Stop | undefined;
   #writing: Promise<void> | undefined;
   #failures = 0;
+  /** Dots of writes that hosts refused after the node had them: they stay parked until the whole is with it. */
+  #refusedDots: readonly string[] = [];
   #problem: StoreError | undefined;
 
   constructor(deps: WriterDeps) {
@@ -186,6 +188,7 @@ export class Writer {
       const others = this.#live.filter((each) => !folds.includes(each.dot) && each.dot !== write.dot);
       this.#live = [...others, { dot: write.dot, body: update.body }];
       this.#awaitHosts(write, update, isWhole);
+      if (isWhole) await this.#discardRefused();
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
       this.#unwritten = [...taken, ...this.#unwritten];
@@ -252,15 +255,24 @@ export class Writer {
       waiting.release();
       this.#unacknowledged = this.#unacknowledged.filter((each) => each.waiting !== waiting);
       if (problem === undefined) this.#failures = 0;
-      else if (problem instanceof StoreError && !waiting.aborted) this.#refused(problem, isWhole);
+      else if (problem instanceof StoreError && !waiting.aborted) this.#refused(problem, write.dot, isWhole);
       this.#deps.changed();
     };
     const over = write.until("quorum", { signal: waiting }).then(() => done(), done);
     this.#unacknowledged = [...this.#unacknowledged, { dot: write.dot, since, waiting, over }];
   }
 
+  /** All that is in them is in a later write. */
+  async #discardRefused(): Promise<void> {
+    const { node, bucket, name } = this.#deps;
+    const dots = this.#refusedDots;
+    this.#refusedDots = [];
+    for (const dot of dots) await node.discard({ bucket, name, dot }).catch(() => undefined);
+  }
+
   /** By hosts, after the node had it. What was sent too long ago is `ParkedEdits`' to write anew, if at all. */
-  #refused(error: StoreError, isWhole: boolean): void {
+  #refused(error: StoreError, dot: string, isWhole: boolean): void {
+    if (error.code !== "outcome-unknown") this.#refusedDots = [...this.#refusedDots, dot];
     const isTooLarge = error.code === "value-too-large";
     const isWorthAnother = isTooLarge ? !isWhole : isPassing(error) && error.code !== "outcome-unknown";
     this.#whole = true;

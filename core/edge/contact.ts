@@ -183,8 +183,8 @@ export class Contact {
   }
 
   /**
-   * Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. True also where hosts are too far
-   * away or refuse to tell it; false: hosts were lost before they could, so they are to be asked again.
+   * Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. True also where a host is too far
+   * away or refuses to tell it; false: all were lost before they could, so they are to be asked again.
    */
   async measureTime({ anew = false } = {}): Promise<boolean> {
     if (anew) this.#time.forget();
@@ -343,12 +343,12 @@ export class Contact {
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
-        // Timers may be early, but not by so much.
+        // One that took its time is far away (timers may be early, but not by so much); else the connection was lost.
         return error instanceof StoreError || clock.now() - askedMs > tripMsMax / 2;
       }
     };
     const asked = await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));
-    return this.#time.isKnown || (asked.length > 0 && !asked.includes(false));
+    return this.#time.isKnown || asked.includes(true);
   }
 
   async #heard(roster: Roster, { graceMs, inFlightMs }: Periods): Promise<void> {

@@ -39,7 +39,6 @@ export interface DeliveryDeps {
   readonly telemetry: Telemetry;
 }
 
-const noHost = "no host is connected";
 const idleMs = 1_000;
 /** So often a host may say that a write is none. */
 const misreadMax = 10;
@@ -250,7 +249,7 @@ export class Delivery {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
     if ((due.length > 0 || carried.at(-1)!.mayBeOut) && !(await contact.measureTime()))
-      throw new StoreError("not-ready", noHost);
+      throw new StoreError("not-ready", "hosts were lost before they told the time");
     if (due.length > 0) await local.markSent(located, due, contact.time);
   }
 
@@ -273,7 +272,7 @@ export class Delivery {
     const areOut = (): void => {
       for (const each of carried) each.mayBeOut = true;
     };
-    let last: unknown = new StoreError("not-ready", noHost);
+    let last: unknown = new StoreError("not-ready", "no host is connected");
     for (const host of contact.hostsFor(located)) {
       try {
         const answer = await contact.askOne(host, edgeMethods.edgeWrite, request, request.timeoutMs! + answerMarginMs);

@@ -12,25 +12,25 @@ const ofOneHost: readonly StoreErrorCode[] = [
   "internal",
 ];
 
-function isOneOf(error: unknown, codes: readonly StoreErrorCode[], other: StoreErrorCode): boolean {
-  return error instanceof StoreError && (error.code === other || codes.includes(error.code));
+function isOneOf(error: unknown, ...codes: readonly StoreErrorCode[]): boolean {
+  return error instanceof StoreError && codes.includes(error.code);
 }
 
 /** Another host may well answer. */
 export function isOfOneHost(error: unknown): boolean {
-  return isOneOf(error, ofOneHost, "clock-skew");
+  return isOneOf(error, ...ofOneHost, "clock-skew");
 }
 
 export function isUnanswered(error: unknown): boolean {
-  return isOneOf(error, ofOneHost, "quorum-not-met");
+  return isOneOf(error, ...ofOneHost, "quorum-not-met");
 }
 
 /** Refusals that another try, another host or another day may end. Whatever else hosts refuse, they refuse for good. */
 export function isPassing(error: unknown): boolean {
-  return isUnanswered(error) || isOneOf(error, [], "unauthorized");
+  return isUnanswered(error) || isOneOf(error, "unauthorized");
 }
 
 /** It may have become a write at some host, or not. */
 export function isUnknown(error: unknown): boolean {
-  return isOneOf(error, [], "outcome-unknown");
+  return isOneOf(error, "outcome-unknown");
 }

@@ -131,6 +131,8 @@ export class Bucket<T> {
     const { checkMerges = deps.checkMerges } = options;
     const checks = checkMerges ? new Sampling() : undefined;
     checkTtl(ttlMs);
+    if (conflict.foldsOf && ttlMs !== undefined)
+      throw new StoreError("bad-request", "a document cannot have a `ttlMs`");
     if (sliding && ttlMs === undefined) throw new StoreError("bad-request", "`sliding` needs a `ttlMs`");
     if (sliding) checkRenewable(conflict);
     this.name = name;

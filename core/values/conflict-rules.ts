@@ -34,7 +34,9 @@ export interface ConflictRule<T> {
   /** Of values that merge: names the changes made to one before it is written, and adds what was read (`present`). */
   seal?(value: T, present: T | undefined, pen: Pen): T;
   /** Of values that a context does not replace: the dots of those that an update of what was read takes the place of. */
-  foldsOf?(read: readonly { readonly dot: string; readonly body: Uint8Array }[]): readonly string[];
+  foldsOf?(
+    read: readonly { readonly dot: string; readonly body: Uint8Array; readonly expiresAtMs?: number }[],
+  ): readonly string[];
 }
 
 /** The default: the application sees them all, and there is a `value` only when there is one. */

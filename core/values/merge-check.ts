@@ -30,7 +30,8 @@ export function problemOfMerge<T>(
   if (resultOf(given(stored.toReversed())) !== result) {
     return "its result depends on the order of the values; sort what it returns, and settle ties by content";
   }
-  const value = resolve(given()) as T;
+  // As others read it.
+  const value = codec.decode(codec.encode(resolve(given()) as T));
   for (const part of [value, ...copies.map((each) => each.value)]) {
     const again = [value, part].map((each, i) => ({ value: each, timeMs: 0, dot: `a:${i}` }));
     if (resultOf(again) !== result) {

@@ -142,7 +142,10 @@ function leaseText({ ms, leftMs }: NonNullable<MemberView["lease"]>, isReached: 
   return isReached ? durationText(ms) : `${durationText(leftMs)} left`;
 }
 
-function ringText({ fingerprint, partitions, n, tokens, efficiency, changes }: RingView): string {
+/** A host of an older release tells no changes. */
+type OldRingView = Omit<RingView, "changes"> & Partial<Pick<RingView, "changes">>;
+
+function ringText({ fingerprint, partitions, n, tokens, efficiency, changes = [] }: OldRingView): string {
   const counts = new Map<string, number>();
   for (const id of tokens) counts.set(id ?? "(nobody)", (counts.get(id ?? "(nobody)") ?? 0) + 1);
   return [

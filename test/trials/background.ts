@@ -94,13 +94,11 @@ async function turn(
   const isWritten = work !== "hints";
   if (isWritten) await load(fill, signal);
   const whole = (await hosts.status(behind)).keys + (isWritten ? 0 : size.keys);
-  let dropped = 0;
-  if (work === "anti-entropy") {
-    await hosts.signal(behind, "SIGTERM");
-    dropped = await dropBucket(join(hosts.data(behind), "store"), bucket);
-    hosts.start(behind);
-    await hosts.ready(behind);
-  }
+  // In each turn: a process that has just begun is slower.
+  await hosts.signal(behind, "SIGTERM");
+  const dropped = work === "anti-entropy" ? await dropBucket(join(hosts.data(behind), "store"), bucket) : 0;
+  hosts.start(behind);
+  await hosts.ready(behind);
   await hosts.signal(behind, "SIGSTOP");
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");

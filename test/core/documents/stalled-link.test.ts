@@ -93,7 +93,8 @@ test("a document that is closed waits for hosts, for whoever opened it may keep 
 test("what hosts refuse after the edge had it is tried once more as a whole, told, and stored when it is smaller", async () => {
   const cluster = await MemoryCluster.of(3, { config: { valueBytesMax: 100_000 } });
   const edges = new MemoryEdges(cluster);
-  const store = storeOver(await edges.connected("e1"));
+  const edge = await edges.connected("e1");
+  const store = storeOver(edge);
   const doc = await store.doc("notes/plan");
   await doc.loaded;
   type(doc, "0");
@@ -108,6 +109,7 @@ test("what hosts refuse after the edge had it is tried once more as a whole, tol
     "the smaller document to be taken",
   );
   assert.equal(await readAt(cluster), `0${"x".repeat(10)}`);
+  assert.equal(edge.facts().parked, 0, "what was refused is in what was taken");
   await store.close();
   await edges.stop();
   await cluster.stop();

@@ -34,6 +34,8 @@ test("yjs(): what live documents stored is one value, updates are in the documen
     doc.getArray("words").push([word]);
     await doc.settled;
   }
+  // What takes the place of what lasts would take it away when it expires.
+  assert.throws(() => other.bucket("plans", { conflict: yjs(), ttlMs: 60_000 }), failsWith("bad-request"));
   const plans = other.bucket("plans", { conflict: yjs() });
   const { value, problems, raw } = await plans.get("trip", { r: "all" });
   assert.deepEqual([wordsOf(value), problems, raw.siblings.length], [["Oslo", "Bergen"], [], 2]);
