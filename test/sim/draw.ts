@@ -81,7 +81,8 @@ function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): 
     ].toSorted((a, b) => a.atMs - b.atMs),
   };
   const reaping = chance.fork("reaping");
-  const reaped = reaping.is(0.1) ? scenario : withShortGrace(reaping, scenario, cuts);
+  const isLong = reaping.is(0.1) || (profile === undefined && chance.fork("long grace").is(0.03));
+  const reaped = isLong ? scenario : withShortGrace(reaping, scenario, cuts);
   const isSlow = profile === undefined && reaped.lateMsMax >= 60_000;
   const drawn = isSlow ? withFaults(reaped, drawMinutesLate(chance.fork("very late"), reaped.safetyMs)) : reaped;
   const browsers = chance.fork("browser hosts");
