@@ -151,8 +151,8 @@ export class DocumentLink {
   }
 
   /**
-   * Stores what is unwritten, and ends the link; the document stays. Where the node has not taken all of it within 5 s, the rest
-   * may be lost: an `error` event of the store says so.
+   * Stores what is unwritten, and ends the link; the document stays. Where the node is connected it waits for hosts, too, 5 s in
+   * all. What the node has not taken by then may be lost, and what hosts refused is parked: an `error` event of the store says so.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -169,8 +169,8 @@ export class DocumentLink {
     this.#end.abort();
     this.#refresh();
     this.#onClosed();
-    if (!this.#writer.isStored || this.#writer.problem !== undefined)
-      this.#deps.onError({ bucket: this.#name.bucket, error: this.#lost() });
+    const { isStored, problem } = this.#writer;
+    if (!isStored || problem !== undefined) this.#deps.onError({ bucket: this.#name.bucket, error: this.#lost() });
   }
 
   /** What hosts refused as a part is given to the node once more, as a whole. */

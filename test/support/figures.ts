@@ -12,13 +12,12 @@ export function median(values: readonly number[]): number {
 }
 
 /**
- * ms that `share` of all requests of some turns of one load took longer than, at most a quarter; those that failed, too.
- * Not the median of the turns: what every second one suffers would not be seen.
+ * ms that `share` of all requests of some turns of one load took longer than; those that failed, too. Not the median of the
+ * turns: what every second one suffers would not be seen.
  */
 export function slowerThan(turns: readonly LoadResult[], share: number): number {
-  const slowest = turns.flatMap(({ slowestMs, failedMs }) => [...slowestMs, ...failedMs]).toSorted((a, b) => b - a);
-  const all = turns.reduce((sum, { count, failedMs }) => sum + count + failedMs.length, 0);
-  return slowest[Math.floor(all * share)] ?? Infinity;
+  const all = turns.flatMap(({ tookMs, failedMs }) => [...tookMs, ...failedMs]).toSorted((a, b) => b - a);
+  return all[Math.floor(all.length * share)] ?? Infinity;
 }
 
 /** A load without a fault gives none. */
