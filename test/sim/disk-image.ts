@@ -90,7 +90,7 @@ export class DiskImage {
 }
 
 /** One character a byte: such texts are ordered as their bytes are. */
-function textOf(bytes: Uint8Array): string {
+export function textOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
 

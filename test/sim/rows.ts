@@ -15,7 +15,7 @@ import { keyOfRow, type LocatedKey } from "../../core/placement/locate.ts";
 import { Ring } from "../../core/placement/ring.ts";
 import type { Namespace, StorageOperation } from "../../core/ports.ts";
 import { unsealRecord } from "../../core/storage/record.ts";
-import type { DiskImage } from "./disk-image.ts";
+import { type DiskImage, textOf } from "./disk-image.ts";
 
 const HintRow = message("HintRow", { storedAtMs: field(1, varint), state: optional(2, bytes(67_108_864)) });
 
@@ -116,7 +116,9 @@ export function objectOn(image: DiskImage, located: LocatedKey): Versioned | und
 }
 
 const rosterRow = encodeUtf8("roster");
-const rings = new WeakMap<Uint8Array, Membership>();
+/** By record: what changes is written by each host, most often in the same words. */
+const memberships = new Map<string, Membership>();
+const membershipsMax = 100;
 
 export interface Membership {
   readonly roster: Roster;
@@ -144,13 +146,15 @@ export function membershipChange(
 
 function membershipIn(record: Uint8Array | undefined): Membership | undefined {
   if (record === undefined) return undefined;
-  let known = rings.get(record);
+  const text = textOf(record);
+  let known = memberships.get(text);
   if (known === undefined) {
     const value = unsealRecord("meta", rosterRow, record);
     if (value === undefined) return undefined;
     const roster = rosterFrom(RosterMessage.decode(value));
     const ring = new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
-    rings.set(record, (known = { roster, ring }));
+    if (memberships.size === membershipsMax) memberships.clear();
+    memberships.set(text, (known = { roster, ring }));
   }
   return known;
 }
