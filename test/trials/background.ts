@@ -19,7 +19,7 @@ import type { Context, Figure, Trial } from "../tools/trial.ts";
 /** Missed by one of three hosts, so each of them is owed it by one of the others. */
 const behind = 2;
 /** After what was written in one go: the disk sorts it for some seconds, in one kind of turn before the load and in the other beside it. */
-const restMs = 5_000;
+const restMs = { short: 1_000, full: 5_000 };
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
@@ -82,7 +82,7 @@ export const trial: Trial = {
 };
 
 async function turn(
-  { signal }: Context,
+  { short, signal }: Context,
   hosts: HostProcesses,
   { bucket, work, size }: { readonly bucket: string; readonly work: Work; readonly size: Size },
 ): Promise<Turn> {
@@ -103,7 +103,7 @@ async function turn(
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");
   if (!isWritten) await load(fill, signal);
-  await sleep(restMs, undefined, { signal });
+  await sleep(short ? restMs.short : restMs.full, undefined, { signal });
 
   const lacking = async (): Promise<number> =>
     work === "hints" ? hintsOf(hosts) : Math.max(0, whole - (await hosts.status(behind)).keys);
