@@ -11,6 +11,14 @@ import { temporaryDirectory } from "./temporary-directory.ts";
 const run = promisify(execFile);
 const types = ["--module", "nodenext", "--typeRoots", resolve("node_modules/@types"), "--types", "node"];
 
+/** One rule is in two places. */
+const rules = `
+import { lww, merge, siblings, yjs } from "everwrite";
+import { EverwriteProvider, yjs as same } from "everwrite/yjs";
+const names = [merge((all) => all[0]), siblings(), lww(), yjs()].map(({ name }) => name);
+console.log(...names, yjs === same && typeof EverwriteProvider === "function");
+`;
+
 test("the README's programs compile against the packed package, run, and find their data at the next run", async () => {
   const folder = join(dirname(temporaryDirectory()), "app");
   await mkdir(folder, { recursive: true });
@@ -22,7 +30,8 @@ test("the README's programs compile against the packed package, run, and find th
   const wrong = compile(folder, ["--noEmit", ...types, "wrong.ts"]);
   await assert.rejects(wrong, (error: { stdout?: string }) => /wrong\.ts.*crats/s.test(error.stdout ?? ""));
   await writeFile(join(folder, "usages.ts"), await readmeProgram("### Conflicts your way"));
-  await compile(folder, [...types, "app.ts", "usages.ts"]);
+  await writeFile(join(folder, "rules.ts"), rules);
+  await compile(folder, [...types, "app.ts", "usages.ts", "rules.ts"]);
 
   const first = await run(process.execPath, ["app.js"], { cwd: folder });
   assert.equal(first.stdout, "1 { books: [ 'book 0' ] }\n");
@@ -30,4 +39,6 @@ test("the README's programs compile against the packed package, run, and find th
   assert.equal(second.stdout, "2 { books: [ 'book 0', 'book 1' ] }\n");
   const usages = await run(process.execPath, ["usages.js"], { cwd: folder });
   assert.equal(usages.stdout, "{ book: 2 } true\n");
+  const named = await run(process.execPath, ["rules.js"], { cwd: folder });
+  assert.equal(named.stdout, "merge siblings lww yjs true\n");
 });
