@@ -37,6 +37,7 @@ export type { EdgeConfig } from "./edge/config.ts";
 export { EdgeNode, type EdgeOptions, type EdgePorts } from "./edge/edge-node.ts";
 export type { DocumentLink, DocumentStatus } from "./documents/document-link.ts";
 export type { LiveDocument } from "./documents/live-document.ts";
+export { yjs } from "./documents/rule.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export { foldsMax } from "./limits.ts";
 export type { NodeId } from "./identity.ts";

@@ -34,6 +34,16 @@ describe("the code base", () => {
     ["no two tests have one name", () => repeatedTestNames(sources)],
   ];
   for (const [rule, complaints] of rules) test(rule, () => expectNone(complaints()));
+
+  test("the README says of each trial what it shows, as the trial does", () => {
+    const readme = readFileSync("README.md", "utf8");
+    const rows = sources.flatMap(({ path, text }) => {
+      const name = /^test\/trials\/(.+)\.ts$/.exec(path)?.[1];
+      return name === undefined ? [] : [`| \`${name}\` | ${/\bsummary:\s*"(.+)"/.exec(text)?.[1]} |`];
+    });
+    assert.ok(rows.length > 20);
+    expectNone(rows.filter((row) => !readme.includes(row)));
+  });
 });
 
 describe("a tidy rule", () => {

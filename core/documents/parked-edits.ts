@@ -11,9 +11,9 @@ import type { CancelSignal, Clock, Random } from "../ports.ts";
 import type { ParkedWrite, StoreNode } from "../store-node.ts";
 import { sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
+import { documentType } from "../values/yjs-update.ts";
 import { idsIn } from "./ahead.ts";
 import type { DocumentName } from "./document-link.ts";
-import { documentType } from "./writer.ts";
 
 interface Deps {
   readonly node: Pick<StoreNode, "facts" | "get" | "parked" | "discard">;

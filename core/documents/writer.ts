@@ -10,11 +10,9 @@ import type { Clock, Random, Stop } from "../ports.ts";
 import type { StoreNode, StoreWrite } from "../store-node.ts";
 import { Cancellation, sleep } from "../store/cancel.ts";
 import { backoffMs } from "../store/follow.ts";
+import { documentType } from "../values/yjs-update.ts";
 import type { Ahead } from "./ahead.ts";
 import { atOnce, isWorthWhole, type LiveUpdate, toFold } from "./fold-plan.ts";
-
-/** Of a document and of the updates that it is made of; as Yjs itself writes them. */
-export const documentType = "application/yjs";
 
 /** What an edit waits for others at most, before it is written with them. */
 const coalesceMs = 100;

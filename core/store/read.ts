@@ -34,7 +34,8 @@ export interface BucketRead<T> {
   readonly pending: boolean;
   /**
    * `undecodable` or `invalid-value`, with key and dot, for each value that is not among `values`; `internal`: the merge
-   * function threw; `bad-merge`: it does not keep what `merge` asks of it. There is no `value` in the last two cases.
+   * function threw; `bad-merge`: it does not keep what `merge` asks of it; `bad-request`: Yjs is not installed, for the rule
+   * `yjs()`. There is no `value` in the last three cases.
    */
   readonly problems: readonly StoreError[];
   /** The bytes of all siblings, and the context of all of them: what overwrites or copies also what was not understood. */
@@ -71,6 +72,7 @@ export async function decodeRead<T>(read: StoreRead, key: string, format: Readin
   const isWhole = problems.length === 0;
   let value: T | undefined;
   try {
+    if (format.rule.load !== undefined && decoded.length > 0) await format.rule.load();
     value = fold(read, decoded, key, format);
   } catch (error: unknown) {
     problems.push(error as StoreError);

@@ -25,6 +25,8 @@ export interface ConflictRule<T> {
   readonly kind: ValueKind;
   /** Of values that have their own form in bytes; the bucket then needs none. */
   readonly codec?: Codec<T>;
+  /** Brings what `resolve` and `seal` need; over before the first of what is read is given to them. */
+  load?(): Promise<void>;
   /** What two or more become, or the only one that could be decoded; undefined: that is for the application to say. */
   resolve(candidates: readonly Candidate<T>[]): T | undefined;
   /** It is the application's own function: samples of what it makes are checked (`merge-check.ts`). */

@@ -13,6 +13,9 @@ import {
   readVarUint8Array,
 } from "lib0/decoding";
 
+/** Of a document and of the updates that it is made of; as Yjs itself writes them. */
+export const documentType = "application/yjs";
+
 /** Of the byte that begins a struct: what it has beside its content, and which content that is. */
 const hasOrigin = 0b1000_0000;
 const hasRightOrigin = 0b0100_0000;

@@ -17,6 +17,8 @@ const timeoutMs = 10_000;
 export interface NativeClient extends KeyStore {
   /** Requests that one host refused before it began and the next one got. */
   readonly passedOn: number;
+  /** One more host, which gets its turns from now on. @throws TransportError it cannot be reached */
+  meet(address: string): Promise<void>;
 }
 
 /** `passesOn`: as applications do; otherwise a refusal is a failure. */
@@ -28,7 +30,8 @@ export async function nativeClient(
   const transport = libp2pTransport({ libp2p, clock: realClock });
   await transport.start();
   const hosts = new Map<NodeId, string[]>();
-  for (const address of addresses) hosts.set(await transport.meet(address), [address]);
+  const meet = async (address: string): Promise<void> => void hosts.set(await transport.meet(address), [address]);
+  for (const address of addresses) await meet(address);
   transport.keep(hosts);
 
   let connected: NodeId[] = [];
@@ -66,6 +69,11 @@ export async function nativeClient(
     async put(key, body, context, how) {
       const request = { key, body, folds: [], ...how, ...(context === undefined ? {} : { context }) };
       return (await ask(methods.write, request)).context;
+    },
+    async meet(address) {
+      await meet(address);
+      transport.keep(hosts);
+      update();
     },
     stop: async () => {
       await transport.stop();

@@ -1,6 +1,7 @@
 /**
- * Three hosts become six and three again, one by one, under load that never stops. What do clients of those that stay
- * notice, is anything lost, and how much moves beyond what has to?
+ * Three hosts become six and three again, one by one, under load that never stops. What do their clients notice, is anything
+ * lost, and how much moves beyond what has to? Clients use each host from when it is ready: those that are measured until it
+ * is told to leave, the writers whose every write is accounted for until it is gone.
  */
 import { efficiencyOf } from "../../core/placement/efficiency.ts";
 import { type CheckedLoadResult, complaintsOf, writeUntil } from "../support/checked-load.ts";
@@ -11,7 +12,7 @@ import { HostProcesses } from "../support/host-processes.ts";
 import { Ledger } from "../support/ledger.ts";
 import { load, type LoadResult, type LoadSpec } from "../support/load.ts";
 import { loadsUntil } from "../support/loads.ts";
-import { nativeClient } from "../support/native-client.ts";
+import { nativeClient, type NativeClient } from "../support/native-client.ts";
 import { agreedSince, change, copiesMoved, moved, ringOf } from "../support/ring-changes.ts";
 import type { Figure, Trial } from "../tools/trial.ts";
 
@@ -23,6 +24,12 @@ const measured = 56;
 const writers = 8;
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 600_000;
+
+interface Clients {
+  /** What a load that begins knows. */
+  readonly targets: string[];
+  readonly writers: NativeClient;
+}
 
 interface Moves {
   /** By change: copies made, in times of what the share of one host makes necessary. */
@@ -43,11 +50,13 @@ export const trial: Trial = {
     const filled = await load(fill, signal);
 
     const ledger = new Ledger("ledger");
-    const store = await nativeClient(base.targets);
+    const store = await nativeClient(base.targets, { passesOn: true });
+    const clients: Clients = { targets: [...base.targets], writers: store };
     const stop = new AbortController();
     const writing = writeUntil(stop.signal, store, { ledger, writers, keys: 500 });
     const ms = short ? 1_500 : 5_000;
-    const front: LoadSpec = { ...base, operation: "mixed", inFlight: measured, keys: 2_000, ms, bucket: "front" };
+    const mixed = { operation: "mixed", inFlight: measured, keys: 2_000, ms, bucket: "front" } as const;
+    const front: LoadSpec = { ...base, ...mixed, targets: clients.targets, passesOn: true };
     // So that its keys are there, and the first that counts is like the others.
     const filledFront = await load({ ...fill, bucket: "front", keys: front.keys }, signal);
     await load(front, signal);
@@ -63,10 +72,10 @@ export const trial: Trial = {
     };
     const undisturbed = (): Promise<LoadResult[]> => loadsUntil(context, front, Promise.resolve(), short ? 1 : 4);
     const quiet = await undisturbed();
-    const busy = await during(grow(hosts, moves));
+    const busy = await during(grow(hosts, moves, clients));
     const grown = efficiencyOf(await ringOf(hosts.url(0)));
     quiet.push(...(await undisturbed()));
-    busy.push(...(await during(shrink(hosts, moves))));
+    busy.push(...(await during(shrink(hosts, moves, clients))));
     stop.abort();
     const checked = await writing;
 
@@ -83,7 +92,7 @@ export const trial: Trial = {
 
     return {
       figures: [
-        ...requestFigures({ quiet, busy, checked }),
+        ...requestFigures({ quiet, busy, checked, passedOn: store.passedOn }),
         { name: "acknowledged writes that were accounted for", value: ledger.acknowledged, unit: "" },
         { name: "missing, risen or corrupt", value: complaints.length, unit: "", bar: { atMost: 0 } },
         { name: "keys whose owners differ, by local reads", value: unequal.length, unit: "", bar: { atMost: 0 } },
@@ -118,15 +127,21 @@ export const trial: Trial = {
   },
 };
 
-async function grow(hosts: HostProcesses, moves: Moves): Promise<void> {
+async function grow(hosts: HostProcesses, moves: Moves, { targets, writers }: Clients): Promise<void> {
   while (hosts.size < most) {
-    moves.joinSeconds.push(await measure(hosts, moves, async () => void (await hosts.add()), hosts.size + 1));
+    const join = async (): Promise<void> => {
+      const address = hosts.address(await hosts.add());
+      await writers.meet(address);
+      targets.push(address);
+    };
+    moves.joinSeconds.push(await measure(hosts, moves, join, hosts.size + 1));
   }
 }
 
-async function shrink(hosts: HostProcesses, moves: Moves): Promise<void> {
+async function shrink(hosts: HostProcesses, moves: Moves, { targets }: Clients): Promise<void> {
   for (let last = most - 1; last >= least; last--) {
     const leave = async (): Promise<void> => {
+      targets.pop();
       await change(hosts.url(last), "leave");
       await eventually(() => !hosts.isRunning(last), "the host to leave and end", limitMs);
     };
@@ -150,11 +165,13 @@ function requestFigures(of: {
   readonly quiet: readonly LoadResult[];
   readonly busy: readonly LoadResult[];
   readonly checked: CheckedLoadResult;
+  /** Of the requests that were checked. */
+  readonly passedOn: number;
 }): Figure[] {
   const { quiet, busy, checked } = of;
   const p99 = (results: readonly LoadResult[]): number => slowerThan(results, 0.01);
-  const sum = (what: "count" | "errors"): number =>
-    [...quiet, ...busy].reduce((total, result) => total + result[what], 0);
+  const sum = (what: "count" | "errors" | "passedOn"): number =>
+    [...quiet, ...busy].reduce((total, result) => total + (result[what] ?? 0), 0);
   const answered = sum("count") + checked.answered;
   const failed = sum("errors") + checked.failed;
   return [
@@ -165,6 +182,7 @@ function requestFigures(of: {
       unit: "",
       bar: { atMost: 1 },
     },
+    { name: "requests that a host refused and the next one got", value: sum("passedOn") + of.passedOn, unit: "" },
     { name: "p50 undisturbed", value: median(quiet.map(({ p50Ms }) => p50Ms)), unit: "ms" },
     { name: "p99 undisturbed", value: p99(quiet), unit: "ms" },
     { name: "p99 while partitions move", value: p99(busy), unit: "ms" },

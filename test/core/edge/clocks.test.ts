@@ -141,6 +141,23 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
     }));
 
+  test("is set right by them also where one host beside them loses each question", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const transport = edges.transport("e1");
+      hostsAreFar(transport);
+      const request = transport.request.bind(transport);
+      transport.request = (to, body, timeoutMs) =>
+        body[0] === methods.time.number && to === "h1"
+          ? Promise.reject(new TransportError("lost", "connection lost"))
+          : request(to, body, timeoutMs);
+      await transport.meet("memory:h1");
+      await online(edge);
+      await edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 });
+      await flushed(edge);
+      assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
+    }));
+
   test("is set right by them also where a shorter try is under way, which ends without an answer", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });

@@ -13,8 +13,8 @@ import {
   siblings,
   type Store,
   text,
+  yjs,
 } from "../../../core/index.ts";
-import { yjs } from "../../../core/documents/index.ts";
 
 interface Cart {
   readonly books: readonly string[];

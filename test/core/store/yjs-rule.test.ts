@@ -92,6 +92,25 @@ test("yjs(): updates of an edge without hosts arrive as one, beside those of oth
   await cluster.stop();
 });
 
+test("yjs(): an update leaves what expires where it is, beside what lasts, which holds it too", async () => {
+  const cluster = await MemoryCluster.of(3);
+  await using store = storeOver(hostStoreNode(cluster, "h1"));
+  const plans = store.bucket("plans", { conflict: yjs() });
+  await plans.put("trip", adding("Oslo")(undefined));
+  await plans.put("trip", adding("Bergen")(undefined), { ttlMs: 60_000 });
+  await plans.update("trip", adding("Narvik"));
+  const { raw } = await plans.get("trip", { r: "all" });
+  const found = raw.siblings.map(({ body, expiresAtMs }) => [expiresAtMs !== undefined, wordsOf(body).toSorted()]);
+  assert.deepEqual(
+    found.toSorted(([a], [b]) => Number(a) - Number(b)),
+    [
+      [false, ["Bergen", "Narvik", "Oslo"]],
+      [true, ["Bergen"]],
+    ],
+  );
+  await cluster.stop();
+});
+
 test("yjs(): what is no update is refused when it is written, named when it is read, and overwritten by no update", async () => {
   const cluster = await MemoryCluster.of(3);
   await using store = storeOver(hostStoreNode(cluster, "h1"));

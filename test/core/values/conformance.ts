@@ -1,6 +1,6 @@
 /** What every conflict rule must keep, whatever values meet: deterministic, independent of order and grouping, idempotent, and pure. */
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { before, test } from "node:test";
 import fc from "fast-check";
 import { toHex } from "../../../core/bytes/hex.ts";
 import type { Codec } from "../../../core/values/codecs.ts";
@@ -31,6 +31,8 @@ export function conflictRuleTests<T>(name: string, subject: Subject<T>): void {
       .shuffledSubarray([...all], { minLength: all.length, maxLength: all.length })
       .map((others) => [all, others] as const),
   );
+
+  before(() => rule.load?.());
 
   test(`${name}: what becomes of siblings does not depend on their order, nor on when it is asked`, () => {
     fc.assert(

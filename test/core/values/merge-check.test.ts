@@ -50,6 +50,18 @@ test("one that depends on what was merged before, as an average does, is told so
   assert.match(problemOf<number>(average, [1, 2, 6]) ?? "", /merged with itself or with what is in it/);
 });
 
+test("one whose result is another in memory than where it is read again is judged by what others read", () => {
+  interface Visit {
+    readonly last: string | Date;
+  }
+  // Of a date it would lose the milliseconds; but JSON has made text of it.
+  const latest = (all: readonly Visit[]): Visit => ({
+    last: new Date(Math.max(...all.map(({ last }) => Date.parse(last as string)))),
+  });
+  const visits = ["2026-11-22T10:00:00.123Z", "2026-11-22T10:00:00.456Z"].map((last) => ({ last }));
+  assert.equal(problemOf(latest, visits), undefined);
+});
+
 test("one that changes its input is told so, of whatever type, and the application's values stay as they are", () => {
   const sortInPlace = (all: readonly string[][]): string[] =>
     all.flatMap((list) => list.toSorted().concat(list.splice(0)));

@@ -1,10 +1,21 @@
 /** Stories of deleted keys that are forgotten, and of what must not come back then. */
 import assert from "node:assert/strict";
 import { methods } from "../../../core/rpc/rpc.ts";
-import type { Story } from "./stage.ts";
+import type { SimHost } from "../host.ts";
+import type { Stage, Story } from "./stage.ts";
 
 /** Wires are calm here, so that little time suffices for whatever is on its way. */
 const reaping = { config: { readRepairShare: 0, graceMs: 6_000 }, lateMsMax: 1 } as const;
+
+/** The walk of the key. It was first written while its third host, an owner, was away: the fourth holds what that one lacks. */
+async function writtenWhileAway(stage: Stage): Promise<SimHost[]> {
+  const walk = stage.walk();
+  const [first, , away] = walk;
+  away!.kill();
+  await stage.sleep(1_000);
+  await stage.put(first!, { quorum: "all" });
+  return walk;
+}
 
 export const deleteStories: readonly Story[] = [
   {
@@ -50,10 +61,7 @@ export const deleteStories: readonly Story[] = [
     brokenBy: "a reap goes on without the members that are away",
     cluster: { ...reaping, hosts: 5 },
     play: async (stage) => {
-      const [a, b, c, standIn] = stage.walk();
-      c!.kill();
-      await stage.sleep(1_000);
-      await stage.put(a!, { quorum: "all" });
+      const [a, b, c, standIn] = await writtenWhileAway(stage);
       standIn!.kill();
       await stage.start(c!);
       await stage.sleep(1_000);
@@ -118,10 +126,7 @@ export const deleteStories: readonly Story[] = [
     name: "a hint that is delivered twice, late the second time, finds the delete still there",
     cluster: { ...reaping, hosts: 5, lateMsMax: 1_000 },
     play: async (stage) => {
-      const [a, b, c, standIn] = stage.walk();
-      c!.kill();
-      await stage.sleep(1_000);
-      await stage.put(a!, { quorum: "all" });
+      const [a, b, c, standIn] = await writtenWhileAway(stage);
       for (const host of [a!, b!]) stage.world.network.cut(host.id, standIn!.id);
       await stage.start(c!);
       await stage.delete(b!, { quorum: "all" });
@@ -221,10 +226,7 @@ export const deleteStories: readonly Story[] = [
     brokenBy: "a reap goes on without the members that are away",
     cluster: { ...reaping, hosts: 5 },
     play: async (stage) => {
-      const [a, b, c, standIn] = stage.walk();
-      c!.kill();
-      await stage.sleep(1_000);
-      await stage.put(a!, { quorum: "all" });
+      const [a, b, c, standIn] = await writtenWhileAway(stage);
       const heal = stage.cutOff(standIn!);
       await stage.start(c!);
       await stage.sleep(1_000);
