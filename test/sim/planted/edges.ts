@@ -81,4 +81,18 @@ export const edges: readonly Mutation[] = [
     find: "        ...next,\n        ...seen,",
     replace: "        ...next,\n        event: row.event,\n        value: { ...next.value, dot },\n        ...seen,",
   },
+  {
+    name: "an edge refreshes its membership only when it is told that it is stale",
+    file: "edge/contact.js",
+    find: "wasStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs",
+    replace: "wasStale",
+    isOnlyTold: true,
+  },
+  {
+    name: "an edge does not heed what ring a host is on",
+    file: "edge/contact.js",
+    find: "if (answer.ring !== undefined && answer.ring !== this.#ring?.fingerprint) {",
+    replace: "if (false) {",
+    isOnlyTold: true,
+  },
 ];

@@ -3,6 +3,7 @@ import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
+import { edgeContactStories } from "./edge-contact.ts";
 import { edgeStories } from "./edges.ts";
 import { leaseStories } from "./leases.ts";
 import { moveStories } from "./moves.ts";
@@ -26,4 +27,5 @@ export const stories: readonly Story[] = [
   ...damageStories,
   ...clockStories,
   ...edgeStories,
+  ...edgeContactStories,
 ];
