@@ -95,4 +95,18 @@ export const edges: readonly Mutation[] = [
     replace: "if (false) {",
     isOnlyTold: true,
   },
+  {
+    name: "an edge never lets go of what hosts have forgotten",
+    file: "edge/local.js",
+    find: "if (!isQuorum || isOvertaken)",
+    replace: "if (true)",
+    isOnlyTold: true,
+  },
+  {
+    name: "an edge repeats a write however long ago it was sent",
+    file: "edge/delivery.js",
+    find: "return mayBeOut && (ageMs > contact.periods.graceMs / 2 || ageMs < -this.#config.clockDriftMaxMs);",
+    replace: "return false;",
+    isOnlyTold: true,
+  },
 ];
