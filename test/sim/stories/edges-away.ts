@@ -1,6 +1,6 @@
 /**
- * Stories of edges that are away for days of simulated time, with the periods that hosts have unless they are told others:
- * longer than the grace period, after which hosts have forgotten what was deleted, and than the age of hints (a day each).
+ * Stories of edges that are away for days of simulated time, with the grace period that hosts have unless they are told
+ * another: longer than that, after which hosts have forgotten what was deleted, and than the age of hints (a day each).
  * Nobody's time is spent on it: whoever is switched off has no events.
  */
 import assert from "node:assert/strict";
