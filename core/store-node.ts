@@ -88,6 +88,8 @@ export interface StoreFacts {
   readonly settled: boolean;
   /** Writes accepted here that hosts have yet to acknowledge, without the parked ones. */
   readonly pending: number;
+  /** Those of them that hosts were asked to take and could not, for they are too few, say; they are asked again. A host has none. */
+  readonly delayed?: number;
   /** Since when the oldest of them waits, by this node's own clock, ms since 1970; null when there is none. */
   readonly pendingSinceMs: number | null;
   /** Writes that need the application: see `parked`. */

@@ -151,7 +151,7 @@ export class DocumentLink {
   }
 
   /**
-   * Stores what is unwritten, and ends the link; the document stays. Where the node is connected it waits for hosts, too, 5 s in
+   * Stores what is unwritten, and ends the link; the document stays. As long as hosts may take it, it waits for them, too, 5 s in
    * all. What the node has not taken by then may be lost, and what hosts refused is parked: an `error` event of the store says so.
    */
   close(): Promise<void> {

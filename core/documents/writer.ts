@@ -136,9 +136,22 @@ export class Writer {
     }
   }
 
-  /** Resolves when hosts have all that the node has; at once where it is offline. */
-  async acknowledged(): Promise<void> {
-    if (this.#deps.node.facts().connected) await Promise.all(this.#unacknowledged.map(({ over }) => over));
+  /** Resolves when hosts have all that the node has, or cannot take it now; where it keeps nothing it may be worth another try. */
+  acknowledged(): Promise<void> {
+    const { node } = this.#deps;
+    const mayTake = (): boolean => {
+      const { connected, pending, delayed = 0, browser } = node.facts();
+      return connected && (delayed === 0 || delayed < pending || browser?.storage === "memory");
+    };
+    return new Promise((resolve) => {
+      const end = (): void => {
+        stop();
+        resolve();
+      };
+      const stop = node.onFacts(() => mayTake() || end());
+      if (mayTake()) void Promise.all(this.#unacknowledged.map(({ over }) => over)).then(end);
+      else end();
+    });
   }
 
   #schedule(afterMs = coalesceMs): void {

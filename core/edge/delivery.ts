@@ -37,6 +37,8 @@ export interface DeliveryDeps {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
+  /** `delayed` may have changed. */
+  readonly changed: () => void;
 }
 
 const idleMs = 1_000;
@@ -77,6 +79,12 @@ export class Delivery {
     });
     tasks.onStop(stop);
     this.sendAll();
+  }
+
+  /** Pending writes of keys of which the last try failed. */
+  get delayed(): number {
+    const { outbox } = this.#deps;
+    return [...this.#failures.keys()].flatMap((key) => outbox.of(key).filter(({ isPending }) => isPending)).length;
   }
 
   /** As many at once as may be; the next ones follow. */
@@ -300,6 +308,7 @@ export class Delivery {
     const { retryFirstMs, retryMaxMs } = this.#config;
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
+    this.#deps.changed();
     const pauseMs = Math.min(retryMaxMs, retryFirstMs * 2 ** failures) * (0.5 + this.#deps.random.next() / 2);
     this.#waiting.set(
       key,

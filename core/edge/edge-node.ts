@@ -112,9 +112,8 @@ export class EdgeNode implements SharedNode {
   constructor(ports: EdgePorts, { cluster, seeds, config }: EdgeOptions) {
     const { clock, random, transport } = ports;
     const telemetry = this.#telling(ports.telemetry);
-    this.id = transport.self;
     this.#config = { ...edgeDefaults, ...config };
-    const self = this.id;
+    const self = (this.id = transport.self);
     const records = (this.#records = new RecordStore(ports.storage, { clock, halvesFrom }));
     const tasks = (this.#tasks = new Tasks({ clock, telemetry }));
     const contact = (this.#contact = new Contact({ ...ports, telemetry, records, tasks }, this.#config, {
@@ -134,7 +133,7 @@ export class EdgeNode implements SharedNode {
     ));
     const deps = { contact, copies, local, outbox, random, tasks, telemetry };
     this.#portable = { self, cluster, contact, copies, local, outbox };
-    this.#delivery = new Delivery(deps, this.#config);
+    this.#delivery = new Delivery({ ...deps, changed: () => this.#tell() }, this.#config);
     this.#flushing = new Flushing(deps);
     const reads = (this.#reads = new Reads({ ...deps, self, clock }, this.#config));
     const server = new RpcServer(telemetry);
@@ -236,6 +235,7 @@ export class EdgeNode implements SharedNode {
       connected: isConnected,
       settled: isConnected && counts.pending === 0 && this.#watching.isCompared,
       ...counts,
+      delayed: this.#delivery.delayed,
       pendingSinceMs: oldest?.row.clockMs ?? null,
     };
   }

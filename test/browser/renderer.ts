@@ -3,7 +3,7 @@ import type { Page } from "playwright";
 import type { Chromium } from "./chromium.ts";
 
 /** The renderer that grows busy when the page is: Chromium does not tell which it is. */
-export async function rendererOf({ context }: Chromium, page: Page): Promise<number> {
+export async function rendererOf({ context }: Pick<Chromium, "context">, page: Page): Promise<number> {
   const session = await context.browser()!.newBrowserCDPSession();
   const times = async (): Promise<Map<number, number>> => {
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");

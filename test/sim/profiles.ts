@@ -107,7 +107,7 @@ const profiles = {
       return chance.pick(memberThemes)(chance, lasting(quick, 60_000));
     },
   },
-  /** Edges beside the clients: offline for longer than hosts remember, frozen, robbed of storage, in two tabs. */
+  /** Edges beside the clients: offline for longer than hosts remember (in half of the runs, see `edges/devices.ts`), frozen, robbed of storage, in two tabs. */
   edges: {
     hosts: [3, 5],
     n: [

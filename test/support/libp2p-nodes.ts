@@ -14,7 +14,7 @@ export interface TestNode {
   readonly problems: TransportProblem[];
 }
 
-export class Libp2pNodes {
+export class Libp2pNodes implements AsyncDisposable {
   readonly #listen: string;
   readonly #limits: Partial<TransportLimits>;
   readonly #keys = new Map<string, PrivateKey>();
@@ -57,5 +57,9 @@ export class Libp2pNodes {
 
   async close(): Promise<void> {
     await Promise.all([...this.#nodes.keys()].map((name) => this.kill(name)));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 }

@@ -3,6 +3,8 @@ import { openPageNetwork, type PageNetwork } from "../../../core/browser/network
 import { systemClock, systemRandom } from "../../../core/libp2p/system-ports.ts";
 import { onWake } from "../../../core/browser/wake.ts";
 import type { NodeId } from "../../../core/identity.ts";
+import type { Clock } from "../../../core/ports.ts";
+import { defaultTransportLimits } from "../../../core/libp2p/limits.ts";
 import { makeKey } from "../../../core/libp2p/identity.ts";
 import type { TransportProblem } from "../../../core/libp2p/problem.ts";
 import { expose } from "../expose.ts";
@@ -10,6 +12,8 @@ import { expose } from "../expose.ts";
 export interface Opening {
   readonly meetPages?: boolean;
   readonly hostOf?: string;
+  /** Pauses between two dials never end, once they are long. */
+  readonly givesUp?: boolean;
 }
 
 let network: PageNetwork | undefined;
@@ -17,6 +21,8 @@ let network: PageNetwork | undefined;
 const heard: string[] = [];
 const problems: TransportProblem[] = [];
 let wakings = 0;
+/** Dials that were given up. */
+let givenUp = 0;
 /** Ids of peers whose connection ended. */
 const losses: string[] = [];
 
@@ -25,15 +31,25 @@ function opened(): PageNetwork {
   return network;
 }
 
+/** What the network sets for so long are pauses between two dials, and nothing else. */
+const givingUp: Clock = {
+  ...systemClock,
+  after(ms, run) {
+    if (ms <= 1_000 || ms >= defaultTransportLimits.redialMsMax) return systemClock.after(ms, run);
+    givenUp += 1;
+    return () => undefined;
+  },
+};
+
 const functions = {
-  async open(seeds: readonly string[], { meetPages = true, hostOf }: Opening = {}): Promise<string> {
+  async open(seeds: readonly string[], { meetPages = true, hostOf, givesUp = false }: Opening = {}): Promise<string> {
     const key = await makeKey();
     network = await openPageNetwork({
       key,
       seeds,
       meetPages,
       ...(hostOf === undefined ? {} : { hostOf }),
-      clock: systemClock,
+      clock: givesUp ? givingUp : systemClock,
       random: systemRandom,
       onProblem: (problem) => problems.push(problem),
     });
@@ -89,6 +105,7 @@ const functions = {
     onWake(systemClock, () => (wakings += 1));
   },
   wakings: () => wakings,
+  givenUp: () => givenUp,
   /** What the page has loaded. */
   scripts: () => performance.getEntriesByType("resource").map(({ name }) => name),
 };

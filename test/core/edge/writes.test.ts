@@ -5,6 +5,7 @@ import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { realClock } from "../../support/real-clock.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
+import { patient, type Place, placed } from "../coordinate/scene.ts";
 import { atEachHost, atHosts, flushed, offline, valuesOf, withEdges } from "./scene.ts";
 
 describe("an edge in contact with hosts", { concurrency: true }, () => {
@@ -35,6 +36,42 @@ describe("an edge in contact with hosts", { concurrency: true }, () => {
       await edge.put("b", "k", utf8("merged"), { context: context! });
       assert.deepEqual(await atHosts(cluster, "k"), ["merged"]);
     }));
+
+  test("gives a write straight to an owner while it is connected to one, else to another host, and owners have it", () =>
+    withEdges(
+      5,
+      async (edges, cluster) => {
+        const edge = await edges.connected("e1", { config: patient });
+        const transport = edges.transport("e1");
+        const connected = () => [...transport.peers()].filter((peer) => peer.connected).length;
+        await eventually(() => connected() === 5, "the edge to be connected to all hosts");
+        const request = transport.request.bind(transport);
+        let asked: string[] = [];
+        transport.request = (to, body, timeoutMs) => {
+          if (body[0] === methods.edgeWrite.number) asked.push(to);
+          return request(to, body, timeoutMs);
+        };
+        /** Writes to all owners; whom it asked. */
+        const put = async ({ name, walk }: Place, text: string): Promise<readonly string[]> => {
+          asked = [];
+          const { receipt } = await edge.put("b", name, utf8(text), { w: "all" });
+          assert.deepEqual(receipt.durable.toSorted(), walk.slice(0, 3).toSorted());
+          return asked;
+        };
+        // Whichever host answers fastest: one of these keys is none of its own.
+        for (const host of cluster.nodes.keys()) {
+          const place = await placed(cluster, (walk) => walk.indexOf(host) > 2);
+          const [first, ...more] = await put(place, `not of ${host}`);
+          assert.ok(place.walk.indexOf(first!) < 3 && more.length === 0, `${first} of ${place.walk.join()}`);
+        }
+        const place = await placed(cluster, undefined, "cut");
+        for (const owner of place.walk.slice(0, 3)) cluster.network.cut("e1" as NodeId, owner as NodeId);
+        const [first, ...more] = await put(place, "by another host");
+        assert.ok(place.walk.indexOf(first!) > 2 && more.length === 0, `${first} of ${place.walk.join()}`);
+        assert.deepEqual(await atHosts(cluster, place.name), ["by another host"]);
+      },
+      { readRepairShare: 0 },
+    ));
 
   test("flushes the writes that were asked before, those too that are not in the outbox yet", () =>
     withEdges(3, async (edges, cluster) => {

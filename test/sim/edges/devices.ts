@@ -52,7 +52,11 @@ interface Device {
 const troubles = [
   ["edge kill", 0.5],
   ["edge cut", 0.7],
-  /** For longer than hosts remember what they have forgotten. */
+  /**
+   * For two grace periods, where these are short (8 s, with all that hangs on them as short): longer than hosts wait before they
+   * forget what was deleted, and than they keep hints in most such runs. Where they are a day, half a minute, in which nothing
+   * is forgotten. Days of 24 hours are in `stories/edges-away.ts`.
+   */
   ["edge days offline", 0.15],
   ["edge freeze", 0.3],
   ["edge freeze in a request", 0.3],

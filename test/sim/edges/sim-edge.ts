@@ -3,6 +3,7 @@
  * Its disk is its own: what hosts must keep, the oracle judges by the disks of hosts.
  */
 import { Calls } from "../calls.ts";
+import type { EdgeConfig } from "../../../core/edge/config.ts";
 import { EdgeNode } from "../../../core/edge/edge-node.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import type { StoreEvent } from "../../../core/telemetry.ts";
@@ -25,15 +26,18 @@ export class SimEdge {
   readonly machine: MachineClock;
   readonly #world: World;
   readonly #chance: Chance;
+  readonly #config: Partial<EdgeConfig>;
   readonly #calls = new Calls();
   #life: Life | undefined;
   /** Processes that have lost the storage to another one. */
   readonly #olds = new Set<Life>();
   #lives = 0;
 
-  constructor(world: World, name: string) {
+  /** `config`: in place of what each life draws. */
+  constructor(world: World, name: string, config: Partial<EdgeConfig> = {}) {
     this.id = name as NodeId;
     this.#world = world;
+    this.#config = config;
     this.#chance = world.chance.fork(`edge ${name}`);
     this.machine = { skewMs: this.#chance.between(-1, 1) * world.scenario.skewMs };
     this.disk = new SimDisk(this.#chance.fork("disk"), {
@@ -80,6 +84,7 @@ export class SimEdge {
       cacheBytesMax: chance.pick([0, 100_000]),
       refreshIntervalMs: chance.pick([1_000, 10_000]),
       retryMaxMs: 3_000,
+      ...this.#config,
     };
     const seeds = hosts.map(({ id }) => `sim:${id}`);
     const node = new EdgeNode(ports, { cluster: "sim", seeds, config });

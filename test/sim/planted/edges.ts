@@ -81,4 +81,32 @@ export const edges: readonly Mutation[] = [
     find: "        ...next,\n        ...seen,",
     replace: "        ...next,\n        event: row.event,\n        value: { ...next.value, dot },\n        ...seen,",
   },
+  {
+    name: "an edge refreshes its membership only when it is told that it is stale",
+    file: "edge/contact.js",
+    find: "wasStale || clock.now() - this.#refreshedMs >= this.#config.refreshIntervalMs",
+    replace: "wasStale",
+    isOnlyTold: true,
+  },
+  {
+    name: "an edge does not heed what ring a host is on",
+    file: "edge/contact.js",
+    find: "if (answer.ring !== undefined && answer.ring !== this.#ring?.fingerprint) {",
+    replace: "if (false) {",
+    isOnlyTold: true,
+  },
+  {
+    name: "an edge never lets go of what hosts have forgotten",
+    file: "edge/local.js",
+    find: "if (!isQuorum || isOvertaken)",
+    replace: "if (true)",
+    isOnlyTold: true,
+  },
+  {
+    name: "an edge repeats a write however long ago it was sent",
+    file: "edge/delivery.js",
+    find: "return mayBeOut && (ageMs > contact.periods.graceMs / 2 || ageMs < -this.#config.clockDriftMaxMs);",
+    replace: "return false;",
+    isOnlyTold: true,
+  },
 ];

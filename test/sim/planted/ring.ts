@@ -155,4 +155,18 @@ export const ring: readonly Mutation[] = [
     find: "host.capacity",
     replace: "100",
   },
+  {
+    name: "a new owner does without the only copy, for its holder is away",
+    file: "background/fill.js",
+    find: "complete.length > Math.max(1, cluster.ring.n - 1) ? 1 : 0",
+    replace: "complete.length > cluster.ring.n - 1 ? 1 : 0",
+    isOnlyTold: true,
+  },
+  {
+    name: "who returns offers nothing",
+    file: "background/hand-off.js",
+    find: 'const asked = beyondOwnership(deps, "former").filter(',
+    replace: "const asked = [].filter(",
+    isOnlyTold: true,
+  },
 ];

@@ -3,7 +3,10 @@ import { actorStories } from "./actors.ts";
 import { clockStories } from "./clocks.ts";
 import { damageStories } from "./damage.ts";
 import { deleteStories } from "./deletes.ts";
+import { edgeContactStories } from "./edge-contact.ts";
+import { edgeAwayStories } from "./edges-away.ts";
 import { edgeStories } from "./edges.ts";
+import { formerOwnerStories } from "./former-owners.ts";
 import { leaseStories } from "./leases.ts";
 import { moveStories } from "./moves.ts";
 import { raceStories } from "./races.ts";
@@ -19,6 +22,7 @@ export const stories: readonly Story[] = [
   ...deleteStories,
   ...raceStories,
   ...moveStories,
+  ...formerOwnerStories,
   ...returnStories,
   ...ringsApartStories,
   ...ruleStories,
@@ -26,4 +30,6 @@ export const stories: readonly Story[] = [
   ...damageStories,
   ...clockStories,
   ...edgeStories,
+  ...edgeContactStories,
+  ...edgeAwayStories,
 ];

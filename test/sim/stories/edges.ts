@@ -1,16 +1,12 @@
 /** Stories of edges whose clocks are wrong, and of values that expire at them. */
 import assert from "node:assert/strict";
 import * as Y from "yjs";
-import type { PutOptions } from "../../../core/api.ts";
-import type { LwwConflict } from "../../../core/store-node.ts";
 import { until } from "../cluster.ts";
-import { SimEdge } from "../edges/sim-edge.ts";
-import { bodyOf, contentTypeOf, newWrite, textOf } from "../write.ts";
-import type { SimHost } from "../host.ts";
-import type { Stage, Story } from "./stage.ts";
+import { textOf } from "../write.ts";
+import { withDevice } from "./device.ts";
+import type { Story } from "./stage.ts";
 
 const hour = 3_600_000;
-const patienceMs = 60_000;
 const lww = { kind: "lww" } as const;
 const update = { kind: "yjs" } as const;
 
@@ -20,91 +16,6 @@ function markOf(name: string): Uint8Array {
   doc.clientID = 1 + Number(name);
   doc.getMap("marks").set(name, true);
   return Y.encodeStateAsUpdate(doc);
-}
-
-/** An edge on the key of the story, and what its application is told. */
-class Device {
-  readonly edge: SimEdge;
-  readonly conflicts: LwwConflict[] = [];
-  readonly #stage: Stage;
-  #heal = (): void => {};
-
-  /** `skewMs`: its clock is ahead by so much. */
-  constructor(stage: Stage, skewMs: number) {
-    this.#stage = stage;
-    this.edge = new SimEdge(stage.world, "edge");
-    this.edge.machine.skewMs = skewMs;
-  }
-
-  async start(): Promise<void> {
-    this.edge.start();
-    this.edge.node!.onConflict((conflict) => this.conflicts.push(conflict));
-    await until(this.#stage.world, patienceMs, "the edge is ready", () => this.edge.node!.facts().loaded);
-  }
-
-  cut(): void {
-    const { network, hosts } = this.#stage.world;
-    this.#heal = network.cutPairs(
-      hosts.map(({ id }) => [this.edge.id, id] as const),
-      true,
-    );
-  }
-
-  heal(): void {
-    this.#heal();
-  }
-
-  /** Resolves as the edge does: offline when the write is durable here. `updates`: of a document, merged into one. */
-  async put(options: PutOptions, updates?: readonly Uint8Array[]): Promise<string> {
-    const { oracle, schedule } = this.#stage.world;
-    const id = oracle.writes.length;
-    const body = updates === undefined ? bodyOf(id, 20) : Y.mergeUpdates([...updates]);
-    const { ttlMs } = options;
-    const folds = new Set(options.folds);
-    oracle.writes.push(
-      newWrite({ id, key: "sim/key0", verb: "put", body, folds, context: [], ttlMs, startedMs: schedule.nowMs }),
-    );
-    const answer = await this.edge.call((node) =>
-      node.put("sim", "key0", body, { ...options, contentType: contentTypeOf(id) }),
-    );
-    assert.ok(answer !== "died");
-    return answer.dot;
-  }
-
-  async siblings(r?: "local"): Promise<string[]> {
-    const read = await this.edge.call((node) => node.get("sim", "key0", r === undefined ? {} : { r }));
-    assert.ok(read !== "died");
-    return read.siblings.map(({ body }) => textOf(body)).toSorted();
-  }
-
-  async online(): Promise<void> {
-    const { world } = this.#stage;
-    await until(world, patienceMs, "the edge is online", () => this.edge.node!.facts().connected);
-  }
-
-  /** All that it has is with hosts, and nothing was refused. */
-  async delivered(): Promise<void> {
-    const { world } = this.#stage;
-    const isDone = (): boolean => this.edge.node!.facts().pending === 0 && this.edge.node!.facts().connected;
-    await until(world, patienceMs, "the edge delivers what it has", isDone);
-    assert.deepEqual(await this.edge.call((node) => node.parked()), []);
-  }
-}
-
-/** The edge ends with the story; `skewMs` is of its clock. */
-function withDevice(
-  skewMs: number,
-  play: (stage: Stage, device: Device, host: SimHost) => Promise<void>,
-): Story["play"] {
-  return async (stage) => {
-    const device = new Device(stage, skewMs);
-    try {
-      await play(stage, device, stage.walk()[0]!);
-    } finally {
-      device.heal();
-      device.edge.kill();
-    }
-  };
 }
 
 export const edgeStories: readonly Story[] = [

@@ -1,0 +1,88 @@
+/** A page that has lost its host dials it at once when there is reason to hope: whatever pause it was in. */
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
+import type { Page } from "playwright";
+import { eventually } from "../support/eventually.ts";
+import { Libp2pNodes } from "../support/libp2p-nodes.ts";
+import { launchLifelike, type Lifelike } from "./lifelike.ts";
+import type { Functions } from "./pages/network.ts";
+import { type PageServer, servePage } from "./page-server.ts";
+import { rendererOf } from "./renderer.ts";
+
+interface Reason {
+  /** While its host is away. */
+  readonly before?: (page: Page, behind: Page) => Promise<void>;
+  readonly tell: (page: Page) => Promise<void>;
+}
+
+let server: PageServer;
+let browser: Lifelike;
+before(async () => {
+  server = await servePage(new URL("./pages/network.js", import.meta.url));
+  browser = await launchLifelike();
+});
+after(async () => {
+  await browser[Symbol.asyncDispose]();
+  await server[Symbol.asyncDispose]();
+});
+
+async function hide(page: Page, behind: Page): Promise<void> {
+  await behind.bringToFront();
+  await eventually(() => page.evaluate(() => document.hidden), "the page to be hidden");
+}
+
+async function sleeps(page: Page): Promise<void> {
+  const renderer = await rendererOf(browser, page);
+  process.kill(renderer, "SIGSTOP");
+  await setTimeout(6_000);
+  process.kill(renderer, "SIGCONT");
+}
+
+const reasons: Readonly<Record<string, Reason>> = {
+  "is visible again": { before: hide, tell: (page) => page.bringToFront() },
+  "is thawed": {
+    before: (page, behind) => browser.freeze(page, behind),
+    tell: async (page) => {
+      const session = await browser.context.newCDPSession(page);
+      await session.send("Page.setWebLifecycleState", { state: "active" });
+    },
+  },
+  "has a network again": {
+    before: () => browser.context.setOffline(true),
+    tell: () => browser.context.setOffline(false),
+  },
+  // For the page it is the same whether the machine slept or its process was stopped.
+  "has slept": { tell: sleeps },
+};
+
+describe("a page that has given its host up dials it when it", () => {
+  for (const [what, { before: prepare, tell }] of Object.entries(reasons)) {
+    test(what, async () => {
+      await using nodes = new Libp2pNodes("/ip4/127.0.0.1/tcp/0/ws");
+      const { transport, address } = await nodes.start("host");
+      const behind = await browser.context.newPage();
+      const tab = await browser.open<Functions>(server.url);
+      await tab.call("open", [address], { meetPages: false, givesUp: true });
+      await tab.call("keep", { [transport.self]: [address] });
+      const isConnected = async (): Promise<boolean> =>
+        (await tab.call("peer", transport.self))?.connected === true && (await tab.call("seeds"))[0]!.connected;
+      await eventually(isConnected, "the page to be connected");
+
+      await nodes.kill("host");
+      // As a seed, and as a member that it knows.
+      await eventually(async () => (await tab.call("givenUp")) === 2, "the page to give its host up");
+      await prepare?.(tab.page, behind);
+      const again = await nodes.start("host");
+      again.transport.serve(async (_from, body) => body);
+      await setTimeout(1_000);
+      assert.deepEqual(again.libp2p.getConnections(), []);
+
+      await tell(tab.page);
+      await eventually(isConnected, "the page to be connected again");
+      assert.ok(await tab.call("echo", transport.self, 64));
+      await tab.page.close();
+      await behind.close();
+    });
+  }
+});
