@@ -22,7 +22,7 @@ import { Exchange } from "./cluster/exchange.ts";
 import { meetSeeds } from "./cluster/find-cluster.ts";
 import { Health } from "./cluster/health.ts";
 import type { Marks } from "./cluster/marks.ts";
-import { servePublicMembership } from "./cluster/public-membership.ts";
+import { servePublicMembership } from "./cluster/serve-public-membership.ts";
 import { RingCommands } from "./cluster/ring-commands.ts";
 import { untilInContact, untilToldSecrets } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";

@@ -9,14 +9,8 @@
 import type { Infer } from "../bytes/codec.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
-import {
-  compareWith,
-  differenceTo,
-  nothingKnown,
-  owedTo,
-  type RosterSummary,
-  summarize,
-} from "../membership/comparison.ts";
+import { compareWith, nothingKnown, type RosterSummary, summarize } from "../membership/comparison.ts";
+import { differenceTo, owedTo } from "../membership/difference.ts";
 import { rosterMessage, type RosterMessage, toldIn } from "../membership/exchange.ts";
 import type { MemberRecord } from "../membership/member.ts";
 import { emptyRoster, mergeRoster, type Roster, type RosterPart } from "../membership/roster.ts";

@@ -2,42 +2,19 @@
  * Membership for nodes that are no members (PROTOCOL 6: edges refresh it every 10 s and when told that theirs is stale).
  * Digest first: an edge that knows the present state costs 16 bytes. Two trips else, for it has nothing to tell.
  */
-import { equalBytes } from "../bytes/compare.ts";
-import { type NodeConfig, nodeDefaults, type QuorumSpec } from "../config.ts";
+import { nodeDefaults, type QuorumSpec } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
-import { compareWith, differenceTo, nothingKnown, rosterDigest, summarize } from "../membership/comparison.ts";
-import { rosterMessage, toldIn } from "../membership/exchange.ts";
+import { compareWith, nothingKnown, rosterDigest } from "../membership/comparison.ts";
+import { toldIn } from "../membership/exchange.ts";
 import { publicRoster } from "../membership/public-roster.ts";
 import { emptyRoster, mergeRoster, type Roster } from "../membership/roster.ts";
 import { checkPartitions } from "../placement/partition.ts";
 import type { Identity, Transport } from "../ports.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
-import { inFlightMs } from "../replica/stillness.ts";
-import { call, type RpcServer } from "../rpc/call.ts";
+import { call } from "../rpc/call.ts";
 import { edgeMethods } from "../rpc/edge-methods.ts";
 import { admit } from "./admit.ts";
-import type { Cluster } from "./cluster.ts";
-
-export function servePublicMembership(
-  { cluster }: { readonly cluster: Cluster },
-  config: Pick<NodeConfig, "graceMs" | "inFlightMsMax" | "r">,
-  server: RpcServer,
-): void {
-  server.on(edgeMethods.membership, async (_from, { cluster: asked, digest, compare }) => {
-    const { name } = cluster.roster.cluster;
-    if (asked !== name)
-      throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
-    await cluster.save();
-    const roster = publicRoster(cluster.roster);
-    const own = { graceMs: config.graceMs, inFlightMs: Math.floor(inFlightMs(config)), r: String(config.r) };
-    if (compare !== undefined) {
-      return { same: false, part: rosterMessage(roster, differenceTo(compare, roster).part), ...own };
-    }
-    const same = equalBytes(digest, rosterDigest(roster));
-    return same ? { same, ...own } : { same, summary: summarize(roster), ...own };
-  });
-}
 
 export interface PublicMembership {
   readonly roster: Roster;

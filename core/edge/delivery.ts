@@ -61,7 +61,9 @@ export class Delivery {
   /** Keys of which a write is under way, or waits for its next try. */
   readonly #busy = new Set<Key>();
   readonly #waiting = new Map<Key, Stop>();
-  readonly #failures = new Map<Key, number>();
+  /** Keys of which the last try failed: how often in a row, and how many of its writes wait for the next. */
+  readonly #failed = new Map<Key, { readonly failures: number; readonly waiting: number }>();
+  #delayed = 0;
   #underWay = 0;
 
   constructor(deps: DeliveryDeps, config: EdgeConfig) {
@@ -73,7 +75,8 @@ export class Delivery {
     const { contact, tasks } = this.#deps;
     const stop = contact.onChange(() => {
       if (!contact.isConnected) return;
-      this.#failures.clear();
+      this.#failed.clear();
+      this.#delayed = 0;
       for (const key of this.#waiting.keys()) this.#tryAgain(key);
       this.sendAll();
     });
@@ -81,10 +84,9 @@ export class Delivery {
     this.sendAll();
   }
 
-  /** Pending writes of keys of which the last try failed. */
+  /** Writes of keys of which the last try failed. */
   get delayed(): number {
-    const { outbox } = this.#deps;
-    return [...this.#failures.keys()].flatMap((key) => outbox.of(key).filter(({ isPending }) => isPending)).length;
+    return Math.min(this.#delayed, this.#deps.outbox.counts.pending);
   }
 
   /** As many at once as may be; the next ones follow. */
@@ -97,6 +99,8 @@ export class Delivery {
 
   send(key: Key): void {
     const { contact, outbox, tasks } = this.#deps;
+    const failures = this.#failed.get(key)?.failures;
+    if (failures !== undefined) this.#setFailures(key, failures);
     const isDue = !this.#busy.has(key) && contact.isConnected && nextOf(outbox.of(key)) !== undefined;
     if (!isDue || this.#underWay >= this.#config.deliveriesMax) return;
     this.#busy.add(key);
@@ -148,7 +152,7 @@ export class Delivery {
       const next = nextOf(outbox.of(located.key));
       if (next === undefined) return true;
       if (tasks.stopped || !contact.isConnected || !(await this.#deliver(located, ...next))) return false;
-      this.#failures.delete(located.key);
+      this.#setFailures(located.key, 0);
     }
   }
 
@@ -300,14 +304,23 @@ export class Delivery {
 
   #end(key: Key): void {
     this.#busy.delete(key);
-    this.#failures.delete(key);
+    this.#setFailures(key, 0);
+  }
+
+  #setFailures(key: Key, failures: number): void {
+    this.#delayed -= this.#failed.get(key)?.waiting ?? 0;
+    this.#failed.delete(key);
+    if (failures === 0) return;
+    const waiting = this.#deps.outbox.of(key).filter(({ isPending }) => isPending).length;
+    this.#failed.set(key, { failures, waiting });
+    this.#delayed += waiting;
   }
 
   /** Backs off, with jitter: hosts that were away are not met by all edges at once. */
   #retryLater(key: Key): void {
     const { retryFirstMs, retryMaxMs } = this.#config;
-    const failures = this.#failures.get(key) ?? 0;
-    this.#failures.set(key, failures + 1);
+    const failures = this.#failed.get(key)?.failures ?? 0;
+    this.#setFailures(key, failures + 1);
     this.#deps.changed();
     const pauseMs = Math.min(retryMaxMs, retryFirstMs * 2 ** failures) * (0.5 + this.#deps.random.next() / 2);
     this.#waiting.set(

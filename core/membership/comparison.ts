@@ -16,7 +16,7 @@ const groupsMax = 1_024;
 const digestBytes = 8;
 
 /** Everything of a roster that is not by member. */
-const sections = ["assignment", "secrets", "changes", "questions", "forgettingMarks"] as const;
+export const sections = ["assignment", "secrets", "changes", "questions", "forgettingMarks"] as const;
 const Sections = message("RosterSections", {
   assignment: field(1, fixedBytes(digestBytes)),
   secrets: field(2, fixedBytes(digestBytes)),
@@ -39,7 +39,7 @@ const MemberVersion = message("MemberVersion", {
   record: field(2, fixedBytes(digestBytes)),
   holdings: field(3, fixedBytes(digestBytes)),
 });
-type MemberVersion = Infer<typeof MemberVersion>;
+export type MemberVersion = Infer<typeof MemberVersion>;
 
 /** What a node has in the groups in which it differs from another. */
 export const RosterComparison = message("RosterComparison", {
@@ -50,15 +50,7 @@ export const RosterComparison = message("RosterComparison", {
 });
 export type RosterComparison = Infer<typeof RosterComparison>;
 
-/** What the asked answers to a comparison. */
-export interface Difference {
-  /** Its records that differ from the asker's, losers too: a mark in one may be news to its host. */
-  readonly part: RosterPart;
-  /** Members of whom the asker has a record or holdings, and it none. */
-  readonly lacking: readonly NodeId[];
-}
-
-const none = new Uint8Array(digestBytes);
+export const none = new Uint8Array(digestBytes);
 
 /** A node that knows nothing asks for everything. */
 export const nothingKnown: RosterComparison = {
@@ -92,62 +84,9 @@ export function compareWith({ groups: theirs }: RosterSummary, roster: Roster): 
   return { groupCount, groups, versions, sections: sectionDigests(roster) };
 }
 
-/** The asked's side. @throws DecodeError when that is no comparison */
-export function differenceTo(comparison: RosterComparison, roster: Roster): Difference {
-  checkGroupCount(comparison.groupCount);
-  const wanted = new Set(comparison.groups);
-  const theirs = new Map(comparison.versions.map((version) => [version.id, version]));
-  const ours = versionsOf(roster).filter(({ id }) => wanted.has(groupOf(id, comparison.groupCount)));
-  const known = new Map(ours.map((version) => [version.id, version]));
-  const lacks = ({ id, ...their }: MemberVersion, of: "record" | "holdings"): boolean =>
-    equalBytes(known.get(id)?.[of] ?? none, none) && !equalBytes(their[of], none);
-  const lacking = comparison.versions.filter((version) => lacks(version, "record") || lacks(version, "holdings"));
-  return {
-    part: { ...recordsThatDiffer(roster, ours, theirs), ...sectionsThatDiffer(comparison.sections, roster) },
-    lacking: lacking.map(({ id }) => id as NodeId),
-  };
-}
-
-/**
- * The asker's side again: what the asked still lacks once the asker has merged its difference. `their` are the sections
- * of its summary: if they changed since, too much is sent, which merging sorts out.
- */
-export function owedTo(their: RosterSummary["sections"], { part, lacking }: Difference, roster: Roster): RosterPart {
-  const differing = (of: "members" | "holdings"): MemberVersion[] =>
-    [...new Set([...lacking, ...(part[of]?.keys() ?? [])])].map((id) => versionOf(roster, id));
-  const told = (of: "members" | "holdings"): Map<string, MemberVersion> =>
-    new Map([...(part[of]?.keys() ?? [])].map((id) => [id, versionOf(part, id)]));
-  const { members } = recordsThatDiffer(roster, differing("members"), told("members"));
-  const { holdings } = recordsThatDiffer(roster, differing("holdings"), told("holdings"));
-  return { members, holdings, ...sectionsThatDiffer(their, roster) };
-}
-
-function recordsThatDiffer(
-  roster: Roster,
-  ours: readonly MemberVersion[],
-  theirs: ReadonlyMap<string, MemberVersion>,
-): Required<Pick<RosterPart, "members" | "holdings">> {
-  const differs = (own: MemberVersion, of: "record" | "holdings"): boolean =>
-    !equalBytes(own[of], theirs.get(own.id)?.[of] ?? none);
-  const pick = <V>(from: ReadonlyMap<NodeId, V>, of: "record" | "holdings"): Map<NodeId, V> =>
-    new Map(
-      ours.flatMap((own): (readonly [NodeId, V])[] => {
-        const value = from.get(own.id as NodeId);
-        return value !== undefined && differs(own, of) ? [[own.id as NodeId, value]] : [];
-      }),
-    );
-  return { members: pick(roster.members, "record"), holdings: pick(roster.holdings, "holdings") };
-}
-
-function sectionsThatDiffer(theirs: RosterSummary["sections"], roster: Roster): RosterPart {
-  const ours = sectionDigests(roster);
-  const differing = sections.filter((section) => !equalBytes(ours[section], theirs[section]));
-  return Object.fromEntries(differing.map((section) => [section, roster[section]]));
-}
-
 const versions = new WeakMap<Roster, readonly MemberVersion[]>();
 
-function versionsOf(roster: Roster): readonly MemberVersion[] {
+export function versionsOf(roster: Roster): readonly MemberVersion[] {
   let known = versions.get(roster);
   if (known === undefined) {
     const ids = new Set(roster.members.keys());
@@ -158,7 +97,7 @@ function versionsOf(roster: Roster): readonly MemberVersion[] {
   return known;
 }
 
-function versionOf({ members, holdings }: RosterPart, id: NodeId): MemberVersion {
+export function versionOf({ members, holdings }: RosterPart, id: NodeId): MemberVersion {
   const record = members?.get(id);
   const held = holdings?.get(id);
   return {
@@ -177,7 +116,7 @@ function groupDigests(roster: Roster, count: number): Uint8Array {
   return concat(members.map((digests) => digestOf(concat(digests))));
 }
 
-function sectionDigests(roster: Roster): RosterSummary["sections"] {
+export function sectionDigests(roster: Roster): RosterSummary["sections"] {
   const of = (section: (typeof sections)[number]): Uint8Array =>
     remembered(roster[section], (value) => digestOf(RosterMessage.encode(rosterMessage(roster, { [section]: value }))));
   return {
@@ -190,13 +129,13 @@ function sectionDigests(roster: Roster): RosterSummary["sections"] {
 }
 
 /** FNV-1a: spreads ids; who chooses ids to meet in one group makes only its own exchanges longer. */
-function groupOf(id: string, count: number): number {
+export function groupOf(id: string, count: number): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193);
   return (hash >>> 0) % count;
 }
 
-function checkGroupCount(count: number): void {
+export function checkGroupCount(count: number): void {
   if (Number.isInteger(count) && count >= 1 && count <= groupsMax) return;
   throw new DecodeError(`${count} groups of members, 1 to ${groupsMax} can be`);
 }

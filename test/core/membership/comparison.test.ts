@@ -5,15 +5,13 @@ import { DecodeError } from "../../../core/bytes/codec.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import {
   compareWith,
-  type Difference,
-  differenceTo,
   nothingKnown,
-  owedTo,
   RosterComparison,
   rosterDigest,
   RosterSummary,
   summarize,
 } from "../../../core/membership/comparison.ts";
+import { type Difference, differenceTo, owedTo } from "../../../core/membership/difference.ts";
 import { encodeRoster, RosterMessage, rosterMessage } from "../../../core/membership/exchange.ts";
 import {
   emptyRoster,
