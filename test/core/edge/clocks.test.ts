@@ -189,6 +189,28 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       assert.ok(Math.abs(value!.timeMs - Date.now()) < 60_000);
     }));
 
+  test("sends nothing by it while hosts are silent, of which one may have a write that others would then refuse for hours", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      const silentMs = 2_500;
+      const silence = new Promise((resolve) => setTimeout(resolve, silentMs));
+      let isSilent = true;
+      void silence.then(() => (isSilent = false));
+      transport.request = async (to, body, timeoutMs) => {
+        const isHeard = !isSilent || (body[0] !== methods.time.number && body[0] !== methods.edgeWrite.number);
+        if (isHeard) return request(to, body, timeoutMs);
+        await Promise.race([silence, new Promise((resolve) => setTimeout(resolve, timeoutMs))]);
+        throw new TransportError("lost", "no answer");
+      };
+      await transport.meet("memory:h1");
+      await online(edge);
+      await edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 });
+      await flushed(edge);
+      assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
+    }));
+
   test("that no host sets right: hosts refuse the write, and its value waits for the application", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
