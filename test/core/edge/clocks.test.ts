@@ -86,6 +86,18 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       }));
   }
 
+  test("ahead: a write that goes before those that it has not seen goes by the hosts' time", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const { context } = await edge.put("b", "k", utf8("first"), lww);
+      await edge.put("b", "k", utf8("second"), lww);
+      await edge.put("b", "k", utf8("third"), { ...lww, context: context! });
+      await edges.transport("e1").meet("memory:h1");
+      await flushed(edge);
+      assert.deepEqual(await edge.parked(), []);
+      assert.deepEqual(await atHosts(cluster, "k"), ["third"]);
+    }));
+
   test("sees a value expire when hosts do", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.connected("e1", { clock: clockOff(hour) });
