@@ -310,18 +310,25 @@ export class Sessions {
     const { oracle } = this.#world;
     for (const { write, dot } of accepted) {
       const name = nameOf(dot);
-      if (write.lost || parked.has(name)) continue;
+      if (parked.has(name)) continue;
       oracle.checks += 1;
       this.#world.delivered += 1;
       const text = `${edge.id}: write ${write.id} (${name}) of ${write.key}`;
       const isKnown = covers(ownersState(this.#world, write.key)?.vector ?? [], dot);
-      if (!isKnown && !oracle.history(write.key).isCut(dot))
+      if (!isKnown && !oracle.history(write.key).isCut(dot) && !this.#mayBeLost(write))
         oracle.broken("what an edge has accepted reaches the owners", `${text} is unknown to them`);
       // A value that no disk ever had, and that nobody has seen who wrote there, lost unseen wherever it arrived.
       const isSeen = oracle.writes.some(({ key, context }) => key === write.key && covers(context, dot));
       if (write.verb === "delete" || write.events.size > 0 || isSeen || edge.conflicts.has(name)) continue;
       oracle.broken("nothing is discarded silently", `${text}, which its edge has not told`);
     }
+  }
+
+  /** The oracle does not hear of it where a disk is lost that knew of one which no disk ever had (seed edges-559). */
+  #mayBeLost({ events, lost, startedMs }: Write): boolean {
+    const { hosts, departed, oracle } = this.#world;
+    if (events.size > 0) return lost;
+    return [...hosts, ...departed].some(({ id }) => (oracle.lossMs(id) ?? -Infinity) >= startedMs);
   }
 
   /** Of what it has not seen, all that is later than what it has is later than itself. */
