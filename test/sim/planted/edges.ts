@@ -48,8 +48,8 @@ export const edges: readonly Mutation[] = [
   {
     name: "an edge sends what it minted by a wrong clock",
     file: "edge/local.js",
-    find: "({ ...mintedAnew(write, known, time), sentMs: time.wallMs })",
-    replace: "({ ...write.row, sentMs: time.wallMs })",
+    find: "const row = mintedAnew(write, known, time);",
+    replace: "const { row } = write;",
   },
   {
     name: "an edge does not tell what hosts have discarded",
