@@ -45,7 +45,7 @@ const periodsRow = encodeUtf8("edge-periods");
 const seedPauseMs = 500;
 /** Of so many hosts two may have a wrong clock. */
 const hostsTimedMax = 5;
-/** A longer trip tells little of the time, and writes wait for it: it is taken only for those that hosts have refused. */
+/** A longer trip tells less of the time, and writes wait for it: it is taken only where none is shorter. */
 const timeTripMsMax = 1_000;
 
 /** The hosts' time as this edge knows it, and its own clock's; whole ms since 1970. */
@@ -183,12 +183,13 @@ export class Contact {
   }
 
   /**
-   * Measures the hosts' time, unless it is known; `anew` even then, and by long trips too. True also where a host is too far
-   * away or refuses to tell it; false: all were lost before they could, so they are to be asked again.
+   * Measures the hosts' time, unless it is known: by short trips, else by long ones; `anew` even then, and by long ones alone.
+   * True also where a host refuses to tell it; false: none has answered, so they are to be asked again.
    */
   async measureTime({ anew = false } = {}): Promise<boolean> {
     if (anew) this.#time.forget();
-    const tripMsMax = anew ? this.#config.requestTimeoutMs : timeTripMsMax;
+    else if (this.#time.isKnown || (await this.#measureTime(timeTripMsMax))) return true;
+    const tripMsMax = this.#config.requestTimeoutMs;
     // What is under way may end without a round, for it takes short trips alone.
     while (this.#measuring !== undefined && this.#measuring.tripMsMax < tripMsMax) await this.#measuring.done;
     return this.#time.isKnown || this.#measureTime(tripMsMax);
@@ -334,6 +335,7 @@ export class Contact {
   /** Of several hosts: see `host-time.ts`. */
   async #askTime(tripMsMax: number): Promise<boolean> {
     const { transport, clock, telemetry } = this.#deps;
+    /** False: whether it tells the time is not known. */
     const ask = async (host: NodeId): Promise<boolean> => {
       const askedMs = clock.now();
       try {
@@ -343,8 +345,7 @@ export class Contact {
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
-        // One that took its time is far away (timers may be early, but not by so much); else the connection was lost.
-        return error instanceof StoreError || clock.now() - askedMs > tripMsMax / 2;
+        return error instanceof StoreError;
       }
     };
     const asked = await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));

@@ -9,9 +9,9 @@
  *
  * Rounds count while the own clock runs evenly: after a step, or a sleep that `now` did not notice, it is measured anew, and
  * until then the last offset stands. Nothing is kept across restarts: a clock may be set while nobody looks. What was minted
- * before the first round waits for one before it is sent, but not for a far away host: where none comes in time it goes by the
- * own clock, which may well be right, and where hosts refuse it for that, rounds count however long they take (`delivery.ts`).
- * Where all that were asked are lost before they tell it, nothing is sent: they are asked again.
+ * before the first round waits for one before it is sent, of hosts that are far away, too: a write that went out by a clock
+ * that is ahead keeps its stamp, and hosts would refuse it until their clocks are there. By the own clock it goes only where
+ * hosts refuse to tell theirs. Where hosts refuse it for its stamp, it is measured anew (`delivery.ts`).
  */
 import type { NodeId } from "../identity.ts";
 import type { Clock } from "../ports.ts";

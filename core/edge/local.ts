@@ -286,7 +286,10 @@ export class Local {
     });
   }
 
-  /** They are about to be sent for the first time: minted anew by the hosts' time. See `outbox.markSent`. */
+  /**
+   * They are about to be sent for the first time: minted anew by the hosts' time. See `outbox.markSent`. So are those before
+   * the last of them that wait on, as it is to be later than they are.
+   */
   markSent(located: LocatedKey, writes: readonly OutboxWrite[], time: HostsTime): Promise<void> {
     return this.#queue.run(located, async () => {
       const { copies, outbox, telemetry } = this.#deps;
@@ -294,7 +297,14 @@ export class Local {
       const before = await this.#know(located);
       this.#viewed.delete(key);
       const known = { copy: (await copies.get(located)).state, own: outbox.of(key) };
-      await outbox.markSent(writes, (write) => ({ ...mintedAnew(write, known, time), sentMs: time.wallMs }));
+      const last = writes.at(-1)!.sequence;
+      const unsent = known.own.filter(
+        (each) => each.sequence <= last && each.isPending && each.row.sentMs === undefined,
+      );
+      await outbox.markSent(unsent, (write) => {
+        const row = mintedAnew(write, known, time);
+        return writes.includes(write) ? { ...row, sentMs: time.wallMs } : row;
+      });
       const after = await this.#know(located);
       // One that was to win by a wrong clock may not: then it is discarded.
       tellLwwLosers(telemetry, key, [before.state, nothing], after.state);

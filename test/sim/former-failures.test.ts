@@ -38,6 +38,7 @@ const formerFailures = [
   ["1001202", "a hint that stands for a copy which nobody can mend is not kept for ever"],
   ["2006925", "a removal that a paused host carries out as all heals is undone by the operator"],
   ["2009977", "an edge that loses its hosts while it asks them for the time sends nothing by its own clock"],
+  ["edges-749", "an edge's write that goes before those that it has not seen goes by the hosts' time"],
 ] as const;
 
 for (const [seed, sentence] of formerFailures) {

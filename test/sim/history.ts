@@ -5,7 +5,7 @@
  * everyone's agreement, the events of what was cut count as known to all from then on.
  */
 import { compareDots, covers, type Dot, type LiveValue } from "../../core/causality/version-set.ts";
-import type { Write } from "./write.ts";
+import { contentTypeOf, type Write } from "./write.ts";
 
 /** One minted write. */
 export interface Event {
@@ -50,8 +50,8 @@ export class KeyHistory {
     for (const other of this.events.values()) {
       if (covers(write.context, other.dot)) other.supersededBy.push(event);
       if (covers(other.write.context, event.dot)) event.supersededBy.push(other);
-      if (write.folds.has(other.name)) other.foldedBy.push(event);
-      if (other.write.folds.has(event.name)) event.foldedBy.push(other);
+      if (folds(write, other)) other.foldedBy.push(event);
+      if (folds(other.write, event)) event.foldedBy.push(other);
     }
     this.events.set(event.name, event);
     return event;
@@ -100,6 +100,10 @@ export class KeyHistory {
     if (lww !== undefined) live.add(lww.name);
     return live;
   }
+}
+
+function folds(write: Write, { name, write: other }: Event): boolean {
+  return write.folds.has(name) || write.folds.has(contentTypeOf(other.id));
 }
 
 /** lww values fold by stamp, whatever was seen. */

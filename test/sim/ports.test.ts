@@ -1,5 +1,6 @@
 /** The simulated disk and wires keep what the ports promise; time is let run as fast as the machine's. */
-import { after } from "node:test";
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
 import { storageConformance } from "../conformance/storage-tests.ts";
 import { transportConformance } from "../conformance/transport.ts";
 import type { NodeId } from "../../core/identity.ts";
@@ -86,4 +87,12 @@ transportConformance("the simulated wires", () => {
       for (const name of nodes.keys()) await kill(name);
     },
   };
+});
+
+test("a schedule in which somebody calls himself at once, again and again, is stuck", async () => {
+  const schedule = new Schedule();
+  const again = (): void => void schedule.after(0, "again", again);
+  again();
+  await schedule.run(Infinity, () => schedule.isStuck);
+  assert.equal(schedule.nowMs, 0);
 });

@@ -107,7 +107,10 @@ const profiles = {
       return chance.pick(memberThemes)(chance, lasting(quick, 60_000));
     },
   },
-  /** Edges beside the clients: offline for longer than hosts remember (in half of the runs, see `edges/devices.ts`), frozen, robbed of storage, in two tabs. */
+  /**
+   * Edges beside the clients: offline for longer than hosts remember (in half of the runs, see `edges/devices.ts`), frozen, robbed
+   * of storage, in two tabs; or with sessions.
+   */
   edges: {
     hosts: [3, 5],
     n: [
@@ -125,7 +128,8 @@ const profiles = {
       const quick = { ...configured(scenario, config), delayMs: [0.2, 5] as const, lateMsMax: 100, edges: 3 };
       const calmer = { ...thinned(chance, lasting(quick, 40_000), 6), racesReaps: false };
       // An lww write of an edge may lose to a later one where it arrives: the oracle would not hear of what it had seen.
-      return { ...calmer, operations: calmer.operations.map((each) => ({ ...each, lww: false })) };
+      const edged = { ...calmer, operations: calmer.operations.map((each) => ({ ...each, lww: false })) };
+      return isLaterFifth(scenario) ? withSessions(edged) : edged;
     },
   },
   /** Applications that use the Store, with faults that take no data away: what was acknowledged is judged to the last increment. */
@@ -161,10 +165,25 @@ const profiles = {
         operations: operations.map((each) => ({ ...each, lww: false })),
         edges: 3,
         writesDocuments: true,
+        ...(isLaterFifth(scenario) ? { foldsUnsent: true } : {}),
       };
     },
   },
 } satisfies Record<string, Profile>;
+
+/** Seeds for what came later: the others stay what they were when they were given names. */
+function isLaterFifth({ seed }: Scenario): boolean {
+  const number = Number(/\d+$/.exec(seed)![0]);
+  return number > 8 && number % 5 === 4;
+}
+
+/** Instead of the usual edges; hosts agree about the time. */
+function withSessions(scenario: Scenario): Scenario {
+  const { graceMs, inFlightMsMax } = nodeDefaults;
+  const faults = scenario.faults.filter(({ kind }) => kind !== "clock-jump");
+  const calm = { ...scenario, skewMs: 100, edges: 0, sessions: 3, faults };
+  return configured(lasting(calm, 60_000), { graceMs, inFlightMsMax });
+}
 
 /**
  * Each as often as the next. The later ones are drawn from a stream of their own: seeds without one of them stay what they

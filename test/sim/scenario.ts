@@ -103,8 +103,12 @@ export interface Scenario {
   readonly operations: readonly Operation[];
   readonly faults: readonly Fault[];
   readonly applications?: ApplicationsPlan;
+  /** So many edges, with clocks of their own, use sessions; hosts do, too. */
+  readonly sessions?: number;
   /** Hosts and edges write updates of documents, and edges nothing else. */
   readonly writesDocuments?: true;
+  /** Edges fold updates that no host has yet, too, also by what they have read a while ago. */
+  readonly foldsUnsent?: true;
 }
 
 /** All happens in this many times the time, each for as long as before. */
@@ -124,7 +128,7 @@ export function describeScenario(scenario: Scenario): string {
   const keys = new Set(operations.map(({ key }) => key)).size;
   const mix = [...counts].map(([kind, count]) => (count === 1 ? kind : `${count} ${kind}`)).join(", ");
   return (
-    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}${edges === 0 ? "" : `${edges} edges, `}${scenario.sites === undefined ? "" : "in zones, "}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
+    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}${edges === 0 ? "" : `${edges} edges, `}${scenario.sessions === undefined ? "" : `sessions at ${scenario.sessions} edges, `}${scenario.sites === undefined ? "" : "in zones, "}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
     `${operations.length} operations on ${keys} keys in ${safetyMs / 1000} s; faults: ${mix || "none"}`
   );
 }

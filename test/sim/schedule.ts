@@ -16,6 +16,8 @@ interface Event {
 const tailLines = 300;
 /** Immediates queued at once: the loop of the machine turns once for all of them. */
 const eventsPerTurn = 64;
+/** Seeds have some hundred. */
+const eventsPerMsMax = 10_000;
 
 export class Schedule {
   readonly #heap: Event[] = [];
@@ -23,6 +25,9 @@ export class Schedule {
   readonly #echo: boolean;
   #sequence = 0;
   #hash = 0;
+  /** The present millisecond, and what has happened in it. */
+  #busySinceMs = 0;
+  #busyWith = 0;
   nowMs = 0;
   eventsRun = 0;
 
@@ -55,6 +60,11 @@ export class Schedule {
   /** Events that are still to come. */
   get waiting(): number {
     return this.#heap.filter(({ run }) => run !== undefined).length;
+  }
+
+  /** So much happens within a millisecond that it never seems to end: somebody calls himself at once, again and again. */
+  get isStuck(): boolean {
+    return this.#busyWith > eventsPerMsMax;
   }
 
   /** Of every event and every line so far. */
@@ -97,6 +107,8 @@ export class Schedule {
     this.#pop();
     this.nowMs = Math.max(this.nowMs, event.atMs);
     this.eventsRun += 1;
+    if (this.nowMs >= this.#busySinceMs + 1) [this.#busySinceMs, this.#busyWith] = [this.nowMs, 0];
+    this.#busyWith += 1;
     this.#hash = hash(event.label, this.#hash ^ Math.imul(event.sequence, 0x9e3779b1) ^ Math.floor(event.atMs * 1000));
     if (this.#echo && !event.label.endsWith(" timer")) this.log(`. ${event.label}`);
     const { run } = event;

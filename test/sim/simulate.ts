@@ -5,6 +5,7 @@ import { stand, stopped } from "./cluster.ts";
 import { healAndJudge } from "./liveness.ts";
 import { Documents } from "./documents/documents.ts";
 import { Devices } from "./edges/devices.ts";
+import { Sessions } from "./edges/sessions.ts";
 import type { Violation } from "./oracle.ts";
 import { raceReaps } from "./reap-races.ts";
 import type { Scenario } from "./scenario.ts";
@@ -52,7 +53,10 @@ export async function simulate(
     .finally(() => {
       over = true;
     });
-  await world.schedule.run(Infinity, () => over || world.oracle.violation !== undefined);
+  await world.schedule.run(Infinity, () => {
+    if (world.schedule.isStuck) world.oracle.broken("nobody is busy without end", world.schedule.tail.at(-1) ?? "");
+    return over || world.oracle.violation !== undefined;
+  });
   if (over) await driven;
   return reportOf(world, clients);
 }
@@ -82,21 +86,25 @@ function reportOf(world: World, clients: Clients): Report {
 }
 
 async function safetyThenLiveness(world: World, clients: Clients): Promise<void> {
-  const { applications: plan, racesReaps, writesDocuments } = world.scenario;
+  const { applications: plan, racesReaps, sessions: sessionEdges, writesDocuments } = world.scenario;
   const applications = plan && new Applications(world, plan);
   const documents = writesDocuments && new Documents(world);
   const edges = new Devices(world, documents);
+  const sessions = sessionEdges === undefined ? undefined : new Sessions(world, sessionEdges);
   await stand(world);
   edges.start();
+  sessions?.start();
   applications?.start();
   documents?.start();
   if (racesReaps) raceReaps(world, clients);
   await safety(world, clients);
   edges.calm();
+  sessions?.calm();
   applications?.calm();
   await documents?.calm();
   await healAndJudge(world, clients, async () => {
     await edges.deliver();
+    await sessions?.deliver();
     await applications?.deliver();
     documents?.judge();
   });

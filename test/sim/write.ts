@@ -10,7 +10,7 @@ export interface Write {
   readonly body: Uint8Array;
   /** What its writer had seen. */
   readonly context: readonly Dot[];
-  /** Of an update of a document: names of the updates that are contained in it. */
+  /** Of an update of a document: names of the updates that are contained in it; of unsent ones their content types, for they get others. */
   readonly folds: ReadonlySet<string>;
   /** It was sent with a context that no host has given for this key. */
   readonly forged: boolean;

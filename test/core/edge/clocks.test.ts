@@ -86,6 +86,18 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       }));
   }
 
+  test("ahead: a write that goes before those that it has not seen goes by the hosts' time", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const { context } = await edge.put("b", "k", utf8("first"), lww);
+      await edge.put("b", "k", utf8("second"), lww);
+      await edge.put("b", "k", utf8("third"), { ...lww, context: context! });
+      await edges.transport("e1").meet("memory:h1");
+      await flushed(edge);
+      assert.deepEqual(await edge.parked(), []);
+      assert.deepEqual(await atHosts(cluster, "k"), ["third"]);
+    }));
+
   test("sees a value expire when hosts do", () =>
     withEdges(3, async (edges, cluster) => {
       const edge = await edges.connected("e1", { clock: clockOff(hour) });
@@ -204,6 +216,28 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
       await edge.put("b", "k", utf8("v"), { ...lww, w: "all", timeoutMs: 20_000 });
       const [value] = (await cluster.node("h2").get("b", "k", { r: "all" })).siblings;
       assert.ok(Math.abs(value!.timeMs - Date.now()) < 60_000);
+    }));
+
+  test("sends nothing by it while hosts are silent, of which one may have a write that others would then refuse for hours", () =>
+    withEdges(3, async (edges, cluster) => {
+      const edge = await edges.start("e1", { seeds: [], clock: clockOff(hour) });
+      const transport = edges.transport("e1");
+      const request = transport.request.bind(transport);
+      const silentMs = 2_500;
+      const silence = new Promise((resolve) => setTimeout(resolve, silentMs));
+      let isSilent = true;
+      void silence.then(() => (isSilent = false));
+      transport.request = async (to, body, timeoutMs) => {
+        const isHeard = !isSilent || (body[0] !== methods.time.number && body[0] !== methods.edgeWrite.number);
+        if (isHeard) return request(to, body, timeoutMs);
+        await Promise.race([silence, new Promise((resolve) => setTimeout(resolve, timeoutMs))]);
+        throw new TransportError("lost", "no answer");
+      };
+      await transport.meet("memory:h1");
+      await online(edge);
+      await edge.put("b", "k", utf8("v"), { ...lww, timeoutMs: 20_000 });
+      await flushed(edge);
+      assert.deepEqual([await atHosts(cluster, "k"), await edge.parked()], [["v"], []]);
     }));
 
   test("that no host sets right: hosts refuse the write, and its value waits for the application", () =>

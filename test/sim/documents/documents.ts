@@ -10,7 +10,7 @@ import { keyOf } from "../clients.ts";
 import { until } from "../cluster.ts";
 import { ownersState } from "../owners.ts";
 import type { World } from "../world.ts";
-import { contentTypeOf, newWrite } from "../write.ts";
+import { contentTypeOf, idOfContentType, newWrite, type Write } from "../write.ts";
 
 const bucket = "sim";
 const documents = 2;
@@ -18,18 +18,22 @@ const writingMsMax = 60_000;
 
 interface NextUpdate {
   readonly folds: readonly string[];
+  /** Names of all updates that go with it, as `Write.folds`. */
+  readonly contained: ReadonlySet<string>;
   /** Of what was read, which an update claims nothing of. */
   readonly context: string | null;
   bodyOf(id: number): Uint8Array;
 }
 
-type Read =
+export type DocumentRead =
   | { readonly siblings: readonly Sibling[]; readonly context: string | null; readonly pending?: boolean }
   | "died";
 
 export class Documents {
   readonly #world: World;
   readonly #chance: Chance;
+  /** Durable at edges. */
+  readonly #accepted = new Set<Write>();
   #over = false;
   #running = 0;
 
@@ -43,16 +47,31 @@ export class Documents {
   }
 
   /** What a writer writes who has read this, or nothing. */
-  async next(chance: Chance, read: () => Promise<Read>): Promise<NextUpdate> {
+  async next(chance: Chance, read: () => Promise<DocumentRead>): Promise<NextUpdate> {
     const known = chance.is(0.6) ? await read() : "died";
-    // An update that waits for hosts would take the next one into itself, and be one event with it: its own test.
-    const live = known === "died" || known.pending ? [] : known.siblings;
+    // An update that waits for hosts takes the next one into itself, and is one event with it.
+    const { foldsUnsent = false } = this.#world.scenario;
+    const live = known === "died" || (known.pending && !foldsUnsent) ? [] : known.siblings;
     const folded = live.filter(() => chance.is(0.7));
+    const folds = folded.map(({ dot }) => dot);
     return {
-      folds: folded.map(({ dot }) => dot),
+      folds,
+      contained: new Set([...folds, ...(foldsUnsent ? this.#containedIn(folded) : [])]),
       context: known !== "died" && chance.is(0.7) ? known.context : null,
       bodyOf: (id) => Y.mergeUpdates([...folded.map(({ body }) => body), markOf(id)]),
     };
+  }
+
+  #containedIn(folded: readonly Sibling[]): string[] {
+    return folded.flatMap(({ contentType }) => [
+      contentType,
+      ...this.#world.oracle.writes[idOfContentType(contentType)!]!.folds,
+    ]);
+  }
+
+  /** An edge has told that it is durable there; in the end it is in its document, though nobody may have acknowledged it. */
+  accepted(write: Write): void {
+    this.#accepted.add(write);
   }
 
   /** Applications at hosts write until `calm`. */
@@ -73,20 +92,27 @@ export class Documents {
     return until(this.#world, writingMsMax, "writers of documents end", () => this.#running === 0);
   }
 
-  /** Call when hosts have healed: every acknowledged mark is in the document of the owners. */
+  /** Call when hosts have healed: every mark that was acknowledged, or accepted, is in the document of the owners. */
   judge(): void {
     const { oracle } = this.#world;
     for (const write of oracle.writes) {
-      const isOwed = write.ack !== undefined && write.body.length > 0 && write.key.startsWith(keyOf("doc"));
-      if (!isOwed || write.lost || oracle.truncated) continue;
+      const isPromised = write.ack !== undefined || this.#accepted.has(write);
+      const isOwed = isPromised && write.body.length > 0 && write.key.startsWith(keyOf("doc"));
+      if (!isOwed || oracle.truncated || this.#isLost(write)) continue;
       const state = ownersState(this.#world, write.key);
       const doc = new Y.Doc();
       const bodies = state?.values.filter(isUpdate).map(({ body }) => body) ?? [];
       if (bodies.length > 0) Y.applyUpdate(doc, Y.mergeUpdates(bodies));
       this.#world.updates += 1;
       if (doc.getMap("marks").has(String(write.id))) continue;
-      oracle.broken("an acknowledged update is in its document", `write ${write.id} of ${write.key}`);
+      const rule = write.ack === undefined ? "accepted" : "acknowledged";
+      oracle.broken(`an ${rule} update is in its document`, `write ${write.id} of ${write.key}`);
     }
+  }
+
+  /** Itself, or as a part of another one, which it went with. */
+  #isLost({ id, lost }: Write): boolean {
+    return lost || this.#world.oracle.writes.some((other) => other.lost && other.folds.has(contentTypeOf(id)));
   }
 
   async #write(): Promise<void> {
@@ -96,7 +122,7 @@ export class Documents {
     try {
       const update = await this.next(this.#chance, () => host.call((node) => node.get(bucket, name)));
       const id = oracle.writes.length;
-      const [key, folds] = [keyOf(name), new Set(update.folds)];
+      const [key, folds] = [keyOf(name), update.contained];
       const body = update.bodyOf(id);
       const write = newWrite({ id, key, verb: "put", body, context: [], folds, startedMs: schedule.nowMs });
       oracle.writes.push(write);

@@ -18,7 +18,7 @@ import type { Oracle } from "../oracle.ts";
 import { differenceOfOwners, ownersState } from "../owners.ts";
 import { wallTime } from "../process.ts";
 import type { World } from "../world.ts";
-import type { Documents } from "../documents/documents.ts";
+import type { DocumentRead, Documents } from "../documents/documents.ts";
 import { bodyOf, contentTypeOf, newWrite, type Write } from "../write.ts";
 import { SimEdge } from "./sim-edge.ts";
 
@@ -42,7 +42,9 @@ interface Device {
   /** What its applications were last given of each key. */
   readonly contexts: Map<string, string>;
   backup: { readonly image: DiskImage; readonly atMs: number } | undefined;
-  /** Dots of the writes that it sends no more. */
+  /** Of documents, that it may go by again. */
+  readonly reads: Map<string, DocumentRead>;
+  /** Dots of the writes that it sends no more, and their keys. */
   readonly aside: Set<string>;
   /** Ends what keeps it from hosts. */
   heal: (() => void) | undefined;
@@ -90,7 +92,8 @@ export class Devices {
     this.#devices = Array.from({ length: world.scenario.edges }, (_, i) => {
       const edge = new SimEdge(world, `e${i + 1}`);
       const chance = world.chance.fork(`application ${i}`);
-      return { edge, chance, accepted: [], contexts: new Map(), backup: undefined, aside: new Set(), heal: undefined };
+      const known = { accepted: [], contexts: new Map(), reads: new Map(), aside: new Set<string>() };
+      return { edge, chance, ...known, backup: undefined, heal: undefined };
     });
   }
 
@@ -247,13 +250,11 @@ export class Devices {
 
   async #write(device: Device, verb: "put" | "delete", name: string): Promise<void> {
     const { edge, chance, contexts } = device;
-    const { oracle, schedule } = this.#world;
+    const { oracle, scenario, schedule } = this.#world;
     const key = keyOf(name);
     const context = this.#documents || chance.is(0.3) ? undefined : contexts.get(name);
     const subject = { edge: edge.id, key: key as Key };
-    const update = await this.#documents?.next(chance, () =>
-      edge.call((node) => node.get(bucket, name, { r: "local" })),
-    );
+    const update = await this.#documents?.next(chance, () => this.#readDocument(device, name));
     const given = update === undefined ? (context ?? null) : update.context;
     const id = oracle.writes.length;
     const ttlMs = verb === "put" && !update && chance.is(0.3) ? chance.pick([1_000, 5_000, 3_600_000]) : undefined;
@@ -263,7 +264,7 @@ export class Devices {
       verb,
       ttlMs,
       body: verb === "delete" ? new Uint8Array(0) : (update?.bodyOf(id) ?? bodyOf(id, 20)),
-      folds: new Set(update?.folds),
+      folds: update?.contained ?? new Set(),
       context: coverageOf(subject, evidenceOf(subject, context)).vector,
       startedMs: schedule.nowMs,
     });
@@ -287,9 +288,19 @@ export class Devices {
     device.accepted.push({ write, dot, atMs: schedule.nowMs });
     if (answer.context !== null) contexts.set(name, answer.context);
     // One that went with its successor is an event of no disk.
-    if (receipt.localOnly || (write.events.size === 0 && successors(oracle.writes, write, dot).length > 0)) return;
+    const mayBeInNext = scenario.foldsUnsent === true || successors(oracle.writes, write, dot).length > 0;
+    if (receipt.localOnly || (write.events.size === 0 && mayBeInNext)) return;
     write.ack = { atMs: schedule.nowMs, needed: receipt.needed, durable: receipt.durable };
     oracle.acknowledged(write, `${edge.id} ${verb} ${name}`, receipt.needed);
+  }
+
+  async #readDocument({ edge, chance, reads }: Device, name: string): Promise<DocumentRead> {
+    const foldsUnsent = this.#world.scenario.foldsUnsent === true;
+    const older = foldsUnsent && chance.is(0.4) ? reads.get(name) : undefined;
+    if (older !== undefined) return older;
+    const read = await edge.call((node) => node.get(bucket, name, { r: "local" }));
+    if (foldsUnsent && read !== "died" && chance.is(0.5)) reads.set(name, read);
+    return read;
   }
 
   /** Nothing new begins, and nothing keeps edges from hosts any more. */
@@ -320,7 +331,7 @@ export class Devices {
     const { edge } = device;
     const parked = await edge.call((node) => node.parked());
     for (const { name, dot, error } of parked === "died" ? [] : parked) {
-      device.aside.add(dot);
+      device.aside.add(dot).add(keyOf(name));
       if (error.code === "outcome-unknown" || error.code === "too-many-siblings") continue;
       // What a ring has given no other one can open before they have met (seed edges-82).
       if (error.code === "bad-context" && this.#world.hosts.some(({ foundsApart }) => foundsApart)) continue;
@@ -331,9 +342,13 @@ export class Devices {
   }
 
   #judge(): void {
-    if (this.#documents !== undefined) return; // updates are judged by what their documents say
     const { oracle } = this.#world;
     for (const { edge, accepted, aside } of this.#devices) {
+      if (this.#documents !== undefined) {
+        // Updates are judged by what their documents say.
+        for (const { write } of accepted) if (!aside.has(write.key)) this.#documents.accepted(write);
+        continue;
+      }
       for (const { write, dot } of accepted) {
         const name = `${dot.actor}:${dot.counter}`;
         const history = oracle.history(write.key);

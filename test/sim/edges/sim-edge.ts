@@ -24,6 +24,8 @@ export class SimEdge {
   readonly id: NodeId;
   readonly disk: SimDisk;
   readonly machine: MachineClock;
+  /** Dots of the values that it has told were discarded. */
+  readonly conflicts = new Set<string>();
   readonly #world: World;
   readonly #chance: Chance;
   readonly #config: Partial<EdgeConfig>;
@@ -151,6 +153,7 @@ export class SimEdge {
   }
 
   #told(event: StoreEvent): void {
+    if (event.kind === "conflict") this.conflicts.add(event.discardedDot);
     // What a node says of its own bugs: expected failures have no stack.
     if ("reason" in event && /\n\s+at /.test(event.reason) && !/StorageError/.test(event.reason)) {
       this.#world.oracle.broken("nothing fails unexpectedly", `${this.id}, ${event.kind}: ${event.reason}`);

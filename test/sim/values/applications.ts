@@ -15,7 +15,7 @@ import { type Counter, counter } from "../../../core/values/counter.ts";
 import type { Dot, Seen } from "../../../core/values/dots.ts";
 import type { Chance } from "../chance.ts";
 import { fail, until } from "../cluster.ts";
-import { cutOff, freeze, startAgain } from "../edges/mishaps.ts";
+import { befall } from "../edges/mishaps.ts";
 import { SimEdge } from "../edges/sim-edge.ts";
 import type { SimHost } from "../host.ts";
 import type { Process } from "../process.ts";
@@ -122,15 +122,7 @@ export class Applications {
   #mishap(place: Place): void {
     const { edge, chance } = place;
     if (edge === undefined || !chance.is(this.#plan.mishaps)) return;
-    const what = chance.pick(["cut", "heal", "heal", "kill", "power", "freeze"] as const);
-    this.#world.happened(`application ${what}`);
-    if (what === "cut" || what === "heal") place.heal?.();
-    if (what === "cut") place.heal = cutOff(this.#world, edge, chance);
-    if (what === "freeze") freeze(this.#world, edge, chance);
-    if (what !== "kill" && what !== "power") return;
-    edge.kill();
-    if (what === "power") edge.disk.powerCut();
-    startAgain(this.#world, edge, chance);
+    befall(this.#world, { edge, chance, place });
   }
 
   #change(place: Place): void {
