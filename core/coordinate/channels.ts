@@ -93,11 +93,16 @@ export class Channels {
     };
   }
 
+  /** Whether this node has joined the key's channel here: it hears what is said there. */
+  takesPart(key: Key, id: NodeId): boolean {
+    return this.#channels.get(key)?.peers.has(id) === true;
+  }
+
   #heard(from: NodeId, key: Key, { body, passedOn }: { readonly body: Uint8Array; readonly passedOn: boolean }): void {
     const { cluster } = this.#deps;
     if (!cluster.isMember(from)) {
-      const isIn = this.#channels.get(key)?.peers.has(from) === true;
-      if (isIn && body.length <= channelMessageBytesMax && this.#mayPay(from, body)) this.#say(key, body, from);
+      if (this.takesPart(key, from) && body.length <= channelMessageBytesMax && this.#mayPay(from, body))
+        this.#say(key, body, from);
       return;
     }
     this.#deliver(key, body, { from, passesOn: !passedOn });
@@ -149,7 +154,7 @@ export class Channels {
     const isMember = cluster.isMember(from);
     if (!isMember && !peer.joins.take(1, now)) return full(`${from} joins too often: it may again in some seconds`);
     const known = this.#channels.get(key);
-    if (known?.peers.has(from) !== true) {
+    if (!this.takesPart(key, from)) {
       if (known === undefined && this.#channels.size >= channelsMax) return tooMany();
       if ((known?.peers.size ?? 0) >= participantsMax) return full(`${key} has ${participantsMax} participants here`);
       if (!isMember && peer.channels >= channelsPerPeerMax)
