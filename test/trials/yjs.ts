@@ -63,7 +63,7 @@ interface Typed {
 
 /** In turns, the first of one pair being the last of the next: whatever else the machine does falls on both. */
 async function keystrokes(context: Context): Promise<Figure[]> {
-  const [pairs, keys] = context.short ? [2, 50] : [8, 125];
+  const pairs = context.short ? 2 : 8;
   const port = await freePort();
   await using link = await LinkProxy.before(port);
   await using websocket = await startWebsocket();
@@ -90,6 +90,7 @@ async function keystrokes(context: Context): Promise<Figure[]> {
   await sleep(2_000);
   const figures: Figure[] = [];
   for (const { everyMs, bytesAtMost } of paces) {
+    const keys = context.short ? Math.min(200, 2_500 / everyMs) : 125;
     const turns = { own: [] as Typed[], reference: [] as Typed[] };
     for (let pair = 0; pair < pairs; pair++) {
       const order = pair % 2 === 0 ? (["own", "reference"] as const) : (["reference", "own"] as const);
