@@ -193,9 +193,9 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   serveClients(deps, server, requests);
   servePublicMembership(deps, config, server);
   const feeds = new ChangeFeeds(deps);
-  serveEdges({ ...deps, requests, feeds }, server);
   const channels = new Channels(deps);
   channels.serve(server);
+  serveEdges({ ...deps, requests, feeds, channels }, server);
   const isDue = cluster.ring.host(self) === undefined || origin.kind === "joined";
   if (options.mayJoin === false) takeShareWhenAsked(deps);
   else takeShare(deps, { isDue });

@@ -1,7 +1,8 @@
 /**
  * Channels: whoever takes part in a key's channel hears what the others say there, now or never; nothing is stored. Edges and
- * this host's own applications take part through this host; hosts with participants join at the key's owners, and the first
- * owner that is up passes everything on, so that a message goes over at most two hosts.
+ * this host's own applications take part through this host; hosts with participants join at all of the key's owners. So an
+ * owner passes on by itself what is said through it, and where nobody else takes part, nobody else is told; what is said
+ * through any other host, or while an owner may not know all that take part, the first owner that is up passes on.
  * Invariants: what one peer says is bounded in rate and size, and reaches nobody who has not joined; how many channels it
  * joins, and how often, is bounded too, for each join may be passed on to all owners.
  */
@@ -23,6 +24,8 @@ const channelsPerPeerMax = 256;
 const joins = { perSecond: (2 * 1_000 * channelsPerPeerMax) / renewMs, savedMax: channelsPerPeerMax } as const;
 const participantsMax = 1_000;
 const channelsMax = 10_000;
+/** By then every host has renewed what it takes part in. */
+const renewedMs = 1.5 * renewMs;
 
 type Deps = Pick<CoordinateDeps, "cluster" | "transport" | "clock" | "tasks" | "telemetry" | "config">;
 type Hear = (message: Uint8Array) => void;
@@ -49,6 +52,9 @@ export class Channels {
   readonly #deps: Deps;
   readonly #channels = new Map<Key, Participants>();
   readonly #peers = new Map<NodeId, Peer>();
+  #ring: string | undefined;
+  /** Since when the ring is that one and all its hosts are up, as far as was looked. */
+  #wholeSinceMs = 0;
 
   constructor(deps: Deps) {
     this.#deps = deps;
@@ -87,11 +93,16 @@ export class Channels {
     };
   }
 
+  /** Whether this node has joined the key's channel here: it hears what is said there. */
+  takesPart(key: Key, id: NodeId): boolean {
+    return this.#channels.get(key)?.peers.has(id) === true;
+  }
+
   #heard(from: NodeId, key: Key, { body, passedOn }: { readonly body: Uint8Array; readonly passedOn: boolean }): void {
     const { cluster } = this.#deps;
     if (!cluster.isMember(from)) {
-      const isIn = this.#channels.get(key)?.peers.has(from) === true;
-      if (isIn && body.length <= channelMessageBytesMax && this.#mayPay(from, body)) this.#say(key, body, from);
+      if (this.takesPart(key, from) && body.length <= channelMessageBytesMax && this.#mayPay(from, body))
+        this.#say(key, body, from);
       return;
     }
     this.#deliver(key, body, { from, passesOn: !passedOn });
@@ -101,10 +112,22 @@ export class Channels {
   #say(key: Key, body: Uint8Array, from: NodeId | Hear): void {
     const { cluster, transport } = this.#deps;
     const { self } = cluster;
-    const first = this.#ownersOf(key).find((id) => id === self || cluster.health.isUp(id));
+    const owners = this.#ownersOf(key);
+    const passesOn = owners.includes(self) && this.#knowsAll();
+    const first = passesOn ? self : owners.find((id) => id === self || cluster.health.isUp(id));
     this.#deliver(key, body, { from, passesOn: first === self });
     if (first === self || first === undefined) return;
     tell(transport, first, methods.channelTell, { key, body, passedOn: false });
+  }
+
+  /** Whether each host that takes part in channels of this node's keys has joined here: one that is cut off may not. */
+  #knowsAll(): boolean {
+    const { cluster, clock } = this.#deps;
+    const { fingerprint, hosts } = cluster.ring;
+    const isWhole = hosts.every(({ id }) => id === cluster.self || cluster.health.isUp(id));
+    if (this.#ring !== fingerprint || !isWhole) this.#wholeSinceMs = clock.now();
+    this.#ring = fingerprint;
+    return clock.now() - this.#wholeSinceMs >= renewedMs;
   }
 
   /** To participants here, edges and this host's own; `passesOn`: also to the other hosts that have participants. */
@@ -131,7 +154,7 @@ export class Channels {
     const isMember = cluster.isMember(from);
     if (!isMember && !peer.joins.take(1, now)) return full(`${from} joins too often: it may again in some seconds`);
     const known = this.#channels.get(key);
-    if (known?.peers.has(from) !== true) {
+    if (!this.takesPart(key, from)) {
       if (known === undefined && this.#channels.size >= channelsMax) return tooMany();
       if ((known?.peers.size ?? 0) >= participantsMax) return full(`${key} has ${participantsMax} participants here`);
       if (!isMember && peer.channels >= channelsPerPeerMax)
@@ -182,6 +205,7 @@ export class Channels {
 
   #renew(): void {
     const { clock, cluster } = this.#deps;
+    this.#knowsAll();
     for (const [key, { peers }] of this.#channels) {
       for (const [id, untilMs] of peers) if (clock.now() > untilMs) this.#part(id, key);
     }

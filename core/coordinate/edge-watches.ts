@@ -16,6 +16,7 @@ import type { ChangeFilter } from "../replica/change-log.ts";
 import type { CachedState } from "../replica/state-cache.ts";
 import { filtersPerEdgeMax, type WatchedNews } from "../rpc/edge-messages.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
+import type { Channels } from "./channels.ts";
 import { Following, type WatchDeps } from "./watch.ts";
 
 type Request = Infer<typeof methods.edgeWatch.request>;
@@ -34,15 +35,20 @@ const sessionMaxMs = 3_600_000;
 const filtersMax = 8_000;
 /** In one answer; what is more is read. */
 const newsBytesMax = 262_144;
-/** From one answer that tells of a document to the next. */
+/** From one answer that tells of a document to the next; the longer where the edge hears its keystrokes ahead of that. */
 const documentPauseMs = 250;
+const heardPauseMs = 1_000;
+
+export interface EdgeWatchesDeps extends WatchDeps {
+  readonly channels: Pick<Channels, "takesPart">;
+}
 
 export class EdgeWatches {
-  readonly #deps: WatchDeps;
+  readonly #deps: EdgeWatchesDeps;
   /** One an edge. */
   readonly #sessions = new Map<NodeId, Session>();
 
-  constructor(deps: WatchDeps) {
+  constructor(deps: EdgeWatchesDeps) {
     this.#deps = deps;
   }
 
@@ -104,7 +110,7 @@ class Session {
   readonly #edge: NodeId;
   askedMs: number;
   readonly beganMs: number;
-  readonly #deps: WatchDeps;
+  readonly #deps: EdgeWatchesDeps;
   /** Of all sessions. */
   readonly #countAll: () => number;
   readonly #filters = new Map<string, Stop>();
@@ -117,7 +123,11 @@ class Session {
   #ended = false;
   #wake: () => void = () => {};
 
-  constructor(deps: WatchDeps, { id, edge }: { readonly id: string; readonly edge: NodeId }, countAll: () => number) {
+  constructor(
+    deps: EdgeWatchesDeps,
+    { id, edge }: { readonly id: string; readonly edge: NodeId },
+    countAll: () => number,
+  ) {
     this.#deps = deps;
     this.id = id;
     this.#edge = edge;
@@ -186,7 +196,9 @@ class Session {
 
   /** A document that was told lately waits for a later answer, whatever else is told meanwhile. */
   #pausedUntilMs(key: Key): number {
-    return (this.#toldMs.get(key) ?? -Infinity) + documentPauseMs;
+    const toldMs = this.#toldMs.get(key);
+    if (toldMs === undefined) return -Infinity;
+    return toldMs + (this.#deps.channels.takesPart(key, this.#edge) ? heardPauseMs : documentPauseMs);
   }
 
   #isToldElsewhere(key: Key): boolean {

@@ -7,10 +7,9 @@ import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import { methods, type RpcServer } from "../rpc/rpc.ts";
-import { EdgeWatches } from "./edge-watches.ts";
-import type { WatchDeps } from "./watch.ts";
+import { EdgeWatches, type EdgeWatchesDeps } from "./edge-watches.ts";
 
-export function serveEdges(deps: WatchDeps, server: RpcServer): void {
+export function serveEdges(deps: EdgeWatchesDeps, server: RpcServer): void {
   const { requests, clock, cluster } = deps;
   const watches = new EdgeWatches(deps);
   watches.serve(server);

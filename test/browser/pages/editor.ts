@@ -59,8 +59,11 @@ const functions = {
     text.insert(0, "lorem ipsum ".repeat(Math.ceil(characters / 12)).slice(0, characters));
   },
   length: () => text.length,
-  /** Types one character after another, each somewhere else; when each was typed. */
-  async type({ count, everyMs }: { readonly count: number; readonly everyMs: number }): Promise<number[]> {
+  /** Types one character after another, each somewhere else: when each was typed, and how long the last took to be settled. */
+  async type({ count, everyMs }: { readonly count: number; readonly everyMs: number }): Promise<{
+    readonly typedMs: readonly number[];
+    readonly settledMs: number;
+  }> {
     const typedMs: number[] = [];
     const beginMs = performance.now();
     while (typedMs.length < count) {
@@ -68,18 +71,12 @@ const functions = {
       typedMs.push(nowMs());
       text.insert((typedMs.length * 7_919) % text.length, "x");
     }
-    return typedMs;
+    await functions.settled();
+    return { typedMs, settledMs: nowMs() - typedMs.at(-1)! };
   },
   /** When the text first had more characters than `from`, one by one. */
   reached: (from: number, count: number) =>
     Array.from({ length: count }, (_, i) => reachedMs.get(from + i + 1) ?? Number.NaN),
-  /** How long hosts take to have an edit. */
-  async timeToSettle(): Promise<number> {
-    const beginMs = performance.now();
-    text.insert(0, "y");
-    await functions.settled();
-    return performance.now() - beginMs;
-  },
   close: async (): Promise<void> => {
     provider.destroy();
     await store?.close();

@@ -10,21 +10,29 @@ import { Tasks } from "../../../core/tasks.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
 
-const [self, owner, edge, other] = ["h1", "h2", "e1", "e2"] as NodeId[] as [NodeId, NodeId, NodeId, NodeId];
+const [self, owner, host, edge, other] = ["h1", "h2", "h3", "e1", "e2"] as NodeId[] as [
+  NodeId,
+  NodeId,
+  NodeId,
+  NodeId,
+  NodeId,
+];
 /** As `core/coordinate/channels.ts` has them. */
 const channelsPerPeerMax = 256;
 const participantsMax = 1_000;
 
-function scene() {
+function scene({ owners = [self, owner] }: { readonly owners?: readonly NodeId[] } = {}) {
+  const down = new Set<NodeId>();
   const clock = new ManualClock(0);
   const telemetry = { event: () => {} };
   const tasks = new Tasks({ clock, telemetry });
   let serve: Parameters<Transport["serve"]>[0] | undefined;
-  const told: { readonly to: NodeId; readonly key: string }[] = [];
+  const told: { readonly to: NodeId; readonly key: string; readonly passedOn: boolean }[] = [];
   const joins: string[] = [];
   const transport = {
     tell: (to: NodeId, body: Uint8Array) => {
-      told.push({ to, key: methods.channelTell.request.decode(body, 1).key });
+      const { key, passedOn } = methods.channelTell.request.decode(body, 1);
+      told.push({ to, key, passedOn });
     },
     request: async (_to: NodeId, body: Uint8Array) => {
       joins.push(...methods.channelJoin.request.decode(body, 1).join);
@@ -37,10 +45,15 @@ function scene() {
   } as unknown as Transport;
   const cluster = {
     self,
-    isMember: (id: NodeId) => id === self || id === owner,
-    health: { isUp: () => true },
+    isMember: (id: NodeId) => [self, owner, host].includes(id),
+    health: { isUp: (id: NodeId) => !down.has(id) },
     locate: (key: Key) => ({ key, partition: 0 }),
-    ring: { partitions: 16, owners: () => [self, owner] },
+    ring: {
+      partitions: 16,
+      fingerprint: "r",
+      hosts: [{ id: self }, { id: owner }, { id: host }],
+      owners: () => owners,
+    },
   };
   const deps = { cluster, transport, clock, tasks, telemetry, config: nodeDefaults };
   const channels = new Channels(deps as unknown as ConstructorParameters<typeof Channels>[0]);
@@ -52,7 +65,7 @@ function scene() {
     call(from(id), self, methods.channelJoin, { join: [], leave: [], ...request }, 1_000);
   const say = (id: NodeId, key: string) =>
     serve!(id, encodeCall(methods.channelTell, { key, body: utf8("hello"), passedOn: false }), 1_000);
-  return { ask, say, clock, told, joins };
+  return { ask, say, clock, told, joins, down };
 }
 
 const keys = (count: number, prefix = "k") => Array.from({ length: count }, (_, i) => `b/${prefix}${i}`);
@@ -129,4 +142,42 @@ test("a message is encoded once for all who are told, edges and hosts, and not w
   for (const id of [other, owner]) await ask(id, { join: ["b/k"] });
   await say(edge, "b/k");
   assert.deepEqual([told.map(({ to }) => to).toSorted(), encode.mock.callCount()], [[other, owner].toSorted(), 3]);
+});
+
+test("an owner tells those who take part by itself, and nobody else; the first owner does while it may not know them all", async () => {
+  const { ask, say, clock, told, down } = scene({ owners: [owner, self] });
+  const toldBy = async (id: NodeId) => {
+    told.length = 0;
+    await say(id, "b/k");
+    return told.map(({ to, passedOn }) => `${to}${passedOn ? " passed on" : ""}`).toSorted();
+  };
+  const renew = async (ids: readonly NodeId[], ms: number) => {
+    await clock.advance(ms);
+    for (const id of ids) await ask(id, { join: ["b/k"] });
+  };
+  await renew([edge], 0);
+  assert.deepEqual(await toldBy(edge), [owner], "others may have joined before this host was up");
+  await renew([edge], 15_000);
+  assert.deepEqual(await toldBy(edge), [], "nobody else takes part");
+  await renew([host, other], 0);
+  assert.deepEqual(await toldBy(edge), [`${other} passed on`, `${host} passed on`]);
+  down.add(host);
+  assert.deepEqual(
+    await toldBy(edge),
+    [`${other} passed on`, owner],
+    "one that is cut off reaches the first owner alone",
+  );
+  down.delete(host);
+  await renew([edge, host, other], 14_000);
+  assert.deepEqual(await toldBy(edge), [`${other} passed on`, owner]);
+  await renew([edge, host, other], 2_000);
+  assert.deepEqual(await toldBy(edge), [`${other} passed on`, `${host} passed on`]);
+});
+
+test("what is said at a host that is no owner goes to the first one alone", async () => {
+  const { ask, say, clock, told } = scene({ owners: [owner, host] });
+  await clock.advance(60_000);
+  await ask(edge, { join: ["b/k"] });
+  await say(edge, "b/k");
+  assert.deepEqual(told, [{ to: owner, key: "b/k", passedOn: false }]);
 });

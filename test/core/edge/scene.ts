@@ -1,7 +1,9 @@
 /** Edges and hosts for one test each. */
+import type { Watched } from "../../../core/api.ts";
 import type { NodeConfig } from "../../../core/config.ts";
 import type { EdgeNode } from "../../../core/edge/edge-node.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import type { StoreChange } from "../../../core/store-node.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { MemoryEdges } from "../../support/memory-edges.ts";
@@ -70,4 +72,38 @@ export function losesNext(edges: MemoryEdges, name: string, what: "request" | "a
       return new Promise(() => {}); // until the process ends
     };
   });
+}
+
+/** What a watcher was shown. */
+export async function watching(
+  edge: EdgeNode,
+  what: Watched,
+  body: (seen: {
+    readonly all: readonly StoreChange[];
+    readonly shows: (name: string, value: string) => Promise<void>;
+  }) => Promise<void>,
+): Promise<void> {
+  const all: StoreChange[] = [];
+  const end = new AbortController();
+  const follow = async (): Promise<void> => {
+    for await (const change of edge.watch("b", what, end.signal)) all.push(change);
+  };
+  const done = follow();
+  const last = (name: string): string | undefined => {
+    const change = all.findLast((each) => each.name === name);
+    return change && texts(change.siblings).join("+");
+  };
+  try {
+    await body({
+      all,
+      shows: (name, value) =>
+        eventually(
+          () => last(name) === value,
+          () => `${name}: ${value}, not ${last(name)}`,
+        ),
+    });
+  } finally {
+    end.abort();
+    await done;
+  }
 }

@@ -1,48 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import * as Y from "yjs";
-import type { Watched } from "../../../core/api.ts";
-import type { EdgeNode } from "../../../core/edge/edge-node.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
-import type { StoreChange } from "../../../core/store-node.ts";
 import { eventually } from "../../support/eventually.ts";
 import { texts, utf8 } from "../../support/values.ts";
-import { flushed, offline, online, withEdges } from "./scene.ts";
-
-/** What a watcher was shown. */
-async function watching(
-  edge: EdgeNode,
-  what: Watched,
-  body: (seen: {
-    readonly all: readonly StoreChange[];
-    readonly shows: (name: string, value: string) => Promise<void>;
-  }) => Promise<void>,
-): Promise<void> {
-  const all: StoreChange[] = [];
-  const end = new AbortController();
-  const follow = async (): Promise<void> => {
-    for await (const change of edge.watch("b", what, end.signal)) all.push(change);
-  };
-  const done = follow();
-  const last = (name: string): string | undefined => {
-    const change = all.findLast((each) => each.name === name);
-    return change && texts(change.siblings).join("+");
-  };
-  try {
-    await body({
-      all,
-      shows: (name, value) =>
-        eventually(
-          () => last(name) === value,
-          () => `${name}: ${value}, not ${last(name)}`,
-        ),
-    });
-  } finally {
-    end.abort();
-    await done;
-  }
-}
+import { flushed, offline, online, watching, withEdges } from "./scene.ts";
 
 describe("an edge that watches", { concurrency: true }, () => {
   test("a key is shown its state, each change of others, and its own at once", () =>
@@ -106,118 +68,6 @@ describe("an edge that watches", { concurrency: true }, () => {
       },
       { requestTimeoutMs: 300, replicaTimeoutMs: 100 },
     ));
-
-  test("a document is told what is new in it and reads nothing; whoever wrote that is told with the answer to his write", () =>
-    withEdges(1, async (edges) => {
-      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
-      const asked = (name: string): Map<number, number> => {
-        const counts = new Map<number, number>();
-        const transport = edges.transport(name);
-        const request = transport.request.bind(transport);
-        transport.request = (to, body, timeoutMs) => {
-          counts.set(body[0]!, (counts.get(body[0]!) ?? 0) + 1);
-          return request(to, body, timeoutMs);
-        };
-        return counts;
-      };
-      const [ofWriter, ofReader] = [asked("e1"), asked("e2")];
-      const doc = new Y.Doc();
-      const updates: Uint8Array[] = [];
-      doc.on("update", (update) => updates.push(update));
-      for (let i = 0; i < 12; i++) doc.getText("body").insert(0, "x");
-      const isShown = (all: readonly StoreChange[], count: number): Promise<void> =>
-        eventually(() => all.at(-1)?.siblings.length === count, `${count} updates to be shown`);
-      await watching(writer, { name: "k" }, (written) =>
-        watching(reader, { name: "k" }, async ({ all }) => {
-          for (const [i, update] of updates.entries()) {
-            await writer.put("b", "k", update, { kind: "yjs" });
-            await isShown(all, i + 1);
-            await isShown(written.all, i + 1);
-            if (i > 0) continue;
-            await eventually(() => writer.facts().settled && reader.facts().settled, "both to have compared");
-            for (const counts of [ofWriter, ofReader]) counts.clear();
-          }
-          assert.equal(ofReader.get(methods.edgeRead.number), undefined, "the reader was told all of it");
-          const [told, read] = [ofWriter, ofReader].map((counts) => counts.get(methods.edgeWatch.number) ?? 0);
-          assert.ok(told! < read!, `the writer asked ${told} times for changes, the reader ${read} times`);
-          const bodies = all.at(-1)!.siblings.map(({ body }) => body);
-          const here = new Y.Doc();
-          for (const body of bodies) Y.applyUpdate(here, body);
-          assert.equal(here.getText("body").length, updates.length);
-        }),
-      );
-    }));
-
-  test("a document that is written again and again is told some times a second, the first time at once, and whole in the end", () =>
-    withEdges(1, async (edges) => {
-      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
-      const transport = edges.transport("e2");
-      const request = transport.request.bind(transport);
-      let asked = 0;
-      transport.request = (to, body, timeoutMs) => {
-        if (body[0] === methods.edgeWatch.number) asked += 1;
-        return request(to, body, timeoutMs);
-      };
-      const doc = new Y.Doc();
-      const updates: Uint8Array[] = [];
-      doc.on("update", (update) => updates.push(update));
-      for (let i = 0; i < 30; i++) doc.getText("body").insert(0, "x");
-      await watching(reader, { name: "k" }, async ({ all }) => {
-        const isShown = (count: number): Promise<void> =>
-          eventually(() => all.at(-1)?.siblings.length === count, `${count} updates to be shown`);
-        await writer.put("b", "k", updates[0]!, { kind: "yjs" });
-        await isShown(1);
-        await eventually(() => reader.facts().settled, "the reader to have compared");
-        asked = 0;
-        const beganMs = performance.now();
-        for (const update of updates.slice(1)) await writer.put("b", "k", update, { kind: "yjs" });
-        await isShown(updates.length);
-        const tookMs = performance.now() - beganMs;
-        assert.ok(asked <= 3 + tookMs / 200, `${asked} questions in ${tookMs} ms`);
-      });
-    }));
-
-  test("a document is told no more often where another key under the same prefix changes all the time", () =>
-    withEdges(1, async (edges, cluster) => {
-      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
-      const transport = edges.transport("e2");
-      const request = transport.request.bind(transport);
-      let [answers, told] = [0, 0];
-      transport.request = async (to, body, timeoutMs) => {
-        const answer = await request(to, body, timeoutMs);
-        if (body[0] !== methods.edgeWatch.number || answer[0] !== 0) return answer;
-        const { keys } = methods.edgeWatch.response.decode(answer.subarray(1));
-        answers += 1;
-        if (keys.includes("b/k")) told += 1;
-        return answer;
-      };
-      const doc = new Y.Doc();
-      const updates: Uint8Array[] = [];
-      doc.on("update", (update) => updates.push(update));
-      for (let i = 0; i < 60; i++) doc.getText("body").insert(0, "x");
-      await watching(reader, { prefix: "" }, async ({ all, shows }) => {
-        const isShown = (count: number): Promise<void> =>
-          eventually(
-            () => all.findLast(({ name }) => name === "k")?.siblings.length === count,
-            `${count} updates to be shown`,
-          );
-        await writer.put("b", "k", updates[0]!, { kind: "yjs" });
-        await isShown(1);
-        await eventually(() => reader.facts().settled, "the reader to have compared");
-        [answers, told] = [0, 0];
-        const beganMs = performance.now();
-        for (const [i, update] of updates.slice(1).entries()) {
-          await writer.put("b", "k", update, { kind: "yjs" });
-          await flushed(writer);
-          await cluster.node("h1").put("b", `busy${i}`, utf8("now"));
-          await shows(`busy${i}`, "now");
-        }
-        await isShown(updates.length);
-        const tookMs = performance.now() - beganMs;
-        assert.ok(told <= 3 + tookMs / 200, `${told} of ${answers} answers in ${tookMs} ms`);
-        assert.ok(told < answers, `${told} of ${answers} answers told of the document`);
-      });
-    }));
 
   test("a prefix is shown what is under it, what comes and what goes, offline its own", () =>
     withEdges(3, async (edges, cluster) => {
