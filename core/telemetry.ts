@@ -64,6 +64,7 @@ export type StoreEvent =
   | { readonly kind: "reap-refused"; readonly partition: number; readonly reason: string }
   | { readonly kind: "hints-relieved"; readonly for: NodeId; readonly count: number }
   | {
+      /** All that there were, or those of the last second, while more follow. */
       readonly kind: "hints-delivered";
       readonly to: NodeId;
       readonly count: number;

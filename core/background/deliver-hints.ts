@@ -36,6 +36,8 @@ const intervalMs = 1_000;
 /** In one step. Beside clients it is to take about a millisecond, here and at the target; see `admission.ts`. */
 const rowsBesideClients = 8;
 const rowsAlone = 128;
+/** A delivery that takes long is told so often, in parts: beside clients 100,000 hints take a quarter of an hour. */
+const tellMs = 1_000;
 /** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
 const bytesTogether = 262_144;
 /** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
@@ -79,10 +81,12 @@ function isDraining({ ownRecord, ring, self }: Cluster): boolean {
 /** Everything kept for one target, oldest ring position first; stops at the first failure, to be tried again. */
 async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   const { admission, replica, telemetry, clock, tasks } = deps;
-  const startedMs = clock.now();
   const failures: string[] = [];
-  let count = 0;
-  let bytes = 0;
+  let [sinceMs, count, bytes] = [clock.now(), 0, 0];
+  const tell = (): void => {
+    if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - sinceMs });
+    [sinceMs, count, bytes] = [clock.now(), 0, 0];
+  };
   let oldestAtMs = Infinity;
   let after: Uint8Array | null | undefined;
   try {
@@ -98,6 +102,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
           bytes += result.value;
         } else oldestAtMs = Math.min(oldestAtMs, page.hints[i]!.storedAtMs);
       }
+      if (clock.now() - sinceMs >= tellMs) tell();
       // One that cannot be delivered does not hold up the others; a target that takes none is asked again later.
       const hasRefused = results.every((result) => result.status === "rejected");
       if (hasRefused && page.hints.some((hint) => isOwnerOf(deps, target, hint))) break;
@@ -115,7 +120,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       reason: `${failures.length} hints not delivered: ${reason}`,
     });
   }
-  if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - startedMs });
+  tell();
 }
 
 function isOwnerOf({ cluster: { ring } }: HintDeps, target: NodeId, { row, isDamaged }: StoredHint): boolean {

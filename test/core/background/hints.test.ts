@@ -44,6 +44,32 @@ describe("hints for a host that is back", () => {
       onlyHints,
     ));
 
+  test("are told of while more follow, so that operators see how a long delivery gets on", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        await oweToH3(cluster);
+        // More than three pages, whether there are clients or not.
+        const more = Array.from({ length: 300 }, (_, i) => `more${i}`);
+        await Promise.all(more.map((key) => cluster.node("h1").put("b", key, utf8(key))));
+        const toldBefore: number[] = [];
+        intercept(cluster, "h1", async (to, body) => {
+          if (to !== "h3" || statesIn(body).length === 0) return;
+          toldBefore.push(eventsOf(cluster, "hints-delivered", "h1").length);
+          if (toldBefore.length === 2) await new Promise((resolve) => setTimeout(resolve, 1_100));
+        });
+        await cluster.start("h3", { config: onlyHints });
+        await eventually(async () => (await cluster.node("h1").status()).hints === 0, "all to be delivered");
+        assert.deepEqual(toldBefore.slice(0, 3), [0, 0, 1]);
+        const counts = eventsOf(cluster, "hints-delivered", "h1").map(({ count }) => count);
+        assert.equal(
+          counts.reduce((sum, count) => sum + count, 0),
+          keys.length + more.length,
+        );
+      },
+      onlyHints,
+    ));
+
   test("are delivered but for one that cannot be, which holds up no other and is tried again", () =>
     withCluster(
       3,
