@@ -101,13 +101,25 @@ const prepareTriesMax = 50;
 /** Of an error, characters. */
 const toldMax = 300;
 
-/** Runs a load in a child process, which ends early when `signal` aborts. `begun`: it is warm, and measures from now on. */
-export function load(spec: LoadSpec, signal?: AbortSignal, begun: () => void = () => {}): Promise<LoadResult> {
+/**
+ * Runs a load in a child process, which ends early when `signal` aborts. `begun`: it is warm, and measures from now on. An open
+ * loop also ends, with what it measured, when a promise resolves that this gives.
+ */
+export function load(
+  spec: LoadSpec,
+  signal?: AbortSignal,
+  begun: () => Promise<unknown> | void = () => {},
+): Promise<LoadResult> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(spec)], {
     stdio: ["ignore", "pipe", "inherit", "ipc"],
     ...(signal === undefined ? {} : { signal }),
   });
-  child.once("message", begun);
+  child.once("message", () => {
+    begun()?.then(
+      () => child.connected && child.send("end"),
+      () => undefined,
+    );
+  });
   let out = "";
   child.stdout!.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
   return new Promise((resolve, reject) => {
@@ -195,7 +207,10 @@ async function loop(spec: LoadSpec, operation: Operation, failures: Failures): P
   } else {
     const total = Math.floor((spec.ms / 1_000) * spec.perSecond);
     const running: Promise<void>[] = [];
-    for (let i = 0; i < total; i++) {
+    const end = new AbortController();
+    process.once("message", () => end.abort());
+    process.channel?.unref();
+    for (let i = 0; i < total && !end.signal.aborted; i++) {
       const dueMs = startMs + (i * 1_000) / spec.perSecond;
       await until(dueMs);
       running.push(once(dueMs));
