@@ -101,25 +101,17 @@ const prepareTriesMax = 50;
 /** Of an error, characters. */
 const toldMax = 300;
 
-/**
- * Runs a load in a child process, which ends early when `signal` aborts. `begun`: it is warm, and measures from now on. An open
- * loop also ends, with what it measured, when a promise resolves that this gives.
- */
-export function load(
-  spec: LoadSpec,
-  signal?: AbortSignal,
-  begun: () => Promise<unknown> | void = () => {},
-): Promise<LoadResult> {
+/** The load is warm, and measures from now on. An open loop ends early, with what it measured, when this resolves. */
+type Begun = () => Promise<unknown> | void;
+
+/** Runs a load in a child process, which ends early when `signal` aborts. */
+export function load(spec: LoadSpec, signal?: AbortSignal, begun: Begun = () => {}): Promise<LoadResult> {
   const child = spawn(process.execPath, [fileURLToPath(import.meta.url), JSON.stringify(spec)], {
     stdio: ["ignore", "pipe", "inherit", "ipc"],
     ...(signal === undefined ? {} : { signal }),
   });
-  child.once("message", () => {
-    begun()?.then(
-      () => child.connected && child.send("end"),
-      () => undefined,
-    );
-  });
+  const end = (): unknown => child.connected && child.send("end");
+  child.once("message", () => void begun()?.then(end, () => undefined));
   let out = "";
   child.stdout!.setEncoding("utf8").on("data", (chunk: string) => (out += chunk));
   return new Promise((resolve, reject) => {
