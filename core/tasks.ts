@@ -31,11 +31,15 @@ export class Tasks {
 
   /** Starts `work` and looks after it. After `stop` nothing starts. */
   run(name: string, work: () => Promise<unknown>): void {
-    if (this.#stopped) return;
+    if (!this.#stopped) this.mind(name, work());
+  }
+
+  /** Looks after work that has begun, also after `stop`. */
+  mind(name: string, begun: Promise<unknown>): void {
     const end = (): void => {
       this.#running.delete(running);
     };
-    const running = work().then(end, (error: unknown) => {
+    const running = begun.then(end, (error: unknown) => {
       end();
       this.#failed(name, error);
     });

@@ -304,7 +304,7 @@ export class EdgeNode implements SharedNode {
     this.#delivery.send(key);
     const answered = this.#untilAnswered(write, { timeoutMs, ...(options.signal && { signal: options.signal }) });
     if (options.until === undefined) await answered;
-    else this.#tasks.run("wait for hosts", () => answered); // `until` of the write tells what they say
+    else this.#tasks.mind("wait for hosts", answered); // `until` of the write tells what they say
     const shown = { ...accepted, known: await this.#local.know(this.#contact.locate(key)) };
     return {
       ...writeOf({ edge: this.id, key }, shown, options.returnSiblings === true, this.#contact.wallMs),

@@ -1,7 +1,7 @@
 /**
  * What a store costs its page, the thread that everything in a page shares: as an edge of three Node hosts, and as one of
- * three browsers that are hosts on the ring, which met through a relay, (3,2,2). A page writes at a steady rate, each write
- * after a read as updates are.
+ * three browsers that are hosts on the ring, which met through a relay, (3,2,2). A page writes at a steady rate: updates, each
+ * a read and a write; then writes alone, with the context that the last one gave.
  */
 import { join } from "node:path";
 import type { Page } from "playwright";
@@ -24,8 +24,7 @@ const busyMsMax = 350;
 
 export const trial: Trial = {
   name: "browser-host",
-  summary:
-    "a page with a store, an edge or a host, is blocked for no 50 ms at 100 updates a second, and is mostly idle",
+  summary: "a page with a store, an edge or a host, is blocked for no 50 ms at 100 puts a second, and is mostly idle",
   needs: ["chromium"],
   async run(context) {
     const results = [await edge(context), await hosts(context)];
@@ -68,18 +67,10 @@ async function underLoad(what: string, pages: readonly LoadedPage[], { short, lo
   const startTasks = await longTasks();
   await writer.call("write", perSecond, warmUpMs, valueBytes);
   const firstTasks = await longTasks();
-
   const metrics = await Promise.all(pages.map(({ page }) => metricsOf(page)));
   const taskSeconds = (): Promise<number[]> => Promise.all(metrics.map((metric) => metric("TaskDuration")));
-  const before = await taskSeconds();
-  const latencies = (await writer.call("write", perSecond, ms, valueBytes)).toSorted((a, b) => a - b);
-  const busyMs = (await taskSeconds()).map((seconds, n) => ((seconds - before[n]!) * 1_000_000) / ms);
-  const tasks = await longTasks();
-  const told = [startTasks, firstTasks, tasks].map((each) => JSON.stringify(each.map((page) => page.map(Math.round))));
-  log(`${what}: tasks over 50 ms at the start ${told[0]}, in the first 2 s of load ${told[1]}, then ${told[2]}`);
 
   const figures: Figure[] = [
-    { name: `${what}: updates`, value: latencies.length, unit: "" },
     {
       name: `${what}: longest task while starting, 50 where none is longer`,
       value: longest(startTasks),
@@ -92,37 +83,55 @@ async function underLoad(what: string, pages: readonly LoadedPage[], { short, lo
       unit: "ms",
       bar: { atMost: startTaskMs },
     },
-    { name: `${what}: longest task afterwards`, value: longest(tasks), unit: "ms", bar: { atMost: taskMs } },
-    {
-      name: `${what}: main thread busy in a second, the page that writes`,
-      value: busyMs[0]!,
-      unit: "ms",
-      bar: { atMost: busyMsMax },
-    },
-    ...busyMs.slice(1).map((value, n) => ({
-      name: `${what}: main thread busy in a second, page ${n + 2}`,
-      value,
-      unit: "ms",
-      bar: { atMost: busyMsMax },
-    })),
-    {
-      name: `${what}: an update (read, then write), median`,
-      value: latencies[Math.floor(latencies.length / 2)]!,
-      unit: "ms",
-    },
-    {
-      name: `${what}: an update, 99th percentile`,
-      value: latencies[Math.floor(latencies.length * 0.99)]!,
-      unit: "ms",
-    },
-    {
-      name: `${what}: JavaScript heap of the page that writes`,
-      value: (await metrics[0]!("JSHeapUsedSize")) / 1e6,
-      unit: "MB",
-    },
   ];
-  const failed = latencies.filter((each) => each === Infinity).length;
-  return { figures, failures: failed === 0 ? [] : [`${what}: ${failed} of ${latencies.length} updates failed`] };
+  const told = [startTasks, firstTasks].map(rounded);
+  let failed = 0;
+  for (const kind of ["updates", "writes"] as const) {
+    const before = await taskSeconds();
+    const taken = await writer.call("write", perSecond, ms, valueBytes, kind === "updates");
+    const busyMs = (await taskSeconds()).map((seconds, n) => ((seconds - before[n]!) * 1_000_000) / ms);
+    const tasks = await longTasks();
+    told.push(rounded(tasks));
+    const latencies = taken.toSorted((a, b) => a - b);
+    failed += latencies.filter((each) => each === Infinity).length;
+    figures.push(...figuresOf(`${what}, ${kind}`, { latencies, busyMs, tasks }, kind === "writes"));
+  }
+  log(
+    `${what}: tasks over 50 ms at the start ${told[0]}, in the first 2 s of load ${told[1]}, then ${told.slice(2).join(", ")}`,
+  );
+  const heapBytes = await metrics[0]!("JSHeapUsedSize");
+  figures.push({ name: `${what}: JavaScript heap of the page that writes`, value: heapBytes / 1e6, unit: "MB" });
+  return { figures, failures: failed === 0 ? [] : [`${what}: ${failed} puts failed`] };
+}
+
+function rounded(tasks: readonly (readonly number[])[]): string {
+  return JSON.stringify(tasks.map((page) => page.map(Math.round)));
+}
+
+/** `isAsked`: issue 6 asks for it. */
+function figuresOf(
+  what: string,
+  {
+    latencies,
+    busyMs,
+    tasks,
+  }: { readonly latencies: readonly number[]; readonly busyMs: readonly number[]; readonly tasks: number[][] },
+  isAsked: boolean,
+): Figure[] {
+  const busy = (value: number, page: string): Figure => ({
+    name: `${what}: main thread busy in a second, ${page}`,
+    value,
+    unit: "ms",
+    ...(isAsked ? { bar: { atMost: busyMsMax } } : {}),
+  });
+  const quantile = (share: number): number => latencies[Math.floor(latencies.length * share)]!;
+  return [
+    { name: `${what}: puts`, value: latencies.length, unit: "" },
+    { name: `${what}: longest task`, value: longest(tasks), unit: "ms", bar: { atMost: taskMs } },
+    ...busyMs.map((value, n) => busy(value, n === 0 ? "the page that writes" : `page ${n + 1}`)),
+    { name: `${what}: one takes, median`, value: quantile(0.5), unit: "ms" },
+    { name: `${what}: one takes, 99th percentile`, value: quantile(0.99), unit: "ms" },
+  ];
 }
 
 /** Chromium reports those above 50 ms. */

@@ -120,3 +120,18 @@ describe("a request that is repeated", { concurrency: true }, () => {
       await assert.rejects(put(edge, { request: "mine" }), failsWith("bad-request"));
     }));
 });
+
+test("a request whose asker goes while the edge closes is accepted, and fails nowhere behind the edge's back", () =>
+  withEdges(3, async (edges) => {
+    const edge = await edges.start("e1");
+    const release = edges.disk("e1").hold("writes");
+    const asker = new AbortController();
+    const put = edge.put("b", "k", utf8("a"), { until: "local", signal: asker.signal });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    const closed = edge.close();
+    asker.abort();
+    release();
+    // A rejection that nobody handles fails the test.
+    assert.equal((await put).receipt.localOnly, true);
+    await closed;
+  }));
