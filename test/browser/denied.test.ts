@@ -37,6 +37,11 @@ async function keptBy(tab: StoreTab, key: string): Promise<{ readonly storage: s
   return { storage, notices: notices.join("; ") };
 }
 
+/** Else it is what it was refused with. */
+function assertOpened(answer: number | string): void {
+  assert.ok(typeof answer === "number", String(answer));
+}
+
 describe("a store in a page that may keep nothing is kept in memory, says so, and writes to hosts", () => {
   const denials: readonly (readonly [why: string, options: () => ChromiumOptions])[] = [
     [
@@ -90,7 +95,7 @@ describe("a store in a page over plain http, without locks and cryptography of t
   const opened = async (name: string): Promise<StoreTab> => {
     const tab = await browser.open<Functions>(`${origin}:${new URL(server.url).port}/`);
     assert.ok(await tab.page.evaluate(() => !isSecureContext && (crypto.subtle as unknown) === undefined));
-    assert.equal(typeof (await tab.call("open", { name, database: `plain ${name}`, seeds: all.seeds })), "number");
+    assertOpened(await tab.call("open", { name, database: `plain ${name}`, seeds: all.seeds }));
     return tab;
   };
 
@@ -145,12 +150,12 @@ describe("a page that is disturbed while it starts", () => {
           return request;
         };
       }, `everwrite/${name}`);
-      assert.equal(typeof (await tab.call("open", { name })), "number");
+      assertOpened(await tab.call("open", { name }));
       await tab.call("put", "a", "1");
       const { id, browser: page } = await tab.call("status");
       assert.equal(page!.storage, "evictable", page!.notices.join());
       await tab.call("close");
-      assert.equal(typeof (await tab.call("open", { name })), "number");
+      assertOpened(await tab.call("open", { name }));
       assert.equal((await tab.call("status")).id, id);
       assert.deepEqual((await tab.call("get", "a")).values, ["1"]);
       await tab.call("close");
@@ -168,8 +173,8 @@ describe("a page that is disturbed while it starts", () => {
       await new Promise((resolve) => setTimeout(resolve, i * 5));
       await first.page.reload();
       await first.page.waitForFunction(() => "everwriteTest" in globalThis);
-      assert.equal(typeof (await first.call("open", { name })), "number");
-      assert.equal(typeof (await opening), "number");
+      assertOpened(await first.call("open", { name }));
+      assertOpened(await opening);
       await first.call("put", `first ${i}`, "1");
       await second.call("put", `second ${i}`, "2");
       for (const [tab, other] of [
@@ -189,7 +194,7 @@ describe("a page that is disturbed while it starts", () => {
 test("a page beside which a newer release brings its format is told so, holds nobody up, and is refused when it opens again", async () => {
   await using browser = await launchChromium();
   const tab = await browser.open<Functions>(server.url);
-  assert.equal(typeof (await tab.call("open", { name: "outgrown" })), "number");
+  assertOpened(await tab.call("open", { name: "outgrown" }));
   await tab.call("put", "a", "1");
   const newer = await browser.open<Functions>(server.url);
   await newer.page.evaluate(
@@ -209,7 +214,7 @@ test("a page beside which a newer release brings its format is told so, holds no
 test("a page whose clock goes back a day writes on, is told of changes, and delivers what waited", async () => {
   await using browser = await launchChromium();
   const tab = await browser.open<Functions>(server.url);
-  assert.equal(typeof (await tab.call("open", { name: "denied", seeds: all.seeds })), "number");
+  assertOpened(await tab.call("open", { name: "denied", seeds: all.seeds }));
   await tab.call("subscribe", "day");
   const { context } = await tab.call("put", "day", "before");
   await tab.call("flush", 60_000);
