@@ -3,7 +3,7 @@
  * in one run: a host is resumed when the clients' load begins that missed nothing, that was paused while many keys were
  * written (hints), or whose disk lacks them and nobody knows (anti-entropy). All turns write the same, and in all of them
  * the others take the host in again: they differ by the background work alone. That goes on after the load, which is too
- * short for it; in a last turn of each kind there is load until some thousands of keys are sent.
+ * short for it; in a last turn of each kind a minute of load has to be enough for some thousands of keys.
  */
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -20,7 +20,6 @@ import type { Context, Figure, Trial } from "../tools/trial.ts";
 const behind = 2;
 /** After what was written in one go: the disk sorts it for some seconds, in one kind of turn before the load and in the other beside it. */
 const restMs = { short: 1_000, full: 5_000 };
-const lookMs = 500;
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
@@ -39,9 +38,7 @@ interface Turn {
 
 interface Size {
   readonly keys: number;
-  /** Of the load; `endsWithWork`: at most, and as long as there is something to be done. */
   readonly ms: number;
-  readonly endsWithWork?: boolean;
 }
 
 export const trial: Trial = {
@@ -62,7 +59,7 @@ export const trial: Trial = {
         log(`${work}: p99 ${each.result.p99Ms} ms, ${each.lacking.join(" keys, then ")} to be sent`);
       }
     }
-    const last = short ? { keys: 500, ms: 6_000 } : { keys: 4_000, ms: limitMs, endsWithWork: true };
+    const last = short ? { keys: 500, ms: 6_000 } : { keys: 4_000, ms: 60_000 };
     const ends = {
       hints: await turn(context, hosts, { bucket: "last-hints", work: "hints", size: last }),
       "anti-entropy": await turn(context, hosts, { bucket: "last-differences", work: "anti-entropy", size: last }),
@@ -111,19 +108,15 @@ async function turn(
   const lacking = async (): Promise<number> =>
     work === "hints" ? hintsOf(hosts) : Math.max(0, whole - (await hosts.status(behind)).keys);
   const bytesBefore = await backgroundBytes(hosts, work);
-  const isDone = async (): Promise<boolean> => (await lacking()) === 0 && (await hintsOf(hosts)) === 0;
-  // To be asked is work, too.
-  const isDoneSoon = (): Promise<boolean> => sleep(lookMs, undefined, { signal }).then(isDone);
   let before = Promise.resolve(dropped);
   let resumedAtMs = performance.now();
   const result = await load(front, signal, () => {
     resumedAtMs = performance.now();
     void hosts.signal(behind, "SIGCONT");
     if (work === "hints") before = lacking();
-    return size.endsWithWork === true ? eventually(isDoneSoon, "all to be sent beside clients", size.ms) : undefined;
   });
   const [left, bytes] = [await lacking(), await backgroundBytes(hosts, work)];
-  await eventually(isDone, "all to be sent", limitMs);
+  await eventually(async () => (await lacking()) === 0 && (await hintsOf(hosts)) === 0, "all to be sent", limitMs);
   const seconds = (performance.now() - resumedAtMs) / 1_000;
   const movedMb = (until: number): number => (until - bytesBefore) / 1e6;
   const moved = [movedMb(bytes), movedMb(await backgroundBytes(hosts, work))] as const;
