@@ -84,8 +84,9 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
   const failures: string[] = [];
   let [sinceMs, count, bytes] = [clock.now(), 0, 0];
   const tell = (): void => {
-    if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms: clock.now() - sinceMs });
-    [sinceMs, count, bytes] = [clock.now(), 0, 0];
+    const ms = clock.now() - sinceMs;
+    if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms });
+    [sinceMs, count, bytes] = [sinceMs + ms, 0, 0];
   };
   let oldestAtMs = Infinity;
   let after: Uint8Array | null | undefined;

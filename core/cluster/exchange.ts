@@ -177,15 +177,9 @@ export class Exchange {
 
   async #answer(from: NodeId, request: Request): Promise<Response> {
     const { cluster } = this.#deps;
-    const { name } = cluster.roster.cluster;
-    if (request.cluster !== name) {
-      throw new StoreError(
-        "bad-request",
-        `the host that was asked belongs to the cluster "${name}", not to "${request.cluster}"`,
-      );
-    }
+    checkClusterName(cluster, request.cluster);
     if (request.run !== undefined && request.run !== this.view().mark)
-      throw new StoreError("not-ready", "the host that was asked has begun anew since");
+      throw new StoreError("not-ready", "the asked host has begun anew since");
     if (request.part) {
       await this.take(from, request.part, "exchange");
       cluster.exchangedWith(from, request);
@@ -225,6 +219,13 @@ export async function fetchRoster(
   const { part }: Admitted = await admit(identity, empty, peer, toldIn(answer.part));
   if (part.assignment === undefined) throw new StoreError("not-ready", `${peer} is itself no member of the cluster`);
   return mergeRoster(empty, part);
+}
+
+/** @throws StoreError `bad-request`: another cluster is asked */
+export function checkClusterName({ roster }: Pick<Cluster, "roster">, asked: string): void {
+  const { name } = roster.cluster;
+  if (asked === name) return;
+  throw new StoreError("bad-request", `the asked host belongs to the cluster "${name}", not "${asked}"`);
 }
 
 /** @throws StoreError `bad-request` naming the parameter that differs. */

@@ -1,7 +1,6 @@
 /** The hosts' side of `public-membership.ts`. */
 import { equalBytes } from "../bytes/compare.ts";
 import type { NodeConfig } from "../config.ts";
-import { StoreError } from "../errors.ts";
 import { rosterDigest, summarize } from "../membership/comparison.ts";
 import { differenceTo } from "../membership/difference.ts";
 import { rosterMessage } from "../membership/exchange.ts";
@@ -10,6 +9,7 @@ import { inFlightMs } from "../replica/stillness.ts";
 import type { RpcServer } from "../rpc/call.ts";
 import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { Cluster } from "./cluster.ts";
+import { checkClusterName } from "./exchange.ts";
 
 export function servePublicMembership(
   { cluster }: { readonly cluster: Cluster },
@@ -17,9 +17,7 @@ export function servePublicMembership(
   server: RpcServer,
 ): void {
   server.on(edgeMethods.membership, async (_from, { cluster: asked, digest, compare }) => {
-    const { name } = cluster.roster.cluster;
-    if (asked !== name)
-      throw new StoreError("bad-request", `this host belongs to the cluster "${name}", not to "${asked}"`);
+    checkClusterName(cluster, asked);
     await cluster.save();
     const roster = publicRoster(cluster.roster);
     const own = { graceMs: config.graceMs, inFlightMs: Math.floor(inFlightMs(config)), r: String(config.r) };

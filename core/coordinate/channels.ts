@@ -95,7 +95,7 @@ export class Channels {
 
   /** Whether this node has joined the key's channel here: it hears what is said there. */
   takesPart(key: Key, id: NodeId): boolean {
-    return this.#channels.get(key)?.peers.has(id) === true;
+    return this.#channels.get(key)?.peers.has(id) ?? false;
   }
 
   #heard(from: NodeId, key: Key, { body, passedOn }: { readonly body: Uint8Array; readonly passedOn: boolean }): void {
@@ -114,7 +114,7 @@ export class Channels {
     const { self } = cluster;
     const owners = this.#ownersOf(key);
     const passesOn = owners.includes(self) && this.#knowsAll();
-    const first = passesOn ? self : owners.find((id) => id === self || cluster.health.isUp(id));
+    const first = passesOn ? self : owners.find((id) => cluster.health.isUp(id));
     this.#deliver(key, body, { from, passesOn: first === self });
     if (first === self || first === undefined) return;
     tell(transport, first, methods.channelTell, { key, body, passedOn: false });

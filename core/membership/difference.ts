@@ -18,6 +18,8 @@ import {
 } from "./comparison.ts";
 import type { Roster, RosterPart } from "./roster.ts";
 
+type Kind = "record" | "holdings";
+
 /** What the asked answers to a comparison. */
 export interface Difference {
   /** Its records that differ from the asker's, losers too: a mark in one may be news to its host. */
@@ -33,11 +35,15 @@ export function differenceTo(comparison: RosterComparison, roster: Roster): Diff
   const theirs = new Map(comparison.versions.map((version) => [version.id, version]));
   const ours = versionsOf(roster).filter(({ id }) => wanted.has(groupOf(id, comparison.groupCount)));
   const known = new Map(ours.map((version) => [version.id, version]));
-  const lacks = ({ id, ...their }: MemberVersion, of: "record" | "holdings"): boolean =>
+  const lacks = ({ id, ...their }: MemberVersion, of: Kind): boolean =>
     equalBytes(known.get(id)?.[of] ?? none, none) && !equalBytes(their[of], none);
   const lacking = comparison.versions.filter((version) => lacks(version, "record") || lacks(version, "holdings"));
   return {
-    part: { ...recordsThatDiffer(roster, ours, theirs), ...sectionsThatDiffer(comparison.sections, roster) },
+    part: {
+      members: recordsThatDiffer(roster.members, "record", ours, theirs),
+      holdings: recordsThatDiffer(roster.holdings, "holdings", ours, theirs),
+      ...sectionsThatDiffer(comparison.sections, roster),
+    },
     lacking: lacking.map(({ id }) => id as NodeId),
   };
 }
@@ -47,30 +53,36 @@ export function differenceTo(comparison: RosterComparison, roster: Roster): Diff
  * of its summary: if they changed since, too much is sent, which merging sorts out.
  */
 export function owedTo(their: RosterSummary["sections"], { part, lacking }: Difference, roster: Roster): RosterPart {
-  const differing = (of: "members" | "holdings"): MemberVersion[] =>
-    [...new Set([...lacking, ...(part[of]?.keys() ?? [])])].map((id) => versionOf(roster, id));
-  const told = (of: "members" | "holdings"): Map<string, MemberVersion> =>
-    new Map([...(part[of]?.keys() ?? [])].map((id) => [id, versionOf(part, id)]));
-  const { members } = recordsThatDiffer(roster, differing("members"), told("members"));
-  const { holdings } = recordsThatDiffer(roster, differing("holdings"), told("holdings"));
-  return { members, holdings, ...sectionsThatDiffer(their, roster) };
+  const owed = <V>(
+    ours: ReadonlyMap<NodeId, V>,
+    told: ReadonlyMap<NodeId, V> = new Map(),
+    of: Kind,
+  ): Map<NodeId, V> => {
+    const ids = new Set([...lacking, ...told.keys()]);
+    const versionsIn = (of: RosterPart): MemberVersion[] => [...ids].map((id) => versionOf(of, id));
+    const theirs = new Map(versionsIn(part).map((version) => [version.id, version]));
+    return recordsThatDiffer(ours, of, versionsIn(roster), theirs);
+  };
+  return {
+    members: owed(roster.members, part.members, "record"),
+    holdings: owed(roster.holdings, part.holdings, "holdings"),
+    ...sectionsThatDiffer(their, roster),
+  };
 }
 
-function recordsThatDiffer(
-  roster: Roster,
+function recordsThatDiffer<V>(
+  from: ReadonlyMap<NodeId, V>,
+  of: Kind,
   ours: readonly MemberVersion[],
   theirs: ReadonlyMap<string, MemberVersion>,
-): Required<Pick<RosterPart, "members" | "holdings">> {
-  const differs = (own: MemberVersion, of: "record" | "holdings"): boolean =>
-    !equalBytes(own[of], theirs.get(own.id)?.[of] ?? none);
-  const pick = <V>(from: ReadonlyMap<NodeId, V>, of: "record" | "holdings"): Map<NodeId, V> =>
-    new Map(
-      ours.flatMap((own): (readonly [NodeId, V])[] => {
-        const value = from.get(own.id as NodeId);
-        return value !== undefined && differs(own, of) ? [[own.id as NodeId, value]] : [];
-      }),
-    );
-  return { members: pick(roster.members, "record"), holdings: pick(roster.holdings, "holdings") };
+): Map<NodeId, V> {
+  const found = new Map<NodeId, V>();
+  for (const own of ours) {
+    const id = own.id as NodeId;
+    const value = from.get(id);
+    if (value !== undefined && !equalBytes(own[of], theirs.get(id)?.[of] ?? none)) found.set(id, value);
+  }
+  return found;
 }
 
 function sectionsThatDiffer(theirs: RosterSummary["sections"], roster: Roster): RosterPart {

@@ -94,7 +94,7 @@ async function underLoad(what: string, pages: readonly LoadedPage[], { short, lo
     told.push(rounded(tasks));
     const latencies = taken.toSorted((a, b) => a - b);
     failed += latencies.filter((each) => each === Infinity).length;
-    figures.push(...figuresOf(`${what}, ${kind}`, { latencies, busyMs, tasks }, kind === "writes"));
+    figures.push(...figuresOf(`${what}, ${kind}`, { latencies, busyMs, tasks }));
   }
   log(
     `${what}: tasks over 50 ms at the start ${told[0]}, in the first 2 s of load ${told[1]}, then ${told.slice(2).join(", ")}`,
@@ -108,7 +108,6 @@ function rounded(tasks: readonly (readonly number[])[]): string {
   return JSON.stringify(tasks.map((page) => page.map(Math.round)));
 }
 
-/** `isAsked`: issue 6 asks for it. */
 function figuresOf(
   what: string,
   {
@@ -116,13 +115,12 @@ function figuresOf(
     busyMs,
     tasks,
   }: { readonly latencies: readonly number[]; readonly busyMs: readonly number[]; readonly tasks: number[][] },
-  isAsked: boolean,
 ): Figure[] {
   const busy = (value: number, page: string): Figure => ({
     name: `${what}: main thread busy in a second, ${page}`,
     value,
     unit: "ms",
-    ...(isAsked ? { bar: { atMost: busyMsMax } } : {}),
+    bar: { atMost: busyMsMax },
   });
   const quantile = (share: number): number => latencies[Math.floor(latencies.length * share)]!;
   return [
