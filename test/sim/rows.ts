@@ -116,8 +116,9 @@ export function objectOn(image: DiskImage, located: LocatedKey): Versioned | und
 }
 
 const rosterRow = encodeUtf8("roster");
-/** By record: what changes is written by each host, most often in the same words. */
-const memberships = new Map<string, Membership>();
+/** By record, and by what it says: what changes is written by each host, most often in the same words. */
+const memberships = new WeakMap<Uint8Array, Membership>();
+const membershipsByText = new Map<string, Membership>();
 const membershipsMax = 100;
 
 export interface Membership {
@@ -146,15 +147,24 @@ export function membershipChange(
 
 function membershipIn(record: Uint8Array | undefined): Membership | undefined {
   if (record === undefined) return undefined;
+  let known = memberships.get(record);
+  if (known === undefined) {
+    known = readMembership(record);
+    if (known !== undefined) memberships.set(record, known);
+  }
+  return known;
+}
+
+function readMembership(record: Uint8Array): Membership | undefined {
   const text = textOf(record);
-  let known = memberships.get(text);
+  let known = membershipsByText.get(text);
   if (known === undefined) {
     const value = unsealRecord("meta", rosterRow, record);
     if (value === undefined) return undefined;
     const roster = rosterFrom(RosterMessage.decode(value));
     const ring = new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
-    if (memberships.size === membershipsMax) memberships.clear();
-    memberships.set(text, (known = { roster, ring }));
+    if (membershipsByText.size === membershipsMax) membershipsByText.clear();
+    membershipsByText.set(text, (known = { roster, ring }));
   }
   return known;
 }

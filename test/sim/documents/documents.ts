@@ -95,19 +95,25 @@ export class Documents {
   /** Call when hosts have healed: every mark that was acknowledged, or accepted, is in the document of the owners. */
   judge(): void {
     const { oracle } = this.#world;
+    const documents = new Map<string, Y.Doc>();
     for (const write of oracle.writes) {
       const isPromised = write.ack !== undefined || this.#accepted.has(write);
       const isOwed = isPromised && write.body.length > 0 && write.key.startsWith(keyOf("doc"));
       if (!isOwed || oracle.truncated || this.#isLost(write)) continue;
-      const state = ownersState(this.#world, write.key);
-      const doc = new Y.Doc();
-      const bodies = state?.values.filter(isUpdate).map(({ body }) => body) ?? [];
-      if (bodies.length > 0) Y.applyUpdate(doc, Y.mergeUpdates(bodies));
+      let doc = documents.get(write.key);
+      if (doc === undefined) documents.set(write.key, (doc = this.#ownersDocument(write.key)));
       this.#world.updates += 1;
       if (doc.getMap("marks").has(String(write.id))) continue;
       const rule = write.ack === undefined ? "accepted" : "acknowledged";
       oracle.broken(`an ${rule} update is in its document`, `write ${write.id} of ${write.key}`);
     }
+  }
+
+  #ownersDocument(key: string): Y.Doc {
+    const doc = new Y.Doc();
+    const bodies = ownersState(this.#world, key)?.values.filter(isUpdate).map(({ body }) => body) ?? [];
+    if (bodies.length > 0) Y.applyUpdate(doc, Y.mergeUpdates(bodies));
+    return doc;
   }
 
   /** Itself, or as a part of another one, which it went with. */
