@@ -11,6 +11,7 @@ import { ask, putInOrder } from "./faults/membership.ts";
 import { tombstoneLeft } from "./forgetting.ts";
 import type { SimHost } from "./host.ts";
 import { checkLapses, checkNothingLost, checkPlaces, checkSpread, differenceOfOwners, ownersState } from "./owners.ts";
+import { endRaces } from "./reap-races.ts";
 import { comeToRest } from "./rest.ts";
 import { membershipOn } from "./rows.ts";
 import { plainOperation } from "./scenario.ts";
@@ -213,6 +214,9 @@ async function writeAll(world: World, clients: Clients, verb: "put" | "delete"):
 /** Who has read a key and writes it leaves one value, everywhere (I5). */
 async function resolveAll(world: World, clients: Clients): Promise<void> {
   const { oracle } = world;
+  // A write that races one of these would be its sibling (seed 6000762).
+  endRaces(world);
+  await until(world, requestsMsMax, "races of reaps end", () => clients.running === 0);
   const resolved = new Map<string, number>();
   for (const key of keysOf(world)) {
     const host = world.chance.pick(world.hosts);

@@ -7,7 +7,7 @@ import type { World } from "./world.ts";
 /** So many a run, or nothing would ever be forgotten. */
 const racesMax = 20;
 
-/** From now on some of the requests to prepare a reap meet a put, at any host and before or after its commit. */
+/** From now on some of the requests to prepare a reap meet a put, at any host and before or after its commit; see `endRaces`. */
 export function raceReaps(world: World, clients: Clients): void {
   const { scenario, schedule, network } = world;
   const chance = world.chance.fork("races");
@@ -23,8 +23,13 @@ export function raceReaps(world: World, clients: Clients): void {
     const context = chance.pick(["none", "latest", "stale"] as const);
     const client = chance.pick([90, 91]);
     const operation = { ...plainOperation, verb: "put" as const, key, client, context, quorum: "one" as const };
-    schedule.after(chance.between(0, 6 * scenario.delayMs[1]), "races a reap", () =>
-      clients.start({ ...operation, host: chance.whole(0, 99) }),
-    );
+    schedule.after(chance.between(0, 6 * scenario.delayMs[1]), "races a reap", () => {
+      if (network.onRequest !== undefined) clients.start({ ...operation, host: chance.whole(0, 99) });
+    });
   };
+}
+
+/** No put that is still to come begins. */
+export function endRaces({ network }: World): void {
+  network.onRequest = undefined;
 }
