@@ -99,9 +99,18 @@ function planDeparture(kind: "leave" | "remove", placement: Placement, host: Nod
  */
 export function planRebalance(placement: Placement, options: PlanOptions = {}): Plan {
   const ring = new Ring(placement);
+  const random = (): (() => number) => seeded(options.seed ?? 0);
+  const draft = evened(ring, options, random());
+  const { hosts, quotas, held } = draft.layout;
+  const isWhole = draft.frozen.size === 0 && draft.receivers.length === hosts.length;
+  const wanted = isWhole ? 0 : evened(ring, {}, random()).changed;
+  const lacking = sum(quotas.map((quota, host) => Math.max(quota - held[host]!, 0)));
+  return draft.plan("rebalance", null, Math.max(lacking, wanted - draft.changed));
+}
+
+function evened(ring: Ring, options: PlanOptions, random: () => number): Draft {
   const draft = new Draft(ring, stayingHosts(ring), options);
   const { layout, receivers } = draft;
-  const random = seeded(options.seed ?? 0);
   const tokens = allPartitions(ring.partitions);
   draft.settle(
     tokens.filter((token) => layout.tokens[token] === nobody),
@@ -117,8 +126,7 @@ export function planRebalance(placement: Placement, options: PlanOptions = {}): 
       random,
     );
   }
-  const lacking = layout.quotas.map((quota, host) => Math.max(quota - layout.held[host]!, 0));
-  return draft.plan("rebalance", null, sum(lacking));
+  return draft;
 }
 
 /** Entry by entry, each under its epoch: applying twice, or to a view that has moved on, does no harm. */
@@ -167,6 +175,10 @@ class Draft {
   ring(): Ring {
     const { n, members, assignment } = this.#ring;
     return new Ring({ n, members, assignment: applyChanges(assignment, this.#changes()) });
+  }
+
+  get changed(): number {
+    return this.#changes().length;
   }
 
   plan(kind: Plan["kind"], host: NodeId | null, withheld: number): Plan {

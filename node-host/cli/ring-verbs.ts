@@ -192,8 +192,10 @@ function planText(plan: PlanView): string {
     `${partitionsChanged} partitions get other owners; ${partitionsCopied} copies are made: about ${keys} keys, ${bytesText(bytes)}`,
     `balance (mean / max): tokens ${percent(balance.tokens.before)} -> ${percent(balance.tokens.after)}, replicas ${percent(balance.replicas.before)} -> ${percent(balance.replicas.after)}`,
   ];
-  if (withheld > 0)
-    lines.push(`${withheld} tokens have to wait: partitions are filling, or nobody who could take them answers`);
+  if (withheld > 0) {
+    const again = change === "rebalance" ? "; then rebalance again" : "";
+    lines.push(`${withheld} tokens have to wait: partitions are filling, or nobody who could take them answers${again}`);
+  }
   const rows = plan.hosts.map(({ id, tokens: own, replicas }) => [
     shortId(id),
     own.before,

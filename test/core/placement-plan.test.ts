@@ -269,6 +269,21 @@ test("two hosts that join at once both get tokens, nobody falls off the ring, an
   }
 });
 
+test("a rebalance that waits for partitions which fill, or for a host, says so, also where each host has its share (seed 6001226)", () => {
+  const { cluster } = grow(6).at(-1)!;
+  // One host's tokens lie side by side: the two next to them own all its partitions.
+  const isOfFirst = ({ host }: { readonly host: NodeId | null }): number => Number(host === nodeId(0));
+  const uneven = { ...cluster, assignment: cluster.assignment.toSorted((a, b) => isOfFirst(a) - isOfFirst(b)) };
+  const wanted = planRebalance(uneven).changes.length;
+  assert.ok(wanted > 0);
+  const waiting = planRebalance(uneven, { busy: new Set(allPartitions(1024)) });
+  assert.deepEqual([waiting.changes, waiting.withheld], [[], wanted]);
+  const others = cluster.members.map(({ id }) => id);
+  const alone = planRebalance(uneven, { unreachable: new Set(others) });
+  assert.deepEqual([alone.changes, alone.withheld], [[], wanted]);
+  assert.equal(planRebalance(uneven).withheld, 0);
+});
+
 test("a ring that grew by joins needs no rebalance", () => {
   for (const { cluster } of grow(12)) assert.deepEqual(planRebalance(cluster).changes, []);
 });

@@ -102,6 +102,7 @@ test("a host that is away for a moment is waited for", async () => {
   server.node.away = [];
   const { code, text } = await running;
   assert.equal(code, 0, text);
+  assert.match(text, /1 tokens have to wait: .*; then rebalance again\n/);
   assert.match(text, /\ndone\n$/);
 });
 

@@ -280,6 +280,7 @@ async function removeBy(world: World, id: NodeId, operator: SimHost, force = fal
   return true;
 }
 
+/** Whether it was carried out; a rebalance, whole: what waits for partitions that fill has to be asked for again. */
 export async function ask(world: World, at: SimHost, request: RingRequest): Promise<boolean> {
   const what = `${request.kind} ${"host" in request ? request.host : ""}`;
   world.asks += 1;
@@ -287,7 +288,7 @@ export async function ask(world: World, at: SimHost, request: RingRequest): Prom
     const plan = await at.call((node) => node.changeRing(request));
     const result = plan === "died" ? "died" : `${plan.tokens} tokens, ${plan.withheld} withheld`;
     world.schedule.log(`operator at ${at.name}: ${what}: ${result}`);
-    return plan !== "died";
+    return plan !== "died" && (request.kind !== "rebalance" || plan.withheld === 0);
   } catch (error: unknown) {
     world.schedule.log(`operator at ${at.name}: ${what}: ${(error as Error).message}`);
     return false;
