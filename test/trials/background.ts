@@ -25,6 +25,11 @@ const behind = 2;
  * so long. Else some kinds of turns would have that before the load, and others beside it.
  */
 const restMs = { short: 500, full: 3_000 };
+/**
+ * So long is a host paused at least, whatever is written meanwhile: by then the others have given up its connections, and
+ * in each turn they are made anew beside the clients.
+ */
+const pauseMs = { short: 0, full: 15_000 };
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
@@ -91,7 +96,7 @@ async function turn(
   hosts: HostProcesses,
   { bucket, work, size }: { readonly bucket: string; readonly work: Work; readonly size: Size },
 ): Promise<Turn> {
-  const { signal } = context;
+  const { short, signal } = context;
   const targets = hosts.addresses.filter((_address, i) => i !== behind);
   const base = { protocol: "native", targets, valueBytes: 200 } as const;
   const fill = { ...base, operation: "fill", inFlight: 64, keys: size.keys, bucket, ms: 0 } as const;
@@ -107,9 +112,11 @@ async function turn(
   hosts.start(behind);
   await hosts.ready(behind);
   await hosts.signal(behind, "SIGSTOP");
+  const pausedUntilMs = performance.now() + (short ? pauseMs.short : pauseMs.full);
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");
   if (!isWritten) await load(fill, signal);
+  await sleep(Math.max(0, pausedUntilMs - performance.now()), undefined, { signal });
   await disksRest(hosts, context);
 
   const lacking = async (): Promise<number> =>
