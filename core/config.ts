@@ -104,7 +104,7 @@ export const nodeDefaults: NodeConfig = {
   suspectAfterMs: 1_500, // of a peer that else answers at once; one that is often slow gets more (membership/phi.ts)
   backgroundLatencyThresholdMs: 50, // the paper's 6.5: near it, background work may add nothing to the p99 of requests
   backgroundWindowMs: 10_000, // the paper looks at 60 s; shorter reacts while it still helps
-  backgroundWaitMaxMs: 60, // between two steps of about 8 keys: a host that is always busy moves 130 keys a second
+  backgroundWaitMaxMs: 60, // between two steps of 8 hints or 16 keys of anti-entropy: a host that is always busy moves 130 hints a second
   hintBytesMax: 268_435_456, // kept for one host that is away: a host must not fill up for another's outage
   hintAgeMaxMs: 86_400_000, // after a day away comparing trees is cheaper than hint by hint
   fillPageBytes: 262_144, // a page of a transfer without clients beside it; with them pages are smaller (copy-partitions.ts)

@@ -28,6 +28,7 @@ import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Pace } from "./admission.ts";
 import type { Agreements } from "./agreements.ts";
+import { Steps } from "./steps.ts";
 
 export interface AntiEntropyDeps extends Pace {
   readonly server: RpcServer;
@@ -54,9 +55,10 @@ type KeyState = Response<"swap">["states"][number];
 const partitionsMax = 4_096;
 /** An answer ends after the key or the state that reaches it; a leaf is never cut in what it lacks. */
 const answerBytesMax = 1_048_576;
-/** Steps of about a millisecond; see `admission.ts`. A leaf is a read of the disk, a state a share in a commit. */
-export const leavesPerStep = 4;
-const statesPerStep = 8;
+/** Of a step (`admission.ts`): a look at the disk, and each key that it finds. Requests go between two leaves. */
+const share = { ofLeaf: 1 / 32, ofKey: 1 / 512 };
+/** In a step beside clients, which go into one commit: no further one after so many, or so many bytes. */
+const together = { states: 16, bytes: 65_536 };
 
 export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   const { server, exchange, agreements, throttle } = deps;
@@ -134,7 +136,7 @@ export async function applyAll(deps: AntiEntropyDeps, from: Sender, states: read
   for (let at = 0, size = 0; at < states.length; at += size) {
     if (at > 0) await throttle();
     from.check();
-    size = servesClients() ? statesPerStep : states.length;
+    size = servesClients() ? countTogether(states, at) : states.length;
     const step = states.slice(at, at + size).map(async ({ key, state }) => {
       // Copied, for a row that is kept in memory must not keep the whole message there.
       const located = locate(parseKey(key), cluster.ring.partitions);
@@ -150,6 +152,18 @@ export async function applyAll(deps: AntiEntropyDeps, from: Sender, states: read
   return results.length - failures.length;
 }
 
+export function shareOfLeaf(keys: number): number {
+  return share.ofLeaf + keys * share.ofKey;
+}
+
+function countTogether(states: readonly KeyState[], start: number): number {
+  let at = start;
+  for (let bytes = 0; at < states.length && at - start < together.states && bytes < together.bytes; at++) {
+    bytes += states[at]!.state.length;
+  }
+  return at - start;
+}
+
 /**
  * Leaf by leaf: our keys that are not in the peer's list, and which of its list we have not. What does not fit, and what
  * is not reached in half of the time that the peer waits, a later round finds: some of it in time is better than all too late.
@@ -160,16 +174,19 @@ async function answerKeys(
   deadlineMs: number,
 ): Promise<Response<"compareKeys">> {
   const leafCount = replica.index.trees.leafCount;
+  const steps = new Steps({ turn: throttle });
   const keys: { key: string; clock: Uint8Array }[] = [];
   const lacking: Uint8Array[] = [];
   const endMs = (time.now() + deadlineMs) / 2;
   let bytes = 0;
-  for (const [i, { index, hashes }] of leaves.entries()) {
+  for (const { index, hashes } of leaves) {
     if (bytes >= answerBytesMax || time.now() > endMs) break;
-    if (i % leavesPerStep === 0 && !(await throttle(endMs))) break;
     if (index >= leafCount) continue;
+    if (!(await steps.turn(endMs))) break;
+    const entries = await replica.index.entriesOf(index);
+    steps.did(shareOfLeaf(entries.length));
     const theirs = splitHashes(hashes);
-    for (const entry of await replica.index.entriesOf(index)) {
+    for (const entry of entries) {
       if (theirs.delete(toHex(packHashes([entry.hash]))) || bytes >= answerBytesMax) continue;
       const key = keyOfRow(entry.row);
       const clock = encodeClock(entry.clock);

@@ -15,7 +15,8 @@ import type { RemoteTrees } from "../merkle/tree-diff.ts";
 import type { LeafIndex } from "../merkle/trees.ts";
 import { keyOfRow, type LocatedKey, locate } from "../placement/locate.ts";
 import { call, type Method, methods } from "../rpc/rpc.ts";
-import { type AntiEntropyDeps, applyAll, leavesPerStep, type Sender, splitHashes } from "./anti-entropy-answers.ts";
+import { type AntiEntropyDeps, applyAll, type Sender, shareOfLeaf, splitHashes } from "./anti-entropy-answers.ts";
+import { Steps } from "./steps.ts";
 
 const limits = {
   /** What is found in these is swapped before more is looked for. */
@@ -81,12 +82,14 @@ export class PeerRound implements RemoteTrees {
   async #compareKeys(rest: LeafIndex[]): Promise<Differences> {
     const { exchange, replica, cluster, throttle } = this.#deps;
     const { index } = replica;
+    const steps = new Steps({ turn: throttle });
     const own = new Map<string, Uint8Array>();
     const sections: Section[] = [];
     while (rest.length > 0 && sections.length < limits.leavesPerRequest && own.size * hashBytes < limits.hashBytesMax) {
-      if (sections.length % leavesPerStep === 0) await throttle();
       const leaf = rest.pop()!;
+      await steps.turn();
       const entries = await index.entriesOf(leaf);
+      steps.did(shareOfLeaf(entries.length));
       sections.push({ index: leaf, hashes: packHashes(entries.map(({ hash }) => hash)) });
       for (const { hash, row } of entries) own.set(toHex(packHashes([hash])), row);
     }

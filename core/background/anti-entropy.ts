@@ -19,6 +19,7 @@ import { reasonOf } from "../tasks.ts";
 import type { StoreEvent } from "../telemetry.ts";
 import { type AntiEntropyDeps, atRest, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
 import { PeerRound } from "./anti-entropy-round.ts";
+import { Steps } from "./steps.ts";
 
 /** What one round did. */
 export type Round = Omit<Extract<StoreEvent, { kind: "anti-entropy" }>, "kind" | "peer">;
@@ -37,6 +38,8 @@ const roundsInARow = 16;
 
 /** How soon a partition that has to be scanned anew is. */
 const buildIntervalMs = 250;
+/** Of a step: a page of a scan. Requests go between two of them. */
+const pageShare = 1 / 6;
 
 type Outcome = "equal" | "repaired" | "cut" | "failed";
 
@@ -164,7 +167,12 @@ export class AntiEntropy {
     if (replica.commits.state !== "ok") await replica.commits.probe();
     if (replica.index.isBuilt || isStopped()) return;
     const startedMs = clock.now();
-    const partitions = await replica.index.build({ isStopped, throttle });
+    const steps = new Steps({ turn: throttle });
+    const ofStep = async (): Promise<void> => {
+      await steps.turn();
+      steps.did(pageShare);
+    };
+    const partitions = await replica.index.build({ isStopped, throttle: ofStep });
     telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
   }
 

@@ -45,8 +45,11 @@ export interface BuildOptions {
   readonly throttle: () => Promise<unknown>;
 }
 
-/** A page is decoded and hashed in one go, which takes about 3 ms; two of them are in memory at once. */
-const pageLimits = { limit: 2_000, maxBytes: 4_194_304 };
+/**
+ * A page is decoded and hashed in one go, which takes about 2 ms; two of them are in memory at once. Smaller than the
+ * processor's cache, it is hashed in less time than a larger one.
+ */
+const pageLimits = { limit: 500, maxBytes: 1_048_576 };
 
 interface Scan {
   /** Partitions from `start` on and before `end`. */

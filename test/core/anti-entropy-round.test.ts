@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Agreements } from "../../core/background/agreements.ts";
-import { type AntiEntropyDeps, serveAntiEntropy } from "../../core/background/anti-entropy-answers.ts";
+import { type AntiEntropyDeps, applyAll, serveAntiEntropy } from "../../core/background/anti-entropy-answers.ts";
 import { PeerRound } from "../../core/background/anti-entropy-round.ts";
 import { encodeClock } from "../../core/causality/encoding.ts";
 import type { NodeId, PartitionIndex } from "../../core/identity.ts";
@@ -156,6 +156,41 @@ test("leaves of very many keys are compared, in requests of bounded size", async
   replica.index.entriesOf = async (leaf) => (leaf < 2 ? entries : entries.slice(0, 10));
   await round.mend([0, 1, 2, 3]);
   assert.deepEqual(sent.compared, [1_200_160, 1_200_000]);
+});
+
+test("a turn is enough for as many leaves as make up a step by their keys, a large one has a turn of its own", async () => {
+  const { replica } = open(new MemoryStorage());
+  let turns = 0;
+  const answer = () => methods.compareKeys.response.encode({ keys: [], lacking: new Uint8Array(0) });
+  const throttle = async (): Promise<boolean> => ((turns += 1), true);
+  const [row, { state: clock }] = [located(0).row, await replica.row(located(0))];
+  const turnsFor = async (leaves: number, keys: number): Promise<number> => {
+    const entries = Array.from({ length: keys }, (_, low) => ({ row, hash: { high: 0, low }, clock }));
+    replica.index.entriesOf = async () => entries;
+    turns = 0;
+    const round = new PeerRound({ ...depsOf(replica, answer), throttle }, peer);
+    await round.mend(Array.from({ length: leaves }, (_, leaf) => leaf));
+    return turns;
+  };
+  assert.deepEqual([await turnsFor(64, 1), await turnsFor(64, 16), await turnsFor(4, 512)], [3, 4, 4]);
+});
+
+test("beside clients so many states are taken in a turn as make up a step, large ones each in their own", async () => {
+  const turnsFor = async (states: number, bodyBytes: number): Promise<number> => {
+    const { replica } = open(new MemoryStorage());
+    const other = open(new MemoryStorage()).replica;
+    const large = { ...write, value: { ...write.value, body: new Uint8Array(bodyBytes) } };
+    const offered = [];
+    for (let i = 0; i < states; i++) {
+      offered.push({ key: key(i), state: (await other.write(located(i), large)).held.toBytes() });
+    }
+    let turns = 1;
+    const throttle = async (): Promise<boolean> => ((turns += 1), true);
+    const deps = { ...depsOf(replica, () => new Uint8Array(0)), throttle, servesClients: () => true };
+    assert.equal(await applyAll(deps, { id: peer, check: () => {} }, offered), states);
+    return turns;
+  };
+  assert.deepEqual([await turnsFor(40, 200), await turnsFor(3, 70_000)], [3, 3]);
 });
 
 test("keys are compared for half of the time that the peer waits, so that some are answered in time", async () => {

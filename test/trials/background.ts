@@ -1,10 +1,12 @@
 /**
  * What clients notice of hints and of anti-entropy, each by itself: no round is run with a peer that is owed hints. By turns
  * in one run: a host is resumed when the clients' load begins that missed nothing, that was paused while many keys were
- * written (hints), or whose disk lacks them and nobody knows (anti-entropy). All turns write the same, and in all of them
- * the others take the host in again: they differ by the background work alone. That goes on after the load, which is too
- * short for it; in a last turn of each kind a minute of load has to be enough for some thousands of keys.
+ * written (hints), or whose disk lacks them and nobody knows (anti-entropy). All turns write the same, wait for their disks
+ * to rest from that, and in all of them the others take the host in again: they differ by the background work alone. That
+ * goes on after the load, which is too short for it; in a last turn of each kind a minute of load has to be enough for some
+ * thousands of keys.
  */
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { roundsOf } from "../support/convergence.ts";
@@ -18,8 +20,16 @@ import type { Context, Figure, Trial } from "../tools/trial.ts";
 
 /** Missed by one of three hosts, so each of them is owed it by one of the others. */
 const behind = 2;
-/** After what was written in one go: the disk sorts it for some seconds, in one kind of turn before the load and in the other beside it. */
-const restMs = { short: 1_000, full: 5_000 };
+/**
+ * What was written in one go is sorted for some seconds, into one table after the other: a disk rests that has made none for
+ * so long. Else some kinds of turns would have that before the load, and others beside it.
+ */
+const restMs = { short: 500, full: 3_000 };
+/**
+ * So long is a host paused at least, whatever is written meanwhile: by then the others have given up its connections, and
+ * in each turn they are made anew beside the clients.
+ */
+const pauseMs = { short: 0, full: 15_000 };
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
@@ -82,10 +92,11 @@ export const trial: Trial = {
 };
 
 async function turn(
-  { short, signal }: Context,
+  context: Context,
   hosts: HostProcesses,
   { bucket, work, size }: { readonly bucket: string; readonly work: Work; readonly size: Size },
 ): Promise<Turn> {
+  const { short, signal } = context;
   const targets = hosts.addresses.filter((_address, i) => i !== behind);
   const base = { protocol: "native", targets, valueBytes: 200 } as const;
   const fill = { ...base, operation: "fill", inFlight: 64, keys: size.keys, bucket, ms: 0 } as const;
@@ -93,6 +104,7 @@ async function turn(
   const front: LoadSpec = { ...base, ...clients, ms: size.ms };
   const isWritten = work !== "hints";
   if (isWritten) await load(fill, signal);
+  await disksRest(hosts, context);
   const whole = (await hosts.status(behind)).keys + (isWritten ? 0 : size.keys);
   // In each turn: a process that has just begun is slower.
   await hosts.signal(behind, "SIGTERM");
@@ -100,10 +112,12 @@ async function turn(
   hosts.start(behind);
   await hosts.ready(behind);
   await hosts.signal(behind, "SIGSTOP");
+  const pausedUntilMs = performance.now() + (short ? pauseMs.short : pauseMs.full);
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");
   if (!isWritten) await load(fill, signal);
-  await sleep(short ? restMs.short : restMs.full, undefined, { signal });
+  await sleep(Math.max(0, pausedUntilMs - performance.now()), undefined, { signal });
+  await disksRest(hosts, context);
 
   const lacking = async (): Promise<number> =>
     work === "hints" ? hintsOf(hosts) : Math.max(0, whole - (await hosts.status(behind)).keys);
@@ -121,6 +135,17 @@ async function turn(
   const movedMb = (until: number): number => (until - bytesBefore) / 1e6;
   const moved = [movedMb(bytes), movedMb(await backgroundBytes(hosts, work))] as const;
   return { result, lacking: [await before, left], moved, seconds };
+}
+
+async function disksRest(hosts: HostProcesses, { short, signal }: Context): Promise<void> {
+  let seen = "";
+  const isSorting = async (): Promise<boolean> => {
+    const tables = await Promise.all(hosts.urls.map((_url, i) => readdir(join(hosts.data(i), "store"))));
+    const before = seen;
+    seen = tables.flat().join();
+    return seen !== before;
+  };
+  while (await isSorting()) await sleep(short ? restMs.short : restMs.full, undefined, { signal });
 }
 
 async function isLeftOut(hosts: HostProcesses): Promise<boolean> {
