@@ -179,6 +179,8 @@ export class Caller {
   /** Asks an owner for all that is waited for; undefined: there is none. */
   follow(owner: OwnerOfTerm | undefined): void {
     this.#owner = owner;
+    // An owner tells only tabs that it knows, and this one may have nothing to ask.
+    if (owner !== undefined) this.#deps.channel.post(owner.tab, 0, { kind: "seek" });
     for (const [id, pending] of this.#calls) this.#send(id, pending);
     for (const [id, { stream }] of this.#watches) this.#begin(id, stream);
     for (const [id, { pieces }] of this.#exports) this.#beginExport(id, pieces);
