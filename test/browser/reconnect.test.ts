@@ -11,6 +11,8 @@ import { type PageServer, servePage } from "./page-server.ts";
 import { rendererOf } from "./renderer.ts";
 
 interface Reason {
+  /** Before the page has a network. */
+  readonly first?: (page: Page) => Promise<void>;
   /** While its host is away. */
   readonly before?: (page: Page, behind: Page) => Promise<void>;
   readonly tell: (page: Page) => Promise<void>;
@@ -19,7 +21,9 @@ interface Reason {
 let server: PageServer;
 let browser: Lifelike;
 before(async () => {
-  server = await servePage(new URL("./pages/network.js", import.meta.url));
+  // What may not be stored is not kept for the way back either.
+  const headers = { "cache-control": "no-cache" };
+  server = await servePage(new URL("./pages/network.js", import.meta.url), { headers });
   browser = await launchLifelike();
 });
 after(async () => {
@@ -39,6 +43,19 @@ async function sleeps(page: Page): Promise<void> {
   process.kill(renderer, "SIGCONT");
 }
 
+/** Chromium says it three times; some browsers only by `pageshow`. */
+async function hearsOnlyPageshow(page: Page): Promise<void> {
+  await page.evaluate(() => {
+    for (const type of ["resume", "visibilitychange"])
+      document.addEventListener(type, (event) => event.stopImmediatePropagation(), true);
+  });
+}
+
+async function goBack(page: Page): Promise<void> {
+  await page.evaluate(() => history.back());
+  await page.waitForURL(server.url, { waitUntil: "commit" });
+}
+
 const reasons: Readonly<Record<string, Reason>> = {
   "is visible again": { before: hide, tell: (page) => page.bringToFront() },
   "is thawed": {
@@ -47,6 +64,11 @@ const reasons: Readonly<Record<string, Reason>> = {
       const session = await browser.context.newCDPSession(page);
       await session.send("Page.setWebLifecycleState", { state: "active" });
     },
+  },
+  "comes back from the cache of pages that were left": {
+    first: hearsOnlyPageshow,
+    before: async (page) => void (await page.goto(new URL("elsewhere", server.url).href)),
+    tell: goBack,
   },
   "has a network again": {
     before: () => browser.context.setOffline(true),
@@ -57,12 +79,13 @@ const reasons: Readonly<Record<string, Reason>> = {
 };
 
 describe("a page that has given its host up dials it when it", () => {
-  for (const [what, { before: prepare, tell }] of Object.entries(reasons)) {
+  for (const [what, { first, before: prepare, tell }] of Object.entries(reasons)) {
     test(what, async () => {
       await using nodes = new Libp2pNodes("/ip4/127.0.0.1/tcp/0/ws");
       const { transport, address } = await nodes.start("host");
       const behind = await browser.context.newPage();
       const tab = await browser.open<Functions>(server.url);
+      await first?.(tab.page);
       await tab.call("open", [address], { meetPages: false, givesUp: true });
       await tab.call("keep", { [transport.self]: [address] });
       const isConnected = async (): Promise<boolean> =>
