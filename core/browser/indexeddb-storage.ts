@@ -4,7 +4,6 @@
  * then; data that was deleted under a running node does not come back as an empty store; of several tabs that have the
  * store open only the one that opened it last writes.
  */
-import { wrap } from "idb";
 import { systemClock } from "../libp2p/system-ports.ts";
 import type {
   Clock,
@@ -23,7 +22,7 @@ import { databaseName, endTornLog, openDatabase } from "./indexeddb-database.ts"
 import { claimEpoch, isLatestEpoch, keepSpares } from "./indexeddb-epoch.ts";
 import { isDiskFull, isLost, isOutdated, storageError, type Doing } from "./indexeddb-errors.ts";
 import { bytesOf, keyRange, PageReader } from "./indexeddb-page.ts";
-import { deleting, reading, type Writer, writing } from "./indexeddb-transaction.ts";
+import { answered, deleting, reading, type Writer, writing } from "./indexeddb-transaction.ts";
 
 export interface IndexedDbStorageOptions {
   /** Of the store. Whoever opens it takes it from the tab that had it open. */
@@ -122,7 +121,7 @@ export class IndexedDbStorage implements Storage {
   getMany(ns: Namespace, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     return this.#run("read", async (database) => {
       const values = await reading(database, ns, (store) =>
-        Promise.all(keys.map((key) => wrap(store.get(key as BufferSource)))),
+        Promise.all(keys.map((key) => answered(store.get(key as BufferSource)))),
       );
       return values.map((value: unknown) => (value === undefined ? undefined : bytesOf(value)));
     });

@@ -102,6 +102,14 @@ function fence(transaction: IDBTransaction, epoch: number): void {
   meta.delete(epoch + 1);
 }
 
+/** Not idb's `wrap`, which looks what each answer is and keeps a table: a tenth of what a get costs just after opening. */
+export function answered<Result>(request: IDBRequest<Result>): Promise<Result> {
+  return new Promise((resolve, reject) => {
+    request.addEventListener("success", () => resolve(request.result));
+    request.addEventListener("error", () => reject(request.error));
+  });
+}
+
 /** Not idb's `done`: that rejects when the first request fails, and then does not know why yet. */
 export function completion(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -14,7 +14,7 @@ import type { Key, NodeId } from "../identity.ts";
 import { encodeRoster, rosterFrom, RosterMessage } from "../membership/exchange.ts";
 import { publicRoster } from "../membership/public-roster.ts";
 import { addressesOf, ringMembers, type Roster } from "../membership/roster.ts";
-import { locate, type LocatedKey } from "../placement/locate.ts";
+import { type LocatedKey, Locator } from "../placement/locate.ts";
 import { Ring } from "../placement/ring.ts";
 import { type Clock, type Identity, type Random, type Stop, type Transport, TransportError } from "../ports.ts";
 import { call, type Method } from "../rpc/call.ts";
@@ -45,6 +45,8 @@ const periodsRow = encodeUtf8("edge-periods");
 const seedPauseMs = 500;
 /** Of so many hosts two may have a wrong clock. */
 const hostsTimedMax = 5;
+/** What is asked at once, many times over: a page hashes no key again while it works with it. */
+const locatedKeysMax = 1_024;
 /** A longer trip tells less of the time, and writes wait for it: it is taken only where none is shorter. */
 const timeTripMsMax = 1_000;
 
@@ -65,6 +67,7 @@ export class Contact {
   readonly #listeners = new Set<() => void>();
   #roster: Roster | undefined;
   #ring: Ring | undefined;
+  #locator = new Locator(clusterDefaults.partitions, locatedKeysMax);
   #wasConnected = false;
   #refreshing: Promise<void> | undefined;
   #refreshedMs = -Infinity;
@@ -148,7 +151,7 @@ export class Contact {
 
   /** The ring is known, and one of its hosts answers. */
   get isConnected(): boolean {
-    return this.#hostsUp().length > 0;
+    return this.#ring?.hosts.some(({ id }) => this.#health.isUp(id)) ?? false;
   }
 
   /** `tried` has resolved. */
@@ -196,7 +199,7 @@ export class Contact {
   }
 
   locate(key: Key): LocatedKey {
-    return locate(key, this.#ring?.partitions ?? clusterDefaults.partitions);
+    return this.#locator.locate(key);
   }
 
   ownersOf(key: Key): readonly NodeId[] {
@@ -372,6 +375,7 @@ export class Contact {
     this.#roster = roster;
     const { cluster, assignment } = roster;
     this.#ring = new Ring({ n: cluster.n, members: ringMembers(roster), assignment });
+    this.#locator = new Locator(this.#ring.partitions, locatedKeysMax);
     this.#keep(roster);
   }
 

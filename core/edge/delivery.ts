@@ -284,7 +284,7 @@ export class Delivery {
     const areOut = (): void => {
       for (const each of carried) each.mayBeOut = true;
     };
-    let last: unknown = new StoreError("not-ready", "no host is connected");
+    let last: unknown;
     for (const host of contact.hostsFor(located)) {
       try {
         const answer = await contact.askOne(host, edgeMethods.edgeWrite, request, request.timeoutMs! + answerMarginMs);
@@ -299,7 +299,7 @@ export class Delivery {
       }
     }
     for (const each of carried) if (!each.mayBeOut && each.isPending) await outbox.unmark(each);
-    throw last;
+    throw last ?? new StoreError("not-ready", "no host is connected");
   }
 
   #end(key: Key): void {

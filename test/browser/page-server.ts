@@ -15,7 +15,7 @@ export interface PageOptions {
   readonly answers?: Readonly<Record<string, Answer>>;
   /** Changes modules on their way into the bundle, for planted bugs. */
   readonly plugins?: readonly Plugin[];
-  /** Of each answer, beside the usual ones. */
+  /** Of each answer, beside or instead of the usual ones. */
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -78,7 +78,8 @@ function answerWith(
     const path = request.url ?? "";
     const file = files.get(path);
     const answer = answers[path];
-    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    for (const [name, value] of Object.entries({ "cache-control": "no-store", ...headers }))
+      response.setHeader(name, value);
     if (file !== undefined) {
       end(response, 200, file, path.endsWith(".js") ? "text/javascript" : "text/html");
     } else if (answer === undefined) {
@@ -99,5 +100,5 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 function end(response: ServerResponse, status: number, text: string, type = "text/plain"): void {
-  response.writeHead(status, { "content-type": `${type}; charset=utf-8`, "cache-control": "no-store" }).end(text);
+  response.writeHead(status, { "content-type": `${type}; charset=utf-8` }).end(text);
 }

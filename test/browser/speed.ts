@@ -83,6 +83,35 @@ export function putRaw(
   });
 }
 
+/** Rows under numbered keys, in one transaction. */
+export function fillRaw(
+  database: IDBDatabase,
+  { rows, keyBytes, valueBytes }: { readonly rows: number; readonly keyBytes: number; readonly valueBytes: number },
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction("rows", "readwrite", { durability: "strict" });
+    for (let n = 0; n < rows; n += 1) transaction.objectStore("rows").put(random(valueBytes), numbered(n, keyBytes));
+    transaction.addEventListener("complete", () => resolve());
+    transaction.addEventListener("abort", () => reject(transaction.error));
+  });
+}
+
+/** One row of `fillRaw`, in a transaction of its own. */
+export function getRaw(database: IDBDatabase, n: number, keyBytes: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const transaction = database.transaction("rows", "readonly");
+    const request = transaction.objectStore("rows").get(numbered(n, keyBytes));
+    request.addEventListener("success", () => (request.result === undefined ? reject(new Error("no row")) : resolve()));
+    request.addEventListener("error", () => reject(request.error));
+  });
+}
+
+function numbered(n: number, keyBytes: number): Uint8Array<ArrayBuffer> {
+  const key = new Uint8Array(keyBytes);
+  new DataView(key.buffer).setUint32(0, Math.imul(n, 0x9e3779b1)); // spread, as ours lie in the order of the ring
+  return key;
+}
+
 export function random(bytes: number): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(bytes));
 }

@@ -45,19 +45,30 @@ export const trial: Trial = {
       await tab.page.reload();
       return tab.call("open", { name: "speed", seeds: from });
     };
-    const opening = async (from: readonly string[]): Promise<number> => {
+    const opening = async (from: readonly string[], then?: () => Promise<void>): Promise<number> => {
       const each: number[] = [];
-      for (let n = 0; n < openings; n += 1) each.push(await reopen(from));
+      for (let n = 0; n < openings; n += 1) {
+        each.push(await reopen(from));
+        await then?.();
+      }
       return median(each);
     };
     // Hosts that answer would take what is unsent.
     const openUnsentMs = await opening([`/ip4/127.0.0.1/tcp/${await freePort()}/ws`]);
     await reopen(seeds);
     await tab.call("flush");
-    const openCopiesMs = await opening(seeds);
-    await tab.call("connected");
-    // So short that no key comes twice.
-    const firstGets = await tab.call("gets", 1, ms / 4, many);
+    await tab.call("rawFill", many);
+    const p99Ms = { gets: [] as number[], rawGets: [] as number[] };
+    /** Beside other connections that are being opened, and with code that has never run. So short that no key comes twice. */
+    const getsFirst = async (what: keyof typeof p99Ms): Promise<unknown> => {
+      await tab.call("connected");
+      return p99Ms[what].push((await tab.call(what, 1, ms / 4, many)).p99Ms);
+    };
+    const openCopiesMs = await opening(seeds, async () => {
+      await getsFirst("gets");
+      await reopen(seeds);
+      await getsFirst("rawGets");
+    });
 
     await using other = await launchChromium();
     const hearing = await other.open<Functions>(server.url);
@@ -84,9 +95,10 @@ export const trial: Trial = {
         bar: { atMost: 300 },
       },
       {
-        name: "p99 of local gets of copies that are on the disk alone",
-        value: firstGets.p99Ms,
+        name: `p99 of local gets of copies that are on the disk alone, just after opening, median of ${openings}`,
+        value: median(p99Ms.gets),
         unit: "ms",
+        reference: { name: "raw IndexedDB", value: median(p99Ms.rawGets) },
         bar: { atMost: 2 },
       },
       { name: "values told by one browser", value: told.length, unit: "" },

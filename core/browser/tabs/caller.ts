@@ -7,7 +7,7 @@
 import type { Watched } from "../../api.ts";
 import { makeKey } from "../../bytes/key.ts";
 import { StoreError } from "../../errors.ts";
-import type { CancelSignal, Clock, Stop } from "../../ports.ts";
+import type { CancelSignal, Clock } from "../../ports.ts";
 import { checkChannelMessage } from "../../rpc/channel-messages.ts";
 import { abortedError } from "../../store/cancel.ts";
 import type { Channel, StoreChange } from "../../store-node.ts";
@@ -33,6 +33,9 @@ interface PendingCall {
   readonly sinceMs: number;
   /** An owner may have begun it. */
   isSent: boolean;
+  /** See `CallOptions`. */
+  readonly deadlineMs: number;
+  readonly giveUp: (error: StoreError) => void;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: StoreError) => void;
 }
@@ -61,6 +64,8 @@ interface CallerDeps {
   readonly waits: () => void;
 }
 
+/** A deadline is met up to so much late. */
+const lookMs = 1_000;
 const writes: readonly Call["method"][] = ["put", "delete", "discard"];
 
 export class Caller {
@@ -71,6 +76,7 @@ export class Caller {
   readonly #parts = new Map<number, Part>();
   #owner: OwnerOfTerm | undefined;
   #nextId = 1;
+  #looksForLate = false;
   /** Why nothing can be asked any more. */
   #refusal: StoreError | undefined;
 
@@ -89,35 +95,32 @@ export class Caller {
   }
 
   /** What the node answers. @throws StoreError as the node; `not-ready`, `outcome-unknown`: no tab has answered in time */
-  call(call: Call, { signal, deadlineMs }: CallOptions = {}): Promise<unknown> {
+  call(call: Call, { signal, deadlineMs = Infinity }: CallOptions = {}): Promise<unknown> {
     if (signal?.aborted) return Promise.reject(abortedError(`the ${call.method}`));
     if (this.#refusal !== undefined) return Promise.reject(this.#refusal);
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
-      const stops: Stop[] = [];
       const done = (): void => {
         this.#calls.delete(id);
-        for (const stop of stops) stop();
+        signal?.removeEventListener("abort", abort);
       };
       const pending: PendingCall = {
         call,
         sinceMs: this.#deps.clock.now(),
         isSent: false,
+        deadlineMs,
+        giveUp: (error) => {
+          this.#ask({ kind: "cancel", id });
+          pending.reject(error);
+        },
         resolve: (value) => (done(), resolve(value)),
         reject: (error) => (done(), reject(error)),
       };
-      const giveUp = (error: StoreError): void => {
-        this.#ask({ kind: "cancel", id });
-        pending.reject(error);
-      };
-      const abort = (): void => giveUp(abortedError(`the ${call.method} (which may still happen)`));
+      const abort = (): void => pending.giveUp(abortedError(`the ${call.method} (which may still happen)`));
       signal?.addEventListener("abort", abort, { once: true });
-      stops.push(() => signal?.removeEventListener("abort", abort));
-      if (deadlineMs !== undefined) {
-        stops.push(this.#deps.clock.after(deadlineMs, () => giveUp(lateError(pending, deadlineMs))));
-      }
       this.#calls.set(id, pending);
       this.#deps.waits();
+      if (!this.#looksForLate) this.#lookLater();
       this.#send(id, pending);
     });
   }
@@ -179,6 +182,8 @@ export class Caller {
   /** Asks an owner for all that is waited for; undefined: there is none. */
   follow(owner: OwnerOfTerm | undefined): void {
     this.#owner = owner;
+    // An owner tells only tabs that it knows, and this one may have nothing to ask.
+    if (owner !== undefined) this.#deps.channel.post(owner.tab, 0, { kind: "seek" });
     for (const [id, pending] of this.#calls) this.#send(id, pending);
     for (const [id, { stream }] of this.#watches) this.#begin(id, stream);
     for (const [id, { pieces }] of this.#exports) this.#beginExport(id, pieces);
@@ -249,6 +254,18 @@ export class Caller {
     return this.#watches.get(id)?.stream ?? this.#exports.get(id)?.pieces;
   }
 
+  /** One timer for all calls that wait: one for each would cost as much as asking. */
+  #lookLater(): void {
+    const { clock } = this.#deps;
+    this.#looksForLate = true;
+    clock.after(lookMs, () => {
+      for (const pending of this.#calls.values())
+        if (clock.now() - pending.sinceMs >= pending.deadlineMs) pending.giveUp(lateError(pending));
+      this.#looksForLate = this.#calls.size > 0;
+      if (this.#looksForLate) this.#lookLater();
+    });
+  }
+
   #ask(ask: Ask): void {
     if (this.#owner !== undefined) this.#deps.channel.post(this.#owner.tab, this.#owner.term, ask);
   }
@@ -261,9 +278,9 @@ function again(call: Call): Call {
   return call;
 }
 
-function lateError(pending: PendingCall, deadlineMs: number): StoreError {
+function lateError(pending: PendingCall): StoreError {
   const { method } = pending.call;
-  const late = new StoreError("not-ready", `no tab has answered the ${method} in ${deadlineMs} ms`);
+  const late = new StoreError("not-ready", `no tab has answered the ${method} in ${pending.deadlineMs} ms`);
   return unansweredError(pending, late);
 }
 

@@ -226,10 +226,15 @@ export class Owner {
     this.#tell(tab, { kind: "failure", id, error: sentError(error) });
   }
 
-  /** Nothing to a tab that is gone: its channel would be opened for that, and never be closed. */
+  /**
+   * Nothing to a tab that is gone: its channel would be opened for that, and never be closed. And where there is no other
+   * (each that follows this one has a session) nothing leaves this tab: that costs a page more than all else in a message.
+   */
   #tell(tab: TabId | typeof everyone, tell: Tell): void {
     if (this.#end.aborted || (tab !== everyone && !this.#sessions.has(tab))) return;
-    this.#deps.channel.post(tab, this.#term, tell);
+    const { channel } = this.#deps;
+    const isAlone = tab === everyone && [...this.#sessions.keys()].every((other) => other === channel.self);
+    channel.post(isAlone ? channel.self : tab, this.#term, tell);
   }
 }
 

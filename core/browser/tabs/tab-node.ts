@@ -290,16 +290,16 @@ export class TabNode<Opened extends OwnedStorage> implements StoreNode {
   }
 
   #adopt(owner: { readonly tab: TabId; readonly term: number }, { id, facts }: News & { readonly kind: "open" }): void {
-    if (this.#id !== undefined && id !== this.#id) {
-      // The data was deleted under the store, and another node has begun in its place.
-      void this.#end(new StoreError("closed", "the data of this store was deleted"), false);
-      return;
-    }
-    const known = this.#caller.owner;
-    if (known !== undefined && known.term >= owner.term) return;
+    // The data was deleted under the store, and another node has begun in its place.
+    if (this.#id !== undefined && id !== this.#id)
+      return void this.#end(new StoreError("closed", "the data of this store was deleted"), false);
+    const knownTerm = this.#caller.owner?.term ?? 0;
+    if (knownTerm > owner.term) return;
     this.#id = id;
-    this.#watchdog.changed();
-    this.#caller.follow(owner);
+    if (knownTerm < owner.term) {
+      this.#watchdog.changed();
+      this.#caller.follow(owner);
+    }
     this.#tell(facts);
     this.#opening?.resolve();
     this.#opening = undefined;

@@ -3,7 +3,7 @@ import { openStore } from "../../../core/browser/index.ts";
 import type { PageEdgeOptions } from "../../../core/browser/page-options.ts";
 import type { Store } from "../../../core/store/store.ts";
 import { expose } from "../expose.ts";
-import { atRate, measure, openRaw, putRaw, watchLongTasks } from "../speed.ts";
+import { atRate, fillRaw, getRaw, measure, openRaw, putRaw, watchLongTasks } from "../speed.ts";
 
 interface Schema {
   readonly notes: string;
@@ -56,6 +56,19 @@ const functions = {
   async rawPuts(inFlight: number, ms: number, commitsAtOnce: boolean) {
     const database = await openRaw();
     const speed = await measure(inFlight, ms, () => putRaw(database, { keyBytes, valueBytes, commitsAtOnce }));
+    database.close();
+    return speed;
+  },
+  async rawFill(rows: number): Promise<void> {
+    const database = await openRaw();
+    await fillRaw(database, { rows, keyBytes, valueBytes });
+    database.close();
+  },
+  /** Each of a row of its own, as ours. */
+  async rawGets(inFlight: number, ms: number, rows: number) {
+    const database = await openRaw();
+    let at = 0;
+    const speed = await measure(inFlight, ms, () => getRaw(database, at++ % rows, keyBytes));
     database.close();
     return speed;
   },

@@ -32,6 +32,23 @@ describe("one node for all tabs", () => {
     assert.deepEqual(keys, ["k"]);
   });
 
+  test("says what changes to every tab, of its next owner too, to one that asks nothing, and to nobody where it is alone", async () => {
+    const tabs = await TabScene.of("a");
+    const told: string[] = [];
+    tabs.onMessage = (from, to, message) => {
+      if (message.kind === "facts") told.push(to);
+      return from === "deaf" || to === "deaf" ? undefined : message;
+    };
+    void tabs.begin("deaf");
+    await tabs.settle(tabs.node("a").put("b", "k", utf8("v")));
+    assert.deepEqual(told, [], "there is no tab that has asked for it");
+    tabs.crash("deaf");
+    await tabs.open("b", "c");
+    await tabs.settle(tabs.node("a").close());
+    await tabs.settle(tabs.node("b").put("b", "other", utf8("v")));
+    assert.deepEqual([tabs.owner, ...["b", "c"].map((tab) => tabs.node(tab).facts().pending)], ["b", 2, 2]);
+  });
+
   test("passes on what is said in a channel, also by its next owner, to those who take part", async () => {
     const tabs = await TabScene.of("a", "b", "c");
     const heard: string[] = [];
