@@ -15,6 +15,7 @@ import { foundingsOf, latestMark, ringName } from "../membership/forgetting-mark
 import { forgettingMarkMax } from "../membership/forgetting-marks-encoding.ts";
 import type { Random, Transport } from "../ports.ts";
 import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
+import { inFlightMs } from "../replica/stillness.ts";
 import type { Forgettable } from "../replica/tombstone-log.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
@@ -46,8 +47,9 @@ const pauseShare = 0.5;
 const marksPerAttempt = 2 ** 20;
 
 /**
- * Keys that not all agreed on are asked about again after a tenth of the grace period, then ever more seldom, up to this
- * (or the grace period, where that is longer): an owner whose clock is wrong, or a record that nobody can mend, lasts.
+ * Keys that not all agreed on are asked about again after a tenth of the grace period, or as soon as nothing from before a
+ * start can be on its way any more; then ever more seldom, up to this (or the grace period, where that is longer): an owner
+ * whose clock is wrong, or a record that nobody can mend, lasts.
  */
 const againMsMax = 3_600_000;
 
@@ -178,6 +180,7 @@ export class Reaper {
     };
     // What is deleted from now on is not old enough before.
     let untilMs = clock.now() + config.graceMs;
+    let pauseMs = this.#pauseMs;
     let after: Uint8Array | null | undefined;
     const limits = { limit: config.reapKeysMax, maxBytes: config.reapBytesMax };
     try {
@@ -194,6 +197,8 @@ export class Reaper {
           return false;
         });
         const found = asked.length === 0 ? [] : await this.#reap(partition, asked);
+        // As after a start: what was sent before may be on its way for so long, and nobody consents until it is not.
+        if (found.length > 0 && found.every((verdict) => verdict === "too-young")) pauseMs = inFlightMs(config);
         found.forEach((verdict, i) => {
           const { located, digest } = asked[i]!;
           if (verdict === "agreed") return;
@@ -201,7 +206,7 @@ export class Reaper {
         });
         after = page.next;
       }
-      untilMs = Math.max(untilMs, clock.now() + this.#pauseMs);
+      untilMs = Math.max(untilMs, clock.now() + pauseMs);
     } catch (error: unknown) {
       this.#refused(partition, error);
       untilMs = clock.now() + this.#intervalMs;
@@ -212,7 +217,8 @@ export class Reaper {
   #refusal(verdict: Verdict, digest: Uint8Array, before: Refused | undefined): Refused {
     const { clock, config } = this.#deps;
     const isSame = before !== undefined && equalBytes(before.digest, digest);
-    const laterMs = isSame ? 2 * before.waitMs : config.graceMs / 10;
+    const firstMs = verdict === "too-young" ? inFlightMs(config) : config.graceMs / 10;
+    const laterMs = isSame ? 2 * before.waitMs : firstMs;
     // Who holds what it owns no more says so in the roster: until that changes it still does.
     const waitMs = verdict === "held" ? Infinity : Math.min(laterMs, Math.max(config.graceMs, againMsMax));
     return { verdict, digest, waitMs, untilMs: clock.now() + waitMs };
