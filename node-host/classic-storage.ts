@@ -23,6 +23,7 @@ import { readPage } from "./classic-page.ts";
 import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
+import { GatheredReads } from "./gathered-reads.ts";
 import { type HeldDirectory, holdDirectory } from "./held-directory.ts";
 import { SpareLinks } from "./spare-links.ts";
 
@@ -95,6 +96,7 @@ export class ClassicStorage implements Storage {
   readonly #held: HeldDirectory;
   readonly #space: FreeSpace;
   readonly #links: SpareLinks;
+  readonly #reads = new GatheredReads((keys) => this.#reading((database) => database.getMany(keys)));
   #database: Database;
   /** The first failed write of this instance; set until it is reopened. */
   #poison: StorageError | undefined;
@@ -115,11 +117,12 @@ export class ClassicStorage implements Storage {
   }
 
   get(ns: Namespace, key: Uint8Array): Promise<Uint8Array | undefined> {
-    return this.#reading((database) => database.get(prefixed(ns, key)));
+    return this.#reads.get(prefixed(ns, key));
   }
 
   getMany(ns: Namespace, keys: readonly Uint8Array[]): Promise<(Uint8Array | undefined)[]> {
     const prefixedKeys = keys.map((key) => prefixed(ns, key));
+    if (keys.length === 1) return Promise.all(prefixedKeys.map((key) => this.#reads.get(key)));
     return this.#reading((database) => database.getMany(prefixedKeys));
   }
 

@@ -2,7 +2,7 @@
  * Keeps room on the disk, so that a write is refused before LevelDB fails: an engine that ran into a full disk must be
  * reopened, and needs room for its log, tables and manifest to do so.
  * Invariant: nothing but what a full disk still takes (`isEssential`) is admitted while, as last seen, less than
- * the headroom is free, and nothing at all in its last quarter.
+ * the headroom is free, and nothing at all in its last quarter. No write waits for a look that may as well be taken beside it.
  */
 import { StorageError } from "../core/ports.ts";
 import { storageError } from "./classic-errors.ts";
@@ -17,6 +17,8 @@ export type AskDisk = (path: string) => Promise<Disk>;
 
 /** Free space changes under us (other programs), but asking costs a trip to the thread pool. */
 const lookIntervalMs = 200;
+/** Where a machine is busy, that trip takes as long as a flush (380 ms were seen): younger than this, what was seen is good enough meanwhile. */
+const lookAgeMsMax = 1_000;
 /** A burst is looked at again after this share of the headroom, however short the time. */
 const lookAfterShare = 1 / 8;
 /** Of the headroom, this is for LevelDB alone. */
@@ -29,6 +31,7 @@ export class FreeSpace {
   #freeBytes = 0;
   #admittedBytes = 0;
   #lookedAtMs = -Infinity;
+  #looking: Promise<number> | undefined;
 
   constructor(directory: string, headroomBytes: number, ask: AskDisk) {
     this.#directory = directory;
@@ -38,22 +41,33 @@ export class FreeSpace {
 
   /** Rejects as `full` a write of `bytes` that would eat into the headroom, or into its last quarter. */
   async admit(bytes: number, essential: boolean): Promise<void> {
-    if (this.#isStale()) await this.look();
     const keepBytes = essential ? this.headroomBytes * engineShare : this.headroomBytes;
-    const left = this.#freeBytes - this.#admittedBytes - bytes;
-    if (left < keepBytes) throw this.#full();
+    const fits = (): boolean => this.#freeBytes - this.#admittedBytes - bytes >= keepBytes;
+    const ageMs = performance.now() - this.#lookedAtMs;
+    const isUncertain = this.#admittedBytes >= this.headroomBytes * lookAfterShare || ageMs >= lookAgeMsMax;
+    if (isUncertain || (ageMs >= lookIntervalMs && !fits())) await this.look();
+    else if (ageMs >= lookIntervalMs) this.look().catch(() => this.doubt());
+    if (!fits()) throw this.#full();
     this.#admittedBytes += bytes;
   }
 
   /** Looks now; returns the bytes free. */
-  async look(): Promise<number> {
+  look(): Promise<number> {
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  async #look(): Promise<number> {
+    const seenBytes = this.#admittedBytes;
     try {
       const { bavail, bsize } = await this.#ask(this.#directory);
       this.#freeBytes = bavail * bsize;
     } catch (error: unknown) {
       throw storageError(error, "see the free space of", this.#directory);
     }
-    this.#admittedBytes = 0;
+    this.#admittedBytes -= seenBytes;
     this.#lookedAtMs = performance.now();
     return this.#freeBytes;
   }
@@ -61,13 +75,6 @@ export class FreeSpace {
   /** A write has failed: whatever was seen before, the next write looks first. */
   doubt(): void {
     this.#lookedAtMs = -Infinity;
-  }
-
-  #isStale(): boolean {
-    return (
-      performance.now() - this.#lookedAtMs >= lookIntervalMs ||
-      this.#admittedBytes >= this.headroomBytes * lookAfterShare
-    );
   }
 
   #full(): StorageError {

@@ -15,6 +15,7 @@ import { foundingsOf, latestMark, ringName } from "../membership/forgetting-mark
 import { forgettingMarkMax } from "../membership/forgetting-marks-encoding.ts";
 import type { Random, Transport } from "../ports.ts";
 import { forgettableAtMs, type Verdict, verdicts } from "../replica/remains.ts";
+import { inFlightMs } from "../replica/stillness.ts";
 import type { Forgettable } from "../replica/tombstone-log.ts";
 import { call, methods, type RpcServer } from "../rpc/rpc.ts";
 import { inLanes, reasonOf, type Tasks } from "../tasks.ts";
@@ -36,9 +37,9 @@ const lanes = 4;
 const raiseIntervalMs = 1_000;
 
 /**
- * A partition is gone through again after this part of the grace period at the earliest: where keys expire all the time, its
- * log is not read for each of them, and many go in one reap. (With a tenth, a million sessions of which a thousand a second
- * expire, and a grace period of 30 s, reading the log took most of two processors.)
+ * A partition of which nothing was refused is gone through again after this part of the grace period at the earliest: where
+ * keys expire all the time, its log is not read for each of them, and many go in one reap. (With a tenth, a million sessions
+ * of which a thousand a second expire, and a grace period of 30 s, reading the log took most of two processors.)
  */
 const pauseShare = 0.5;
 
@@ -46,8 +47,9 @@ const pauseShare = 0.5;
 const marksPerAttempt = 2 ** 20;
 
 /**
- * Keys that not all agreed on are asked about again after a tenth of the grace period, then ever more seldom, up to this
- * (or the grace period, where that is longer): an owner whose clock is wrong, or a record that nobody can mend, lasts.
+ * Keys that not all agreed on are asked about again when nothing from before a start can be on its way any more, then ever
+ * more seldom, up to this (or the grace period, where that is longer): an owner whose clock is wrong, or a record that nobody
+ * can mend, lasts.
  */
 const againMsMax = 3_600_000;
 
@@ -73,7 +75,6 @@ export class Reaper {
   readonly #deps: ReapDeps;
   readonly #answers: ReapAnswers;
   readonly #intervalMs: number;
-  readonly #pauseMs: number;
   readonly #waiting = new Map<PartitionIndex, Waiting>();
 
   constructor(deps: ReapDeps) {
@@ -82,7 +83,6 @@ export class Reaper {
     this.#answers.serve(deps.server);
     // Grace periods of seconds, as in tests, want passes of less.
     this.#intervalMs = Math.min(deps.config.reapIntervalMs, deps.config.graceMs / 20);
-    this.#pauseMs = deps.config.graceMs * pauseShare;
   }
 
   start(): void {
@@ -147,13 +147,13 @@ export class Reaper {
     try {
       return (await this.#reap(partition, [])).includes("agreed");
     } catch (error: unknown) {
-      this.#refused(partition, error);
+      this.#refused(partition, reasonOf(error));
       return false;
     }
   }
 
-  #refused(partition: PartitionIndex, error: unknown): void {
-    this.#deps.telemetry.event({ kind: "reap-refused", partition, reason: reasonOf(error) });
+  #refused(partition: number, reason: string): void {
+    this.#deps.telemetry.event({ kind: "reap-refused", partition, reason });
   }
 
   #members(): NodeId[] {
@@ -196,14 +196,15 @@ export class Reaper {
         const found = asked.length === 0 ? [] : await this.#reap(partition, asked);
         found.forEach((verdict, i) => {
           const { located, digest } = asked[i]!;
-          if (verdict === "agreed") return;
-          refuse(located.key, this.#refusal(verdict, digest, known?.get(located.key)));
+          if (verdict !== "agreed") refuse(located.key, this.#refusal(verdict, digest, known?.get(located.key)));
         });
         after = page.next;
       }
-      untilMs = Math.max(untilMs, clock.now() + this.#pauseMs);
+      // After a start what was sent before may be on its way for so long, and nobody consents until it is not.
+      const pauseMs = refused.size > 0 ? inFlightMs(config) : config.graceMs * pauseShare;
+      untilMs = Math.max(untilMs, clock.now() + pauseMs);
     } catch (error: unknown) {
-      this.#refused(partition, error);
+      this.#refused(partition, reasonOf(error));
       untilMs = clock.now() + this.#intervalMs;
     }
     return { untilMs, why, refused, under };
@@ -212,7 +213,7 @@ export class Reaper {
   #refusal(verdict: Verdict, digest: Uint8Array, before: Refused | undefined): Refused {
     const { clock, config } = this.#deps;
     const isSame = before !== undefined && equalBytes(before.digest, digest);
-    const laterMs = isSame ? 2 * before.waitMs : config.graceMs / 10;
+    const laterMs = isSame ? 2 * before.waitMs : inFlightMs(config);
     // Who holds what it owns no more says so in the roster: until that changes it still does.
     const waitMs = verdict === "held" ? Infinity : Math.min(laterMs, Math.max(config.graceMs, againMsMax));
     return { verdict, digest, waitMs, untilMs: clock.now() + waitMs };
@@ -263,17 +264,17 @@ export class Reaper {
     const answer = await call(transport, member, methods.prepareReap, request, config.reapTimeoutMs);
     // A verdict of a newer version, or none at all, is no consent.
     const count = Math.max(1, request.keys.length);
-    return Array.from({ length: count }, (_, i) => verdicts[answer.verdicts[i] ?? -1] ?? "held");
+    return Array.from({ length: count }, (_, i) => verdicts[answer.verdicts[i]!] ?? "held");
   }
 
   /** An owner that cannot be reached now keeps the tombstones, and gives them back to the others: see `reap-answers.ts`. */
   async #commitAt(owner: NodeId, request: Parameters<ReapAnswers["commit"]>[1]): Promise<void> {
-    const { cluster, transport, config, telemetry } = this.#deps;
+    const { cluster, transport, config } = this.#deps;
     try {
       if (owner === cluster.self) await this.#answers.commit(owner, request);
       else await call(transport, owner, methods.commitReap, request, config.reapTimeoutMs);
     } catch (error: unknown) {
-      telemetry.event({ kind: "reap-refused", partition: request.partition, reason: `${owner}: ${reasonOf(error)}` });
+      this.#refused(request.partition, `${owner}: ${reasonOf(error)}`);
     }
   }
 }

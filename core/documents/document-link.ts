@@ -152,7 +152,8 @@ export class DocumentLink {
 
   /**
    * Stores what is unwritten, and ends the link; the document stays. As long as hosts may take it, it waits for them, too, 5 s in
-   * all. What the node has not taken by then may be lost, and what hosts refused is parked: an `error` event of the store says so.
+   * all. What the node has not taken by then may be lost, what hosts refused is parked, and what a host could bring to too few
+   * others is theirs to bring on: an `error` event of the store says which.
    */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -181,10 +182,14 @@ export class DocumentLink {
   }
 
   #lost(): StoreError {
-    const { problem } = this.#writer;
-    const why = problem?.message ?? `this node did not take them in ${closeMsMax} ms`;
-    const text = `${this.key} was closed before its last edits were stored; they may be lost: ${why}`;
-    return new StoreError(problem?.code ?? "outcome-unknown", text, { cause: problem });
+    const { problem, failure, isKept } = this.#writer;
+    const cause = problem ?? failure;
+    const why = cause?.message ?? `this node did not take them in ${closeMsMax} ms`;
+    const text = isKept
+      ? "enough hosts had its last edits; those that have them bring them to the others"
+      : "its last edits were stored; they may be lost";
+    const { code = "outcome-unknown", detail } = cause ?? {};
+    return new StoreError(code, `${this.key} was closed before ${text}: ${why}`, { ...detail, cause });
   }
 
   async #follow(deps: DocumentDeps, bucket: string, name: string): Promise<void> {

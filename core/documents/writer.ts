@@ -72,6 +72,10 @@ export class Writer {
   #waiting: Stop | undefined;
   #writing: Promise<void> | undefined;
   #failures = 0;
+  /** Why the last try failed. */
+  #failure: StoreError | undefined;
+  /** Hosts have all of it durably, if too few of them. */
+  #isKept = false;
   /** Dots of writes that hosts refused after the node had them: they stay parked until the whole is with it. */
   #refusedDots: readonly string[] = [];
   #problem: StoreError | undefined;
@@ -90,6 +94,16 @@ export class Writer {
   /** Why edits are not stored now; they are kept, and tried again with the next ones. */
   get problem(): StoreError | undefined {
     return this.#problem;
+  }
+
+  /** Why edits are not with the node, though it may take them yet. */
+  get failure(): StoreError | undefined {
+    return this.#failure;
+  }
+
+  /** What is not with the node is at hosts, durably: too few of them, which bring it to the others. */
+  get isKept(): boolean {
+    return this.#isKept;
   }
 
   /** Every edit is with the node. */
@@ -112,6 +126,7 @@ export class Writer {
   add(update: Uint8Array, before: Clocks): void {
     this.#since = earlier(this.#since, before);
     this.#added += 1;
+    this.#isKept = false;
     this.#unwritten.push(update);
     this.#schedule();
     this.#deps.changed();
@@ -119,15 +134,16 @@ export class Writer {
 
   writeWhole(): void {
     this.#whole = true;
+    this.#isKept = false;
     this.#schedule();
   }
 
-  /** Resolves when all edits so far are with the node, or refused; or when that was tried for 15 s. */
+  /** Resolves when all edits so far are with the node, or kept, or refused; or when that was tried for 15 s. */
   async flush(): Promise<void> {
     const { clock, closing } = this.#deps;
     const wanted = this.#added;
     const endMs = clock.now() + flushMsMax;
-    while (this.#writing !== undefined || this.#whole || this.#stored < wanted) {
+    while (!this.#isKept && (this.#writing !== undefined || this.#whole || this.#stored < wanted)) {
       this.#waiting?.();
       this.#waiting = undefined;
       const isTaken = this.#writing === undefined;
@@ -166,7 +182,8 @@ export class Writer {
     this.#writing ??= this.#write().finally(() => {
       this.#writing = undefined;
       const isDue = this.#unwritten.length > 0 || this.#whole;
-      if (isDue && !this.#deps.closing.aborted && this.#problem === undefined) this.#schedule();
+      const pauseMs = this.#isKept ? backoffMs(this.#failures, this.#deps.random) : coalesceMs;
+      if (isDue && !this.#deps.closing.aborted && this.#problem === undefined) this.#schedule(pauseMs);
       this.#deps.changed();
     });
     return this.#writing;
@@ -193,6 +210,8 @@ export class Writer {
         ...(context === null ? {} : { context }),
       });
       this.#problem = undefined;
+      this.#failure = undefined;
+      this.#isKept = false;
       this.#stored += taken.length;
       this.#deps.ahead.stored(update.body);
       // A watch may have told it before it was answered.
@@ -202,6 +221,8 @@ export class Writer {
       if (isWhole) await this.#discardRefused();
     } catch (error: unknown) {
       if (!(error instanceof StoreError)) throw error;
+      this.#failure = error;
+      this.#isKept ||= this.#unwritten.length === 0 && !this.#whole && this.#keeps(error);
       this.#unwritten = [...taken, ...this.#unwritten];
       if (since !== undefined) this.#since = earlier(this.#since, since);
       this.#whole ||= isWhole || error.code === "value-too-large";
@@ -211,8 +232,15 @@ export class Writer {
         this.#problem = error;
         return;
       }
-      await sleep(clock, backoffMs(this.#failures, random), closing);
+      if (!this.#isKept) await sleep(clock, backoffMs(this.#failures, random), closing);
     }
+  }
+
+  /** A host has what it could not bring to enough others; one in a page that keeps nothing does not count. */
+  #keeps({ code, detail: { from = [] } }: StoreError): boolean {
+    const { node } = this.#deps;
+    const isLasting = node.facts().browser?.storage !== "memory";
+    return code === "quorum-not-met" && from.some((id) => isLasting || id !== node.id);
   }
 
   #compose(taken: readonly Uint8Array[], since: Clocks | undefined, isWhole: boolean): Composed {

@@ -32,7 +32,16 @@ const ForgettingMarksMessage = message("ForgettingMarks", {
 /** Above it a mark could not be raised any more; some 2^30 marks of one partition. */
 export const forgettingMarkMax: number = 2 ** 50;
 
+/** Of a roster that is compared with others and stored after each reap: made once for both. */
+const encodings = new WeakMap<ForgettingMarks, Uint8Array>();
+
 export function encodeForgettingMarks(marks: ForgettingMarks): Uint8Array {
+  const encoded = encodings.get(marks) ?? encode(marks);
+  encodings.set(marks, encoded);
+  return encoded;
+}
+
+function encode(marks: ForgettingMarks): Uint8Array {
   const all = [...marks].flatMap(([partition, each]) => each.map((mark) => ({ partition, ...mark })));
   // Of a partition the highest last: it is the one that a reader of one mark keeps.
   const sorted = all.toSorted((a, b) => a.partition - b.partition || a.mark - b.mark || (a.ring < b.ring ? -1 : 1));

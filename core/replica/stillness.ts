@@ -49,10 +49,7 @@ export class Stillness {
   /** Nothing that this process sent of the partition is on its way any more, but for what it holds. */
   isStill(partition: PartitionIndex): boolean {
     this.sweep();
-    return this.#forMs(partition) >= this.#inFlightMs;
-  }
-
-  #forMs(partition: PartitionIndex): number {
-    return this.#clock.now() - Math.max(this.#sinceMs, this.#hintsGone.get(partition) ?? -Infinity);
+    const sinceMs = Math.max(this.#sinceMs, this.#hintsGone.get(partition) ?? -Infinity);
+    return this.#clock.now() - sinceMs >= this.#inFlightMs;
   }
 }

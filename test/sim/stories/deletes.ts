@@ -207,6 +207,26 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
+    name: "after a restart of all hosts a delete is forgotten once nothing from before it can be on its way any more",
+    cluster: {
+      ...reaping,
+      config: { ...reaping.config, graceMs: 120_000, inFlightMsMax: 10_000, reapIntervalMs: 1_000 },
+    },
+    play: async (stage) => {
+      const owners = stage.walk();
+      await stage.put(owners[0]!, { quorum: "all" });
+      await stage.delete(owners[0]!, { quorum: "all" });
+      await stage.sleep(stage.world.graceMs - 10_000);
+      for (const host of owners) host.kill();
+      await stage.sleep(10_000);
+      for (const host of owners) await stage.start(host);
+      const startedMs = stage.world.schedule.nowMs;
+      await stage.reaped(3);
+      const tookMs = stage.world.schedule.nowMs - startedMs;
+      assert.ok(tookMs < 30_000, `after ${tookMs} ms, of which 10 s are the longest way`);
+    },
+  },
+  {
     name: "neither side of a cut forgets a delete before they are one again",
     cluster: { ...reaping, hosts: 5 },
     play: async (stage) => {
