@@ -59,10 +59,7 @@ export class ChangeFeeds {
     const name = nameOf(filter);
     const others = this.#watched.get(name) ?? 0;
     if (others === 0 && this.room === 0)
-      throw new StoreError(
-        "overloaded",
-        `${changeFiltersMax} keys and prefixes are watched through this host: watch a prefix, or at another host`,
-      );
+      throw new StoreError("overloaded", `${changeFiltersMax} keys and prefixes are watched through this host`);
     this.#watched.set(name, others + 1);
     return () => {
       const left = this.#watched.get(name)! - 1;

@@ -101,10 +101,9 @@ export function planRebalance(placement: Placement, options: PlanOptions = {}): 
   const ring = new Ring(placement);
   const random = (): (() => number) => seeded(options.seed ?? 0);
   const draft = evened(ring, options, random());
-  const { hosts, quotas, held } = draft.layout;
-  const isWhole = draft.frozen.size === 0 && draft.receivers.length === hosts.length;
-  const wanted = isWhole ? 0 : evened(ring, {}, random()).changed;
+  const { quotas, held } = draft.layout;
   const lacking = sum(quotas.map((quota, host) => Math.max(quota - held[host]!, 0)));
+  const wanted = evened(ring, {}, random()).changed;
   return draft.plan("rebalance", null, Math.max(lacking, wanted - draft.changed));
 }
 

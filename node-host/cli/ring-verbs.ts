@@ -194,7 +194,9 @@ function planText(plan: PlanView): string {
   ];
   if (withheld > 0) {
     const again = change === "rebalance" ? "; then rebalance again" : "";
-    lines.push(`${withheld} tokens have to wait: partitions are filling, or nobody who could take them answers${again}`);
+    lines.push(
+      `${withheld} tokens have to wait: partitions are filling, or nobody who could take them answers${again}`,
+    );
   }
   const rows = plan.hosts.map(({ id, tokens: own, replicas }) => [
     shortId(id),

@@ -111,7 +111,10 @@ export class Documents {
 
   #ownersDocument(key: string): Y.Doc {
     const doc = new Y.Doc();
-    const bodies = ownersState(this.#world, key)?.values.filter(isUpdate).map(({ body }) => body) ?? [];
+    const bodies =
+      ownersState(this.#world, key)
+        ?.values.filter(isUpdate)
+        .map(({ body }) => body) ?? [];
     if (bodies.length > 0) Y.applyUpdate(doc, Y.mergeUpdates(bodies));
     return doc;
   }
