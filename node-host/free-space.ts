@@ -17,8 +17,8 @@ export type AskDisk = (path: string) => Promise<Disk>;
 
 /** Free space changes under us (other programs), but asking costs a trip to the thread pool. */
 const lookIntervalMs = 200;
-/** Where a machine is busy, that trip takes as long as a flush (380 ms were seen): younger than this, what was seen is good enough meanwhile. */
-const lookAgeMsMax = 1_000;
+/** Where others write much, that trip takes as long as a flush (380 ms were seen): what is seen so late is good enough meanwhile. */
+const lookAgeMsMax = 5_000;
 /** A burst is looked at again after this share of the headroom, however short the time. */
 const lookAfterShare = 1 / 8;
 /** Of the headroom, this is for LevelDB alone. */
