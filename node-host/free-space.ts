@@ -2,7 +2,7 @@
  * Keeps room on the disk, so that a write is refused before LevelDB fails: an engine that ran into a full disk must be
  * reopened, and needs room for its log, tables and manifest to do so.
  * Invariant: nothing but what a full disk still takes (`isEssential`) is admitted while, as last seen, less than
- * the headroom is free, and nothing at all in its last quarter. No write waits for a look that may as well be taken beside it.
+ * the headroom is free, and nothing at all in its last quarter.
  */
 import { StorageError } from "../core/ports.ts";
 import { storageError } from "./classic-errors.ts";
@@ -17,8 +17,6 @@ export type AskDisk = (path: string) => Promise<Disk>;
 
 /** Free space changes under us (other programs), but asking costs a trip to the thread pool. */
 const lookIntervalMs = 200;
-/** Where others write much, that trip takes as long as a flush (380 ms were seen): what is seen so late is good enough meanwhile. */
-const lookAgeMsMax = 5_000;
 /** A burst is looked at again after this share of the headroom, however short the time. */
 const lookAfterShare = 1 / 8;
 /** Of the headroom, this is for LevelDB alone. */
@@ -31,7 +29,6 @@ export class FreeSpace {
   #freeBytes = 0;
   #admittedBytes = 0;
   #lookedAtMs = -Infinity;
-  #looking: Promise<number> | undefined;
 
   constructor(directory: string, headroomBytes: number, ask: AskDisk) {
     this.#directory = directory;
@@ -41,33 +38,22 @@ export class FreeSpace {
 
   /** Rejects as `full` a write of `bytes` that would eat into the headroom, or into its last quarter. */
   async admit(bytes: number, essential: boolean): Promise<void> {
+    if (this.#isStale()) await this.look();
     const keepBytes = essential ? this.headroomBytes * engineShare : this.headroomBytes;
-    const fits = (): boolean => this.#freeBytes - this.#admittedBytes - bytes >= keepBytes;
-    const ageMs = performance.now() - this.#lookedAtMs;
-    const isUncertain = this.#admittedBytes >= this.headroomBytes * lookAfterShare || ageMs >= lookAgeMsMax;
-    if (isUncertain || (ageMs >= lookIntervalMs && !fits())) await this.look();
-    else if (ageMs >= lookIntervalMs) this.look().catch(() => this.doubt());
-    if (!fits()) throw this.#full();
+    const left = this.#freeBytes - this.#admittedBytes - bytes;
+    if (left < keepBytes) throw this.#full();
     this.#admittedBytes += bytes;
   }
 
   /** Looks now; returns the bytes free. */
-  look(): Promise<number> {
-    this.#looking ??= this.#look().finally(() => {
-      this.#looking = undefined;
-    });
-    return this.#looking;
-  }
-
-  async #look(): Promise<number> {
-    const seenBytes = this.#admittedBytes;
+  async look(): Promise<number> {
     try {
       const { bavail, bsize } = await this.#ask(this.#directory);
       this.#freeBytes = bavail * bsize;
     } catch (error: unknown) {
       throw storageError(error, "see the free space of", this.#directory);
     }
-    this.#admittedBytes -= seenBytes;
+    this.#admittedBytes = 0;
     this.#lookedAtMs = performance.now();
     return this.#freeBytes;
   }
@@ -75,6 +61,13 @@ export class FreeSpace {
   /** A write has failed: whatever was seen before, the next write looks first. */
   doubt(): void {
     this.#lookedAtMs = -Infinity;
+  }
+
+  #isStale(): boolean {
+    return (
+      performance.now() - this.#lookedAtMs >= lookIntervalMs ||
+      this.#admittedBytes >= this.headroomBytes * lookAfterShare
+    );
   }
 
   #full(): StorageError {
