@@ -281,7 +281,7 @@ export class Reaper {
 
 const reasons: Readonly<Record<Verdict, string>> = {
   agreed: "are agreed on",
-  "too-young": "are too young at an owner, or a member was stopped or has sent hints lately",
+  "too-young": "are younger than the grace period at an owner, or a member stopped or sent hints lately",
   hinted: "are kept as hints for a host",
   "other-clock": "are not the same at all owners",
   incomplete: "have an owner that is filling",
