@@ -1,6 +1,7 @@
 /**
  * What a node is made with: the outside world, and what to do in it.
  */
+import type { repair } from "./background/repair.ts";
 import type { WantedParameters } from "./cluster/start.ts";
 import type { NodeConfig } from "./config.ts";
 import type { Clock, Gossip, Identity, Random, Stop, Storage, Transport } from "./ports.ts";
@@ -46,6 +47,8 @@ export interface NodeOptions {
   readonly setAside?: readonly string[];
   /** Records that were on the disk are missing: what is there is kept, and every partition is filled anew. */
   readonly recordsMissing?: boolean;
+  /** Carries out what operators ask for (`background/repair.ts`). A page, which has none, is made and loaded without it. */
+  readonly repair?: typeof repair;
   /** Names files of the storage that are damaged, for `repair`. */
   readonly damagedFiles?: () => Promise<readonly string[]>;
 }

@@ -22,7 +22,6 @@ import type {
   WatchEvent,
   WriteAnswer,
 } from "./api.ts";
-import { repair } from "./background/repair.ts";
 import { makeKey } from "./bytes/key.ts";
 import { loadRoster } from "./cluster/stored-roster.ts";
 import { owesFarewell } from "./cluster/departure.ts";
@@ -289,6 +288,8 @@ export class EverwriteNode implements NodeApi {
   }
 
   repair(options: RepairOptions): AsyncIterable<RepairProgress> {
+    const { repair } = this.#options;
+    if (repair === undefined) throw new StoreError("bad-request", "no operator repairs this node: ask a Node host");
     return repair(this.#ready().repairDeps, options);
   }
 

@@ -204,7 +204,7 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
     notices.push(`fewer hosts (${hosts}) than N=${roster.cluster.n}: each key has ${hosts} replicas`);
   }
   const { status } = cluster.ownRecord;
-  if (status === "left") notices.push("it has left, and ends when another host knows");
+  if (status === "left") notices.push("it has left the cluster, and ends when another host knows");
   else if (!isOnRing(status)) {
     const how = status === "lapsed" ? "it returns by itself" : "start it again with --seed to return";
     notices.push(`no member of the cluster any more (${status}): its data is kept; ${how}`);
@@ -217,7 +217,7 @@ function noticesOf(cluster: Cluster, storage: NodeStatus["storage"], nowMs: numb
   if (!cluster.inContact) notices.push("no other member has answered since the start");
   const { rivalAtMs } = cluster;
   if (rivalAtMs !== undefined && nowMs - rivalAtMs < rivalShownMs) {
-    notices.push("another process has this host's identity: its key must be used once");
+    notices.push("another process runs, or ran, with this host's identity: its key must be used once");
   }
   const away = ring.hosts.filter(({ id }) => !health.isUp(id)).map(({ id }) => id);
   if (away.length > 0) notices.push(`${away.length} of ${hosts} hosts do not answer: ${away.join(", ")}`);

@@ -9,6 +9,7 @@ import { setTimeout } from "node:timers/promises";
 import { nodeDefaults } from "../core/config.ts";
 import { StoreError } from "../core/errors.ts";
 import type { NodeId } from "../core/identity.ts";
+import { repair } from "../core/background/repair.ts";
 import { EverwriteNode } from "../core/index.ts";
 import { gossipService, libp2pGossip } from "../core/libp2p/gossip.ts";
 import { libp2pIdentity } from "../core/libp2p/identity.ts";
@@ -159,6 +160,7 @@ async function start(
     mayJoin: !options.noJoin,
     config: { r, w, durability, graceMs },
     setAside: await setAsideOf(directory),
+    repair,
     damagedFiles: () => stores.at(-1)!.damagedTables(),
     recordsMissing: storage.droppedLogBytes > 0,
   });

@@ -138,7 +138,7 @@ export class ReapAnswers {
     const prepared = this.#prepared.get(partition);
     const isValid = prepared?.leader === from && prepared.mark.mark === mark && clock.now() <= prepared.untilMs;
     if (!isValid || prepared.ring !== cluster.ring.fingerprint) {
-      throw new StoreError("not-ready", `no consent to this reap of partition ${partition} is left`);
+      throw new StoreError("not-ready", `no consent to this reap of partition ${partition} is left here`);
     }
     this.#prepared.delete(partition);
     await cluster.commit({ forgettingMarks: new Map([[partition, [prepared.mark]]]) });
@@ -167,7 +167,7 @@ export class ReapAnswers {
     if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
     const ring = ringName(cluster.roster.secrets);
     if (ring === unnamedRing || ringOfFoundings(foundings) !== ring)
-      throw new StoreError("not-ready", "the host that leads has met other rings");
+      throw new StoreError("not-ready", "this host and the one that leads have not met the same rings");
     if (
       latestMark(cluster.roster.forgettingMarks, partition) !== markBefore ||
       mark <= markBefore ||

@@ -264,7 +264,7 @@ export class Reaper {
     const answer = await call(transport, member, methods.prepareReap, request, config.reapTimeoutMs);
     // A verdict of a newer version, or none at all, is no consent.
     const count = Math.max(1, request.keys.length);
-    return Array.from({ length: count }, (_, i) => verdicts[answer.verdicts[i]!] ?? "held");
+    return Array.from({ length: count }, (_, i) => verdicts[answer.verdicts[i] ?? -1] ?? "held");
   }
 
   /** An owner that cannot be reached now keeps the tombstones, and gives them back to the others: see `reap-answers.ts`. */
@@ -281,7 +281,7 @@ export class Reaper {
 
 const reasons: Readonly<Record<Verdict, string>> = {
   agreed: "are agreed on",
-  "too-young": "are younger than the grace period at an owner, or a member stopped or sent hints lately",
+  "too-young": "are younger than the grace period at an owner, or a member was stopped or has sent hints lately",
   hinted: "are kept as hints for a host",
   "other-clock": "are not the same at all owners",
   incomplete: "have an owner that is filling",

@@ -125,7 +125,8 @@ class RepairRun {
       this.#damaged.found += page.strays.length;
       const isMended = page.strays.length === 0 || (await dropStrays(this.#deps, page.strays));
       if (page.damaged) fetchAgain(this.#deps, partition);
-      if (!isMended) this.#problems.push(`partition ${partition}: keys in it are damaged, and no other host has them`);
+      if (!isMended)
+        this.#problems.push(`partition ${partition}: keys in it are damaged, and no other host has copies`);
       else if (page.damaged || page.strays.length > 0)
         this.#problems.push(`partition ${partition}: a part of it cannot be read: it is filled anew`);
       gte = page.next;
@@ -145,7 +146,7 @@ class RepairRun {
     if (!cluster.health.isUp(peer)) return `${peer} does not answer`;
     if (!(await this.#isBuilt(partition))) return "its tree could not be built in time";
     if (!sharedWith(this.#deps, peer).partitions.includes(partition)) {
-      return `it is being filled, here or at ${peer}`;
+      return `it is being filled, here or at ${peer}, and copied from the other owners thereby`;
     }
     try {
       for (let tries = 1; tries <= triesMax && !tasks.stopped; tries++) {
@@ -159,7 +160,7 @@ class RepairRun {
         if (isEqual) return undefined;
         if (keysPushed + keysPulled === 0) await tasks.sleep(pauseMs);
       }
-      return `it still differs from that of ${peer}: it is written, or states were refused`;
+      return `it still differs from that of ${peer}: it is being written, or states were refused`;
     } catch (error: unknown) {
       return `${peer}: ${reasonOf(error)}`;
     }

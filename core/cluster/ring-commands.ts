@@ -63,14 +63,16 @@ export class RingCommands {
     const { cluster, telemetry } = this.#deps;
     const held = await this.#deps.held();
     if (options.ring !== undefined && options.ring !== cluster.ring.fingerprint) {
-      throw refused(`the ring is ${cluster.ring.fingerprint} now, not ${options.ring}: plan again`);
+      throw refused(
+        `the ring has changed since that plan (${options.ring}, now ${cluster.ring.fingerprint}): plan again`,
+      );
     }
     const plan = this.#planFor(request);
     if (request.kind === "leave" && request.host !== cluster.self) {
       throw refused(`a host leaves by itself: send this to ${request.host}, or remove it if it is dead for good`);
     }
     if (request.kind === "join" && plan.changes.length === 0 && plan.withheld > 0) {
-      throw new StoreError("not-ready", `${plan.withheld} tokens wait for partitions that are filling`);
+      throw new StoreError("not-ready", `${plan.withheld} tokens wait for partitions that are filling: try again then`);
     }
     const view = this.#viewOf(plan, held);
     const isEven = (request.kind === "join" || request.kind === "rebalance") && plan.changes.length === 0;
@@ -177,12 +179,12 @@ function checkJoins(cluster: Cluster, { id, status }: MemberRecord): void {
   if (status === "leaving") throw refused(`${id} is leaving`);
   if (status === "lapsed") throw refused(`${id} was silent for longer than its lease: it returns by itself`);
   if (status !== "up") throw refused(`${id} was ${wordFor(status)}: it returns when it is started with --seed`);
-  if (!cluster.health.isUp(id)) throw refused(`${id} does not answer`);
+  if (!cluster.health.isUp(id)) throw refused(`${id} does not answer: a plan gives nothing to such a host`);
 }
 
 function checkDeparts(cluster: Cluster, { id, status }: MemberRecord): void {
   if (status === "leaving" && id === cluster.self)
-    throw refused("this host is leaving already, and ends when it is done");
+    throw refused("this host is leaving already: it goes on by itself, and ends when it is done");
   if (!cluster.isMember(id)) throw refused(`${id} is no member any more: it was ${wordFor(status)}`);
   const others = ringMembers(cluster.roster).filter((member) => member.id !== id && member.status === "up");
   if (others.length === 0) throw refused(`${id} is the last host: with it all data would be gone`);
@@ -191,7 +193,7 @@ function checkDeparts(cluster: Cluster, { id, status }: MemberRecord): void {
 function checkRemoves(cluster: Cluster, { id }: MemberRecord, isForced: boolean): void {
   if (id === cluster.self) throw refused("this host can only leave: others remove one that is dead");
   if (isForced || !cluster.health.isUp(id)) return;
-  throw refused(`${id} answers: let it leave, or remove it by force`);
+  throw refused(`${id} answers: let it leave, or remove it by force if it must go at once`);
 }
 
 function wordFor(status: MemberRecord["status"]): string {

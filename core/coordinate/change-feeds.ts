@@ -59,7 +59,10 @@ export class ChangeFeeds {
     const name = nameOf(filter);
     const others = this.#watched.get(name) ?? 0;
     if (others === 0 && this.room === 0)
-      throw new StoreError("overloaded", `${changeFiltersMax} keys and prefixes are watched through this host`);
+      throw new StoreError(
+        "overloaded",
+        `${changeFiltersMax} keys and prefixes are watched through this host: watch a prefix, or at another host`,
+      );
     this.#watched.set(name, others + 1);
     return () => {
       const left = this.#watched.get(name)! - 1;

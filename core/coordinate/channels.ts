@@ -152,7 +152,7 @@ export class Channels {
     const now = clock.now();
     const peer = this.#peer(from);
     const isMember = cluster.isMember(from);
-    if (!isMember && !peer.joins.take(1, now)) return full(`${from} joins too often`);
+    if (!isMember && !peer.joins.take(1, now)) return full(`${from} joins too often: it may again in some seconds`);
     const known = this.#channels.get(key);
     if (!this.takesPart(key, from)) {
       if (known === undefined && this.#channels.size >= channelsMax) return tooMany();

@@ -63,7 +63,7 @@ export class EdgeWatches {
       // The others tell it nothing any more.
       if (!cluster.isMember(cluster.self)) {
         this.#end(edge);
-        throw new StoreError("not-member", "this host is no member any more");
+        throw new StoreError("not-member", "this host is no member any more: watch at another one");
       }
       if (request.begins) this.#begin(edge, request.session);
       const session = this.#sessions.get(edge);
@@ -226,9 +226,15 @@ class Session {
   #followAll(filters: readonly ChangeFilter[]): void {
     const added = new Set(filters.map(nameOf).filter((name) => !this.#filters.has(name))).size;
     if (added > 0 && this.#filters.size + added > filtersPerEdgeMax)
-      throw new StoreError("overloaded", `an edge watches at most ${filtersPerEdgeMax} keys and prefixes`);
+      throw new StoreError(
+        "overloaded",
+        `an edge watches at most ${filtersPerEdgeMax} keys and prefixes: watch a prefix`,
+      );
     if (added > 0 && (this.#countAll() + added > filtersMax || added > this.#deps.feeds.room))
-      throw new StoreError("overloaded", `this host follows no more keys and prefixes`);
+      throw new StoreError(
+        "overloaded",
+        `this host and edges through it watch as many keys and prefixes as it follows: no room for more`,
+      );
     for (const filter of filters) this.#follow(filter);
   }
 

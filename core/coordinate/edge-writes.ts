@@ -145,7 +145,7 @@ function ownDot(key: Key, edge: NodeId, { nonce, writeId, counter }: OwnEvent): 
   if (writeId !== undefined && nonce === undefined && counter === 1) {
     return { actor: actorOfWriteId(key, writeId), counter };
   }
-  throw new StoreError("bad-context", "an event has neither a nonce nor a write id");
+  throw new StoreError("bad-context", `an event of ${key} by ${edge} is named neither by a nonce nor by a write id`);
 }
 
 /** Limits are checked where a write enters (PROTOCOL 1): for an edge's, that is here. */

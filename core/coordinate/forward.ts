@@ -55,7 +55,7 @@ export async function forwardWrite(
     const { nothingWritten: _, ...detail } = refusal.detail;
     throw new StoreError(refusal.code, refusal.message, { ...detail, cause: refusal });
   }
-  const text = `none of ${tried.size} owners of ${located.key} could be reached`;
+  const text = `none of the ${tried.size} owners of ${located.key} that seemed to be up could be reached`;
   throw new StoreError("not-ready", text, { cause: refusal });
 }
 

@@ -48,7 +48,10 @@ export async function list(
   let after = options.after === undefined ? undefined : locate(makeKey(bucket, options.after), partitions).row;
   for (;;) {
     if (deps.clock.now() > deadlineMs) {
-      throw new StoreError("quorum-not-met", `listing took longer than ${options.timeoutMs} ms: ask for fewer`);
+      throw new StoreError(
+        "quorum-not-met",
+        `listing took longer than ${options.timeoutMs} ms: ask for fewer, or allow more`,
+      );
     }
     const view = deps.exchange.view();
     const request = { view, bucket, prefix, limit: limit - keys.length + 1, ...(after === undefined ? {} : { after }) };

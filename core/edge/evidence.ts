@@ -40,7 +40,7 @@ export interface Subject {
 export function dotOf({ edge, key }: Subject, { nonce, writeId, counter }: OwnEvent): Dot {
   if (nonce !== undefined) return { actor: actorOfEdge(edge, nonce), counter };
   if (writeId !== undefined) return { actor: actorOfWriteId(key, writeId), counter };
-  throw new StoreError("bad-context", "an event has neither a nonce nor a write id");
+  throw new StoreError("bad-context", "an event is named neither by a nonce nor by a write id");
 }
 
 /** @throws StoreError `bad-context` */

@@ -122,7 +122,7 @@ export class PartitionDrop {
     if (isWhole) return holdings.set(partition, "none");
     this.#unseen.set(partition, holdings.fillingOf(partition));
     holdings.set(partition, "former");
-    const where = `rows of partition ${partition} that cannot be read stay on the disk`;
+    const where = `rows of partition ${partition} that cannot be read: they stay on the disk, all else of it is dropped`;
     telemetry.event({ kind: "corrupt-record", where });
     return false;
   }

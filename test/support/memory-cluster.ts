@@ -9,6 +9,7 @@ import type { NodeConfig } from "../../core/config.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { encodeRoster } from "../../core/membership/exchange.ts";
 import { ringMembers } from "../../core/membership/roster.ts";
+import { repair } from "../../core/background/repair.ts";
 import { EverwriteNode } from "../../core/node.ts";
 import type { NodeOptions, NodePorts } from "../../core/node-options.ts";
 import { Ring } from "../../core/placement/ring.ts";
@@ -121,6 +122,7 @@ export class MemoryCluster {
       mayFound,
       ...(isFirst && { isFirst }),
       mayJoin,
+      repair,
       config: { requestTimeoutMs: 2_000, replicaTimeoutMs: 300, ...config },
     });
     this.nodes.set(name, node);
