@@ -41,6 +41,7 @@ export { yjs } from "./documents/rule.ts";
 export { StoreError, type StoreErrorCode, type StoreErrorDetail } from "./errors.ts";
 export { foldsMax } from "./limits.ts";
 export type { NodeId } from "./identity.ts";
+export { repair } from "./background/repair.ts";
 export { EverwriteNode } from "./node.ts";
 export type { NodeOptions, NodePorts } from "./node-options.ts";
 export {
