@@ -1,7 +1,7 @@
 /**
  * Chromium as a user has it: one tab is visible, hidden tabs are throttled, and can be frozen. Playwright's own tabs are
- * always visible, and tabs that are visible never freeze, whatever they are told. Also which process a page runs in, so that
- * it can be stopped by the system, in which nothing of it runs, not even the answer to a message.
+ * always visible, and tabs that are visible never freeze, whatever they are told. A page can also be stopped by the system:
+ * then nothing of it runs, not even the answer to a message.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,6 +11,7 @@ import { needChromium } from "../support/chromium.ts";
 import { eventually } from "../support/eventually.ts";
 import { openTab, quietArguments, type Tab, timeoutMs } from "./chromium.ts";
 import type { PageFunctions } from "./expose.ts";
+import { rendererOf } from "./renderer.ts";
 
 export interface Lifelike extends AsyncDisposable {
   readonly context: BrowserContext;
@@ -20,7 +21,7 @@ export interface Lifelike extends AsyncDisposable {
   /** The page is shown, and runs again. */
   thaw(page: Page): Promise<void>;
   /** A page, by its process, which it has for itself. To be asked for while no page has much to do. */
-  stoppable(tab: Tab<{ burn(ms: number): void }>): Promise<Stoppable>;
+  stoppable(tab: { readonly page: Page }): Promise<Stoppable>;
   crash(page: Page): Promise<void>;
 }
 
@@ -29,9 +30,6 @@ export interface Stoppable extends AsyncDisposable {
   stop(): void;
   goOn(): void;
 }
-
-const burnMs = 400;
-const aheadTimes = 4;
 
 export async function launchLifelike(before?: () => void): Promise<Lifelike> {
   const own = ["--headless", "--remote-debugging-port=0", `--user-data-dir=${temporaryDirectory()}`];
@@ -49,20 +47,6 @@ export async function launchLifelike(before?: () => void): Promise<Lifelike> {
   context.setDefaultTimeout(timeoutMs);
   if (before !== undefined) await context.addInitScript(before);
   const session = await browser.newBrowserCDPSession();
-  const renderers = async (): Promise<ReadonlyMap<number, number>> => {
-    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
-    return new Map(processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]));
-  };
-  /** While others run, too, who burns most may be another: until one is far ahead of them. */
-  const burner = async (tab: Tab<{ burn(ms: number): void }>): Promise<number> => {
-    for (;;) {
-      const beforeBurn = await renderers();
-      await tab.call("burn", burnMs);
-      const grown = [...(await renderers())].map(([id, cpu]) => ({ id, cpu: cpu - (beforeBurn.get(id) ?? 0) }));
-      const [most, next] = grown.toSorted((a, b) => b.cpu - a.cpu);
-      if (most !== undefined && most.cpu > aheadTimes * (next?.cpu ?? 0)) return most.id;
-    }
-  };
   return {
     context,
     open: (url) => openTab(context, url),
@@ -78,8 +62,8 @@ export async function launchLifelike(before?: () => void): Promise<Lifelike> {
       await cdp.send("Page.setWebLifecycleState", { state: "active" });
       await page.bringToFront();
     },
-    async stoppable(tab) {
-      const id = await burner(tab);
+    async stoppable({ page }) {
+      const id = await rendererOf({ context }, page);
       let isStopped = false;
       const goOn = (): void => {
         if (isStopped) process.kill(id, "SIGCONT");

@@ -174,9 +174,6 @@ const functions = {
       writers = write(key);
     });
   },
-  burn(ms: number): void {
-    for (const endMs = performance.now() + ms; performance.now() < endMs;);
-  },
   transactions: () => ({ seen: seenTransactions().length, bad: badTransactions(seenTransactions()) }),
   /** How long each write transaction was open, ms. */
   openMs: () => seenTransactions().flatMap(({ mode, openMs }) => (mode === "readwrite" ? [openMs] : [])),
