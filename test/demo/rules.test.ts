@@ -68,15 +68,26 @@ class Devices {
     this.#edges.heal(name);
   }
 
-  /** No device has a stray, nor a write under way that takes one along. */
+  /**
+   * No device knows of a stray, nor is taking one along, nor has a write under way. Of one moment, and by what each has heard:
+   * one that hosts have lost already is taken along by a device that has not been told so yet.
+   */
   async noneIsTaking(rule: RuleName): Promise<void> {
-    await eventually(async () => {
-      const idle = [...this.#open.values()].map(async ({ shop }) => {
-        const reads = await Promise.all(shop.elsewhere(rule).map((bucket) => bucket.get("shared")));
-        return reads.every(({ versions }) => versions.length === 0) && shop.store.status().settled;
-      });
-      return (await Promise.all(idle)).every(Boolean);
-    }, "all to be taken along");
+    const devices = [...this.#open.values()];
+    const hasStray = new Map<string, boolean>();
+    const stops = devices.flatMap(({ name, shop }) =>
+      shop.elsewhere(rule).map((bucket) => {
+        const place = `${bucket.name} of ${name}`;
+        hasStray.set(place, true);
+        return bucket.subscribe("shared", ({ versions }) => hasStray.set(place, versions.length > 0));
+      }),
+    );
+    const isIdle = ({ shop, session }: Device): boolean =>
+      shop.store.status().settled && session.changes.entries.value.every(({ saved }) => saved.kind !== "saving");
+    await eventually(
+      () => ![...hasStray.values()].some(Boolean) && devices.every(isIdle),
+      "all to be taken along",
+    ).finally(() => stops.forEach((stop) => stop()));
   }
 
   async allShow(wanted: string): Promise<void> {
