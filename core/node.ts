@@ -118,7 +118,8 @@ export class EverwriteNode implements NodeApi {
     const wanted = this.#options.cluster;
     const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
-    this.#stopServing = this.#server.listen(transport);
+    const restart = stored && { clock: this.#ports.clock, isMember: (id: NodeId) => stored.members.has(id) };
+    this.#stopServing = this.#server.listen(transport, restart);
     const { seeds, mayFound, isFirst } = this.#options;
     if (stored !== undefined) {
       const isOver = isDeparted(own.id, stored) && !(await owesFarewell(own.id, stored, this.#records));

@@ -6,7 +6,7 @@
 import { DecodeError, type Message, RetiredError } from "../bytes/codec.ts";
 import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
-import { type Stop, type Transport, TransportError } from "../ports.ts";
+import { type Clock, type Stop, type Transport, TransportError } from "../ports.ts";
 import type { Telemetry } from "../telemetry.ts";
 import { ErrorMessage, errorNodesMax } from "./common-messages.ts";
 
@@ -106,9 +106,20 @@ interface Served {
   readonly answer: (from: NodeId, request: any, deadlineMs: number) => Promise<unknown>;
 }
 
+/** A restart, and who need not wait for it: members ask another host at once. */
+export interface Restart {
+  readonly clock: Clock;
+  readonly isMember: (id: NodeId) => boolean;
+}
+
+/** It looks for the others for a second (`untilInContact`), and finds them in a tenth of that where they are there. */
+const restartMsMax = 1_500;
+
 /** Answers requests by method. */
 export class RpcServer {
   #served = new Map<number, Served>();
+  /** Each resolves for who waits until a method is served. */
+  readonly #waiting = new Map<() => void, number>();
   readonly #telemetry: Telemetry;
 
   constructor(telemetry: Telemetry) {
@@ -120,6 +131,7 @@ export class RpcServer {
     answer: (from: NodeId, request: Request, deadlineMs: number) => Promise<Response>,
   ): void {
     this.#served.set(method.number, { method, answer });
+    for (const [go, number] of this.#waiting) if (number === method.number) go();
   }
 
   /**
@@ -130,8 +142,29 @@ export class RpcServer {
     this.#served = new Map();
   }
 
-  listen(transport: Transport): Stop {
-    return transport.serve((from, body, deadlineMs) => this.#answer(from, body, deadlineMs));
+  /** In a restart strangers are not refused for what is not served yet, but wait for it: they may know no other host. */
+  listen(transport: Transport, restart?: Restart): Stop {
+    const endMs = restart === undefined ? -Infinity : restart.clock.now() + restartMsMax;
+    return transport.serve(async (from, body, deadlineMs) => {
+      const number = body[0] ?? 0;
+      if (restart !== undefined && defined.has(number) && !this.#served.has(number) && !restart.isMember(from))
+        await this.#untilServed(number, restart.clock, Math.min(deadlineMs, endMs));
+      return this.#answer(from, body, deadlineMs);
+    });
+  }
+
+  #untilServed(number: number, clock: Clock, endMs: number): Promise<void> {
+    const leftMs = endMs - clock.now();
+    if (leftMs <= 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const go = (): void => {
+        stop();
+        this.#waiting.delete(go);
+        resolve();
+      };
+      const stop = clock.after(leftMs, go);
+      this.#waiting.set(go, number);
+    });
   }
 
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {

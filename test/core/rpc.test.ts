@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import fc from "fast-check";
 import { bytes, DecodeError, field, message, optional, text, varint } from "../../core/bytes/codec.ts";
 import { StoreError, statusOfCode, type StoreErrorCode } from "../../core/errors.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { TransportError } from "../../core/ports.ts";
 import { ErrorMessage } from "../../core/rpc/common-messages.ts";
-import { call, type Method, methods, RpcServer } from "../../core/rpc/rpc.ts";
+import { call, type Method, methods, type Restart, RpcServer } from "../../core/rpc/rpc.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 import { MemoryCluster, realRandom } from "../support/memory-cluster.ts";
 import { realClock } from "../support/real-clock.ts";
@@ -16,7 +17,7 @@ import { MemoryNetwork, type MemoryTransport } from "./memory-transport.ts";
 const server = "server" as NodeId;
 
 /** A server and a client that is connected to it. */
-async function pair(): Promise<{
+async function pair(restart?: Restart): Promise<{
   rpc: RpcServer;
   host: MemoryTransport;
   client: MemoryTransport;
@@ -27,7 +28,7 @@ async function pair(): Promise<{
   const client = network.node("client");
   const events: StoreEvent[] = [];
   const rpc = new RpcServer({ event: (event) => void events.push(event) });
-  rpc.listen(host);
+  rpc.listen(host, restart);
   await client.meet("memory:server");
   return { rpc, host, client, events };
 }
@@ -121,6 +122,29 @@ describe("a server", () => {
   test("answers a method that has no handler yet with not-ready: the host is still starting", async () => {
     const { client } = await pair();
     await assert.rejects(read(client), failsWith("not-ready"));
+  });
+
+  test("that starts again lets a stranger wait for what it is asked, and refuses a member, which asks another, at once", async () => {
+    const answer = { siblings: [], deleted: false, degraded: false };
+    const stranger = await pair({ clock: realClock, isMember: () => false });
+    const answered = read(stranger.client);
+    await assert.rejects(
+      Promise.race([answered, setTimeout(50).then(() => Promise.reject(new Error("waits")))]),
+      /waits/,
+    );
+    stranger.rpc.on(methods.read, async () => answer);
+    assert.deepEqual(await answered, answer);
+
+    const member = await pair({ clock: realClock, isMember: (id) => id === "client" });
+    await assert.rejects(read(member.client), failsWith("not-ready"));
+  });
+
+  test("that takes long to start again refuses strangers, too", async () => {
+    const { client } = await pair({ clock: realClock, isMember: () => false });
+    await assert.rejects(call(client, server, methods.read, { key: "b/k" }, 5_000), failsWith("not-ready"));
+    // Not each for as long again.
+    const next = await Promise.race([read(client).catch((error: unknown) => error), setTimeout(500, "still waits")]);
+    assert.ok(failsWith("not-ready")(next));
   });
 
   test("that starts anew answers outcome-unknown to what is under way, for it may have acted, then not-ready", async () => {
