@@ -4,6 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, openSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { hostNodeFlags } from "../../node-host/node-flags.ts";
 import { eventually } from "./eventually.ts";
@@ -11,6 +12,8 @@ import { freePort } from "./ports.ts";
 
 /** Against hanging: dozens of processes may be starting on two cores. */
 const readyLimitMs = 120_000;
+/** Some times the pause between two looks of who is to take more (`take-share.ts`). */
+const restOfShareMs = 500;
 
 const main = fileURLToPath(new URL("../../node-host/main.js", import.meta.url));
 
@@ -57,8 +60,19 @@ export class HostProcesses implements AsyncDisposable {
   static async of(count: number, folder: string, spec: HostSpec = {}): Promise<HostProcesses> {
     const hosts = new HostProcesses(folder);
     for (let i = 0; i < count; i++) await hosts.add(spec);
-    await hosts.settled();
+    await hosts.#joined();
     return hosts;
+  }
+
+  /** All have their whole share: who joined right after another takes the rest a moment after both are filled. */
+  async #joined(): Promise<void> {
+    for (let before: string | undefined; ;) {
+      await this.settled();
+      const { ring } = await this.status(0);
+      if (ring === before) return;
+      before = ring;
+      await setTimeout(restOfShareMs);
+    }
   }
 
   get size(): number {
