@@ -84,7 +84,10 @@ export class DemoHosts {
     return host;
   }
 
-  /** True once it is ready; false when it died, time is up (it may be ready later), or all are being stopped. */
+  /**
+   * True once it is ready, or goes on leaving, or has left, as it was told before; false when it died, time is up (it may be
+   * ready later), or all are being stopped.
+   */
   async start(place: HostPlace): Promise<boolean> {
     if (this.#isStopping) return false;
     const process = spawnHost(place, this.#needs.layout);
@@ -199,17 +202,18 @@ export class DemoHosts {
   async #becomesReady(host: DemoHost): Promise<boolean> {
     while (isRunning(host)) {
       const status = await statusOf(host);
-      if (status?.ready === true) {
-        host.id = status.id;
+      // One that was stopped while it left goes on with that. It is never ready, once it has given its tokens away.
+      const isLeaving =
+        status?.members.some((member) => member.id === status.id && member.status === "leaving") ?? false;
+      if (status?.ready === true || isLeaving) {
+        host.id = status!.id;
         if (host.isFull) await this.#fillAgain(host);
-        // One that was stopped while it left goes on with that.
-        const isLeaving = status.members.some((member) => member.id === status.id && member.status === "leaving");
         if (host.state === "starting") host.state = isLeaving ? "leaving" : "running";
         return true;
       }
       await sleep(READY_POLL_MS);
     }
-    return false;
+    return host.process.exitCode === 0 && !this.#isStopping;
   }
 
   /** A new process knows of no limit. Where it cannot be told either, it has none. */

@@ -7,6 +7,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { NodeStatus } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { claimDirectory } from "../../node-host/demo/claim.ts";
 import { ask, DemoHosts, isRunning, lastLogLines } from "../../node-host/demo/hosts.ts";
@@ -193,9 +194,12 @@ test("hosts that are added at once are as many hosts", async () => {
 test("a host that is interrupted while it leaves is not forgotten", async () => {
   using directory = temporary();
   await using hosts = await startHosts(directory.path, 3);
+  const statusOf2 = async (): Promise<NodeStatus> => (await (await ask(hosts.host(2), "status")).json()) as NodeStatus;
+  await eventually(async () => (await statusOf2()).partitions.everywhere.filling === 0, "all partitions to be filled");
   // Nobody takes over what the others have.
   await hosts.act(1, "pause");
   await hosts.act(2, "leave");
+  await eventually(async () => (await statusOf2()).partitions.owned === 0, "host 2 to give its tokens away");
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     assert.equal(hosts.host(2).state, "leaving");
     const { process: interrupted } = hosts.host(2);
