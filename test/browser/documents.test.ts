@@ -53,7 +53,7 @@ test("two people type at once, one of them goes offline, types on, reloads and r
   await ada.call("settled");
   assert.ok(!(await bob.call("text")).includes("Online. "));
   await eventually(async () => (await bob.call("text")).length > 0, "Bob's text to be there");
-  await new Promise((resolve) => setTimeout(resolve, 500)); // edits are stored within a tenth of a second
+  await bob.call("stored");
   assert.deepEqual([...ada.problems, ...bob.problems.filter((line) => !line.includes("WebSocket"))], []);
   await bob.page.close();
   bob = await browsers[1]!.open<Functions>(server.url);

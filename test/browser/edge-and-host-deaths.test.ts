@@ -18,7 +18,7 @@ test("a page killed inside an acknowledgement, beside hosts of which one was kil
     const between = async ({ tab }: Opened): Promise<void> => {
       const pending = async (): Promise<number> => (await tab.call("status")).pending;
       // So that the kill finds it on its way, however fast the machine is.
-      await tab.call("slow", 50);
+      await tab.call("slow", 400);
       await hosts.startAll();
       await eventually(async () => (await pending()) < writes, "the delivery to begin");
       await hosts.signal(victim, "SIGKILL");

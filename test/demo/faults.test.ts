@@ -82,6 +82,7 @@ test("a day offline, a killed browser and two hosts killed meanwhile: no item an
   await other.add("Jam");
   await again.goTo("lab");
   for (const number of [2, 3]) await again.button(`Start again host ${number}`).click();
+  await eventually(async () => (await again.page.locator(".host.running").count()) === 3, "all hosts to run", 120_000);
   await again.goTo("");
   await again.add("Bell");
   await again.everythingIsEverywhere();

@@ -50,7 +50,7 @@ test("what expires of a document takes nothing else with it, and does not live o
   };
   const updates = updatesOf(21);
   for (const update of updates.slice(0, 10)) await put(update);
-  await put(updates.at(-1)!, "?ttlMs=1500"); // of the last character: it builds on all before it
+  await put(updates.at(-1)!, "?ttlMs=8000"); // of the last character: it builds on all before it
   for (const update of updates.slice(10, 20)) await put(update);
   assert.equal(await textOf(url), "x".repeat(21));
   await eventually(async () => (await textOf(url)).length < 21, "the update to expire");

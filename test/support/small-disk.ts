@@ -1,6 +1,6 @@
 /** A disk that really fills up: a small tmpfs, for whoever may mount, and a ballast file that takes what is left. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, statfsSync, appendFileSync } from "node:fs";
 import { join } from "node:path";
 
 export class SmallDisk implements Disposable {
@@ -21,7 +21,7 @@ export class SmallDisk implements Disposable {
   crowd(leaveBytes: number): void {
     const bytes = this.freeBytes - leaveBytes;
     try {
-      if (bytes > 0) writeFileSync(join(this.path, "ballast"), Buffer.alloc(bytes));
+      if (bytes > 0) appendFileSync(join(this.path, "ballast"), Buffer.alloc(bytes));
     } catch (error: unknown) {
       if ((error as NodeJS.ErrnoException).code !== "ENOSPC") throw error;
     }

@@ -122,19 +122,18 @@ async function turn(
   const lacking = async (): Promise<number> =>
     work === "hints" ? hintsOf(hosts) : Math.max(0, whole - (await hosts.status(behind)).keys);
   const bytesBefore = await backgroundBytes(hosts, work);
-  let before = Promise.resolve(dropped);
+  const before = work === "hints" ? await lacking() : dropped;
   let resumedAtMs = performance.now();
   const result = await load(front, signal, () => {
     resumedAtMs = performance.now();
     void hosts.signal(behind, "SIGCONT");
-    if (work === "hints") before = lacking();
   });
   const [left, bytes] = [await lacking(), await backgroundBytes(hosts, work)];
   await eventually(async () => (await lacking()) === 0 && (await hintsOf(hosts)) === 0, "all to be sent", limitMs);
   const seconds = (performance.now() - resumedAtMs) / 1_000;
   const movedMb = (until: number): number => (until - bytesBefore) / 1e6;
   const moved = [movedMb(bytes), movedMb(await backgroundBytes(hosts, work))] as const;
-  return { result, lacking: [await before, left], moved, seconds };
+  return { result, lacking: [before, left], moved, seconds };
 }
 
 async function disksRest(hosts: HostProcesses, { short, signal }: Context): Promise<void> {

@@ -28,6 +28,7 @@ export const trial: Trial = {
       const startedAtMs = Date.now();
       hosts.start(2);
       const result = await loading;
+      await hosts.ready(2);
       await hosts.settled();
       figures.push(
         ...figuresOf(protocol, result, { killedAtMs, startedAtMs, log: (line) => log(`${protocol}: ${line}`) }),

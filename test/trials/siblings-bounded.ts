@@ -19,7 +19,9 @@ export const trial: Trial = {
     const write = async (writer: number): Promise<void> => {
       for (let i = 0; performance.now() < endMs && !signal.aborted; i++) {
         const through = kv(hosts.url((writer + i) % hosts.size));
-        const { values, context } = await through.get("siblings/k");
+        const { status: read, values, context } = await through.get("siblings/k");
+        // Who was told nothing would write without having read.
+        if (read !== 200 && read !== 404) continue;
         siblings.push(values.length);
         const { status } = await through.put("siblings/k", `${writer} ${i}`, { context });
         if (status === 200) written += 1;

@@ -55,6 +55,9 @@ const functions = {
   async settled(): Promise<void> {
     if (provider instanceof EverwriteProvider) await (await provider.linked).settled;
   },
+  async stored(): Promise<void> {
+    if (provider instanceof EverwriteProvider) await (await provider.linked).flush();
+  },
   fill(characters: number): void {
     text.insert(0, "lorem ipsum ".repeat(Math.ceil(characters / 12)).slice(0, characters));
   },

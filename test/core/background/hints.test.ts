@@ -60,7 +60,8 @@ describe("hints for a host that is back", () => {
         });
         await cluster.start("h3", { config: onlyHints });
         await eventually(async () => (await cluster.node("h1").status()).hints === 0, "all to be delivered");
-        assert.deepEqual(toldBefore.slice(0, 3), [0, 0, 1]);
+        assert.equal(toldBefore[0], 0);
+        assert.ok(toldBefore[2]! > toldBefore[1]!, "told of before the rest");
         const counts = eventsOf(cluster, "hints-delivered", "h1").map(({ count }) => count);
         assert.equal(
           counts.reduce((sum, count) => sum + count, 0),
