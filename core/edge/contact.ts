@@ -337,14 +337,13 @@ export class Contact {
 
   /** Of several hosts: see `host-time.ts`. */
   async #askTime(tripMsMax: number): Promise<boolean> {
-    const { transport, clock, telemetry } = this.#deps;
+    const { transport, telemetry } = this.#deps;
     /** False: whether it tells the time is not known. */
     const ask = async (host: NodeId): Promise<boolean> => {
-      const askedMs = clock.now();
+      const { asked } = this.#time;
       try {
         const { wallMs } = await call(transport, host, edgeMethods.time, {}, tripMsMax);
-        this.#time.note(host, { askedMs, hostMs: wallMs });
-        return true;
+        return this.#time.note(host, asked, { hostMs: wallMs, tripMsMax });
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });

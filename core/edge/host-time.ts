@@ -23,6 +23,12 @@ interface Round {
   readonly leadMs: number;
 }
 
+/** By the own clock, when a question leaves. */
+export interface Asked {
+  readonly nowMs: number;
+  readonly leadMs: number;
+}
+
 /** NTP's filter keeps so many rounds. */
 const roundsMax = 8;
 /** NTP's step threshold: what is less is drift. */
@@ -47,13 +53,27 @@ export class HostTime {
     return [...this.#rounds.values()].some((rounds) => rounds.some((round) => this.#counts(round)));
   }
 
-  /** `askedMs`: when the question left, by `clock.now()`; now its answer has come, which told `hostMs`. */
-  note(host: NodeId, { askedMs, hostMs }: { readonly askedMs: number; readonly hostMs: number }): void {
-    const tripMs = this.#clock.now() - askedMs;
+  /** To be taken when a question leaves. */
+  get asked(): Asked {
+    return { nowMs: this.#clock.now(), leadMs: this.#leadMs() };
+  }
+
+  /**
+   * The answer has come to a question that left at `asked`, and told `hostMs`. False: it says nothing of the present. Who is
+   * stopped meanwhile, or sleeps, finds an old answer waiting, before the timer that would have refused it.
+   */
+  note(
+    host: NodeId,
+    asked: Asked,
+    { hostMs, tripMsMax }: { readonly hostMs: number; readonly tripMsMax: number },
+  ): boolean {
+    const tripMs = this.#clock.now() - asked.nowMs;
+    if (tripMs > tripMsMax || !this.#counts(asked)) return false;
     const offsetMs = hostMs + tripMs / 2 - this.#clock.wallTime();
     const before = (this.#rounds.get(host) ?? []).slice(1 - roundsMax);
     this.#rounds.set(host, [...before, { offsetMs, tripMs, leadMs: this.#leadMs() }]);
     this.#choose();
+    return true;
   }
 
   /** The next rounds count alone; until then the offset stands. */
@@ -71,7 +91,7 @@ export class HostTime {
     this.#offsetMs = offsets.toSorted((a, b) => a - b)[(offsets.length - 1) >> 1]!;
   }
 
-  #counts({ leadMs }: Round): boolean {
+  #counts({ leadMs }: Asked | Round): boolean {
     return Math.abs(leadMs - this.#leadMs()) <= stepMs;
   }
 

@@ -40,6 +40,7 @@ const formerFailures = [
   ["2009977", "an edge that loses its hosts while it asks them for the time sends nothing by its own clock"],
   ["edges-749", "an edge's write that goes before those that it has not seen goes by the hosts' time"],
   ["6001226", "a rebalance that cannot move a token yet says so"],
+  ["7004545", "a page that is stopped while it waits to be told the time goes by no answer from before"],
   ["6000762", "a write that races a reap is none of those that resolve a key at last"],
 ] as const;
 

@@ -32,12 +32,14 @@ class World implements Clock {
     this.steadyMs += ms;
   }
 
-  ask(host: NodeId, { thereMs = 5, backMs = 5, offMs = 0 } = {}): void {
-    const askedMs = this.now();
+  /** `asleepMs`: before the answer is taken, unnoticed by the steady clock. */
+  ask(host: NodeId, { thereMs = 5, backMs = 5, offMs = 0, asleepMs = 0 } = {}): boolean {
+    const { asked } = this.time;
     this.pass(thereMs);
     const hostMs = this.trueMs + offMs;
     this.pass(backMs);
-    this.time.note(host, { askedMs, hostMs });
+    this.trueMs += asleepMs;
+    return this.time.note(host, asked, { hostMs, tripMsMax: 5_000 });
   }
 
   get errorMs(): number {
@@ -87,6 +89,16 @@ describe("the hosts' time at an edge", () => {
     assert.equal(world.time.isKnown, false);
     world.ask(h(2), { thereMs: 40, backMs: 20 });
     assert.ok(Math.abs(world.errorMs) <= 30 && world.time.isKnown, `${world.errorMs} ms off`);
+  });
+
+  test("is not told by an answer that waited while the page was stopped, or the machine asleep", () => {
+    const world = new World();
+    for (const stop of [{ backMs: 20_000 }, { asleepMs: 20_000 }]) {
+      assert.equal(world.ask(h(1), stop), false);
+      assert.deepEqual([world.time.isKnown, world.errorMs], [false, 0]);
+    }
+    assert.ok(world.ask(h(1)));
+    assert.ok(world.time.isKnown);
   });
 
   test("stands, though it is not known, until it is measured anew", () => {
