@@ -49,7 +49,7 @@ import type { NodeId } from "./identity.ts";
 import { addressesOf, mergeRoster, type Roster } from "./membership/roster.ts";
 import type { NodeOptions, NodePorts } from "./node-options.ts";
 import type { CancelSignal, Stop } from "./ports.ts";
-import { RpcServer } from "./rpc/rpc.ts";
+import { methods, RpcServer } from "./rpc/rpc.ts";
 import { type Origin, runNode, type Running } from "./run.ts";
 import { isConnected, nodeStatus, ringView } from "./status.ts";
 import { RecordStore } from "./storage/record-store.ts";
@@ -112,13 +112,13 @@ export class EverwriteNode implements NodeApi {
    *   `not-member` when this node left or was removed and has no seeds
    */
   async start(description: Omit<OwnDescription, "id">): Promise<void> {
-    const { transport, telemetry } = this.#ports;
+    const { clock, transport, telemetry } = this.#ports;
     checkRole(description);
     const own = (this.#own = { ...description, id: transport.self });
     const wanted = this.#options.cluster;
     const means = await this.#startMeans();
     const stored = await loadRoster(this.#records);
-    const restart = stored && { clock: this.#ports.clock, isMember: (id: NodeId) => stored.members.has(id) };
+    const restart = stored && { clock, methods: [methods.read, methods.write], members: stored.members };
     this.#stopServing = this.#server.listen(transport, restart);
     const { seeds, mayFound, isFirst } = this.#options;
     if (stored !== undefined) {

@@ -106,14 +106,19 @@ interface Served {
   readonly answer: (from: NodeId, request: any, deadlineMs: number) => Promise<unknown>;
 }
 
-/** A restart, and who need not wait for it: members ask another host at once. */
+/** Of a host that starts again: what of whom waits for that. */
 export interface Restart {
   readonly clock: Clock;
-  readonly isMember: (id: NodeId) => boolean;
+  /** Those that clients call: they may know no other host. */
+  readonly methods: readonly Pick<Method<never, unknown>, "number">[];
+  /** Who is among these asks another host at once. */
+  readonly members: ReadonlyMap<NodeId, unknown>;
 }
 
-/** It looks for the others for a second (`untilInContact`), and finds them in a tenth of that where they are there. */
+/** From when it listens. A host that starts again looks for the others for a second (`untilInContact`), mostly for a tenth of it. */
 const restartMsMax = 1_500;
+/** Any more are refused as before. */
+const waitingMax = 1_024;
 
 /** Answers requests by method. */
 export class RpcServer {
@@ -131,40 +136,57 @@ export class RpcServer {
     answer: (from: NodeId, request: Request, deadlineMs: number) => Promise<Response>,
   ): void {
     this.#served.set(method.number, { method, answer });
-    for (const [go, number] of this.#waiting) if (number === method.number) go();
+    this.#letGo(method.number);
   }
 
   /**
-   * From now on it answers nothing but `not-ready`: what stood behind the answers is gone. What is under way may have acted
+   * From now on it answers nothing but `not-ready` (soon after a restart, to clients, when they have waited): what stood behind the answers is gone. What is under way may have acted
    * all the same (a write may be at other hosts by now), so it is answered `outcome-unknown`, never as a refusal.
    */
   clear(): void {
     this.#served = new Map();
   }
 
-  /** In a restart strangers are not refused for what is not served yet, but wait for it: they may know no other host. */
+  /** In a `restart` strangers are not refused for what is not served yet, but wait for it. */
   listen(transport: Transport, restart?: Restart): Stop {
-    const endMs = restart === undefined ? -Infinity : restart.clock.now() + restartMsMax;
-    return transport.serve(async (from, body, deadlineMs) => {
+    const endMs = (restart?.clock.now() ?? 0) + restartMsMax;
+    const stop = transport.serve(async (from, body, deadlineMs) => {
       const number = body[0] ?? 0;
-      if (restart !== undefined && defined.has(number) && !this.#served.has(number) && !restart.isMember(from))
-        await this.#untilServed(number, restart.clock, Math.min(deadlineMs, endMs));
+      if (restart !== undefined && this.#isToWait(restart, from, number)) {
+        const { clock } = restart;
+        await this.#untilServed(number, clock, Math.min(deadlineMs, endMs) - clock.now());
+        // Who was stopped meanwhile may be ready before the timer finds that it is too late.
+        if (clock.now() > deadlineMs) return this.#encodeError(from, notAwaited());
+      }
       return this.#answer(from, body, deadlineMs);
     });
+    return () => {
+      stop();
+      this.#letGo();
+    };
   }
 
-  #untilServed(number: number, clock: Clock, endMs: number): Promise<void> {
-    const leftMs = endMs - clock.now();
-    if (leftMs <= 0) return Promise.resolve();
+  #isToWait({ methods, members }: Restart, from: NodeId, number: number): boolean {
+    const isForClients = methods.some((method) => method.number === number);
+    return isForClients && !this.#served.has(number) && this.#waiting.size < waitingMax && !members.has(from);
+  }
+
+  #untilServed(number: number, clock: Clock, msMax: number): Promise<void> {
+    if (msMax <= 0) return Promise.resolve();
     return new Promise((resolve) => {
       const go = (): void => {
         stop();
         this.#waiting.delete(go);
         resolve();
       };
-      const stop = clock.after(leftMs, go);
+      const stop = clock.after(msMax, go);
       this.#waiting.set(go, number);
     });
+  }
+
+  /** Those that wait for this method, or all. */
+  #letGo(served?: number): void {
+    for (const [go, number] of this.#waiting) if (served === undefined || served === number) go();
   }
 
   async #answer(from: NodeId, body: Uint8Array, deadlineMs: number): Promise<Uint8Array> {
@@ -214,6 +236,10 @@ function begunBefore({ name }: { readonly name: string }): StoreError {
     "outcome-unknown",
     `this host started anew while it answered ${name}: what that did may survive`,
   );
+}
+
+function notAwaited(): StoreError {
+  return new StoreError("not-ready", "the sender does not wait for this any more");
 }
 
 /** Methods of the tables have handlers once the node has its place in the cluster. */

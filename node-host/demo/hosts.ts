@@ -27,7 +27,7 @@ export interface DemoHost {
   readonly place: HostPlace;
   process: ChildProcess;
   state: HostState;
-  /** Of its node; null before it was ever ready. */
+  /** Of its node; null before it has ever answered. */
   id: string | null;
   /** Its storage may grow no more; also of the process that takes its place. */
   isFull: boolean;
@@ -198,22 +198,22 @@ export class DemoHosts {
     this.#needs.layout.rememberLeft(host.place);
   }
 
-  /** Until it is, or its process has ended: on a busy machine that may be long after anybody waited for it. */
+  /** Until it is, or goes on leaving, or its process has ended: on a busy machine that may be long after anybody waited for it. */
   async #becomesReady(host: DemoHost): Promise<boolean> {
     while (isRunning(host)) {
       const status = await statusOf(host);
+      if (status !== undefined) host.id = status.id;
       // One that was stopped while it left goes on with that. It is never ready, once it has given its tokens away.
       const isLeaving =
         status?.members.some((member) => member.id === status.id && member.status === "leaving") ?? false;
       if (status?.ready === true || isLeaving) {
-        host.id = status!.id;
         if (host.isFull) await this.#fillAgain(host);
         if (host.state === "starting") host.state = isLeaving ? "leaving" : "running";
         return true;
       }
       await sleep(READY_POLL_MS);
     }
-    return host.process.exitCode === 0 && !this.#isStopping;
+    return host.process.exitCode === 0 && !this.#isStopping && (await this.#hasLeft(host));
   }
 
   /** A new process knows of no limit. Where it cannot be told either, it has none. */

@@ -21,6 +21,7 @@ async function pair(restart?: Restart): Promise<{
   rpc: RpcServer;
   host: MemoryTransport;
   client: MemoryTransport;
+  network: MemoryNetwork;
   events: StoreEvent[];
 }> {
   const network = new MemoryNetwork({ clock: realClock, random: realRandom });
@@ -30,7 +31,7 @@ async function pair(restart?: Restart): Promise<{
   const rpc = new RpcServer({ event: (event) => void events.push(event) });
   rpc.listen(host, restart);
   await client.meet("memory:server");
-  return { rpc, host, client, events };
+  return { rpc, host, client, network, events };
 }
 
 const read = (client: MemoryTransport) => call(client, server, methods.read, { key: "b/k" }, 1_000);
@@ -124,27 +125,61 @@ describe("a server", () => {
     await assert.rejects(read(client), failsWith("not-ready"));
   });
 
-  test("that starts again lets a stranger wait for what it is asked, and refuses a member, which asks another, at once", async () => {
+  describe("that starts again", () => {
     const answer = { siblings: [], deleted: false, degraded: false };
-    const stranger = await pair({ clock: realClock, isMember: () => false });
-    const answered = read(stranger.client);
-    await assert.rejects(
-      Promise.race([answered, setTimeout(50).then(() => Promise.reject(new Error("waits")))]),
-      /waits/,
-    );
-    stranger.rpc.on(methods.read, async () => answer);
-    assert.deepEqual(await answered, answer);
+    const restart = { clock: realClock, methods: [methods.read], members: new Map() };
+    const stillWaits = (asked: Promise<unknown>, ms: number) =>
+      Promise.race([asked.catch((error: unknown) => error), setTimeout(ms, "waits")]);
 
-    const member = await pair({ clock: realClock, isMember: (id) => id === "client" });
-    await assert.rejects(read(member.client), failsWith("not-ready"));
-  });
+    test("lets a stranger wait for what it is asked", async () => {
+      const { rpc, client } = await pair(restart);
+      const answered = call(client, server, methods.read, { key: "b/k" }, 30_000);
+      assert.equal(await stillWaits(answered, 50), "waits");
+      rpc.on(methods.read, async () => answer);
+      assert.deepEqual(await answered, answer);
+    });
 
-  test("that takes long to start again refuses strangers, too", async () => {
-    const { client } = await pair({ clock: realClock, isMember: () => false });
-    await assert.rejects(call(client, server, methods.read, { key: "b/k" }, 5_000), failsWith("not-ready"));
-    // Not each for as long again.
-    const next = await Promise.race([read(client).catch((error: unknown) => error), setTimeout(500, "still waits")]);
-    assert.ok(failsWith("not-ready")(next));
+    test("refuses at once a member, which asks another host, and what clients do not call", async () => {
+      for (const [given, asked] of [
+        [{ ...restart, members: new Map([["client" as NodeId, true]]) }, methods.read],
+        [{ ...restart, methods: [methods.write] }, methods.read],
+      ] as const) {
+        const { client } = await pair(given);
+        const told = await stillWaits(call(client, server, asked, { key: "b/k" }, 30_000), 1_000);
+        assert.ok(failsWith("not-ready")(told));
+      }
+    });
+
+    test("refuses strangers, too, when it takes long: not each after as long again", async () => {
+      const { client } = await pair(restart);
+      await assert.rejects(call(client, server, methods.read, { key: "b/k" }, 30_000), failsWith("not-ready"));
+      assert.ok(
+        failsWith("not-ready")(await stillWaits(call(client, server, methods.read, { key: "b/k" }, 30_000), 1_000)),
+      );
+    });
+
+    test("answers nothing that came so early that nobody waits for it any more", async () => {
+      const clock = { ...realClock, aheadMs: 0, now: () => realClock.now() + clock.aheadMs };
+      const { rpc, client } = await pair({ ...restart, clock });
+      const asked = call(client, server, methods.read, { key: "b/k" }, 30_000);
+      assert.equal(await stillWaits(asked, 50), "waits");
+      clock.aheadMs = 60_000;
+      let begun = 0;
+      rpc.on(methods.read, async () => (begun++, answer));
+      await assert.rejects(asked, failsWith("not-ready"));
+      assert.equal(begun, 0);
+    });
+
+    test("lets go of those that wait when it stops", async () => {
+      const { rpc, network, client } = await pair();
+      const host = network.node("other");
+      const stop = rpc.listen(host, { ...restart, clock: { ...realClock, after: () => () => {} } });
+      await client.meet("memory:other");
+      const asked = call(client, "other" as NodeId, methods.read, { key: "b/k" }, 30_000);
+      assert.equal(await stillWaits(asked, 50), "waits");
+      stop();
+      await assert.rejects(asked, failsWith("not-ready"));
+    });
   });
 
   test("that starts anew answers outcome-unknown to what is under way, for it may have acted, then not-ready", async () => {

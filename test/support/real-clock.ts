@@ -3,7 +3,7 @@ import type { Clock } from "../../core/ports.ts";
 
 /**
  * A deadline that comes so much too late finds that the process stood still, and with it all whose answers it is waiting
- * for in tests: these get as long again. Else a busy machine ends requests that nobody has kept waiting.
+ * for in tests: these get as long once more. Else a busy machine ends requests that nobody has kept waiting.
  */
 const stoodStillMs = 100;
 
