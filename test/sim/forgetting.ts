@@ -9,6 +9,7 @@ import type { Oracle } from "./oracle.ts";
 import { type Membership, objectOn, type StoredState } from "./rows.ts";
 import type { SimHost } from "./host.ts";
 import type { World } from "./world.ts";
+import { moveCopy } from "./write.ts";
 
 /** From the last answer of an owner to the last row: steps that wait for their turn. */
 const dropMsMax = 1_000;
@@ -98,6 +99,24 @@ export function checkHandedOver(
   oracle.broken("former owners drop only what owners have", text);
 }
 
+/** Call when a host that does not own the key has taken a state of it off its disk: others have the copies from then on. */
+export function noteHandedOver({ oracle, hosts }: World, { id }: SimHost, { key, state }: StoredState): void {
+  const located = oracle.locate(key);
+  const history = oracle.history(key);
+  const copies = hosts.flatMap((host) =>
+    host.id === id ? [] : [{ at: host.id, copy: objectOn(host.disk.view, located) }],
+  );
+  for (const event of history.events.values()) {
+    if (!history.knows(state.vector, event)) continue;
+    const holders = copies.filter(({ copy }) => copy !== undefined && history.knows(copy.vector, event));
+    moveCopy(
+      event.write,
+      id,
+      holders.map(({ at }) => at),
+    );
+  }
+}
+
 /**
  * Call when a host is about to take a hint off its disk; what it gives, once the hint is gone. Delivered, the copy has moved
  * to its owner: a write that two hosts kept for one owner, as its coordinator and as the stand-in, is one copy there (seeds
@@ -120,7 +139,7 @@ export function sparing(
   const moved = kept.filter((event) => target !== undefined && has(target, event) && !has(host, event));
   return () => {
     for (const { write } of spared) write.sparedBy.add(host);
-    for (const { write } of moved) write.movedTo.set(host, target!);
+    for (const { write } of moved) moveCopy(write, host, [target!]);
   };
 }
 

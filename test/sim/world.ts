@@ -11,7 +11,7 @@ import { type HostOptions, SimHost } from "./host.ts";
 import { calm, SimNetwork } from "./network.ts";
 import { Lapses } from "./lapses.ts";
 import { checkMembership } from "./departures.ts";
-import { checkForgotten, checkHandedOver, checkRevived, noteMarks, sparing } from "./forgetting.ts";
+import { checkForgotten, checkHandedOver, checkRevived, noteHandedOver, noteMarks, sparing } from "./forgetting.ts";
 import { Oracle } from "./oracle.ts";
 import { watchReapLeads } from "./reap-leads.ts";
 import {
@@ -178,7 +178,10 @@ export class World {
           const owners = taken.ring?.owners(this.oracle.locate(taken.key).partition) ?? [];
           if (taken.hintFor !== undefined) sparing(this, host.id, taken, owners)();
           else if (owners.includes(host.id)) checkForgotten(this.oracle, name, taken, host.wallTime());
-          else checkHandedOver(this, host, taken, owners);
+          else {
+            checkHandedOver(this, host, taken, owners);
+            noteHandedOver(this, host, taken);
+          }
         }
       },
       // A hint that goes with it is judged by what the owners have now, not when it comes back (seed 1003180).

@@ -23,9 +23,9 @@ export interface Write {
   revived: boolean;
   /** How each try ended. */
   readonly outcomes: string[];
-  /** Hosts that let their copy go because nobody needs it for W: see `noteSpared`. */
+  /** Hosts that let their copy go because nobody needs it for W: see `sparing`. */
   readonly sparedBy: Set<NodeId>;
-  /** Where the copies are now that hosts have kept as hints: with owners that have it, by the host that kept it. */
+  /** Where the copies are now that hosts handed on, by the host that had it first: see `moveCopy`. */
   readonly movedTo: Map<NodeId, NodeId>;
   /** Copies lost with disks since it was minted. */
   copiesLost: number;
@@ -89,8 +89,21 @@ export function textOf(body: Uint8Array): string {
 }
 
 /**
- * As many as the receipt names, where they are now; of these, those that were to spare beyond W may have been let go, and
- * hints for one owner are one copy once it has them.
+ * Call when `from` lets go of its copy, which `holders` have: it counts as that of one of them which had none of the copies
+ * in the receipt, if there is one; else it is one with theirs.
+ */
+export function moveCopy({ ack, movedTo }: Write, from: NodeId, holders: readonly NodeId[]): void {
+  const places = new Set((ack?.durable ?? [...movedTo.keys()]).map((host) => movedTo.get(host) ?? host));
+  if (ack !== undefined && !places.has(from)) return;
+  const to = holders.find((host) => !places.has(host)) ?? holders[0];
+  if (to === undefined) return;
+  for (const [host, place] of movedTo) if (place === from) movedTo.set(host, to);
+  if (!movedTo.has(from)) movedTo.set(from, to);
+}
+
+/**
+ * As many as the receipt names, where they are now; of these, those that were to spare beyond W may have been let go. Where
+ * a host takes over from another, both may be named, and one copy is left (seed 7007892).
  */
 export function copiesPromised({ ack, sparedBy, movedTo }: Write): number {
   if (ack === undefined) return 0;
