@@ -168,12 +168,12 @@ export class EverwriteNode implements NodeApi {
   }
 
   /** Its lease lapsed while it was away: it goes on as if it had been started again. */
-  #returnFromLapse(roster: Roster): void {
+  #returnFromLapse(roster: () => Roster): void {
     if (this.#stopped) return;
     this.#waitingFor = "a new place in the cluster: it was silent for longer than its lease";
     this.#server.clear();
     const beginning = ++this.#beginnings;
-    const attempt = (means: StartMeans): Promise<void> => this.#comeBack(roster, means);
+    const attempt = (means: StartMeans): Promise<void> => this.#comeBack(roster(), means);
     this.#renewing = this.#letGo().then(() => this.#untilRunning(beginning, "return after a lapse", attempt));
   }
 
@@ -385,7 +385,7 @@ export class EverwriteNode implements NodeApi {
       },
       onOldCopy: (current: Roster) => this.#renew(current),
       onLeft: this.#hasLeft,
-      onLapsed: (current: Roster) => this.#returnFromLapse(current),
+      onLapsed: (current: () => Roster) => this.#returnFromLapse(current),
     };
     const running = await runNode(runDeps, roster, origin);
     // By `stop`, or because an exchange told that the data here is an old copy.

@@ -65,13 +65,12 @@ export interface RunDeps {
   readonly server: RpcServer;
   readonly marks: Marks;
   readonly waitFor: (what: string) => void;
-  /** See `Cluster`. */
-  /** With the membership that was heard. */
+  /** See `Cluster`; with the membership that was heard. */
   readonly onOldCopy: (roster: Roster) => void;
   /** See `leaveWhenTold`. */
   readonly onLeft: () => void;
-  /** With the membership in which this node's lease has lapsed. */
-  readonly onLapsed: (roster: Roster) => void;
+  /** This node's lease has lapsed. Called once it has let go, `roster` gives all that it has heard until then. */
+  readonly onLapsed: (roster: () => Roster) => void;
 }
 
 /** How a node came to its roster, and what its disk says that it held when it was written last. */
@@ -205,7 +204,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const leases = new Leases(deps);
   leases.start(server);
   tasks.every("notice a lapse", noticeIntervalMs, () => {
-    if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(cluster.roster);
+    if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(() => cluster.roster);
   });
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
   const sendsHintsTo = deliverHints({ ...deps, admission });
