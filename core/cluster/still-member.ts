@@ -16,6 +16,6 @@ export function stillMember(cluster: Pick<Cluster, "roster">, peer: NodeId): Che
   const life = lifeOnRing(cluster.roster, peer);
   return () => {
     if (life !== undefined && lifeOnRing(cluster.roster, peer) === life) return;
-    throw new StoreError("not-member", `the membership of ${peer} ended before what it sent was taken in`);
+    throw new StoreError("not-member", `the membership of ${peer} ended before this was taken in`);
   };
 }
