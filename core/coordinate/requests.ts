@@ -231,10 +231,10 @@ export class Requests {
         (answer) => {
           this.#running -= 1;
           if (!isWaiting) return;
-          end(
-            "degraded" in answer && answer.degraded ? "degraded" : "ok",
-            "siblings" in answer ? answer.siblings : undefined,
-          );
+          const isDegraded = "degraded" in answer && answer.degraded;
+          // Its membership ended meanwhile: what it has heard from too few may be long untrue (seed 9009657).
+          if (isDegraded && !cluster.isMember(cluster.self)) return fail(notMember(cluster));
+          end(isDegraded ? "degraded" : "ok", "siblings" in answer ? answer.siblings : undefined);
           resolve(answer);
         },
         (error: unknown) => {
