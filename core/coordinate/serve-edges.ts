@@ -3,10 +3,9 @@
  * tells this host's ring instead, by which an edge notices that its own view is stale.
  */
 import { parseKey } from "../bytes/key.ts";
-import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
-import { methods, type RpcServer } from "../rpc/rpc.ts";
+import { methods, notAwaited, type RpcServer } from "../rpc/rpc.ts";
 import { EdgeWatches, type EdgeWatchesDeps } from "./edge-watches.ts";
 
 export function serveEdges(deps: EdgeWatchesDeps, server: RpcServer): void {
@@ -24,7 +23,7 @@ export function serveEdges(deps: EdgeWatchesDeps, server: RpcServer): void {
   server.on(methods.edgeFetch, (_from, request) => requests.edgeFetch(parseKey(request.key), request));
   server.on(methods.edgeWrite, async (from, request, deadlineMs) => {
     // Reaping counts on it that no write is in flight for ever.
-    if (clock.now() > deadlineMs) throw new StoreError("not-ready", "the sender does not wait for this any more");
+    if (clock.now() > deadlineMs) throw notAwaited();
     const { forwarded, edge } = request;
     if (forwarded !== undefined) await deps.exchange.meet(from, forwarded);
     // A member vouches for the edge whose write it passes on; anybody else speaks for itself alone.

@@ -12,7 +12,7 @@ import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import { parseQuorum } from "../quorum/resolve.ts";
 import type { Replica } from "../replica/replica.ts";
-import { methods, type RpcServer } from "../rpc/rpc.ts";
+import { methods, notAwaited, type RpcServer } from "../rpc/rpc.ts";
 import { readResponseOf, writeResponseOf } from "./answers.ts";
 import type { CoordinateDeps } from "./deps.ts";
 import { listHere } from "./list.ts";
@@ -90,8 +90,10 @@ async function answerReplicate(
   { request, deadlineMs }: { readonly request: Request<"replicate">; readonly deadlineMs: number },
 ): Promise<Response<"replicate">> {
   if (!exchange.hasMet(from, request.view)) await exchange.meet(from, request.view);
+  // Who sends it hears of that only now; the state belongs to those who are members (seed 9006633).
+  if (!cluster.isMember(cluster.self)) throw new StoreError("not-ready", "this host is no member any more");
   // Truncation and reaping count on it that no state is in flight for ever.
-  if (clock.now() > deadlineMs) throw new StoreError("not-ready", "the sender does not wait for this any more");
+  if (clock.now() > deadlineMs) throw notAwaited();
   const located = cluster.locate(parseKey(request.key));
   const hintFor = request.hintFor as NodeId | undefined;
   if (hintFor !== undefined && hintFor !== cluster.self) {

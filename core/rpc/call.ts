@@ -140,8 +140,9 @@ export class RpcServer {
   }
 
   /**
-   * From now on it answers nothing but `not-ready` (soon after a restart, to clients, when they have waited): what stood behind the answers is gone. What is under way may have acted
-   * all the same (a write may be at other hosts by now), so it is answered `outcome-unknown`, never as a refusal.
+   * From now on it answers nothing but `not-ready` (soon after a restart, to clients, when they have waited): what stood
+   * behind the answers is gone. What is under way may have acted all the same (a write may be at other hosts by now), so
+   * it is answered `outcome-unknown`, never as a refusal.
    */
   clear(): void {
     this.#served = new Map();
@@ -238,7 +239,8 @@ function begunBefore({ name }: { readonly name: string }): StoreError {
   );
 }
 
-function notAwaited(): StoreError {
+/** Its deadline has passed: nothing was begun. */
+export function notAwaited(): StoreError {
   return new StoreError("not-ready", "the sender does not wait for this any more");
 }
 

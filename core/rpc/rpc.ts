@@ -40,7 +40,7 @@ import {
   WriteResponse,
 } from "./messages.ts";
 
-export { call, callEncoded, encodeCall, type Method, type Restart, RpcServer, tell } from "./call.ts";
+export { call, callEncoded, encodeCall, type Method, notAwaited, type Restart, RpcServer, tell } from "./call.ts";
 
 /** Among hosts: exchange to commitReap. For clients, and among hosts on their behalf: write to changes. */
 export const methods = {

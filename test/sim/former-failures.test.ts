@@ -41,6 +41,10 @@ const formerFailures = [
   ["edges-749", "an edge's write that goes before those that it has not seen goes by the hosts' time"],
   ["6001226", "a rebalance that cannot move a token yet says so"],
   ["7004545", "a page that is stopped while it waits to be told the time goes by no answer from before"],
+  ["9009657", "a host that hears, while it reads, that it was removed answers nothing that too few have told it"],
+  ["9006633", "a host that was removed takes no hint from one that has not heard of it"],
+  ["8000283", "a host that returns after a lapse goes by what it heard until it had let go"],
+  ["7007892", "a copy that goes from the host that took over to the one that takes over from it is one copy"],
   ["6000762", "a write that races a reap is none of those that resolve a key at last"],
 ] as const;
 
