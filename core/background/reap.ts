@@ -86,8 +86,8 @@ export class Reaper {
   }
 
   start(): void {
-    const { tasks, replica } = this.#deps;
-    tasks.every("notice pauses", this.#intervalMs, () => replica.stillness.sweep());
+    const { config, tasks, replica } = this.#deps;
+    tasks.every("notice pauses", Math.min(this.#intervalMs, inFlightMs(config) / 4), () => replica.stillness.sweep());
     tasks.every("reap", this.#intervalMs, () => this.#pass());
     tasks.every("raise forgetting marks", raiseIntervalMs, () => this.#raiseMarks());
   }

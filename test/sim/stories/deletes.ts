@@ -227,6 +227,19 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
+    name: "a delete is forgotten where hosts look for such more seldom than messages take at most",
+    cluster: {
+      ...reaping,
+      config: { ...reaping.config, graceMs: 120_000, inFlightMsMax: 5_000, reapIntervalMs: 6_000 },
+    },
+    play: async (stage) => {
+      const [owner] = stage.walk();
+      await stage.put(owner!, { quorum: "all" });
+      await stage.delete(owner!, { quorum: "all" });
+      await stage.reaped(3);
+    },
+  },
+  {
     name: "neither side of a cut forgets a delete before they are one again",
     cluster: { ...reaping, hosts: 5 },
     play: async (stage) => {
