@@ -198,7 +198,7 @@ export class DemoHosts {
     this.#needs.layout.rememberLeft(host.place);
   }
 
-  /** Until it is, or goes on leaving, or its process has ended: on a busy machine that may be long after anybody waited for it. */
+  /** Until it is, or goes on leaving, or its process has ended: on a busy machine long after anybody waited for it. */
   async #becomesReady(host: DemoHost): Promise<boolean> {
     while (isRunning(host)) {
       const status = await statusOf(host);

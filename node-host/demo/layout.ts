@@ -79,7 +79,11 @@ const PAGE_PORT = 8_080;
 const RELAY_PORT = 4_201;
 const HOSTS_AT_FIRST = 3;
 
-/** @throws StoreError `bad-request`: what is remembered is damaged. `count` undefined: the hosts of the last time, three the first time. Hosts that left are counted, and not among those to start. */
+/**
+ * `count` undefined: the hosts of the last time, three the first time. Hosts that left are counted, and not among those to
+ * start.
+ * @throws StoreError `bad-request`: what is remembered is damaged
+ */
 export async function layOut(directory: string, count?: number): Promise<Layout> {
   mkdirSync(directory, { recursive: true });
   const file = join(directory, "cluster.json");
