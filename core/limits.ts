@@ -92,8 +92,7 @@ export function checkRenewal({ renews, context }: { readonly renews?: boolean; r
 
 /** @throws StoreError `bad-request` */
 export function checkTtl(ttlMs: number | undefined): void {
-  if (ttlMs === undefined || (Number.isSafeInteger(ttlMs) && ttlMs >= 1 && ttlMs <= ttlMaxMs)) return;
-  throw new StoreError("bad-request", `ttlMs must be a whole number of 1 to ${ttlMaxMs}, not ${ttlMs}`);
+  if (ttlMs !== undefined) checkRange("ttlMs", ttlMs, ttlMaxMs);
 }
 
 /** How long a request may take. @throws StoreError `bad-request` */
@@ -102,7 +101,20 @@ export function timeoutOf(
   timeoutMs: number | undefined,
 ): number {
   if (timeoutMs === undefined) return requestTimeoutMs;
-  if (Number.isSafeInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= requestTimeoutMaxMs) return timeoutMs;
-  const range = `a whole number of 1 to ${requestTimeoutMaxMs}`;
-  throw new StoreError("bad-request", `timeoutMs must be ${range}, not ${timeoutMs}`);
+  checkRange("timeoutMs", timeoutMs, requestTimeoutMaxMs);
+  return timeoutMs;
+}
+
+/** Keys in one answer to a list. */
+export const listLimitMax = 10_000;
+
+/** @throws StoreError `bad-request` */
+export function listLimitOf({ limit = 1_000 }: { readonly limit?: number }): number {
+  checkRange("limit", limit, listLimitMax);
+  return limit;
+}
+
+function checkRange(name: string, value: number, max: number): void {
+  if (Number.isSafeInteger(value) && value >= 1 && value <= max) return;
+  throw new StoreError("bad-request", `${name} must be a whole number of 1 to ${max}, not ${value}`);
 }

@@ -12,6 +12,7 @@ import { siblings } from "../causality/version-set.ts";
 import { dropStrays } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
+import { listLimitMax, listLimitOf } from "../limits.ts";
 import { locate, type LocatedKey, locateRow, partitionsOfStray } from "../placement/locate.ts";
 import { allPartitions, partitionOf } from "../placement/partition.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
@@ -24,8 +25,6 @@ type Request = Infer<typeof methods.list.request>;
 type Response = Infer<typeof methods.list.response>;
 type Listed = Response["keys"][number];
 
-const limitDefault = 1_000;
-const limitMax = 10_000;
 /** Rows looked at for one answer, so that a small bucket among many keys does not hold a host up. */
 const rowsPerAnswerMax = 50_000;
 const rowsPerPage = 2_000;
@@ -36,10 +35,7 @@ export async function list(
   bucket: string,
   options: ListOptions & { readonly timeoutMs: number },
 ): Promise<ListAnswer> {
-  const limit = options.limit ?? limitDefault;
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
-    throw new StoreError("bad-request", `limit must be a whole number of 1 to ${limitMax}, not ${limit}`);
-  }
+  const limit = listLimitOf(options);
   const prefix = options.prefix ?? "";
   makeKey(bucket, prefix || "x"); // only to check both
   const { partitions } = deps.cluster.ring;
@@ -134,7 +130,7 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
   const { replica, cluster, clock } = deps;
   const { partitions } = cluster.ring;
   const keyPrefix = `${request.bucket}/${request.prefix}`;
-  const limit = Math.min(request.limit, limitMax + 1);
+  const limit = Math.min(request.limit, listLimitMax + 1);
   const keys: Listed[] = [];
   const isComplete = (partition: PartitionIndex): boolean => replica.holdingOf(partition) === "complete";
   const complete = bitmapOf(partitions, allPartitions(partitions).filter(isComplete));

@@ -4,8 +4,8 @@
 import type { ListOptions } from "../api.ts";
 import { compareBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
-import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
+import { listLimitOf } from "../limits.ts";
 import { edgeMethods } from "../rpc/edge-methods.ts";
 import type { StoreList, StoreRead } from "../store-node.ts";
 import type { Contact } from "./contact.ts";
@@ -18,18 +18,13 @@ interface ListDeps {
   readonly read: (key: Key) => Promise<StoreRead>;
 }
 
-const limitDefault = 1_000;
-const limitMax = 10_000;
-
 /** @throws StoreError `bad-request`; while hosts are connected as they answer */
 export async function listKnown(
   deps: ListDeps,
   bucket: string,
-  { prefix = "", limit = limitDefault, after, timeoutMs }: ListOptions & { readonly timeoutMs: number },
+  { prefix = "", after, timeoutMs, ...options }: ListOptions & { readonly timeoutMs: number },
 ): Promise<StoreList> {
-  if (!Number.isSafeInteger(limit) || limit < 1 || limit > limitMax) {
-    throw new StoreError("bad-request", `limit must be a whole number of 1 to ${limitMax}, not ${limit}`);
-  }
+  const limit = listLimitOf(options);
   makeKey(bucket, prefix || "x"); // only to check both
   const { contact } = deps;
   const rowOf = (name: string): Uint8Array => contact.locate(makeKey(bucket, name)).row;
