@@ -10,6 +10,7 @@ import { bytes, DecodeError, field, fixedBytes, message, repeated } from "../byt
 import { equalBytes } from "../bytes/compare.ts";
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
 import { peekContext } from "../causality/context.ts";
+import { type Stamp, STAMP_ZERO, stampOfMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -17,7 +18,9 @@ import {
   covers,
   coversAll,
   type Dot,
+  highestStamp,
   uniteCoverage,
+  type Versioned,
 } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
@@ -43,10 +46,20 @@ export function dotOf({ edge, key }: Subject, { nonce, writeId, counter }: OwnEv
   throw new StoreError("bad-context", "an event is named neither by a nonce nor by a write id");
 }
 
-/** @throws StoreError `bad-context` */
+/** Its stamp is that of the contexts; see `stampOfOwn`. @throws StoreError `bad-context` */
 export function coverageOf(subject: Subject, { contexts, own }: Evidence): Coverage {
   const seen = contexts.map((context) => peekContext(context, subject.key));
   return seen.reduce(uniteCoverage, coverageOfDots(own.map((event) => dotOf(subject, event))));
+}
+
+/**
+ * What its holder's own events are stamped. Hosts may have them under other stamps, for they were minted anew meanwhile
+ * (`mint-anew.ts`): so what follows stays below that which `held` has in place of them, and is not of a time to come.
+ */
+export function stampOfOwn(subject: Subject, own: Evidence["own"], held: Versioned, nowMs: number): Stamp {
+  const boundOf = (dot: Dot): Stamp => (covers(held.vector, dot) ? highestStamp(held) - 2 : stampOfMs(nowMs));
+  const stamps = own.map((event) => Math.min(event.stamp ?? STAMP_ZERO, boundOf(dotOf(subject, event))));
+  return Math.max(STAMP_ZERO, ...stamps);
 }
 
 /** What is seen by one who has seen all of it; a context or an event that a later context covers is left out. */
@@ -96,9 +109,8 @@ export function textOf({ key }: Subject, evidence: Evidence): string | null {
 export function evidenceOf(subject: Subject, text: string | undefined): Evidence {
   if (text === undefined) return noEvidence;
   const decoded = fromBase64url(text);
-  if (decoded === undefined) throw new StoreError("bad-context", "the context is not base64url, or was cut short");
   // By its first byte: most are hosts', and an error that is thrown for each of them takes longer than all the rest.
-  const own = decoded[0] === textTag ? tryDecode(() => Text.decode(decoded)) : undefined;
+  const own = decoded?.[0] === textTag ? tryDecode(() => Text.decode(decoded)) : undefined;
   if (own === undefined) {
     peekContext(text, subject.key);
     return { contexts: [text], own: [] };

@@ -32,7 +32,7 @@ import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
 import { type Copies, isEqualCopy, isSameCopy } from "./copies.ts";
 import type { Copy } from "./copy-row.ts";
-import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
+import { coverageOf, type Evidence, stampOfOwn, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
 import { grown, renamed } from "./new-dots.ts";
@@ -131,14 +131,16 @@ export class Local {
       // A repeat of what is under way; a later one goes out again, as the same event.
       const same = outbox.of(key).find(({ row, isPending }) => isPending && row.event.writeId === writeId);
       if (writeId !== undefined && same !== undefined) return { write: same, counter: 1, known, writeIdIgnored: false };
+      const seen = coverageOf(subject, evidence);
       if (isUpdate(value)) {
-        const kind = kindOfWrite(known.state, coverageOf(subject, evidence), value.kind);
+        const kind = kindOfWrite(known.state, seen, value.kind);
         checkUpdate(this.#options, key, { held: known.state, kind, body: value.body, folds });
       }
       const unseen = known.evidence.own.length;
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
-      const coverage: Coverage = coverageOf(subject, evidence);
+      const stamp = Math.max(seen.stamp, stampOfOwn(subject, evidence.own, known.state, time.wallMs));
+      const coverage: Coverage = { ...seen, stamp };
       const named = writeId === undefined ? {} : { writeId };
       const intended = { key, known: known.state, coverage, value, renews, ...named };
       const minting = actor.mint(intended, time.wallMs, this.#options.clockEntriesMax);
@@ -155,7 +157,7 @@ export class Local {
         clockMs: time.clockMs,
         renews,
         ...(request === undefined ? {} : { request }),
-        floor: Math.max(coverage.stamp, highestStamp((await copies.get(located)).state)),
+        floor: Math.max(seen.stamp, highestStamp((await copies.get(located)).state)),
         taken: [],
         // Behind another write of a document it waits, and may grow.
         ...(wish.isSentNow && !(isUpdate(value) && outbox.of(key).length > 0) ? { sentMs: time.wallMs } : {}),
@@ -296,9 +298,9 @@ export class Local {
       const { key } = located;
       const before = await this.#know(located);
       this.#viewed.delete(key);
-      const known = { copy: (await copies.get(located)).state, own: outbox.of(key) };
+      const known = { copy: (await copies.get(located)).state, writes: outbox.of(key) };
       const last = writes.at(-1)!.sequence;
-      const unsent = known.own.filter(
+      const unsent = known.writes.filter(
         (each) => each.sequence <= last && each.isPending && each.row.sentMs === undefined,
       );
       await outbox.markSent(unsent, (write) => {
@@ -388,7 +390,7 @@ export class Local {
     const isNext = viewed !== undefined && viewed.copy === copy && isOneMore(viewed.writes, writes);
     const before = isNext ? viewed.known : { state: copy.state, evidence: { contexts: copy.contexts, own: [] } };
     const added = (isNext ? writes.slice(-1) : writes).filter(({ isPending }) => isPending);
-    const proofs = added.flatMap(({ row }) => [{ contexts: row.contexts, own: [...row.own, row.event] }]);
+    const proofs = added.map(({ row }) => ({ ...row, own: [...row.own, { ...row.event, stamp: row.value.stamp }] }));
     const evidence = unite({ edge: self, key }, [before.evidence, ...proofs]);
     const known = { state: withPending(before.state, added), evidence, isPending: true };
     this.#viewed.set(key, { copy, writes, known });

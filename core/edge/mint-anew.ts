@@ -4,33 +4,40 @@
  * Invariant: of one key own writes keep their order, and each is later than what it has seen, and than what was known of
  * hosts when it was made.
  */
-import { stampOfMs, type Stamp } from "../causality/hybrid-clock.ts";
-import { covers, type Dot, type Versioned } from "../causality/version-set.ts";
+import { type Stamp, stampOfMs } from "../causality/hybrid-clock.ts";
+import { covers, stampOfRenewal, type Versioned } from "../causality/version-set.ts";
 import type { HostsTime } from "./contact.ts";
+import { dotOf, stampOfOwn } from "./evidence.ts";
 import type { OutboxRow, OutboxWrite } from "./outbox.ts";
 
-/** `own`: writes of the key in order, those before this one minted anew already. */
+export interface KnownOfKey {
+  readonly copy: Versioned;
+  /** Of the key, in order; those before the one in question have been minted anew already. */
+  readonly writes: readonly OutboxWrite[];
+}
+
 export function mintedAnew(
-  { row, coverage, sequence }: OutboxWrite,
-  { copy, own }: { readonly copy: Versioned; readonly own: readonly OutboxWrite[] },
+  { row, coverage, sequence, subject }: OutboxWrite,
+  { copy, writes }: KnownOfKey,
   time: HostsTime,
 ): OutboxRow {
   // A clock that has been set back since would have it made in the time to come.
   const acceptedMs = Math.max(0, Math.min(row.clockMs + time.wallMs - time.clockMs, time.wallMs));
-  const before = own.filter((other) => other.sequence < sequence && other.isPending);
-  const isSeen = ({ dot }: { readonly dot: Dot }): boolean => covers(coverage.vector, dot);
-  const highest = (...stamps: readonly Stamp[]): Stamp => Math.min(Math.max(...stamps), Number.MAX_SAFE_INTEGER - 1);
   const stampOf = (write: OutboxWrite): Stamp => write.row.value.stamp;
-  const seen = highest(
+  const before = writes.filter((other) => other.sequence < sequence && other.isPending);
+  const seen = before.filter(({ dot }) => covers(coverage.vector, dot));
+  const actors = new Set(seen.map(({ dot }) => dot.actor));
+  const others = row.own.filter((event) => !actors.has(dotOf(subject, event).actor));
+  const stamp = Math.max(
     coverage.stamp,
-    ...copy.values.filter(isSeen).map(({ stamp }) => stamp),
-    ...before.filter(isSeen).map(stampOf),
+    stampOfOwn(subject, others, copy, time.wallMs),
+    ...(row.renews ? seen.map(stampOf) : [row.floor, ...before.map(stampOf)]),
   );
-  const known = highest(seen, row.floor, ...before.map(stampOf));
-  const { stamp: _stamp, expiresAtMs, ...rest } = row.value;
+  const above = stampOfRenewal(copy, { ...coverage, stamp });
+  const { expiresAtMs } = row.value;
   const value = {
-    ...rest,
-    stamp: row.renews ? seen + 1 : Math.max(stampOfMs(acceptedMs), known + 1),
+    ...row.value,
+    stamp: row.renews ? above : Math.max(stampOfMs(acceptedMs), above),
     ...(expiresAtMs === undefined ? {} : { expiresAtMs: expiresAtMs + acceptedMs - row.acceptedMs }),
   };
   return { ...row, value, acceptedMs };
