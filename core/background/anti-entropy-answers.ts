@@ -11,7 +11,7 @@ import { parseKey } from "../bytes/key.ts";
 import { encodeClock } from "../causality/encoding.ts";
 import type { Cluster } from "../cluster/cluster.ts";
 import type { Exchange } from "../cluster/exchange.ts";
-import { type CheckMember, stillMember } from "../cluster/still-member.ts";
+import { type CheckMember, checkOwnMembership, stillMember } from "../cluster/still-member.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { hashBytes, packHashes } from "../merkle/hash.ts";
@@ -91,9 +91,13 @@ export function serveAntiEntropy(deps: AntiEntropyDeps): void {
   server.on(methods.swap, async (from, request, deadlineMs) => {
     await meet(from, request.view);
     // Hints come so too; those for one that is no member any more belong to others (seed 9006633).
-    const checks = [from, deps.cluster.self].map((id) => stillMember(deps.cluster, id));
+    const checkSender = stillMember(deps.cluster, from);
+    const check = (): void => {
+      checkSender();
+      checkOwnMembership(deps.cluster);
+    };
     await takeTurn(deadlineMs);
-    return answerSwap(deps, { id: from, check: () => checks.forEach((check) => check()) }, request);
+    return answerSwap(deps, { id: from, check }, request);
   });
 }
 

@@ -11,11 +11,16 @@ import type { Cluster } from "./cluster.ts";
 /** @throws StoreError `not-member` */
 export type CheckMember = () => void;
 
+/** Of who is no member any more: what others give it belongs to those who are. @throws StoreError `not-ready` */
+export function checkOwnMembership(cluster: Pick<Cluster, "isMember" | "self">): void {
+  if (!cluster.isMember(cluster.self)) throw new StoreError("not-ready", "this host is no member any more");
+}
+
 /** Call it when a peer is asked, or was met; call the check just before each step that takes in what it sent. */
 export function stillMember(cluster: Pick<Cluster, "roster">, peer: NodeId): CheckMember {
   const life = lifeOnRing(cluster.roster, peer);
   return () => {
     if (life !== undefined && lifeOnRing(cluster.roster, peer) === life) return;
-    throw new StoreError("not-member", `the membership of ${peer} ended before this was taken in`);
+    throw new StoreError("not-member", `the membership of ${peer} ended before what it sent was taken in`);
   };
 }

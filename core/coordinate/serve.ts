@@ -7,6 +7,7 @@ import { equalBytes } from "../bytes/compare.ts";
 import { parseKey } from "../bytes/key.ts";
 import { decodeVersioned, encodeVersioned } from "../causality/encoding.ts";
 import { filled } from "../causality/lean-state.ts";
+import { checkOwnMembership } from "../cluster/still-member.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -91,7 +92,7 @@ async function answerReplicate(
 ): Promise<Response<"replicate">> {
   if (!exchange.hasMet(from, request.view)) await exchange.meet(from, request.view);
   // Who sends it hears of that only now; the state belongs to those who are members (seed 9006633).
-  if (!cluster.isMember(cluster.self)) throw new StoreError("not-ready", "this host is no member any more");
+  checkOwnMembership(cluster);
   // Truncation and reaping count on it that no state is in flight for ever.
   if (clock.now() > deadlineMs) throw notAwaited();
   const located = cluster.locate(parseKey(request.key));
