@@ -92,7 +92,7 @@ function drawPlain(chance: Chance, seed: string, profile: Profile | undefined): 
   const mixed = withBrowsers(browsers, drawn);
   if (profile !== undefined) return mixed;
   return withFaults(mixed, [
-    ...drawGoodbye(chance.fork("for good"), mixed.safetyMs, { isSure: Number(seed) % 8 === 3 }),
+    ...drawGoodbye(chance.fork("for good"), mixed.safetyMs, { isSure: Number(seed) % 8 === 7 }),
     ...drawRareLeaseFaults(chance.fork("rare for leases"), mixed.safetyMs, mixed.leaseMs),
   ]);
 }
