@@ -10,7 +10,6 @@ import { bytes, DecodeError, field, fixedBytes, message, repeated } from "../byt
 import { equalBytes } from "../bytes/compare.ts";
 import { actorOfEdge, actorOfWriteId } from "../causality/actor.ts";
 import { peekContext } from "../causality/context.ts";
-import { type Stamp, STAMP_ZERO, stampOfMs } from "../causality/hybrid-clock.ts";
 import {
   compareDots,
   type Coverage,
@@ -18,9 +17,7 @@ import {
   covers,
   coversAll,
   type Dot,
-  highestStamp,
   uniteCoverage,
-  type Versioned,
 } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
@@ -46,20 +43,10 @@ export function dotOf({ edge, key }: Subject, { nonce, writeId, counter }: OwnEv
   throw new StoreError("bad-context", "an event is named neither by a nonce nor by a write id");
 }
 
-/** Its stamp is that of the contexts; see `stampOfOwn`. @throws StoreError `bad-context` */
+/** @throws StoreError `bad-context` */
 export function coverageOf(subject: Subject, { contexts, own }: Evidence): Coverage {
   const seen = contexts.map((context) => peekContext(context, subject.key));
   return seen.reduce(uniteCoverage, coverageOfDots(own.map((event) => dotOf(subject, event))));
-}
-
-/**
- * What its holder's own events are stamped. Hosts may have them under other stamps, for they were minted anew meanwhile
- * (`mint-anew.ts`): so what follows stays below that which `held` has in place of them, and is not of a time to come.
- */
-export function stampOfOwn(subject: Subject, own: Evidence["own"], held: Versioned, nowMs: number): Stamp {
-  const boundOf = (dot: Dot): Stamp => (covers(held.vector, dot) ? highestStamp(held) - 2 : stampOfMs(nowMs));
-  const stamps = own.map((event) => Math.min(event.stamp ?? STAMP_ZERO, boundOf(dotOf(subject, event))));
-  return Math.max(STAMP_ZERO, ...stamps);
 }
 
 /** What is seen by one who has seen all of it; a context or an event that a later context covers is left out. */

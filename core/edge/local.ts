@@ -16,7 +16,6 @@ import {
   nothing,
   type Versioned,
 } from "../causality/version-set.ts";
-import type { WriteId } from "../causality/actor.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
 import type { StorageOperation } from "../ports.ts";
@@ -32,13 +31,15 @@ import type { EdgeConfig } from "./config.ts";
 import type { HostsTime } from "./contact.ts";
 import { type Copies, isEqualCopy, isSameCopy } from "./copies.ts";
 import type { Copy } from "./copy-row.ts";
-import { coverageOf, type Evidence, stampOfOwn, type Subject, unite } from "./evidence.ts";
+import { coverageOf, type Evidence, type Subject, unite } from "./evidence.ts";
 import { mintedAnew } from "./mint-anew.ts";
 import { type Ack, type Outbox, type OutboxRow, type OutboxWrite } from "./outbox.ts";
 import { grown, renamed } from "./new-dots.ts";
-import type { Intended, OwnActor } from "./own-actor.ts";
+import type { OwnActor } from "./own-actor.ts";
+import { OwnStamps } from "./own-stamps.ts";
 import { checkSiblings, isOneMore, withPending } from "./pending.ts";
 import type { Told } from "./told.ts";
+import type { WriteWish } from "./wish.ts";
 
 export interface Known {
   readonly state: Versioned;
@@ -46,19 +47,6 @@ export interface Known {
   readonly evidence: Evidence;
   /** Of the writes in it some wait for hosts. */
   readonly isPending: boolean;
-}
-
-export interface WriteWish {
-  readonly evidence: Evidence;
-  readonly value: Intended["value"];
-  readonly folds: readonly Dot[];
-  readonly writeId?: WriteId;
-  readonly request?: string;
-  readonly renews: boolean;
-  readonly levels: Pick<OutboxRow, "w" | "pw">;
-  readonly time: Omit<HostsTime, "isKnown">;
-  /** It is sent at once, so it counts as sent from now on. */
-  readonly isSentNow: boolean;
 }
 
 export interface Asked {
@@ -99,11 +87,13 @@ export class Local {
   readonly #options: LocalOptions;
   readonly #queue = new KeyQueue();
   readonly #viewed = new Map<Key, Viewed>();
+  readonly #stamps: OwnStamps;
   #shrinking: Promise<void> | undefined;
 
   constructor(deps: LocalDeps, options: LocalOptions) {
     this.#deps = deps;
     this.#options = options;
+    this.#stamps = new OwnStamps(deps);
   }
 
   know(located: LocatedKey): Promise<Known> {
@@ -139,8 +129,8 @@ export class Local {
       const unseen = known.evidence.own.length;
       if (unseen >= edgeOwnEventsMax)
         throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
-      const stamp = Math.max(seen.stamp, stampOfOwn(subject, evidence.own, known.state, time.wallMs));
-      const coverage: Coverage = { ...seen, stamp };
+      const ownStamp = this.#stamps.highest(key, evidence.own);
+      const coverage: Coverage = { ...seen, stamp: Math.max(seen.stamp, ownStamp) };
       const named = writeId === undefined ? {} : { writeId };
       const intended = { key, known: known.state, coverage, value, renews, ...named };
       const minting = actor.mint(intended, time.wallMs, this.#options.clockEntriesMax);
@@ -248,6 +238,7 @@ export class Local {
       // What a power cut brings back of the outbox is sent again: the same events.
       const more = [...outbox.removing(writes), ...answered.adding(writes, ack)];
       await copies.store(located, after, { more, ifFull: () => this.#makeRoom(located, outbox.removing(writes)) });
+      this.#stamps.acknowledged(writes);
       for (const write of writes) write.ack = ack;
       outbox.removed(writes);
       if (outbox.of(located.key).length === 0) this.#viewed.delete(located.key);
@@ -298,9 +289,9 @@ export class Local {
       const { key } = located;
       const before = await this.#know(located);
       this.#viewed.delete(key);
-      const known = { copy: (await copies.get(located)).state, writes: outbox.of(key) };
+      const known = { copy: (await copies.get(located)).state, own: outbox.of(key), stamps: this.#stamps };
       const last = writes.at(-1)!.sequence;
-      const unsent = known.writes.filter(
+      const unsent = known.own.filter(
         (each) => each.sequence <= last && each.isPending && each.row.sentMs === undefined,
       );
       await outbox.markSent(unsent, (write) => {
@@ -390,7 +381,7 @@ export class Local {
     const isNext = viewed !== undefined && viewed.copy === copy && isOneMore(viewed.writes, writes);
     const before = isNext ? viewed.known : { state: copy.state, evidence: { contexts: copy.contexts, own: [] } };
     const added = (isNext ? writes.slice(-1) : writes).filter(({ isPending }) => isPending);
-    const proofs = added.map(({ row }) => ({ ...row, own: [...row.own, { ...row.event, stamp: row.value.stamp }] }));
+    const proofs = added.flatMap(({ row }) => [{ contexts: row.contexts, own: [...row.own, row.event] }]);
     const evidence = unite({ edge: self, key }, [before.evidence, ...proofs]);
     const known = { state: withPending(before.state, added), evidence, isPending: true };
     this.#viewed.set(key, { copy, writes, known });

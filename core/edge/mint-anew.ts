@@ -4,35 +4,29 @@
  * Invariant: of one key own writes keep their order, and each is later than what it has seen, and than what was known of
  * hosts when it was made.
  */
-import { type Stamp, stampOfMs } from "../causality/hybrid-clock.ts";
-import { covers, stampOfRenewal, type Versioned } from "../causality/version-set.ts";
+import { stampOfMs } from "../causality/hybrid-clock.ts";
+import { stampOfRenewal, type Versioned } from "../causality/version-set.ts";
 import type { HostsTime } from "./contact.ts";
-import { dotOf, stampOfOwn } from "./evidence.ts";
+import type { OwnStamps } from "./own-stamps.ts";
 import type { OutboxRow, OutboxWrite } from "./outbox.ts";
 
 export interface KnownOfKey {
   readonly copy: Versioned;
-  /** Of the key, in order; those before the one in question have been minted anew already. */
-  readonly writes: readonly OutboxWrite[];
+  /** Own writes in order, those before the one in question minted anew already. */
+  readonly own: readonly OutboxWrite[];
+  readonly stamps: Pick<OwnStamps, "highest">;
 }
 
 export function mintedAnew(
-  { row, coverage, sequence, subject }: OutboxWrite,
-  { copy, writes }: KnownOfKey,
+  { key, row, coverage, sequence }: OutboxWrite,
+  { copy, own, stamps }: KnownOfKey,
   time: HostsTime,
 ): OutboxRow {
   // A clock that has been set back since would have it made in the time to come.
   const acceptedMs = Math.max(0, Math.min(row.clockMs + time.wallMs - time.clockMs, time.wallMs));
-  const stampOf = (write: OutboxWrite): Stamp => write.row.value.stamp;
-  const before = writes.filter((other) => other.sequence < sequence && other.isPending);
-  const seen = before.filter(({ dot }) => covers(coverage.vector, dot));
-  const actors = new Set(seen.map(({ dot }) => dot.actor));
-  const others = row.own.filter((event) => !actors.has(dotOf(subject, event).actor));
-  const stamp = Math.max(
-    coverage.stamp,
-    stampOfOwn(subject, others, copy, time.wallMs),
-    ...(row.renews ? seen.map(stampOf) : [row.floor, ...before.map(stampOf)]),
-  );
+  const before = own.filter((other) => other.sequence < sequence && other.isPending);
+  const others = row.renews ? [] : [row.floor, ...before.map((write) => write.row.value.stamp)];
+  const stamp = Math.max(coverage.stamp, stamps.highest(key, row.own), ...others);
   const above = stampOfRenewal(copy, { ...coverage, stamp });
   const { expiresAtMs } = row.value;
   const value = {

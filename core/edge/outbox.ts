@@ -33,7 +33,7 @@ import { edgeOwnEventsMax, OwnEvent } from "../rpc/edge-messages.ts";
 import { contextText, edgeContextsMax, keyText } from "../rpc/common-messages.ts";
 import type { RecordRow, RecordStore } from "../storage/record-store.ts";
 import type { Telemetry } from "../telemetry.ts";
-import { coverageOf, dotOf, type Subject } from "./evidence.ts";
+import { coverageOf, dotOf } from "./evidence.ts";
 import { SentMarks } from "./sent-marks.ts";
 
 /** Many times what is under way of one key when tabs change hands: only then is it asked for again. */
@@ -88,7 +88,7 @@ export interface Ack {
 export class OutboxWrite {
   readonly sequence: number;
   readonly key: Key;
-  readonly subject: Subject;
+  readonly #edge: NodeId;
   coverage: Coverage;
   dot: Dot;
   row: OutboxRow;
@@ -104,13 +104,13 @@ export class OutboxWrite {
 
   constructor(edge: NodeId, sequence: number, row: OutboxRow) {
     this.sequence = sequence;
+    this.#edge = edge;
     this.row = row;
     this.key = parseKey(row.key);
-    this.subject = { edge, key: this.key };
-    const own = dotOf(this.subject, row.event);
+    const own = dotOf({ edge, key: this.key }, row.event);
     // A parked one may be another edge's, of an import: it keeps the name that others know it by.
     this.dot = row.error === undefined ? own : row.value.dot;
-    this.coverage = coverageOf(this.subject, row);
+    this.coverage = coverageOf({ edge, key: this.key }, row);
   }
 
   get parkedFor(): StoreError | undefined {
@@ -142,7 +142,7 @@ export class OutboxWrite {
   become(row: OutboxRow): void {
     const { dot } = row.value;
     if (compareDots(dot, this.dot) !== 0) this.mayBeOut = false;
-    Object.assign(this, { row, dot, coverage: coverageOf(this.subject, row) });
+    Object.assign(this, { row, dot, coverage: coverageOf({ edge: this.#edge, key: this.key }, row) });
   }
 
   onChange(listener: () => void): () => void {

@@ -2,18 +2,33 @@
  * A put or delete as the application asks it, checked, and as it is stored. Limits are checked here, and at the host again.
  */
 import type { DeleteOptions } from "../api.ts";
-import { parseWriteId } from "../causality/actor.ts";
+import { parseWriteId, type WriteId } from "../causality/actor.ts";
+import type { Dot } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, checkRenewal, checkTtl, contentTypeDefault, foldsOf } from "../limits.ts";
 import { resolveQuorum } from "../quorum/resolve.ts";
 import type { RequestName, StorePutOptions } from "../store-node.ts";
 import type { EdgeConfig } from "./config.ts";
-import type { Contact } from "./contact.ts";
-import { evidenceOf } from "./evidence.ts";
-import type { WriteWish } from "./local.ts";
+import type { Contact, HostsTime } from "./contact.ts";
+import { type Evidence, evidenceOf } from "./evidence.ts";
+import type { Intended } from "./own-actor.ts";
+import type { OutboxRow } from "./outbox.ts";
 
 export type WriteOptions = StorePutOptions & DeleteOptions & RequestName;
+
+export interface WriteWish {
+  readonly evidence: Evidence;
+  readonly value: Intended["value"];
+  readonly folds: readonly Dot[];
+  readonly writeId?: WriteId;
+  readonly request?: string;
+  readonly renews: boolean;
+  readonly levels: Pick<OutboxRow, "w" | "pw">;
+  readonly time: Omit<HostsTime, "isKnown">;
+  /** It is sent at once, so it counts as sent from now on. */
+  readonly isSentNow: boolean;
+}
 
 interface WishDeps {
   readonly self: NodeId;

@@ -116,8 +116,6 @@ export const OwnEvent = message("OwnEvent", {
   nonce: optional(1, hex(8)),
   writeId: optional(2, hex(8)),
   counter: field(3, varint),
-  /** Of one that was seen: as the writer notes for itself, so that what replaces it is stamped later. */
-  stamp: optional(4, varint),
 });
 export type OwnEvent = Infer<typeof OwnEvent>;
 

@@ -68,6 +68,32 @@ describe("an edge whose clock is wrong by an hour", { concurrency: true }, () =>
         }
       }));
 
+    test(`${way}: a renewal is later than the own write that it has seen, and than nothing else, also where copies were let go`, () =>
+      withEdges(3, async (edges, cluster) => {
+        const config = { copyBytesMax: 1, cacheBytesMax: 0 };
+        const edge = await edges.start("e1", { seeds: [], clock: clockOff(offMs), config });
+        const seen = new Map<string, string>();
+        for (const name of ["k", "deleted"]) {
+          await edge.put("b", name, utf8("own"), lww);
+          seen.set(name, (await edge.get("b", name)).context!);
+        }
+        await edges.transport("e1").meet("memory:h1");
+        await flushed(edge);
+        await apart();
+        const host = cluster.node("h1");
+        await host.delete("b", "deleted", { context: (await host.get("b", "deleted")).context!, w: "all" });
+        edges.cut("e1");
+        await offline(edge);
+        for (const [name, context] of seen) {
+          await eventually(async () => (await valuesOf(edge, name)).length === 0, "the copy to be let go");
+          await edge.put("b", name, utf8("renewed"), { ...lww, context, renews: true });
+        }
+        edges.heal("e1");
+        await flushed(edge);
+        assert.deepEqual(await atHosts(cluster, "k"), ["renewed"]);
+        assert.deepEqual(await atHosts(cluster, "deleted"), []);
+      }));
+
     test(`${way}: an lww write from before it met hosts is of the time when it was made`, () =>
       withEdges(3, async (edges, cluster) => {
         const edge = await edges.start("e1", { seeds: [], clock: clockOff(offMs) });

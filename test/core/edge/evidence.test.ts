@@ -3,17 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { toBase64url } from "../../../core/bytes/base64url.ts";
 import { contextSecret, sealContext } from "../../../core/causality/context.ts";
-import { stampOfMs, stampToMs } from "../../../core/causality/hybrid-clock.ts";
-import {
-  compareDots,
-  covers,
-  coversAll,
-  type Dot,
-  nothing,
-  nothingSeen,
-  type Versioned,
-} from "../../../core/causality/version-set.ts";
-import { coverageOf, dotOf, evidenceOf, noEvidence, stampOfOwn, textOf, unite } from "../../../core/edge/evidence.ts";
+import { compareDots, covers, coversAll, type Dot, nothingSeen } from "../../../core/causality/version-set.ts";
+import { coverageOf, dotOf, evidenceOf, noEvidence, textOf, unite } from "../../../core/edge/evidence.ts";
 import type { ActorId, Key, NodeId } from "../../../core/identity.ts";
 import { failsWith } from "../../support/values.ts";
 
@@ -58,21 +49,6 @@ describe("what an edge has seen", () => {
     ]) {
       assert.deepEqual(coverageOf(subject, { contexts: [], own }).vector, [dotOf(subject, high!)]);
     }
-  });
-
-  test("is stamped as its own events were, but not above what has met them, nor above the time", () => {
-    const event = { nonce: nonceOf(3), counter: 1, stamp: stampOfMs(5_000) };
-    const dot = dotOf(subject, event);
-    const text = textOf(subject, { contexts: [], own: [event] })!;
-    const stampBy = (held: Versioned, nowMs: number): number =>
-      stampToMs(stampOfOwn(subject, evidenceOf(subject, text).own, held, nowMs));
-    assert.deepEqual([stampBy(nothing, 9_000), stampBy(nothing, 4_000)], [5_000, 4_000]);
-    const value = { dot, kind: "lww", tombstone: false, contentType: "a/b", body: new Uint8Array(0) } as const;
-    const heldAt = (stampMs: number): Versioned => ({
-      vector: [{ ...dot, timeMs: stampMs }],
-      values: [{ ...value, stamp: stampOfMs(stampMs) }],
-    });
-    assert.deepEqual([stampBy(heldAt(3_000), 9_000), stampBy(heldAt(6_000), 9_000)], [2_999, 5_000]);
   });
 
   test("leaves out what a later context covers", () => {

@@ -87,35 +87,6 @@ describe("an edge in contact with hosts", { concurrency: true }, () => {
       await Promise.all([written, refused]);
     }));
 
-  test("renews above the own write that it has seen, also where its copy of that has been let go", () =>
-    withEdges(3, async (edges, cluster) => {
-      const edge = await edges.connected("e1", { config: { copyBytesMax: 1, cacheBytesMax: 0 } });
-      const lww = { kind: "lww" as const };
-      await edge.put("b", "k", utf8("of hosts"), { ...lww, w: "all" });
-      const { context: before } = await edge.get("b", "k");
-      let goOn = (): void => {};
-      const isAsked = new Promise<void>((resolve) => (goOn = resolve));
-      const transport = edges.transport("e1");
-      const request = transport.request.bind(transport);
-      transport.request = async (to, body, timeoutMs) => {
-        const answer = await request(to, body, timeoutMs);
-        if (body[0] === methods.edgeWrite.number) await isAsked;
-        return answer;
-      };
-      const writing = edge.put("b", "k", utf8("own"), { ...lww, context: before! });
-      await eventually(() => edge.facts().pending === 1, "the write to wait for its answer");
-      const { context } = await edge.get("b", "k", { r: "local" });
-      goOn();
-      await writing;
-      edges.cut("e1");
-      await offline(edge);
-      await eventually(async () => (await valuesOf(edge, "k")).length === 0, "the copy to be let go");
-      await edge.put("b", "k", utf8("renewed"), { ...lww, context: context!, renews: true });
-      edges.heal("e1");
-      await flushed(edge);
-      assert.deepEqual(await atHosts(cluster, "k"), ["renewed"]);
-    }));
-
   test("refuses what is beyond the limits before anything is stored", () =>
     withEdges(1, async (edges) => {
       const edge = await edges.connected("e1");
