@@ -24,7 +24,10 @@ export type QuorumSpec = "one" | "quorum" | "all" | number;
 export interface NodeConfig {
   readonly r: QuorumSpec;
   readonly w: QuorumSpec;
-  /** `buffered` (paper 6.1): only the coordinator's copy is on the disk before the ack; the others are in memory. */
+  /**
+   * `buffered` (paper 6.1): only the coordinator's copy is on the disk before the ack; the others are in memory. What a host
+   * hands on it forgets when the others have it on their disks.
+   */
   readonly durability: "synced" | "buffered";
 
   // -- limits on what is stored

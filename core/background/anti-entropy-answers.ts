@@ -211,6 +211,8 @@ async function answerSwap(
 ): Promise<Response<"swap">> {
   const { replica, cluster } = deps;
   const applied = await applyAll(deps, from, push);
+  // Of hints nothing else may be left.
+  if (applied > 0) await replica.commits.settle();
   const states: KeyState[] = [];
   let bytes = 0;
   let done = 0;

@@ -62,6 +62,7 @@ export function serveHandOff(deps: HandOffAnswerDeps): void {
       answered.push(next === null ? lookAt(cluster, replica, asked) : { ...nothingOf(asked), state: "reading", next });
       if (clock.now() >= endMs) break;
     }
+    if (toDrop) await replica.commits.settle();
     return { partitions: answered };
   });
   server.on(methods.covers, async (from, { view, keys }, deadlineMs) => {
@@ -75,6 +76,7 @@ export function serveHandOff(deps: HandOffAnswerDeps): void {
       const relation = compare(held.state, decodeClock(theirs));
       if (role !== "complete" || (relation !== "equal" && relation !== "after")) uncovered.push(i);
     }
+    await replica.commits.settle();
     return { uncovered: bitmapOf(keys.length, uncovered) };
   });
 }

@@ -105,6 +105,7 @@ async function answerReplicate(
       throw new StoreError("bad-request", `a hint for ${hintFor}, which was never a member`);
     }
     await replica.keepHint(located, hintFor, request.state, request.spare);
+    if (request.minted !== true) await replica.commits.settle();
     return { role: "hint" };
   }
   const { heals = false, minted = false } = request;
@@ -113,6 +114,7 @@ async function answerReplicate(
   // A repair or a hint that is delivered: nobody waits.
   const isPatient = !minted && !heals;
   const { role } = await replica.apply(located, state, { heals, minted, isPatient });
+  if (isPatient) await replica.commits.settle();
   return { role: role === "complete" ? "complete" : "filling" };
 }
 

@@ -3,6 +3,7 @@
  * Invariant: what follows happens after the batch is on the disk, or not at all.
  */
 import { encodeUtf8 } from "lib0/string";
+import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { isEssential, type StorageOperation } from "../ports.ts";
@@ -43,6 +44,7 @@ export function together(batches: readonly Batch[]): Batch {
 export class Commits {
   readonly #records: RecordStore;
   readonly #telemetry: Telemetry;
+  readonly #isBuffered: boolean;
   readonly #onDoubtOver: (partition: PartitionIndex) => void;
   readonly #doubtful = new Set<PartitionIndex>();
   #state: "ok" | "full" | "failed" = "ok";
@@ -50,10 +52,12 @@ export class Commits {
   /** `onDoubtOver`: what failed in the partition shows by now, or never will. */
   constructor(
     { records, telemetry }: { readonly records: RecordStore; readonly telemetry: Telemetry },
+    { durability }: Pick<NodeConfig, "durability">,
     onDoubtOver: (partition: PartitionIndex) => void,
   ) {
     this.#records = records;
     this.#telemetry = telemetry;
+    this.#isBuffered = durability === "buffered";
     this.#onDoubtOver = onDoubtOver;
   }
 
@@ -88,6 +92,14 @@ export class Commits {
     // The storage was opened anew in between, if need be.
     for (const each of this.#doubtful) this.#onDoubtOver(each);
     this.#doubtful.clear();
+  }
+
+  /**
+   * All that was written is on the disk when it resolves: call it before others are told that they may forget what they have,
+   * which may be the one copy that is (paper 6.1; seed 10002384). @throws StoreError
+   */
+  async settle(): Promise<void> {
+    if (this.#isBuffered) await this.flush(probe, undefined, { isPatient: true });
   }
 
   /** Writes something, so that the state is that of now, and nothing stays in doubt. */

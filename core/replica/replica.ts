@@ -56,7 +56,7 @@ export class Replica {
     this.damaged = new DamagedKeys(deps);
     this.#minter = new Minter(deps, config);
     this.#truncator = new Truncator(deps, config);
-    this.#commits = new Commits(deps, (partition) => this.index.distrust(partition));
+    this.#commits = new Commits(deps, config, (partition) => this.index.distrust(partition));
     this.hints = new HintStore(deps);
     this.tombstones = new TombstoneLog(deps.records);
     this.stillness = new Stillness(deps.clock, inFlightMs(config));
@@ -237,7 +237,7 @@ export class Replica {
   }
 
   /** How writes to the disk went lately; they all go through this replica. */
-  get commits(): Pick<Commits, "state" | "doubtful" | "probe"> {
+  get commits(): Pick<Commits, "state" | "doubtful" | "probe" | "settle"> {
     return this.#commits;
   }
 

@@ -44,6 +44,23 @@ describe("hints for a host that is back", () => {
       onlyHints,
     ));
 
+  test("are on its disk before they go here, also with `buffered`", () => {
+    const config = { ...onlyHints, durability: "buffered" as const };
+    return withCluster(
+      3,
+      async (cluster) => {
+        const owed = await oweToH3(cluster);
+        await cluster.start("h3", { config });
+        await eventually(async () => (await owed()) === 0, "all to be delivered");
+        cluster.kill("h3");
+        await cluster.disk("h3").powerCut();
+        const h3 = await cluster.start("h3", { config });
+        for (const key of keys) assert.deepEqual(texts((await h3.getLocal("b", key)).siblings), [key]);
+      },
+      config,
+    );
+  });
+
   test("are told of while more follow, so that operators see how a long delivery gets on", () =>
     withCluster(
       3,

@@ -186,6 +186,17 @@ describe("durability", () => {
       assert.deepEqual(left.map(texts), durability === "synced" ? [["v"], ["v"]] : [["v"], []]);
     }
   });
+
+  test("of what another node is to forget is that of the disk, also with `buffered`, and where it adds nothing", async () => {
+    const coordinator = await new World({ durability: "buffered" }).start();
+    const { held } = await coordinator.replica.write(key, put("v"));
+    const world = new World({ durability: "buffered" });
+    const { replica } = await world.start();
+    for (let i = 0; i < 2; i++) await replica.apply(key, held.encoded!);
+    await replica.commits.settle();
+    await world.disk.powerCut();
+    assert.deepEqual(texts((await (await world.start()).replica.read(key)).held.state.values), ["v"]);
+  });
 });
 
 describe("what a reader sees", () => {
