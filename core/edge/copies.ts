@@ -142,10 +142,6 @@ export class Copies {
     return told;
   }
 
-  digest({ state }: Copy): Uint8Array {
-    return clockDigest(state);
-  }
-
   /**
    * Commits the copy with what belongs to the same change. On a full disk it is in memory alone, once `ifFull` has done what
    * there is to do.

@@ -21,17 +21,15 @@ import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { Contact } from "./contact.ts";
-import type { Copies } from "./copies.ts";
 import type { Local } from "./local.ts";
 import type { Ack, Outbox, OutboxRow, OutboxWrite } from "./outbox.ts";
 import { nextOf } from "./pending.ts";
 import { isOfOneHost, isPassing, isUnknown } from "./refusals.ts";
-import { type Told, toldBy } from "./told.ts";
+import { type Told, toldWhole } from "./told.ts";
 import { untilMet } from "./waiting.ts";
 
 export interface DeliveryDeps {
   readonly contact: Contact;
-  readonly copies: Copies;
   readonly local: Local;
   readonly outbox: Outbox;
   readonly random: Random;
@@ -220,7 +218,7 @@ export class Delivery {
     carried: Carried,
     { w, pw, timeoutMs }: Levels & { readonly timeoutMs: number },
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
-    const { contact, copies, local } = this.#deps;
+    const { contact, local } = this.#deps;
     const write = carried.at(-1)!;
     const asked = await local.copy(located);
     await this.#markSent(located, carried);
@@ -241,14 +239,9 @@ export class Delivery {
       ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
       ...(this.#mayBeCut(write) ? { again: true } : {}),
     };
-    let answer = await this.#ask(located, carried, { ...request, have: copies.digest(asked) });
-    let told = toldBy(answer, key as Key, asked, [value]);
-    if (told === undefined) {
-      // The same event again.
-      answer = await this.#ask(located, carried, request);
-      told = toldBy(answer, key as Key, asked, [value]);
-      if (told === undefined) throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
-    }
+    // Whichever is asked, it is the same event.
+    const ask = (have: { readonly have?: Uint8Array }) => this.#ask(located, carried, { ...request, ...have });
+    const { answer, told } = await toldWhole(ask, located.key, asked, [value]);
     // A place that is none is a host's mistake, and counts nobody.
     const named = answer.durableAt.flatMap((place) => ring?.hosts[place]?.id ?? []);
     const durable = [...(answer.durable as readonly NodeId[]), ...named];

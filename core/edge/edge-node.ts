@@ -9,6 +9,7 @@
 import type { ListOptions, Watched } from "../api.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { bucketOf, makeKey, nameOf } from "../bytes/key.ts";
+import { clockDigest } from "../causality/clock.ts";
 import { HybridClock } from "../causality/hybrid-clock.ts";
 import { dotText } from "../causality/version-set.ts";
 import { loadRoster } from "../cluster/stored-roster.ts";
@@ -127,11 +128,9 @@ export class EdgeNode implements SharedNode {
     const copies = (this.#copies = new Copies({ self, records, actor, telemetry, isPinned }, this.#config));
     const locate = (key: Key) => contact.locate(key);
     const changed = (key: Key, by: "local" | "remote"): void => this.#changed(key, by);
-    const local = (this.#local = new Local(
-      { self, records, copies, outbox, answered, actor, telemetry, locate, changed },
-      this.#config,
-    ));
-    const deps = { contact, copies, local, outbox, random, tasks, telemetry };
+    const stores = { self, records, copies, outbox, answered, actor, telemetry };
+    const local = (this.#local = new Local({ ...stores, locate, changed }, this.#config));
+    const deps = { contact, local, outbox, random, tasks, telemetry };
     this.#portable = { self, cluster, contact, copies, local, outbox };
     this.#delivery = new Delivery({ ...deps, changed: () => this.#tell() }, this.#config);
     this.#flushing = new Flushing(deps);
@@ -149,7 +148,7 @@ export class EdgeNode implements SharedNode {
       isCurrent: async (key, { digest, news }) => {
         if (news !== undefined && (await reads.takeNews(key, news))) return true;
         await this.#delivery.idle(key);
-        return equalBytes(this.#copies.digest(await this.#local.copy(contact.locate(key))), digest);
+        return equalBytes(clockDigest((await local.copy(contact.locate(key))).state), digest);
       },
       keys: () => this.#knownKeys(),
       compared: () => this.#tell(),

@@ -334,12 +334,9 @@ export class Local {
   #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
     const isOvertaken = !isEqualCopy(copy, asked); // another answer came in between: neither is later for certain
-    if (contexts.length === 0) {
-      const none = { state: nothing, contexts: [] };
-      return isQuorum && !isOvertaken && copy.state.vector.length > 0 ? copies.replaced(copy, none) : copy;
-    }
-    if (!isQuorum || isOvertaken) return copies.merged(key, copy, { state, contexts });
-    return isSameCopy(copy, { state, contexts }) ? copy : copies.replaced(copy, { state, contexts });
+    const told = { state, contexts };
+    if (!isQuorum || isOvertaken) return copies.merged(key, copy, told);
+    return isSameCopy(copy, told) ? copy : copies.replaced(copy, told);
   }
 
   /** Lets copies go until the rest fits. */

@@ -10,6 +10,7 @@
  */
 import type { Infer } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { clockDigest } from "../causality/clock.ts";
 import { merge, nothing, type Versioned } from "../causality/version-set.ts";
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -21,7 +22,6 @@ import { edgeMethods } from "../rpc/edge-methods.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Contact } from "./contact.ts";
-import type { Copies } from "./copies.ts";
 import type { Copy } from "./copy-row.ts";
 import { noEvidence, unite } from "./evidence.ts";
 import { type Told, toldBy } from "./told.ts";
@@ -29,7 +29,6 @@ import { type Told, toldBy } from "./told.ts";
 export interface OwnersReadDeps {
   readonly self: NodeId;
   readonly contact: Contact;
-  readonly copies: Copies;
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
@@ -92,7 +91,7 @@ class OwnersRead {
     this.#config = config;
     this.#located = located;
     this.#wanted = wanted;
-    this.#have = deps.copies.digest(wanted.asked);
+    this.#have = clockDigest(wanted.asked.state);
     this.#ring = deps.contact.ring?.fingerprint;
     this.#tally = new ReadTally({ owners: deps.contact.ownersOf(located.key), holders: new Map() }, wanted.r);
   }
@@ -155,8 +154,8 @@ class OwnersRead {
     const { counts, digest, ring } = answer;
     // Told whole, or not at all.
     const { state, contexts } = toldBy({ ...answer, omitted: [] }, this.#located.key, this.#wanted.asked)!;
-    const isKnown = answer.state !== undefined || equalBytes(digest, this.#have);
-    this.#replies.push({ digest, contexts, state: contexts.length === 0 ? nothing : isKnown ? state : undefined });
+    const isKnown = contexts.length === 0 || answer.state !== undefined || equalBytes(digest, this.#have);
+    this.#replies.push({ digest, contexts, state: isKnown ? state : undefined });
     if (!counts || ring !== this.#ring || ring !== this.#deps.contact.ring?.fingerprint) return this.#settle(undefined);
     this.#tally.reply(owner, "complete");
     this.#proceed();

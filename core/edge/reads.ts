@@ -4,6 +4,8 @@
  */
 import type { QuorumSpec } from "../config.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { clockDigest } from "../causality/clock.ts";
+import { coversAll } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -17,7 +19,7 @@ import type { EdgeConfig } from "./config.ts";
 import type { Known, Local } from "./local.ts";
 import { type OwnersReadDeps, readFromOwners } from "./owners-read.ts";
 import { isUnanswered } from "./refusals.ts";
-import { type Told, toldBy } from "./told.ts";
+import { type Told, toldBy, toldWhole } from "./told.ts";
 
 interface ReadsDeps extends OwnersReadDeps {
   readonly local: Local;
@@ -27,7 +29,8 @@ interface ReadsDeps extends OwnersReadDeps {
 interface Wanted {
   /** Undefined: as hosts have it. */
   readonly r: QuorumSpec | undefined;
-  readonly timeoutMs: number;
+  /** `clock.now()` */
+  readonly untilMs: number;
 }
 
 /** What is known here with what hosts have told: told at once, for the copy may be evicted a moment later. */
@@ -53,12 +56,12 @@ export class Reads {
 
   /** Call when hosts have been tried. */
   async get(key: Key, r: StoreGetOptions["r"], timeoutMs: number): Promise<StoreRead> {
-    const { contact } = this.#deps;
+    const { contact, clock } = this.#deps;
     if (r === "local" || !contact.isConnected) return this.local(key, "local");
     // More than there are is no outage, in which the copy here would be the answer.
     if (r !== undefined && contact.readQuorum !== undefined) resolveQuorum(r, contact.replicas, "r");
     try {
-      const { known, ...facts } = await this.#quorum(contact.locate(key), { r, timeoutMs });
+      const { known, ...facts } = await this.#quorum(contact.locate(key), { r, untilMs: clock.now() + timeoutMs });
       return { ...this.#readOf(key, known, "quorum"), ...facts };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
@@ -76,69 +79,67 @@ export class Reads {
 
   /** Takes in what this host tells, and no other: it has told of a change that others may not know yet. @throws StoreError */
   async refresh(key: Key, host: NodeId): Promise<void> {
-    const wanted = { r: undefined, timeoutMs: this.#config.requestTimeoutMs };
-    await this.#fromHosts(this.#deps.contact.locate(key), [host], wanted);
+    const { contact, clock } = this.#deps;
+    const wanted = { r: undefined, untilMs: clock.now() + this.#config.requestTimeoutMs };
+    await this.#fromHosts(contact.locate(key), [host], wanted);
   }
 
   /** Takes in what a host tells of what is new to who has the state `base`. False: this node has another one, or too little. */
   async takeNews(key: Key, { base, ...news }: Omit<WatchedNews, "place">): Promise<boolean> {
-    const { contact, copies, local } = this.#deps;
+    const { contact, local } = this.#deps;
     const located = contact.locate(key);
     const asked = await local.copy(located);
-    if (!equalBytes(copies.digest(asked), base)) return false;
+    if (!equalBytes(clockDigest(asked.state), base)) return false;
     const told = toldBy(news, key, asked);
     if (told === undefined) return false;
     await local.heard(located, told, false);
     return true;
   }
 
-  async #quorum(located: LocatedKey, { r, timeoutMs }: Wanted): Promise<Found> {
+  async #quorum(located: LocatedKey, { r, untilMs }: Wanted): Promise<Found> {
     const { contact, clock, local } = this.#deps;
     const spec = r ?? contact.readQuorum;
-    const beganMs = clock.now();
+    let isBehind = false;
     if (spec !== undefined) {
       const asked = await local.copy(located);
       // A host is to have most of the time.
-      const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs: timeoutMs / 4 };
+      const timeoutMs = (untilMs - clock.now()) / 4;
+      const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs };
       const told = await readFromOwners(this.#deps, this.#config, located, wanted);
-      if (told !== undefined) {
-        const { answered } = told;
-        return { known: await this.#heard(located, told, spec), degraded: false, answered };
-      }
+      const known = told && (await this.#heard(located, told, spec));
+      if (known) return { known, degraded: false, answered: told.answered };
+      isBehind = told !== undefined;
     }
-    const leftMs = timeoutMs - (clock.now() - beganMs);
-    return this.#fromHosts(located, contact.hostsFor(located), { r, timeoutMs: Math.floor(leftMs) });
+    return this.#fromHosts(located, contact.hostsFor(located), { r: isBehind ? "quorum" : r, untilMs });
   }
 
-  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], { r, timeoutMs }: Wanted): Promise<Found> {
-    const { contact, copies, local } = this.#deps;
+  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], { r, untilMs }: Wanted): Promise<Found> {
+    const { contact, clock, local } = this.#deps;
+    const timeoutMs = Math.floor(untilMs - clock.now());
     if (timeoutMs < 1) throw new StoreError("quorum-not-met", `no owner of ${located.key} has answered in time`);
     const asked = await local.copy(located);
     const { key } = located;
     const request = { key, timeoutMs, ...(r === undefined ? {} : { r: String(r) }) };
-    const ask = async (have: { readonly have?: Uint8Array }) => {
-      const answer = await contact.ask(
-        hosts,
-        edgeMethods.edgeRead,
-        { ...request, ...have },
-        timeoutMs + answerMarginMs,
-      );
-      const { degraded, answeredAt } = answer;
-      const { ring } = contact;
-      const placed = ring !== undefined && ring.fingerprint === answer.ring ? ring.hosts : [];
-      const answered = answeredAt.flatMap((place) => placed[place]?.id ?? []);
-      return { told: toldBy(answer, key, asked), degraded, answered };
-    };
-    const first = await ask({ have: copies.digest(asked) });
-    const { told, ...facts } = first.told === undefined ? await ask({}) : first;
-    if (told === undefined) throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
-    if (facts.degraded) return { known: await local.heard(located, told, false), ...facts };
-    return { known: await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum"), ...facts };
+    const ask = (have: { readonly have?: Uint8Array }) =>
+      contact.ask(hosts, edgeMethods.edgeRead, { ...request, ...have }, timeoutMs + answerMarginMs);
+    const { answer, told } = await toldWhole(ask, key, asked);
+    const { degraded, answeredAt } = answer;
+    const { ring } = contact;
+    const placed = ring !== undefined && ring.fingerprint === answer.ring ? ring.hosts : [];
+    const facts = { degraded, answered: answeredAt.flatMap((place) => placed[place]?.id ?? []) };
+    if (degraded) return { known: await local.heard(located, told, false), ...facts };
+    const known = await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum");
+    return known ? { known, ...facts } : this.#fromHosts(located, hosts, { r: "quorum", untilMs });
   }
 
-  /** From fewer than a quorum the copy only learns. */
-  #heard(located: LocatedKey, told: Told, r: QuorumSpec): Promise<Known> {
-    return this.#deps.local.heard(located, told, r === "quorum" || r === "all");
+  /**
+   * From fewer than a quorum the copy only learns. Undefined: they lack what it has. Have they not met it, or have all hosts
+   * forgotten it, as deleted or replaced? Merged it would be back. A quorum can tell.
+   */
+  async #heard(located: LocatedKey, told: Told, r: QuorumSpec): Promise<Known | undefined> {
+    const isQuorum = r === "quorum" || r === "all";
+    if (!isQuorum && !coversAll(told.state.vector, told.asked.state.vector)) return undefined;
+    return this.#deps.local.heard(located, told, isQuorum);
   }
 
   #readOf(key: Key, known: Known, source: StoreRead["source"]): StoreRead {

@@ -2,19 +2,28 @@
  * What a host answered of a key, checked: bytes of a peer must not end as an error of the application's, nor of its write.
  */
 import { DecodeError } from "../bytes/codec.ts";
+import { clockDigest } from "../causality/clock.ts";
 import { peekContext } from "../causality/context.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import { filled } from "../causality/lean-state.ts";
-import { compareDots, type LiveValue, type Versioned } from "../causality/version-set.ts";
+import { compareDots, type LiveValue, nothing, type Versioned } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
 import type { Copy } from "./copy-row.ts";
+
+/** What of a host's answer tells a state. */
+interface Answer {
+  readonly state?: Uint8Array;
+  readonly rest?: { readonly gone: readonly number[] };
+  readonly omitted: readonly number[];
+  readonly context?: string;
+}
 
 export interface Told {
   /** Whose digest the host was given. */
   readonly asked: Copy;
   readonly state: Versioned;
-  /** Sealed by hosts, together they cover the state. None: the key was never written. */
+  /** Sealed by hosts, together they cover the state. None: the key was never written, or is forgotten. */
   readonly contexts: readonly string[];
 }
 
@@ -23,23 +32,13 @@ export interface Told {
  * who names no digest.
  * @throws StoreError `internal`: another host may do better
  */
-export function toldBy(
-  answer: {
-    readonly state?: Uint8Array;
-    readonly rest?: { readonly gone: readonly number[] };
-    readonly omitted: readonly number[];
-    readonly context?: string;
-  },
-  key: Key,
-  asked: Copy,
-  own: readonly LiveValue[] = [],
-): Told | undefined {
+export function toldBy(answer: Answer, key: Key, asked: Copy, own: readonly LiveValue[] = []): Told | undefined {
   const { state: encoded, rest, omitted, context } = answer;
   try {
     if (context !== undefined) peekContext(context, key);
     // A copy: what arrived is a part of a frame, and is kept.
     const contexts = context === undefined ? [] : [context];
-    if (encoded === undefined) return { asked, state: asked.state, contexts };
+    if (encoded === undefined) return { asked, state: context === undefined ? nothing : asked.state, contexts };
     const lean = filled(decodeVersioned(encoded.slice()), omitted, [...own, ...asked.state.values]);
     if (lean === undefined) return undefined;
     const gone = new Set(rest?.gone);
@@ -53,4 +52,22 @@ export function toldBy(
     if (!(cause instanceof DecodeError || cause instanceof StoreError)) throw cause;
     throw new StoreError("internal", `a host answered something unreadable of ${key}: ${cause.message}`, { cause });
   }
+}
+
+/**
+ * Has a host tell what is new to the copy that is here; where that leaves out what is not here, all of it.
+ * @throws StoreError as `toldBy`, and what `ask` throws
+ */
+export async function toldWhole<A extends Answer>(
+  ask: (have: { readonly have?: Uint8Array }) => Promise<A>,
+  key: Key,
+  asked: Copy,
+  own?: readonly LiveValue[],
+): Promise<{ readonly answer: A; readonly told: Told }> {
+  for (const have of [{ have: clockDigest(asked.state) }, {}]) {
+    const answer = await ask(have);
+    const told = toldBy(answer, key, asked, own);
+    if (told !== undefined) return { answer, told };
+  }
+  throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
 }

@@ -27,6 +27,18 @@ function asked(edges: MemoryEdges, name: string, instead: Answer = () => undefin
   return requests;
 }
 
+/** Changes what a host answers to a fetch. */
+const altered = (edges: MemoryEdges, change: { readonly counts?: boolean; readonly ring?: string }): Answer => {
+  const transport = edges.transport("e1");
+  const request = transport.request.bind(transport);
+  return (to, body) => {
+    if (body[0] !== methods.edgeFetch.number) return undefined;
+    return request(to, body, 60_000).then((answer) =>
+      methods.edgeFetch.response.encode({ ...methods.edgeFetch.response.decode(answer, 1), ...change }, 0),
+    );
+  };
+};
+
 /** An edge that is connected to all hosts, asks no more owners than it needs, and waits for late ones. */
 async function reader(edges: MemoryEdges, cluster: MemoryCluster, spec: EdgeSpec["config"] = {}) {
   const config = { ...patient, readRepairShare: 0, speculativeDelayMinMs: 60_000, ...spec };
@@ -162,18 +174,6 @@ describe("an edge that is connected to owners", { concurrency: true }, () => {
 });
 
 describe("an edge has a host coordinate", { concurrency: true }, () => {
-  /** Changes what a host answers to a fetch. */
-  const altered = (edges: MemoryEdges, change: { readonly counts?: boolean; readonly ring?: string }): Answer => {
-    const transport = edges.transport("e1");
-    const request = transport.request.bind(transport);
-    return (to, body) => {
-      if (body[0] !== methods.edgeFetch.number) return undefined;
-      return request(to, body, 60_000).then((answer) =>
-        methods.edgeFetch.response.encode({ ...methods.edgeFetch.response.decode(answer, 1), ...change }, 0),
-      );
-    };
-  };
-
   for (const [what, change] of [
     ["an owner says that its copy does not count", { counts: false }],
     ["an owner is on another ring", { ring: "0123456789abcdef" }],
@@ -284,6 +284,56 @@ test("an edge lets go of what hosts have forgotten, also of a copy for which mem
       assert.equal((await edge.get("b", "k", { r: "local" })).context, null);
     },
     { ...still, ...forgetful },
+  ));
+
+for (const [how, isConnected] of [
+  ["owners that it asks itself", true],
+  ["a host that it asks", false],
+] as const) {
+  test(`what hosts have forgotten does not come back beside what one of ${how} tells`, () =>
+    withEdges(
+      3,
+      async (edges, cluster) => {
+        const edge = await reader(edges, cluster);
+        const host = cluster.node("h1");
+        const isForgotten = async () => (await host.get("b", "k", { r: "all" })).context === null;
+        const { context } = await host.put("b", "k", utf8("v"), { w: "all" });
+        assert.deepEqual(await valuesOf(edge, "k"), ["v"]);
+        await host.delete("b", "k", { context: context!, w: "all" });
+        await eventually(isForgotten, "the key to be forgotten");
+        await host.put("b", "k", utf8("new"), { w: "all" });
+        if (!isConnected) {
+          const peers = () => [...edges.transport("e1").peers()];
+          for (const each of ["h2", "h3"]) cluster.network.cut("e1" as NodeId, each as NodeId);
+          await eventually(
+            () => peers().filter(({ connected }) => connected).length === 1,
+            "the edge to lose two hosts",
+          );
+          // Own copies of its one host would do: it is to coordinate.
+          asked(edges, "e1", altered(edges, { counts: false }));
+        }
+        const read = await edge.get("b", "k", { r: "one" });
+        assert.deepEqual([texts(read.siblings), read.degraded], [["new"], false]);
+        assert.deepEqual(texts((await edge.get("b", "k", { r: "local" })).siblings), ["new"]);
+      },
+      { ...still, ...forgetful },
+    ));
+}
+
+test("a key that hosts have forgotten is gone at an edge too where reads ask for one copy", () =>
+  withEdges(
+    3,
+    async (edges, cluster) => {
+      const edge = await reader(edges, cluster);
+      const host = cluster.node("h1");
+      const { context } = await host.put("b", "k", utf8("v"), { w: "all" });
+      assert.deepEqual(await valuesOf(edge, "k"), ["v"]);
+      await host.delete("b", "k", { context: context!, w: "all" });
+      const isForgotten = async () => (await host.get("b", "k", { r: "all" })).context === null;
+      await eventually(isForgotten, "the key to be forgotten");
+      assert.equal((await edge.get("b", "k")).context, null);
+    },
+    { ...still, ...forgetful, r: "one" },
   ));
 
 test("an edge that is asked for more answers than there are hosts refuses, rather than answer from its copy", () =>
