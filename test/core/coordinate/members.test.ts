@@ -135,6 +135,25 @@ test("an edge that tells of itself as a member is refused with the reason, and c
     assert.deepEqual(members.map(({ id }) => id).toSorted(), ["h1", "h2"]);
   }));
 
+test("a host that has heard of its removal takes no state and no hint: they belong to those who are members", () =>
+  withCluster(3, async (cluster) => {
+    await cluster.node("h1").changeRing({ kind: "remove", host: "h3", force: true });
+    const status = () => cluster.node("h3").status();
+    const isOut = async (): Promise<boolean> =>
+      (await status()).members.some(({ id, status: own }) => id === "h3" && own === "removed");
+    await eventually(isOut, "h3 to hear of it");
+    const view = { ring: (await status()).ring, life: 1 };
+    const [sender, h3] = [cluster.transport("h2"), "h3" as NodeId];
+    const asked = [
+      call(sender, h3, methods.replicate, { view, key: "b/k", state }, 2_000),
+      call(sender, h3, methods.replicate, { view, key: "b/k", state, hintFor: "h1" }, 2_000),
+      call(sender, h3, methods.swap, { view, push: [{ key: "b/k", state }], wanted: [], bytesMax: 1_000 }, 2_000),
+    ];
+    const says = { code: "not-ready", message: /no member any more/ };
+    await Promise.all(asked.map((each) => assert.rejects(each, says)));
+    assert.equal((await status()).hints, 0);
+  }));
+
 describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
     withCluster(3, async (cluster) => {
