@@ -102,12 +102,15 @@ export class Consents {
     this.#isSettled = true;
   }
 
-  /** Durable when it resolves. */
+  /**
+   * Durable when it resolves. Remembered at once: the next one, given while this one is on its way to the disk, is written with
+   * it. A consent that nobody was told of, for the disk failed, does no harm.
+   */
   async consent(partition: PartitionIndex, mark: number): Promise<void> {
     const earlier = (this.#consented.get(partition) ?? []).filter((each) => each !== mark).slice(0, consentsKept - 1);
     const marks = [mark, ...earlier];
-    await this.#records.commit([puttingConsents(partition, marks)]);
     this.#consented.set(partition, marks);
+    await this.#records.commit([puttingConsents(partition, marks)]);
   }
 
   /**

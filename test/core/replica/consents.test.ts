@@ -102,6 +102,18 @@ describe("consents of a directory that came into one ring", () => {
     assert.deepEqual((await fresh()).takeUncovered(under(unnamedRing, 7)), []);
   });
 
+  test("that are given at the same time are both remembered, also after a restart", async () => {
+    const records = new RecordStore(new MemoryStorage());
+    const consents = await consentsOf(records, [secret]);
+    await consents.consent(at, 5);
+    await Promise.all([consents.consent(at, 7), consents.consent(at, 9)]);
+    for (const mark of [7, 9]) {
+      const again = await consentsOf(records, [secret]);
+      assert.deepEqual(again.takeUncovered(under(ring, mark)), []);
+      assert.deepEqual(consents.takeUncovered(under(ring, mark)), []);
+    }
+  });
+
   test("are remembered until their mark is heard, also when later ones were given meanwhile", async () => {
     const records = new RecordStore(new MemoryStorage());
     const consents = await consentsOf(records, [secret]);
