@@ -60,7 +60,7 @@ export interface Message<T> extends Type<T> {
    * With `first`, behind one byte that tells a reader which message this is.
    * @throws RangeError when a value does not fit its definition, which is the caller's bug.
    */
-  encode(value: T, first?: number): Uint8Array;
+  encode(value: Given<T>, first?: number): Uint8Array;
   /**
    * From offset `start` to the end. Fields of bytes are views of `bytes`, not copies: who keeps one keeps the whole input
    * alive, and must not reuse it.
@@ -68,6 +68,11 @@ export interface Message<T> extends Type<T> {
    */
   decode(bytes: Uint8Array, start?: number): T;
 }
+
+/** What is given to be written: an optional field may be there and undefined. */
+export type Given<T> = {
+  readonly [K in keyof T]: Partial<Record<K, never>> extends Pick<T, K> ? T[K] | undefined : T[K];
+};
 
 /** The type that a message definition describes. */
 export type Infer<M> = M extends Message<infer T> ? T : never;
@@ -323,7 +328,7 @@ export function completed<Stored, T extends Stored>(
   complete: (stored: Stored) => T,
 ): Message<T> {
   return {
-    ...type,
+    ...(type as unknown as Message<T>),
     read: (reader) => complete(type.read(reader)),
     decode: (input, start) => complete(type.decode(input, start)),
   };

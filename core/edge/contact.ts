@@ -5,7 +5,7 @@
  * it is kept across restarts, so that a start needs no seed as long as one known host is there.
  */
 import { encodeUtf8 } from "lib0/string";
-import { DecodeError } from "../bytes/codec.ts";
+import { DecodeError, type Given } from "../bytes/codec.ts";
 import { Health, sweepIntervalMs } from "../cluster/health.ts";
 import { fetchPublicMembership } from "../cluster/public-membership.ts";
 import { clusterDefaults, type QuorumSpec } from "../config.ts";
@@ -244,7 +244,7 @@ export class Contact {
   async ask<Request, Response extends { readonly ring?: string }>(
     hosts: readonly NodeId[],
     method: Method<Request, Response>,
-    request: Request,
+    request: Given<Request>,
     timeoutMs: number,
   ): Promise<Response> {
     const { clock } = this.#deps;
@@ -268,7 +268,7 @@ export class Contact {
   async askOne<Request, Response extends { readonly ring?: string }>(
     host: NodeId,
     method: Method<Request, Response>,
-    request: Request,
+    request: Given<Request>,
     timeoutMs: number,
   ): Promise<Response> {
     const answer = await call(this.#deps.transport, host, method, request, Math.max(1, Math.floor(timeoutMs)));

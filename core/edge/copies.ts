@@ -133,7 +133,8 @@ export class Copies {
     const { contexts } = unite({ edge: this.#deps.self, key }, parts);
     // More contexts than a write may carry: hosts have disagreed for long. What they say now counts.
     if (contexts.length > edgeContextsMax) return this.replaced(copy, told);
-    return isSameCopy(copy, { state, contexts }) ? copy : { state, contexts };
+    const both = { state, contexts };
+    return isSameCopy(copy, both) ? copy : both;
   }
 
   /** What a quorum told counts alone: what the copy had besides may be deleted and forgotten by all hosts. */
@@ -255,5 +256,5 @@ export function isEqualCopy(a: Copy, b: Copy): boolean {
 }
 
 function areSameContexts({ contexts }: Copy, other: Copy): boolean {
-  return contexts.length === other.contexts.length && contexts.every((text, i) => text === other.contexts[i]);
+  return contexts.join() === other.contexts.join();
 }

@@ -10,7 +10,7 @@
  * same (`clock-skew`), the time is measured anew, some times; then it is parked.
  * Invariants: no refusal of one write holds another one up; a write that is refused for good is parked, never dropped.
  */
-import type { Infer } from "../bytes/codec.ts";
+import type { Given, Infer } from "../bytes/codec.ts";
 import { isUpdate } from "../causality/version-set.ts";
 import { StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
@@ -47,10 +47,10 @@ const skewedMax = 3;
 /** A host gives up first, so that it says which quorum was missed. */
 const answerMarginMs = 250;
 
-type Levels = Pick<OutboxRow, "w" | "pw">;
+type Levels = Given<Pick<OutboxRow, "w" | "pw">>;
 /** The write that is sent, last, after those that it stands for: hosts that take it cover their dots, so all count as sent. */
 type Carried = readonly OutboxWrite[];
-type Request = Infer<typeof edgeMethods.edgeWrite.request>;
+type Request = Given<Infer<typeof edgeMethods.edgeWrite.request>>;
 type Response = Infer<typeof edgeMethods.edgeWrite.response>;
 
 export class Delivery {
@@ -207,7 +207,7 @@ export class Delivery {
   ): Promise<{ readonly told: Told; readonly ack: Ack }> {
     for (const each of carried) each.sends += 1;
     try {
-      return await this.#send(located, carried, { w, timeoutMs, ...(pw === undefined ? {} : { pw }) });
+      return await this.#send(located, carried, { w, pw, timeoutMs });
     } finally {
       for (const each of carried) each.sends -= 1;
     }
@@ -231,16 +231,16 @@ export class Delivery {
       contexts,
       own,
       folds,
-      ...(previous === undefined ? {} : { previous }),
+      previous,
       w,
       timeoutMs,
-      ...(pw === undefined ? {} : { pw }),
-      ...(ring === undefined ? {} : { ring: ring.fingerprint }),
-      ...(this.#isTooOld(write) ? { onlyCovered: true } : {}),
-      ...(this.#mayBeCut(write) ? { again: true } : {}),
+      pw,
+      ring: ring?.fingerprint,
+      onlyCovered: this.#isTooOld(write) || undefined,
+      again: this.#mayBeCut(write) || undefined,
     };
     // Whichever is asked, it is the same event.
-    const ask = (have: { readonly have?: Uint8Array }) => this.#ask(located, carried, { ...request, ...have });
+    const ask = (have: Uint8Array | undefined) => this.#ask(located, carried, { ...request, have });
     const { answer, told } = await toldWhole(ask, located.key, asked, [value]);
     // A place that is none is a host's mistake, and counts nobody.
     const named = answer.durableAt.flatMap((place) => ring?.hosts[place]?.id ?? []);

@@ -36,7 +36,7 @@ export async function listKnown(
 
   let told: { readonly keys: readonly string[]; readonly next?: string } | undefined;
   if (contact.isConnected) {
-    const request = { bucket, prefix, limit, timeoutMs, ...(after === undefined ? {} : { after }) };
+    const request = { bucket, prefix, limit, timeoutMs, after };
     told = await contact.ask(contact.hosts(), edgeMethods.edgeList, request, timeoutMs);
   }
   const lastRow = told?.next === undefined ? undefined : rowOf(told.next);

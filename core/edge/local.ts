@@ -12,6 +12,7 @@ import {
   highestStamp,
   isUpdate,
   kindOfWrite,
+  type LiveValue,
   merge,
   nothing,
   type Versioned,
@@ -333,10 +334,13 @@ export class Local {
 
   #after(key: Key, copy: Copy, { asked, state, contexts }: Told, isQuorum: boolean): Copy {
     const { copies } = this.#deps;
-    const isOvertaken = !isEqualCopy(copy, asked); // another answer came in between: neither is later for certain
     const told = { state, contexts };
-    if (!isQuorum || isOvertaken) return copies.merged(key, copy, told);
-    return isSameCopy(copy, told) ? copy : copies.replaced(copy, told);
+    if (!isQuorum) return copies.merged(key, copy, told);
+    if (isEqualCopy(copy, asked)) return isSameCopy(copy, told) ? copy : copies.replaced(copy, told);
+    // Another answer came in between, and neither is later for certain. But what was here when a quorum was asked, and it lacks, is gone.
+    const isLeft = ({ dot }: LiveValue): boolean => covers(state.vector, dot) || !covers(asked.state.vector, dot);
+    const values = copy.state.values.filter(isLeft);
+    return copies.merged(key, { ...copy, state: { ...copy.state, values } }, told);
   }
 
   /** Lets copies go until the rest fits. */

@@ -131,7 +131,7 @@ class OwnersRead {
   async #ask(owner: NodeId, inlineBytesMax: number | undefined): Promise<void> {
     const { contact, telemetry } = this.#deps;
     const { key } = this.#located;
-    const request = { key, have: this.#have, ...(inlineBytesMax === undefined ? {} : { inlineBytesMax }) };
+    const request = { key, have: this.#have, inlineBytesMax };
     const timeoutMs = Math.min(this.#config.replicaTimeoutMs, this.#wanted.timeoutMs);
     try {
       this.#take(owner, await contact.askOne(owner, edgeMethods.edgeFetch, request, timeoutMs));

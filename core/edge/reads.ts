@@ -27,7 +27,7 @@ interface ReadsDeps extends OwnersReadDeps {
 }
 
 interface Wanted {
-  /** Undefined: as hosts have it. */
+  /** Undefined: as hosts have it, which they have not told yet. */
   readonly r: QuorumSpec | undefined;
   /** `clock.now()` */
   readonly untilMs: number;
@@ -61,7 +61,10 @@ export class Reads {
     // More than there are is no outage, in which the copy here would be the answer.
     if (r !== undefined && contact.readQuorum !== undefined) resolveQuorum(r, contact.replicas, "r");
     try {
-      const { known, ...facts } = await this.#quorum(contact.locate(key), { r, untilMs: clock.now() + timeoutMs });
+      const { known, ...facts } = await this.#quorum(contact.locate(key), {
+        r: r ?? contact.readQuorum,
+        untilMs: clock.now() + timeoutMs,
+      });
       return { ...this.#readOf(key, known, "quorum"), ...facts };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
@@ -80,7 +83,7 @@ export class Reads {
   /** Takes in what this host tells, and no other: it has told of a change that others may not know yet. @throws StoreError */
   async refresh(key: Key, host: NodeId): Promise<void> {
     const { contact, clock } = this.#deps;
-    const wanted = { r: undefined, untilMs: clock.now() + this.#config.requestTimeoutMs };
+    const wanted = { r: contact.readQuorum, untilMs: clock.now() + this.#config.requestTimeoutMs };
     await this.#fromHosts(contact.locate(key), [host], wanted);
   }
 
@@ -98,48 +101,54 @@ export class Reads {
 
   async #quorum(located: LocatedKey, { r, untilMs }: Wanted): Promise<Found> {
     const { contact, clock, local } = this.#deps;
-    const spec = r ?? contact.readQuorum;
-    let isBehind = false;
-    if (spec !== undefined) {
+    if (r !== undefined) {
       const asked = await local.copy(located);
       // A host is to have most of the time.
       const timeoutMs = (untilMs - clock.now()) / 4;
-      const wanted = { r: resolveQuorum(spec, contact.replicas, "r"), asked, timeoutMs };
+      const wanted = { r: resolveQuorum(r, contact.replicas, "r"), asked, timeoutMs };
       const told = await readFromOwners(this.#deps, this.#config, located, wanted);
-      const known = told && (await this.#heard(located, told, spec));
-      if (known) return { known, degraded: false, answered: told.answered };
-      isBehind = told !== undefined;
+      if (told !== undefined)
+        return this.#heard(located, told, { r, untilMs }, { degraded: false, answered: told.answered });
     }
-    return this.#fromHosts(located, contact.hostsFor(located), { r: isBehind ? "quorum" : r, untilMs });
+    return this.#fromHosts(located, contact.hostsFor(located), { r, untilMs });
   }
 
-  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], { r, untilMs }: Wanted): Promise<Found> {
+  async #fromHosts(located: LocatedKey, hosts: readonly NodeId[], wanted: Wanted): Promise<Found> {
     const { contact, clock, local } = this.#deps;
-    const timeoutMs = Math.floor(untilMs - clock.now());
-    if (timeoutMs < 1) throw new StoreError("quorum-not-met", `no owner of ${located.key} has answered in time`);
-    const asked = await local.copy(located);
     const { key } = located;
-    const request = { key, timeoutMs, ...(r === undefined ? {} : { r: String(r) }) };
-    const ask = (have: { readonly have?: Uint8Array }) =>
-      contact.ask(hosts, edgeMethods.edgeRead, { ...request, ...have }, timeoutMs + answerMarginMs);
+    const timeoutMs = Math.floor(wanted.untilMs - clock.now());
+    if (timeoutMs < 1) throw new StoreError("quorum-not-met", `no answer in time for ${key}`);
+    const asked = await local.copy(located);
+    const request = { key, timeoutMs, r: wanted.r?.toString() };
+    const ask = (have: Uint8Array | undefined) =>
+      contact.ask(hosts, edgeMethods.edgeRead, { ...request, have }, timeoutMs + answerMarginMs);
     const { answer, told } = await toldWhole(ask, key, asked);
     const { degraded, answeredAt } = answer;
     const { ring } = contact;
     const placed = ring !== undefined && ring.fingerprint === answer.ring ? ring.hosts : [];
-    const facts = { degraded, answered: answeredAt.flatMap((place) => placed[place]?.id ?? []) };
-    if (degraded) return { known: await local.heard(located, told, false), ...facts };
-    const known = await this.#heard(located, told, r ?? contact.readQuorum ?? "quorum");
-    return known ? { known, ...facts } : this.#fromHosts(located, hosts, { r: "quorum", untilMs });
+    const answered = answeredAt.flatMap((place) => placed[place]?.id ?? []);
+    return this.#heard(located, told, wanted, { degraded, answered });
   }
 
   /**
-   * From fewer than a quorum the copy only learns. Undefined: they lack what it has. Have they not met it, or have all hosts
-   * forgotten it, as deleted or replaced? Merged it would be back. A quorum can tell.
+   * A quorum's answer replaces the copy; from fewer it only learns. Where they lack what it has, they have not met it, or all
+   * hosts have forgotten it, as deleted or replaced. More of them can tell: without, what fewer than a quorum lack is kept, and
+   * what a quorum lacks is gone.
    */
-  async #heard(located: LocatedKey, told: Told, r: QuorumSpec): Promise<Known | undefined> {
-    const isQuorum = r === "quorum" || r === "all";
-    if (!isQuorum && !coversAll(told.state.vector, told.asked.state.vector)) return undefined;
-    return this.#deps.local.heard(located, told, isQuorum);
+  async #heard(located: LocatedKey, told: Told, { r, untilMs }: Wanted, facts: Omit<Found, "known">): Promise<Found> {
+    const { contact, local } = this.#deps;
+    const isQuorum = r === "quorum" || r === "all" || Number(r) > contact.replicas / 2;
+    let { degraded } = facts;
+    if (!degraded && r !== "all" && !coversAll(told.state.vector, told.asked.state.vector)) {
+      try {
+        const more = { r: isQuorum ? "all" : "quorum", untilMs } as const;
+        return await this.#fromHosts(located, contact.hostsFor(located), more);
+      } catch (error: unknown) {
+        if (!isUnanswered(error)) throw error;
+        degraded = !isQuorum;
+      }
+    }
+    return { ...facts, known: await local.heard(located, told, isQuorum && !degraded), degraded };
   }
 
   #readOf(key: Key, known: Known, source: StoreRead["source"]): StoreRead {

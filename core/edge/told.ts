@@ -59,15 +59,15 @@ export function toldBy(answer: Answer, key: Key, asked: Copy, own: readonly Live
  * @throws StoreError as `toldBy`, and what `ask` throws
  */
 export async function toldWhole<A extends Answer>(
-  ask: (have: { readonly have?: Uint8Array }) => Promise<A>,
+  ask: (have: Uint8Array | undefined) => Promise<A>,
   key: Key,
   asked: Copy,
   own?: readonly LiveValue[],
 ): Promise<{ readonly answer: A; readonly told: Told }> {
-  for (const have of [{ have: clockDigest(asked.state) }, {}]) {
+  for (const have of [clockDigest(asked.state), undefined]) {
     const answer = await ask(have);
     const told = toldBy(answer, key, asked, own);
     if (told !== undefined) return { answer, told };
   }
-  throw new StoreError("internal", `a host told ${key} in parts, asked for the whole`);
+  throw new StoreError("internal", `a host told a part of ${key}, asked for all`);
 }

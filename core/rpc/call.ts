@@ -3,7 +3,7 @@
  * the body of an answer is 0 and the message, or 1 and an error. Both sides share the methods' definitions.
  * Invariant: bytes from a peer become a whole message or a typed error, and change nothing before that.
  */
-import { DecodeError, type Message, RetiredError } from "../bytes/codec.ts";
+import { DecodeError, type Given, type Message, RetiredError } from "../bytes/codec.ts";
 import { StoreError, type StoreErrorCode, statusOfCode } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
 import { type Clock, type Stop, type Transport, TransportError } from "../ports.ts";
@@ -44,14 +44,14 @@ export function call<Request, Response>(
   transport: Pick<Transport, "request">,
   to: NodeId,
   method: Method<Request, Response>,
-  request: Request,
+  request: Given<Request>,
   timeoutMs: number,
 ): Promise<Response> {
   return callEncoded(transport, to, method, encodeCall(method, request), timeoutMs);
 }
 
 /** A request's bytes, for a request that goes to several peers. */
-export function encodeCall<Request>(method: Method<Request, unknown>, request: Request): Uint8Array {
+export function encodeCall<Request>(method: Method<Request, unknown>, request: Given<Request>): Uint8Array {
   return method.request.encode(request, method.number);
 }
 
@@ -60,7 +60,7 @@ export function tell<Request>(
   transport: Pick<Transport, "tell">,
   to: NodeId,
   method: Method<Request, unknown>,
-  request: Request,
+  request: Given<Request>,
 ): void {
   transport.tell(to, encodeCall(method, request));
 }
@@ -198,7 +198,7 @@ export class RpcServer {
       const { method, answer } = served;
       const response = await answer(from, method.request.decode(body, 1), deadlineMs);
       if (this.#served !== all) throw begunBefore(method);
-      return method.response.encode(response, ok);
+      return method.response.encode(response as never, ok);
     } catch (error: unknown) {
       return this.#encodeError(from, error);
     }
@@ -213,8 +213,8 @@ export class RpcServer {
     }
     if (error instanceof StoreError) {
       const { from = [], contexts, ...detail } = error.detail;
-      const places = contexts === undefined ? {} : { contexts: Uint8Array.from(contexts) };
-      const told = { ...detail, ...places, from: from.slice(0, errorNodesMax) };
+      const places = contexts && Uint8Array.from(contexts);
+      const told = { ...detail, contexts: places, from: from.slice(0, errorNodesMax) };
       return ErrorMessage.encode({ ...told, code: error.code, message: shortened(error.message) }, failed);
     }
     if (error instanceof TransportError) {
