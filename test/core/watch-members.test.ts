@@ -1,0 +1,67 @@
+/** Whom a watch of one key follows, as hosts come to own it and own it no more. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { methods } from "../../core/rpc/rpc.ts";
+import { eventually } from "../support/eventually.ts";
+import { texts, utf8 } from "../support/values.ts";
+import { intercept, placed, withCluster } from "./coordinate/scene.ts";
+import { watching } from "./watcher.ts";
+
+test("who comes to own what it watches misses nothing that others tell of before its own copy has it", () =>
+  withCluster(
+    4,
+    async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [first, second, leaving, watcherAt] = walk as [string, string, string, string];
+      const node = cluster.node(watcherAt);
+      await watching(node, { name }, async (watcher) => {
+        await watcher.shows(name, "");
+        await cluster.node(first).put("b", name, utf8("v1"), { w: "all" });
+        await watcher.shows(name, "v1");
+        await cluster.node(leaving).changeRing({ kind: "leave", host: leaving });
+        await eventually(
+          async () => (await node.getLocal("b", name)).holding === "complete",
+          `${watcherAt} to hold the key as its owner`,
+        );
+        let release = (): void => {};
+        const released = new Promise<void>((resolve) => (release = resolve));
+        for (const host of [first, second]) {
+          intercept(cluster, host, (to, body) =>
+            to === watcherAt && body[0] === methods.replicate.number ? released : undefined,
+          );
+        }
+        const { context } = await cluster.node(first).get("b", name);
+        await cluster.node(first).put("b", name, utf8("v2"), { context: context!, w: "one" });
+        await pause(200); // what is told of it is told
+        release();
+        await watcher.shows(name, "v2");
+      });
+    },
+    { r: "one" },
+  ));
+
+test("a watch of a key goes on when its host owns the key no more", () =>
+  withCluster(3, async (cluster) => {
+    const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
+    const end = new AbortController();
+    const told = new Map<string, string>();
+    const watches = names.map(async (name) => {
+      for await (const { siblings } of cluster.node("h1").watch("b", { name }, end.signal)) {
+        told.set(name, texts(siblings).join());
+      }
+    });
+    await eventually(() => told.size === names.length, "the present state");
+    for (const host of ["h4", "h5", "h6"]) await cluster.join(host);
+    await cluster.settled(6);
+    for (const name of names) await cluster.node("h5").put("b", name, utf8("moved"));
+    const limit = new Promise((resolve) => setTimeout(resolve, 3_000));
+    const allTold = eventually(() => names.every((name) => told.get(name) === "moved"), "every key").catch(() => {});
+    await Promise.race([allTold, limit]);
+    end.abort();
+    await Promise.all(watches);
+    assert.deepEqual(
+      names.filter((name) => told.get(name) !== "moved"),
+      [],
+    );
+  }));
