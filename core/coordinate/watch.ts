@@ -147,7 +147,11 @@ class ChangedKeys {
 /** Where a watcher collects what is to be read. */
 type Collecting = Pick<ChangedKeys, "add" | "ended">;
 
-/** One key: one owner of it is followed. A prefix: every host, for its keys are anywhere. */
+/**
+ * A prefix: every host is followed, for its keys are anywhere. One key: this host alone where it owns it, for its own copy is
+ * part of each read; else every owner, for one tells of a change that those who are then read may not have yet: the last who
+ * comes to have it tells of it too.
+ */
 export class Following {
   readonly #deps: WatchDeps;
   readonly #filter: ChangeFilter;
@@ -188,21 +192,24 @@ export class Following {
     this.#deps.tasks.after(retryMs, () => this.#followWhoIsNeeded());
   }
 
+  /** Of one key, stops following who need not be. Where no owner is up, a stand-in, anew each time: it logs no hints. */
   #hostsNeeded(): readonly NodeId[] {
     const { ring, self, health } = this.#deps.cluster;
     if (!this.#filter.exact) return ring.hosts.map(({ id }) => id).filter((id) => health.isUp(id));
     const { partition } = locate(this.#filter.prefix as Key, ring.partitions);
     const owners = ring.owners(partition);
-    const isOwner = owners.includes(self);
+    const wanted = owners.includes(self) ? [self] : owners;
     for (const [host, stop] of this.#followed) {
-      if (isOwner ? host === self : owners.includes(host)) return [];
+      if (wanted.includes(host)) continue;
       // It owns the key no more, so it hears of no further changes. Or this host owns it now: news of another may come before
       // the own copy has what they tell of, and a read of which that copy is one would miss it.
       stop();
       this.#followed.delete(host);
     }
-    const chosen = isOwner ? self : ring.walk(partition).find((id) => health.isUp(id));
-    return chosen === undefined ? [] : [chosen];
+    const up = wanted.filter((host) => health.isUp(host));
+    if (up.length > 0 || this.#followed.size > 0) return up;
+    const standIn = ring.walk(partition).find((host) => health.isUp(host));
+    return standIn === undefined ? [] : [standIn];
   }
 
   #follow(host: NodeId): Stop {

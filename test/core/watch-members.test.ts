@@ -2,10 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
+import { sweepIntervalMs } from "../../core/cluster/health.ts";
+import type { NodeId } from "../../core/identity.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
+import type { MemoryCluster } from "../support/memory-cluster.ts";
 import { texts, utf8 } from "../support/values.ts";
-import { intercept, placed, withCluster } from "./coordinate/scene.ts";
+import { intercept, patient, placed, sentBy, withCluster } from "./coordinate/scene.ts";
 import { watching } from "./watcher.ts";
 
 test("who comes to own what it watches misses nothing that others tell of before its own copy has it", () =>
@@ -39,6 +42,43 @@ test("who comes to own what it watches misses nothing that others tell of before
       });
     },
     { r: "one" },
+  ));
+
+/** `host` asks `peer` last from now on, for it has answered slowly. */
+async function asksLast(cluster: MemoryCluster, host: string, peer: string): Promise<void> {
+  const transport = cluster.transport(host);
+  const peers = transport.peers.bind(transport);
+  transport.peers = () =>
+    [...peers()].map((each) => (each.id === peer ? { ...each, rttMs: 10_000, rttP95Ms: 10_000 } : each));
+  await pause(3 * sweepIntervalMs); // its health sees that
+}
+
+test("who owns nothing of what it watches misses nothing that one owner tells of before those that it reads from have it", () =>
+  withCluster(
+    4,
+    async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const [first, second, third, outsider] = walk as [string, string, string, string];
+      await asksLast(cluster, outsider, first);
+      await watching(cluster.node(outsider), { name }, async (watcher) => {
+        await watcher.shows(name, "");
+        await cluster.node(first).put("b", name, utf8("v1"), { w: "all" });
+        await watcher.shows(name, "v1");
+        let release = (): void => {};
+        const released = new Promise<void>((resolve) => (release = resolve));
+        intercept(cluster, first, (_to, body) => (body[0] === methods.replicate.number ? released : undefined));
+        const asked = sentBy(cluster, outsider, methods.fetch);
+        const { context } = await cluster.node(first).get("b", name);
+        await cluster.node(first).put("b", name, utf8("v2"), { context: context!, w: "one" });
+        await eventually(() => asked.length >= 2, `${outsider} to read what ${first} has told of`);
+        await pause(200); // it is answered
+        assert.deepEqual([watcher.values.at(-1), asked.includes(first as NodeId)], ["v1", false]);
+        release();
+        await watcher.shows(name, "v2");
+        assert.deepEqual(new Set(asked), new Set([second, third]));
+      });
+    },
+    { ...patient, readRepairShare: 0 },
   ));
 
 test("a watch of a key goes on when its host owns the key no more", () =>
