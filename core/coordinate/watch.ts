@@ -16,7 +16,7 @@ import { Expiries } from "../expiries.ts";
 import { reasonOf } from "../tasks.ts";
 import type { ChangeFeeds } from "./change-feeds.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import type { Requests } from "./requests.ts";
+import { notMember, type Requests } from "./requests.ts";
 
 export interface WatchDeps extends CoordinateDeps {
   readonly requests: Requests;
@@ -28,13 +28,17 @@ const listPage = 1_000;
 /** Keys of which a watch remembers what it has shown. */
 const shownMax = 10_000;
 
-/** @throws StoreError `bad-request`, before the stream begins: no key is called so */
+/**
+ * Ends with `not-member` when the membership of this host does: it hears of no change any more.
+ * @throws StoreError before the stream begins: `bad-request`, no key is called so; `not-member`
+ */
 export function watch(
   deps: WatchDeps,
   bucket: string,
   what: Watched,
   signal: CancelSignal,
 ): AsyncGenerator<WatchEvent> {
+  if (!isMember(deps)) throw notMember(deps.cluster);
   if ("name" in what) return states(deps, { prefix: makeKey(bucket, what.name), exact: true }, [], signal);
   makeKey(bucket, what.prefix || "x"); // only to check both
   const shown = [...(what.shown ?? [])].map((name) => makeKey(bucket, name));
@@ -56,6 +60,7 @@ async function* states(
   const stopWithNode = deps.tasks.onStop(end);
   signal.addEventListener("abort", end, { once: true });
   const { clock, tasks } = deps;
+  const stopLooking = onceNoMember(deps, end);
   const expiries = new Expiries({ after: (ms, run) => tasks.after(ms, run), wallMs: () => clock.wallTime() }, (keys) =>
     changed.add(keys),
   );
@@ -73,13 +78,28 @@ async function* states(
       else if (!filter.exact) live.add(key);
       yield { ...answer, bucket: bucketOf(key), name: nameOf(key) };
     }
+    if (!signal.aborted && !tasks.stopped && !isMember(deps)) throw notMember(deps.cluster);
   } finally {
+    stopLooking();
     stopFollowing();
     expiries.stop();
     stopWithNode();
     signal.removeEventListener("abort", end);
     end();
   }
+}
+
+const isMember = ({ cluster }: WatchDeps): boolean => cluster.isMember(cluster.self);
+
+/** Calls `hear` when the membership of this host has ended. */
+function onceNoMember(deps: WatchDeps, hear: () => void): Stop {
+  let stopTimer: Stop = () => {};
+  const look = (): void => {
+    if (!isMember(deps)) return hear();
+    stopTimer = deps.tasks.after(retryMs, look);
+  };
+  look();
+  return () => stopTimer();
 }
 
 /** What was shown last of each key; of keys that changed lately, if they are many. */

@@ -1,4 +1,4 @@
-/** Whom a watch of one key follows, as hosts come to own it and own it no more. */
+/** Whom a watch of one key follows, as hosts come to own it and own it no more; and its end, with the membership. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
@@ -7,9 +7,9 @@ import type { NodeId } from "../../core/identity.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
 import type { MemoryCluster } from "../support/memory-cluster.ts";
-import { texts, utf8 } from "../support/values.ts";
+import { failsWith, texts, utf8 } from "../support/values.ts";
 import { intercept, patient, placed, sentBy, withCluster } from "./coordinate/scene.ts";
-import { watching } from "./watcher.ts";
+import { Watcher, watching } from "./watcher.ts";
 
 test("who comes to own what it watches misses nothing that others tell of before its own copy has it", () =>
   withCluster(
@@ -104,4 +104,24 @@ test("a watch of a key goes on when its host owns the key no more", () =>
       names.filter((name) => told.get(name) !== "moved"),
       [],
     );
+  }));
+
+test("the watches of a host that is removed end with the reason, and it takes no more", () =>
+  withCluster(3, async (cluster) => {
+    const node = cluster.node("h3");
+    const ends: unknown[] = [];
+    for (const what of [{ name: "k" }, { prefix: "" }]) {
+      const watcher = new Watcher(node, what);
+      void watcher.done.then(
+        () => ends.push("without a reason"),
+        (error: unknown) => ends.push(error),
+      );
+      await cluster.node("h1").put("b", "k", utf8("v"));
+      await eventually(() => watcher.told.some(({ name }) => name === "k"), "the watcher to be told of k");
+    }
+    await cluster.node("h1").changeRing({ kind: "remove", host: "h3", force: true });
+    await eventually(() => ends.length === 2, "both watches to end");
+    assert.deepEqual(ends.map(failsWith("not-member")), [true, true]);
+    const watch = () => node.watch("b", { name: "k" }, new AbortController().signal);
+    assert.throws(watch, failsWith("not-member"));
   }));
