@@ -247,7 +247,7 @@ export class Requests {
 }
 
 /** It took writes on its own word, and the cluster goes on without it: what it still says may be long untrue. */
-function notMember({ self, ownRecord, roster }: CoordinateDeps["cluster"]): StoreError {
+export function notMember({ self, ownRecord, roster }: CoordinateDeps["cluster"]): StoreError {
   const text = `${self} is no member of the cluster "${roster.cluster.name}" any more (${ownRecord.status})`;
   return new StoreError("not-member", `${text}; what it holds is kept: start it again with --seed to bring it back`);
 }

@@ -16,7 +16,7 @@ import { Expiries } from "../expiries.ts";
 import { reasonOf } from "../tasks.ts";
 import type { ChangeFeeds } from "./change-feeds.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import type { Requests } from "./requests.ts";
+import { notMember, type Requests } from "./requests.ts";
 
 export interface WatchDeps extends CoordinateDeps {
   readonly requests: Requests;
@@ -28,13 +28,17 @@ const listPage = 1_000;
 /** Keys of which a watch remembers what it has shown. */
 const shownMax = 10_000;
 
-/** @throws StoreError `bad-request`, before the stream begins: no key is called so */
+/**
+ * Ends with `not-member` when the membership of this host does: it hears of no change any more.
+ * @throws StoreError before the stream begins: `bad-request`, no key is called so; `not-member`
+ */
 export function watch(
   deps: WatchDeps,
   bucket: string,
   what: Watched,
   signal: CancelSignal,
 ): AsyncGenerator<WatchEvent> {
+  if (!isMember(deps)) throw notMember(deps.cluster);
   if ("name" in what) return states(deps, { prefix: makeKey(bucket, what.name), exact: true }, [], signal);
   makeKey(bucket, what.prefix || "x"); // only to check both
   const shown = [...(what.shown ?? [])].map((name) => makeKey(bucket, name));
@@ -56,6 +60,7 @@ async function* states(
   const stopWithNode = deps.tasks.onStop(end);
   signal.addEventListener("abort", end, { once: true });
   const { clock, tasks } = deps;
+  const stopLooking = onceNoMember(deps, end);
   const expiries = new Expiries({ after: (ms, run) => tasks.after(ms, run), wallMs: () => clock.wallTime() }, (keys) =>
     changed.add(keys),
   );
@@ -73,13 +78,28 @@ async function* states(
       else if (!filter.exact) live.add(key);
       yield { ...answer, bucket: bucketOf(key), name: nameOf(key) };
     }
+    if (!signal.aborted && !tasks.stopped && !isMember(deps)) throw notMember(deps.cluster);
   } finally {
+    stopLooking();
     stopFollowing();
     expiries.stop();
     stopWithNode();
     signal.removeEventListener("abort", end);
     end();
   }
+}
+
+const isMember = ({ cluster }: WatchDeps): boolean => cluster.isMember(cluster.self);
+
+/** Calls `hear` when the membership of this host has ended. */
+function onceNoMember(deps: WatchDeps, hear: () => void): Stop {
+  let stopTimer: Stop = () => {};
+  const look = (): void => {
+    if (!isMember(deps)) return hear();
+    stopTimer = deps.tasks.after(retryMs, look);
+  };
+  look();
+  return () => stopTimer();
 }
 
 /** What was shown last of each key; of keys that changed lately, if they are many. */
@@ -147,7 +167,11 @@ class ChangedKeys {
 /** Where a watcher collects what is to be read. */
 type Collecting = Pick<ChangedKeys, "add" | "ended">;
 
-/** One key: one owner of it is followed. A prefix: every host, for its keys are anywhere. */
+/**
+ * A prefix: every host is followed, for its keys are anywhere. One key: this host alone where it owns it, for its own copy is
+ * part of each read; else every owner, for one tells of a change that those who are then read may not have yet: the last who
+ * comes to have it tells of it too.
+ */
 export class Following {
   readonly #deps: WatchDeps;
   readonly #filter: ChangeFilter;
@@ -188,21 +212,24 @@ export class Following {
     this.#deps.tasks.after(retryMs, () => this.#followWhoIsNeeded());
   }
 
+  /** Of one key, stops following who need not be. Where no owner is up, a stand-in, anew each time: it logs no hints. */
   #hostsNeeded(): readonly NodeId[] {
     const { ring, self, health } = this.#deps.cluster;
     if (!this.#filter.exact) return ring.hosts.map(({ id }) => id).filter((id) => health.isUp(id));
     const { partition } = locate(this.#filter.prefix as Key, ring.partitions);
     const owners = ring.owners(partition);
-    const isOwner = owners.includes(self);
+    const wanted = owners.includes(self) ? [self] : owners;
     for (const [host, stop] of this.#followed) {
-      if (isOwner ? host === self : owners.includes(host)) return [];
+      if (wanted.includes(host)) continue;
       // It owns the key no more, so it hears of no further changes. Or this host owns it now: news of another may come before
       // the own copy has what they tell of, and a read of which that copy is one would miss it.
       stop();
       this.#followed.delete(host);
     }
-    const chosen = isOwner ? self : ring.walk(partition).find((id) => health.isUp(id));
-    return chosen === undefined ? [] : [chosen];
+    const up = wanted.filter((host) => health.isUp(host));
+    if (up.length > 0 || this.#followed.size > 0) return up;
+    const standIn = ring.walk(partition).find((host) => health.isUp(host));
+    return standIn === undefined ? [] : [standIn];
   }
 
   #follow(host: NodeId): Stop {

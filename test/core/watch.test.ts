@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import type { EverwriteNode } from "../../core/node.ts";
-import type { WatchEvent } from "../../core/api.ts";
 import { nodeDefaults } from "../../core/config.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import { eventually } from "../support/eventually.ts";
@@ -10,54 +8,7 @@ import { MemoryCluster } from "../support/memory-cluster.ts";
 import { changeFiltersMax } from "../../core/rpc/messages.ts";
 import { failsWith, texts, utf8 } from "../support/values.ts";
 import { eventsOf, intercept, placed, seen, withCluster } from "./coordinate/scene.ts";
-
-/** What a watcher was told, and how to end it. */
-class Watcher {
-  readonly told: WatchEvent[] = [];
-  readonly #end = new AbortController();
-  /** Resolves when the watch has ended. */
-  readonly done: Promise<void>;
-
-  constructor(node: EverwriteNode, what: { readonly name: string } | { readonly prefix: string }) {
-    this.done = this.#follow(node.watch("b", what, this.#end.signal));
-  }
-
-  /** The values last told of each key, as one text. */
-  get latest(): ReadonlyMap<string, string> {
-    return new Map(this.told.map(({ name, siblings }) => [name, texts(siblings).join("+")]));
-  }
-
-  /** What was told, in order, whatever the key. */
-  get values(): string[] {
-    return this.told.map(({ siblings }) => texts(siblings).join("+"));
-  }
-
-  shows(name: string, value: string): Promise<void> {
-    return eventually(() => this.latest.get(name) === value, `the watcher to show ${name}: ${value}`);
-  }
-
-  async end(): Promise<void> {
-    this.#end.abort();
-    await this.done;
-  }
-
-  async #follow(events: AsyncIterable<WatchEvent>): Promise<void> {
-    for await (const event of events) this.told.push(event);
-  }
-}
-
-async function watching(
-  node: EverwriteNode,
-  what: { readonly name: string } | { readonly prefix: string },
-  body: (watcher: Watcher) => Promise<void>,
-): Promise<void> {
-  const watcher = new Watcher(node, what);
-  try {
-    await body(watcher);
-  } finally {
-    await watcher.end();
-  }
-}
+import { Watcher, watching } from "./watcher.ts";
 
 /** Overwrites `name` at `host` with each of the values in turn. */
 async function overwrite(cluster: MemoryCluster, host: string, name: string, values: readonly string[]): Promise<void> {
@@ -275,39 +226,6 @@ test("many watches of one host share one long request, short enough that an idle
     await Promise.all(watchers.map((watcher) => watcher.end()));
   }));
 
-test("who comes to own what it watches misses nothing that others tell of before its own copy has it", () =>
-  withCluster(
-    4,
-    async (cluster) => {
-      const { name, walk } = await placed(cluster);
-      const [first, second, leaving, watcherAt] = walk as [string, string, string, string];
-      const node = cluster.node(watcherAt);
-      await watching(node, { name }, async (watcher) => {
-        await watcher.shows(name, "");
-        await cluster.node(first).put("b", name, utf8("v1"), { w: "all" });
-        await watcher.shows(name, "v1");
-        await cluster.node(leaving).changeRing({ kind: "leave", host: leaving });
-        await eventually(
-          async () => (await node.getLocal("b", name)).holding === "complete",
-          `${watcherAt} to hold the key as its owner`,
-        );
-        let release = (): void => {};
-        const released = new Promise<void>((resolve) => (release = resolve));
-        for (const host of [first, second]) {
-          intercept(cluster, host, (to, body) =>
-            to === watcherAt && body[0] === methods.replicate.number ? released : undefined,
-          );
-        }
-        const { context } = await cluster.node(first).get("b", name);
-        await cluster.node(first).put("b", name, utf8("v2"), { context: context!, w: "one" });
-        await new Promise((resolve) => setTimeout(resolve, 200)); // what is told of it is told
-        release();
-        await watcher.shows(name, "v2");
-      });
-    },
-    { r: "one" },
-  ));
-
 test("who watches the same shares one filter, and each hears of a change", () =>
   withCluster(2, async (cluster) => {
     const counts = new Set<number>();
@@ -366,29 +284,4 @@ test("a watch ends when its signal aborts, also one that was aborted before", ()
     const events = cluster.node("h1").watch("b", { name: "k" }, aborted)[Symbol.asyncIterator]();
     assert.equal((await events.next()).done, true);
     await watching(cluster.node("h1"), { name: "k" }, (watcher) => watcher.shows("k", ""));
-  }));
-
-test("a watch of a key goes on when its host owns the key no more", () =>
-  withCluster(3, async (cluster) => {
-    const names = Array.from({ length: 12 }, (_, i) => `k${i}`);
-    const end = new AbortController();
-    const told = new Map<string, string>();
-    const watches = names.map(async (name) => {
-      for await (const { siblings } of cluster.node("h1").watch("b", { name }, end.signal)) {
-        told.set(name, texts(siblings).join());
-      }
-    });
-    await eventually(() => told.size === names.length, "the present state");
-    for (const host of ["h4", "h5", "h6"]) await cluster.join(host);
-    await cluster.settled(6);
-    for (const name of names) await cluster.node("h5").put("b", name, utf8("moved"));
-    const limit = new Promise((resolve) => setTimeout(resolve, 3_000));
-    const allTold = eventually(() => names.every((name) => told.get(name) === "moved"), "every key").catch(() => {});
-    await Promise.race([allTold, limit]);
-    end.abort();
-    await Promise.all(watches);
-    assert.deepEqual(
-      names.filter((name) => told.get(name) !== "moved"),
-      [],
-    );
   }));
