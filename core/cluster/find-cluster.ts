@@ -1,6 +1,7 @@
 /**
  * How a node without data finds the cluster: through its seeds, or through a member that still knows it and dials in.
- * Invariant: it waits as long as it takes, and says for what; only a cluster that refuses it ends the wait.
+ * Invariant: it waits as long as it takes, and says for what; only a seed that refuses it ends the wait. Whoever else is
+ * connected may be an edge, or of another cluster.
  */
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -41,7 +42,8 @@ const meetAgainMs = { first: 1_000, max: 60_000 };
 export async function findCluster(deps: FindDeps, seeds: readonly string[], name: string): Promise<Roster | undefined> {
   const { transport, tasks, config, waitFor } = deps;
   for (let pauseMs = retryMs.first; ; pauseMs = Math.min(2 * pauseMs, retryMs.max)) {
-    const reasons: string[] = [];
+    // Each once: many edges may be connected, and all say the same.
+    const reasons = new Set<string>();
     const connected = [...transport.peers()].flatMap(({ id, connected: isUp }) => (isUp ? [id] : []));
     for (const candidate of [...seeds.map((address) => ({ address })), ...connected.map((id) => ({ id }))]) {
       if (tasks.stopped) throw new StoreError("closed", "stopped before the cluster was found");
@@ -51,8 +53,10 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
         if (peer === transport.self) continue;
         return await fetchRoster(deps, peer, name, config.requestTimeoutMs);
       } catch (error: unknown) {
-        if (error instanceof StoreError && error.code === "bad-request") throw error;
-        reasons.push(`${"id" in candidate ? candidate.id : candidate.address}: ${reasonOf(error)}`);
+        const isRefused = error instanceof StoreError && error.code === "bad-request";
+        if (isRefused && "address" in candidate) throw error;
+        const who = "address" in candidate ? candidate.address : candidate.id;
+        reasons.add(`${isRefused ? "somebody is connected who is no host of the cluster" : who}: ${reasonOf(error)}`);
       }
     }
     if (await deps.isFirst?.()) return undefined;
@@ -60,7 +64,7 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
       seeds.length > 0
         ? "a seed to answer"
         : "a host of the cluster to connect: this one was a member and has lost its data";
-    waitFor(reasons.length > 0 ? `${whom} (${reasons.join("; ")})` : whom);
+    waitFor(reasons.size > 0 ? `${whom} (${[...reasons].join("; ")})` : whom);
     await tasks.sleep(pauseMs);
   }
 }

@@ -3,10 +3,12 @@ import { describe, test } from "node:test";
 import { meetSeeds } from "../../../core/cluster/find-cluster.ts";
 import { Marks } from "../../../core/cluster/marks.ts";
 import { joinCluster } from "../../../core/cluster/start.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { joinsUntil } from "../../../core/membership/exchange.ts";
 import { mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { type Transport, TransportError } from "../../../core/ports.ts";
+import { methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster, realRandom } from "../../support/memory-cluster.ts";
 import { testIdentity } from "../../support/test-identity.ts";
@@ -68,6 +70,27 @@ describe("a host that starts without data", () => {
       await cluster.settled(3);
       assert.equal(eventsOf(cluster, "cluster-created", "h1").length, 1, "that of its first start");
       assert.deepEqual(texts((await h1.getLocal("b", "k")).siblings), ["v"]);
+    }));
+
+  test("waits on when an edge or a host of another cluster connects first: only a seed is asked because it is of the cluster", () =>
+    withNone(async (cluster) => {
+      const starting = cluster.start("h1", { seeds: ["memory:h2"], mayFound: false });
+      const refusals = ["this node has no method 1", 'the asked host belongs to the cluster "other", not "test"'];
+      for (const [i, text] of refusals.entries()) {
+        const stranger = cluster.stranger(`stranger${i}`);
+        const server = new RpcServer({ event: () => {} });
+        server.on(methods.exchange, async () => {
+          throw new StoreError("bad-request", text);
+        });
+        server.listen(stranger);
+        await stranger.meet("memory:h1");
+      }
+      const isTold = (): boolean =>
+        eventsOf(cluster, "waiting", "h1").some((event) => refusals.every((text) => event.for.includes(text)));
+      await Promise.race([eventually(isTold, "h1 to say what it waits for, and who is of no use"), starting]);
+      await cluster.start("h2");
+      await starting;
+      await cluster.settled(2);
     }));
 
   test("founds the cluster when its seeds lead to nobody and it is the first; the second waits for it, and joins", () =>
