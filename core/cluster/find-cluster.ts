@@ -72,41 +72,45 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
 /**
  * A host that has its place already asks its seeds too: they may belong to a ring of the same name that was founded
  * apart, and the two become one (paper 4.8.2, "logical partitions"). One that does not answer may be started later, so it
- * is asked again after ever longer pauses, until it is a member: members find each other without seeds.
+ * is asked again after ever longer pauses, until it is a member: members find each other without seeds. A relay never is
+ * one: it is asked for ever, for whoever comes to it later.
  */
 export async function meetSeeds(deps: MeetDeps, seeds: readonly string[]): Promise<void> {
   const { cluster, tasks, telemetry } = deps;
   let left = seeds;
   for (let pauseMs = meetAgainMs.first; !tasks.stopped; pauseMs = Math.min(2 * pauseMs, meetAgainMs.max)) {
-    const unmet: string[] = [];
+    const others: string[] = [];
     for (const address of left) {
       try {
-        if (!(await meet(deps, address))) unmet.push(address);
+        if (await meet(deps, address)) others.push(address);
       } catch (error: unknown) {
-        unmet.push(address);
+        others.push(address);
         telemetry.event({ kind: "seed-silent", address, reason: reasonOf(error) });
       }
     }
     // The transport dials members by itself.
-    left = unmet.filter((address) => !isOfMember(cluster, address));
+    left = others.filter((address) => !isOfMember(cluster, address));
     if (left.length === 0) return;
     await tasks.sleep(pauseMs);
   }
 }
 
-/** True when whoever answers there is a member now. */
+/** False: it is the own address, which is no news. One list of seeds may serve all hosts. */
 async function meet({ transport, cluster, exchange }: MeetDeps, address: string): Promise<boolean> {
   const peer = await transport.meet(address);
-  // One list of seeds may serve all hosts: the own address is no news.
-  if (peer === transport.self) return true;
+  if (peer === transport.self) return false;
   if (!cluster.isMember(peer)) await exchange.with(peer);
-  return cluster.isMember(peer);
+  return true;
 }
 
-/** A seed's address may lack the `/p2p/ID` part. That of a relay is none: members that are reached through it only begin with it. */
+/**
+ * A seed's address may lack the `/p2p/ID` part; one that has it is that of nobody else, also where the member calls itself
+ * by another (a name, say). That of a relay is none: members that are reached through it only begin with it.
+ */
 function isOfMember(cluster: Cluster, address: string): boolean {
   return [...cluster.roster.members.values()].some(
     ({ id, addresses }) =>
-      cluster.isMember(id) && addresses.some((each) => each === address || each === `${address}/p2p/${id}`),
+      cluster.isMember(id) &&
+      (address.endsWith(`/p2p/${id}`) || addresses.some((each) => each === address || each === `${address}/p2p/${id}`)),
   );
 }

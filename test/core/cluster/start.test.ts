@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Exchange } from "../../../core/cluster/exchange.ts";
 import { meetSeeds } from "../../../core/cluster/find-cluster.ts";
 import { Marks } from "../../../core/cluster/marks.ts";
 import { joinCluster } from "../../../core/cluster/start.ts";
@@ -190,5 +191,44 @@ describe("a host that has its place already", () => {
     const stopped = one.tasks.stop(0);
     await one.clock.advance(60_000);
     await Promise.all([stopped, meeting]);
+  });
+
+  test("goes on asking a relay that knew members only, and merges with the stranger that comes to it later", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"]), ["h2"]);
+    const met: NodeId[] = [];
+    const exchanged: NodeId[] = [];
+    let known = "h2";
+    const transport = {
+      self: one.transport.self,
+      meet: async (): Promise<NodeId> => {
+        met.push(node(known));
+        return node(known);
+      },
+    } as unknown as Transport;
+    const exchange = { with: async (peer: NodeId) => void exchanged.push(peer) } as unknown as Exchange;
+    const meeting = meetSeeds({ ...one, transport, exchange }, ["/ip4/10.0.0.1/tcp/4002/ws"]);
+    await one.clock.advance(300_000);
+    assert.deepEqual(exchanged, [], "members are in contact already");
+    known = "x1";
+    const asked = met.length;
+    await one.clock.advance(60_000);
+    assert.deepEqual([met.length - asked, exchanged], [1, [node("x1")]], "once a minute");
+    const stopped = one.tasks.stop(0);
+    await one.clock.advance(60_000);
+    await Promise.all([stopped, meeting]);
+  });
+
+  test("asks no more at an address that is its own, or of a member by its id", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"]), ["h2"]);
+    let asked = 0;
+    const transport = {
+      self: one.transport.self,
+      meet: async (address: string): Promise<NodeId> => {
+        asked += 1;
+        return address.endsWith("h2") ? node("h2") : one.transport.self;
+      },
+    } as unknown as Transport;
+    await meetSeeds({ ...one, transport }, ["/dns4/h1.example/tcp/4001/ws", "/dns4/h2.example/tcp/4001/ws/p2p/h2"]);
+    assert.equal(asked, 2);
   });
 });
