@@ -200,7 +200,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   else takeShare(deps, { isDue });
   tasks.run("meet seeds", () => meetSeeds(deps, options.seeds));
   transfers.start({ ...deps, holdings, ownTime, admission, server });
-  leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
+  const leaving = leaveWhenTold({ ...deps, holdings, records, requests }, runDeps.onLeft);
   const leases = new Leases(deps);
   leases.start(server);
   tasks.every("notice a lapse", noticeIntervalMs, () => {
@@ -222,7 +222,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   const reaper = new Reaper({ ...deps, consents, forgetting, server, admission });
   reaper.start();
   return {
-    deps: { ...deps, antiEntropy, leases, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
+    deps: { ...deps, antiEntropy, leases, leaving, agreementAges: new AgreementAges({ cluster, ownTime, agreements }) },
     repairDeps,
     portable: portableOf({ ...repairDeps, consents, seal: (held, key) => deps.contexts.seal(held, held.state, key) }),
     requests,

@@ -5,6 +5,7 @@ import type { AntiEntropyView, AwayFill, HintsView, MemberView, NodeStatus, Ring
 import type { AgreementAges } from "./background/agreements.ts";
 import type { AntiEntropy } from "./background/anti-entropy.ts";
 import type { Leases } from "./background/leases.ts";
+import type { Leaving } from "./background/leave.ts";
 import { hasBit } from "./bytes/bitmap.ts";
 import type { Cluster } from "./cluster/cluster.ts";
 import type { NodeConfig } from "./config.ts";
@@ -19,6 +20,7 @@ import { allPartitions } from "./placement/partition.ts";
 export interface StatusDeps extends CoordinateDeps {
   readonly antiEntropy: AntiEntropy;
   readonly leases: Leases;
+  readonly leaving: Leaving;
   readonly agreementAges: AgreementAges;
 }
 
@@ -75,7 +77,7 @@ export function nodeStatus(deps: StatusDeps | undefined, facts: StatusFacts): No
   return {
     ...own,
     ready: cluster.inContact && cluster.ring.host(id) !== undefined,
-    notices: [...noticesOf(cluster, own.storage, deps.clock.now()), ...deps.leases.waiting],
+    notices: [...noticesOf(cluster, own.storage, deps.clock.now()), ...deps.leaving.notices, ...deps.leases.waiting],
     n: cluster.roster.cluster.n,
     members: memberViews(deps),
     ring: cluster.ring.fingerprint,

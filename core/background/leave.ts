@@ -3,7 +3,7 @@
  * and when the others hold everything and know that it is gone, it ends. A restart in between goes on with it, also one after which only
  * the others are to be told.
  * Invariant: it is `left` only with nothing on its disk that counts: no partition held (but for rows that the disk cannot
- * tell), no hint kept, no request under way.
+ * tell), no hint kept, no request under way. Of hosts that all leave at once one stays: nobody else could take their data.
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import { noteTold } from "../cluster/departure.ts";
@@ -11,6 +11,7 @@ import type { Exchange } from "../cluster/exchange.ts";
 import { partOf, placementOf, planOptions } from "../cluster/ring-commands.ts";
 import { StoreError } from "../errors.ts";
 import type { NodeId } from "../identity.ts";
+import { ringMembers } from "../membership/roster.ts";
 import { allPartitions } from "../placement/partition.ts";
 import { planLeave } from "../placement/plan.ts";
 import type { Clock } from "../ports.ts";
@@ -37,14 +38,24 @@ const intervalMs = 250;
 /** A member that takes longer to answer hears of it from the others. */
 const tellMs = 10_000;
 
+/** What `status` says of it. */
+export interface Leaving {
+  readonly notices: readonly string[];
+}
+
 /** `onLeft`: everything is done, the process may end. */
-export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): void {
+export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): Leaving {
   const { cluster, records, tasks, telemetry } = deps;
   let isOver = false;
+  let hasStayed = false;
   tasks.every("leave", intervalMs, async () => {
     const { status } = cluster.ownRecord;
     if (isOver || (status !== "leaving" && status !== "left")) return;
     if (status === "leaving") {
+      if (isToStay(cluster)) {
+        hasStayed = true;
+        return cluster.amend({ status: "up" });
+      }
       await giveTokens(deps);
       if (!isDrained(deps)) return;
     }
@@ -62,6 +73,19 @@ export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): void {
     telemetry.event({ kind: "left" });
     onLeft();
   });
+  return {
+    get notices() {
+      const isShown = hasStayed && cluster.ownRecord.status === "up";
+      return isShown ? ["told to leave, and stays: every other host leaves as well, or is gone"] : [];
+    },
+  };
+}
+
+/** The commands were given at hosts that did not know of each other's. Where two cannot see each other, both stay. */
+function isToStay({ ring, roster, health, self }: Cluster): boolean {
+  if (ringMembers(roster).some(({ status }) => status === "up")) return false;
+  const [first] = ring.hosts.filter(({ id }) => id === self || health.isUp(id));
+  return first?.id === self;
 }
 
 /** Those that were withheld at first: their partitions were filling, or nobody was reachable. */

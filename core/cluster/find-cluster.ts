@@ -1,6 +1,7 @@
 /**
  * How a node without data finds the cluster: through its seeds, or through a member that still knows it and dials in.
- * Invariant: it waits as long as it takes, and says for what; only a cluster that refuses it ends the wait.
+ * Invariant: it waits as long as it takes, and says for what; only a seed that refuses it ends the wait. Whoever else is
+ * connected may be an edge, or of another cluster.
  */
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
@@ -41,7 +42,8 @@ const meetAgainMs = { first: 1_000, max: 60_000 };
 export async function findCluster(deps: FindDeps, seeds: readonly string[], name: string): Promise<Roster | undefined> {
   const { transport, tasks, config, waitFor } = deps;
   for (let pauseMs = retryMs.first; ; pauseMs = Math.min(2 * pauseMs, retryMs.max)) {
-    const reasons: string[] = [];
+    // Each once: many edges may be connected, and all say the same.
+    const reasons = new Set<string>();
     const connected = [...transport.peers()].flatMap(({ id, connected: isUp }) => (isUp ? [id] : []));
     for (const candidate of [...seeds.map((address) => ({ address })), ...connected.map((id) => ({ id }))]) {
       if (tasks.stopped) throw new StoreError("closed", "stopped before the cluster was found");
@@ -51,8 +53,10 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
         if (peer === transport.self) continue;
         return await fetchRoster(deps, peer, name, config.requestTimeoutMs);
       } catch (error: unknown) {
-        if (error instanceof StoreError && error.code === "bad-request") throw error;
-        reasons.push(`${"id" in candidate ? candidate.id : candidate.address}: ${reasonOf(error)}`);
+        const isRefused = error instanceof StoreError && error.code === "bad-request";
+        if (isRefused && "address" in candidate) throw error;
+        const who = "address" in candidate ? candidate.address : candidate.id;
+        reasons.add(`${isRefused ? "somebody is connected who is no host of the cluster" : who}: ${reasonOf(error)}`);
       }
     }
     if (await deps.isFirst?.()) return undefined;
@@ -60,7 +64,7 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
       seeds.length > 0
         ? "a seed to answer"
         : "a host of the cluster to connect: this one was a member and has lost its data";
-    waitFor(reasons.length > 0 ? `${whom} (${reasons.join("; ")})` : whom);
+    waitFor(reasons.size > 0 ? `${whom} (${[...reasons].join("; ")})` : whom);
     await tasks.sleep(pauseMs);
   }
 }
@@ -68,41 +72,45 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
 /**
  * A host that has its place already asks its seeds too: they may belong to a ring of the same name that was founded
  * apart, and the two become one (paper 4.8.2, "logical partitions"). One that does not answer may be started later, so it
- * is asked again after ever longer pauses, until it is a member: members find each other without seeds.
+ * is asked again after ever longer pauses, until it is a member: members find each other without seeds. A relay never is
+ * one: it is asked for ever, for whoever comes to it later.
  */
 export async function meetSeeds(deps: MeetDeps, seeds: readonly string[]): Promise<void> {
   const { cluster, tasks, telemetry } = deps;
   let left = seeds;
   for (let pauseMs = meetAgainMs.first; !tasks.stopped; pauseMs = Math.min(2 * pauseMs, meetAgainMs.max)) {
-    const unmet: string[] = [];
+    const others: string[] = [];
     for (const address of left) {
       try {
-        if (!(await meet(deps, address))) unmet.push(address);
+        if (await meet(deps, address)) others.push(address);
       } catch (error: unknown) {
-        unmet.push(address);
+        others.push(address);
         telemetry.event({ kind: "seed-silent", address, reason: reasonOf(error) });
       }
     }
     // The transport dials members by itself.
-    left = unmet.filter((address) => !isOfMember(cluster, address));
+    left = others.filter((address) => !isOfMember(cluster, address));
     if (left.length === 0) return;
     await tasks.sleep(pauseMs);
   }
 }
 
-/** True when whoever answers there is a member now. */
+/** False: it is the own address, which is no news. One list of seeds may serve all hosts. */
 async function meet({ transport, cluster, exchange }: MeetDeps, address: string): Promise<boolean> {
   const peer = await transport.meet(address);
-  // One list of seeds may serve all hosts: the own address is no news.
-  if (peer === transport.self) return true;
+  if (peer === transport.self) return false;
   if (!cluster.isMember(peer)) await exchange.with(peer);
-  return cluster.isMember(peer);
+  return true;
 }
 
-/** A seed's address may lack the `/p2p/ID` part. That of a relay is none: members that are reached through it only begin with it. */
+/**
+ * A seed's address may lack the `/p2p/ID` part; one that has it is that of nobody else, also where the member calls itself
+ * by another (a name, say). That of a relay is none: members that are reached through it only begin with it.
+ */
 function isOfMember(cluster: Cluster, address: string): boolean {
   return [...cluster.roster.members.values()].some(
     ({ id, addresses }) =>
-      cluster.isMember(id) && addresses.some((each) => each === address || each === `${address}/p2p/${id}`),
+      cluster.isMember(id) &&
+      (address.endsWith(`/p2p/${id}`) || addresses.some((each) => each === address || each === `${address}/p2p/${id}`)),
   );
 }

@@ -116,11 +116,11 @@ async function follow(
         throw endedEarly(plan.host);
       }
       last = status;
+      if (plan.change === "leave" && statusIn(status, plan.host) === "up") throw stays(plan.host, status);
       const { filling, handingOff, away } = status.partitions.everywhere;
       const left = filling + handingOff;
       most = Math.max(most, left);
-      const isLeaving =
-        plan.change === "leave" && status.members.some(({ id, status: is }) => id === plan.host && is === "leaving");
+      const isLeaving = plan.change === "leave" && statusIn(status, plan.host) === "leaving";
       if (left === 0 && !isLeaving && away.length === 0) return { state: "done" };
       stillMs = left === 0 && !isLeaving ? (stillMs ?? performance.now()) : undefined;
       if (stillMs !== undefined && performance.now() - stillMs >= awayPatienceMs) {
@@ -149,8 +149,7 @@ async function statusOf(client: HttpClient, mayEnd: boolean): Promise<NodeStatus
 
 /** It has said so itself, or its death says nothing: then the others are asked, where they can be reached from here. */
 async function hasLeft(host: string | null, last: NodeStatus | undefined): Promise<boolean> {
-  const isLeft = ({ members }: NodeStatus): boolean =>
-    members.some(({ id, status }) => id === host && status === "left");
+  const isLeft = (status: NodeStatus): boolean => statusIn(status, host) === "left";
   if (last === undefined) return false;
   if (isLeft(last)) return true;
   const others = last.members.filter(({ id, http, alive }) => id !== host && alive && http !== "");
@@ -165,6 +164,14 @@ async function hasLeft(host: string | null, last: NodeStatus | undefined): Promi
     }
   });
   return (await Promise.all(told)).includes(true);
+}
+
+function statusIn({ members }: NodeStatus, host: string | null): string | undefined {
+  return members.find(({ id }) => id === host)?.status;
+}
+
+function stays(host: string | null, { notices }: NodeStatus): CliError {
+  return new CliError(`${host} does not leave any more: ${notices.join("; ")}`);
 }
 
 function endedEarly(host: string | null): CliError {

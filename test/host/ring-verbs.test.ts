@@ -149,3 +149,15 @@ test("a host that ends while it leaves has left only if it, or another one, says
   const told = await leaving("leaving", ["http://127.0.0.1:1", other.url]);
   assert.deepEqual([told.code, told.text.endsWith("\ndone\n")], [0, true], told.text);
 });
+
+test("a host that stays although it was told to leave has not left: the command says why, and ends with 1", async () => {
+  await using host = await startTestServer();
+  const now = await host.node.status();
+  const [own, ...others] = now.members as [MemberView, ...MemberView[]];
+  const why = "told to leave, and stays";
+  host.node.status = async () => ({ ...now, notices: [why], members: [{ ...own, status: "up" }, ...others] });
+  const { code, text } = await everwrite("leave", "--http", host.url);
+  assert.equal(code, 1, text);
+  assert.match(text, new RegExp(why));
+  assert.doesNotMatch(text, /^done$/m);
+});

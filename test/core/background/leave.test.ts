@@ -9,7 +9,7 @@ import { methods } from "../../../core/rpc/rpc.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
-import { failsWith } from "../../support/values.ts";
+import { failsWith, texts, utf8 } from "../../support/values.ts";
 import { intercept } from "../coordinate/scene.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
 import { memberRecord } from "../membership/samples.ts";
@@ -112,4 +112,40 @@ test("a host leaves although its disk cannot tell all rows: the others hold them
   await one.replica.drop.run(partition, { pace: async () => {}, isAllowed: () => true });
   await one.clock.advance(2_000);
   assert.deepEqual([hasLeft, one.holdings.get(partition)], [true, "former"]);
+});
+
+test("of the last two hosts, told to leave at once, one stays and says why: the other hands everything over to it", async () => {
+  const cluster = await MemoryCluster.of(2);
+  try {
+    const [h1, h2] = [cluster.node("h1"), cluster.node("h2")];
+    await h1.put("b", "k", utf8("v"), { w: "all" });
+    await Promise.all([h1, h2].map((host, i) => host.changeRing({ kind: "leave", host: `h${i + 1}` })));
+    let hasLeft = false;
+    void h2.left.then(() => (hasLeft = true));
+    await eventually(() => hasLeft, "one of them to leave");
+    cluster.kill("h2");
+    const { ready, notices, members } = await h1.status();
+    assert.deepEqual([ready, members.map(({ status }) => status)], [true, ["up", "left"]]);
+    assert.ok(
+      notices.some((notice) => notice.includes("told to leave, and stays")),
+      notices.join(),
+    );
+    assert.deepEqual(texts((await h1.get("b", "k")).siblings), ["v"]);
+  } finally {
+    await cluster.stop();
+  }
+});
+
+test("a host whose last companion leaves as well, and is dead, stays: what is left of the ring can be told to remove that one", async () => {
+  const leaving = ["h1", "h2"].map((id) => memberRecord({ id: node(id), status: "leaving" }));
+  const roster = mergeRoster(rosterOf(["h1", "h2"]), { members: new Map(leaving.map((each) => [each.id, each])) });
+  for (const [peers, status] of [
+    [[], "up"],
+    [["h1"], "leaving"],
+  ] as const) {
+    const one = oneNode("h2", roster, peers);
+    leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => {});
+    await one.clock.advance(1_000);
+    assert.equal(one.cluster.ownRecord.status, status, peers.join());
+  }
 });

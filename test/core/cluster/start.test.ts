@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { Exchange } from "../../../core/cluster/exchange.ts";
 import { meetSeeds } from "../../../core/cluster/find-cluster.ts";
 import { Marks } from "../../../core/cluster/marks.ts";
 import { joinCluster } from "../../../core/cluster/start.ts";
+import { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { joinsUntil } from "../../../core/membership/exchange.ts";
 import { mergeRoster, type Roster } from "../../../core/membership/roster.ts";
 import { type Transport, TransportError } from "../../../core/ports.ts";
+import { methods, RpcServer } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster, realRandom } from "../../support/memory-cluster.ts";
 import { testIdentity } from "../../support/test-identity.ts";
@@ -68,6 +71,27 @@ describe("a host that starts without data", () => {
       await cluster.settled(3);
       assert.equal(eventsOf(cluster, "cluster-created", "h1").length, 1, "that of its first start");
       assert.deepEqual(texts((await h1.getLocal("b", "k")).siblings), ["v"]);
+    }));
+
+  test("waits on when an edge or a host of another cluster connects first: only a seed is asked because it is of the cluster", () =>
+    withNone(async (cluster) => {
+      const starting = cluster.start("h1", { seeds: ["memory:h2"], mayFound: false });
+      const refusals = ["this node has no method 1", 'the asked host belongs to the cluster "other", not "test"'];
+      for (const [i, text] of refusals.entries()) {
+        const stranger = cluster.stranger(`stranger${i}`);
+        const server = new RpcServer({ event: () => {} });
+        server.on(methods.exchange, async () => {
+          throw new StoreError("bad-request", text);
+        });
+        server.listen(stranger);
+        await stranger.meet("memory:h1");
+      }
+      const isTold = (): boolean =>
+        eventsOf(cluster, "waiting", "h1").some((event) => refusals.every((text) => event.for.includes(text)));
+      await Promise.race([eventually(isTold, "h1 to say what it waits for, and who is of no use"), starting]);
+      await cluster.start("h2");
+      await starting;
+      await cluster.settled(2);
     }));
 
   test("founds the cluster when its seeds lead to nobody and it is the first; the second waits for it, and joins", () =>
@@ -167,5 +191,44 @@ describe("a host that has its place already", () => {
     const stopped = one.tasks.stop(0);
     await one.clock.advance(60_000);
     await Promise.all([stopped, meeting]);
+  });
+
+  test("goes on asking a relay that knew members only, and merges with the stranger that comes to it later", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"]), ["h2"]);
+    const met: NodeId[] = [];
+    const exchanged: NodeId[] = [];
+    let known = "h2";
+    const transport = {
+      self: one.transport.self,
+      meet: async (): Promise<NodeId> => {
+        met.push(node(known));
+        return node(known);
+      },
+    } as unknown as Transport;
+    const exchange = { with: async (peer: NodeId) => void exchanged.push(peer) } as unknown as Exchange;
+    const meeting = meetSeeds({ ...one, transport, exchange }, ["/ip4/10.0.0.1/tcp/4002/ws"]);
+    await one.clock.advance(300_000);
+    assert.deepEqual(exchanged, [], "members are in contact already");
+    known = "x1";
+    const asked = met.length;
+    await one.clock.advance(60_000);
+    assert.deepEqual([met.length - asked, exchanged], [1, [node("x1")]], "once a minute");
+    const stopped = one.tasks.stop(0);
+    await one.clock.advance(60_000);
+    await Promise.all([stopped, meeting]);
+  });
+
+  test("asks no more at an address that is its own, or of a member by its id", async () => {
+    const one = oneNode("h1", rosterOf(["h1", "h2"]), ["h2"]);
+    let asked = 0;
+    const transport = {
+      self: one.transport.self,
+      meet: async (address: string): Promise<NodeId> => {
+        asked += 1;
+        return address.endsWith("h2") ? node("h2") : one.transport.self;
+      },
+    } as unknown as Transport;
+    await meetSeeds({ ...one, transport }, ["/dns4/h1.example/tcp/4001/ws", "/dns4/h2.example/tcp/4001/ws/p2p/h2"]);
+    assert.equal(asked, 2);
   });
 });
