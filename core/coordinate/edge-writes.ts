@@ -111,7 +111,7 @@ async function caughtUp(
   located: LocatedKey,
   { request, timeoutMs }: EdgeIntent,
 ): Promise<boolean> {
-  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs, deleted: true });
   const before = { ...request.value.dot, counter: request.previous ?? 0 };
   if (!covers(held.state.vector, before)) return false;
   await deps.replica.apply(located, held.toBytes());
@@ -175,7 +175,7 @@ async function isOnlyCovered(
   { request, timeoutMs }: EdgeIntent,
 ): Promise<boolean> {
   if (request.onlyCovered !== true && request.again !== true) return false;
-  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs, deleted: true });
   const { vector } = held.state;
   if (request.onlyCovered !== true && vector.length < deps.config.clockEntriesMax) return false;
   if (covers(vector, request.value.dot)) return true;

@@ -62,7 +62,9 @@ export class Reads {
     if (r !== undefined && contact.readQuorum !== undefined) resolveQuorum(r, contact.replicas, "r");
     try {
       const { known, ...facts } = await this.#quorum(contact.locate(key), { r, untilMs: clock.now() + timeoutMs });
-      return { ...this.#readOf(key, known, "quorum"), ...facts };
+      const read = { ...this.#readOf(key, known, "quorum"), ...facts };
+      // That too few find nothing tells nothing of the others: it is what is known here, and no more.
+      return facts.degraded && read.siblings.length === 0 ? this.#readOf(key, known, "local") : read;
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
       const read = await this.local(key, "local");
