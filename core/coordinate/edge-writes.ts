@@ -66,7 +66,7 @@ export async function coordinateEdgeWrite(
   const needs = needsOf(deps, intent);
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
-  if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
+  if (mustForward(deps, located, intent)) return forward(deps, located, intent, { deadlineMs, mayBeOut: false });
   const { value: arrived, folds, previous = 0 } = request;
   const event = { coverage, arrived, folds, previous, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
@@ -76,7 +76,7 @@ export async function coordinateEdgeWrite(
     if (!isEarly || !(await caughtUp(deps, located, intent))) throw error;
     return carryOut(deps, located, write);
   });
-  if (done === "cannot") return forward(deps, located, intent, deadlineMs);
+  if ("isInDoubt" in done) return forward(deps, located, intent, { deadlineMs, mayBeOut: done.isInDoubt });
   const { durable, hinted } = done.replicated;
   const { held } = done.written;
   return {
@@ -183,17 +183,20 @@ async function isOnlyCovered(
   throw new StoreError("outcome-unknown", text);
 }
 
-/** To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. */
+/**
+ * To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. `mayBeOut`: a disk
+ * may have it already.
+ */
 async function forward(
   deps: CoordinateDeps,
   located: LocatedKey,
   { request, edge, w, pw }: EdgeIntent,
-  deadlineMs: number,
+  { deadlineMs, mayBeOut: isPerhapsHere }: { readonly deadlineMs: number; readonly mayBeOut: boolean },
 ): Promise<Response> {
   const { clock, transport, exchange } = deps;
   const tried = new Set<NodeId>();
   let last: unknown;
-  let mayBeOut = false;
+  let mayBeOut = isPerhapsHere;
   while (clock.now() < deadlineMs) {
     const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
     if (owner === undefined) break;
