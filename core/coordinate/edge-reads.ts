@@ -13,13 +13,13 @@ import type { CoordinateDeps } from "./deps.ts";
 import { readState } from "./read.ts";
 import type { Receiver } from "./told-states.ts";
 
-/** `have`: digest of the state that `edge` has. @throws StoreError as `readState` */
+/** `have`: digest of the state that `edge` has, which takes in deletes too. @throws StoreError as `readState` */
 export async function readForEdge(
   deps: CoordinateDeps,
   located: LocatedKey,
   { edge, have, ...request }: { readonly r: QuorumSpec; readonly timeoutMs: number } & Pick<Receiver, "edge" | "have">,
 ): Promise<Infer<typeof methods.edgeRead.response>> {
-  const { held, degraded, answered } = await readState(deps, located, request);
+  const { held, degraded, answered } = await readState(deps, located, { ...request, deleted: true });
   const { ring } = deps.cluster;
   const told = isWritten(held) ? deps.toldStates.stateFor(held, { edge, key: located.key, have }) : { omitted: [] };
   const answeredAt = answered.map((id) => ring.hosts.findIndex((host) => host.id === id)).filter((place) => place >= 0);

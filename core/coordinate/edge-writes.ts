@@ -66,7 +66,7 @@ export async function coordinateEdgeWrite(
   const needs = needsOf(deps, intent);
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
-  if (mustForward(deps, located, intent)) return forward(deps, located, intent, deadlineMs);
+  if (mustForward(deps, located, intent)) return forward(deps, located, intent, { deadlineMs, mayBeOut: false });
   const { value: arrived, folds, previous = 0 } = request;
   const event = { coverage, arrived, folds, previous, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
@@ -76,7 +76,7 @@ export async function coordinateEdgeWrite(
     if (!isEarly || !(await caughtUp(deps, located, intent))) throw error;
     return carryOut(deps, located, write);
   });
-  if (done === "cannot") return forward(deps, located, intent, deadlineMs);
+  if ("isInDoubt" in done) return forward(deps, located, intent, { deadlineMs, mayBeOut: done.isInDoubt });
   const { durable, hinted } = done.replicated;
   const { held } = done.written;
   return {
@@ -111,7 +111,7 @@ async function caughtUp(
   located: LocatedKey,
   { request, timeoutMs }: EdgeIntent,
 ): Promise<boolean> {
-  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs, deleted: true });
   const before = { ...request.value.dot, counter: request.previous ?? 0 };
   if (!covers(held.state.vector, before)) return false;
   await deps.replica.apply(located, held.toBytes());
@@ -175,7 +175,7 @@ async function isOnlyCovered(
   { request, timeoutMs }: EdgeIntent,
 ): Promise<boolean> {
   if (request.onlyCovered !== true && request.again !== true) return false;
-  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs });
+  const { held } = await readState(deps, located, { r: deps.config.r, timeoutMs, deleted: true });
   const { vector } = held.state;
   if (request.onlyCovered !== true && vector.length < deps.config.clockEntriesMax) return false;
   if (covers(vector, request.value.dot)) return true;
@@ -183,17 +183,20 @@ async function isOnlyCovered(
   throw new StoreError("outcome-unknown", text);
 }
 
-/** To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. */
+/**
+ * To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. `mayBeOut`: a disk
+ * may have it already.
+ */
 async function forward(
   deps: CoordinateDeps,
   located: LocatedKey,
   { request, edge, w, pw }: EdgeIntent,
-  deadlineMs: number,
+  { deadlineMs, mayBeOut: isPerhapsHere }: { readonly deadlineMs: number; readonly mayBeOut: boolean },
 ): Promise<Response> {
   const { clock, transport, exchange } = deps;
   const tried = new Set<NodeId>();
   let last: unknown;
-  let mayBeOut = false;
+  let mayBeOut = isPerhapsHere;
   while (clock.now() < deadlineMs) {
     const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
     if (owner === undefined) break;

@@ -50,11 +50,7 @@ export async function forwardWrite(
       refusal = error;
     }
   }
-  if (refusal instanceof StoreError) {
-    // True of the last one asked: a disk before it, or this host's own, may have kept what it refused.
-    const { nothingWritten: _, ...detail } = refusal.detail;
-    throw new StoreError(refusal.code, refusal.message, { ...detail, cause: refusal });
-  }
+  if (refusal instanceof StoreError) throw refusal;
   const text = `none of the ${tried.size} owners of ${located.key} that seemed to be up could be reached`;
   throw new StoreError("not-ready", text, { cause: refusal });
 }
@@ -71,8 +67,10 @@ function requestOf(
 
 function mintedNothing(error: unknown): boolean {
   if (error instanceof TransportError) return error.kind === "not-sent";
-  const refusals = ["not-ready", "not-member", "overloaded", "closed", "storage-full", "corrupt"];
-  return error instanceof StoreError && refusals.includes(error.code);
+  if (!(error instanceof StoreError)) return false;
+  // A disk may have run full in the middle of it.
+  if (error.code === "storage-full") return error.detail.nothingWritten === true;
+  return ["not-ready", "not-member", "overloaded", "closed", "corrupt"].includes(error.code);
 }
 
 function outcomeUnknown(owner: NodeId, error: unknown): unknown {

@@ -2,7 +2,7 @@
  * get (PROTOCOL 6): ask R replicas, merge, answer; then mend whoever was behind.
  * The own copy comes first and others answer "same" to its digest; a slow replica is overtaken by asking the next one.
  */
-import { merge } from "../causality/version-set.ts";
+import { merge, siblings } from "../causality/version-set.ts";
 import { decodeVersioned } from "../causality/encoding.ts";
 import type { QuorumSpec } from "../config.ts";
 import type { Infer } from "../bytes/codec.ts";
@@ -26,6 +26,8 @@ export interface ReadRequest {
   readonly timeoutMs: number;
   /** Ask every owner, and wait for all: for healing, where finding nothing is an answer too. */
   readonly all?: boolean;
+  /** What was deleted or has expired is found too: for who judges by what a state covers, not by what there is to read. */
+  readonly deleted?: boolean;
 }
 
 export interface ReadState {
@@ -57,13 +59,15 @@ export async function readState(deps: CoordinateDeps, located: LocatedKey, reque
     const { held, replied: answered } = reading;
     const healsOwn = request.all === true && isOnOneRing && reading.heals(cluster.self);
     if (outcome.kind === "met") return { held, degraded: false, answered, healsOwn };
-    const isAnswer = request.all === true || held.state.values.length > 0;
+    // A value that is not found may be in hints out of reach, newer than the delete that is found.
+    const found = request.deleted === true ? held.state.values : siblings(held.state, clock.wallTime());
+    const isAnswer = request.all === true || found.length > 0;
     if (outcome.kind === "degraded" && isAnswer) return { held, degraded: true, answered, healsOwn };
     const got = outcome.kind === "failed" ? outcome.got : answered.length;
     const others = `${reading.others} after ${Math.round(clock.now() - startedMs)} ms`;
     const text =
       outcome.kind === "degraded"
-        ? `${got} replicas answered for ${located.key} and none has it, but too few of them are complete to call it absent${others}`
+        ? `${got} replicas answered for ${located.key} and none has a value, but too few of them are complete to call it absent${others}`
         : `${r} of ${cluster.replicas} replicas needed for get, ${got} answered${others}`;
     throw new StoreError("quorum-not-met", text, { needed: r, got, from: answered });
   }

@@ -97,6 +97,10 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       const others = outcome.kind === "failed" ? othersText(failures, { away, silent: waiting }) : "";
       resolve({ outcome, durable: tally.durable, hinted: tally.hinted, others });
     };
+    // Nobody takes a copy from who is no member any more. What was counted before is counted anew, for the ring has changed.
+    const countOwn = (acks: readonly WriteAck[]): void => {
+      if (cluster.isMember(cluster.self)) tally.ackOwn(cluster.self, acks);
+    };
     const send = async (node: NodeId, standsFor?: NodeId): Promise<void> => {
       waiting += 1;
       try {
@@ -128,7 +132,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       deps.telemetry.event({ kind: "replica-failed", id: node, reason: reasonOf(error) });
       try {
         await oweTo(deps, located, { targets: [owner], state: write.state });
-        tally.ackOwn(cluster.self, [{ kind: "hint", for: owner }]);
+        countOwn([{ kind: "hint", for: owner }]);
       } finally {
         settle(tally.fail(node));
       }
@@ -137,7 +141,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       settle({ kind: "failed", needed: write.needs.w, got: tally.durable.length });
     });
     for (const { node } of write.plan.targets) tally.ask(node);
-    tally.ackOwn(cluster.self, write.ownAcks);
+    countOwn(write.ownAcks);
     for (const { node, standsFor } of write.plan.targets) {
       deps.tasks.run("replicate", () => send(node, standsFor));
     }

@@ -52,12 +52,19 @@ export interface WriteIntent {
   readonly forwarded: boolean;
 }
 
+/** This host is not able to store a write, and another owner is there to do it. */
+interface Cannot {
+  /** Its disk may have kept the write all the same: whatever becomes of it elsewhere, nobody can say that it was not written. */
+  readonly isInDoubt: boolean;
+}
+
 /** Before it is decided who gets it. */
 type UnplannedEvent = Omit<WriteEvent, "hintsFor"> | Omit<EdgeEvent, "hintsFor">;
 
 /**
  * @throws StoreError `bad-context`, `precondition-failed`, `too-many-siblings`, `storage-full`, `quorum-not-met`
- *   (the write may survive, but with `nothingWritten`), `outcome-unknown` (a forwarded write whose owner fell silent)
+ *   (the write may survive, but with `nothingWritten`), `outcome-unknown` (a forwarded write whose owner fell silent, or that
+ *   failed after this host's own disk may have kept it)
  */
 export async function coordinateWrite(
   deps: CoordinateDeps,
@@ -70,8 +77,17 @@ export async function coordinateWrite(
 
   const { needs } = prepared;
   const done = await carryOut(deps, located, { intent, ...prepared, deadlineMs });
-  if (done === "cannot") return forwardWrite(deps, located, intent);
-  return answerOf(deps, located.key, { intent, needs, ...done });
+  if (!("isInDoubt" in done)) return answerOf(deps, located.key, { intent, needs, ...done });
+  return forwardWrite(deps, located, intent).catch((error: unknown) => {
+    throw done.isInDoubt ? keptPerhaps(error) : error;
+  });
+}
+
+/** True of those who were asked, but not of the disk here. */
+function keptPerhaps(error: unknown): unknown {
+  if (!(error instanceof StoreError)) return error;
+  const text = `this host's disk failed and may have kept the write, and no other owner took it: ${error.message}`;
+  return new StoreError("outcome-unknown", text, { cause: error });
 }
 
 /** All that may refuse a write before anything of it is stored, which the refusal says. `forward`: an owner is to do it. */
@@ -96,7 +112,7 @@ async function prepare(
 /** What carrying a write out takes of what was asked. */
 type Asked = Pick<WriteIntent, "body" | "timeoutMs" | "forwarded">;
 
-/** Stores a write here and tells the others until W have it. `cannot`: this host is not able to, and another owner is there to do it. */
+/** Stores a write here and tells the others until W have it. */
 export async function carryOut(
   deps: CoordinateDeps,
   located: LocatedKey,
@@ -106,11 +122,11 @@ export async function carryOut(
     readonly needs: WriteNeeds;
     readonly deadlineMs: number;
   },
-): Promise<{ readonly written: Written; readonly replicated: Replicated } | "cannot"> {
+): Promise<{ readonly written: Written; readonly replicated: Replicated } | Cannot> {
   const { intent, event, needs, deadlineMs } = write;
   const plan = planWrite(deps, located);
   const written = await writeHere(deps, located, { intent, event: { ...event, hintsFor: plan.owed } });
-  if (written === "cannot") return written;
+  if ("isInDoubt" in written) return written;
   const replicated = await replicateUntilViewsAgree(deps, located, { written, plan, needs, deadlineMs });
   if (replicated.outcome.kind === "failed") throw notMet(deps, replicated, { intent, deadlineMs });
   return { written, replicated };
@@ -177,19 +193,26 @@ async function writeHere(
   deps: CoordinateDeps,
   located: LocatedKey,
   { intent, event }: { readonly intent: Asked; readonly event: WriteEvent | EdgeEvent },
-): Promise<Written | "cannot"> {
+): Promise<Written | Cannot> {
   try {
     return await writeOnWhole(deps, located, { event, timeoutMs: intent.timeoutMs });
   } catch (error: unknown) {
     if (!(error instanceof StoreError)) throw error;
     const isCorrupt = error.code === "corrupt";
     // No write is refused for one bad disk, nor for a partition that has just gone. (Should the disk have kept it after all,
-    // it shows as a sibling.) A forwarded one is refused with the code by which its sender goes on to another owner.
+    // it shows as a sibling, or as what a refusal elsewhere did not know of.) A forwarded one is refused with the code by which its sender goes on to another owner.
     const isUnable = isCorrupt || error.code === "not-ready" || deps.replica.commits.state !== "ok";
-    if (isUnable && !intent.forwarded && reachableOwners(deps, located).length > 0) return "cannot";
+    if (isUnable && !intent.forwarded && reachableOwners(deps, located).length > 0) {
+      return { isInDoubt: !isCertain(error) };
+    }
     if (isCorrupt) return deps.replica.write(located, event, { despiteDamage: true });
     throw error;
   }
+}
+
+/** It failed before the first byte of it went to the disk, or the disk says that it took none. */
+function isCertain({ code, detail }: StoreError): boolean {
+  return detail.nothingWritten === true || ["corrupt", "not-ready"].includes(code) || statusOfCode[code] < 500;
 }
 
 /** A damaged record is healed first. @throws StoreError as `Replica.write`; `corrupt`: too few others could be asked */

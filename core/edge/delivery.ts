@@ -254,7 +254,7 @@ export class Delivery {
     const { contact, local } = this.#deps;
     const due = carried.filter(({ row, isPending }) => row.sentMs === undefined && isPending);
     if ((due.length > 0 || carried.at(-1)!.mayBeOut) && !(await contact.measureTime()))
-      throw new StoreError("not-ready", "hosts were lost before they told the time");
+      throw new StoreError("not-ready", "no host has told the time");
     if (due.length > 0) await local.markSent(located, due, contact.time);
   }
 

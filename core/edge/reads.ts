@@ -61,11 +61,12 @@ export class Reads {
     // More than there are is no outage, in which the copy here would be the answer.
     if (r !== undefined && contact.readQuorum !== undefined) resolveQuorum(r, contact.replicas, "r");
     try {
-      const { known, ...facts } = await this.#quorum(contact.locate(key), {
-        r: r ?? contact.readQuorum,
-        untilMs: clock.now() + timeoutMs,
-      });
-      return { ...this.#readOf(key, known, "quorum"), ...facts };
+      const wanted = { r: r ?? contact.readQuorum, untilMs: clock.now() + timeoutMs };
+      const { known, ...facts } = await this.#quorum(contact.locate(key), wanted);
+      const read = this.#readOf(key, known, "quorum");
+      // That too few find nothing tells nothing of the others: it is what is known here, and no more.
+      const isUnknown = facts.degraded && read.siblings.length === 0;
+      return isUnknown ? this.#readOf(key, known, "local") : { ...read, ...facts };
     } catch (error: unknown) {
       if (!isUnanswered(error)) throw error;
       const read = await this.local(key, "local");

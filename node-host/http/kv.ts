@@ -86,6 +86,8 @@ function sendRead(
   key: string,
 ): unknown {
   setContext(reply, answer.context);
+  if (answer.degraded) reply.header("everwrite-degraded", "true");
+  if ("holding" in answer) reply.header("everwrite-holding", answer.holding);
   const [sibling, ...others] = answer.siblings;
   if (sibling === undefined) {
     const error = { code: "not-found", message: `${key} has no value` };
@@ -95,8 +97,6 @@ function sendRead(
   if (others.length > 0) return reply.code(300).send(readJson(answer));
 
   if (answer.deleted) reply.header("everwrite-deleted", "true");
-  if (answer.degraded) reply.header("everwrite-degraded", "true");
-  if ("holding" in answer) reply.header("everwrite-holding", answer.holding);
   return (
     reply
       // A stored page must not run as a page of this origin, nor a stored anything be taken for a script.

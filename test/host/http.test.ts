@@ -147,6 +147,7 @@ describe("values", () => {
   test("local=1 asks this replica alone and says what it holds", async () => {
     await using server = await startTestServer();
     const none = await fetch(`${server.url}/kv/b/k?local=1`, { headers: json });
+    assert.deepEqual([none.status, none.headers.get("everwrite-holding")], [404, "none"]);
     assert.equal(((await none.json()) as { holding: string }).holding, "none");
     await put(server, "/kv/b/k", "x");
     assert.equal((await fetch(`${server.url}/kv/b/k?local=1`)).headers.get("everwrite-holding"), "complete");

@@ -64,13 +64,48 @@ describe("a coordinator with a bad disk", () => {
       await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), refused(undefined));
     }));
 
-  test("that is full, as those of all others are, does not speak for theirs", () =>
+  test("that is full, as those of all others are, says that nothing was written only where it is certain of all", () =>
     withCluster(3, async (cluster) => {
-      for (const host of ["h1", "h2", "h3"]) cluster.disk(host).refusesWrites = "full";
-      const refused = (error: unknown) =>
-        failsWith("storage-full")(error) && (error as StoreError).detail.nothingWritten === undefined;
-      await assert.rejects(cluster.node("h1").put("b", "k", utf8("v")), refused);
+      const disks = ["h1", "h2", "h3"].map((host) => cluster.disk(host));
+      for (const disk of disks) disk.refusesWrites = "full";
+      const refused = (nothingWritten: true | undefined) => (error: unknown) =>
+        failsWith("storage-full")(error) && (error as StoreError).detail.nothingWritten === nothingWritten;
+      const put = () => cluster.node("h1").put("b", "k", utf8("v"));
+      await assert.rejects(put(), refused(true));
+      for (const disk of disks.slice(1)) disk.writesWhatItRefuses = true;
+      await assert.rejects(put(), refused(undefined));
+      disks[0]!.writesWhatItRefuses = true;
+      for (const disk of disks.slice(1)) disk.writesWhatItRefuses = false;
+      await assert.rejects(put(), failsWith("outcome-unknown"));
     }));
+
+  test("that may have kept what it refused leaves the outcome open, though whoever is asked next refuses for certain", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const disk = cluster.disk("h1");
+        const node = cluster.node("h1");
+        disk.writesWhatItRefuses = true;
+        disk.refusesWrites = "io";
+        const release = disk.hold("writes");
+        const { batches } = disk;
+        const late = node.put("b", "k", utf8("late"), { ifAbsent: true, timeoutMs: 60_000 });
+        await eventually(() => disk.batches > batches, "the write at h1");
+        await cluster.node("h2").put("b", "k", utf8("first"), { w: 2 });
+        release();
+        await assert.rejects(late, failsWith("outcome-unknown"));
+        for (const other of ["h2", "h3"]) cluster.disk(other).refusesReads = "io";
+        await assert.rejects(node.put("b", "other", utf8("v"), { w: "one" }), failsWith("outcome-unknown"));
+        for (const host of ["h1", "h2", "h3"]) cluster.disk(host).refusesReads = undefined;
+        cluster.kill("h1");
+        disk.refusesWrites = undefined;
+        await cluster.start("h1", { config: { cacheBytesMax: 0 } });
+        const found = texts((await cluster.node("h1").getLocal("b", "k")).siblings);
+        assert.ok(found.includes("late"), found.join());
+        assert.deepEqual(texts((await cluster.node("h1").getLocal("b", "other")).siblings), ["v"]);
+      },
+      { cacheBytesMax: 0 },
+    ));
 
   test("whose record is damaged heals it from the others before it mints on it", () =>
     withCluster(

@@ -236,6 +236,18 @@ describe("a hostile edge", { concurrency: true }, () => {
       await assert.rejects(ask(request), failsWith("not-ready"));
     }));
 
+  test("with a clock beyond the drift bound is not said to be refused by others where the disk here may have kept it", () =>
+    withCluster(2, async (cluster) => {
+      const farMs = 3_600_000;
+      await cluster.join("far", { seeds: ["memory:h1"], clock: clockOff(farMs), config: patient });
+      const { ask } = await edgeAt(cluster, "far");
+      const value = { stamp: stampOfMs(Date.now() + farMs), kind: "lww" as const };
+      cluster.disk("far").refusesWrites = "full";
+      await assert.rejects(ask(write("v", 1, { value })), failsWith("clock-skew"));
+      cluster.disk("far").writesWhatItRefuses = true;
+      await assert.rejects(ask(write("v", 2, { value })), failsWith("not-ready"));
+    }));
+
   test("may exceed the bound by what it has seen, and by no more than a chain of its events", () =>
     withCluster(3, async (cluster) => {
       const farMs = 3_600_000_000;

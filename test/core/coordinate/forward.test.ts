@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
@@ -92,6 +93,20 @@ describe("a put at a host that does not own the key", () => {
       assert.deepEqual(texts((await cluster.node(walk[2]!).getLocal("b", name)).siblings), ["v"]);
       cluster.disk(walk[2]!).refusesWrites = "full";
       await assert.rejects(cluster.node(walk[3]!).put("b", name, utf8("w"), { w: "one" }), failsWith("storage-full"));
+    }));
+
+  test("is passed on to nobody after an owner whose disk ran full in the middle of it, and may survive there", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      for (const owner of walk.slice(0, 3)) {
+        cluster.disk(owner).writesWhatItRefuses = true;
+        cluster.disk(owner).refusesWrites = "full";
+      }
+      const forwarded = sentBy(cluster, walk[3]!, methods.write);
+      await assert.rejects(cluster.node(walk[3]!).put("b", name, utf8("v"), { w: "one" }), (error: unknown) => {
+        return failsWith("storage-full")(error) && (error as StoreError).detail.nothingWritten === undefined;
+      });
+      assert.equal(forwarded.length, 1);
     }));
 
   test("is forwarded once: a host that is no owner does not pass on what was passed on to it", () =>

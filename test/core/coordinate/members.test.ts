@@ -154,6 +154,30 @@ test("a host that has heard of its removal takes no state and no hint: they belo
     assert.equal((await status()).hints, 0);
   }));
 
+test("a host that hears of its removal during a write does not count itself: nobody will take it from there", () =>
+  withCluster(1, async (cluster) => {
+    // Of those that stay none is a Node host, without which a copy counts for nothing where there are any.
+    for (const page of ["p1", "p2"]) {
+      await cluster.join(page, { seeds: ["memory:h1"], own: { kind: "browser-host", leaseMs: 600_000 } });
+    }
+    await cluster.settled();
+    const node = cluster.node("h1");
+    const disk = cluster.disk("h1");
+    const release = disk.hold("writes");
+    const { batches } = disk;
+    const ended = Promise.all([
+      assert.rejects(node.put("b", "put", utf8("v"), { w: "one" }), failsWith("quorum-not-met")),
+      assert.rejects(node.delete("b", "deleted", { w: "one" }), failsWith("quorum-not-met")),
+    ]);
+    await eventually(() => disk.batches > batches, "the writes at h1");
+    await cluster.node("p1").changeRing({ kind: "remove", host: "h1", force: true });
+    await eventually(async () => {
+      return (await node.status()).members.some(({ id, status }) => id === "h1" && status === "removed");
+    }, "h1 to hear of it");
+    release();
+    await ended;
+  }));
+
 describe("views meet before data counts", () => {
   test("a host with an old ring learns the new one by its first write, which lies where the new ring wants it", () =>
     withCluster(3, async (cluster) => {

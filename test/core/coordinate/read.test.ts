@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import type { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
+import type { EverwriteNode } from "../../../core/node.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import { failsWith, texts, utf8 } from "../../support/values.ts";
@@ -194,6 +196,34 @@ describe("absent, unknown or degraded", () => {
       const other = await placed(cluster, (hosts) => hosts.slice(0, 3).join() === walk.slice(0, 3).join(), "other");
       await assert.rejects(cluster.node(fifth).get("b", other.name, { r: "one" }), failsWith("quorum-not-met"));
     }));
+
+  for (const [what, end] of [
+    ["a delete", (node: EverwriteNode, name: string, context: string) => node.delete("b", name, { context, w: "all" })],
+    [
+      "an expired value",
+      (node: EverwriteNode, name: string, context: string) =>
+        node.put("b", name, utf8("brief"), { context, w: "all", ttlMs: 1 }),
+    ],
+  ] as const) {
+    test(`${what} that too few know of makes a key unknown, not absent: hints elsewhere may hold an acked write`, () =>
+      withCluster(5, async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const [cut, b, c, d, e] = walk as [string, string, string, string, string];
+        const node = cluster.node(cut);
+        const { context } = await node.put("b", name, utf8("v1"), { w: "all" });
+        await end(node, name, context!);
+        cluster.isolate(cut);
+        for (const other of [b, c, d, e]) await seen(node, other, false);
+        await seen(cluster.node(b), cut, false);
+        await cluster.node(b).put("b", name, utf8("v2"), { w: 2 });
+        cluster.network.heal(cut as NodeId, e as NodeId);
+        await seen(node, e, true);
+        await assert.rejects(node.get("b", name), failsWith("quorum-not-met"));
+        const isUntouched = (error: unknown): boolean =>
+          failsWith("quorum-not-met")(error) && (error as StoreError).detail.nothingWritten === true;
+        await assert.rejects(node.put("b", name, utf8("v3"), { ifAbsent: true }), isUntouched);
+      }));
+  }
 
   test("while an owner fills, complete ones are asked instead of it", () =>
     withCluster(

@@ -7,7 +7,7 @@ import { call, methods } from "../../../core/rpc/rpc.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryEdges } from "../../support/memory-edges.ts";
 import { texts, utf8 } from "../../support/values.ts";
-import { eventsOf, local, placed, staleAt } from "../coordinate/scene.ts";
+import { eventsOf, local, patient, placed, seen, staleAt } from "../coordinate/scene.ts";
 import { altered, type Answer, asked, connectedToOne, reader, still } from "./reads-scene.ts";
 import { atHosts, valuesOf, withEdges } from "./scene.ts";
 
@@ -268,4 +268,22 @@ test("a read that is under way when its edge is closed ends", () =>
     );
     await edge.close();
     assert.equal(await Promise.race([ended, setTimeout(8_000, "waiting")]), "ended");
+  }));
+
+test("an edge whose host finds only a delete, with too few others, takes it for what it knows itself: newer may exist", () =>
+  withEdges(5, async (edges, cluster) => {
+    const { name, walk } = await placed(cluster);
+    const [cut, b, c, d, e] = walk as [string, string, string, string, string];
+    const edge = await edges.connected("e1", { config: patient });
+    const node = cluster.node(cut);
+    const { context } = await node.put("b", name, utf8("v1"), { w: "all" });
+    await node.delete("b", name, { context: context!, w: "all" });
+    for (const host of [b, c, d, e]) cluster.network.cut("e1" as NodeId, host as NodeId);
+    cluster.isolate(cut);
+    for (const other of [b, c, d]) await seen(node, other, false);
+    cluster.network.heal(cut as NodeId, e as NodeId);
+    await seen(node, e, true);
+    const read = await edge.get("b", name);
+    assert.deepEqual([read.siblings, read.source, read.degraded], [[], "local", true]);
+    assert.equal(typeof read.context, "string");
   }));
