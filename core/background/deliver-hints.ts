@@ -14,6 +14,7 @@ import type { Clock, Transport } from "../ports.ts";
 import { owedWith, type StoredHint } from "../replica/hint-store.ts";
 import type { CopyRole } from "../replica/copy.ts";
 import type { Replica } from "../replica/replica.ts";
+import { inFlightMs } from "../replica/stillness.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
@@ -40,6 +41,8 @@ const rowsAlone = 128;
 const tellMs = 1_000;
 /** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
 const bytesTogether = 262_144;
+/** The slowest link that is to carry a large state in time: half a megabit a second. Nobody waits for it but its hint. */
+const slowestBytesPerMs = 64;
 /** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
 const togetherTimeoutMs = 10_000;
 
@@ -287,6 +290,7 @@ export async function hand(
 ): Promise<CopyRole> {
   const { cluster, exchange, replica, transport, config } = deps;
   if (node === cluster.self) return (await replica.apply(locate(key, cluster.ring.partitions), state)).role;
-  const request = { view: exchange.view(), key, state, ...(hintFor === undefined ? {} : { hintFor }) };
-  return (await call(transport, node, methods.replicate, request, config.replicaTimeoutMs)).role;
+  const request = { view: exchange.view(), key, state, hintFor };
+  const carryMs = Math.min(Math.floor(state.length / slowestBytesPerMs), inFlightMs(config) / 4);
+  return (await call(transport, node, methods.replicate, request, config.replicaTimeoutMs + carryMs)).role;
 }

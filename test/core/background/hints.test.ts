@@ -88,6 +88,29 @@ describe("hints for a host that is back", () => {
       onlyHints,
     ));
 
+  test("are given the time that a large state takes on a slow link", () => {
+    const config = { ...onlyHints, replicaTimeoutMs: 2_000 };
+    const bytesPerMs = 100;
+    return withCluster(
+      3,
+      async (cluster) => {
+        cluster.kill("h3");
+        await seen(cluster.node("h1"), "h3", false);
+        await cluster.node("h1").put("b", "k", new Uint8Array(1_000_000));
+        const transport = cluster.transport("h1");
+        const request = transport.request.bind(transport);
+        transport.request = async (to, body, timeoutMs) => {
+          if (to !== "h3" || body.length / bytesPerMs <= timeoutMs) return request(to, body, timeoutMs);
+          throw new TransportError("lost", `${body.length} bytes are not there in ${timeoutMs} ms`);
+        };
+        await cluster.start("h3", { config });
+        const owed = async (): Promise<number> => (await cluster.node("h1").status()).hints;
+        await eventually(async () => (await owed()) === 0, "it to be delivered");
+      },
+      config,
+    );
+  });
+
   test("are delivered but for one that cannot be, which holds up no other and is tried again", () =>
     withCluster(
       3,
