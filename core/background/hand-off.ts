@@ -91,6 +91,7 @@ async function handOffAll(deps: HandOffDeps, { isOfferDue }: { readonly isOfferD
     // Nothing waits between these looks and `begin`.
     const begun = toDrop
       .filter((each) => isAllowed() && isConfirmed(deps, each) && isUnchanged(deps, each))
+      .filter((each) => mayBeConfirmed(cluster, each.partition))
       .map(({ partition }) => partition)
       .filter((partition) => deps.replica.drop.begin(partition));
     // A restart must not find a ring on which this node is still an owner, and complete, with rows gone.
@@ -224,7 +225,9 @@ async function dropAll(
   const lane = async (isFailed: () => boolean): Promise<void> => {
     for (const partition of next) {
       if (isFailed()) return;
-      if (await replica.drop.run(partition, { pace, isAllowed })) dropped += 1;
+      // Long after it was confirmed an owner may have lost its disk; what is here may be the last copy then.
+      const isStillConfirmed = mayBeConfirmed(cluster, partition);
+      if (isStillConfirmed && (await replica.drop.run(partition, { pace, isAllowed }))) dropped += 1;
       progress.step();
     }
   };

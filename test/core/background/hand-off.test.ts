@@ -78,6 +78,22 @@ describe("a former owner", () => {
     assert.deepEqual(await handOff(owners, { h3: "filling" }), { asked: owners, left: 16 });
   });
 
+  test("keeps what an owner that has confirmed it says to be filling again before it is dropped", async () => {
+    const one = await formerOwner(owners, {});
+    const full = one.cluster.roster.holdings.get(node("h2"))!;
+    const lost = { ...full, incarnation: 2, complete: full.filling, filling: full.complete };
+    for (const [id, server] of one.servers) {
+      server.on(methods.handOff, async (_from, { partitions }) => {
+        if (id === "h4") one.cluster.merge({ holdings: new Map([[lost.id, lost]]) });
+        return { partitions: partitions.map(confirmed) };
+      });
+    }
+    new Transfers(one, one.config).start(one);
+    await one.clock.advance(5_000);
+    assert.deepEqual([...new Set(allPartitions(16).map((each) => one.holdings.get(each)))], ["former"]);
+    await one.tasks.stop(0);
+  });
+
   test("asks again about a partition in which a write ended, begun while it counted, after the owners were asked", async () => {
     const run = await new World().start();
     const located = Array.from({ length: 64 }, (_, i) => locate(`b/k${i}` as Key, 16)).find((k) => k.partition < 4)!;
