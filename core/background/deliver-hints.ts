@@ -51,18 +51,28 @@ const togetherTimeoutMs = 10_000;
  * before that, and would fetch all that it is owed beside the delivery.
  */
 export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
-  const { tasks } = deps;
+  const { cluster, replica, tasks } = deps;
   const running = new Set<NodeId>();
+  /** The ring on which all that is kept for one that is away is for keys that it owns. */
+  const readdressedOn = new Map<NodeId, string>();
   let looked: readonly NodeId[] = [];
-  const deliver = (target: NodeId): void => {
+  const begin = (target: NodeId, work: () => Promise<void>): void => {
     if (running.has(target)) return;
     running.add(target);
-    tasks.run("deliver hints", () => deliverTo(deps, target).finally(() => running.delete(target)));
+    tasks.run("deliver hints", () => work().finally(() => running.delete(target)));
+  };
+  const readdress = async (target: NodeId): Promise<void> => {
+    const { fingerprint } = cluster.ring;
+    if (await readdressAway(deps, target)) readdressedOn.set(target, fingerprint);
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, async () => {
     looked = targetsNow(deps);
-    looked.forEach(deliver);
+    for (const target of looked) begin(target, () => deliverTo(deps, target));
+    for (const { target, count } of cluster.isMember(cluster.self) ? replica.hints.summaries() : []) {
+      const isDone = count === 0 || readdressedOn.get(target) === cluster.ring.fingerprint;
+      if (!isDone && !looked.includes(target)) begin(target, () => readdress(target));
+    }
   });
   // One for whom something is left after a delivery is not kept from comparing: perhaps it takes no hint.
   return (target) => running.has(target) || (!looked.includes(target) && targetsNow(deps).includes(target));
@@ -79,6 +89,34 @@ function targetsNow({ cluster, replica }: HintDeps): NodeId[] {
 /** A host that leaves passes on what it keeps for those that are away: it will not be there when they are back. */
 function isDraining({ ownRecord, ring, self }: Cluster): boolean {
   return ownRecord.status === "leaving" && ring.host(self) === undefined;
+}
+
+/**
+ * The target is away, and the ring may have changed: what is kept for it of keys that it owns no more goes to today's owners.
+ * False: some of it is still to go.
+ */
+async function readdressAway(deps: HintDeps, target: NodeId): Promise<boolean> {
+  const { admission, cluster, replica, telemetry, tasks } = deps;
+  const { fingerprint } = cluster.ring;
+  const failures: string[] = [];
+  let after: Uint8Array | null | undefined;
+  while (after !== null && !tasks.stopped && cluster.ring.fingerprint === fingerprint) {
+    await admission.turn();
+    const page = await replica.hints.page(target, { after, limit: rowsBesideClients });
+    for (const hint of page.hints) {
+      if (hint.isDamaged || isOwnerOf(deps, target, hint)) continue;
+      await deliverOne(deps, target, hint).catch((error: unknown) => failures.push(reasonOf(error)));
+    }
+    after = page.next;
+  }
+  const [reason] = failures;
+  if (reason === undefined) return after === null;
+  telemetry.event({
+    kind: "replica-failed",
+    id: target,
+    reason: `${failures.length} hints for it not passed on: ${reason}`,
+  });
+  return false;
 }
 
 /** Everything kept for one target, oldest ring position first; stops at the first failure, to be tried again. */

@@ -11,12 +11,12 @@ import { microtasks } from "../../support/values.ts";
 import { statesIn } from "../coordinate/scene.ts";
 import { at, host, put, World } from "../replica/world.ts";
 
-/** A stand-in with a hint of each key for h2 and one for h3; the others are as the test has them. */
-async function standIn(names: readonly string[] = ["k"]) {
+/** A stand-in with a hint of each key for each target; the others are as the test has them. */
+async function standIn(names: readonly string[] = ["k"], targets: readonly string[] = ["h2", "h3"]) {
   const run = await new World().start("none");
   for (const name of names) {
     const { held } = await (await new World().start()).replica.write(at(name), put("v"));
-    for (const target of ["h2", "h3"]) await run.replica.keepHint(at(name), host(target), held.toBytes());
+    for (const target of targets) await run.replica.keepHint(at(name), host(target), held.toBytes());
   }
   const clock = new ManualClock();
   const telemetry = { event: () => {} };
@@ -159,7 +159,7 @@ describe("a stand-in", () => {
   });
 
   test("passes on what its target owns no more to the owners that are there, and keeps it for those that are not", async () => {
-    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    const { outside, owed, secondPasses } = await standIn(["k", "l"], ["h2"]);
     outside.ring = { fingerprint: "later", owners: ["h4", "h5", "h6"] };
     outside.up = new Set(["h2", "h4", "h6"]);
     outside.answer = async (to) => {
@@ -167,15 +167,32 @@ describe("a stand-in", () => {
     };
     await secondPasses();
     assert.deepEqual(outside.sent.toSorted(), ["h4", "h4", "h6", "h6"]);
-    assert.deepEqual(owed().toSorted(), ["h3", "h3", "h5", "h5", "h6", "h6"]);
+    assert.deepEqual(owed().toSorted(), ["h5", "h5", "h6", "h6"]);
     outside.up.add("h5");
     outside.applied = 2;
     await secondPasses();
-    assert.deepEqual(owed().toSorted(), ["h3", "h3", "h6", "h6"]);
+    assert.deepEqual(owed().toSorted(), ["h6", "h6"]);
+  });
+
+  test("passes on what its target owns no more while that one is away, once on each ring", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l"]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [[], ["h2", "h2", "h3", "h3"]]);
+    outside.ring = { fingerprint: "after", owners: ["h3", "h4"] };
+    outside.up.add("h4");
+    await secondPasses();
+    assert.deepEqual(outside.sent, ["h4", "h4"]);
+    // For h3, which is away too, what h2 was to have is kept with what it is to have itself.
+    assert.deepEqual(owed(), ["h3", "h3"]);
+    await secondPasses();
+    assert.equal(outside.sent.length, 2);
   });
 
   test("keeps what no owner takes of what its target owns no more, which holds up nothing behind it", async () => {
-    const { outside, owed, secondPasses } = await standIn(Array.from({ length: 10 }, (_, i) => `k${i}`));
+    const { outside, owed, secondPasses } = await standIn(
+      Array.from({ length: 10 }, (_, i) => `k${i}`),
+      ["h2"],
+    );
     outside.ring = { fingerprint: "later", owners: ["h4"] };
     outside.up = new Set(["h2", "h4"]);
     outside.answer = async () => {
