@@ -10,12 +10,10 @@
  * the one door, so a round that is cut off anywhere, or that races with writes, has done no harm.
  * Invariants: nothing is compared with a peer that sees another ring; a round moves at most so many keys and bytes.
  */
-import { toHex } from "../bytes/hex.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { partitionDiff, treeDiff } from "../merkle/tree-diff.ts";
-import { locateRow } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import { reasonOf } from "../tasks.ts";
 import type { StoreEvent } from "../telemetry.ts";
@@ -175,12 +173,6 @@ export class AntiEntropy {
       steps.did(pageShare);
     };
     const partitions = await replica.index.build({ isStopped, throttle: ofStep });
-    // What memory has of a row that rotted hides the damage: nothing that is read from there would show it.
-    for (const row of replica.index.takeDamaged()) {
-      const located = locateRow(row, replica.index.trees.partitions);
-      if (located === undefined || replica.readInMemory(located) === undefined) continue;
-      await replica.noteDamaged(located, `row ${toHex(row)} met as its tree was built`);
-    }
     telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
   }
 

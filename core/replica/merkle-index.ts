@@ -70,8 +70,6 @@ export class MerkleIndex {
   /** Of these, the ones doubted since the running scan began. */
   readonly #doubted = new Set<PartitionIndex>();
   readonly #damagedRows = new Map<PartitionIndex, number>();
-  /** Their keys, until somebody takes them. */
-  readonly #damagedKeys: Uint8Array[] = [];
   /** Rows may be missing from these of which not even the keys could be read. */
   readonly #torn = new Set<PartitionIndex>();
   readonly #pending = new Set<PendingChange>();
@@ -95,11 +93,6 @@ export class MerkleIndex {
   /** Rows of the partition that could not be read when it was scanned; they are in no tree, so other replicas mend them. */
   damagedIn(partition: PartitionIndex): number {
     return this.#damagedRows.get(partition) ?? 0;
-  }
-
-  /** The keys of rows that scans met damaged since this was last called; some may lead to no key. */
-  takeDamaged(): readonly Uint8Array[] {
-    return this.#damagedKeys.splice(0);
   }
 
   /** Whether the scan met a stretch that it could not read: older rows may have shown in its place. */
@@ -240,10 +233,8 @@ export class MerkleIndex {
     for (const row of page.rows) {
       if (known.size > 0 && known.has(toHex(row.key))) continue;
       const clock = clockOf(row);
-      if (clock === undefined) {
-        this.#countDamaged(this.#partitionOf(row.key));
-        this.#damagedKeys.push(row.key.slice());
-      } else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(clock)));
+      if (clock === undefined) this.#countDamaged(this.#partitionOf(row.key));
+      else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(clock)));
     }
     const isReached = (row: Uint8Array): boolean => page.next === null || compareBytes(row, page.next) < 0;
     for (const { row, hash } of known.values()) {
