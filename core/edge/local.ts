@@ -129,7 +129,7 @@ export class Local {
       }
       const unseen = known.evidence.own.length;
       if (unseen >= edgeOwnEventsMax)
-        throw new StoreError("overloaded", `${key} has ${unseen} writes that hosts have not seen`);
+        throw new StoreError("overloaded", `hosts lack ${unseen} writes of ${key}`);
       const ownStamp = this.#stamps.highest(key, evidence.own);
       const coverage: Coverage = { ...seen, stamp: Math.max(seen.stamp, ownStamp) };
       const named = writeId === undefined ? {} : { writeId };
