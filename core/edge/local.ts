@@ -128,8 +128,7 @@ export class Local {
         checkUpdate(this.#options, key, { held: known.state, kind, body: value.body, folds });
       }
       const unseen = known.evidence.own.length;
-      if (unseen >= edgeOwnEventsMax)
-        throw new StoreError("overloaded", `hosts lack ${unseen} writes of ${key}`);
+      if (unseen >= edgeOwnEventsMax) throw new StoreError("overloaded", `hosts lack ${unseen} writes of ${key}`);
       const ownStamp = this.#stamps.highest(key, evidence.own);
       const coverage: Coverage = { ...seen, stamp: Math.max(seen.stamp, ownStamp) };
       const named = writeId === undefined ? {} : { writeId };
