@@ -64,7 +64,8 @@ async function hasDatabase(name: string): Promise<boolean> {
     opening.addEventListener("success", () => resolve(opening.result));
     opening.addEventListener("error", () => reject(opening.error));
   });
-  const asking = database.transaction("meta", "readonly");
+  // To write anywhere: a transaction that only reads holds up those that write where it reads.
+  const asking = database.transaction(database.objectStoreNames, "readwrite", { durability: "strict" });
   const answered = new Promise<boolean>((resolve) => asking.addEventListener("complete", () => resolve(true)));
   asking.objectStore("meta").count();
   asking.commit();
