@@ -159,9 +159,9 @@ describe("a write that is under way when the node's tab is stopped", { timeout: 
     await using server = await serve(undefined);
     const [first, second] = (await tabsOf(server, 2)) as [ShopTab, ShopTab];
     await using stopped = await browser.stoppable(first);
-    await first.call("hangInTransaction", 2_000);
+    await first.call("hangInTransaction", 5_000);
     const early = second.call("put", "early");
-    await sleep(500);
+    await eventually(async () => !(await second.call("hasDatabases", "shop")), "the first tab to be in a transaction");
     stopped.stop();
     assert.ok(!(await second.call("hasDatabases", "shop")));
     await early;
