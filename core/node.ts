@@ -28,14 +28,13 @@ import { owesFarewell } from "./cluster/departure.ts";
 import { checkSameParameters } from "./cluster/exchange.ts";
 import { findCluster } from "./cluster/find-cluster.ts";
 import { Marks } from "./cluster/marks.ts";
-import { setPartitionsAside } from "./cluster/set-aside.ts";
+import { keepPartitionsAside, untilSetAside } from "./cluster/set-aside.ts";
 import {
   checkMayReturn,
   checkRole,
   foundCluster,
   isDeparted,
   joinCluster,
-  type Outdated,
   outdatedOf,
   type OwnDescription,
   returnToCluster,
@@ -158,9 +157,15 @@ export class EverwriteNode implements NodeApi {
   async #startAnew(roster: Roster): Promise<void> {
     const beginning = ++this.#beginnings;
     await this.#letGo();
-    const { storage, as } = await this.#ports.setAside();
-    this.#setAside.push(as);
-    this.#records = new RecordStore(storage, { clock: this.#ports.clock });
+    const aside = await untilSetAside({
+      ...this.#ports,
+      pauseMs: startAnewPauseMs,
+      isStopped: () => this.#stopped,
+      waitFor: (what) => void (this.#waitingFor = what),
+    });
+    if (aside === undefined) return;
+    this.#setAside.push(aside.as);
+    this.#records = new RecordStore(aside.storage, { clock: this.#ports.clock });
     await this.#untilRunning(beginning, "start on an empty storage", async (means) => {
       const joined = await joinCluster(this.#own!, roster, this.#options.cluster, means);
       await this.#run(joined, { kind: "joined" }, means.marks);
@@ -210,27 +215,15 @@ export class EverwriteNode implements NodeApi {
         ? "its place ended, and it ran without what is held here: that is set aside"
         : `its place ended, and something was forgotten since in partitions ${outdated.partitions.join(", ")}: what it held there is set aside`;
       this.#ports.telemetry.event({ kind: "old-data", reason });
-      const isKept = !outdated.isWhole && (await this.#setPartitionsAside(outdated, stored.cluster.partitions));
-      if (!isKept) return this.#startAnew(known);
+      const deps = { ...this.#ports, records: this.#records, partitions: stored.cluster.partitions };
+      const kept = outdated.isWhole ? undefined : await keepPartitionsAside(deps, outdated);
+      if (kept === undefined) return this.#startAnew(known);
+      this.#setAside.push(...kept);
     }
     const roster = await joinCluster(own, mergeRoster(known, stored), this.#options.cluster, means, {
       keepsData: true,
     });
     await this.#run(roster, { kind: "joined", held: outdated.held }, means.marks);
-  }
-
-  /** False: some of them cannot be read, or copied for want of room. Then all goes, which takes a new name and no room. */
-  async #setPartitionsAside({ partitions, hintTargets }: Outdated, q: number): Promise<boolean> {
-    const { openAside: open, telemetry } = this.#ports;
-    try {
-      const deps = { records: this.#records, partitions: q, hintTargets, open };
-      const as = await setPartitionsAside(deps, partitions);
-      if (as !== undefined) this.#setAside.push(as);
-      return true;
-    } catch (error: unknown) {
-      telemetry.event({ kind: "task-failed", task: "set some partitions aside", reason: reasonOf(error) });
-      return false;
-    }
   }
 
   async #findCluster(isFirst?: NodeOptions["isFirst"]): Promise<Roster | undefined> {

@@ -19,6 +19,7 @@ import {
 import { kindOf, storageError } from "./classic-errors.ts";
 import type { Database } from "./classic-format.ts";
 import { prefixed } from "./classic-format.ts";
+import { syncLogs } from "./classic-logs.ts";
 import { readPage } from "./classic-page.ts";
 import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
@@ -39,6 +40,9 @@ export interface ClassicStorageOptions {
 }
 
 const clearStepRows = 1_000;
+
+/** There nobody else can open what LevelDB writes. */
+const locksLogs = process.platform === "win32";
 
 /** What opening found. */
 interface Opening {
@@ -103,6 +107,8 @@ export class ClassicStorage implements Storage {
   #reopening: Promise<void> | undefined;
   /** LevelDB cannot compact a table with a damaged block, and fails writes for it again and again. */
   #damaged = false;
+  /** Batches were written since the logs were last synced. */
+  #isUnsynced = false;
   #lastWrite: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -199,7 +205,11 @@ export class ClassicStorage implements Storage {
         if (operation.kind === "put") batch.put(key, operation.value);
         else batch.del(key);
       }
-      await batch.write({ sync: durability === "synced" });
+      // LevelDB would sync only the log in which this batch is (`classic-logs.ts`).
+      const syncsAll = durability === "synced" && this.#isUnsynced && !locksLogs;
+      await batch.write({ sync: durability === "synced" && !syncsAll });
+      if (syncsAll) await syncLogs(this.directory);
+      this.#isUnsynced = durability === "buffered";
     } catch (error: unknown) {
       this.#space.doubt();
       this.#poison = this.#writeError(error);

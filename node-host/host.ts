@@ -133,14 +133,17 @@ async function start(
   await transport.start();
   stops.push(() => transport.stop());
 
+  /** Set aside, and nothing is open in its place yet: a disk may fail in between. */
+  let renamed: string | undefined;
   const ports = {
     clock: systemClock,
     random: systemRandom,
     storage,
     setAside: async () => {
-      await stores.at(-1)!.close();
-      const as = await setAside(directory, "old");
+      if (renamed === undefined) await stores.at(-1)!.close();
+      const as = (renamed ??= await setAside(directory, "old"));
       stores.push(await openClassicStorage({ directory, askDisk }));
+      renamed = undefined;
       return { storage: stores.at(-1)!, as };
     },
     openAside: async () => {

@@ -10,10 +10,12 @@
  * the one door, so a round that is cut off anywhere, or that races with writes, has done no harm.
  * Invariants: nothing is compared with a peer that sees another ring; a round moves at most so many keys and bytes.
  */
+import { toHex } from "../bytes/hex.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { StoreError } from "../errors.ts";
 import { SharedTrees } from "../merkle/shared-trees.ts";
 import { partitionDiff, treeDiff } from "../merkle/tree-diff.ts";
+import { locateRow } from "../placement/locate.ts";
 import type { Stop } from "../ports.ts";
 import { reasonOf } from "../tasks.ts";
 import type { StoreEvent } from "../telemetry.ts";
@@ -172,8 +174,16 @@ export class AntiEntropy {
       await steps.turn();
       steps.did(pageShare);
     };
-    const partitions = await replica.index.build({ isStopped, throttle: ofStep });
+    const partitions = await replica.index.build({ isStopped, throttle: ofStep, met: (row) => this.#mend(row) });
     telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
+  }
+
+  /** What memory has of a row that rotted hides the damage: nothing that is read from there, or pushed here, would show it. */
+  async #mend(row: Uint8Array): Promise<void> {
+    const { replica } = this.#deps;
+    const located = locateRow(row, replica.index.trees.partitions);
+    if (located === undefined || replica.readInMemory(located) === undefined) return;
+    await replica.noteDamaged(located, `row ${toHex(row)} met as its tree was built`);
   }
 
   async #turn(): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * `repair`: makes the partitions of this node equal to those of their other owners now, and checks what lies on the disk
- * on the way (PROTOCOL 12). One partition after the other: look at every record, mend the damaged ones from the others,
- * then compare and exchange with each co-owner until both are equal.
+ * before (PROTOCOL 12). One partition after the other: look at every record, mend the damaged ones from the others;
+ * then, again one after the other, compare and exchange with each co-owner until both are equal.
  * Invariant: everything goes through the one door, so it may run twice at once, beside requests, or end anywhere.
  */
 import type { RepairOptions, RepairProgress } from "../api.ts";
@@ -32,12 +32,15 @@ const pageLimits = { limit: 1_000, maxBytes: 1_048_576 };
 export async function* repair(deps: RepairDeps, { partition, signal }: RepairOptions): AsyncGenerator<RepairProgress> {
   const partitions = partitionsOf(deps, partition);
   const run = new RepairRun(deps, partitions.length);
-  await run.begin(partitions);
+  await run.begin();
   yield run.progress;
-  for (const each of partitions) {
-    if (signal.aborted || deps.tasks.stopped) return;
-    await run.repair(each);
-    yield run.progress;
+  // Before trees are built anew: that mends what memory has, too, and nobody would be told here what had been damaged.
+  for (const work of ["check", "makeEqual"] as const) {
+    for (const each of partitions) {
+      if (signal.aborted || deps.tasks.stopped) return;
+      await run[work](each);
+      yield run.progress;
+    }
   }
 }
 
@@ -59,8 +62,9 @@ class RepairRun {
   readonly #startedMs: number;
   readonly #problems: string[] = [];
   #damagedFiles: readonly string[] = [];
+  #checked = 0;
   #done = 0;
-  #unequal = 0;
+  readonly #unequal = new Set<PartitionIndex>();
   #moved = { keysPushed: 0, keysPulled: 0, bytes: 0 };
   #damaged = { found: 0, healed: 0 };
   /** How long a peer is waited for whose trees are not built, from its first refusal on. */
@@ -74,6 +78,7 @@ class RepairRun {
 
   get progress(): RepairProgress {
     const ms = this.#deps.clock.now() - this.#startedMs;
+    const steps = this.#checked + this.#done;
     return {
       done: this.#done,
       total: this.#total,
@@ -81,31 +86,37 @@ class RepairRun {
       damagedFound: this.#damaged.found,
       damagedHealed: this.#damaged.healed,
       damagedFiles: this.#damagedFiles,
-      unequal: this.#unequal,
+      unequal: this.#unequal.size,
       problems: [...this.#problems],
       ms,
-      msLeft: this.#done === 0 ? null : Math.round((ms / this.#done) * (this.#total - this.#done)),
+      msLeft: steps === 0 ? null : Math.round((ms / steps) * (2 * this.#total - steps)),
     };
   }
 
-  /** Trees are built anew from the disk: they may have drifted. */
-  async begin(partitions: readonly PartitionIndex[]): Promise<void> {
-    const { replica } = this.#deps;
+  async begin(): Promise<void> {
     this.#damagedFiles = await this.#deps.damagedFiles();
-    if (this.#damagedFiles.length > 0) replica.forgetCached();
-    for (const partition of partitions) replica.index.distrust(partition);
+    if (this.#damagedFiles.length > 0) this.#deps.replica.forgetCached();
   }
 
-  async repair(partition: PartitionIndex): Promise<void> {
-    const problemsBefore = this.#problems.length;
+  /** Mends what is damaged; then the tree is built anew from the disk: it may have drifted. */
+  async check(partition: PartitionIndex): Promise<void> {
     await this.#checkRecords(partition);
+    this.#deps.replica.index.distrust(partition);
+    this.#checked += 1;
+  }
+
+  async makeEqual(partition: PartitionIndex): Promise<void> {
     const others = this.#deps.cluster.ring.owners(partition).filter((owner) => owner !== this.#deps.cluster.self);
     for (const peer of others) {
       const problem = await this.#makeEqual(partition, peer);
-      if (problem !== undefined) this.#problems.push(`partition ${partition}: ${problem}`);
+      if (problem !== undefined) this.#found(partition, problem);
     }
-    if (this.#problems.length > problemsBefore) this.#unequal += 1;
     this.#done += 1;
+  }
+
+  #found(partition: PartitionIndex, problem: string): void {
+    this.#unequal.add(partition);
+    this.#problems.push(`partition ${partition}: ${problem}`);
   }
 
   async #checkRecords(partition: PartitionIndex): Promise<void> {
@@ -125,10 +136,9 @@ class RepairRun {
       this.#damaged.found += page.strays.length;
       const isMended = page.strays.length === 0 || (await dropStrays(this.#deps, page.strays));
       if (page.damaged) fetchAgain(this.#deps, partition);
-      if (!isMended)
-        this.#problems.push(`partition ${partition}: keys in it are damaged, and no other host has copies`);
+      if (!isMended) this.#found(partition, "keys in it are damaged, and no other host has copies");
       else if (page.damaged || page.strays.length > 0)
-        this.#problems.push(`partition ${partition}: a part of it cannot be read: it is filled anew`);
+        this.#found(partition, "a part of it cannot be read: it is filled anew");
       gte = page.next;
     }
     const damaged = replica.damaged.keys().map((key) => locate(key, partitions));
@@ -136,7 +146,7 @@ class RepairRun {
       await throttle();
       await this.#deps.heal(located);
       if (!replica.damaged.has(located.key)) this.#damaged.healed += 1;
-      else this.#problems.push(`partition ${partition}: too few owners have ${located.key} whole: it stays damaged`);
+      else this.#found(partition, `too few owners have ${located.key} whole: it stays damaged`);
     }
   }
 

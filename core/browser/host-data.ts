@@ -59,6 +59,8 @@ export class HostData {
   #storage: Storage | undefined;
   #changing: Promise<void> = Promise.resolve();
   #isToBeDated = false;
+  /** Set aside, and nothing is open in its place yet: a disk may fail in between. */
+  #unopened: string | undefined;
 
   private constructor(deps: HostDataDeps, name: string, names: Names) {
     this.#deps = deps;
@@ -108,10 +110,16 @@ export class HostData {
 
   /** As the port of a node of the same name wants it. */
   async setAside(): Promise<{ readonly storage: Storage; readonly as: string }> {
-    const { current } = this.#names;
-    await this.storage.close();
-    await this.#begin((names) => this.#withAside(names, current));
-    return { storage: this.storage, as: current };
+    if (this.#unopened === undefined) {
+      const { current } = this.#names;
+      await this.storage.close();
+      await this.#change((names) => ({ ...this.#withAside(names, current), current: this.#newName() }));
+      this.#unopened = current;
+    }
+    this.#storage = await this.#deps.open(this.#names.current);
+    const as = this.#unopened;
+    this.#unopened = undefined;
+    return { storage: this.storage, as };
   }
 
   /** As the port of a node of the same name wants it. */

@@ -43,6 +43,8 @@ export interface BuildOptions {
   readonly isStopped: () => boolean;
   /** Awaited before each page. */
   readonly throttle: () => Promise<unknown>;
+  /** Awaited for each row that is damaged; it is in no tree, whatever is done about it. */
+  readonly met?: (row: Uint8Array) => Promise<unknown>;
 }
 
 /**
@@ -202,7 +204,7 @@ export class MerkleIndex {
     return { start, end, range: { gte, ...(lt && { lt }) }, done: gte, meanwhile: [] };
   }
 
-  async #run(scan: Scan, { isStopped, throttle }: BuildOptions): Promise<void> {
+  async #run(scan: Scan, { isStopped, throttle, met }: BuildOptions): Promise<void> {
     let reached = scan.start;
     let page = await this.#read(scan, scan.done);
     for (;;) {
@@ -210,7 +212,8 @@ export class MerkleIndex {
       if (isStopped()) return;
       // The disk reads the next page while this one is hashed. No change ends in between: nothing here waits.
       const next = page.next === null ? undefined : this.#read(scan, page.next);
-      this.#take(scan, page);
+      const damaged = this.#take(scan, page);
+      for (const row of damaged) await met?.(row);
       const at = page.next === null ? scan.end : this.#partitionOf(page.next);
       // The rows that are missing may have been of any partition of this stretch.
       for (let p = reached; page.damaged && p <= at && p < scan.end; p++) {
@@ -227,21 +230,24 @@ export class MerkleIndex {
     return this.#records.page("objects", { ...range, gte, ...pageLimits });
   }
 
-  /** Adds the rows of a page. */
-  #take(scan: Scan, page: RecordPage): void {
+  /** Adds the rows of a page; returns those that are damaged. */
+  #take(scan: Scan, page: RecordPage): readonly Uint8Array[] {
+    const damaged: Uint8Array[] = [];
     const known = this.#knownFrom(scan);
     for (const row of page.rows) {
       if (known.size > 0 && known.has(toHex(row.key))) continue;
       const clock = clockOf(row);
-      if (clock === undefined) this.#countDamaged(this.#partitionOf(row.key));
+      if (clock === undefined) damaged.push(row.key);
       else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(clock)));
     }
     const isReached = (row: Uint8Array): boolean => page.next === null || compareBytes(row, page.next) < 0;
     for (const { row, hash } of known.values()) {
       if (isReached(row) && hash !== undefined) this.trees.update(row, undefined, hash);
     }
+    for (const row of damaged) this.#countDamaged(this.#partitionOf(row));
     scan.done = page.next ?? scan.done;
     scan.meanwhile = [];
+    return damaged;
   }
 
   /** What memory knows of rows ahead of the scan that changed while the page was read, or are changing now. */

@@ -255,7 +255,7 @@ export class Replica {
    */
   noteDamaged(located: LocatedKey, reason: string): Promise<boolean> {
     return this.#queue.run(located, async () => {
-      if (!(await this.#mendFromMemory(located))) await this.#noteDamage(located, reason);
+      if (!(await this.#mendFromMemory(located, reason))) await this.#noteDamage(located, reason);
       return !this.damaged.has(located.key);
     });
   }
@@ -279,15 +279,17 @@ export class Replica {
   }
 
   /** False: memory does not have it, or the disk refuses it. */
-  async #mendFromMemory(located: LocatedKey): Promise<boolean> {
+  async #mendFromMemory(located: LocatedKey, reason: string): Promise<boolean> {
     const held = this.#cache.get(located.key);
     if (held?.encoded === undefined) return false;
     try {
       await this.#flush(located, { ...nothingMore, operations: [rowChange(located, held)] });
     } catch (error: unknown) {
-      if (error instanceof StoreError) return false;
-      throw error;
+      if (!(error instanceof StoreError)) throw error;
+      this.#cache.set(located.key, held); // written or not: it may be the only sound copy
+      return false;
     }
+    this.#deps.telemetry.event({ kind: "corrupt-record", where: `${reason}: written again from memory` });
     this.index.distrust(located.partition);
     return true;
   }

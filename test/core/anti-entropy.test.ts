@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toHex } from "../../core/bytes/hex.ts";
+import { makeKey, nameOf } from "../../core/bytes/key.ts";
 import { clockDigest } from "../../core/causality/clock.ts";
 import { decodeVersioned } from "../../core/causality/encoding.ts";
 import { StoreError } from "../../core/errors.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { keyOfRow } from "../../core/placement/locate.ts";
+import { keyOfRow, locate } from "../../core/placement/locate.ts";
 import { call, methods } from "../../core/rpc/rpc.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
@@ -159,6 +160,27 @@ test("what is damaged on the disk of one host is brought back by another without
     await becomeEqual(cluster, 30);
     await idle(cluster, 4);
     assert.equal((await cluster.node("h2").status()).keys, 30);
+  }));
+
+test("what is damaged on the disk of a host that has it in memory is written again from there", () =>
+  withCluster(2, async (cluster) => {
+    const located = Array.from({ length: 40 }, (_, i) => locate(makeKey("b", `k${i}`), 16));
+    const [cached, ...others] = located;
+    const other = others.find(({ partition }) => partition === cached!.partition)!;
+    const both = [cached!, other].map(({ key, row }) => ({ name: nameOf(key), row }));
+    for (const { name } of both) await cluster.node("h2").put("b", name, bytes("v"), { w: "all" });
+    cluster.kill("h1");
+    await cluster.start("h1", { ...fast, seeds: ["memory:h2"] });
+    await becomeEqual(cluster, 2);
+    await cluster.node("h1").getLocal("b", both[0]!.name);
+    await idle(cluster, 3);
+    for (const { row } of both) await cluster.disk("h1").rot("objects", row);
+    // Its damage has the tree of the partition built anew.
+    await cluster.node("h1").getLocal("b", both[1]!.name);
+    await becomeEqual(cluster, 2);
+    await idle(cluster, 3);
+    const told = cluster.events.flatMap(({ event }) => (event.kind === "corrupt-record" ? [event.where] : []));
+    assert.equal(told.filter((where) => where.endsWith("written again from memory")).length, 1);
   }));
 
 test("trees are not built again and again while the disk refuses writes, but once it takes them", () =>

@@ -105,7 +105,7 @@ describe("repair", () => {
         const cancelled = new AbortController();
         const steps: number[] = [];
         for await (const { done } of cluster.node("h2").repair({ signal: cancelled.signal })) {
-          steps.push(done);
+          if (steps.at(-1) !== done) steps.push(done);
           if (done === 3) cancelled.abort();
         }
         assert.deepEqual(steps, [0, 1, 2, 3]);
@@ -126,7 +126,7 @@ describe("repair", () => {
       async (cluster) => {
         await apart(cluster);
         const other = cluster.node("h2").repair({ signal: never })[Symbol.asyncIterator]();
-        await other.next();
+        for (let steps = 0; steps < 2; steps++) await other.next(); // one partition is checked, and its tree doubted
         const readOn = cluster.disk("h2").hold("reads");
         const asked = sentBy(cluster, "h1", methods.compareLeaves);
         const repairing = repaired(cluster, "h1");

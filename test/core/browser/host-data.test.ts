@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { type Aside, HostData } from "../../../core/browser/host-data.ts";
-import type { StorageOperation } from "../../../core/ports.ts";
+import { StorageError, type StorageOperation } from "../../../core/ports.ts";
 import { MemoryStorage } from "../../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { realRandom } from "../../support/memory-cluster.ts";
@@ -18,7 +18,9 @@ function browser() {
   const databases = new Map<string, FaultyStorage>();
   const clock = { now: Date.UTC(2026, 0, 1) };
   const told: (readonly Aside[])[] = [];
+  const faults = { open: false };
   const open = async (name: string): Promise<FaultyStorage> => {
+    if (faults.open) throw new StorageError("io", "planned");
     const database = databases.get(name) ?? new FaultyStorage(new MemoryStorage());
     databases.set(name, database);
     return database;
@@ -28,6 +30,7 @@ function browser() {
     databases,
     clock,
     told,
+    faults,
     load: () =>
       HostData.open(
         {
@@ -68,6 +71,22 @@ describe("the data of a host in a page", () => {
       assert.deepEqual([each.setAsideNames, each.wasMember], [[as], true]);
     }
     assert.equal(databases.size, 2);
+  });
+
+  test("is set aside once, also where that takes several tries", async () => {
+    const { load, databases, base, faults } = browser();
+    const data = await load();
+    const [name] = [...databases.keys()] as [string];
+    await data.storage.batch([row], "synced");
+    base.refusesWrites = "io";
+    await assert.rejects(data.setAside());
+    base.refusesWrites = undefined;
+    faults.open = true;
+    for (let tries = 0; tries < 2; tries++) await assert.rejects(data.setAside(), StorageError);
+    faults.open = false;
+    const { storage, as } = await data.setAside();
+    assert.deepEqual([as, data.setAsideNames, databases.size], [name, [name], 2]);
+    assert.equal(await storage.get("objects", key), undefined);
   });
 
   test("of which a part is set aside goes on, and the part is listed", async () => {

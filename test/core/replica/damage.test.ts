@@ -33,6 +33,20 @@ describe("a damaged record", () => {
     assert.equal((await run.replica.read(key)).role, "filling");
   });
 
+  test("that memory has is still read from there where the disk does not take it again", async () => {
+    const world = new World();
+    const { replica } = await world.start();
+    await replica.write(key, put("a"));
+    await world.disk.rot("objects", key.row);
+    world.disk.refusesWrites = "io";
+    assert.equal(await replica.noteDamaged(key, "a test"), false);
+    const { role, held } = await replica.read(key);
+    assert.deepEqual([role, texts(held.state.values)], ["filling", ["a"]]);
+    world.disk.refusesWrites = undefined;
+    await replica.noteDamaged(key, "a test");
+    assert.deepEqual(texts((await (await world.start()).replica.read(key)).held.state.values), ["a"]);
+  });
+
   test("refuses a mint, so that it is healed first", async () => {
     const { run } = await damaged();
     await assert.rejects(run.replica.write(key, put("b")), failsWith("corrupt"));
