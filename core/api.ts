@@ -350,9 +350,9 @@ export interface AwayFill {
   readonly filling: number;
 }
 
-/** How far a repair is. */
+/** How far a repair is: of `total` partitions the records are `checked`; then one after the other is `done`. */
 export interface RepairProgress {
-  /** Partitions done, of so many. */
+  readonly checked: number;
   readonly done: number;
   readonly total: number;
   readonly keysPushed: number;

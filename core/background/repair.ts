@@ -80,6 +80,7 @@ class RepairRun {
     const ms = this.#deps.clock.now() - this.#startedMs;
     const steps = this.#checked + this.#done;
     return {
+      checked: this.#checked,
       done: this.#done,
       total: this.#total,
       ...this.#moved,

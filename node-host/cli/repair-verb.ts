@@ -51,7 +51,8 @@ async function* lines(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string>
 
 function progressText(step: RepairProgress): string {
   const left = step.msLeft === null ? "" : `, ${durationText(step.msLeft)} left`;
-  return `partition ${step.done} of ${step.total}: ${countsText(step)}${left}`;
+  const at = step.checked < step.total ? `records of partition ${step.checked}` : `partition ${step.done}`;
+  return `${at} of ${step.total}: ${countsText(step)}${left}`;
 }
 
 function resultText(result: RepairProgress): string {

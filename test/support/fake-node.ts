@@ -122,7 +122,7 @@ export class FakeNode implements NodeApi {
   async *repair({ partition }: RepairOptions): AsyncGenerator<RepairProgress> {
     this.#called("repair", { partition });
     const counts = { keysPushed: 1, keysPulled: 2, bytes: 3_000, damagedFound: 1, damagedHealed: 1 };
-    const rest = { damagedFiles: [], unequal: 0, problems: [], ms: 10 };
+    const rest = { checked: 2, damagedFiles: [], unequal: 0, problems: [], ms: 10 };
     yield { done: 0, total: 2, ...counts, ...rest, msLeft: null };
     yield { done: 1, total: 2, ...counts, ...rest, msLeft: 10 };
     yield { done: 2, total: 2, ...counts, ...rest, msLeft: 0 };
