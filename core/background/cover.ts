@@ -3,7 +3,8 @@
  *
  * While clients write, a few keys of nearly every partition differ: the owners have newer states of them. So the keys of
  * many leaves and partitions go into one question, or each of them would wait for a turn of its own.
- * Invariant: a partition is covered when the owner has said so of each such key, or has taken its state in.
+ * Invariant: a partition is covered when the owner has said so of each such key, or has taken its state in. What cannot be
+ * read here keeps back its own partition, and no other.
  */
 import { hasBit } from "../bytes/bitmap.ts";
 import { encodeClock } from "../causality/encoding.ts";
@@ -36,6 +37,13 @@ export interface Differing {
   readonly differing: Uint8Array;
 }
 
+/** Partitions of which something could not be read, and why. */
+export type Unreadable = Map<PartitionIndex, unknown>;
+
+interface ReadDeps extends CoverDeps {
+  readonly unreadable: Unreadable;
+}
+
 interface Doubtful {
   readonly partition: PartitionIndex;
   readonly key: Key;
@@ -58,23 +66,36 @@ const limits = {
 /** Of a step: a look at the disk, and each key that it finds. */
 const share = { ofLeaf: 1 / 16, ofKey: 1 / 256 };
 
-/** One after the other, those of which the owner covers everything now. */
+/** One after the other, those of which the owner covers everything now. `unreadable` is told what could not be read here. */
 export async function* coveredBy<D extends Differing>(
-  deps: CoverDeps,
+  coverDeps: CoverDeps,
   owner: NodeId,
-  asked: readonly D[],
+  { asked, unreadable }: { readonly asked: readonly D[]; readonly unreadable: Unreadable },
 ): AsyncGenerator<D> {
+  const deps = { ...coverDeps, unreadable };
   const uncovered = new Set<PartitionIndex>();
   for await (const { keys, last } of questionsOf(deps, asked)) {
     for (const partition of await makeCover(deps, owner, keys)) uncovered.add(partition);
-    yield* last.filter(({ partition }) => !uncovered.has(partition));
+    yield* last.filter(({ partition }) => !uncovered.has(partition) && !unreadable.has(partition));
   }
 }
 
-async function* questionsOf<D extends Differing>(
-  { replica, admission }: CoverDeps,
-  asked: readonly D[],
-): AsyncGenerator<Question<D>> {
+/** Undefined: it could not be read. */
+async function readOf<T>(
+  { unreadable }: ReadDeps,
+  partition: PartitionIndex,
+  read: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error: unknown) {
+    unreadable.set(partition, error);
+    return undefined;
+  }
+}
+
+async function* questionsOf<D extends Differing>(deps: ReadDeps, asked: readonly D[]): AsyncGenerator<Question<D>> {
+  const { replica, admission } = deps;
   const steps = new Steps(admission);
   let keys: Doubtful[] = [];
   let last: D[] = [];
@@ -83,7 +104,9 @@ async function* questionsOf<D extends Differing>(
     for (let leaf = 0; leaf < leavesPerPartition; leaf++) {
       if (!hasBit(differing, leaf)) continue;
       await steps.turn();
-      const entries = await replica.index.entriesOf(partition * leavesPerPartition + leaf);
+      const index = partition * leavesPerPartition + leaf;
+      const entries = await readOf(deps, partition, () => replica.index.entriesOf(index));
+      if (entries === undefined) break;
       steps.did(share.ofLeaf + entries.length * share.ofKey);
       for (const { row, clock } of entries) {
         keys.push({ partition, key: keyOfRow(row), clock: encodeClock(clock) });
@@ -98,11 +121,7 @@ async function* questionsOf<D extends Differing>(
 }
 
 /** The partitions of which the owner lacks something still. */
-async function makeCover(
-  deps: CoverDeps,
-  owner: NodeId,
-  keys: readonly Doubtful[],
-): Promise<readonly PartitionIndex[]> {
+async function makeCover(deps: ReadDeps, owner: NodeId, keys: readonly Doubtful[]): Promise<readonly PartitionIndex[]> {
   if (keys.length === 0) return [];
   const { transport, exchange } = deps;
   const request = { view: exchange.view(), keys: keys.map(({ key, clock }) => ({ key, clock })) };
@@ -118,8 +137,8 @@ async function makeCover(
   return refused;
 }
 
-/** False: the owner did not take all of them in. */
-async function push(deps: CoverDeps, owner: NodeId, keys: readonly Doubtful[]): Promise<boolean> {
+/** False: the owner did not take in all that could be read of them. */
+async function push(deps: ReadDeps, owner: NodeId, keys: readonly Doubtful[]): Promise<boolean> {
   const { replica, cluster, exchange, transport, rate, progress, admission } = deps;
   const rest = [...keys];
   while (rest.length > 0) {
@@ -127,11 +146,14 @@ async function push(deps: CoverDeps, owner: NodeId, keys: readonly Doubtful[]): 
     const states: { readonly key: Key; readonly state: Uint8Array }[] = [];
     let bytes = 0;
     while (rest.length > 0 && bytes < limits.pushBytesMax) {
-      const { key } = rest.pop()!;
-      const state = (await replica.row(locate(key, cluster.ring.partitions))).toBytes();
+      const { partition, key } = rest.pop()!;
+      const row = await readOf(deps, partition, () => replica.row(locate(key, cluster.ring.partitions)));
+      if (row === undefined) continue;
+      const state = row.toBytes();
       states.push({ key, state });
       bytes += state.length;
     }
+    if (states.length === 0) continue;
     const request = { view: exchange.view(), push: states, wanted: [], bytesMax: 0 };
     const { applied } = await call(transport, owner, methods.swap, request, limits.timeoutMs);
     progress.moved(states.length, bytes);

@@ -19,6 +19,7 @@ import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Admission } from "./admission.ts";
+import { Retries, whoIsThere } from "./retries.ts";
 
 export interface HintDeps {
   readonly admission: Admission;
@@ -34,6 +35,8 @@ export interface HintDeps {
 
 /** Soon after a recovery, not at once: with whoever comes back all meet for some 50 ms, which clients notice as it is. */
 const intervalMs = 1_000;
+/** What is kept for one that is away, and that nobody takes over now, is not read from the disk each second for that. */
+const retryMs = { first: 1_000, max: 60_000 };
 /** In one step. Beside clients it is to take about a millisecond, here and at the target; see `admission.ts`. */
 const rowsBesideClients = 8;
 const rowsAlone = 128;
@@ -51,15 +54,23 @@ const togetherTimeoutMs = 10_000;
  * before that, and would fetch all that it is owed beside the delivery.
  */
 export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
-  const { cluster, replica, tasks } = deps;
+  const { cluster, replica, tasks, clock } = deps;
+  const { hints } = replica;
   const running = new Set<NodeId>();
   /** The ring on which all that is kept for one that is away is for keys that it owns. */
   const readdressedOn = new Map<NodeId, string>();
+  const retries = new Retries<NodeId>(clock, retryMs);
   let looked: readonly NodeId[] = [];
-  const begin = (target: NodeId, work: () => Promise<void>): void => {
-    if (running.has(target)) return;
+  const begin = (target: NodeId, situation: string, work: () => Promise<void>): void => {
+    const isDue = cluster.health.isUp(target) || retries.isDue(target, situation);
+    if (running.has(target) || !isDue) return;
     running.add(target);
-    tasks.run("deliver hints", () => work().finally(() => running.delete(target)));
+    const before = hints.bytesFor(target);
+    const ended = (): void => {
+      running.delete(target);
+      retries.failed(target, situation, { gotOn: hints.bytesFor(target) < before });
+    };
+    tasks.run("deliver hints", () => work().finally(ended));
   };
   const readdress = async (target: NodeId): Promise<void> => {
     const { fingerprint } = cluster.ring;
@@ -68,10 +79,13 @@ export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, async () => {
     looked = targetsNow(deps);
-    for (const target of looked) begin(target, () => deliverTo(deps, target));
-    for (const { target, count } of cluster.isMember(cluster.self) ? replica.hints.summaries() : []) {
+    const summaries = hints.summaries();
+    retries.keepOnly(summaries.filter(({ count }) => count > 0).map(({ target }) => target));
+    const situation = summaries.length === 0 ? "" : whoIsThere(cluster);
+    for (const target of looked) begin(target, situation, () => deliverTo(deps, target));
+    for (const { target, count } of cluster.isMember(cluster.self) ? summaries : []) {
       const isDone = count === 0 || readdressedOn.get(target) === cluster.ring.fingerprint;
-      if (!isDone && !looked.includes(target)) begin(target, () => readdress(target));
+      if (!isDone && !looked.includes(target)) begin(target, situation, () => readdress(target));
     }
   });
   // One for whom something is left after a delivery is not kept from comparing: perhaps it takes no hint.

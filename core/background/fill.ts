@@ -11,11 +11,12 @@ import { hasBit } from "../bytes/bitmap.ts";
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import { copyAll, type CopyDeps, type CopyJob } from "./copy-partitions.ts";
 import type { Cursor, FillCursors } from "./fill-cursors.ts";
-import { FillRetries } from "./fill-retries.ts";
+import { Retries } from "./retries.ts";
 
 /** Told to everybody this often while partitions become complete: readers count them, and former owners let go of them. */
 const publishIntervalMs = 1_000;
 const pauseMs = 250;
+const retryMs = { first: 250, max: 8_000 };
 
 interface Job extends CopyJob {
   /** Nobody claimed to be complete when it began. */
@@ -23,21 +24,25 @@ interface Job extends CopyJob {
   readonly complete: ReadonlySet<NodeId>;
   readonly mayMiss: number;
   readonly ring: string;
-  /** What it was tried with; see `FillRetries`. */
+  /** What it was tried with; see `Retries`. */
   readonly situation: string;
   /** How far it was copied from each source when it began. */
   readonly before: ReadonlyMap<NodeId, Cursor | undefined>;
 }
 
 interface FillDeps extends CopyDeps {
-  readonly retries: FillRetries;
+  readonly retries: Retries<PartitionIndex>;
   /** Partitions became complete, and nobody was told. */
   readonly news: { isUntold: boolean };
 }
 
 /** Fills whatever needs it, again and again: members come and go while it runs. */
 export function keepFilled(copyDeps: CopyDeps): void {
-  const deps = { ...copyDeps, retries: new FillRetries(copyDeps.clock), news: { isUntold: false } };
+  const deps = {
+    ...copyDeps,
+    retries: new Retries<PartitionIndex>(copyDeps.clock, retryMs),
+    news: { isUntold: false },
+  };
   // By itself: the copying may be waiting for a source that is silent (seed 404606).
   deps.tasks.every("tell what is filled", publishIntervalMs, () => (deps.news.isUntold ? tellFilled(deps) : undefined));
   deps.tasks.every("fill partitions", pauseMs, async () => {

@@ -6,32 +6,57 @@
  * comes back, who has missed the most, first. So no range has to be marked, and no host fills up for another's outage.
  * Invariant: acknowledged data is never dropped, nor left with fewer copies than W: a hint whose copy the other owners
  * cannot make up for (W = N, an owner that was filling, or these are browsers alone) is none that may be spared, and stays
- * whatever its size or age.
+ * whatever its size or age. These are not read again and again for that: a look in vain is repeated when the ring or its members,
+ * what these hold, or the hints are others, or after a minute.
  */
+import { toHex } from "../bytes/hex.ts";
 import type { NodeId } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
+import { allPartitions } from "../placement/partition.ts";
 import type { HintSummary, StoredHint } from "../replica/hint-store.ts";
 import { hand, type HintDeps, owed } from "./deliver-hints.ts";
+import { Retries, whoIsThere } from "./retries.ts";
 
 const intervalMs = 1_000;
 const rowsPerPage = 64;
+const lookAgainMs = { first: 60_000, max: 60_000 };
 
 export function relieveHints(deps: HintDeps): void {
-  deps.tasks.every("relieve hints", intervalMs, async () => {
-    for (const summary of deps.replica.hints.summaries()) {
-      const { cluster } = deps;
-      const isAway = cluster.isMember(summary.target) && !cluster.health.isUp(summary.target);
-      if (isAway && isOver(deps, summary)) await relieve(deps, summary.target);
+  const { cluster, clock, replica, tasks } = deps;
+  const retries = new Retries<NodeId>(clock, lookAgainMs);
+  tasks.every("relieve hints", intervalMs, async () => {
+    const summaries = replica.hints.summaries();
+    retries.keepOnly(summaries.filter(({ count }) => count > 0).map(({ target }) => target));
+    for (const summary of summaries) {
+      const { target } = summary;
+      const isAway = cluster.isMember(target) && !cluster.health.isUp(target);
+      if (!isAway || !isOver(deps, summary)) continue;
+      const situation = situationOf(deps, summary);
+      if (!retries.isDue(target, situation)) continue;
+      if ((await relieve(deps, target)) === 0) retries.failed(target, situation, { gotOn: false });
+      else retries.ended(target);
     }
   });
+}
+
+/** What decides which of them can be spared. */
+function situationOf({ cluster, replica }: HintDeps, { count, bytes }: HintSummary): string {
+  const complete = allPartitions(cluster.ring.partitions).filter((each) => replica.holdingOf(each) === "complete");
+  const kept = [magnitude(count), magnitude(bytes)];
+  return [whoIsThere(cluster), toHex(cluster.digest), complete.length, replica.damaged.keys().length, ...kept].join();
+}
+
+/** Another for each fifth more: while writes go on, what is kept is read again for so many new ones, not for each. */
+function magnitude(size: number): number {
+  return Math.floor(4 * Math.log2(size + 1));
 }
 
 function isOver({ clock, config }: HintDeps, { bytes, oldestAtMs }: HintSummary): boolean {
   return bytes > config.hintBytesMax || clock.wallTime() - oldestAtMs > config.hintAgeMaxMs;
 }
 
-/** Looks at everything that is kept for the target, once. */
-async function relieve(deps: HintDeps, target: NodeId): Promise<void> {
+/** Looks at everything that is kept for the target, once. How many are gone now. */
+async function relieve(deps: HintDeps, target: NodeId): Promise<number> {
   const { admission, replica, clock, config, tasks, telemetry } = deps;
   const { hints } = replica;
   const isOverBytes = (): boolean => hints.bytesFor(target) > config.hintBytesMax;
@@ -50,6 +75,7 @@ async function relieve(deps: HintDeps, target: NodeId): Promise<void> {
   }
   if (after === null && oldestAtMs < Infinity) hints.oldestIs(target, oldestAtMs);
   if (relieved > 0) telemetry.event({ kind: "hints-relieved", for: target, count: relieved });
+  return relieved;
 }
 
 /** True when every owner but the target holds it, and it is gone. */

@@ -13,24 +13,10 @@ import { allPartitions } from "../../../core/placement/partition.ts";
 import { neverWritten } from "../../../core/replica/state-cache.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
 import { failsWith, utf8 } from "../../support/values.ts";
-import { node, oneNode, type OneNode, rosterOf, type RosterSpec } from "../cluster/world.ts";
+import { node, type OneNode, type RosterSpec } from "../cluster/world.ts";
 import { memberRecord } from "../membership/samples.ts";
 import { at, put, World } from "../replica/world.ts";
-
-const owners = ["h2", "h3", "h4"];
-const confirmed = ({ index }: { readonly index: number }) =>
-  ({ partition: index, state: "complete", differing: new Uint8Array(0) }) as const;
-const complete = { h2: "complete", h3: "complete", h4: "complete" } as const;
-
-/** h1 holds all partitions as a former owner. */
-async function formerOwner(up: readonly string[], spec: RosterSpec): Promise<OneNode> {
-  const roster = rosterOf(owners, { ...spec, holdings: { ...complete, ...spec.holdings } });
-  const { members } = rosterOf(["h1"]);
-  const one = oneNode("h1", { ...roster, members: new Map([...roster.members, ...members]) }, up);
-  for (const partition of allPartitions(roster.cluster.partitions)) one.holdings.set(partition, "former");
-  await one.replica.index.build({ isStopped: () => false, throttle: async () => {} });
-  return one;
-}
+import { confirmed, formerOwner, owners } from "./former-owner.ts";
 
 /** How often `up` were asked about what h1 has, in a while, and what is left here. */
 async function handOff(up: readonly string[], holdings: RosterSpec["holdings"], browsers: readonly string[] = []) {

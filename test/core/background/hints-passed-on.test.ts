@@ -28,11 +28,12 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     /** How many of those in one message are taken in. */
     applied: 0,
   };
+  const members = ["h1", "h2", "h3", "h4", "h5", "h6"].map((name) => ({ id: host(name) }));
   const cluster = {
     self: host("h1"),
     get ring() {
       const { fingerprint, owners } = outside.ring;
-      return { fingerprint, partitions: 4, owners: () => owners };
+      return { fingerprint, partitions: 4, members, owners: () => owners };
     },
     health: { isUp: (id: string) => outside.up.has(id) },
     isMember: () => true,
@@ -50,6 +51,13 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     },
   };
   const tasks = new Tasks({ clock, telemetry });
+  const { hints } = run.replica;
+  const page = hints.page.bind(hints);
+  let pagesRead = 0;
+  hints.page = (...args) => {
+    pagesRead += 1;
+    return page(...args);
+  };
   const sendsTo = deliverHints({
     admission: { turn: async () => {} },
     cluster,
@@ -67,7 +75,8 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     await microtasks();
   };
   await microtasks();
-  return { outside, owed, secondPasses, sendsTo: (name: string) => sendsTo(host(name)) };
+  const sends = (name: string): boolean => sendsTo(host(name));
+  return { outside, owed, secondPasses, sendsTo: sends, pagesRead: () => pagesRead };
 }
 
 describe("a stand-in", () => {
@@ -200,5 +209,21 @@ describe("a stand-in", () => {
     };
     await secondPasses();
     assert.equal(owed().filter((target) => target === "h2").length, 8);
+  });
+
+  test("reads what no owner takes of what an absent target owns no more ever less often, until hosts come back", async () => {
+    const { outside, owed, secondPasses, pagesRead } = await standIn(["k"], ["h2"]);
+    outside.ring = { fingerprint: "later", owners: ["h4"] };
+    outside.answer = async () => {
+      throw new TransportError("lost", "no answer");
+    };
+    const before = pagesRead();
+    for (let second = 0; second < 180; second++) await secondPasses();
+    const read = pagesRead() - before;
+    assert.ok(read >= 7 && read <= 10, `${read} pages in three minutes`);
+    outside.answer = async () => {};
+    outside.up.add("h4");
+    await secondPasses();
+    assert.deepEqual(owed(), []);
   });
 });

@@ -32,7 +32,7 @@ function delivery({ replica }: Run, owners = [away, host("h1")]): () => Promise<
     admission: { turn: async () => {} },
     cluster: {
       self: host("h1"),
-      ring: { fingerprint: "same", partitions: 4, owners: () => owners, host: () => ({}) },
+      ring: { fingerprint: "same", partitions: 4, members: [], owners: () => owners, host: () => ({}) },
       health: { isUp: () => true },
       isMember: () => true,
       ownRecord: { status: "up" },

@@ -62,7 +62,7 @@ export const copies: readonly Mutation[] = [
   {
     name: "a former owner drops what the owners have not confirmed",
     file: "background/hand-off.js",
-    find: "isConfirmed(deps, each) &&",
+    find: "isConfirmed(round, each) &&",
     replace: "",
   },
   {

@@ -31,8 +31,9 @@ export const ring: readonly Mutation[] = [
   {
     name: "a former owner drops without asking",
     file: "background/hand-off.js",
-    find: "await askAbout(deps, owner, { leaving: toDrop, toDrop: true });",
-    replace: "for (const each of toDrop)\n                each.confirmedBy.add(owner);",
+    find: "const isAnswered = await askAbout(round, owner, { leaving, toDrop: true });",
+    replace:
+      "const isAnswered = true;\n            for (const each of leaving)\n                each.confirmedBy.add(owner);",
   },
   {
     name: "what the disk shows anew stays where it is",
@@ -60,7 +61,7 @@ export const ring: readonly Mutation[] = [
     name: "a former owner drops what it was not asked about",
     isOnlyTold: true,
     file: "background/hand-off.js",
-    find: " && isUnchanged(deps, each)",
+    find: " && isUnchanged(round, each)",
     replace: "",
   },
   {
@@ -165,8 +166,8 @@ export const ring: readonly Mutation[] = [
   {
     name: "who returns offers nothing",
     file: "background/hand-off.js",
-    find: 'const asked = beyondOwnership(deps, "former").filter(',
-    replace: "const asked = [].filter(",
+    find: "return allPartitions(ring.partitions).filter(",
+    replace: "return [].filter(",
     isOnlyTold: true,
   },
 ];
