@@ -88,8 +88,8 @@ export const ring: readonly Mutation[] = [
     name: "a host that returns sets all aside for one partition",
     profile: "deletes",
     file: "node.js",
-    find: "const isKept = !outdated.isWhole &&",
-    replace: "const isKept = false &&",
+    find: "const kept = outdated.isWhole ? undefined :",
+    replace: "const kept = true ? undefined :",
   },
   {
     name: "a consent does not count",
