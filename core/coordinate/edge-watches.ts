@@ -96,9 +96,10 @@ export class EdgeWatches {
 
 /**
  * Documents change with each keystroke. Any change reaches each owner, which then tells it (again): so who has the state of a
- * complete owner misses nothing for long. What is not in memory is not looked for.
+ * complete owner misses nothing for long, unless its disk refuses writes. What is not in memory is not looked for.
  */
 function documentOf({ cluster, replica }: WatchDeps, key: Key): CachedState | undefined {
+  if (replica.commits.state !== "ok") return undefined;
   const copy = replica.readInMemory(cluster.locate(key));
   return copy?.role === "complete" && copy.held.state.values.some(isUpdate) ? copy.held : undefined;
 }

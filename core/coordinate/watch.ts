@@ -168,8 +168,8 @@ class ChangedKeys {
 type Collecting = Pick<ChangedKeys, "add" | "ended">;
 
 /**
- * A prefix: every host is followed, for its keys are anywhere. One key: this host alone where it owns it, for its own copy is
- * part of each read; else every owner, for one tells of a change that those who are then read may not have yet: the last who
+ * A prefix: every host is followed, for its keys are anywhere. One key: this host alone where it owns it and takes writes, for
+ * its own copy is part of each read; else every owner, for one tells of a change that those who are then read may not have yet: the last who
  * comes to have it tells of it too.
  */
 export class Following {
@@ -218,7 +218,9 @@ export class Following {
     if (!this.#filter.exact) return ring.hosts.map(({ id }) => id).filter((id) => health.isUp(id));
     const { partition } = locate(this.#filter.prefix as Key, ring.partitions);
     const owners = ring.owners(partition);
-    const wanted = owners.includes(self) ? [self] : owners;
+    // What its disk refuses the others take, and nothing here tells of it.
+    const hearsAll = owners.includes(self) && this.#deps.replica.commits.state === "ok";
+    const wanted = hearsAll ? [self] : owners;
     for (const [host, stop] of this.#followed) {
       if (wanted.includes(host)) continue;
       // It owns the key no more, so it hears of no further changes. Or this host owns it now: news of another may come before

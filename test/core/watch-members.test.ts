@@ -81,6 +81,34 @@ test("who owns nothing of what it watches misses nothing that one owner tells of
     { ...patient, readRepairShare: 0 },
   ));
 
+for (const refusal of ["full", "io"] as const)
+  test(`an owner whose disk refuses writes (${refusal}) hears of what the others take, and follows itself again afterwards`, () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const [first, , watcherAt] = walk as [string, string, string];
+        const node = cluster.node(watcherAt);
+        await watching(node, { name }, async (watcher) => {
+          await watcher.shows(name, "");
+          await cluster.node(first).put("b", name, utf8("v1"), { w: "all" });
+          await watcher.shows(name, "v1");
+          cluster.disk(watcherAt).refusesWrites = refusal;
+          for (const value of ["v2", "v3"]) {
+            const { context } = await cluster.node(first).get("b", name);
+            await cluster.node(first).put("b", name, utf8(value), { context: context! });
+            await watcher.shows(name, value);
+          }
+          cluster.disk(watcherAt).refusesWrites = undefined;
+          await eventually(async () => (await node.status()).storage.state === "ok", "its disk to take writes");
+          const { context } = await cluster.node(first).get("b", name);
+          await cluster.node(first).put("b", name, utf8("v4"), { context: context!, w: "all" });
+          await watcher.shows(name, "v4");
+        });
+      },
+      patient,
+    ));
+
 test("a watch of a key goes on when its host owns the key no more", () =>
   withCluster(3, async (cluster) => {
     const names = Array.from({ length: 12 }, (_, i) => `k${i}`);

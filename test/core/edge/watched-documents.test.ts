@@ -51,6 +51,30 @@ describe("to an edge that watches", { concurrency: true }, () => {
       );
     }));
 
+  test("a document is told whole at a host whose disk refuses what others take", () =>
+    withEdges(3, async (edges, cluster) => {
+      const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
+      const transport = edges.transport("e2");
+      const request = transport.request.bind(transport);
+      let host = "";
+      transport.request = (to, body, timeoutMs) => {
+        if (body[0] === methods.edgeWatch.number) host = to;
+        return request(to, body, timeoutMs);
+      };
+      const doc = new Y.Doc();
+      const updates: Uint8Array[] = [];
+      doc.on("update", (update) => updates.push(update));
+      for (let i = 0; i < 3; i++) doc.getText("body").insert(0, "x");
+      await watching(reader, { name: "k" }, async ({ all }) => {
+        for (const [i, update] of updates.entries()) {
+          await writer.put("b", "k", update, { kind: "yjs" });
+          await flushed(writer);
+          await eventually(() => all.at(-1)?.siblings.length === i + 1, `${i + 1} updates to be shown`);
+          if (i === 0) cluster.disk(host).refusesWrites = "full";
+        }
+      });
+    }));
+
   test("a document that is written again and again is told some times a second, the first time at once, and whole in the end", () =>
     withEdges(1, async (edges) => {
       const [writer, reader] = [await edges.connected("e1"), await edges.connected("e2")];
