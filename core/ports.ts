@@ -3,6 +3,7 @@
  * on Node, in a browser and in the simulator.
  */
 import type { NodeId } from "./identity.ts";
+import type { Hash64 } from "./merkle/hash.ts";
 
 /** Takes back a subscription or a timer. Calling it twice is harmless. */
 export type Stop = () => void;
@@ -81,6 +82,30 @@ export interface Page {
   readonly damaged?: boolean;
 }
 
+/** A row of `objects` as the Merkle trees need it. */
+export interface HashedRow {
+  readonly key: Uint8Array;
+  /** Undefined: the row is damaged. */
+  readonly hash: Hash64 | undefined;
+}
+
+/** As `Page`. */
+export interface HashedPage {
+  readonly rows: readonly HashedRow[];
+  readonly next: Uint8Array | null;
+  readonly damaged: boolean;
+}
+
+/** Threads beside this one that read pages of `objects` and hash them as `hashedPage` does. */
+export interface HashThreads {
+  /** Pages that they are to be asked for at once, so that none of them waits. */
+  readonly lanes: number;
+  /** Undefined: they could not, so the caller reads the page itself. Never rejects. */
+  page(request: PageRequest): Promise<HashedPage | undefined>;
+  /** Resolves when they are gone. Calling it twice is harmless. */
+  end(): Promise<void>;
+}
+
 /** `synced`: resolves after the bytes are on the disk. `buffered`: after the engine has them (paper 6.1). */
 export type Durability = "synced" | "buffered";
 
@@ -103,6 +128,8 @@ export interface Storage {
   /** Approximate bytes used; `freeBytes` where the platform tells. */
   usage(): Promise<{ readonly bytes: number; readonly freeBytes?: number }>;
   close(): Promise<void>;
+  /** Where the platform has threads. Undefined: not now, or not for so little data. Never rejects. */
+  hashThreads?(): Promise<HashThreads | undefined>;
 }
 
 /** What a storage error means for its caller. */

@@ -26,6 +26,12 @@ const unfinishedFile = "unfinished";
 const unfinishedOpeningsMax = 5;
 const unfinishedRunsBeforeCheck = 2;
 
+export interface EngineNeeds {
+  readonly headroomBytes: number;
+  /** Other threads of this process may open the instance too: LevelDB then refuses none of them. */
+  readonly isShared: boolean;
+}
+
 export interface OpenedDirectory {
   readonly database: Database;
   /** Where the former, damaged directory is now; undefined when the directory was sound. */
@@ -33,17 +39,17 @@ export interface OpenedDirectory {
 }
 
 /** Opens the directory, or sets it aside and opens an empty one. Rejects with `StorageError`. */
-export async function openDirectory(directory: string, headroomBytes: number): Promise<OpenedDirectory> {
+export async function openDirectory(directory: string, needs: EngineNeeds): Promise<OpenedDirectory> {
   try {
     await mkdir(directory, { recursive: true });
-    if (!(await mustBeSetAside(directory))) return { database: await openChecked(directory, headroomBytes) };
+    if (!(await mustBeSetAside(directory))) return { database: await openChecked(directory, needs) };
   } catch (error: unknown) {
     if (!isDamage(error)) throw storageError(error, "open", directory);
   }
   const setAsideAs = await setAside(directory, "damaged");
   try {
     await mkdir(directory);
-    return { database: await openChecked(directory, headroomBytes), setAsideAs };
+    return { database: await openChecked(directory, needs), setAsideAs };
   } catch (error: unknown) {
     throw storageError(error, "open", directory);
   }
@@ -53,14 +59,14 @@ export async function openDirectory(directory: string, headroomBytes: number): P
  * Opens what was set aside, to read what can be read of it: it stays where it is, damaged or not. Rejects with `StorageError`,
  * also where it has never opened: then LevelDB may end the process, as it did before.
  */
-export async function openAside(directory: string, headroomBytes: number): Promise<OpenedDirectory> {
+export async function openAside(directory: string, needs: EngineNeeds): Promise<OpenedDirectory> {
   try {
     const { openings } = await readUnfinished(directory);
     if (openings >= unfinishedOpeningsMax) {
       throw new StorageError("corrupt", `${directory} ended the process in each of ${openings} openings`);
     }
     // Not made where it is missing: it would pass for one without keys.
-    return { database: await openChecked(directory, headroomBytes, { createIfMissing: false }) };
+    return { database: await openChecked(directory, needs, { createIfMissing: false }) };
   } catch (error: unknown) {
     throw storageError(error, "open", directory);
   }
@@ -68,10 +74,10 @@ export async function openAside(directory: string, headroomBytes: number): Promi
 
 async function openChecked(
   directory: string,
-  headroomBytes: number,
+  needs: EngineNeeds,
   { createIfMissing } = { createIfMissing: true },
 ): Promise<Database> {
-  const database = await openDatabase(directory, headroomBytes, { createIfMissing });
+  const database = await openDatabase(directory, needs, { createIfMissing });
   try {
     await checkFormat(database);
     return database;
@@ -113,13 +119,13 @@ export async function setAsideOf(directory: string): Promise<string[]> {
 /** Opens without the rescue above. Rejects with what LevelDB said. */
 export async function openDatabase(
   directory: string,
-  headroomBytes: number,
+  needs: EngineNeeds,
   /** False while running: if the directory has vanished under us, an empty one would pass for our data. */
   { createIfMissing }: { createIfMissing: boolean },
 ): Promise<Database> {
   const before = await readUnfinished(directory);
   await writeUnfinished(directory, { openings: before.openings + 1, runs: before.runs + 1 });
-  const database: Database = new ClassicLevel(directory, { ...engineOptions(headroomBytes), createIfMissing });
+  const database: Database = new ClassicLevel(directory, { ...engineOptions(needs), createIfMissing });
   try {
     await database.open();
   } catch (error: unknown) {
@@ -166,19 +172,22 @@ export function headroomFor(diskBytes: number): number {
   return diskBytes >= largeDiskBytes ? largeHeadroomBytes : smallHeadroomBytes;
 }
 
+/** For who opens an instance that this process has already: the others are those of whom opened it first. */
+export const sharedOptions = { keyEncoding: "view", valueEncoding: "view", multithreading: true } as const;
+
 /**
  * Speed does not decide: compression, larger buffers and caches all lay within the noise at 200-byte values.
  * No compression, so that a flipped byte damages one record and not the block around it.
  */
-function engineOptions(headroomBytes: number) {
+function engineOptions({ headroomBytes, isShared }: EngineNeeds) {
   const small = headroomBytes < largeHeadroomBytes;
   return {
-    keyEncoding: "view",
-    valueEncoding: "view",
+    ...sharedOptions,
+    multithreading: isShared,
     compression: false,
     writeBufferSize: small ? 512 * 1024 : 4 * 1024 * 1024,
     maxFileSize: small ? 1024 * 1024 : 2 * 1024 * 1024,
-  } as const;
+  };
 }
 
 async function mustBeSetAside(directory: string): Promise<boolean> {

@@ -5,7 +5,16 @@
  * reads go on meanwhile.
  */
 import { statfs } from "node:fs/promises";
-import type { Durability, KeyRange, Namespace, Page, PageRequest, Storage, StorageOperation } from "../core/ports.ts";
+import type {
+  Durability,
+  HashThreads,
+  KeyRange,
+  Namespace,
+  Page,
+  PageRequest,
+  Storage,
+  StorageOperation,
+} from "../core/ports.ts";
 import { isEssential, StorageError } from "../core/ports.ts";
 import { bytesIn } from "./byte-limit.ts";
 import {
@@ -25,6 +34,7 @@ import { damagedTables } from "./classic-tables.ts";
 import type { AskDisk } from "./free-space.ts";
 import { FreeSpace } from "./free-space.ts";
 import { GatheredReads } from "./gathered-reads.ts";
+import { type ClassicHashThreads, startHashThreads } from "./hash-threads.ts";
 import { type HeldDirectory, holdDirectory } from "./held-directory.ts";
 import { SpareLinks } from "./spare-links.ts";
 
@@ -40,6 +50,8 @@ export interface ClassicStorageOptions {
 }
 
 const clearStepRows = 1_000;
+/** Less is hashed at once, and its host need not find the memory for threads. */
+const threadsFromBytes = 64 * 1024 * 1024;
 
 /** There nobody else can open what LevelDB writes. */
 const locksLogs = process.platform === "win32";
@@ -73,7 +85,7 @@ async function openHeld(held: HeldDirectory, options: ClassicStorageOptions): Pr
   const directory = held.path;
   const headroomBytes = options.headroomBytes ?? (await defaultHeadroom(directory, askDisk));
   const open = options.isAside === true ? openAside : openDirectory;
-  const { database, ...found } = await open(directory, headroomBytes);
+  const { database, ...found } = await open(directory, { headroomBytes, isShared: held.isOfOneThread });
   try {
     const links = new SpareLinks(directory);
     const opening = { ...found, held, links, droppedLogBytes: await droppedLogBytes(directory) };
@@ -110,6 +122,8 @@ export class ClassicStorage implements Storage {
   /** Batches were written since the logs were last synced. */
   #isUnsynced = false;
   #lastWrite: Promise<void> = Promise.resolve();
+  /** The last ones. They have the instance open too, so they end before it is closed. */
+  #threads: ClassicHashThreads | undefined;
   #closed = false;
 
   constructor(database: Database, space: FreeSpace, opening: Opening) {
@@ -160,6 +174,18 @@ export class ClassicStorage implements Storage {
   async usage(): Promise<{ readonly bytes: number; readonly freeBytes: number }> {
     this.#refuseIfClosed();
     return { bytes: await bytesIn(this.directory), freeBytes: await this.#space.look() };
+  }
+
+  async hashThreads(): Promise<HashThreads | undefined> {
+    const isMuch = await bytesIn(this.directory).then(
+      (bytes) => bytes >= threadsFromBytes,
+      () => false,
+    );
+    const isAtRest = !this.#closed && this.#reopening === undefined && this.#database.status === "open";
+    const isFree = this.#threads === undefined || this.#threads.haveEnded;
+    if (!isMuch || !isAtRest || !isFree || !this.#held.isOfOneThread) return undefined;
+    this.#threads = startHashThreads(this.#database.location);
+    return this.#threads;
   }
 
   /** Reads every table file and names those whose checksums are wrong; LevelDB does not look at them. */
@@ -225,8 +251,9 @@ export class ClassicStorage implements Storage {
     return new StorageError("corrupt", `${poison.message}; ${advice}`, { cause: error });
   }
 
-  #closeDatabase(): Promise<void> {
-    return closeDatabase(this.#database, { damaged: this.#damaged });
+  async #closeDatabase(): Promise<void> {
+    await this.#threads?.end();
+    await closeDatabase(this.#database, { damaged: this.#damaged });
   }
 
   /** The instance that reads may use; one that could not be reopened is tried again. */
@@ -248,7 +275,8 @@ export class ClassicStorage implements Storage {
     try {
       await this.#closeDatabase();
       this.#refuseIfClosed();
-      this.#database = await openDatabase(this.directory, this.#space.headroomBytes, { createIfMissing: false });
+      const needs = { headroomBytes: this.#space.headroomBytes, isShared: this.#held.isOfOneThread };
+      this.#database = await openDatabase(this.directory, needs, { createIfMissing: false });
     } catch (error: unknown) {
       throw storageError(error, "reopen", this.directory);
     }

@@ -17,6 +17,8 @@ const held = new Set<string>();
 export interface HeldDirectory {
   /** Its one name, whatever links lead to it and wherever the process goes. */
   readonly path: string;
+  /** No other thread of this process gets it, whatever LevelDB says. */
+  readonly isOfOneThread: boolean;
   release(): void;
 }
 
@@ -36,6 +38,7 @@ export async function holdDirectory(directory: string): Promise<HeldDirectory> {
   let isHeld = true;
   return {
     path,
+    isOfOneThread: claim !== undefined,
     release() {
       // Closing twice must not give up what somebody else holds by now.
       if (!isHeld) return;

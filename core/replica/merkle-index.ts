@@ -9,6 +9,7 @@
  * - The tree of a sound partition is the one that a scan of its rows would build, once no change is under way.
  * - During a scan, a change behind it updates the tree, a change ahead of it is left to it, and of the rows of the page
  *   that is being read memory decides: the page may show a change that is under way, or not.
+ * - Scans that run at once share no partition, so this holds for each as if it were alone.
  * - Where the data may differ from what memory believes (a failed write, a damaged record, a leaf whose keys do not add
  *   up), the partition is scanned anew.
  */
@@ -20,8 +21,10 @@ import { clockHash, entryHash, type Hash64, sameHash, sumOf } from "../merkle/ha
 import { HashTrees, type LeafIndex, partitionOfLeaf } from "../merkle/trees.ts";
 import { type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
 import { partitionOf } from "../placement/partition.ts";
-import type { KeyRange } from "../ports.ts";
+import type { HashedPage, HashThreads, KeyRange } from "../ports.ts";
 import type { RecordPage, RecordStore } from "../storage/record-store.ts";
+import { inLanes } from "../tasks.ts";
+import { hashOfRow } from "./hashed-page.ts";
 import { clockOf } from "./object-rows.ts";
 import type { CachedState } from "./state-cache.ts";
 
@@ -48,10 +51,13 @@ export interface BuildOptions {
 }
 
 /**
- * A page is decoded and hashed in one go, which takes about 2 ms; two of them are in memory at once. Smaller than the
+ * A page is decoded and hashed in one go, which takes about 2 ms; two of each scan are in memory at once. Smaller than the
  * processor's cache, it is hashed in less time than a larger one.
  */
 const pageLimits = { limit: 500, maxBytes: 1_048_576 };
+
+/** Threads are started for a start's scan, not for some partitions that have to be scanned anew. */
+const shareForThreads = 0.5;
 
 interface Scan {
   /** Partitions from `start` on and before `end`. */
@@ -62,6 +68,8 @@ interface Scan {
   done: Uint8Array;
   /** Changes committed ahead of `done` since the page that begins there was asked for. */
   meanwhile: PendingChange[];
+  /** Where they are, they read its pages. */
+  readonly threads: HashThreads | undefined;
 }
 
 export class MerkleIndex {
@@ -75,7 +83,7 @@ export class MerkleIndex {
   /** Rows may be missing from these of which not even the keys could be read. */
   readonly #torn = new Set<PartitionIndex>();
   readonly #pending = new Set<PendingChange>();
-  #scan: Scan | undefined;
+  #scans: readonly Scan[] = [];
 
   constructor(records: RecordStore, partitions: number) {
     this.#records = records;
@@ -141,15 +149,23 @@ export class MerkleIndex {
 
   /** Scans what is not sound; returns how many partitions that were. */
   async build(options: BuildOptions): Promise<number> {
+    const isMuch = this.#unsound.size >= shareForThreads * this.trees.partitions;
+    const starting = isMuch ? this.#records.hashThreads() : undefined;
+    const threads = starting && (await starting);
     let scanned = 0;
-    while (this.#unsound.size > 0 && !options.isStopped()) {
-      this.#scan = this.#begin();
-      try {
-        await this.#run(this.#scan, options);
-        scanned += this.#scan.end - this.#scan.start;
-      } finally {
-        this.#scan = undefined;
+    try {
+      while (this.#unsound.size > 0 && !options.isStopped()) {
+        const scans = this.#begin(threads);
+        this.#scans = scans;
+        const isStopped = (isFailed: () => boolean) => () => isFailed() || options.isStopped();
+        await inLanes(
+          scans.map((scan) => (isFailed) => this.#run(scan, { ...options, isStopped: isStopped(isFailed) })),
+        );
+        for (const { start, end } of scans) scanned += end - start;
       }
+    } finally {
+      this.#scans = [];
+      if (threads !== undefined) await threads.end();
     }
     return scanned;
   }
@@ -182,13 +198,12 @@ export class MerkleIndex {
 
   /** The running scan, if the partition is still to be finished by it. */
   #scanOf(partition: PartitionIndex): Scan | undefined {
-    const scan = this.#scan;
-    const isIn = scan !== undefined && partition >= scan.start && partition < scan.end && !this.isSound(partition);
-    return isIn ? scan : undefined;
+    if (this.isSound(partition)) return undefined;
+    return this.#scans.find(({ start, end }) => partition >= start && partition < end);
   }
 
-  /** A run of neighbours: most often all partitions, or one. */
-  #begin(): Scan {
+  /** A run of neighbours: most often all partitions, or one. With threads in as many parts as they serve. */
+  #begin(threads: HashThreads | undefined): Scan[] {
     let start = 0 as PartitionIndex;
     while (this.isSound(start)) start++;
     let end = start;
@@ -198,10 +213,16 @@ export class MerkleIndex {
       this.#torn.delete(end);
       this.#doubted.delete(end);
     }
+    const lanes = Math.min(threads?.lanes ?? 1, end - start);
+    const edge = (lane: number) => (start + Math.floor((lane * (end - start)) / lanes)) as PartitionIndex;
+    return Array.from({ length: lanes }, (_, lane) => this.#scanFrom(edge(lane), edge(lane + 1), threads));
+  }
+
+  #scanFrom(start: PartitionIndex, end: PartitionIndex, threads: HashThreads | undefined): Scan {
     const { partitions } = this.trees;
     const { gte } = rangeOfPartition(start, partitions);
     const { lt } = rangeOfPartition((end - 1) as PartitionIndex, partitions);
-    return { start, end, range: { gte, ...(lt && { lt }) }, done: gte, meanwhile: [] };
+    return { start, end, range: { gte, ...(lt && { lt }) }, done: gte, meanwhile: [], threads };
   }
 
   async #run(scan: Scan, { isStopped, throttle, met }: BuildOptions): Promise<void> {
@@ -226,19 +247,22 @@ export class MerkleIndex {
     }
   }
 
-  #read({ range }: Scan, gte: Uint8Array): Promise<RecordPage> {
-    return this.#records.page("objects", { ...range, gte, ...pageLimits });
+  #read({ range, threads }: Scan, gte: Uint8Array): Promise<RecordPage | HashedPage> {
+    const request = { ...range, gte, ...pageLimits };
+    const here = (): Promise<RecordPage> => this.#records.page("objects", request);
+    if (threads === undefined) return here();
+    return threads.page(request).then<RecordPage | HashedPage>((page) => page ?? here());
   }
 
   /** Adds the rows of a page; returns those that are damaged. */
-  #take(scan: Scan, page: RecordPage): readonly Uint8Array[] {
+  #take(scan: Scan, page: RecordPage | HashedPage): readonly Uint8Array[] {
     const damaged: Uint8Array[] = [];
     const known = this.#knownFrom(scan);
     for (const row of page.rows) {
       if (known.size > 0 && known.has(toHex(row.key))) continue;
-      const clock = clockOf(row);
-      if (clock === undefined) damaged.push(row.key);
-      else this.trees.update(row.key, undefined, entryHash(row.key, clockHash(clock)));
+      const hash = hashOfRow(row);
+      if (hash === undefined) damaged.push(row.key);
+      else this.trees.update(row.key, undefined, hash);
     }
     const isReached = (row: Uint8Array): boolean => page.next === null || compareBytes(row, page.next) < 0;
     for (const { row, hash } of known.values()) {
@@ -258,7 +282,7 @@ export class MerkleIndex {
       known.set(toHex(located.row), { row: located.row, hash: after });
     }
     for (const { located, before } of this.#pending) {
-      if (this.#scanOf(located.partition) === undefined || !isAhead(located.row)) continue;
+      if (this.#scanOf(located.partition) !== scan || !isAhead(located.row)) continue;
       known.set(toHex(located.row), { row: located.row, hash: before });
     }
     return known;

@@ -5,7 +5,16 @@
  * fails is a StoreError: reads `not-ready`, writes `storage-full` or `internal`, both `closed`.
  */
 import { toHex } from "../bytes/hex.ts";
-import type { Clock, KeyRange, Namespace, PageRequest, Storage, StorageOperation } from "../ports.ts";
+import type {
+  Clock,
+  HashThreads,
+  KeyRange,
+  Namespace,
+  Page,
+  PageRequest,
+  Storage,
+  StorageOperation,
+} from "../ports.ts";
 import { StorageError } from "../ports.ts";
 import { StoreError } from "../errors.ts";
 import { CommitQueue, type CommitLimits, type CommitOptions } from "./commit-queue.ts";
@@ -84,14 +93,14 @@ export class RecordStore {
   }
 
   async page(ns: Namespace, request: PageRequest): Promise<RecordPage> {
-    const { rows, next, damaged = false } = await this.#storage.page(ns, request).catch(rethrow(failedRead));
+    const page = await this.#storage.page(ns, request).catch(rethrow(failedRead));
     // Without values there is nothing to check.
-    if (request.keysOnly) return { rows, next, damaged };
-    const checked = rows.map(({ key, value: record }): RecordRow => {
-      const value = this.#unseal(ns, key, record);
-      return value === "corrupt" || value === undefined ? { key, corrupt: true } : { key, value };
-    });
-    return { rows: checked, next, damaged };
+    return request.keysOnly ? { ...page, damaged: page.damaged === true } : checkedPage(ns, page);
+  }
+
+  /** See `Storage.hashThreads`. */
+  hashThreads(): Promise<HashThreads | undefined> | undefined {
+    return this.#storage.hashThreads?.();
   }
 
   /** Deletes a range in restartable steps; not atomic, and not ordered with commits that are still waiting. */
@@ -122,6 +131,15 @@ export class RecordStore {
     if (record === undefined) return undefined;
     return unsealRecord(ns, key, record) ?? "corrupt";
   }
+}
+
+/** A page as the engine gave it, with its records checked. */
+export function checkedPage(ns: Namespace, { rows, next, damaged = false }: Page): RecordPage {
+  const checked = rows.map(({ key, value: record }): RecordRow => {
+    const value = unsealRecord(ns, key, record);
+    return value === undefined ? { key, corrupt: true } : { key, value };
+  });
+  return { rows: checked, next, damaged };
 }
 
 const rethrow =

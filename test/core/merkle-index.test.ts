@@ -7,7 +7,15 @@ import { test } from "node:test";
 import fc from "fast-check";
 import type { NodeId } from "../../core/identity.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
-import { type Page, type PageRequest, type Namespace, StorageError, type StorageOperation } from "../../core/ports.ts";
+import {
+  type HashThreads,
+  type Page,
+  type PageRequest,
+  type Namespace,
+  StorageError,
+  type StorageOperation,
+} from "../../core/ports.ts";
+import { hashedPage } from "../../core/replica/hashed-page.ts";
 import { MerkleIndex } from "../../core/replica/merkle-index.ts";
 import type { Replica } from "../../core/replica/replica.ts";
 import { MemoryStorage } from "../../core/storage/memory-storage.ts";
@@ -21,6 +29,19 @@ class SlowStorage extends MemoryStorage {
   failures: number[] = [];
   #late: StorageOperation[] = [];
   pages = 0;
+  /** Of threads, where there are any; 1 page in `unable` of theirs is left to the scan itself. */
+  lanes = 0;
+  unable = Infinity;
+  threadsEnded = 0;
+
+  async hashThreads(): Promise<HashThreads | undefined> {
+    if (this.lanes === 0) return undefined;
+    const page = async (request: PageRequest) => {
+      const read = await this.page("objects", request);
+      return this.pages % this.unable === 0 ? undefined : hashedPage(read);
+    };
+    return { lanes: this.lanes, page, end: async () => void (this.threadsEnded += 1) };
+  }
 
   override async batch(operations: readonly StorageOperation[], durability: "synced" | "buffered"): Promise<void> {
     const failure = this.failures.shift() ?? 0;
@@ -65,16 +86,18 @@ const plan = fc.record({
   before: fc.array(fc.nat({ max: 25 }), { maxLength: 30 }),
   during: fc.array(fc.record({ key: fc.nat({ max: 25 }), after: fc.nat({ max: 4 }) }), { maxLength: 30 }),
   turns: fc.array(fc.nat({ max: 4 }), { maxLength: 150 }),
+  threads: fc.record({ lanes: fc.nat({ max: 3 }), unable: fc.constantFrom(Infinity, 3) }),
 });
 
 test("trees built while keys are written are those that a scan builds afterwards", async () => {
   await fc.assert(
-    fc.asyncProperty(plan, async ({ before, during, turns }) => {
+    fc.asyncProperty(plan, async ({ before, during, turns, threads }) => {
       const storage = new SlowStorage();
       const first = open(storage);
       for (const key of before) await first.replica.write(located(key), write);
       const { replica, records } = open(storage);
       storage.turns = [...turns];
+      Object.assign(storage, threads);
       const built = replica.index.build(always);
       await writeAll(replica, during);
       await built;
@@ -102,12 +125,13 @@ test("after writes that failed, on the disk or not, the trees are those that a s
     fc.asyncProperty(
       plan,
       fc.array(fc.nat({ max: 3 }), { maxLength: 20 }),
-      async ({ before, during, turns }, failures) => {
+      async ({ before, during, turns, threads }, failures) => {
         const storage = new SlowStorage();
         const first = open(storage);
         for (const key of before) await first.replica.write(located(key), write);
         const { replica, records } = open(storage);
         storage.turns = [...turns];
+        Object.assign(storage, threads);
         storage.failures = [...failures];
         const built = replica.index.build(always);
         await writeAll(replica, during);
@@ -154,6 +178,37 @@ test("a scan that is stopped ends, and what it has not reached is not sound", as
   assert.equal(replica.index.isBuilt, false);
   assert.equal(replica.index.isSound(allPartitions(q)[0]!), true);
   assert.equal(replica.index.isSound(allPartitions(q).at(-1)!), false);
+});
+
+test("where one of the scans that run at once cannot read on, the others stop, the threads end, and it says why", async () => {
+  const storage = new SlowStorage();
+  const first = open(storage);
+  for (let key = 0; key < 200; key++) await first.replica.write(located(key), write);
+  const { index } = open(storage).replica;
+  Object.assign(storage, { lanes: 4, unable: 10 });
+  const read = storage.page.bind(storage);
+  storage.page = async (ns, request) => {
+    if (storage.pages >= 9) throw new StorageError("io", "planned");
+    return read(ns, request);
+  };
+  await assert.rejects(index.build(always), /planned/);
+  assert.equal(storage.threadsEnded, 1);
+  assert.equal(storage.pages, 9);
+  storage.page = read;
+  assert.ok((await index.build(always)) > 0);
+  assert.equal(index.isBuilt, true);
+  assert.equal(index.keys, 200);
+});
+
+test("threads are not started for a few partitions that have to be scanned anew", async () => {
+  const storage = new SlowStorage();
+  const { replica } = open(storage);
+  storage.lanes = 2;
+  await replica.index.build(always);
+  assert.equal(storage.threadsEnded, 1);
+  replica.index.distrust(allPartitions(q)[3]!);
+  assert.equal(await replica.index.build(always), 1);
+  assert.equal(storage.threadsEnded, 1);
 });
 
 test("the keys of a leaf are those on the disk, whose hashes add up to the leaf's", async () => {

@@ -5,18 +5,18 @@ import { nothingSeen } from "../../core/causality/version-set.ts";
 import { nodeDefaults } from "../../core/config.ts";
 import { type LocatedKey, locate } from "../../core/placement/locate.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
+import type { Storage } from "../../core/ports.ts";
 import { Holdings } from "../../core/replica/holdings.ts";
 import type { WriteEvent } from "../../core/replica/minter.ts";
 import { OwnTime } from "../../core/replica/own-time.ts";
 import { Replica } from "../../core/replica/replica.ts";
-import type { MemoryStorage } from "../../core/storage/memory-storage.ts";
 import { RecordStore } from "../../core/storage/record-store.ts";
 import { ManualClock } from "../support/manual-clock.ts";
 
 export const q = 8;
 
 export function open(
-  storage: MemoryStorage,
+  storage: Storage,
   { owns = true } = {},
 ): { readonly replica: Replica; readonly records: RecordStore } {
   const records = new RecordStore(storage, { flushOperationsMax: 2 });

@@ -59,7 +59,7 @@ const readableByAll = "core/config.ts";
 const strangers = ["core/coordinate/", "core/background/", "core/edge/"];
 /** What a program on the core may import: the entries, what both kinds of host share, and the contract that adapters implement. */
 const openToHosts =
-  /^core\/(?:index|browser\/index|react\/index|libp2p\/.*|load-documents|ports|config|errors|identity|api|store-node|telemetry|storage\/crc32c)\.ts$/;
+  /^core\/(?:index|browser\/index|react\/index|libp2p\/.*|load-documents|ports|config|errors|identity|api|store-node|telemetry|storage\/crc32c|replica\/hashed-page)\.ts$/;
 const innerPackages = /^(?:yjs|y-protocols\/awareness|lib0\/.+|@noble\/hashes\/.+)$/;
 
 const fileLinesMax = 400;
