@@ -2,9 +2,9 @@
  * The hashes that nodes must agree on. Synchronous (no WebCrypto), so that the simulator stays deterministic.
  */
 import { md5 } from "@noble/hashes/legacy.js";
-import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { encodeUtf8 } from "lib0/string";
+import { sha256Of } from "./sha256.ts";
 
 /**
  * Ring position of a key (the UTF-8 bytes of `bucket/name`): 16 bytes, read as a big-endian number.
@@ -16,5 +16,5 @@ export function positionOf(keyBytes: Uint8Array): Uint8Array {
 
 /** First 64 bits of SHA-256 as 16 hex digits: tells states apart. */
 export function shortDigest(text: string): string {
-  return bytesToHex(sha256(encodeUtf8(text)).subarray(0, 8));
+  return bytesToHex(sha256Of(encodeUtf8(text)).slice(0, 8));
 }

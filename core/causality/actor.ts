@@ -2,9 +2,9 @@
  * The one place where actors are made. An actor names a run of events, and PROTOCOL section 3 says how long it may live:
  * reusing one for events that its memory does not back is how stores of this family lose data silently.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
 import { encodeUtf8 } from "lib0/string";
 import { fromHex, hexDigitsOf } from "../bytes/hex.ts";
+import { sha256Of } from "../bytes/sha256.ts";
 import { invariant, StoreError } from "../errors.ts";
 import type { ActorId, Key, NodeId } from "../identity.ts";
 
@@ -39,5 +39,5 @@ export function parseWriteId(text: string): WriteId {
 /** The digits have a fixed length, so no two pairs of (digits, rest) share their bytes. */
 function derivedActor(domain: string, digits: string, rest: string): ActorId {
   invariant(digits.length === 2 * ACTOR_BYTES, "an actor derives from 16 hex digits");
-  return hexDigitsOf(sha256(encodeUtf8(`${domain}\n${digits}\n${rest}`)), 0, ACTOR_BYTES) as ActorId;
+  return hexDigitsOf(sha256Of(encodeUtf8(`${domain}\n${digits}\n${rest}`)), 0, ACTOR_BYTES) as ActorId;
 }

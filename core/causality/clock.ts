@@ -3,13 +3,13 @@
  * of each live value its dot, stamp, kind, tombstone flag and expiry (PROTOCOL section 8). Never the vector's timestamps,
  * which are each node's own; never bodies, since Yjs merges are not byte-canonical.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
+import { sha256Of } from "../bytes/sha256.ts";
 import { encodeClock } from "./encoding.ts";
 import { compareDots, type LiveValue, merge, type Versioned } from "./version-set.ts";
 
 /** 16 bytes, equal exactly when the clocks are. */
 export function clockDigest(state: Versioned): Uint8Array {
-  return sha256(encodeClock(state)).slice(0, 16);
+  return sha256Of(encodeClock(state)).slice(0, 16);
 }
 
 /** Whether the digests are equal, without hashing. */

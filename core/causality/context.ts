@@ -10,6 +10,7 @@ import { fromBase64url, toBase64url } from "../bytes/base64url.ts";
 import { bytes, DecodeError, field, fixedBytes, message, type Message } from "../bytes/codec.ts";
 import { equalBytes, equalSecrets } from "../bytes/compare.ts";
 import { Recent } from "../bytes/recent.ts";
+import { sha256Of } from "../bytes/sha256.ts";
 import { invariant, StoreError } from "../errors.ts";
 import type { Key } from "../identity.ts";
 import { coverage as coverageMessage } from "./encoding.ts";
@@ -58,7 +59,7 @@ export function sealContext(coverage: Coverage, key: Key, secret: ContextSecret)
   const encoded = coverageMessage.encode(coverage);
   const sealed = Sealed.encode({
     secretName: secret.name,
-    keyName: keyDigest.subarray(0, NAME_BYTES),
+    keyName: keyDigest.slice(0, NAME_BYTES),
     seal: sealOf(encoded, keyDigest, secret),
     coverage: encoded,
   });
@@ -92,7 +93,7 @@ function readSealed(text: string, key: Key): SealedContext {
   if (text.length > CONTEXT_CHARS_MAX) refuse(`is longer than ${CONTEXT_CHARS_MAX} characters`);
   const decoded = fromBase64url(text) ?? refuse("is not base64url, or was cut short");
   const sealed = decodeOrRefuse(Sealed, decoded, "is truncated or damaged");
-  if (!equalBytes(sealed.keyName, digestOf(key).subarray(0, NAME_BYTES))) refuse("was given for another key");
+  if (!equalBytes(sealed.keyName, digestOf(key).slice(0, NAME_BYTES))) refuse("was given for another key");
   return sealed;
 }
 
@@ -102,7 +103,7 @@ const keyDigests = new Recent<Key, Uint8Array>(32_768, () => 1);
 function digestOf(key: Key): Uint8Array {
   let digest = keyDigests.get(key);
   if (digest === undefined) {
-    digest = sha256(encodeUtf8(key));
+    digest = sha256Of(encodeUtf8(key));
     keyDigests.set(key, digest);
   }
   return digest;

@@ -3,9 +3,9 @@
  * digests of groups of members, then the versions in the groups that differ, then the differing records (PROTOCOL 9).
  * Of 1,000 members one of which changed, that is 2 KiB of digests and the versions and records of about 4 members.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
 import { DecodeError, bytes, field, fixedBytes, type Infer, message, repeated, text, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
+import { sha256Of } from "../bytes/sha256.ts";
 import type { NodeId } from "../identity.ts";
 import { encodeHoldings, membersMax, RosterMessage, rosterMessage } from "./exchange.ts";
 import type { Roster, RosterPart } from "./roster.ts";
@@ -63,7 +63,7 @@ export const nothingKnown: RosterComparison = {
 /** 16 bytes, equal on two nodes exactly when their rosters are. */
 export function rosterDigest(roster: Roster): Uint8Array {
   const summary = RosterSummary.encode({ groups: groupDigests(roster, 1), sections: sectionDigests(roster) });
-  return sha256(summary).subarray(0, 16);
+  return sha256Of(summary).slice(0, 16);
 }
 
 export function summarize(roster: Roster): RosterSummary {
@@ -77,7 +77,7 @@ export function compareWith({ groups: theirs }: RosterSummary, roster: Roster): 
   const groupCount = theirs.length / digestBytes;
   checkGroupCount(groupCount);
   const ours = groupDigests(roster, groupCount);
-  const at = (digests: Uint8Array, i: number): Uint8Array => digests.subarray(i * digestBytes, (i + 1) * digestBytes);
+  const at = (digests: Uint8Array, i: number): Uint8Array => digests.slice(i * digestBytes, (i + 1) * digestBytes);
   const groups = Array.from({ length: groupCount }, (_, i) => i).filter((i) => !equalBytes(at(ours, i), at(theirs, i)));
   const wanted = new Set(groups);
   const versions = versionsOf(roster).filter(({ id }) => wanted.has(groupOf(id, groupCount)));
@@ -107,7 +107,18 @@ export function versionOf({ members, holdings }: RosterPart, id: NodeId): Member
   };
 }
 
+/** By roster and number of groups: of one roster many peers are told. */
+const groupsOf = new WeakMap<Roster, Map<number, Uint8Array>>();
+
 function groupDigests(roster: Roster, count: number): Uint8Array {
+  let known = groupsOf.get(roster);
+  if (known === undefined) groupsOf.set(roster, (known = new Map()));
+  let groups = known.get(count);
+  if (groups === undefined) known.set(count, (groups = digestGroups(roster, count)));
+  return groups;
+}
+
+function digestGroups(roster: Roster, count: number): Uint8Array {
   const members: Uint8Array[][] = Array.from({ length: count }, () => []);
   for (const { id, record, holdings } of versionsOf(roster)) {
     // Holdings name their host, and so do records.
@@ -150,7 +161,7 @@ function remembered<T extends object>(value: T, digest: (value: T) => Uint8Array
 }
 
 function digestOf(encoded: Uint8Array): Uint8Array {
-  return sha256(encoded).slice(0, digestBytes);
+  return sha256Of(encoded).slice(0, digestBytes);
 }
 
 function concat(parts: readonly Uint8Array[]): Uint8Array {

@@ -5,8 +5,8 @@
  * hides the other's.)
  * Invariants: merging is commutative, associative and idempotent; of a partition no mark is kept for which another one stands.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
 import { fromHex, toHex } from "../bytes/hex.ts";
+import { sha256Of } from "../bytes/sha256.ts";
 import type { PartitionIndex } from "../identity.ts";
 
 /** Its foundings, in order, one after the other. */
@@ -31,7 +31,7 @@ export type ForgettingMarks = ReadonlyMap<PartitionIndex, readonly ForgettingMar
 
 /** `secrets`: those of a roster, 64 hexadecimal digits each. Who knows none yet is of no ring. */
 export function ringName(secrets: readonly string[]): RingName {
-  return ringOfFoundings(secrets.map((secret) => toHex(sha256(fromHex(secret)!).subarray(0, foundingBytes))));
+  return ringOfFoundings(secrets.map((secret) => toHex(sha256Of(fromHex(secret)!).slice(0, foundingBytes))));
 }
 
 export function ringOfFoundings(foundings: readonly string[]): RingName {

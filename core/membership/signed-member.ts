@@ -5,7 +5,6 @@
  * Invariants: a record is exactly what its payload says, unknown fields of a newer version included, for the payload
  * travels and is stored as it was signed; nothing else of a record is signed, and nothing of it is not.
  */
-import { sha256 } from "@noble/hashes/sha2.js";
 import { encodeUtf8 } from "lib0/string";
 import {
   bytes,
@@ -21,6 +20,7 @@ import {
   varint,
 } from "../bytes/codec.ts";
 import { compareBytes } from "../bytes/compare.ts";
+import { sha256Of } from "../bytes/sha256.ts";
 import type { NodeId } from "../identity.ts";
 import type { MemberRecord, MemberStatement, MemberStatus, Proof } from "./member.ts";
 
@@ -86,15 +86,15 @@ export function encodeStatement(statement: MemberStatement): Uint8Array {
 
 /** Not verified: see `cluster/admit.ts`. @throws DecodeError when the payload is no statement of a member, or a number is beyond all reason */
 export function recordOf({ payload, by, signature }: SignedMember | Proof): MemberRecord {
-  const { id, kind, ...stated } = Statement.decode(payload);
-  const { life, incarnation } = stated;
+  const statement = Statement.decode(payload);
+  const { id, kind, life, incarnation } = statement;
   if (kind === "edge") throw new DecodeError(`${id} is an edge, which is never a member of the ring`);
   if (life > versionMax || incarnation > versionMax) {
     throw new DecodeError(`life ${life} and incarnation ${incarnation} of ${id} cannot be: at most ${versionMax}`);
   }
   // Copies: a record is kept, the message that it came in is not.
   return {
-    ...stated,
+    ...statement,
     kind,
     id: id as NodeId,
     proof: { payload: payload.slice(), by: by as NodeId, signature: signature.slice() },
@@ -117,5 +117,5 @@ export function compareProofs({ proof: a }: MemberRecord, { proof: b }: MemberRe
 
 /** 8 bytes that name a record. */
 export function recordDigest({ proof }: MemberRecord): Uint8Array {
-  return sha256(SignedMember.encode(proof)).subarray(0, 8);
+  return sha256Of(SignedMember.encode(proof)).slice(0, 8);
 }

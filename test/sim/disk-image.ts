@@ -1,5 +1,6 @@
 /** What lies on a disk: rows by namespace. Copied for backups, and kept twice by a disk that tells written from synced. */
 import type { KeyRange, Namespace, Page, PageRequest, Row, StorageOperation } from "../../core/ports.ts";
+import { copyOf } from "./copy.ts";
 
 type Rows = Map<string, Uint8Array>;
 
@@ -47,7 +48,7 @@ export class DiskImage {
     let bytes = 0;
     for (const key of inOrder) {
       if (rows.length >= limit || bytes >= maxBytes) break;
-      const value = keysOnly ? new Uint8Array() : this.#tables[ns].get(key)!.slice();
+      const value = keysOnly ? new Uint8Array() : copyOf(this.#tables[ns].get(key)!);
       rows.push({ key: bytesOf(key), value });
       bytes += key.length + value.length;
     }

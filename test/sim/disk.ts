@@ -16,6 +16,7 @@ import {
   type StorageOperation,
 } from "../../core/ports.ts";
 import type { Chance } from "./chance.ts";
+import { copyOf } from "./copy.ts";
 import { DiskImage } from "./disk-image.ts";
 import type { Process } from "./process.ts";
 
@@ -104,12 +105,12 @@ export class SimDisk {
       return done;
     };
     return {
-      get: (ns, key) => whenOpen(() => read(() => this.view.get(ns, key)?.slice())),
-      getMany: (ns, keys) => whenOpen(() => read(() => keys.map((key) => this.view.get(ns, key)?.slice()))),
+      get: (ns, key) => whenOpen(() => read(() => this.#copyOf(ns, key))),
+      getMany: (ns, keys) => whenOpen(() => read(() => keys.map((key) => this.#copyOf(ns, key)))),
       page: (ns: Namespace, request: PageRequest): Promise<Page> =>
         whenOpen(() => read(() => this.view.page(ns, request))),
       batch: (operations, durability) => {
-        const copied = operations.map(copyOf);
+        const copied = operations.map(copyOfOperation);
         return whenOpen(() => inOrder(() => this.#batch(copied, durability, later)));
       },
       clear: (ns: Namespace, range: KeyRange) =>
@@ -130,6 +131,11 @@ export class SimDisk {
         return inOrder(async () => {});
       },
     };
+  }
+
+  #copyOf(ns: Namespace, key: Uint8Array): Uint8Array | undefined {
+    const record = this.view.get(ns, key);
+    return record && copyOf(record);
   }
 
   async #batch(
@@ -242,7 +248,7 @@ function isSameRow(a: StorageOperation, b: StorageOperation): boolean {
   return a.ns === b.ns && equalBytes(a.key, b.key);
 }
 
-function copyOf(operation: StorageOperation): StorageOperation {
-  const key = operation.key.slice();
-  return operation.kind === "put" ? { ...operation, key, value: operation.value.slice() } : { ...operation, key };
+function copyOfOperation(operation: StorageOperation): StorageOperation {
+  const key = copyOf(operation.key);
+  return operation.kind === "put" ? { ...operation, key, value: copyOf(operation.value) } : { ...operation, key };
 }

@@ -4,6 +4,7 @@
  */
 import type { NodeId } from "../../core/identity.ts";
 import type { Gossip, Hear, Stop } from "../../core/ports.ts";
+import { copyOf } from "./copy.ts";
 import type { SimNetwork } from "./network.ts";
 import type { Process } from "./process.ts";
 
@@ -31,7 +32,7 @@ export class SimGossip implements Gossip {
     for (const listener of this.#network.listeners) {
       if (listener.self === this.self) continue;
       const copies = chance.is(lost) ? 0 : chance.is(repeated) ? 2 : 1;
-      for (let i = 0; i < copies; i++) this.#carry(listener, body.slice());
+      for (let i = 0; i < copies; i++) this.#carry(listener, copyOf(body));
     }
   }
 

@@ -4,6 +4,7 @@
  */
 import type { NodeId } from "../../core/identity.ts";
 import { type PeerState, type RequestHandler, type Stop, type Transport, TransportError } from "../../core/ports.ts";
+import { copyOf } from "./copy.ts";
 import type { SimNetwork } from "./network.ts";
 import type { Process } from "./process.ts";
 
@@ -73,7 +74,7 @@ export class SimTransport implements Transport {
       const link = to === this.self ? linkOf(this, this) : this.#peers.get(to)?.link;
       if (link === undefined) return fail("not-sent", `not connected to ${to}`);
       if (body.length > requestBytesMax) return fail("not-sent", `${body.length} bytes are more than a queue takes`);
-      this.#send(link, to, { body: body.slice(), timeoutMs }, { resolve, fail });
+      this.#send(link, to, { body: copyOf(body), timeoutMs }, { resolve, fail });
     });
   }
 
@@ -288,9 +289,9 @@ export class SimTransport implements Transport {
       if (peer !== undefined) peer.lastHeardMs = this.process.clock.now();
       const handler = this.#handler;
       if (handler === undefined) return answer(new TransportError("not-sent", `${this.self} serves no requests`));
-      // A slice: whoever changes its buffer afterwards changes only its own.
-      handler(from, request.body.slice(), this.process.clock.now() + request.timeoutMs).then(
-        (response) => answer(response.slice()),
+      // A copy: whoever changes its buffer afterwards changes only its own.
+      handler(from, copyOf(request.body), this.process.clock.now() + request.timeoutMs).then(
+        (response) => answer(copyOf(response)),
         (error: unknown) => answer(new TransportError("lost", `${this.self} failed the request: ${String(error)}`)),
       );
     });
