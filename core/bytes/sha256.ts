@@ -11,6 +11,5 @@ const working = sha256.create();
 export function sha256Of(bytes: Uint8Array): Uint8Array {
   // Hashing is synchronous and never re-entered. A digest wipes what it was made in.
   // oxlint-disable-next-line no-underscore-dangle -- noble's one way to begin anew without new memory
-  fresh._cloneInto(working);
-  return working.update(bytes).digest();
+  return fresh._cloneInto(working).update(bytes).digest();
 }

@@ -125,7 +125,7 @@ async function firstPage(
     const page = await replica.page({ ...range, ...limits, keysOnly: isKnown });
     if (!isKnown) rows.push(...page.rows);
     strays.push(...page.strays);
-    damaged ||= page.damaged;
+    damaged ||= page.damaged === true;
     rowsRead += page.rows.length;
     for (const row of page.rows) bytesRead += row.key.length + ("corrupt" in row ? 0 : row.value.length);
     if (page.next !== null) return { rows, strays, damaged, next: page.next, bytesRead };

@@ -3,6 +3,7 @@
  * digests of groups of members, then the versions in the groups that differ, then the differing records (PROTOCOL 9).
  * Of 1,000 members one of which changed, that is 2 KiB of digests and the versions and records of about 4 members.
  */
+import { concatBytes } from "@noble/hashes/utils.js";
 import { DecodeError, bytes, field, fixedBytes, type Infer, message, repeated, text, varint } from "../bytes/codec.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { sha256Of } from "../bytes/sha256.ts";
@@ -84,17 +85,11 @@ export function compareWith({ groups: theirs }: RosterSummary, roster: Roster): 
   return { groupCount, groups, versions, sections: sectionDigests(roster) };
 }
 
-const versions = new WeakMap<Roster, readonly MemberVersion[]>();
-
 export function versionsOf(roster: Roster): readonly MemberVersion[] {
-  let known = versions.get(roster);
-  if (known === undefined) {
-    const ids = new Set(roster.members.keys());
-    for (const id of roster.holdings.keys()) ids.add(id);
-    known = [...ids].toSorted().map((id) => versionOf(roster, id));
-    versions.set(roster, known);
-  }
-  return known;
+  return remembered(roster, () => {
+    const ids = new Set([...roster.members.keys(), ...roster.holdings.keys()]);
+    return [...ids].toSorted().map((id) => versionOf(roster, id));
+  });
 }
 
 export function versionOf({ members, holdings }: RosterPart, id: NodeId): MemberVersion {
@@ -102,20 +97,15 @@ export function versionOf({ members, holdings }: RosterPart, id: NodeId): Member
   const held = holdings?.get(id);
   return {
     id,
-    record: record ? remembered(record, recordDigest) : none,
-    holdings: held ? remembered(held, (each) => digestOf(encodeHoldings(each))) : none,
+    record: record ? remembered(record, () => recordDigest(record)) : none,
+    holdings: held ? remembered(held, () => digestOf(encodeHoldings(held))) : none,
   };
 }
 
-/** By roster and number of groups: of one roster many peers are told. */
-const groupsOf = new WeakMap<Roster, Map<number, Uint8Array>>();
-
+/** Each at its number of groups: of one roster many peers are told. */
 function groupDigests(roster: Roster, count: number): Uint8Array {
-  let known = groupsOf.get(roster);
-  if (known === undefined) groupsOf.set(roster, (known = new Map()));
-  let groups = known.get(count);
-  if (groups === undefined) known.set(count, (groups = digestGroups(roster, count)));
-  return groups;
+  const known = remembered<Uint8Array[]>(versionsOf(roster), () => []);
+  return (known[count] ??= digestGroups(roster, count));
 }
 
 function digestGroups(roster: Roster, count: number): Uint8Array {
@@ -124,12 +114,14 @@ function digestGroups(roster: Roster, count: number): Uint8Array {
     // Holdings name their host, and so do records.
     members[groupOf(id, count)]!.push(record, holdings);
   }
-  return concat(members.map((digests) => digestOf(concat(digests))));
+  return concatBytes(...members.map((each) => digestOf(concatBytes(...each))));
 }
 
 export function sectionDigests(roster: Roster): RosterSummary["sections"] {
   const of = (section: (typeof sections)[number]): Uint8Array =>
-    remembered(roster[section], (value) => digestOf(RosterMessage.encode(rosterMessage(roster, { [section]: value }))));
+    remembered(roster[section], () =>
+      digestOf(RosterMessage.encode(rosterMessage(roster, { [section]: roster[section] }))),
+    );
   return {
     assignment: of("assignment"),
     secrets: of("secrets"),
@@ -147,25 +139,18 @@ export function groupOf(id: string, count: number): number {
 }
 
 export function checkGroupCount(count: number): void {
-  if (Number.isInteger(count) && count >= 1 && count <= groupsMax) return;
-  throw new DecodeError(`${count} groups of members, 1 to ${groupsMax} can be`);
+  if (!Number.isInteger(count) || count < 1 || count > groupsMax) throw new DecodeError(`${count} groups`);
 }
 
-const digests = new WeakMap<object, Uint8Array>();
+const made = new WeakMap<object, unknown>();
 
-/** Rosters are immutable, and share what did not change. */
-function remembered<T extends object>(value: T, digest: (value: T) => Uint8Array): Uint8Array {
-  let known = digests.get(value);
-  if (known === undefined) digests.set(value, (known = digest(value)));
-  return known;
+/** What is made of it, always the same. Rosters are immutable, and share what did not change. */
+function remembered<V>(of: object, make: () => V): V {
+  let known = made.get(of);
+  if (known === undefined) made.set(of, (known = make()));
+  return known as V;
 }
 
 function digestOf(encoded: Uint8Array): Uint8Array {
   return sha256Of(encoded).slice(0, digestBytes);
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.length * digestBytes);
-  for (const [i, part] of parts.entries()) whole.set(part, i * digestBytes);
-  return whole;
 }

@@ -7,7 +7,7 @@ import { checkedPage, type RecordRow } from "../storage/record-store.ts";
 import { clockOf } from "./object-rows.ts";
 
 export function hashedPage(page: Page): HashedPage {
-  const { rows, next, damaged } = checkedPage("objects", page);
+  const { rows, next, damaged = false } = checkedPage("objects", page);
   return { rows: rows.map((row) => ({ key: row.key, hash: hashOfRow(row) })), next, damaged };
 }
 

@@ -31,7 +31,7 @@ export interface RecordPage {
   /** Ask again with this as `gte` (or as `lt` when reverse); null at the end. */
   readonly next: Uint8Array | null;
   /** The engine could not read some rows of this stretch, not even their keys: the page lacks them. */
-  readonly damaged: boolean;
+  readonly damaged?: boolean;
 }
 
 /**
@@ -95,7 +95,7 @@ export class RecordStore {
   async page(ns: Namespace, request: PageRequest): Promise<RecordPage> {
     const page = await this.#storage.page(ns, request).catch(rethrow(failedRead));
     // Without values there is nothing to check.
-    return request.keysOnly ? { ...page, damaged: page.damaged === true } : checkedPage(ns, page);
+    return request.keysOnly ? page : checkedPage(ns, page);
   }
 
   /** See `Storage.hashThreads`. */
@@ -134,12 +134,12 @@ export class RecordStore {
 }
 
 /** A page as the engine gave it, with its records checked. */
-export function checkedPage(ns: Namespace, { rows, next, damaged = false }: Page): RecordPage {
-  const checked = rows.map(({ key, value: record }): RecordRow => {
+export function checkedPage(ns: Namespace, page: Page): RecordPage {
+  const rows = page.rows.map(({ key, value: record }): RecordRow => {
     const value = unsealRecord(ns, key, record);
     return value === undefined ? { key, corrupt: true } : { key, value };
   });
-  return { rows: checked, next, damaged };
+  return { ...page, rows };
 }
 
 const rethrow =

@@ -84,7 +84,7 @@ export async function check(directory: string, count: number): Promise<Verdict> 
   const scan = { right: 0, wrong: 0, corrupt: 0, damaged: false };
   for (let from: Uint8Array | null = new Uint8Array(); from !== null;) {
     const page = await store.page("objects", { gte: from, limit: 100 });
-    scan.damaged ||= page.damaged;
+    scan.damaged ||= page.damaged === true;
     for (const row of page.rows) {
       if ("corrupt" in row) scan.corrupt += 1;
       else scan[isRight(row.key, row.value) ? "right" : "wrong"] += 1;
