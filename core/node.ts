@@ -26,7 +26,7 @@ import { makeKey } from "./bytes/key.ts";
 import { loadRoster } from "./cluster/stored-roster.ts";
 import { owesFarewell } from "./cluster/departure.ts";
 import { checkSameParameters } from "./cluster/exchange.ts";
-import { findCluster } from "./cluster/find-cluster.ts";
+import { findCluster, type FindDeps } from "./cluster/find-cluster.ts";
 import { Marks } from "./cluster/marks.ts";
 import { keepPartitionsAside, untilSetAside } from "./cluster/set-aside.ts";
 import {
@@ -129,7 +129,7 @@ export class EverwriteNode implements NodeApi {
       }
     } else {
       const isAlone = seeds.length === 0 && mayFound !== false;
-      const roster = isAlone ? undefined : await this.#findCluster(isFirst);
+      const roster = isAlone ? undefined : await this.#findCluster({ isFirst });
       if (roster === undefined) {
         await this.#run(await foundCluster(own, wanted, means), { kind: "founded" }, means.marks);
         telemetry.event({ kind: "cluster-created", cluster: wanted.name });
@@ -205,8 +205,11 @@ export class EverwriteNode implements NodeApi {
     const own = this.#own!;
     checkMayReturn(own.id, stored, this.#options.seeds);
     // Who lapsed needs no seeds: it is sent away by nobody, and asks those who were members with it.
-    if (stored.members.get(own.id)?.status === "lapsed") this.#ports.transport.keep(addressesOf(stored, own.id));
-    const known = await this.#findCluster();
+    const isLapsed = stored.members.get(own.id)?.status === "lapsed";
+    if (isLapsed) this.#ports.transport.keep(addressesOf(stored, own.id));
+    // Members that lapsed together could let each other in, and what was forgotten without them would be back there.
+    const isDoor = (peer: NodeId, told: Roster): boolean => !isDeparted(peer, mergeRoster(told, stored));
+    const known = await this.#findCluster(isLapsed ? { isDoor } : {});
     invariant(known !== undefined, "who was a member founds no second cluster");
     checkSameParameters(stored.cluster, known.cluster);
     const outdated = await outdatedOf(own.id, { stored, known }, { ...means, records: this.#records });
@@ -226,13 +229,13 @@ export class EverwriteNode implements NodeApi {
     await this.#run(roster, { kind: "joined", held: outdated.held }, means.marks);
   }
 
-  async #findCluster(isFirst?: NodeOptions["isFirst"]): Promise<Roster | undefined> {
+  async #findCluster(how: Pick<FindDeps, "isFirst" | "isDoor"> = {}): Promise<Roster | undefined> {
     const { transport, identity, telemetry } = this.#ports;
     const waitFor = (what: string): void => {
       this.#waitingFor = what;
       telemetry.event({ kind: "waiting", for: what });
     };
-    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor, isFirst };
+    const deps = { transport, identity, tasks: this.#tasks, config: this.#config, waitFor, ...how };
     return findCluster(deps, this.#options.seeds, this.#options.cluster.name);
   }
 

@@ -5,6 +5,7 @@
  */
 import type { NodeConfig } from "../config.ts";
 import { StoreError } from "../errors.ts";
+import type { NodeId } from "../identity.ts";
 import type { Roster } from "../membership/roster.ts";
 import type { Identity, Transport } from "../ports.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
@@ -19,6 +20,8 @@ export interface FindDeps {
   readonly config: Pick<NodeConfig, "requestTimeoutMs">;
   /** Hears what is waited for. */
   readonly waitFor: (what: string) => void;
+  /** Whether this node may come in by what that one tells; any may where it is not given. */
+  readonly isDoor?: ((peer: NodeId, told: Roster) => boolean) | undefined;
   /** See `NodeOptions`; without it others founded the cluster. */
   readonly isFirst?: (() => Promise<boolean>) | undefined;
 }
@@ -51,7 +54,9 @@ export async function findCluster(deps: FindDeps, seeds: readonly string[], name
         const peer = "id" in candidate ? candidate.id : await transport.meet(candidate.address);
         // One list of seeds may serve all hosts: the own address is no news.
         if (peer === transport.self) continue;
-        return await fetchRoster(deps, peer, name, config.requestTimeoutMs);
+        const told = await fetchRoster(deps, peer, name, config.requestTimeoutMs);
+        if (deps.isDoor?.(peer, told) ?? true) return told;
+        throw new StoreError("not-member", "it is no member any more, and has not heard of it");
       } catch (error: unknown) {
         const isRefused = error instanceof StoreError && error.code === "bad-request";
         if (isRefused && "address" in candidate) throw error;

@@ -41,6 +41,8 @@ const formerFailures = [
   ["edges-749", "an edge's write that goes before those that it has not seen goes by the hosts' time"],
   ["6001226", "a rebalance that cannot move a token yet says so"],
   ["7004545", "a page that is stopped while it waits to be told the time goes by no answer from before"],
+  ["14000505", "a host that comes back after a lapse does not do so through another that has lapsed with it"],
+  ["14000431", "a host that pauses while another of its name takes its links wakes to little of that"],
   ["11001048", "what hosts have forgotten does not come back at an edge that reads from one of them"],
   ["10002384", "with buffered writes a hint goes when its owner has it on the disk"],
   ["9012984", "an edge's renewal is later than the own write that it has seen, whatever has replaced that meanwhile"],

@@ -133,7 +133,11 @@ export class SimTransport implements Transport {
     const other = otherEnd(link, this);
     const tell = (): void => other.process.enter(() => other.#lose(this.self, link, "closed by the peer"));
     if (!silently) this.#network.carry(this.self, id, "closes", false, tell);
-    this.#network.schedule.after(this.#network.options.silentMs, `${id} silent`, tell);
+    // Two of one name take each other's links, thousands in a minute: one that is paused would wake to all these (seed 14000431).
+    const isOld = (): boolean => other.#peers.get(this.self)?.link !== link;
+    this.#network.schedule.after(this.#network.options.silentMs, `${id} silent`, () => {
+      if (!other.process.paused || !isOld()) tell();
+    });
   }
 
   #end(link: Link): void {
