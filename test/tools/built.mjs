@@ -1,6 +1,6 @@
 /**
- * Builds, then runs a built program: `node test/tools/built.mjs [--clean] [--site] [SOURCE [ARGUMENT]...]`.
- * `--site`: the demo's page, too.
+ * Builds, then runs a built program: `node test/tools/built.mjs [--clean] [--site] [--all-cores] [SOURCE [ARGUMENT]...]`.
+ * `--site`: the demo's page, too. `--all-cores`: the program keeps them busy by itself.
  * Plain JavaScript, because it runs before anything is built.
  * Keeps: the program gets each Ctrl-C once, and nothing that it started outlives it.
  */
@@ -10,7 +10,7 @@ import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { dirname, join } from "node:path";
 
-const options = process.argv.slice(2, 4).filter((each) => each === "--clean" || each === "--site");
+const options = process.argv.slice(2, 5).filter((each) => ["--clean", "--site", "--all-cores"].includes(each));
 const [source, ...rest] = process.argv.slice(2 + options.length);
 
 // `tsc -b` keeps the output of files that are gone, and a test run would run them.
@@ -44,7 +44,11 @@ function findCompiler() {
 function run(program, programArguments) {
   // A group of its own: a terminal sends Ctrl-C to all of a group, npm sends it to its child once more.
   const grouped = process.platform !== "win32";
-  const child = spawn(process.execPath, ["--enable-source-maps", program, ...programArguments], {
+  // Where threads leave no core to V8's own it compiles and collects in the thread that wants it, optimizes what stays hot for
+  // longer, and gives what is young more room. The simulator takes a third less time by that.
+  const allCores = ["--single-threaded", "--max-semi-space-size=64", "--interrupt-budget=540000"];
+  const engine = options.includes("--all-cores") ? allCores : [];
+  const child = spawn(process.execPath, ["--enable-source-maps", ...engine, program, ...programArguments], {
     stdio: "inherit",
     detached: grouped,
   });
