@@ -208,7 +208,8 @@ export class EverwriteNode implements NodeApi {
     const isLapsed = stored.members.get(own.id)?.status === "lapsed";
     if (isLapsed) this.#ports.transport.keep(addressesOf(stored, own.id));
     // Members that lapsed together could let each other in, and what was forgotten without them would be back there.
-    const isDoor = (peer: NodeId, told: Roster): boolean => !isDeparted(peer, mergeRoster(told, stored));
+    const { members } = stored;
+    const isDoor = (peer: NodeId, told: Roster): boolean => !isDeparted(peer, mergeRoster(told, { members }));
     const known = await this.#findCluster(isLapsed ? { isDoor } : {});
     invariant(known !== undefined, "who was a member founds no second cluster");
     checkSameParameters(stored.cluster, known.cluster);
