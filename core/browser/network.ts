@@ -3,7 +3,6 @@
  *
  * Invariant: it dials nothing but the seeds and what nodes met there name; no public server is a default.
  */
-import { identify } from "@libp2p/identify";
 import type { Libp2p, PrivateKey } from "@libp2p/interface";
 import { webSockets } from "@libp2p/websockets";
 import { yamux } from "@libp2p/yamux";
@@ -85,7 +84,10 @@ export async function openPageNetwork(options: PageNetworkOptions): Promise<Page
     isFound,
     ways:
       pages === undefined || found === undefined ? [] : [found.transport, pages.webRtcTransport(options.iceServers)],
-    services: hosts === undefined || hostOf === undefined ? {} : { pubsub: hosts.gossipService(hostOf) },
+    services: {
+      ...(pages && { identify: pages.identify() }),
+      ...(hosts && hostOf !== undefined && { pubsub: hosts.gossipService(hostOf) }),
+    },
   });
   const transport = libp2pTransport({ libp2p, clock, ...(onProblem && { onProblem }) }, pageTransportLimits);
   await transport.start();
@@ -159,7 +161,7 @@ async function startLibp2p(
     },
     // The links watch themselves, and bear with whoever is only slow (core/libp2p/silence.ts).
     connectionMonitor: { enabled: false },
-    services: { identify: identify(), ...services },
+    services,
   });
   await libp2p.start();
   return libp2p;

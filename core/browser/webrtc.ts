@@ -7,6 +7,8 @@ import { webRTC } from "@libp2p/webrtc";
 import type { Libp2pOptions } from "libp2p";
 
 export { reservations } from "../libp2p/reservations.ts";
+/** Relays and gossip go by what a peer says that it speaks; hosts and their edges know it of each other. */
+export { identify } from "@libp2p/identify";
 
 type TransportFactory = NonNullable<Libp2pOptions["transports"]>[number];
 
