@@ -9,7 +9,8 @@ import type { Telemetry } from "./telemetry.ts";
 export class Tasks {
   readonly #clock: Clock;
   readonly #telemetry: Telemetry;
-  readonly #running = new Set<Promise<void>>();
+  /** What runs, by its name. */
+  readonly #running = new Map<Promise<void>, string>();
   readonly #stops = new Set<Stop>();
   readonly #wakes = new Set<() => void>();
   #stopped = false;
@@ -29,6 +30,11 @@ export class Tasks {
     return this.#isOver;
   }
 
+  /** Whether something of this name runs. */
+  isRunning(name: string): boolean {
+    return [...this.#running.values()].includes(name);
+  }
+
   /** Starts `work` and looks after it. After `stop` nothing starts. */
   run(name: string, work: () => Promise<unknown>): void {
     if (!this.#stopped) this.mind(name, work());
@@ -43,7 +49,7 @@ export class Tasks {
       end();
       this.#failed(name, error);
     });
-    this.#running.add(running);
+    this.#running.set(running, name);
   }
 
   #failed(task: string, error: unknown): void {
@@ -75,7 +81,7 @@ export class Tasks {
         return failed(error);
       }
       if (running === undefined) next();
-      else this.#running.add(running);
+      else this.#running.set(running, name);
     };
     turn();
   }
@@ -121,7 +127,7 @@ export class Tasks {
     for (const stop of this.#stops) stop();
     await new Promise<void>((resolve) => {
       const stopTimer = this.#clock.after(graceMs, resolve);
-      void Promise.all(this.#running).then(() => {
+      void Promise.all(this.#running.keys()).then(() => {
         stopTimer();
         resolve();
       });

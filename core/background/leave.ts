@@ -3,7 +3,7 @@
  * and when the others hold everything and know that it is gone, it ends. A restart in between goes on with it, also one after which only
  * the others are to be told.
  * Invariant: it is `left` only with nothing on its disk that counts: no partition held (but for rows that the disk cannot
- * tell), no hint kept, no request under way. Of hosts that all leave at once one stays: nobody else could take their data.
+ * tell), no hint kept, no request under way, nor what one still sends to owners after its answer (seed 16000968). Of hosts that all leave at once one stays: nobody else could take their data.
  */
 import type { Cluster } from "../cluster/cluster.ts";
 import { noteTold } from "../cluster/departure.ts";
@@ -28,7 +28,7 @@ export interface LeaveDeps {
   readonly replica: Replica;
   readonly records: RecordStore;
   /** Of clients: refused from the call of `close` on. */
-  readonly requests: { close(reason: StoreError): void; readonly underWay: number };
+  readonly requests: { close(reason: StoreError): void; readonly isIdle: boolean };
   readonly clock: Clock;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
@@ -62,7 +62,7 @@ export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): Leaving {
     // From here on nothing new may begin that would need this disk.
     deps.requests.close(new StoreError("not-ready", "this host is leaving the cluster: ask another one"));
     if (status === "leaving") {
-      if (deps.requests.underWay > 0 || !isDrained(deps)) return;
+      if (!deps.requests.isIdle || !isDrained(deps)) return;
       await cluster.amend({ status: "left" });
     }
     // A disk that refuses it is asked again: nobody hears of it before it is there.

@@ -52,6 +52,9 @@ function formerOwnersInUse(view: PartitionView): NodeId[] {
   );
 }
 
+/** The task that sends a state to one host; it outlasts the write that was answered at W. */
+export const replicating = "replicate";
+
 export interface Replication {
   readonly plan: WritePlan;
   readonly state: Uint8Array;
@@ -143,7 +146,7 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
     for (const { node } of write.plan.targets) tally.ask(node);
     countOwn(write.ownAcks);
     for (const { node, standsFor } of write.plan.targets) {
-      deps.tasks.run("replicate", () => send(node, standsFor));
+      deps.tasks.run(replicating, () => send(node, standsFor));
     }
     settle(tally.outcome());
   });

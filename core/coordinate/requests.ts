@@ -36,6 +36,7 @@ import { copyForEdge, readForEdge } from "./edge-reads.ts";
 import { coordinateEdgeWrite } from "./edge-writes.ts";
 import { list } from "./list.ts";
 import { readState } from "./read.ts";
+import { replicating } from "./replicate.ts";
 import type { Receiver } from "./told-states.ts";
 import { coordinateWrite, type WriteIntent } from "./write.ts";
 
@@ -55,8 +56,9 @@ export class Requests {
     this.#deps = deps;
   }
 
-  get underWay(): number {
-    return this.#running;
+  /** None runs, and nothing that one has sent may still become a hint here. */
+  get isIdle(): boolean {
+    return this.#running === 0 && !this.#deps.tasks.isRunning(replicating);
   }
 
   /** New requests are refused for this reason. */

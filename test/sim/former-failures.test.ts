@@ -42,6 +42,10 @@ const formerFailures = [
   ["6001226", "a rebalance that cannot move a token yet says so"],
   ["7004545", "a page that is stopped while it waits to be told the time goes by no answer from before"],
   ["14000505", "a host that comes back after a lapse does not do so through another that has lapsed with it"],
+  [
+    "16000968",
+    "a host leaves with no hint: not even one for a write that it answered at W, whose last owner is silent",
+  ],
   ["14000431", "a host that pauses while another of its name takes its links wakes to little of that"],
   ["11001048", "what hosts have forgotten does not come back at an edge that reads from one of them"],
   ["10002384", "with buffered writes a hint goes when its owner has it on the disk"],

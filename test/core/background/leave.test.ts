@@ -6,6 +6,7 @@ import { StoreError } from "../../../core/errors.ts";
 import type { PartitionIndex } from "../../../core/identity.ts";
 import { mergeRoster } from "../../../core/membership/roster.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
+import { TransportError } from "../../../core/ports.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
 import { eventually } from "../../support/eventually.ts";
 import { MemoryCluster } from "../../support/memory-cluster.ts";
@@ -26,7 +27,7 @@ test("a host that has left ends when a member has heard so, not when an exchange
     });
   }
   let hasLeft = false;
-  leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => (hasLeft = true));
+  leaveWhenTold({ ...one, requests: { close: () => {}, isIdle: true } }, () => (hasLeft = true));
   await one.clock.advance(1_000);
   assert.equal(one.cluster.ownRecord.status, "left");
   // What the peers asked for while it was leaving is answered now.
@@ -51,7 +52,7 @@ test("a host that leaves while its disk refuses to keep that leaves when it take
   }
   let hasLeft = false;
   one.disk.refusesWrites = "full";
-  leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => (hasLeft = true));
+  leaveWhenTold({ ...one, requests: { close: () => {}, isIdle: true } }, () => (hasLeft = true));
   await one.clock.advance(2_000);
   assert.deepEqual([hasLeft, told], [false, 0], "nobody hears of what a restart would not know");
   one.disk.refusesWrites = undefined;
@@ -89,6 +90,39 @@ test("a host that crashes after it has left, before anybody knows, tells it when
   }
 });
 
+test("a host leaves when all owners have the writes that it answered at W: a hint for one would go with it (seed 16000968)", async () => {
+  const cluster = await MemoryCluster.of(3);
+  try {
+    const h3 = cluster.node("h3");
+    let [fall, hasFallen] = [(): void => {}, false];
+    const silence = new Promise<void>((resolve) => {
+      fall = () => {
+        hasFallen = true;
+        resolve();
+      };
+    });
+    intercept(cluster, "h3", (to, body) =>
+      to === "h2" && body[0] === methods.replicate.number && !hasFallen
+        ? silence.then(() => Promise.reject(new TransportError("lost", "h2 is silent")))
+        : undefined,
+    );
+    await h3.put("b", "k", utf8("v"), { w: 2 });
+    await h3.changeRing({ kind: "leave", host: "h3" });
+    await eventually(async () => {
+      const { owned, filling, handingOff } = (await h3.status()).partitions;
+      return owned + filling + handingOff === 0;
+    }, "h3 to have handed everything over");
+    // Several times as long as it takes to leave now.
+    setTimeout(fall, 1_000);
+    await h3.left;
+    cluster.kill("h3");
+    assert.equal(hasFallen, true);
+    assert.deepEqual((await cluster.disk("h3").page("hints", { limit: 10 })).rows, []);
+  } finally {
+    await cluster.stop();
+  }
+});
+
 async function statusOnDisk(cluster: MemoryCluster): Promise<string | undefined> {
   const roster = await loadRoster(new RecordStore(cluster.disk("h4")));
   return roster?.members.get(node("h4"))?.status;
@@ -105,7 +139,7 @@ test("a host leaves although its disk cannot tell all rows: the others hold them
   one.disk.hasUnreadablePart = true;
   one.holdings.set(partition, "former");
   let hasLeft = false;
-  leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => (hasLeft = true));
+  leaveWhenTold({ ...one, requests: { close: () => {}, isIdle: true } }, () => (hasLeft = true));
   await one.clock.advance(2_000);
   assert.equal(hasLeft, false, "it was not dropped yet");
   assert.ok(one.replica.drop.begin(partition));
@@ -144,7 +178,7 @@ test("a host whose last companion leaves as well, and is dead, stays: what is le
     [["h1"], "leaving"],
   ] as const) {
     const one = oneNode("h2", roster, peers);
-    leaveWhenTold({ ...one, requests: { close: () => {}, underWay: 0 } }, () => {});
+    leaveWhenTold({ ...one, requests: { close: () => {}, isIdle: true } }, () => {});
     await one.clock.advance(1_000);
     assert.equal(one.cluster.ownRecord.status, status, peers.join());
   }
