@@ -77,5 +77,15 @@ export function isNewsTo(
   const { events, forgotten } = history;
   const isForgotten = (each: string): boolean =>
     [each, ...events.get(each)!.supersededBy.map((by) => by.name)].some((event) => forgotten.has(event));
-  return names.every(isForgotten) && (isOutside(hosts, name) || isOldCopy(hosts, name));
+  return names.every(isForgotten) && [isOutside, isOldCopy, hasDeparted].some((is) => is(hosts, name));
+}
+
+/**
+ * Whether it knows that it is no member: it answers nobody, and what it has is set aside before it comes back. A disk that kept
+ * what it had rejected shows so at the next start (seed 17002357).
+ */
+function hasDeparted(hosts: Iterable<SimHost>, name: string): boolean {
+  const host = [...hosts].find((each) => each.name === name);
+  const status = host && membershipOn(host.disk.view)?.roster.members.get(host.id)?.status;
+  return status !== undefined && !isOnRing(status);
 }

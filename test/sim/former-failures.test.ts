@@ -46,6 +46,8 @@ const formerFailures = [
     "16000968",
     "a host leaves with no hint: not even one for a write that it answered at W, whose last owner is silent",
   ],
+  ["17002296", "a lease ends where another makes up for the copy, though that one is heard to fill at the same moment"],
+  ["17002357", "a removed host whose disk shows at its start what it had rejected brings nothing back"],
   ["14000431", "a host that pauses while another of its name takes its links wakes to little of that"],
   ["11001048", "what hosts have forgotten does not come back at an edge that reads from one of them"],
   ["10002384", "with buffered writes a hint goes when its owner has it on the disk"],

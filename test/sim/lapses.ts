@@ -5,7 +5,7 @@
 import { hasBit } from "../../core/bytes/bitmap.ts";
 import { DecodeError } from "../../core/bytes/codec.ts";
 import type { NodeId, PartitionIndex } from "../../core/identity.ts";
-import { ringMembers } from "../../core/membership/roster.ts";
+import { type Roster, ringMembers } from "../../core/membership/roster.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import { methods } from "../../core/rpc/rpc.ts";
 import type { SimHost } from "./host.ts";
@@ -95,14 +95,20 @@ function awakeSince({ process, transport }: SimHost, id: string): number {
 
 /**
  * Partitions that this member alone said that it holds completely, as the other one's disk has it: who holds one completely
- * as a former owner makes up for it, also where it owns it by this, and fills from then on.
+ * as a former owner makes up for it, also where it owns it by this, or by what just went before, and fills from then on. What
+ * others say may come while it writes that (seed 17002296).
  */
 function heldAlone({ disk, id: by }: SimHost, id: string, before: Membership | undefined): number[] {
   const { roster, ring } = membershipOn(disk.view)!;
   const theirs = roster.holdings.get(id as NodeId)?.complete;
-  const others = ringMembers(roster).flatMap((member) =>
-    member.id === id ? [] : (roster.holdings.get(member.id)?.complete ?? []),
-  );
+  const completeOf = (of: Roster, isAsked: (member: NodeId) => boolean): readonly Uint8Array[] =>
+    ringMembers(of).flatMap((member) =>
+      member.id !== id && isAsked(member.id) ? (of.holdings.get(member.id)?.complete ?? []) : [],
+    );
+  const others = [
+    ...completeOf(roster, () => true),
+    ...(before === undefined ? [] : completeOf(before.roster, (member) => member !== by)),
+  ];
   const own = before?.roster.holdings.get(by)?.complete;
   const madeUp = (each: PartitionIndex): boolean =>
     own !== undefined && hasBit(own, each) && !before!.ring.owners(each).includes(by);
