@@ -160,7 +160,7 @@ export class EverwriteNode implements NodeApi {
     const aside = await untilSetAside({
       ...this.#ports,
       pauseMs: startAnewPauseMs,
-      isStopped: () => this.#stopped,
+      isStopped: () => this.#stopped || beginning !== this.#beginnings,
       waitFor: (what) => void (this.#waitingFor = what),
     });
     if (aside === undefined) return;
@@ -250,6 +250,8 @@ export class EverwriteNode implements NodeApi {
   async stop(): Promise<void> {
     this.#stopped = true;
     const running = this.#running;
+    // From now on a write that was minted here would be sent to nobody.
+    running?.requests.close(new StoreError("not-ready", "this host is stopping: ask another one"));
     await this.#letGo();
     this.#stopServing();
     await this.#renewing;

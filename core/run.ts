@@ -169,6 +169,7 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
   cluster.onChange(() => {
     cluster.doubt(consents.takeUncovered(cluster.roster));
     forgetting.heard();
+    agreements.keep((peer) => cluster.isMember(peer));
   });
   exchange.serve(server);
   const stopMembership = keepMembership({ ...deps, ...(gossip && { gossip }) }, config);

@@ -23,6 +23,11 @@ export class Agreements {
     for (const partition of partitions) lastMs[partition] = Math.max(lastMs[partition]!, atMs);
   }
 
+  /** Those of others are forgotten: pages come and go under ever new names. */
+  keep(isMember: (peer: NodeId) => boolean): void {
+    for (const peer of this.#lastMs.keys()) if (!isMember(peer)) this.#lastMs.delete(peer);
+  }
+
   /** Undefined: not since the start. */
   lastMs(partition: PartitionIndex, peer: NodeId): number | undefined {
     return this.#lastMs.get(peer)?.[partition] || undefined;

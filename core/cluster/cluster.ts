@@ -268,8 +268,9 @@ export class Cluster {
     this.#giveUp();
   }
 
-  /** From now on nothing is saved, so that a crash on the way finds what was found now. */
+  /** From now on nothing is saved, so that a crash on the way finds what was found now. Once: one message may show it twice. */
   #giveUp(): void {
+    if (this.#isOldCopy) return;
     this.#isOldCopy = true;
     this.refillAll();
     this.#deps.onOldCopy();

@@ -251,6 +251,15 @@ describe("a host that hears of a reap to which it did not consent", () => {
     assert.equal(found.oldCopies, 0);
   });
 
+  test("sets it aside once, also where the same message shows a later run of its own", () => {
+    const { cluster, found, events } = viewOf(3);
+    cluster.claimOwned("complete");
+    cluster.onChange(() => cluster.doubt([partition]));
+    cluster.merge({ members: new Map([[self, memberRecord({ id: self, incarnation: 7, mark: "0b".repeat(16) })]]) });
+    assert.equal(found.oldCopies, 1);
+    assert.ok(events.some(({ kind }) => kind === "old-data"));
+  });
+
   test("sets it aside for a hint alone", () => {
     const { cluster, holdings, found } = viewOf(3);
     holdings.setHinted(partition, true);

@@ -118,6 +118,24 @@ describe("a put at a host that does not own the key", () => {
       await assert.rejects(asked, failsWith("not-ready"));
     }));
 
+  test("is not minted by an owner that is about to stop: nobody would be told of it", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster, (hosts) => hosts[3] === "h1");
+      const owner = walk[0]!;
+      // What runs is waited for: a copy that is on its way.
+      let end = (): void => {};
+      const gate = new Promise<void>((resolve) => (end = resolve));
+      intercept(cluster, owner, (_to, body) => (body[0] === methods.replicate.number ? gate : undefined));
+      await cluster.node(owner).put("b", name, utf8("v"), { w: "one" });
+      const stopped = cluster.node(owner).stop();
+      const forwarded = { ring: (await cluster.node("h1").status()).ring, life: 1 };
+      const request = { key: `b/${name}`, body: utf8("w"), folds: [], w: "one", forwarded };
+      const answer = call(cluster.transport("h1"), owner as NodeId, methods.write, request, 1_000);
+      await assert.rejects(answer, { code: "not-ready", message: /is stopping/ });
+      end();
+      await stopped;
+    }));
+
   test("keeps the refusal of a precondition as it is", () =>
     withCluster(4, async (cluster) => {
       const { name, walk } = await placed(cluster);
