@@ -347,7 +347,7 @@ export class Contact {
       } catch (error: unknown) {
         if (!(error instanceof TransportError || error instanceof StoreError)) throw error;
         telemetry.event({ kind: "replica-failed", id: host, reason: reasonOf(error) });
-        return error instanceof StoreError;
+        return error instanceof StoreError && !isOfOneHost(error);
       }
     };
     const asked = await Promise.all(this.hosts().slice(0, hostsTimedMax).map(ask));
