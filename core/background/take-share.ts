@@ -17,6 +17,8 @@ export interface ShareDeps {
 }
 
 const retryMs = 100;
+/** A plan costs more the larger the ring is, and what is withheld may be so for hours: pauses double up to this. */
+const retryMsMax = 2_000;
 const firstDialsMs = 1_000;
 
 /**
@@ -31,12 +33,16 @@ export function takeShare(deps: ShareDeps, { isDue }: { readonly isDue: boolean 
     if (isTaking) return;
     isTaking = true;
     tasks.run("take a share of the ring", async () => {
+      let pauseMs = retryMs;
       while (!tasks.stopped && cluster.ownRecord.status === "up") {
         // Hosts that are not reached yet would get nothing: give the first dials their time.
         const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
         const hasWaited = clock.now() - startedMs >= firstDialsMs;
-        if (cluster.inContact && (isReached || hasWaited) && (await takeWhatIsFree(deps))) break;
-        await tasks.sleep(retryMs);
+        if (cluster.inContact && (isReached || hasWaited)) {
+          if (await takeWhatIsFree(deps)) break;
+          pauseMs = Math.min(2 * pauseMs, retryMsMax);
+        }
+        await tasks.sleep(pauseMs);
       }
       isTaking = false;
     });

@@ -37,11 +37,9 @@ export class OwnTime {
 
   /** Call every `tickIntervalMs`. */
   tick(): void {
-    // Some machines stop the monotonic clock while they are suspended, and only the wall clock shows it.
-    const wallMs = this.#clock.wallTime();
-    if (this.#isLate() || wallMs - this.#tickWallMs > sleepMsMin) this.#sleptUntilMs = this.#clock.now();
+    if (this.#isLate()) this.#sleptUntilMs = this.#clock.now();
     this.#tickMs = this.#clock.now();
-    this.#tickWallMs = wallMs;
+    this.#tickWallMs = this.#clock.wallTime();
   }
 
   /** False right after a sleep, also before the first tick notices it. */
@@ -54,7 +52,9 @@ export class OwnTime {
     return this.#isLate() || this.#sleptUntilMs >= clockMs;
   }
 
+  /** Some machines stop the monotonic clock while they are suspended, and only the wall clock shows it. */
   #isLate(): boolean {
-    return this.#clock.now() - this.#tickMs > sleepMsMin;
+    const passedMs = this.#clock.now() - this.#tickMs;
+    return Math.max(passedMs, this.#clock.wallTime() - this.#tickWallMs) > sleepMsMin;
   }
 }
