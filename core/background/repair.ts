@@ -7,7 +7,7 @@
 import type { RepairOptions, RepairProgress } from "../api.ts";
 import { dropStrays, fetchAgain } from "../cluster/unreadable.ts";
 import { StoreError } from "../errors.ts";
-import type { NodeId, PartitionIndex } from "../identity.ts";
+import type { Key, NodeId, PartitionIndex } from "../identity.ts";
 import { keyOfRow, locate, type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
 import { reasonOf } from "../tasks.ts";
 import { type AntiEntropyDeps, sharedWith } from "./anti-entropy-answers.ts";
@@ -26,6 +26,8 @@ const triesMax = 20;
 const pauseMs = 50;
 /** Until a partition's tree was built anew: 1 M keys take 5 s. */
 const buildMsMax = 60_000;
+/** Of each step's answer; the others are counted. */
+const problemsMax = 100;
 const pageLimits = { limit: 1_000, maxBytes: 1_048_576 };
 
 /** @throws StoreError `bad-request` for a partition that this node does not own */
@@ -61,6 +63,9 @@ class RepairRun {
   readonly #total: number;
   readonly #startedMs: number;
   readonly #problems: string[] = [];
+  #problemsLeftOut = 0;
+  /** Damaged keys: there may be as many as a disk has rows. */
+  readonly #located = new Map<Key, LocatedKey>();
   #damagedFiles: readonly string[] = [];
   #checked = 0;
   #done = 0;
@@ -88,7 +93,7 @@ class RepairRun {
       damagedHealed: this.#damaged.healed,
       damagedFiles: this.#damagedFiles,
       unequal: this.#unequal.size,
-      problems: [...this.#problems],
+      problems: [...this.#problems, ...(this.#problemsLeftOut === 0 ? [] : [`and ${this.#problemsLeftOut} more`])],
       ms,
       msLeft: steps === 0 ? null : Math.round((ms / steps) * (2 * this.#total - steps)),
     };
@@ -117,7 +122,8 @@ class RepairRun {
 
   #found(partition: PartitionIndex, problem: string): void {
     this.#unequal.add(partition);
-    this.#problems.push(`partition ${partition}: ${problem}`);
+    if (this.#problems.length < problemsMax) this.#problems.push(`partition ${partition}: ${problem}`);
+    else this.#problemsLeftOut += 1;
   }
 
   async #checkRecords(partition: PartitionIndex): Promise<void> {
@@ -142,13 +148,19 @@ class RepairRun {
         this.#found(partition, "a part of it cannot be read: it is filled anew");
       gte = page.next;
     }
-    const damaged = replica.damaged.keys().map((key) => locate(key, partitions));
+    const damaged = replica.damaged.keys().map((key) => this.#locate(key));
     for (const located of damaged.filter((each) => each.partition === partition)) {
       await throttle();
       await this.#deps.heal(located);
       if (!replica.damaged.has(located.key)) this.#damaged.healed += 1;
       else this.#found(partition, `too few owners have ${located.key} whole: it stays damaged`);
     }
+  }
+
+  #locate(key: Key): LocatedKey {
+    const located = this.#located.get(key) ?? locate(key, this.#deps.cluster.ring.partitions);
+    this.#located.set(key, located);
+    return located;
   }
 
   /** Undefined: it is. */

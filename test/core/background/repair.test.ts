@@ -236,6 +236,23 @@ describe("repair", () => {
       onlyRepair,
     ));
 
+  test("names 100 problems and counts the others: each step tells them all, and a disk may have very many", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        const keys = Array.from({ length: 130 }, (_, i) => `k${i}`);
+        for (const key of keys) await cluster.node("h1").put("b", key, utf8(key), { w: "all" });
+        for (const name of ["h1", "h2"]) cluster.kill(name); // what they remember goes
+        for (const key of keys) await cluster.disk("h1").rot("objects", rowOf(key));
+        await cluster.start("h1", { config: onlyRepair });
+        const { problems } = await repaired(cluster, "h1");
+        assert.equal(problems.length, 101);
+        assert.match(problems[0]!, /too few owners have b\/k\d+ whole/);
+        assert.match(problems[100]!, /^and \d\d more$/);
+      },
+      onlyRepair,
+    ));
+
   test("status counts the keys that are damaged, however often they are read, until they are mended", () =>
     withCluster(
       2,
