@@ -17,12 +17,13 @@ import {
   coverageOfDots,
   covers,
   type Dot,
+  isUpdate,
   type LiveValue,
   uniteCoverage,
 } from "../causality/version-set.ts";
 import type { Infer } from "../bytes/codec.ts";
 import type { QuorumSpec } from "../config.ts";
-import { StoreError } from "../errors.ts";
+import { statusOfCode, StoreError } from "../errors.ts";
 import type { Key, NodeId } from "../identity.ts";
 import { checkBody, checkContentType, ttlMaxMs } from "../limits.ts";
 import type { LocatedKey } from "../placement/locate.ts";
@@ -31,7 +32,7 @@ import type { OwnEvent } from "../rpc/edge-messages.ts";
 import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf } from "../tasks.ts";
 import type { CoordinateDeps } from "./deps.ts";
-import { reachableOwners } from "./forward.ts";
+import { mintedNothing, reachableOwners } from "./forward.ts";
 import { readState } from "./read.ts";
 import { carryOut, mustForward, needsOf } from "./write.ts";
 
@@ -52,8 +53,8 @@ export interface EdgeIntent {
 /**
  * @throws StoreError `bad-context`, `bad-request`, `value-too-large`, `too-many-siblings`, `clock-skew` (nothing changed),
  *   `precondition-failed` (an update of a document whose predecessor this host cannot find: it wants another dot),
- *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten), `storage-full`, `not-ready`,
- *   `quorum-not-met` (it may survive)
+ *   `outcome-unknown` (an old write that hosts do not cover: it may have been forgotten; or an owner refused what another
+ *   may have), `storage-full`, `not-ready`, `quorum-not-met` (it may survive)
  */
 export async function coordinateEdgeWrite(
   deps: CoordinateDeps,
@@ -66,7 +67,7 @@ export async function coordinateEdgeWrite(
   const needs = needsOf(deps, intent);
   const onlyCovered = await isOnlyCovered(deps, located, intent);
   const deadlineMs = deps.clock.now() + timeoutMs;
-  if (mustForward(deps, located, intent)) return forward(deps, located, intent, { deadlineMs, mayBeOut: false });
+  if (mustForward(deps, located, intent)) return forward(deps, located, intent, { deadlineMs, isInDoubt: false });
   const { value: arrived, folds, previous = 0 } = request;
   const event = { coverage, arrived, folds, previous, onlyCovered };
   const asked = { ...(request.value.tombstone ? {} : { body: request.value.body }), timeoutMs, forwarded };
@@ -76,7 +77,7 @@ export async function coordinateEdgeWrite(
     if (!isEarly || !(await caughtUp(deps, located, intent))) throw error;
     return carryOut(deps, located, write);
   });
-  if ("isInDoubt" in done) return forward(deps, located, intent, { deadlineMs, mayBeOut: done.isInDoubt });
+  if ("isInDoubt" in done) return forward(deps, located, intent, { deadlineMs, ...done });
   const { durable, hinted } = done.replicated;
   const { held } = done.written;
   return {
@@ -184,19 +185,18 @@ async function isOnlyCovered(
 }
 
 /**
- * To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. `mayBeOut`: a disk
- * may have it already.
+ * To an owner, and to the next when it fails in whatever way: wherever it arrives, it is the same event. `isInDoubt`: the
+ * disk here may have it already.
  */
 async function forward(
   deps: CoordinateDeps,
   located: LocatedKey,
   { request, edge, w, pw }: EdgeIntent,
-  { deadlineMs, mayBeOut: isPerhapsHere }: { readonly deadlineMs: number; readonly mayBeOut: boolean },
+  { deadlineMs, isInDoubt }: { readonly deadlineMs: number; readonly isInDoubt: boolean },
 ): Promise<Response> {
   const { clock, transport, exchange } = deps;
   const tried = new Set<NodeId>();
-  let last: unknown;
-  let mayBeOut = isPerhapsHere;
+  const failures: unknown[] = [];
   while (clock.now() < deadlineMs) {
     const owner = reachableOwners(deps, located).find((node) => !tried.has(node));
     if (owner === undefined) break;
@@ -207,18 +207,31 @@ async function forward(
     try {
       return await call(transport, owner, methods.edgeWrite, passed, leftMs);
     } catch (error: unknown) {
-      if (!isWorthAnother(error)) throw error;
-      last = error;
-      mayBeOut ||= !isRefusedUnseen(error);
+      const isSure = !isInDoubt && failures.every((before) => isRefusedUnseen(before) || mintedNothing(before));
+      if (!isWorthAnother(error)) throw isSure ? error : keptPerhaps(request, error);
+      failures.push(error);
     }
   }
+  const last = failures.at(-1);
+  const mayBeOut = isInDoubt || !failures.every(isRefusedUnseen);
   // An edge that is told of a refused stamp takes it that no host has the write, and gives it another.
   if (last instanceof StoreError && !(mayBeOut && isRefusedUnseen(last))) throw last;
   const text = `none of ${tried.size} owners of ${located.key} could take an edge's write: ${reasonOf(last)}`;
   throw new StoreError("not-ready", text, { cause: last });
 }
 
-/** Whoever was asked has not stored it. */
+/**
+ * True of the owner that refused, but another may have it, and an edge that is told so gives the write up. Two refusals
+ * of an update make it send that anew, under another dot or without contexts, which is sound wherever the first one is.
+ */
+function keptPerhaps({ key, value }: Request, error: unknown): unknown {
+  if (!(error instanceof StoreError) || statusOfCode[error.code] >= 500) return error;
+  if (isUpdate(value) && ["precondition-failed", "bad-context"].includes(error.code)) return error;
+  const text = `an owner of ${key} may have taken an edge's write before another refused it: ${error.message}`;
+  return new StoreError("outcome-unknown", text, { cause: error });
+}
+
+/** Whoever was asked has not stored it: surer than `mintedNothing`, for one dot with two stamps never agrees. */
 function isRefusedUnseen(error: unknown): boolean {
   return error instanceof TransportError ? error.kind === "not-sent" : (error as StoreError).code === "clock-skew";
 }

@@ -81,12 +81,12 @@ function siblingsOf(found: readonly Found[], nowMs: number): Explanation["siblin
 
 async function look(deps: CoordinateDeps, id: NodeId, located: LocatedKey): Promise<Found> {
   const { cluster, transport, exchange, replica, config } = deps;
-  if (id === cluster.self) {
-    const { role, held } = await replica.read(located);
-    return { id, holding: role, state: held.state };
-  }
-  if (!cluster.health.isUp(id)) return { id };
+  if (id !== cluster.self && !cluster.health.isUp(id)) return { id };
   try {
+    if (id === cluster.self) {
+      const { role, held } = await inTime(deps, replica.read(located));
+      return { id, holding: role, state: held.state };
+    }
     const request = { view: exchange.view(), key: located.key };
     const { role, state } = await call(transport, id, methods.fetch, request, config.replicaTimeoutMs);
     return { id, holding: role, ...(state === undefined ? {} : { state: decodeVersioned(state) }) };
@@ -94,6 +94,15 @@ async function look(deps: CoordinateDeps, id: NodeId, located: LocatedKey): Prom
     // "Did not answer" is what the explanation says of it.
     return { id };
   }
+}
+
+/** A disk may hang. @throws StoreError `not-ready` when `read` is not over when another host's would be given up */
+function inTime<T>({ deadlines, clock, config }: CoordinateDeps, read: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const late = (): void => reject(new StoreError("not-ready", "this host's own disk does not answer"));
+    const stopDeadline = deadlines.add(clock.now() + config.replicaTimeoutMs, late);
+    read.then(resolve, reject).finally(stopDeadline);
+  });
 }
 
 /** @throws StoreError `not-found` for an id that this node has never heard of */

@@ -65,7 +65,7 @@ function requestOf(
   return { ...same, ...quorums, key, forwarded: deps.exchange.view() };
 }
 
-function mintedNothing(error: unknown): boolean {
+export function mintedNothing(error: unknown): boolean {
   if (error instanceof TransportError) return error.kind === "not-sent";
   if (!(error instanceof StoreError)) return false;
   // A disk may have run full in the middle of it.

@@ -36,6 +36,7 @@ export class FrameQueue {
   readonly #turns: Outgoing[] = [];
   #turnBytes = 0;
   #bytes = 0;
+  /** Those that still stand among `#small` and `#big`. */
   #dropped = 0;
 
   constructor({ assemblyBytesMax }: { assemblyBytesMax: number }) {
@@ -63,6 +64,12 @@ export class FrameQueue {
     if (item.state !== "queued" || item.taken > 0) return false;
     item.state = "dropped";
     this.#bytes -= item.rest.length + itemBytes;
+    const turn = this.#turns.indexOf(item);
+    if (turn >= 0) {
+      this.#turns.splice(turn, 1);
+      this.#turnBytes -= item.rest.length;
+      return true;
+    }
     this.#dropped += 1;
     // Amortised: a queue that cannot move must not fill with the bodies of requests that nobody waits for.
     if (this.#dropped * 2 > this.#small.size + this.#big.size) this.#sweep();

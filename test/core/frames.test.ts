@@ -147,6 +147,33 @@ it("an item is dropped only before its first byte was taken, and costs nothing a
   assert.equal(big.state, "queued");
 });
 
+it("a big item that waits for its turn costs nothing when it is dropped, is not sent, and leaves its turn to the next", () => {
+  const queue = new FrameQueue(limits);
+  const push = (n: number) => queue.push({ kind: "request", id: n, deadlineMs: 0, body: new Uint8Array(150_000) });
+  // Four have turns, of which the first has sent a piece: the fifth waits until one of them is over.
+  const items = [1, 2, 3, 4, 5].map(push);
+  const { reader, read } = reading();
+  reader.read(queue.take(1, 0)!, 0);
+  assert.ok(!queue.drop(items[0]!));
+  const { bytes } = queue;
+  assert.ok(queue.drop(items[1]!));
+  assert.ok(!queue.drop(items[1]!));
+  assert.ok(bytes - queue.bytes >= 150_000);
+  // A piece of each that has a turn: the fifth has that of the second.
+  reader.read(queue.take(4 * 64 * 1024, 0)!, 0);
+  assert.deepEqual(
+    items.map(({ taken }) => taken > 0),
+    [true, false, true, true, true],
+  );
+  assert.ok(queue.drop(push(6)), "as one that has no turn yet");
+  for (let write = queue.take(1 << 16, 0); write !== undefined; write = queue.take(1 << 16, 0)) reader.read(write, 0);
+  assert.deepEqual(
+    read.map(({ id: of }) => of),
+    [1, 3, 4, 5],
+  );
+  assert.deepEqual([queue.bytes, queue.empty, reader.heldBytes], [0, true, 0]);
+});
+
 it("frames of kinds that a later version adds are skipped", () => {
   const ping = encode([{ kind: "ping", id: 9 }]);
   const bytes = Buffer.concat([frame(200, [1, 2, 3]), ping, frame(0, [])]);

@@ -225,3 +225,26 @@ describe("a read at a host with a bad disk", () => {
       { cacheBytesMax: 0 },
     ));
 });
+
+test("an explanation at a host whose disk fails or hangs says what the others have, and of itself that it did not answer", () =>
+  withCluster(
+    3,
+    async (cluster) => {
+      const disk = cluster.disk("h1");
+      await cluster.node("h2").put("b", "k", utf8("v"), { w: "all" });
+      const answered = async (): Promise<string[]> => {
+        const { siblings, preferenceList } = await cluster.node("h1").explain("b", "k");
+        const found = preferenceList.filter(({ holding }) => holding !== undefined).map(({ id }) => id);
+        assert.deepEqual(siblings.flatMap(({ at }) => at).toSorted(), found.toSorted());
+        return found.toSorted();
+      };
+      disk.refusesReads = "io";
+      assert.deepEqual(await answered(), ["h2", "h3"]);
+      disk.refusesReads = undefined;
+      const release = disk.hold("reads");
+      assert.deepEqual(await answered(), ["h2", "h3"]);
+      release();
+      assert.deepEqual(await answered(), ["h1", "h2", "h3"]);
+    },
+    { cacheBytesMax: 0 },
+  ));

@@ -6,7 +6,7 @@ import { decodeVersioned } from "../../../core/causality/encoding.ts";
 import { stampOfMs, stampToMs } from "../../../core/causality/hybrid-clock.ts";
 import { contextSecret, sealContext } from "../../../core/causality/context.ts";
 import { type LiveValue, nothingSeen } from "../../../core/causality/version-set.ts";
-import { StoreError } from "../../../core/errors.ts";
+import { StoreError, type StoreErrorCode, type StoreErrorDetail } from "../../../core/errors.ts";
 import type { Infer } from "../../../core/bytes/codec.ts";
 import type { Key, NodeId } from "../../../core/identity.ts";
 import { RosterMessage, rosterPartOf } from "../../../core/membership/exchange.ts";
@@ -163,6 +163,70 @@ describe("a write that an edge has minted", { concurrency: true }, () => {
       },
       { clockEntriesMax: 1 },
     ));
+});
+
+describe("an owner's refusal of an edge's write", { concurrency: true }, () => {
+  const lost = new TransportError("lost", "cut off");
+  const refused = (code: StoreErrorCode, detail: StoreErrorDetail = {}) => new StoreError(code, "no", detail);
+
+  /** What the host is told by the owners that it asks, one after the other, for an edge's write. */
+  function owners(cluster: MemoryCluster, host: string, told: readonly Error[]): void {
+    const left = [...told];
+    intercept(cluster, host, async (_to, body) => {
+      const error = body[0] === methods.edgeWrite.number ? left.shift() : undefined;
+      if (error !== undefined) throw error;
+    });
+  }
+
+  test("is told as one where no owner before it can have the write, and else as an open outcome", () =>
+    withCluster(
+      4,
+      async (cluster) => {
+        const { name, walk } = await placed(cluster);
+        const other = walk[3]!;
+        const { ask } = await edgeAt(cluster, other);
+        for (const value of ["v1", "v2"]) await cluster.node(walk[0]!).put("b", name, utf8(value), { w: "all" });
+        const cases: readonly (readonly [first: Error, code: StoreErrorCode])[] = [
+          [lost, "outcome-unknown"],
+          [refused("storage-full"), "outcome-unknown"],
+          [refused("storage-full", { nothingWritten: true }), "too-many-siblings"],
+          [refused("not-ready"), "too-many-siblings"],
+          [refused("clock-skew"), "too-many-siblings"],
+          [new TransportError("not-sent", "away"), "too-many-siblings"],
+        ];
+        for (const [first, code] of cases) {
+          owners(cluster, other, [first]);
+          await assert.rejects(ask(write("v3", 1, { key: `b/${name}` })), failsWith(code), first.message);
+        }
+      },
+      { siblingsMax: 2 },
+    ));
+
+  test("that makes an edge send an update anew is told as it is, also where the update may be out", () =>
+    withCluster(4, async (cluster) => {
+      const { name, walk } = await placed(cluster);
+      const other = walk[3]!;
+      const { ask } = await edgeAt(cluster, other);
+      for (const second of [refused("precondition-failed"), refused("bad-context", { contexts: [0] })]) {
+        for (const kind of ["yjs", "opaque"] as const) {
+          owners(cluster, other, [lost, second]);
+          const code = kind === "yjs" ? second.code : "outcome-unknown";
+          await assert.rejects(ask(write("v", 1, { key: `b/${name}`, value: { kind } })), failsWith(code));
+        }
+      }
+    }));
+
+  test("leaves the outcome open where the disk here may have kept the write", () =>
+    withCluster(3, async (cluster) => {
+      const { ask } = await edgeAt(cluster, "h1");
+      const disk = cluster.disk("h1");
+      disk.refusesWrites = "full";
+      owners(cluster, "h1", [refused("too-many-siblings")]);
+      await assert.rejects(ask(write("v")), failsWith("too-many-siblings"));
+      disk.writesWhatItRefuses = true;
+      owners(cluster, "h1", [refused("too-many-siblings")]);
+      await assert.rejects(ask(write("v")), failsWith("outcome-unknown"));
+    }));
 });
 
 describe("a hostile edge", { concurrency: true }, () => {
