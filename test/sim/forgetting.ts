@@ -137,9 +137,12 @@ export function sparing(
   const kept = [...history.events.values()].filter((event) => history.knows(state.vector, event));
   const spared = kept.filter((event) => owners.every((owner) => has(owner, event) === (owner !== hintFor)));
   const moved = kept.filter((event) => target !== undefined && has(target, event) && !has(host, event));
+  // An owner may lose its disk after it has said that it has it, and before the hint goes (seed 17006050).
+  const left = kept.filter((event) => !owners.some((owner) => has(owner, event)));
   return () => {
     for (const { write } of spared) write.sparedBy.add(host);
     for (const { write } of moved) moveCopy(write, host, [target!]);
+    for (const { write } of left) oracle.checkLeft(write, `after ${host} gave up a hint`);
   };
 }
 

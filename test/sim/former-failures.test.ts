@@ -47,6 +47,11 @@ const formerFailures = [
     "a host leaves with no hint: not even one for a write that it answered at W, whose last owner is silent",
   ],
   ["17004336", "an edge sends nothing by its own clock because the first host that it asks is still starting"],
+  ["17005120", "what a ring of one host had forgotten comes back with a backup of that host"],
+  [
+    "17006050",
+    "a hint for a host that is away goes where its owner has it, and that one loses its disk at this moment",
+  ],
   ["17002296", "a lease ends where another makes up for the copy, though that one is heard to fill at the same moment"],
   ["17002357", "a removed host whose disk shows at its start what it had rejected brings nothing back"],
   ["14000431", "a host that pauses while another of its name takes its links wakes to little of that"],

@@ -5,6 +5,7 @@ import { membershipOn, statesOn } from "../rows.ts";
 import type { SimHost } from "../host.ts";
 import type { World } from "../world.ts";
 import type { Fault, FaultKind } from "./draw.ts";
+import { isStillApart } from "./membership.ts";
 import { type Carry, change, done, host, killFor } from "./carry.ts";
 
 export const diskFaults = {
@@ -23,6 +24,8 @@ export const diskFaults = {
   },
   "restore-old": (world, fault) => {
     const victim = host(world, fault, 0);
+    // Nobody else knows what was forgotten there since: a backup of a whole ring brings that back, as it should (seed 17005120).
+    if (isStillApart(world, victim)) return undefined;
     world.copiedHosts.add(victim.id);
     if (fault.rare === true) return restoreUnseen(world, fault, victim);
     const backup = world.backups.get(victim);

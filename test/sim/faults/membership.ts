@@ -193,7 +193,7 @@ function isGone(status: MemberStatus | undefined): boolean {
 }
 
 /** It asks its seeds once when it starts, and none of them answered. */
-function isStillApart({ hosts }: World, { disk, id, foundsApart }: SimHost): boolean {
+export function isStillApart({ hosts }: World, { disk, id, foundsApart }: SimHost): boolean {
   const members = membershipOn(disk.view)?.roster.members;
   return foundsApart && members !== undefined && !hosts.some((other) => other.id !== id && members.has(other.id));
 }
