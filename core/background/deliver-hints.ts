@@ -299,20 +299,29 @@ async function forget(
   return (await replica.hintDelivered(located, target, hint)) ? bytes : undefined;
 }
 
-/** To a stand-in, as a hint, and to the owners that are up: two of them at least hold it then, or all there are. */
+/**
+ * To a stand-in, as a hint, and to the owners that are up: two of them at least hold it then, or all there are, and not
+ * browsers alone for a Node host: what it keeps may be why the write was acknowledged.
+ * @throws StoreError `not-ready`: such hosts are not there. It is kept until they are, or have left the ring.
+ */
 async function passOn(
   deps: HintDeps,
   located: LocatedKey,
   { target, state }: { readonly target: NodeId; readonly state: Uint8Array },
 ): Promise<void> {
   const { cluster, telemetry } = deps;
-  const owners = cluster.ring.owners(located.partition);
-  const up = cluster.ring.walk(located.partition).filter((node) => cluster.health.isUp(node));
+  const { ring, ownRecord } = cluster;
+  const owners = ring.owners(located.partition);
+  const up = ring.walk(located.partition).filter((node) => cluster.health.isUp(node));
   const ownersUp = up.filter((node) => owners.includes(node));
-  const standIn = up.find((node) => !owners.includes(node));
-  const copies = ownersUp.length + (standIn === undefined ? 0 : 1);
-  if (copies < Math.min(2, owners.length)) {
-    throw new StoreError("not-ready", `only ${copies} hosts are there to take over what is kept for ${target}`);
+  const free = up.filter((node) => !owners.includes(node));
+  const standIn = free.find((node) => ring.anchors([...ownersUp, node])) ?? free[0];
+  const takers = standIn === undefined ? ownersUp : [...ownersUp, standIn];
+  if (takers.length < Math.min(2, owners.length)) {
+    throw new StoreError("not-ready", `only ${takers.length} hosts are there to take over what is kept for ${target}`);
+  }
+  if (ownRecord.kind === "host" && !ring.anchors(takers)) {
+    throw new StoreError("not-ready", `browsers alone are there to take over what is kept for ${target}`);
   }
   await Promise.all(ownersUp.map((node) => hand(deps, node, { key: located.key, state })));
   if (standIn === undefined) return;

@@ -118,14 +118,16 @@ export function replicate(deps: CoordinateDeps, located: LocatedKey, write: Repl
       }
     };
     const passOn = async (node: NodeId, owner: NodeId, error: unknown): Promise<void> => {
+      const isOwner = (id: NodeId): boolean => write.plan.view.owners.includes(id);
       // Never an owner that was away: it is stood for already, and would be two copies on one disk.
-      const isFree = (next: NodeId): boolean => !asked.has(next) && !write.plan.view.owners.includes(next);
+      const isFree = (next: NodeId): boolean => !asked.has(next) && !isOwner(next);
       // A state that is too old (a process may sleep) goes nowhere new: what it holds may be forgotten by now.
       const isTimely = clock.now() <= write.deadlineMs + deps.config.inFlightMsMax / 2;
       const walk = isTimely ? cluster.ring.walk(located.partition) : [];
       const free = walk.filter((next) => isFree(next) && cluster.health.isUp(next));
-      // As in `healthyTargets`: pages alone may not keep it.
-      const fallback = free.find((next) => cluster.ring.anchors([...tally.durable, next])) ?? free[0];
+      // As in `healthyTargets`: pages alone may not keep it, also when who stood in for one of them has forgotten it.
+      const lasting = tally.durable.filter(isOwner);
+      const fallback = free.find((next) => cluster.ring.anchors([...lasting, next])) ?? free[0];
       if (fallback !== undefined) {
         asked.add(fallback);
         tally.ask(fallback);

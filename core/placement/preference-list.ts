@@ -1,7 +1,8 @@
 /**
  * The preference list of a partition as it is used now: the first N healthy hosts of the walk, each fallback named with the
  * owner that it stands for (sloppy quorum, paper 4.6; annotated as in Riak).
- * Invariant: no owner is stood for twice, and every owner is a target, stood for, or `uncovered`.
+ * Invariant: no owner is stood for twice, and every owner is a target, stood for, or `uncovered`; a page stands for a Node
+ * host only where no Node host stands for a page: that one forgets its copy once the page is back, and pages alone would have it.
  */
 import type { NodeId, PartitionIndex } from "../identity.ts";
 import type { Ring } from "./ring.ts";
@@ -26,16 +27,27 @@ export function healthyTargets(ring: Ring, partition: PartitionIndex, isUp: (nod
 
   const down = owners.filter((owner) => !up.includes(owner));
   const standIns = chooseStandIns(ring, up, ring.walk(partition).slice(owners.length).filter(isUp), down.length);
-  const fallbacks = standIns.map((node, index) => ({ node, standsFor: down[index]! }));
-  return { targets: [...up.map((node) => ({ node })), ...fallbacks], uncovered: down.slice(standIns.length) };
+  // What a stand-in keeps is gone once its owner is back: so Node hosts stand for Node hosts while they can.
+  const owed = nodesFirst(ring, down);
+  const standsFor = new Map(nodesFirst(ring, standIns).map((node, index) => [node, owed[index]!]));
+  const fallbacks = standIns.map((node) => ({ node, standsFor: standsFor.get(node)! }));
+  return { targets: [...up.map((node) => ({ node })), ...fallbacks], uncovered: owed.slice(standIns.length) };
 }
 
 /** The next healthy hosts of the walk; where no Node host would be among the targets, the last gives way to the next one. */
 function chooseStandIns(ring: Ring, up: readonly NodeId[], candidates: readonly NodeId[], count: number): NodeId[] {
-  const isNode = (id: NodeId): boolean => ring.host(id)?.kind === "host";
+  const isNode = (id: NodeId): boolean => isNodeHost(ring, id);
   const chosen = candidates.slice(0, count);
   const next = candidates.find(isNode);
   // An ack needs one durable Node copy (PROTOCOL 2), so pages alone would refuse writes that a Node host could take.
   if (next !== undefined && ![...up, ...chosen].some(isNode)) chosen[count - 1] = next;
   return chosen;
+}
+
+function nodesFirst(ring: Ring, ids: readonly NodeId[]): NodeId[] {
+  return ids.toSorted((a, b) => Number(isNodeHost(ring, b)) - Number(isNodeHost(ring, a)));
+}
+
+function isNodeHost(ring: Ring, id: NodeId): boolean {
+  return ring.host(id)?.kind === "host";
 }

@@ -220,11 +220,25 @@ function checkTargets(ring: Ring, partition: PartitionIndex, up: ReadonlySet<Nod
 
   for (const { node, standsFor } of targets) assert.equal(standsFor === undefined, owners.includes(node));
   const stoodFor = targets.flatMap(({ standsFor }) => standsFor ?? []);
-  assert.deepEqual(
-    [...stoodFor, ...uncovered],
-    owners.filter((owner) => !up.has(owner)),
-  );
+  const down = owners.filter((owner) => !up.has(owner));
+  assert.deepEqual([...stoodFor, ...uncovered].toSorted(), down.toSorted());
+  const fallbacks = targets.filter(({ standsFor }) => standsFor !== undefined);
+  const atNodes = fallbacks.filter(({ node, standsFor }) => isNode(node) && isNode(standsFor!)).length;
+  const standInNodes = fallbacks.filter(({ node }) => isNode(node)).length;
+  assert.equal(atNodes, Math.min(standInNodes, down.filter(isNode).length), "Node hosts stand for Node hosts first");
 }
+
+test("a Node host stands for the Node host that is away, not for a page before it, which may be back sooner", () => {
+  const page = { kind: "browser-host" } as const;
+  const members = [member(0, page), member(1, page), member(2), member(3), member(4, page)];
+  const assignment = [0, 1, 2, 3, 4, 0, 0, 0].map((index) => ({ host: nodeId(index), epoch: 1 }));
+  const [p1, p2, t, s, p3] = members.map(({ id }) => id) as [NodeId, NodeId, NodeId, NodeId, NodeId];
+  const away = new Set([p1, t]);
+  assert.deepEqual(
+    healthyTargets(new Ring({ n: 3, members, assignment }), 0 as PartitionIndex, (node) => !away.has(node)),
+    { targets: [{ node: p2 }, { node: s, standsFor: t }, { node: p3, standsFor: p1 }], uncovered: [] },
+  );
+});
 
 test("a ring tells how many hosts, device groups and zones it has, so that too few can be warned of", () => {
   const members = [member(0, { zone: "a", deviceGroup: "g" }), member(1, { zone: "a", deviceGroup: "g" }), member(2)];

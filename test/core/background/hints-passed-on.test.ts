@@ -3,12 +3,16 @@ import { describe, test } from "node:test";
 import { deliverHints, type HintDeps } from "../../../core/background/deliver-hints.ts";
 import { nodeDefaults } from "../../../core/config.ts";
 import { StoreError } from "../../../core/errors.ts";
+import type { NodeId } from "../../../core/identity.ts";
+import { Ring } from "../../../core/placement/ring.ts";
 import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { Tasks } from "../../../core/tasks.ts";
+import type { StoreEvent } from "../../../core/telemetry.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
 import { microtasks } from "../../support/values.ts";
 import { statesIn } from "../coordinate/scene.ts";
+import { member } from "../placement-cases.ts";
 import { at, host, put, World } from "../replica/world.ts";
 
 /** A stand-in with a hint of each key for each target; the others are as the test has them. */
@@ -19,10 +23,16 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     for (const target of targets) await run.replica.keepHint(at(name), host(target), held.toBytes());
   }
   const clock = new ManualClock();
-  const telemetry = { event: () => {} };
+  const told: string[] = [];
+  const telemetry = {
+    event: (event: StoreEvent): void => {
+      if (event.kind === "replica-failed") told.push(event.reason);
+    },
+  };
   const outside = {
     up: new Set<string>(),
-    ring: { fingerprint: "before", owners: ["h2", "h3"] },
+    ring: { fingerprint: "before", owners: ["h2", "h3"] } as Ring | { fingerprint: string; owners: string[] },
+    own: { status: "up", kind: "host" },
     sent: [] as string[],
     answer: async (_to: string): Promise<void> => {},
     /** How many of those in one message are taken in. */
@@ -32,12 +42,15 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
   const cluster = {
     self: host("h1"),
     get ring() {
+      if (outside.ring instanceof Ring) return outside.ring;
       const { fingerprint, owners } = outside.ring;
       return { fingerprint, partitions: 4, members, owners: () => owners };
     },
     health: { isUp: (id: string) => outside.up.has(id) },
     isMember: () => true,
-    ownRecord: { status: "up" },
+    get ownRecord() {
+      return outside.own;
+    },
   };
   const transport = {
     async request(to: string, body: Uint8Array): Promise<Uint8Array> {
@@ -76,7 +89,7 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
   };
   await microtasks();
   const sends = (name: string): boolean => sendsTo(host(name));
-  return { outside, owed, secondPasses, sendsTo: sends, pagesRead: () => pagesRead };
+  return { outside, owed, secondPasses, sendsTo: sends, told: () => told, pagesRead: () => pagesRead };
 }
 
 describe("a stand-in", () => {
@@ -225,5 +238,71 @@ describe("a stand-in", () => {
     outside.up.add("h4");
     await secondPasses();
     assert.deepEqual(owed(), []);
+  });
+});
+
+/**
+ * A host that is on the ring no more keeps a hint of `k` for h3, which is away, a Node host as it is itself if nothing else
+ * is said; two copies are made, by h2 and h3, then come h4 and h5.
+ */
+async function leaving({ own = "host", browsers }: { own?: string; browsers: readonly string[] }) {
+  const run = await standIn(["k"], ["h3"]);
+  run.outside.own = { status: "leaving", kind: own };
+  run.outside.ring = ringOf(["h2", "h3", "h4", "h5"], browsers);
+  return run;
+}
+
+/** The walk of `k` is that of the names. */
+function ringOf(names: readonly string[], browsers: readonly string[]): Ring {
+  const hosts = names.map((name) => host(name));
+  const kindOf = (id: NodeId) => (browsers.includes(id) ? "browser-host" : "host");
+  const members = hosts.map((id, index) => member(index, { id, kind: kindOf(id) }));
+  const { partition } = at("k");
+  const assignment = hosts.map((_, token) => ({ host: hosts[(token + 4 - partition) % 4]!, epoch: 1 }));
+  const ring = new Ring({ n: 2, members, assignment });
+  assert.deepEqual(ring.walk(partition), names);
+  return ring;
+}
+
+describe("a host that leaves passes on what it keeps for a Node host that is away", () => {
+  test("to the next host that is there, where an owner that has it is no browser", async () => {
+    const { outside, owed, secondPasses } = await leaving({ browsers: ["h4"] });
+    outside.up = new Set(["h2", "h4", "h5"]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2", "h4"], []]);
+  });
+
+  test("to the next Node host, where browsers alone would have it", async () => {
+    const { outside, owed, secondPasses } = await leaving({ browsers: ["h2", "h4"] });
+    outside.up = new Set(["h2", "h4", "h5"]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2", "h5"], []]);
+  });
+
+  test("to nobody while only browsers are there, until a Node host is back, be it the one that it is for", async () => {
+    for (const back of ["h3", "h5"]) {
+      const { outside, owed, told, secondPasses } = await leaving({ browsers: ["h2", "h4"] });
+      outside.up = new Set(["h2", "h4"]);
+      await secondPasses();
+      assert.deepEqual([outside.sent, owed()], [[], ["h3"]]);
+      assert.match(told().join(), /browsers alone/, "operators hear why it does not leave");
+      outside.up.add(back);
+      await secondPasses();
+      assert.deepEqual([outside.sent, owed()], [back === "h3" ? ["h3"] : ["h2", "h5"], []]);
+    }
+  });
+
+  test("to browsers, where it is one itself: none of what they keep was not with browsers before", async () => {
+    const { outside, owed, secondPasses } = await leaving({ own: "browser-host", browsers: ["h2", "h4"] });
+    outside.up = new Set(["h2", "h4"]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2", "h4"], []]);
+  });
+
+  test("to browsers, where the ring has no Node host any more", async () => {
+    const { outside, owed, secondPasses } = await leaving({ browsers: ["h2", "h3", "h4", "h5"] });
+    outside.up = new Set(["h2", "h4"]);
+    await secondPasses();
+    assert.deepEqual([outside.sent, owed()], [["h2", "h4"], []]);
   });
 });

@@ -68,6 +68,33 @@ describe("a put while an owner is down", () => {
       release();
     }));
 
+  test("that fails at a Node host under way goes to a Node host, also where one has it for a page that is away", () =>
+    withCluster(3, async (cluster) => {
+      const pages = ["h4", "h5", "h6", "h7"];
+      for (const name of pages) {
+        await cluster.join(name, { seeds: ["memory:h1"], own: { kind: "browser-host" } });
+      }
+      await cluster.settled();
+      const kindsOf = (walk: readonly string[]): string =>
+        walk.map((each) => (pages.includes(each) ? "P" : "N")).join("");
+      // One owner is a Node host; of the others the first to be asked is one, and one that comes after pages.
+      const { name, walk } = await placed(cluster, (hosts) => /^(PPN|PNP|NPP)NP+N/u.test(kindsOf(hosts)));
+      const owner = walk.slice(0, 3).find((each) => !pages.includes(each))!;
+      const [away, page] = walk.slice(0, 3).filter((each) => pages.includes(each)) as [string, string];
+      cluster.kill(away);
+      for (const node of cluster.nodes.values()) await seen(node, away, false);
+      const release = cluster.disk(owner).hold("writes");
+      const { receipt } = await cluster.node(page).put("b", name, utf8("v"), { w: "all" });
+      release();
+      assert.deepEqual(
+        receipt.hinted.toSorted((a, b) => Number(a.for === owner) - Number(b.for === owner)),
+        [
+          { for: away, at: walk[3] },
+          { for: owner, at: walk.slice(4).find((each) => !pages.includes(each)) },
+        ],
+      );
+    }));
+
   test("coordinated by a stand-in, for no owner is up, is kept as a hint and found there", () =>
     withCluster(5, async (cluster) => {
       const { name, walk } = await placed(cluster);
