@@ -231,10 +231,10 @@ export class MerkleIndex {
     for (;;) {
       await throttle();
       if (isStopped()) return;
-      // The disk reads the next page while this one is hashed. No change ends in between: nothing here waits.
+      // The disk reads the next page while this one is hashed. No change ends from here to `#finish`: nothing waits, for of the
+      // last page nobody would look at `meanwhile` any more.
       const next = page.next === null ? undefined : this.#read(scan, page.next);
       const damaged = this.#take(scan, page);
-      for (const row of damaged) await met?.(row);
       const at = page.next === null ? scan.end : this.#partitionOf(page.next);
       // The rows that are missing may have been of any partition of this stretch.
       for (let p = reached; page.damaged && p <= at && p < scan.end; p++) {
@@ -242,8 +242,11 @@ export class MerkleIndex {
         this.#countDamaged(p);
       }
       for (; reached < at; reached++) this.#finish(reached);
-      if (next === undefined) return;
-      page = await next;
+      const following = await next;
+      // Whoever doubts a partition that is finished has it scanned again.
+      for (const row of damaged) await met?.(row);
+      if (following === undefined) return;
+      page = following;
     }
   }
 

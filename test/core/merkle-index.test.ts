@@ -12,6 +12,7 @@ import {
   type Page,
   type PageRequest,
   type Namespace,
+  type Row,
   StorageError,
   type StorageOperation,
 } from "../../core/ports.ts";
@@ -166,6 +167,50 @@ test("a damaged row is in no tree, its partition says so, and a healing state pu
   await index.build(always);
   assert.equal(index.damagedIn(target.partition), 0);
   await assertTrue(index, records);
+});
+
+test("a row is mended from memory while a scan of several partitions is at its last page: what is written meanwhile counts", async () => {
+  const storage = new SlowStorage();
+  const { replica, records } = open(storage);
+  const { index } = replica;
+  const rotten = located(1);
+  const others = Array.from({ length: 20 }, (_, key) => located(key + 2));
+  const written = others.find(({ partition }) => partition !== rotten.partition)!;
+  for (const each of [rotten, written]) await replica.write(each, write);
+  const value = (await storage.get("objects", rotten.row))!;
+  value[3]! ^= 1;
+  await storage.batch([{ kind: "put", ns: "objects", key: rotten.row, value }], "synced");
+  const whole: boolean[] = [];
+  const met = async (row: Uint8Array): Promise<void> => {
+    assert.deepEqual(row, rotten.row);
+    await replica.write(written, write);
+    whole.push(await replica.noteDamaged(rotten, "met"));
+  };
+  await index.build({ ...always, met });
+  assert.deepEqual(whole, [true]);
+  assert.equal(index.keys, 2);
+  assert.equal(index.damagedIn(rotten.partition), 0);
+  await assertTrue(index, records);
+});
+
+test("the page behind one with a damaged row cannot be read, while the row is seen to: the scan says why", async () => {
+  const storage = new SlowStorage();
+  const first = open(storage);
+  for (let key = 0; key < 20; key++) await first.replica.write(located(key), write);
+  const { rows } = await storage.page("objects", { limit: 1 });
+  const [{ key, value }] = rows as [Row];
+  await storage.batch([{ kind: "put", ns: "objects", key, value: value.with(3, value[3]! ^ 1) }], "synced");
+  storage.pages = 0;
+  const read = storage.page.bind(storage);
+  storage.page = async (ns, request) => {
+    if (storage.pages > 0) throw new StorageError("closed", "planned");
+    return read(ns, request);
+  };
+  const met = async (): Promise<void> => {
+    storage.turns = [3];
+    await read("meta", { limit: 1 });
+  };
+  await assert.rejects(open(storage).replica.index.build({ ...always, met }), /planned/);
 });
 
 test("a scan that is stopped ends, and what it has not reached is not sound", async () => {
