@@ -21,6 +21,7 @@ import { reasonOf } from "../tasks.ts";
 import type { StoreEvent } from "../telemetry.ts";
 import { type AntiEntropyDeps, atRest, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
 import { PeerRound } from "./anti-entropy-round.ts";
+import { Retries } from "./retries.ts";
 import { Steps } from "./steps.ts";
 
 /** What one round did. */
@@ -40,6 +41,8 @@ const roundsInARow = 16;
 
 /** How soon a partition that has to be scanned anew is. */
 const buildIntervalMs = 250;
+/** Of one that the disk did not let be read: most often it never will, and each try reads it up to there. */
+const unreadRetryMs = { first: buildIntervalMs, max: 60_000 };
 /** Of a step: a page of a scan. Requests go between two of them. */
 const pageShare = 1 / 6;
 
@@ -62,10 +65,12 @@ export class AntiEntropy {
   readonly #intervalMs: number;
   /** `clock.now()` of the last round with each peer. */
   readonly #asked = new Map<NodeId, number>();
+  readonly #scanAgain: Retries<PartitionIndex>;
 
   constructor(deps: AntiEntropyDeps, options: { readonly antiEntropyIntervalMs: number }) {
     this.#deps = deps;
     this.#intervalMs = options.antiEntropyIntervalMs;
+    this.#scanAgain = new Retries(deps.clock, unreadRetryMs);
     serveAntiEntropy(deps);
   }
 
@@ -167,15 +172,31 @@ export class AntiEntropy {
     if (tasks.stopped) return;
     // Where nothing else is written, only this finds out that the disk takes writes again.
     if (replica.commits.state !== "ok") await replica.commits.probe();
-    if (replica.index.isBuilt || isStopped()) return;
+    const { index } = replica;
+    const isDue = (each: PartitionIndex): boolean => this.#scanAgain.isDue(each, replica.holdingOf(each));
+    if (!index.unsound.some(isDue) || isStopped()) return;
     const startedMs = clock.now();
     const steps = new Steps({ turn: throttle });
     const ofStep = async (): Promise<void> => {
       await steps.turn();
       steps.did(pageShare);
     };
-    const partitions = await replica.index.build({ isStopped, throttle: ofStep, met: (row) => this.#mend(row) });
-    telemetry.event({ kind: "trees-built", partitions, keys: replica.index.keys, ms: clock.now() - startedMs });
+    const met = (row: Uint8Array): Promise<void> => this.#mend(row);
+    const partitions = await index.build({ isStopped, throttle: ofStep, met, isDue });
+    const ms = clock.now() - startedMs;
+    if (partitions > 0) telemetry.event({ kind: "trees-built", partitions, keys: index.keys, ms });
+    this.#noteUnread();
+  }
+
+  #noteUnread(): void {
+    const { replica, telemetry } = this.#deps;
+    const { unsound, unread } = replica.index;
+    this.#scanAgain.keepOnly(unsound);
+    for (const each of unread.keys()) this.#scanAgain.failed(each, replica.holdingOf(each), { gotOn: false });
+    const [first] = unread;
+    if (first === undefined) return;
+    const reason = `${unread.size} partitions cannot be read to their end, as ${first[0]}: ${reasonOf(first[1])}`;
+    telemetry.event({ kind: "task-failed", task: "build Merkle trees", reason });
   }
 
   /** What memory has of a row that rotted hides the damage: nothing that is read from there, or pushed here, would show it. */

@@ -12,16 +12,18 @@
  * - Scans that run at once share no partition, so this holds for each as if it were alone.
  * - Where the data may differ from what memory believes (a failed write, a damaged record, a leaf whose keys do not add
  *   up), the partition is scanned anew.
+ * - A partition that the disk does not let be read stays unsound, and holds up no other.
  */
 import { compareBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import type { StateClock } from "../causality/encoding.ts";
+import { StoreError } from "../errors.ts";
 import type { PartitionIndex } from "../identity.ts";
 import { clockHash, entryHash, type Hash64, sameHash, sumOf } from "../merkle/hash.ts";
 import { HashTrees, type LeafIndex, partitionOfLeaf } from "../merkle/trees.ts";
 import { type LocatedKey, rangeOfPartition } from "../placement/locate.ts";
-import { partitionOf } from "../placement/partition.ts";
-import type { HashedPage, HashThreads, KeyRange } from "../ports.ts";
+import { allPartitions, partitionOf } from "../placement/partition.ts";
+import type { HashedPage, HashThreads, KeyRange, PageRequest } from "../ports.ts";
 import type { RecordPage, RecordStore } from "../storage/record-store.ts";
 import { inLanes } from "../tasks.ts";
 import { hashOfRow } from "./hashed-page.ts";
@@ -48,6 +50,8 @@ export interface BuildOptions {
   readonly throttle: () => Promise<unknown>;
   /** Awaited for each row that is damaged; it is in no tree, whatever is done about it. */
   readonly met?: (row: Uint8Array) => Promise<unknown>;
+  /** Other partitions are left as they are; without it none is. */
+  readonly isDue?: (partition: PartitionIndex) => boolean;
 }
 
 /**
@@ -72,6 +76,9 @@ interface Scan {
   readonly threads: HashThreads | undefined;
 }
 
+/** With `failure` nothing was read: `next` is behind the partition. */
+type ScanPage = (RecordPage | HashedPage) & { readonly failure?: StoreError };
+
 export class MerkleIndex {
   readonly trees: HashTrees;
   readonly #records: RecordStore;
@@ -82,6 +89,8 @@ export class MerkleIndex {
   readonly #damagedRows = new Map<PartitionIndex, number>();
   /** Rows may be missing from these of which not even the keys could be read. */
   readonly #torn = new Set<PartitionIndex>();
+  /** Of the running build, or the last one. */
+  readonly #unread = new Map<PartitionIndex, StoreError>();
   readonly #pending = new Set<PendingChange>();
   #scans: readonly Scan[] = [];
 
@@ -98,6 +107,15 @@ export class MerkleIndex {
 
   get isBuilt(): boolean {
     return this.#unsound.size === 0;
+  }
+
+  get unsound(): readonly PartitionIndex[] {
+    return this.isBuilt ? [] : allPartitions(this.trees.partitions).filter((each) => !this.isSound(each));
+  }
+
+  /** What the last build could not read to its end, and why: not sound, while all else is that was due. */
+  get unread(): ReadonlyMap<PartitionIndex, StoreError> {
+    return this.#unread;
   }
 
   /** Rows of the partition that could not be read when it was scanned; they are in no tree, so other replicas mend them. */
@@ -147,15 +165,16 @@ export class MerkleIndex {
     this.#doubted.add(partition);
   }
 
-  /** Scans what is not sound; returns how many partitions that were. */
+  /** Scans what is not sound; returns how many partitions that were, without those in `unread`. */
   async build(options: BuildOptions): Promise<number> {
-    const isMuch = this.#unsound.size >= shareForThreads * this.trees.partitions;
+    this.#unread.clear();
+    const isMuch = this.#due(options).length >= shareForThreads * this.trees.partitions;
     const starting = isMuch ? this.#records.hashThreads() : undefined;
     const threads = starting && (await starting);
     let scanned = 0;
     try {
-      while (this.#unsound.size > 0 && !options.isStopped()) {
-        const scans = this.#begin(threads);
+      for (let due = this.#due(options); due.length > 0 && !options.isStopped(); due = this.#due(options)) {
+        const scans = this.#begin(due, threads);
         this.#scans = scans;
         const isStopped = (isFailed: () => boolean) => () => isFailed() || options.isStopped();
         await inLanes(
@@ -167,7 +186,7 @@ export class MerkleIndex {
       this.#scans = [];
       if (threads !== undefined) await threads.end();
     }
-    return scanned;
+    return scanned - this.#unread.size;
   }
 
   /** The keys of a leaf. Damaged rows are left out. A leaf that the tree has otherwise brings a scan about. */
@@ -198,16 +217,20 @@ export class MerkleIndex {
 
   /** The running scan, if the partition is still to be finished by it. */
   #scanOf(partition: PartitionIndex): Scan | undefined {
-    if (this.isSound(partition)) return undefined;
+    if (this.isSound(partition) || this.#unread.has(partition)) return undefined;
     return this.#scans.find(({ start, end }) => partition >= start && partition < end);
   }
 
+  /** What is to be scanned yet, in order. */
+  #due({ isDue }: BuildOptions): PartitionIndex[] {
+    return this.unsound.filter((each) => !this.#unread.has(each) && isDue?.(each) !== false);
+  }
+
   /** A run of neighbours: most often all partitions, or one. With threads in as many parts as they serve. */
-  #begin(threads: HashThreads | undefined): Scan[] {
-    let start = 0 as PartitionIndex;
-    while (this.isSound(start)) start++;
+  #begin(due: readonly PartitionIndex[], threads: HashThreads | undefined): Scan[] {
+    const start = due[0]!;
     let end = start;
-    for (; this.#unsound.has(end); end++) {
+    for (; due[end - start] === end; end++) {
       this.trees.clear(end);
       this.#damagedRows.delete(end);
       this.#torn.delete(end);
@@ -231,10 +254,11 @@ export class MerkleIndex {
     for (;;) {
       await throttle();
       if (isStopped()) return;
-      // The disk reads the next page while this one is hashed. No change ends in between: nothing here waits.
+      // The disk reads the next page while this one is hashed. No change ends from here to `#finish`: nothing waits, for of the
+      // last page nobody would look at `meanwhile` any more.
       const next = page.next === null ? undefined : this.#read(scan, page.next);
       const damaged = this.#take(scan, page);
-      for (const row of damaged) await met?.(row);
+      if (page.failure !== undefined) this.#unread.set(reached, page.failure);
       const at = page.next === null ? scan.end : this.#partitionOf(page.next);
       // The rows that are missing may have been of any partition of this stretch.
       for (let p = reached; page.damaged && p <= at && p < scan.end; p++) {
@@ -242,16 +266,29 @@ export class MerkleIndex {
         this.#countDamaged(p);
       }
       for (; reached < at; reached++) this.#finish(reached);
-      if (next === undefined) return;
-      page = await next;
+      const following = await next;
+      // Whoever doubts a partition that is finished has it scanned again.
+      for (const row of damaged) await met?.(row);
+      if (following === undefined) return;
+      page = following;
     }
   }
 
-  #read({ range, threads }: Scan, gte: Uint8Array): Promise<RecordPage | HashedPage> {
-    const request = { ...range, gte, ...pageLimits };
-    const here = (): Promise<RecordPage> => this.#records.page("objects", request);
-    if (threads === undefined) return here();
-    return threads.page(request).then<RecordPage | HashedPage>((page) => page ?? here());
+  /** The page from `gte` on; where it cannot be read, as much of it as is of the partition that it begins in. */
+  async #read(scan: Scan, gte: Uint8Array): Promise<ScanPage> {
+    const page = await this.#page(scan, { ...scan.range, gte }).catch(asUnread);
+    if (!(page instanceof StoreError)) return page;
+    const partition = this.#partitionOf(gte);
+    const { lt } = rangeOfPartition(partition, this.trees.partitions);
+    const behind = lt !== undefined && partition + 1 < scan.end ? lt : null;
+    const part = await this.#page(scan, { gte, ...(lt && { lt }) }).catch(asUnread);
+    if (part instanceof StoreError) return { rows: [], next: behind, failure: part };
+    return { ...part, next: part.next ?? behind };
+  }
+
+  async #page({ threads }: Scan, range: KeyRange): Promise<RecordPage | HashedPage> {
+    const request: PageRequest = { ...range, ...pageLimits };
+    return (await threads?.page(request)) ?? this.#records.page("objects", request);
   }
 
   /** Adds the rows of a page; returns those that are damaged. */
@@ -289,7 +326,7 @@ export class MerkleIndex {
   }
 
   #finish(partition: PartitionIndex): void {
-    if (!this.#doubted.has(partition)) this.#unsound.delete(partition);
+    if (!this.#doubted.has(partition) && !this.#unread.has(partition)) this.#unsound.delete(partition);
   }
 
   #countDamaged(partition: PartitionIndex): void {
@@ -304,4 +341,10 @@ export class MerkleIndex {
 /** Nothing is stored of a key that was never written, so nothing of it is in a tree. */
 function hashOf(row: Uint8Array, { encoded, hash }: CachedState): Hash64 | undefined {
   return encoded === undefined ? undefined : entryHash(row, hash);
+}
+
+/** A disk that cannot be read here may be elsewhere; any other failure ends the build. */
+function asUnread(error: unknown): StoreError {
+  if (error instanceof StoreError && error.code === "not-ready") return error;
+  throw error;
 }

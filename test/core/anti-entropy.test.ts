@@ -162,6 +162,37 @@ test("what is damaged on the disk of one host is brought back by another without
     assert.equal((await cluster.node("h2").status()).keys, 30);
   }));
 
+test("a row that cannot be read keeps no other partition from being mended, and is tried again ever more seldom", () =>
+  withCluster(2, async (cluster) => {
+    for (let i = 0; i < 40; i++) await cluster.node("h1").put("carts", `k${i}`, bytes("value"), { w: 2 });
+    cluster.kill("h2");
+    const disk = cluster.disk("h2");
+    const { rows } = await disk.page("objects", { limit: 100 });
+    const damaged = rows.at(-1)!.key;
+    await disk.rot("objects", damaged);
+    disk.unreadableRow = rows[0]!.key;
+    const ofH2 = (kind: StoreEvent["kind"]): StoreEvent[] =>
+      cluster.events.flatMap(({ node, event }) => (node === "h2" && event.kind === kind ? [event] : []));
+    const built = ofH2("trees-built").length;
+    await cluster.start("h2", fast);
+    const records = new RecordStore(disk);
+    const isWhole = (): Promise<boolean> =>
+      records.get("objects", damaged).then(
+        () => true,
+        () => false,
+      );
+    await eventually(isWhole, "the damaged row to be mended");
+    assert.equal(ofH2("trees-built").length, built + 1);
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    const tries = ofH2("task-failed");
+    assert.ok(tries.length >= 2 && tries.length <= 5, `${tries.length} tries`);
+    for (const event of tries) assert.match(JSON.stringify(event), /build Merkle trees.*cannot read a row/);
+    disk.unreadableRow = undefined;
+    await eventually(() => ofH2("trees-built").length > built + 1, "its partition to be read");
+    await becomeEqual(cluster, 40);
+    await idle(cluster, 4);
+  }));
+
 test("what is damaged on the disk of a host that has it in memory is written again from there", () =>
   withCluster(2, async (cluster) => {
     const located = Array.from({ length: 40 }, (_, i) => locate(makeKey("b", `k${i}`), 16));

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { compareBytes } from "../../core/bytes/compare.ts";
 import type { NodeId } from "../../core/identity.ts";
 import { allPartitions } from "../../core/placement/partition.ts";
 import {
@@ -12,6 +13,7 @@ import {
   type Page,
   type PageRequest,
   type Namespace,
+  type Row,
   StorageError,
   type StorageOperation,
 } from "../../core/ports.ts";
@@ -33,12 +35,14 @@ class SlowStorage extends MemoryStorage {
   lanes = 0;
   unable = Infinity;
   threadsEnded = 0;
+  /** No page that comes upon one of these rows can be read. */
+  unreadable: readonly Uint8Array[] = [];
 
   async hashThreads(): Promise<HashThreads | undefined> {
     if (this.lanes === 0) return undefined;
     const page = async (request: PageRequest) => {
-      const read = await this.page("objects", request);
-      return this.pages % this.unable === 0 ? undefined : hashedPage(read);
+      const read = await this.page("objects", request).catch(() => undefined);
+      return read === undefined || this.pages % this.unable === 0 ? undefined : hashedPage(read);
     };
     return { lanes: this.lanes, page, end: async () => void (this.threadsEnded += 1) };
   }
@@ -58,6 +62,8 @@ class SlowStorage extends MemoryStorage {
     await this.#wait();
     const page = await super.page(ns, { ...request, limit: Math.min(request.limit, 3) });
     await this.#wait();
+    const isBad = ({ key }: Row): boolean => this.unreadable.some((row) => compareBytes(row, key) === 0);
+    if (page.rows.some(isBad)) throw new StorageError("io", "planned");
     return page;
   }
 
@@ -168,6 +174,50 @@ test("a damaged row is in no tree, its partition says so, and a healing state pu
   await assertTrue(index, records);
 });
 
+test("a row is mended from memory while a scan of several partitions is at its last page: what is written meanwhile counts", async () => {
+  const storage = new SlowStorage();
+  const { replica, records } = open(storage);
+  const { index } = replica;
+  const rotten = located(1);
+  const others = Array.from({ length: 20 }, (_, key) => located(key + 2));
+  const written = others.find(({ partition }) => partition !== rotten.partition)!;
+  for (const each of [rotten, written]) await replica.write(each, write);
+  const value = (await storage.get("objects", rotten.row))!;
+  value[3]! ^= 1;
+  await storage.batch([{ kind: "put", ns: "objects", key: rotten.row, value }], "synced");
+  const whole: boolean[] = [];
+  const met = async (row: Uint8Array): Promise<void> => {
+    assert.deepEqual(row, rotten.row);
+    await replica.write(written, write);
+    whole.push(await replica.noteDamaged(rotten, "met"));
+  };
+  await index.build({ ...always, met });
+  assert.deepEqual(whole, [true]);
+  assert.equal(index.keys, 2);
+  assert.equal(index.damagedIn(rotten.partition), 0);
+  await assertTrue(index, records);
+});
+
+test("the page behind one with a damaged row cannot be read, while the row is seen to: the scan says why", async () => {
+  const storage = new SlowStorage();
+  const first = open(storage);
+  for (let key = 0; key < 20; key++) await first.replica.write(located(key), write);
+  const { rows } = await storage.page("objects", { limit: 1 });
+  const [{ key, value }] = rows as [Row];
+  await storage.batch([{ kind: "put", ns: "objects", key, value: value.with(3, value[3]! ^ 1) }], "synced");
+  storage.pages = 0;
+  const read = storage.page.bind(storage);
+  storage.page = async (ns, request) => {
+    if (storage.pages > 0) throw new StorageError("closed", "planned");
+    return read(ns, request);
+  };
+  const met = async (): Promise<void> => {
+    storage.turns = [3];
+    await read("meta", { limit: 1 });
+  };
+  await assert.rejects(open(storage).replica.index.build({ ...always, met }), /planned/);
+});
+
 test("a scan that is stopped ends, and what it has not reached is not sound", async () => {
   const storage = new SlowStorage();
   const first = open(storage);
@@ -180,7 +230,7 @@ test("a scan that is stopped ends, and what it has not reached is not sound", as
   assert.equal(replica.index.isSound(allPartitions(q).at(-1)!), false);
 });
 
-test("where one of the scans that run at once cannot read on, the others stop, the threads end, and it says why", async () => {
+test("where one of the scans that run at once finds the disk closed, the others stop, the threads end, and it says why", async () => {
   const storage = new SlowStorage();
   const first = open(storage);
   for (let key = 0; key < 200; key++) await first.replica.write(located(key), write);
@@ -188,7 +238,7 @@ test("where one of the scans that run at once cannot read on, the others stop, t
   Object.assign(storage, { lanes: 4, unable: 10 });
   const read = storage.page.bind(storage);
   storage.page = async (ns, request) => {
-    if (storage.pages >= 9) throw new StorageError("io", "planned");
+    if (storage.pages >= 9) throw new StorageError("closed", "planned");
     return read(ns, request);
   };
   await assert.rejects(index.build(always), /planned/);
@@ -198,6 +248,42 @@ test("where one of the scans that run at once cannot read on, the others stop, t
   assert.ok((await index.build(always)) > 0);
   assert.equal(index.isBuilt, true);
   assert.equal(index.keys, 200);
+});
+
+test("where rows cannot be read their partitions stay unsound, all others are scanned, and they too once it can", async () => {
+  const keys = fc.array(fc.nat({ max: 25 }), { maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(plan, keys, async ({ before, during, turns, threads }, unreadable) => {
+      const storage = new SlowStorage();
+      const first = open(storage);
+      for (const key of before) await first.replica.write(located(key), write);
+      const { replica, records } = open(storage);
+      const { index } = replica;
+      Object.assign(storage, { ...threads, turns: [...turns], unreadable: unreadable.map((key) => located(key).row) });
+      const isWritten = (key: number): boolean => before.includes(key) || during.some((each) => each.key === key);
+      const mayFail = new Set(unreadable.filter(isWritten).map((key) => located(key).partition));
+      const fails = new Set(unreadable.filter((key) => before.includes(key)).map((key) => located(key).partition));
+      const built = index.build(always);
+      await writeAll(replica, during);
+      const count = await built;
+      assert.deepEqual(
+        index.unsound,
+        [...index.unread.keys()].toSorted((a, b) => a - b),
+      );
+      assert.equal(count, q - index.unsound.length);
+      for (const each of index.unsound) assert.ok(mayFail.has(each), `partition ${each} can be read`);
+      for (const each of fails) assert.equal(index.isSound(each), false);
+      storage.unreadable = [];
+      const fresh = new MerkleIndex(records, q);
+      await fresh.build(always);
+      for (const each of allPartitions(q).filter((partition) => index.isSound(partition)))
+        assert.deepEqual(index.trees.leafHashes(each), fresh.trees.leafHashes(each));
+      assert.equal(await index.build({ ...always, isDue: () => false }), 0);
+      await index.build(always);
+      await assertTrue(index, records);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 test("threads are not started for a few partitions that have to be scanned anew", async () => {

@@ -2,6 +2,7 @@
  * A disk that fails on command: refuses, lies, hangs, rots, or forgets what was not synced.
  * Invariant: without a fault set it is the storage inside; a refused batch leaves no trace unless told to.
  */
+import { equalBytes } from "../../core/bytes/compare.ts";
 import {
   type Durability,
   type KeyRange,
@@ -24,6 +25,8 @@ export class FaultyStorage implements Storage {
   writesWhatItRefuses = false;
   /** Every read is refused like this. */
   refusesReads: StorageErrorKind | undefined;
+  /** A scan of objects fails where it comes upon this row. */
+  unreadableRow: Uint8Array | undefined;
   /** Part of the disk is unreadable for good: scans of objects say so. */
   hasUnreadablePart = false;
   /** Flushes asked for since the start. */
@@ -108,6 +111,9 @@ export class FaultyStorage implements Storage {
   async page(ns: Namespace, request: PageRequest): Promise<Page> {
     await this.#readable();
     const page = await this.#inner.page(ns, request);
+    const { unreadableRow } = this;
+    if (ns === "objects" && unreadableRow && page.rows.some(({ key }) => equalBytes(key, unreadableRow)))
+      throw new StorageError("io", "the disk cannot read a row");
     return this.hasUnreadablePart && ns === "objects" ? { ...page, damaged: true } : page;
   }
 
