@@ -77,7 +77,7 @@ export class AntiEntropy {
   /** Keeps the trees sound and holds rounds, until the node stops. */
   start(): Stop {
     const { tasks, transport } = this.#deps;
-    tasks.every("build Merkle trees", buildIntervalMs, () => this.#build());
+    tasks.every("build Merkle trees", buildIntervalMs, () => (this.#isAtRest ? undefined : this.#build()));
     tasks.every("anti-entropy", this.#intervalMs, () => this.#turn());
     // Who was away has missed the most.
     return transport.onPeerChange((peer, connected) => {
@@ -163,6 +163,12 @@ export class AntiEntropy {
     };
     telemetry.event({ kind: "anti-entropy", peer, ...round });
     return round;
+  }
+
+  /** All is built, and the disk takes writes. */
+  get #isAtRest(): boolean {
+    const { commits, index } = this.#deps.replica;
+    return index.isBuilt && commits.state === "ok";
   }
 
   async #build(): Promise<void> {

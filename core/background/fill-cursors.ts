@@ -121,6 +121,11 @@ export class FillCursors {
     }
   }
 
+  /** Nothing of it is on the disk. */
+  get isEmpty(): boolean {
+    return this.#stored.size === 0;
+  }
+
   /** Forgets what is not filling any more; call when that is on the disk, for a restart must not fill it anew. */
   sweep(): Promise<void> {
     return this.#deleteRows(

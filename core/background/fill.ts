@@ -45,11 +45,14 @@ export function keepFilled(copyDeps: CopyDeps): void {
   };
   // By itself: the copying may be waiting for a source that is silent (seed 404606).
   deps.tasks.every("tell what is filled", publishIntervalMs, () => (deps.news.isUntold ? tellFilled(deps) : undefined));
-  deps.tasks.every("fill partitions", pauseMs, async () => {
+  const fill = async (): Promise<void> => {
     // What was completed since, or lost, is on the disk by now: a restart needs no cursors for it.
     await deps.cursors.sweep();
     await fillAll(deps);
-  });
+  };
+  deps.tasks.every("fill partitions", pauseMs, () =>
+    deps.cursors.isEmpty && !deps.holdings.isFilling ? undefined : fill(),
+  );
 }
 
 /** Durable when it resolves: a restart does not fill it anew. */

@@ -75,12 +75,12 @@ export function keepHandedOff(handOffDeps: HandOffDeps): void {
   const { cluster, tasks, clock } = handOffDeps;
   const deps = { ...handOffDeps, underWay: new Set<PartitionIndex>() };
   const retries = new Retries<PartitionIndex>(clock, retryMs);
-  tasks.every("hand partitions off", pauseMs, async () => {
+  tasks.every("hand partitions off", pauseMs, () => {
     // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
     if (!cluster.isMember(cluster.self)) return;
     cluster.retireFormerHoldings();
     if (claimRemains(deps.holdings, deps.replica.index)) cluster.publishHoldings();
-    await handOffAll({ ...deps, retries, failedMs: new Map(), dropped: 0 });
+    return handOffAll({ ...deps, retries, failedMs: new Map(), dropped: 0 });
   });
   // By itself: what can be dropped does not wait for owners that are long about what cannot.
   tasks.every("offer partitions", offerIntervalMs, async () => {
@@ -88,16 +88,21 @@ export function keepHandedOff(handOffDeps: HandOffDeps): void {
   });
 }
 
-/** In batches, each asked about and dropped before the next: whatever holds one up, or undoes it, leaves the others alone. */
-async function handOffAll(round: Round): Promise<void> {
-  const { cluster, holdings, progress, telemetry, clock, tasks, retries } = round;
+/** Undefined: there is nothing to do. */
+function handOffAll(round: Round): Promise<void> | undefined {
+  const { cluster, holdings, retries } = round;
   // What the disk, or a change of the ring, kept from being dropped.
   for (const partition of beyondOwnership(round, "dropping")) holdings.set(partition, "former");
   const former = beyondOwnership(round, "former");
   retries.keepOnly(former);
   const isDue = (each: PartitionIndex): boolean => retries.isDue(each, situationOf(cluster, each));
   const left = former.filter((each) => isReady(round, each) && isDue(each)).toReversed();
-  if (left.length === 0) return;
+  return left.length === 0 ? undefined : handOffInBatches(round, left);
+}
+
+/** Each asked about and dropped before the next: whatever holds one up, or undoes it, leaves the others alone. */
+async function handOffInBatches(round: Round, left: PartitionIndex[]): Promise<void> {
+  const { progress, telemetry, clock, tasks } = round;
   const startedMs = clock.now();
   progress.begin(left.length);
   try {

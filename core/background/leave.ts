@@ -48,9 +48,7 @@ export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): Leaving {
   const { cluster, records, tasks, telemetry } = deps;
   let isOver = false;
   let hasStayed = false;
-  tasks.every("leave", intervalMs, async () => {
-    const { status } = cluster.ownRecord;
-    if (isOver || (status !== "leaving" && status !== "left")) return;
+  const leave = async (status: "leaving" | "left"): Promise<void> => {
     if (status === "leaving") {
       if (isToStay(cluster)) {
         hasStayed = true;
@@ -72,6 +70,10 @@ export function leaveWhenTold(deps: LeaveDeps, onLeft: () => void): Leaving {
     isOver = true;
     telemetry.event({ kind: "left" });
     onLeft();
+  };
+  tasks.every("leave", intervalMs, () => {
+    const { status } = cluster.ownRecord;
+    return !isOver && (status === "leaving" || status === "left") ? leave(status) : undefined;
   });
   return {
     get notices() {

@@ -29,8 +29,6 @@ export interface MembersDeps {
 
 /** Peers that are told of a change at once, each of which tells as many: 1,000 hosts in 6 steps. */
 const fanOut = 3;
-/** One heartbeat at most so often: ten peers a second; more take turns, and real traffic tells of most. */
-const heartbeatIntervalMs = 100;
 /** A copy of a data directory that is older than this can find out that it is one (PROTOCOL 9). */
 const markIntervalMs = 3_600_000;
 
@@ -61,8 +59,9 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
 
   let drawnMs = clock.now();
   const beaten = new Map<NodeId, number>();
-  tasks.every("sweep peers", sweepIntervalMs, () => health.sweep());
-  tasks.every("heartbeat", heartbeatIntervalMs, () => {
+  tasks.every("watch peers", sweepIntervalMs, () => {
+    health.sweep();
+    // One heartbeat at most each time: ten peers a second; more take turns, and real traffic tells of most.
     const id = longestUnheard(cluster, beaten, clock.now() - options.reconcileIntervalMs);
     if (id === undefined) return;
     beaten.set(id, clock.now());

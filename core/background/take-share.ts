@@ -17,8 +17,9 @@ export interface ShareDeps {
 }
 
 const retryMs = 100;
-/** A plan costs more the larger the ring is, and what is withheld may be so for hours: pauses double up to this. */
+/** A plan costs more the larger the ring is, and what is withheld may be so for hours: pauses grow with the time that the ring stays as it is, up to this. */
 const retryMsMax = 2_000;
+const retryShare = 1 / 10;
 const firstDialsMs = 1_000;
 
 /**
@@ -33,16 +34,18 @@ export function takeShare(deps: ShareDeps, { isDue }: { readonly isDue: boolean 
     if (isTaking) return;
     isTaking = true;
     tasks.run("take a share of the ring", async () => {
-      let pauseMs = retryMs;
+      let { fingerprint } = cluster.ring;
+      let beganMs = clock.now();
       while (!tasks.stopped && cluster.ownRecord.status === "up") {
         // Hosts that are not reached yet would get nothing: give the first dials their time.
         const isReached = cluster.ring.hosts.every(({ id }) => cluster.health.isUp(id));
         const hasWaited = clock.now() - startedMs >= firstDialsMs;
-        if (cluster.inContact && (isReached || hasWaited)) {
-          if (await takeWhatIsFree(deps)) break;
-          pauseMs = Math.min(2 * pauseMs, retryMsMax);
+        if (cluster.inContact && (isReached || hasWaited) && (await takeWhatIsFree(deps))) break;
+        if (cluster.ring.fingerprint !== fingerprint) {
+          ({ fingerprint } = cluster.ring);
+          beganMs = clock.now();
         }
-        await tasks.sleep(pauseMs);
+        await tasks.sleep(Math.min(Math.max(retryMs, Math.round((clock.now() - beganMs) * retryShare)), retryMsMax));
       }
       isTaking = false;
     });

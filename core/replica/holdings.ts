@@ -51,6 +51,10 @@ export class Holdings {
     return this.#states[partition] ?? "none";
   }
 
+  get isFilling(): boolean {
+    return this.#states.includes("filling");
+  }
+
   /** True when that changed something. */
   set(partition: PartitionIndex, state: Holding): boolean {
     if (this.#states[partition] === state) return false;

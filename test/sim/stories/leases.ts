@@ -83,7 +83,7 @@ export const leaseStories: readonly Story[] = [
   {
     name: "two hosts that end one lease at once make one change of it",
     brokenBy: "a lapse that two hosts carry out is two changes",
-    cluster: { hosts: 5, browsers: [4], delayMs: [500, 600] },
+    cluster: { hosts: 5, browsers: [4], delayMs: [700, 800] },
     play: async (stage) => {
       const { world } = stage;
       const [browser] = browsersOf(stage);
