@@ -109,6 +109,8 @@ export function noteHandedOver({ oracle, hosts }: World, { id }: SimHost, { key,
   for (const event of history.events.values()) {
     if (!history.knows(state.vector, event)) continue;
     const holders = copies.filter(({ copy }) => copy !== undefined && history.knows(copy.vector, event));
+    // Whoever confirmed it may have lost its disk since, a second process under an owner's name, say (seed 18001778).
+    if (holders.length === 0) oracle.checkLeft(event.write, `after ${id} handed it over`);
     moveCopy(
       event.write,
       id,

@@ -52,6 +52,11 @@ const formerFailures = [
     "17006050",
     "a hint for a host that is away goes where its owner has it, and that one loses its disk at this moment",
   ],
+  [
+    "18001690",
+    "a drop that a disk rejected and shows all the same at the next start was confirmed by who set its data aside since",
+  ],
+  ["18001778", "a second process under an owner's name confirms what goes with its disk"],
   ["17002296", "a lease ends where another makes up for the copy, though that one is heard to fill at the same moment"],
   ["17002357", "a removed host whose disk shows at its start what it had rejected brings nothing back"],
   ["14000431", "a host that pauses while another of its name takes its links wakes to little of that"],

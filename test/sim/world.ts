@@ -157,6 +157,8 @@ export class World {
       gossips: scenario.gossips,
       onSetAside: (host: SimHost, wipe: () => void) => {
         this.#checkSetAside(host);
+        // Others may have been told before that it has them.
+        this.losesCopies(host);
         this.oracle.losing(host, schedule.nowMs, wipe, { mayCost: this.#mayBeOld(host) });
         this.arrivals.arrives(host, schedule.nowMs);
       },
