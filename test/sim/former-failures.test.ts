@@ -57,6 +57,11 @@ const formerFailures = [
     "a drop that a disk rejected and shows all the same at the next start was confirmed by who set its data aside since",
   ],
   ["18001778", "a second process under an owner's name confirms what goes with its disk"],
+  [
+    "19001656",
+    "an edge has seen its own write, also where that was lost with the disk of a second process under its owner's name",
+  ],
+  ["19002741", "a ring is judged when all hosts agree about it, not as one takes its share"],
   ["17002296", "a lease ends where another makes up for the copy, though that one is heard to fill at the same moment"],
   ["17002357", "a removed host whose disk shows at its start what it had rejected brings nothing back"],
   ["14000431", "a host that pauses while another of its name takes its links wakes to little of that"],
