@@ -19,7 +19,7 @@ export interface ShareDeps {
 const retryMs = 100;
 /** A plan costs more the larger the ring is, and what is withheld may be so for hours: pauses grow with the time that the ring stays as it is, up to this. */
 const retryMsMax = 2_000;
-const retryShare = 1 / 10;
+const retryShare = 1 / 100;
 const firstDialsMs = 1_000;
 
 /**

@@ -21,10 +21,10 @@ test("a joiner replaces no owner of a partition while one of its owners is filli
     assert.ok(owners.every((owner) => one.cluster.ring.owners(partition).includes(owner)));
   }
   const waiting = one.cluster.ring.tokensOf(joiner).length;
-  await one.clock.advance(4_000);
+  await one.clock.advance(60_000);
   await one.clock.advance(one.clock.pendingMs[0]! - one.clock.now());
   const pauseMs = one.clock.pendingMs[0]! - one.clock.now();
-  assert.ok(pauseMs > 500 && pauseMs < 1_000, `it plans in vain ever more seldom: again after ${pauseMs} ms`);
+  assert.ok(pauseMs > 500 && pauseMs < 700, `it plans in vain ever more seldom: again after ${pauseMs} ms`);
   const complete = rosterOf(hosts, { partitions: 64, holdings: { h1: "complete" } }).holdings.get(node("h1"))!;
   one.cluster.merge({ holdings: new Map([[complete.id, { ...complete, sequence: 2 }]]) });
   await one.clock.advance(3_000);
