@@ -160,7 +160,7 @@ export class EverwriteNode implements NodeApi {
     const aside = await untilSetAside({
       ...this.#ports,
       pauseMs: startAnewPauseMs,
-      isStopped: () => this.#stopped || beginning !== this.#beginnings,
+      isStopped: () => this.#stopped,
       waitFor: (what) => void (this.#waitingFor = what),
     });
     if (aside === undefined) return;

@@ -27,7 +27,7 @@ export interface PageNetworkOptions {
   readonly seeds: readonly string[];
   /** Whether it meets other pages, too: loads WebRTC, and lets itself be found through the seeds. */
   readonly meetPages: boolean;
-  /** The cluster of which it is, or will be, a host: loads gossipsub, and lets relays introduce it to the others. */
+  /** The cluster of which it is, or will be, a host: loads gossipsub, and lets relays introduce it to the others. With `meetPages`. */
   readonly hostOf?: string;
   /** The cluster of which it is an edge: relays introduce it to hosts in other pages, and nobody to it. With `meetPages`. */
   readonly edgeOf?: string;

@@ -81,8 +81,8 @@ export function isNewsTo(
 }
 
 /**
- * Whether it knows that it is no member: it answers nobody, and what it has is set aside before it comes back. A disk that kept
- * what it had rejected shows so at the next start (seed 17002357).
+ * Whether it knows that it is no member: it answers nobody, and where something was forgotten since, what it has is set aside
+ * before it comes back. A disk that kept what it had rejected shows so at the next start (seed 17002357).
  */
 function hasDeparted(hosts: Iterable<SimHost>, name: string): boolean {
   const host = [...hosts].find((each) => each.name === name);

@@ -84,10 +84,11 @@ async function evenOut(world: World, clients: Clients): Promise<void> {
   // Where some are browsers, an owner set has another host, so that not all can have their share.
   const { browsers, sites } = world.scenario;
   const canAll = browsers.length === 0 && sites === undefined;
-  // None as long as hosts differ about the ring: one has just taken its share (seed 19002741).
-  const tokens = (): number[] => world.hosts.map(({ id }) => world.oracle.ring()?.tokensOf(id).length ?? 0);
+  const tokens = (): number[] => world.hosts.map(({ id }) => world.oracle.ring()!.tokensOf(id).length);
+  // Hosts differ about the ring while one takes its share (seed 19002741).
+  const allHaveOne = (): boolean => world.oracle.ring() !== undefined && tokens().every((count) => count > 0);
   // Who has just come back looks again in a moment whether it has met all (seed deletes-53032).
-  if (canAll) await until(world, healMsMax, "each host takes a share", () => tokens().every((count) => count > 0));
+  if (canAll) await until(world, healMsMax, "each host takes a share", allHaveOne);
   const joins = (): number =>
     membershipOn(operator.disk.view)!.roster.changes.filter(({ verb }) => verb === "join").length;
   // A host that takes the rest of its share beside it plans on the ring from before: the next one mends that (PROTOCOL 2).
