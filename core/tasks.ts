@@ -13,6 +13,8 @@ export class Tasks {
   readonly #running = new Map<Promise<void>, string>();
   readonly #stops = new Set<Stop>();
   readonly #wakes = new Set<() => void>();
+  /** By interval: the turns that its next beat begins. */
+  readonly #beats = new Map<number, (() => void)[]>();
   #stopped = false;
   #isOver = false;
 
@@ -58,32 +60,42 @@ export class Tasks {
 
   /**
    * Runs `work` again and again, `intervalMs` after it ended, until stopped. An idle node does little else, many times a
-   * second: so each turn costs a timer, and a promise only where `work` returns one.
+   * second: so only work that returns a promise costs one, and a timer of its own when that ends. Whatever is done at once
+   * waits for the next beat of its interval, which may be sooner, and comes for all that wait for it together.
    */
   every(name: string, intervalMs: number, work: () => Promise<unknown> | void): void {
-    let stopTimer: Stop = () => {};
     let running: Promise<void> | undefined;
-    this.#stops.add(() => stopTimer());
-    const next = (): void => {
-      if (running !== undefined) this.#running.delete(running);
-      running = undefined;
-      if (!this.#stopped) stopTimer = this.#clock.after(intervalMs, turn);
+    const ended = (): void => {
+      this.#running.delete(running!);
+      if (!this.#stopped) this.after(intervalMs, turn);
     };
     const failed = (error: unknown): void => {
-      next();
+      ended();
       this.#failed(name, error);
     };
     const turn = (): void => {
       if (this.#stopped) return;
       try {
-        running = work()?.then(next, failed);
+        running = work()?.then(ended, failed);
       } catch (error: unknown) {
-        return failed(error);
+        running = undefined;
+        this.#failed(name, error);
       }
-      if (running === undefined) next();
+      if (running === undefined) this.#atNextBeat(intervalMs, turn);
       else this.#running.set(running, name);
     };
     turn();
+  }
+
+  #atNextBeat(intervalMs: number, turn: () => void): void {
+    const waiting = this.#beats.get(intervalMs);
+    if (waiting !== undefined) return void waiting.push(turn);
+    const turns = [turn];
+    this.#beats.set(intervalMs, turns);
+    this.after(intervalMs, () => {
+      this.#beats.delete(intervalMs);
+      for (const each of turns) each();
+    });
   }
 
   after(ms: number, run: () => void): Stop {

@@ -77,7 +77,7 @@ export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
     if (await readdressAway(deps, target)) readdressedOn.set(target, fingerprint);
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
-  tasks.every("look for hints", intervalMs, async () => {
+  tasks.every("look for hints", intervalMs, () => {
     looked = targetsNow(deps);
     const summaries = hints.summaries();
     retries.keepOnly(summaries.filter(({ count }) => count > 0).map(({ target }) => target));

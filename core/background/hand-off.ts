@@ -78,6 +78,7 @@ export function keepHandedOff(handOffDeps: HandOffDeps): void {
   tasks.every("hand partitions off", pauseMs, () => {
     // One that was removed has nobody to ask: it keeps what it has until an operator brings it back.
     if (!cluster.isMember(cluster.self)) return;
+    if (!keepsMoreThanOwned(deps)) return retries.keepOnly([]);
     cluster.retireFormerHoldings();
     if (claimRemains(deps.holdings, deps.replica.index)) cluster.publishHoldings();
     return handOffAll({ ...deps, retries, failedMs: new Map(), dropped: 0 });
@@ -85,6 +86,16 @@ export function keepHandedOff(handOffDeps: HandOffDeps): void {
   // By itself: what can be dropped does not wait for owners that are long about what cannot.
   tasks.every("offer partitions", offerIntervalMs, async () => {
     if (cluster.isMember(cluster.self)) await offerAll(deps);
+  });
+}
+
+/** Most often there is nothing, and this is asked several times a second. */
+function keepsMoreThanOwned({ cluster, holdings, replica }: AskDeps): boolean {
+  const { ring, self } = cluster;
+  const { trees } = replica.index;
+  return allPartitions(ring.partitions).some((each) => {
+    const holding = holdings.get(each);
+    return holding === "none" ? trees.keysIn(each) > 0 : !ring.owners(each).includes(self);
   });
 }
 

@@ -77,8 +77,9 @@ export class Leases {
       return isSign ? { silentMs: Math.floor(this.#awakeMs - heard.awakeMs) } : {};
     });
     tasks.every("hear of browser hosts", tickMs, () => this.#tick());
-    tasks.every("end leases", tickMs, async () => {
-      for (const member of this.#overdue()) await this.#tryToEnd(member);
+    tasks.every("end leases", tickMs, () => {
+      const overdue = this.#overdue();
+      return overdue.length === 0 ? undefined : this.#endLeases(overdue);
     });
   }
 
@@ -131,6 +132,10 @@ export class Leases {
       const isDue = this.#silentMs(member) >= member.leaseMs * (1 + turn * turnShare);
       return isDue && this.#awakeMs - triedMs >= member.leaseMs * retryShare;
     });
+  }
+
+  async #endLeases(overdue: readonly Leaseholder[]): Promise<void> {
+    for (const member of overdue) await this.#tryToEnd(member);
   }
 
   async #tryToEnd(member: Leaseholder): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Keeps the rosters of the cluster equal: with every peer once when it connects, with a few after a change, and with one
+ * Keeps the rosters of the cluster equal: with every peer once when it connects, with a few after changes, and with one
  * random member a second whatever happens (paper 4.8.1). A peer that was not heard of lately gets a heartbeat, so that its
  * silence is noticed before a request meets it; suspects are probed until they answer. Both are exchanges, which cost a
  * digest where rosters agree.
@@ -29,6 +29,8 @@ export interface MembersDeps {
 
 /** Peers that are told of a change at once, each of which tells as many: 1,000 hosts in 6 steps. */
 const fanOut = 3;
+/** Changes come in numbers, while partitions are filled, say; and gossip is faster, where there is any. */
+const gatherMs = 100;
 /** A copy of a data directory that is older than this can find out that it is one (PROTOCOL 9). */
 const markIntervalMs = 3_600_000;
 
@@ -44,6 +46,15 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
     if (isConnected && cluster.roster.members.has(id)) reconcile(id);
   });
   for (const id of connected()) reconcile(id);
+  let isGathering = false;
+  const passOn = (): void => {
+    if (isGathering) return;
+    isGathering = true;
+    tasks.after(gatherMs, () => {
+      isGathering = false;
+      for (const id of someOf(connected(), fanOut, deps.random)) reconcile(id);
+    });
+  };
   const stopGossip = deps.gossip === undefined ? undefined : spreadByGossip({ ...deps, gossip: deps.gossip });
 
   let before = { members: cluster.roster.members, ring: cluster.ring.fingerprint };
@@ -53,7 +64,7 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
     transport.keep(addressesOf(cluster.roster, cluster.self));
     tasks.run("save membership", () => cluster.save());
     // Gossip tells all; whoever has a change otherwise passes it on. Agreeing peers answer a digest with "same".
-    if (origin !== "gossip") for (const id of someOf(connected(), fanOut, deps.random)) reconcile(id);
+    if (origin !== "gossip") passOn();
   });
   transport.keep(addressesOf(cluster.roster, cluster.self));
 

@@ -89,7 +89,10 @@ export class Reaper {
     const { config, tasks, replica } = this.#deps;
     tasks.every("notice pauses", Math.min(this.#intervalMs, inFlightMs(config) / 4), () => replica.stillness.sweep());
     tasks.every("reap", this.#intervalMs, () => this.#pass());
-    tasks.every("raise forgetting marks", raiseIntervalMs, () => this.#raiseMarks());
+    tasks.every("raise forgetting marks", raiseIntervalMs, () => {
+      const due = this.#deps.forgetting.due();
+      return due.length === 0 ? undefined : this.#raiseMarks(due);
+    });
   }
 
   /** Tombstones and expiring values held here, and in words what those led from here wait for. */
@@ -133,9 +136,9 @@ export class Reaper {
   }
 
   /** Reaps of no keys, where clocks are too long: what is cut from these is forgotten under a mark as well. */
-  async #raiseMarks(): Promise<void> {
+  async #raiseMarks(due: readonly PartitionIndex[]): Promise<void> {
     const { admission, cluster, forgetting, tasks } = this.#deps;
-    for (const partition of forgetting.due()) {
+    for (const partition of due) {
       if (cluster.ring.owners(partition)[0] !== cluster.self) continue;
       if (tasks.stopped || this.#away().length > 0) return;
       await admission.turn();

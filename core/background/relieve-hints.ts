@@ -24,18 +24,24 @@ const lookAgainMs = { first: 60_000, max: 60_000 };
 export function relieveHints(deps: HintDeps): void {
   const { cluster, clock, replica, tasks } = deps;
   const retries = new Retries<NodeId>(clock, lookAgainMs);
-  tasks.every("relieve hints", intervalMs, async () => {
-    const summaries = replica.hints.summaries();
-    retries.keepOnly(summaries.filter(({ count }) => count > 0).map(({ target }) => target));
+  const isToGo = (summary: HintSummary): boolean => {
+    const isAway = cluster.isMember(summary.target) && !cluster.health.isUp(summary.target);
+    return isAway && isOver(deps, summary);
+  };
+  const relieveAll = async (summaries: readonly HintSummary[]): Promise<void> => {
     for (const summary of summaries) {
+      if (!isToGo(summary)) continue;
       const { target } = summary;
-      const isAway = cluster.isMember(target) && !cluster.health.isUp(target);
-      if (!isAway || !isOver(deps, summary)) continue;
       const situation = situationOf(deps, summary);
       if (!retries.isDue(target, situation)) continue;
       if ((await relieve(deps, target)) === 0) retries.failed(target, situation, { gotOn: false });
       else retries.ended(target);
     }
+  };
+  tasks.every("relieve hints", intervalMs, () => {
+    const summaries = replica.hints.summaries();
+    retries.keepOnly(summaries.filter(({ count }) => count > 0).map(({ target }) => target));
+    return summaries.some(isToGo) ? relieveAll(summaries) : undefined;
   });
 }
 

@@ -175,11 +175,13 @@ export async function untilToldSecrets(cluster: Pick<Cluster, "roster" | "ownRec
 
 /** Above what connections take; where the others are away, a host that comes back works alone after this. */
 const contactMsMax = 1_000;
+/** What connections take as a rule: after this the rest is not waited for. */
+const restMsMax = 100;
 const contactPollMs = 20;
 
 /**
- * Until most owners of each partition are connected, for before that who comes back meets no quorum; or until it has waited
- * for `contactMsMax`, or stops.
+ * Until most owners of each partition are connected, for before that who comes back meets no quorum, and a little longer for
+ * the rest; or until it has waited for `contactMsMax`, or stops.
  */
 export async function untilInContact({
   cluster,
@@ -190,13 +192,15 @@ export async function untilInContact({
   readonly clock: Clock;
   readonly tasks: Tasks;
 }): Promise<void> {
-  const untilMs = clock.now() + contactMsMax;
+  const startedMs = clock.now();
   const isMet = (partition: PartitionIndex): boolean => {
     const owners = cluster.ring.owners(partition);
-    return 2 * owners.filter((owner) => cluster.health.isUp(owner)).length > owners.length;
+    const up = owners.filter((owner) => cluster.health.isUp(owner)).length;
+    return up === owners.length || (2 * up > owners.length && clock.now() - startedMs >= restMsMax);
   };
   const partitions = allPartitions(cluster.ring.partitions);
-  while (!partitions.every(isMet) && clock.now() < untilMs && !tasks.stopped) await tasks.sleep(contactPollMs);
+  const isOver = (): boolean => clock.now() - startedMs >= contactMsMax || partitions.every(isMet);
+  while (!isOver() && !tasks.stopped) await tasks.sleep(contactPollMs);
 }
 
 /** @throws StoreError `bad-request` for an edge, a lease that its kind does not have, a capacity below 1 */

@@ -227,11 +227,19 @@ function changeName(change: RingChange): string {
   return change.verb === "lapse" ? `lapse ${change.subject} ${change.life}` : changeOrder(change);
 }
 
-function changeOrder({ atMs, by, verb, subject, tokens, life = 0 }: RingChange): string {
-  return [String(atMs).padStart(16, "0"), by, verb, subject, tokens, life].join(" ");
+/** By change: they are compared in each merge, and never change. */
+const orders = new WeakMap<RingChange, string>();
+
+function changeOrder(change: RingChange): string {
+  let order = orders.get(change);
+  if (order === undefined) {
+    const { atMs, by, verb, subject, tokens, life = 0 } = change;
+    orders.set(change, (order = [String(atMs).padStart(16, "0"), by, verb, subject, tokens, life].join(" ")));
+  }
+  return order;
 }
 
 function sameChanges(a: readonly RingChange[], b: readonly RingChange[]): boolean {
   if (a === b) return true;
-  return a.length === b.length && a.every((change, i) => changeOrder(change) === changeOrder(b[i]!));
+  return a.length === b.length && a.every((change, i) => change === b[i] || changeOrder(change) === changeOrder(b[i]!));
 }

@@ -51,6 +51,41 @@ test("a recurring task is not begun again before its last turn has ended", async
   assert.equal(await ring(), true);
 });
 
+test("work that is done at once shares the timer of its interval, and one that fails keeps no other from its turn", async () => {
+  const { tasks, events, ring } = made();
+  const turns: string[] = [];
+  tasks.every("the first", 100, () => {
+    turns.push("first");
+    throw new Error("as ever");
+  });
+  tasks.every("the second", 100, () => void turns.push("second"));
+  tasks.every("another interval", 200, () => void turns.push("other"));
+  turns.length = 0;
+  assert.ok(await ring());
+  assert.deepEqual(turns, ["first", "second"]);
+  assert.ok(await ring());
+  assert.deepEqual(turns, ["first", "second", "other"]);
+  assert.equal(events.length, 2);
+});
+
+test("work that took its time has its whole pause, then the beat of the others", async () => {
+  const { tasks, ring } = made();
+  const turns: string[] = [];
+  let end: (() => void) | undefined = () => {};
+  tasks.every("the first", 100, () => void turns.push("first"));
+  tasks.every("slow at first", 100, () => {
+    turns.push("slow");
+    if (end === undefined) return undefined;
+    return new Promise<void>((resolve) => (end = resolve));
+  });
+  end?.();
+  end = undefined;
+  turns.length = 0;
+  // Two timers, for it began to wait later; then one.
+  for (let i = 0; i < 3; i++) assert.ok(await ring());
+  assert.deepEqual(turns, ["first", "slow", "first", "slow"]);
+});
+
 test("a stopping node waits for the turn that runs, and no other begins", async () => {
   const { tasks, ring } = made();
   let end = (): void => {};

@@ -9,8 +9,8 @@ import { bytes, DecodeError, field, fixedBytes, message, optional, varint } from
 import { coverage, decodeVersioned } from "../../core/causality/encoding.ts";
 import type { Coverage, Versioned } from "../../core/causality/version-set.ts";
 import type { NodeId } from "../../core/identity.ts";
-import { RosterMessage, rosterFrom } from "../../core/membership/exchange.ts";
-import { type Roster, ringMembers } from "../../core/membership/roster.ts";
+import { RosterMessage, rosterPartOf } from "../../core/membership/exchange.ts";
+import { emptyRoster, type Roster, ringMembers } from "../../core/membership/roster.ts";
 import { keyOfRow, type LocatedKey } from "../../core/placement/locate.ts";
 import { Ring } from "../../core/placement/ring.ts";
 import type { Namespace, StorageOperation } from "../../core/ports.ts";
@@ -161,7 +161,9 @@ function readMembership(record: Uint8Array): Membership | undefined {
   if (known === undefined) {
     const value = unsealRecord("meta", rosterRow, record);
     if (value === undefined) return undefined;
-    const roster = rosterFrom(RosterMessage.decode(value));
+    const message = RosterMessage.decode(value);
+    // Without merging it into an empty one, as a start does: it is as it was written.
+    const roster = { ...emptyRoster(message.cluster), ...rosterPartOf(message) };
     const ring = new Ring({ n: roster.cluster.n, members: ringMembers(roster), assignment: roster.assignment });
     if (membershipsByText.size === membershipsMax) membershipsByText.clear();
     membershipsByText.set(text, (known = { roster, ring }));

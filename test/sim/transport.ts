@@ -101,8 +101,10 @@ export class SimTransport implements Transport {
     for (const id of this.#kept) this.#redial(id, 0);
   }
 
-  *peers(): Iterable<PeerState> {
-    for (const [id, peer] of this.#peers) yield stateOf(id, peer);
+  peers(): PeerState[] {
+    const states: PeerState[] = [];
+    for (const [id, peer] of this.#peers) states.push(stateOf(id, peer));
+    return states;
   }
 
   onPeerChange(listener: (id: NodeId, connected: boolean) => void): Stop {
