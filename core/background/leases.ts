@@ -100,6 +100,7 @@ export class Leases {
     this.#awakeMs += Math.min(now - this.#tickedMs, tickMaxMs);
     this.#tickedMs = now;
     const members = leaseholders(cluster);
+    if (members.length + this.#heard.size + this.#waiting.size === 0) return;
     // Not by `health`, which is of its last sweep (seed 288).
     const heardMs = new Map([...transport.peers()].map(({ id, lastHeardMs }) => [id, lastHeardMs]));
     for (const record of members) {
@@ -124,10 +125,11 @@ export class Leases {
   #overdue(): Leaseholder[] {
     const { cluster } = this.#deps;
     this.#tick();
-    if (!cluster.isMember(cluster.self)) return [];
+    const members = leaseholders(cluster);
+    if (members.length === 0 || !cluster.isMember(cluster.self)) return [];
     const awake = ringMembers(cluster.roster).filter(({ id }) => cluster.health.isUp(id));
     const turn = awake.filter(({ id }) => id < cluster.self).length;
-    return leaseholders(cluster).filter((member) => {
+    return members.filter((member) => {
       const { triedMs = -Infinity } = this.#waiting.get(member.id) ?? {};
       const isDue = this.#silentMs(member) >= member.leaseMs * (1 + turn * turnShare);
       return isDue && this.#awakeMs - triedMs >= member.leaseMs * retryShare;

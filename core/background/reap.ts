@@ -88,7 +88,7 @@ export class Reaper {
   start(): void {
     const { config, tasks, replica } = this.#deps;
     tasks.every("notice pauses", Math.min(this.#intervalMs, inFlightMs(config) / 4), () => replica.stillness.sweep());
-    tasks.every("reap", this.#intervalMs, () => this.#pass());
+    tasks.every("reap", this.#intervalMs, () => (this.#due().next().done ? undefined : this.#pass()));
     tasks.every("raise forgetting marks", raiseIntervalMs, () => {
       const due = this.#deps.forgetting.due();
       return due.length === 0 ? undefined : this.#raiseMarks(due);
