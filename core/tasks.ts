@@ -77,24 +77,33 @@ export class Tasks {
       if (this.#stopped) return;
       try {
         running = work()?.then(ended, failed);
+        if (running === undefined) this.#atNextBeat(intervalMs, turn);
+        else this.#running.set(running, name);
       } catch (error: unknown) {
-        running = undefined;
+        this.#atNextBeat(intervalMs, turn);
         this.#failed(name, error);
       }
-      if (running === undefined) this.#atNextBeat(intervalMs, turn);
-      else this.#running.set(running, name);
     };
     turn();
   }
 
   #atNextBeat(intervalMs: number, turn: () => void): void {
+    if (this.#stopped) return;
     const waiting = this.#beats.get(intervalMs);
     if (waiting !== undefined) return void waiting.push(turn);
     const turns = [turn];
     this.#beats.set(intervalMs, turns);
+    const begin = (at: number): void => {
+      try {
+        turns[at]!();
+      } finally {
+        // Telemetry that throws keeps no other from its turn.
+        if (at + 1 < turns.length) begin(at + 1);
+      }
+    };
     this.after(intervalMs, () => {
       this.#beats.delete(intervalMs);
-      for (const each of turns) each();
+      begin(0);
     });
   }
 

@@ -29,7 +29,7 @@ export interface MembersDeps {
 
 /** Peers that are told of a change at once, each of which tells as many: 1,000 hosts in 6 steps. */
 const fanOut = 3;
-/** Changes come in numbers, while partitions are filled, say; and gossip is faster, where there is any. */
+/** Changes come in numbers, while partitions are filled, say: the first is passed on at once, and those of this time together. */
 const gatherMs = 100;
 /** A copy of a data directory that is older than this can find out that it is one (PROTOCOL 9). */
 const markIntervalMs = 3_600_000;
@@ -47,12 +47,15 @@ export function keepMembership(deps: MembersDeps, options: { readonly reconcileI
   });
   for (const id of connected()) reconcile(id);
   let isGathering = false;
+  let isMore = false;
   const passOn = (): void => {
+    isMore = isGathering;
     if (isGathering) return;
     isGathering = true;
+    for (const id of someOf(connected(), fanOut, deps.random)) reconcile(id);
     tasks.after(gatherMs, () => {
       isGathering = false;
-      for (const id of someOf(connected(), fanOut, deps.random)) reconcile(id);
+      if (isMore) passOn();
     });
   };
   const stopGossip = deps.gossip === undefined ? undefined : spreadByGossip({ ...deps, gossip: deps.gossip });

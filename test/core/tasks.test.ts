@@ -4,8 +4,12 @@ import type { Clock } from "../../core/ports.ts";
 import { inLanes, Tasks } from "../../core/tasks.ts";
 import type { StoreEvent } from "../../core/telemetry.ts";
 
-/** A clock whose timers ring when the test says so. */
-function made(): { readonly tasks: Tasks; readonly events: StoreEvent[]; readonly ring: () => Promise<boolean> } {
+/** A clock whose timers ring when the test says so. `told`: called with each event. */
+function made(told: (event: StoreEvent) => void = () => {}): {
+  readonly tasks: Tasks;
+  readonly events: StoreEvent[];
+  readonly ring: () => Promise<boolean>;
+} {
   const timers = new Set<() => void>();
   const clock: Clock = {
     now: () => 0,
@@ -16,7 +20,15 @@ function made(): { readonly tasks: Tasks; readonly events: StoreEvent[]; readonl
     },
   };
   const events: StoreEvent[] = [];
-  const tasks = new Tasks({ clock, telemetry: { event: (event) => events.push(event) } });
+  const tasks = new Tasks({
+    clock,
+    telemetry: {
+      event: (event) => {
+        events.push(event);
+        told(event);
+      },
+    },
+  });
   const ring = async (): Promise<boolean> => {
     await new Promise(setImmediate);
     const [run] = timers;
@@ -66,6 +78,25 @@ test("work that is done at once shares the timer of its interval, and one that f
   assert.ok(await ring());
   assert.deepEqual(turns, ["first", "second", "other"]);
   assert.equal(events.length, 2);
+});
+
+test("telemetry that throws ends no recurring task", async () => {
+  let throws = false;
+  const { tasks, ring } = made(() => {
+    if (throws) throw new Error("telemetry");
+  });
+  const turns: string[] = [];
+  tasks.every("the first", 100, () => {
+    turns.push("first");
+    throw new Error("as ever");
+  });
+  tasks.every("the second", 100, () => void turns.push("second"));
+  turns.length = 0;
+  throws = true;
+  await assert.rejects(ring(), { message: "telemetry" });
+  throws = false;
+  await ring();
+  assert.deepEqual(turns, ["first", "second", "first", "second"]);
 });
 
 test("work that took its time has its whole pause, then the beat of the others", async () => {
