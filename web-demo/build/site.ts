@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { leaveOut } from "./leave-out.ts";
 import { noGossipMetrics } from "./no-metrics.ts";
+import { noMessageStreams } from "./no-streams.ts";
 import { serviceWorker } from "./service-worker.ts";
 
 const root = fileURLToPath(new URL("../../../web-demo/", import.meta.url));
@@ -15,6 +16,7 @@ await build({
   logLevel: "warn",
   plugins: [
     noGossipMetrics(),
+    noMessageStreams(),
     leaveOut(["/documents/live-document.js", "/documents/document-link.js"]),
     // A page that is a host itself: who never sees browsers alone needs none of it.
     serviceWorker(["/browser/host.js", "/browser/host-network.js", "/browser/webrtc.js"]),
