@@ -208,9 +208,17 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(() => cluster.roster);
   });
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-  const sendsHintsTo = deliverHints({ ...deps, admission });
-  relieveHints({ ...deps, admission });
-  const antiEntropyDeps = { ...deps, ownTime, agreements, holdings, server, sendsHintsTo, ...pacedBy(admission) };
+  const deliveries = deliverHints({ ...deps, admission });
+  relieveHints({ ...deps, admission }, deliveries);
+  const antiEntropyDeps = {
+    ...deps,
+    ownTime,
+    agreements,
+    holdings,
+    server,
+    sendsHintsTo: deliveries.sendsTo,
+    ...pacedBy(admission),
+  };
   const antiEntropy = new AntiEntropy(antiEntropyDeps, config);
   const repairDeps = {
     ...antiEntropyDeps,

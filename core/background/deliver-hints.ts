@@ -37,6 +37,8 @@ export interface HintDeps {
 const intervalMs = 1_000;
 /** What is kept for one that is away, and that nobody takes over now, is not read from the disk each second for that. */
 const retryMs = { first: 1_000, max: 60_000 };
+/** Nor for one that is there and takes none: its disk is full, say, and nobody tells when it is not any more. */
+const refusedRetryMs = { first: 1_000, max: 8_000 };
 /** In one step. Beside clients it is to take about a millisecond, here and at the target; see `admission.ts`. */
 const rowsBesideClients = 8;
 const rowsAlone = 128;
@@ -44,43 +46,69 @@ const rowsAlone = 128;
 const tellMs = 1_000;
 /** States in one message, as anti-entropy's: one group commit, which requests beside it wait for. */
 const bytesTogether = 262_144;
+/** Read for it. Those that are too large for it go alone: they need not all be read before. */
+const readTogetherMax = 4 * bytesTogether;
 /** The slowest link that is to carry a large state in time: half a megabit a second. Nobody waits for it but its hint. */
 const slowestBytesPerMs = 64;
 /** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
 const togetherTimeoutMs = 10_000;
 
-/**
- * Until the tasks stop. The answer tells to whom a delivery is under way, or is to begin: who is back compares its trees
- * before that, and would fetch all that it is owed beside the delivery.
- */
-export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
+/** What others go by. */
+export interface HintDeliveries {
+  /**
+   * Whether a delivery is under way, or is to begin: who is back compares its trees before that, and would fetch all that it
+   * is owed beside the delivery.
+   */
+  readonly sendsTo: (target: NodeId) => boolean;
+  /** It is there, and the last delivery got nowhere. */
+  readonly isRefusedBy: (target: NodeId) => boolean;
+}
+
+/** Until the tasks stop. */
+export function deliverHints(deps: HintDeps): HintDeliveries {
   const { cluster, replica, tasks, clock } = deps;
   const { hints } = replica;
   const running = new Set<NodeId>();
+  const refusing = new Set<NodeId>();
   /** The ring on which all that is kept for one that is away is for keys that it owns. */
   const readdressedOn = new Map<NodeId, string>();
-  const retries = new Retries<NodeId>(clock, retryMs);
+  const whileAway = new Retries<NodeId>(clock, retryMs);
+  const whileThere = new Retries<NodeId>(clock, refusedRetryMs);
   let looked: readonly NodeId[] = [];
-  const begin = (target: NodeId, situation: string, work: () => Promise<void>): void => {
-    const isDue = cluster.health.isUp(target) || retries.isDue(target, situation);
-    if (running.has(target) || !isDue) return;
+  /** `work`: false when it was refused. */
+  const begin = (target: NodeId, situation: string, work: () => Promise<boolean>): void => {
+    const isThere = cluster.health.isUp(target);
+    const retries = isThere ? whileThere : whileAway;
+    if (running.has(target) || !retries.isDue(target, situation)) return;
     running.add(target);
-    const before = hints.bytesFor(target);
+    let gotOn = false;
     const ended = (): void => {
       running.delete(target);
-      retries.failed(target, situation, { gotOn: hints.bytesFor(target) < before });
+      if (isThere && !gotOn) refusing.add(target);
+      else refusing.delete(target);
+      retries.failed(target, situation, { gotOn });
     };
-    tasks.run("deliver hints", () => work().finally(ended));
+    tasks.run("deliver hints", async () => {
+      try {
+        gotOn = await work();
+      } finally {
+        ended();
+      }
+    });
   };
-  const readdress = async (target: NodeId): Promise<void> => {
+  const readdress = async (target: NodeId): Promise<boolean> => {
     const { fingerprint } = cluster.ring;
+    const before = hints.bytesFor(target);
     if (await readdressAway(deps, target)) readdressedOn.set(target, fingerprint);
+    return hints.bytesFor(target) < before;
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, () => {
     looked = targetsNow(deps);
     const summaries = hints.summaries();
-    retries.keepOnly(summaries.filter(({ count }) => count > 0).map(({ target }) => target));
+    const kept = summaries.filter(({ count }) => count > 0).map(({ target }) => target);
+    for (const retries of [whileAway, whileThere]) retries.keepOnly(kept);
+    for (const target of refusing) if (!kept.includes(target)) refusing.delete(target);
     const situation = summaries.length === 0 ? "" : whoIsThere(cluster);
     for (const target of looked) begin(target, situation, () => deliverTo(deps, target));
     for (const { target, count } of cluster.isMember(cluster.self) ? summaries : []) {
@@ -88,8 +116,11 @@ export function deliverHints(deps: HintDeps): (target: NodeId) => boolean {
       if (!isDone && !looked.includes(target)) begin(target, situation, () => readdress(target));
     }
   });
-  // One for whom something is left after a delivery is not kept from comparing: perhaps it takes no hint.
-  return (target) => running.has(target) || (!looked.includes(target) && targetsNow(deps).includes(target));
+  return {
+    // One for whom something is left after a delivery is not kept from comparing: perhaps it takes no hint.
+    sendsTo: (target) => running.has(target) || (!looked.includes(target) && targetsNow(deps).includes(target)),
+    isRefusedBy: (target) => refusing.has(target) && cluster.health.isUp(target),
+  };
 }
 
 /** Those that are back, and those that will never be: what is kept for these belongs to today's owners. */
@@ -133,8 +164,11 @@ async function readdressAway(deps: HintDeps, target: NodeId): Promise<boolean> {
   return false;
 }
 
-/** Everything kept for one target, oldest ring position first; stops at the first failure, to be tried again. */
-async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
+/**
+ * Everything kept for one target, oldest ring position first; stops where all of a page is refused, to be tried again. False: none
+ * of it was taken.
+ */
+async function deliverTo(deps: HintDeps, target: NodeId): Promise<boolean> {
   const { admission, replica, telemetry, clock, tasks } = deps;
   const failures: string[] = [];
   let [sinceMs, count, bytes] = [clock.now(), 0, 0];
@@ -143,6 +177,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
     if (count > 0) telemetry.event({ kind: "hints-delivered", to: target, count, bytes, ms });
     [sinceMs, count, bytes] = [sinceMs + ms, 0, 0];
   };
+  let isAnyGone = false;
   let oldestAtMs = Infinity;
   let after: Uint8Array | null | undefined;
   try {
@@ -154,6 +189,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
       for (const [i, result] of results.entries()) {
         if (result.status === "rejected") failures.push(reasonOf(result.reason));
         if (result.status === "fulfilled" && result.value !== undefined) {
+          isAnyGone = true;
           count += 1;
           bytes += result.value;
         } else oldestAtMs = Math.min(oldestAtMs, page.hints[i]!.storedAtMs);
@@ -177,6 +213,7 @@ async function deliverTo(deps: HintDeps, target: NodeId): Promise<void> {
     });
   }
   tell();
+  return isAnyGone || failures.length === 0;
 }
 
 function isOwnerOf({ cluster: { ring } }: HintDeps, target: NodeId, { row, isDamaged }: StoredHint): boolean {
@@ -219,11 +256,14 @@ async function sendTogether(
   const parcels = new Map<StoredHint, Parcel>();
   const push: { readonly key: Key; readonly state: Uint8Array }[] = [];
   let left = bytesTogether;
+  let leftToRead = readTogetherMax;
   for (const hint of cluster.health.isUp(target) ? hints : []) {
+    if (leftToRead <= 0) break;
     if (!isOwnerOf(deps, target, hint)) continue;
     const located = locate(keyOfRow(hint.row), ring.partitions);
     // Where the own copy cannot be read, it is told when that hint goes alone.
     const state = await owed(replica, located, hint).catch(() => undefined);
+    leftToRead -= state?.length ?? 0;
     if (state === undefined || state.length > left) continue;
     left -= state.length;
     push.push({ key: located.key, state });

@@ -98,8 +98,12 @@ export class ReapAnswers {
       throw new StoreError("bad-request", `a key is not of partition ${partition}`);
     }
     const ring = cluster.ring.fingerprint;
+    const isOwner = cluster.ring.owners(partition).includes(cluster.self);
     const untilMs = clock.now() + 2 * config.reapTimeoutMs;
-    this.#prepared.set(partition, { leader: from, mark: { ring: name, mark }, ring, keys, untilMs });
+    this.#dropExpired();
+    // Only owners are told to forget them.
+    const own = isOwner ? keys : [];
+    this.#prepared.set(partition, { leader: from, mark: { ring: name, mark }, ring, keys: own, untilMs });
     forgetting.consenting(partition, mark);
     const consent = async (): Promise<void> => {
       await consents.consent(partition, mark);
@@ -110,7 +114,6 @@ export class ReapAnswers {
       await consent();
       return ["agreed"];
     }
-    const isOwner = cluster.ring.owners(partition).includes(cluster.self);
     const found = await Promise.all(
       keys.map(async ({ located, digest }): Promise<Verdict> => {
         const remains = await replica.examine(located);
@@ -147,6 +150,12 @@ export class ReapAnswers {
     const keys = done.filter(Boolean).length;
     if (prepared.keys.length > 0) telemetry.event({ kind: "reaped", partition, keys });
     return keys;
+  }
+
+  /** Most members are never told how a reap ended. */
+  #dropExpired(): void {
+    const now = this.#deps.clock.now();
+    for (const [partition, { untilMs }] of this.#prepared) if (untilMs < now) this.#prepared.delete(partition);
   }
 
   /** Owners are those of the leader's ring, or nothing is done. */

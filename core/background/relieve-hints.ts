@@ -1,5 +1,5 @@
 /**
- * Keeps what is owed to a host that stays away within bounds (PROTOCOL 7): `hintBytesMax` and `hintAgeMaxMs` per target.
+ * Keeps what is owed to a host that stays away, or takes nothing, within bounds (PROTOCOL 7): `hintBytesMax` and `hintAgeMaxMs` per target.
  *
  * A hint over them goes to the owners that are there, and is forgotten when every owner but its target holds it,
  * complete and durably: these owe it to the target then, and anti-entropy pays, for it compares everything with whoever
@@ -14,19 +14,22 @@ import type { NodeId } from "../identity.ts";
 import { keyOfRow, locate } from "../placement/locate.ts";
 import { allPartitions } from "../placement/partition.ts";
 import type { HintSummary, StoredHint } from "../replica/hint-store.ts";
-import { hand, type HintDeps, owed } from "./deliver-hints.ts";
+import { reasonOf } from "../tasks.ts";
+import { hand, type HintDeliveries, type HintDeps, owed } from "./deliver-hints.ts";
 import { Retries, whoIsThere } from "./retries.ts";
 
 const intervalMs = 1_000;
 const rowsPerPage = 64;
 const lookAgainMs = { first: 60_000, max: 60_000 };
 
-export function relieveHints(deps: HintDeps): void {
+/** `isRefusedBy`: see `HintDeliveries`. */
+export function relieveHints(deps: HintDeps, { isRefusedBy }: Pick<HintDeliveries, "isRefusedBy">): void {
   const { cluster, clock, replica, tasks } = deps;
   const retries = new Retries<NodeId>(clock, lookAgainMs);
   const isToGo = (summary: HintSummary): boolean => {
-    const isAway = cluster.isMember(summary.target) && !cluster.health.isUp(summary.target);
-    return isAway && isOver(deps, summary);
+    const { target } = summary;
+    const takesNone = !cluster.health.isUp(target) || isRefusedBy(target);
+    return cluster.isMember(target) && takesNone && isOver(deps, summary);
   };
   const relieveAll = async (summaries: readonly HintSummary[]): Promise<void> => {
     for (const summary of summaries) {
@@ -69,15 +72,30 @@ async function relieve(deps: HintDeps, target: NodeId): Promise<number> {
   let relieved = 0;
   let oldestAtMs = Infinity;
   let after: Uint8Array | null | undefined;
-  while (after !== null && !tasks.stopped) {
-    await admission.turn();
-    const page = await hints.page(target, { after, limit: rowsPerPage });
-    for (const hint of page.hints) {
-      const isTooOld = clock.wallTime() - hint.storedAtMs > config.hintAgeMaxMs;
-      if ((isTooOld || isOverBytes()) && (await relieveOne(deps, target, hint))) relieved += 1;
-      else oldestAtMs = Math.min(oldestAtMs, hint.storedAtMs);
+  const failures: unknown[] = [];
+  // One that cannot be read does not hold up the others.
+  const failed = (error: unknown): false => {
+    failures.push(error);
+    return false;
+  };
+  try {
+    while (after !== null && !tasks.stopped) {
+      await admission.turn();
+      const page = await hints.page(target, { after, limit: rowsPerPage });
+      for (const hint of page.hints) {
+        const isTooOld = clock.wallTime() - hint.storedAtMs > config.hintAgeMaxMs;
+        const isGone = (isTooOld || isOverBytes()) && (await relieveOne(deps, target, hint).catch(failed));
+        if (isGone) relieved += 1;
+        else oldestAtMs = Math.min(oldestAtMs, hint.storedAtMs);
+      }
+      after = page.next;
     }
-    after = page.next;
+  } catch (error: unknown) {
+    failed(error);
+  }
+  if (failures.length > 0) {
+    const reason = `${failures.length} kept for ${target} could not be looked at: ${reasonOf(failures[0])}`;
+    telemetry.event({ kind: "task-failed", task: "relieve hints", reason });
   }
   if (after === null && oldestAtMs < Infinity) hints.oldestIs(target, oldestAtMs);
   if (relieved > 0) telemetry.event({ kind: "hints-relieved", for: target, count: relieved });

@@ -70,6 +70,7 @@ class RepairRun {
   #checked = 0;
   #done = 0;
   readonly #unequal = new Set<PartitionIndex>();
+  readonly #unread = new Set<PartitionIndex>();
   #moved = { keysPushed: 0, keysPulled: 0, bytes: 0 };
   #damaged = { found: 0, healed: 0 };
   /** How long a peer is waited for whose trees are not built, from its first refusal on. */
@@ -106,14 +107,21 @@ class RepairRun {
 
   /** Mends what is damaged; then the tree is built anew from the disk: it may have drifted. */
   async check(partition: PartitionIndex): Promise<void> {
-    await this.#checkRecords(partition);
+    try {
+      await this.#checkRecords(partition);
+    } catch (error: unknown) {
+      // The others are checked, and made equal, all the same.
+      this.#unread.add(partition);
+      this.#found(partition, `it could not be read to its end: ${reasonOf(error)}`);
+    }
     this.#deps.replica.index.distrust(partition);
     this.#checked += 1;
   }
 
   async makeEqual(partition: PartitionIndex): Promise<void> {
     const others = this.#deps.cluster.ring.owners(partition).filter((owner) => owner !== this.#deps.cluster.self);
-    for (const peer of others) {
+    // Without all of its rows it has no tree to be compared.
+    for (const peer of this.#unread.has(partition) ? [] : others) {
       const problem = await this.#makeEqual(partition, peer);
       if (problem !== undefined) this.#found(partition, problem);
     }

@@ -71,7 +71,7 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     pagesRead += 1;
     return page(...args);
   };
-  const sendsTo = deliverHints({
+  const deliveries = deliverHints({
     admission: { turn: async () => {} },
     cluster,
     exchange: { view: () => ({ ring: "00".repeat(8), life: 1 }) },
@@ -88,8 +88,9 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     await microtasks();
   };
   await microtasks();
-  const sends = (name: string): boolean => sendsTo(host(name));
-  return { outside, owed, secondPasses, sendsTo: sends, told: () => told, pagesRead: () => pagesRead };
+  const sends = (name: string): boolean => deliveries.sendsTo(host(name));
+  const isRefusedBy = (name: string): boolean => deliveries.isRefusedBy(host(name));
+  return { outside, owed, secondPasses, sendsTo: sends, isRefusedBy, told: () => told, pagesRead: () => pagesRead };
 }
 
 describe("a stand-in", () => {
@@ -121,6 +122,28 @@ describe("a stand-in", () => {
     answer();
     await microtasks();
     assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [false, false]);
+  });
+
+  test("asks one that is there and takes none ever more seldom, and each second from when it takes some", async () => {
+    const { outside, owed, secondPasses, isRefusedBy } = await standIn(["k", "l", "m"], ["h2"]);
+    let isFull = true;
+    outside.applied = 3;
+    outside.answer = async () => {
+      if (isFull) throw new StoreError("storage-full", "no room");
+    };
+    outside.up.add("h2");
+    const asked: number[] = [];
+    for (let second = 1; second <= 30; second++) {
+      outside.sent.length = 0;
+      await secondPasses();
+      if (outside.sent.length > 0) asked.push(second);
+    }
+    assert.deepEqual(asked, [1, 2, 4, 8, 16, 24]);
+    assert.ok(isRefusedBy("h2"));
+    isFull = false;
+    for (let second = 0; second < 8; second++) await secondPasses();
+    assert.deepEqual(owed(), []);
+    assert.ok(!isRefusedBy("h2"));
   });
 
   test("delivers one by one what its target did not take in as a whole, and keeps what it did not take in then", async () => {

@@ -1,6 +1,8 @@
 /** What a member answers to those who want to reap, and what it does not. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Agreements } from "../../../core/background/agreements.ts";
 import { Forgetting } from "../../../core/background/forgetting.ts";
 import { ReapAnswers } from "../../../core/background/reap-answers.ts";
@@ -11,6 +13,7 @@ import type { Key, NodeId } from "../../../core/identity.ts";
 import { foundingsOf } from "../../../core/membership/forgetting-marks.ts";
 import { encodeForgettingMarks } from "../../../core/membership/forgetting-marks-encoding.ts";
 import { locate, type LocatedKey } from "../../../core/placement/locate.ts";
+import { allPartitions } from "../../../core/placement/partition.ts";
 import { type RequestHandler, type Transport, TransportError } from "../../../core/ports.ts";
 import { Consents, type MarkedRoster } from "../../../core/replica/consents.ts";
 import { exportStream } from "../../../core/storage/export-stream.ts";
@@ -91,6 +94,27 @@ function keyOf(fits: (key: LocatedKey) => boolean): LocatedKey {
 }
 
 const refused = (code: string) => (error: unknown) => error instanceof StoreError && error.code === code;
+
+test("a member that owns none of them keeps nothing of the keys that others reap", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const { answers, cluster, request } = await scene();
+  const digestBytes = 16_777_216;
+  const others = allPartitions(partitions).filter((each) => !cluster.ring.owners(each).includes(cluster.self));
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  for (const partition of others) {
+    const { key } = keyOf((each) => each.partition === partition);
+    const keys = [{ key, digest: new Uint8Array(digestBytes) }];
+    await answers.prepare(cluster.ring.owners(partition)[0]!, { ...request, partition, keys });
+  }
+  await new Promise(setImmediate);
+  collect();
+  assert.equal(others.length, 4);
+  // The last request may still be held by what has just answered it.
+  const kept = process.memoryUsage().arrayBuffers - before;
+  assert.ok(kept < 2 * digestBytes, `${kept} bytes`);
+});
 
 describe("an owner", () => {
   test("consents to what it has with that clock, then forgets it and raises the forgetting mark durably", async () => {

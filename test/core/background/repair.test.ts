@@ -57,6 +57,24 @@ async function apart(cluster: MemoryCluster): Promise<void> {
 }
 
 describe("repair", () => {
+  test("goes on behind what cannot be read, and says which partition that is of", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        await apart(cluster);
+        const disk = cluster.disk("h1");
+        disk.unreadableRow = rowOf("both0");
+        const { partition } = await cluster.node("h1").explain("b", "both0");
+        const { done, total, unequal, problems, keysPulled } = await repaired(cluster, "h1");
+        disk.unreadableRow = undefined;
+        assert.equal(done, total);
+        assert.equal(unequal, 1, problems.join());
+        assert.match(problems.join(), new RegExp(`^partition ${partition}: it could not be read to its end: [^,]+$`));
+        assert.ok(keysPulled > 15, `${keysPulled} of 30`);
+      },
+      onlyRepair,
+    ));
+
   test("makes all partitions equal to those of their other owners, and tells what it took", () =>
     withCluster(
       2,
