@@ -45,6 +45,8 @@ const pauseMs = 250;
 const offerIntervalMs = 10_000;
 /** Of a partition that was not let go of. */
 const retryMs = { first: 250, max: 8_000 };
+/** Answers in a row in which an owner that is busy with its clients has read nothing: half an hour at most. */
+const standstillsMax = 200;
 /** An owner that failed is not asked about the next partitions of a round for so long: each would wait for its time-out. */
 const silenceMs = 30_000;
 
@@ -269,6 +271,7 @@ async function askAbout(
   /** How far the owner has read those that take it longer than a request may. */
   const readTo = new Map<PartitionIndex, Uint8Array>();
   const unreadable: Unreadable = new Map();
+  let standstills = 0;
   try {
     while (left.size > 0 && cluster.health.isUp(owner) && !tasks.stopped) {
       await admission.turn();
@@ -284,12 +287,14 @@ async function askAbout(
       const { partitions } = await call(transport, owner, methods.handOff, request, limits.timeoutMs);
       const answered: (Differing & { readonly leaving: Leaving })[] = [];
       let getsOn = false;
+      let isReading = false;
       for (const { partition: index, state, differing, next } of partitions) {
         const each = left.get(index as PartitionIndex);
         if (each === undefined) continue;
         const { partition } = each;
         const before = readTo.get(partition);
         if (state === "reading" && next !== undefined) {
+          isReading = true;
           getsOn ||= before === undefined || compareBytes(next, before) > 0;
           readTo.set(partition, next);
           continue;
@@ -300,7 +305,9 @@ async function askAbout(
       }
       for await (const { leaving: covered } of coveredBy(deps, owner, { asked: answered, unreadable }))
         covered.confirmedBy.add(owner);
-      if (!getsOn) throw new Error(`${owner} answers nothing that it was asked`);
+      standstills = getsOn ? 0 : standstills + 1;
+      if (!getsOn && !(isReading && standstills < standstillsMax))
+        throw new Error(`${owner} answers nothing that it was asked`);
     }
   } catch (error: unknown) {
     telemetry.event({ kind: "replica-failed", id: owner, reason: `handing off: ${reasonOf(error)}` });

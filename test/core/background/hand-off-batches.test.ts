@@ -47,6 +47,27 @@ const after = ({ clock }: OneNode, ms: number): Promise<void> =>
 /** A request has 64 partitions, and each owner owns all of these. */
 const many = { partitions: 256 };
 
+test("a former owner has an owner read on where it is, also when that was too busy with its clients to read anything", async () => {
+  const one = await formerOwner(owners, { partitions: 1 });
+  handOff(one);
+  const readFroms: (number | undefined)[] = [];
+  // A row in each request; the third and the next three come to nothing.
+  const reads = [1, 2, 2, 2, 2, 2];
+  one.servers.get("h2")!.on(methods.handOff, async (_from, { partitions }) => {
+    const { index, readFrom } = partitions[0]!;
+    const next = reads[readFroms.length];
+    readFroms.push(readFrom?.[0]);
+    if (next === undefined) return { partitions: [confirmed({ index })] };
+    await after(one, 5_000);
+    const reading = { partition: index, state: "reading" as const, differing: new Uint8Array(0) };
+    return { partitions: [{ ...reading, next: Uint8Array.of(next) }] };
+  });
+  await one.clock.advance(reads.length * 5_000 + 1_000);
+  assert.deepEqual(readFroms, [undefined, ...reads]);
+  assert.deepEqual(stillHeld(one), []);
+  await stop(one);
+});
+
 describe("a former owner of many partitions", () => {
   test("lets go of as many as are in a request before it asks about the next, in as few requests as can be", async () => {
     const one = await formerOwner(owners, many);
