@@ -29,7 +29,10 @@ type Listed = Response["keys"][number];
 const rowsPerAnswerMax = 50_000;
 const rowsPerPage = 2_000;
 
-/** @throws StoreError `quorum-not-met` when too few complete replicas of some partition answered, or not in time */
+/**
+ * Fewer than asked for, and `next`, where the time was over before.
+ * @throws StoreError `quorum-not-met` when too few complete replicas of some partition answered, or not in time
+ */
 export async function list(
   deps: CoordinateDeps,
   bucket: string,
@@ -44,6 +47,7 @@ export async function list(
   let after = options.after === undefined ? undefined : locate(makeKey(bucket, options.after), partitions).row;
   for (;;) {
     if (deps.clock.now() > deadlineMs) {
+      if (keys.length > 0) return { keys, next: keys.at(-1)! };
       throw new StoreError(
         "quorum-not-met",
         `listing took longer than ${options.timeoutMs} ms: ask for fewer, or allow more`,
@@ -125,8 +129,8 @@ async function isLive(deps: CoordinateDeps, located: LocatedKey, replicas: reado
   return siblings(held.state, clock.wallTime()).length > 0;
 }
 
-/** What this host holds of a bucket, live or deleted, from `after` on. */
-export async function listHere(deps: CoordinateDeps, request: Request): Promise<Response> {
+/** What this host holds of a bucket, live or deleted, from `after` on; as far as it comes by `untilMs`, a key at least. */
+export async function listHere(deps: CoordinateDeps, request: Request, untilMs: number): Promise<Response> {
   const { replica, cluster, clock } = deps;
   const { partitions } = cluster.ring;
   const keyPrefix = `${request.bucket}/${request.prefix}`;
@@ -137,7 +141,8 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
   let gte: Uint8Array | null = request.after === undefined ? new Uint8Array(0) : following(request.after);
   let through: Uint8Array | undefined;
   const strays: Uint8Array[] = [];
-  for (let rows = 0; gte !== null && rows < rowsPerAnswerMax && keys.length < limit; rows += rowsPerPage) {
+  let isFull = false;
+  for (let rows = 0; gte !== null && rows < rowsPerAnswerMax && !isFull; rows += rowsPerPage) {
     const page: RecordPage = await replica.page({ gte, limit: rowsPerPage, keysOnly: true });
     // Not even their keys are known: a partition that lies in this stretch is not listed completely.
     if (page.damaged) clearBits(complete, partitionOf(gte, partitions), lastPartition(page, partitions));
@@ -149,9 +154,11 @@ export async function listHere(deps: CoordinateDeps, request: Request): Promise<
       const { role, held } = await replica.read(located);
       if (role !== "complete" && role !== "filling") continue;
       keys.push({ row, live: siblings(held.state, clock.wallTime()).length > 0, digest: held.digest });
-      if (keys.length === limit) break;
+      // States are read whole, for their clocks: so many names may be gigabytes.
+      isFull = keys.length === limit || clock.now() >= untilMs;
+      if (isFull) break;
     }
-    gte = keys.length === limit ? gte : page.next;
+    if (!isFull) gte = page.next;
   }
   await dropStrays(deps, strays);
   // What they held may be of this bucket, and is fetched again.

@@ -54,9 +54,10 @@ export function serveHosts(deps: CoordinateDeps, server: RpcServer, load: Client
     if (!(await load.turn(deadlineMs))) throw new StoreError("not-ready", "this host is busy with its clients");
     return scanPartitions(deps, request);
   });
-  server.on(methods.list, async (from, request) => {
+  server.on(methods.list, async (from, request, deadlineMs) => {
     await deps.exchange.meet(from, request.view);
-    return listHere(deps, request);
+    // The other half is for the way.
+    return listHere(deps, request, (clock.now() + deadlineMs) / 2);
   });
   server.on(methods.changes, async (from, request) => {
     await deps.exchange.meet(from, request.view);

@@ -1,9 +1,16 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { toHex } from "../../core/bytes/hex.ts";
+import { listHere } from "../../core/coordinate/list.ts";
+import type { Key } from "../../core/identity.ts";
+import { locate } from "../../core/placement/locate.ts";
 import { eventually } from "../support/eventually.ts";
 import type { MemoryCluster } from "../support/memory-cluster.ts";
 import { failsWith, utf8 } from "../support/values.ts";
+import { oneNode, rosterOf } from "./cluster/world.ts";
 import { patient, rowOf, seen, withCluster as withClusterOf } from "./coordinate/scene.ts";
+import { put } from "./replica/world.ts";
 
 /** No host is silent here: those that are away were killed. */
 const withCluster = (count: number, body: (cluster: MemoryCluster) => Promise<void>): Promise<void> =>
@@ -31,6 +38,54 @@ async function fill(cluster: MemoryCluster, keys: readonly string[], bucket = "b
 }
 
 describe("a list", () => {
+  test("is answered as far as a host's disk gets in time, and goes on from there", async () => {
+    const one = oneNode("h1", rosterOf(["h1"]));
+    const { cluster, clock, holdings, replica } = one;
+    for (const partition of cluster.ring.ownedBy(cluster.self)) holdings.set(partition, "complete");
+    for (const name of names(10)) await replica.write(locate(`b/${name}` as Key, 16), put(name));
+    const read = replica.read.bind(replica);
+    replica.read = (located) => {
+      clock.jump(1_000);
+      return read(located);
+    };
+    const request = { view: one.exchange.view(), bucket: "b", prefix: "", limit: 100 };
+    const counts: number[] = [];
+    const rows = new Set<string>();
+    let after: Uint8Array | undefined;
+    do {
+      const untilMs = clock.now() + 3_500;
+      const deps = one as unknown as Parameters<typeof listHere>[0];
+      const { keys, through } = await listHere(deps, { ...request, ...(after && { after }) }, untilMs);
+      counts.push(keys.length);
+      for (const { row } of keys) rows.add(toHex(row));
+      after = through;
+    } while (after !== undefined);
+    assert.deepEqual(counts, [4, 4, 2]);
+    assert.equal(rows.size, 10);
+  });
+
+  test("that takes too long gives the names that it has, and where to go on", () =>
+    withClusterOf(
+      1,
+      async (cluster) => {
+        const keys = names(12);
+        await fill(cluster, keys);
+        const disk = cluster.disk("h1");
+        const get = disk.get.bind(disk);
+        disk.get = async (ns, key) => {
+          if (ns === "objects") await sleep(200);
+          return get(ns, key);
+        };
+        const first = await cluster.node("h1").list("b", { timeoutMs: 1_000 });
+        assert.ok(first.keys.length > 0 && first.keys.length < keys.length, `${first.keys.length} names`);
+        assert.equal(first.next, first.keys.at(-1));
+        disk.get = get;
+        const { keys: rest } = await cluster.node("h1").list("b", { after: first.next });
+        assert.deepEqual([...first.keys, ...rest].toSorted(), keys.toSorted());
+      },
+      { requestTimeoutMs: 2_000, cacheBytesMax: 0 },
+    ));
+
   test("names every key of the bucket once, whatever the page size, from every host", () =>
     withCluster(5, async (cluster) => {
       const keys = names(60);
