@@ -9,6 +9,11 @@ export interface Convergence {
   readonly equalAtMs: number;
   readonly allEqualAtMs: number;
   readonly hintsGoneAtMs: number;
+  /**
+   * All but the one that lost its disk have met each other, and from then on no round of anti-entropy between two of them
+   * found a difference. Nor can roots agree before keys are equal and hints are gone, so it is no earlier than both.
+   */
+  readonly rootsAgreeAtMs: number;
   /** From then on no round of anti-entropy found a difference, and each host met all others. */
   readonly lastDifferenceAtMs: number;
 }
@@ -17,12 +22,14 @@ export interface Convergence {
 const limitMs = 300_000;
 
 export async function convergedAfter(hosts: HostProcesses, owners: Owners, lost: number): Promise<Convergence> {
-  const [equalAtMs, allEqualAtMs, hintsGoneAtMs] = await Promise.all([
+  const [equalAtMs, allEqualAtMs, hintsGoneAtMs, othersAgreeAtMs] = await Promise.all([
     equalAt(hosts, owners, lost),
     equalAt(hosts, owners),
     hintsGoneAt(hosts),
+    othersAgreeAt(hosts, lost),
   ]);
-  return { equalAtMs, allEqualAtMs, hintsGoneAtMs, lastDifferenceAtMs: await lastDifferenceAt(hosts) };
+  const rootsAgreeAtMs = Math.max(equalAtMs, hintsGoneAtMs, othersAgreeAtMs);
+  return { equalAtMs, allEqualAtMs, hintsGoneAtMs, rootsAgreeAtMs, lastDifferenceAtMs: await lastDifferenceAt(hosts) };
 }
 
 async function equalAt(hosts: HostProcesses, owners: Owners, except?: number): Promise<number> {
@@ -43,6 +50,47 @@ async function hintsGoneAt(hosts: HostProcesses): Promise<number> {
   };
   await eventually(isGone, "all hints to be delivered", limitMs);
   return performance.now();
+}
+
+/** What two hosts found, whichever of them asked. */
+interface Pair {
+  firstMetMs: number;
+  lastEqualMs: number;
+  lastDifferenceMs: number;
+}
+
+/**
+ * As all hosts but `except` tell of their last rounds: it is over when each pair was found equal last. Each is told of for a
+ * second, but for rounds in a row with one peer, of which the last one counts.
+ */
+async function othersAgreeAt(hosts: HostProcesses, except: number): Promise<number> {
+  const sinceMs = performance.now();
+  const others = hosts.urls.flatMap((_url, i) => (i === except ? [] : [i]));
+  const pairs = new Map<string, Pair>();
+  const look = async (i: number): Promise<void> => {
+    const { id, antiEntropy } = await hosts.status(i);
+    const { peer, agoMs, outcome } = antiEntropy.lastRound ?? { peer: "", agoMs: 0, outcome: "failed" };
+    const atMs = performance.now() - agoMs;
+    if (atMs < sinceMs || outcome === "failed") return;
+    const name = [id, peer].toSorted().join();
+    const pair = pairs.get(name) ?? { firstMetMs: atMs, lastEqualMs: -Infinity, lastDifferenceMs: -Infinity };
+    pairs.set(name, pair);
+    if (outcome === "equal") pair.lastEqualMs = Math.max(pair.lastEqualMs, atMs);
+    else pair.lastDifferenceMs = Math.max(pair.lastDifferenceMs, atMs);
+  };
+  const { id: lost } = await hosts.status(except);
+  const met = (): Pair[] => [...pairs].flatMap(([name, pair]) => (name.split(",").includes(lost) ? [] : [pair]));
+  await eventually(
+    async () => {
+      await Promise.all(others.map(look));
+      const all = met();
+      const isEqual = all.every(({ lastEqualMs, lastDifferenceMs }) => lastEqualMs > lastDifferenceMs);
+      return isEqual && all.length === (others.length * (others.length - 1)) / 2;
+    },
+    "the others to find each other equal",
+    limitMs,
+  );
+  return Math.max(...met().map(({ firstMetMs, lastDifferenceMs }) => Math.max(firstMetMs, lastDifferenceMs)));
 }
 
 /** A host meets its peers in turn, so as many idle rounds as there are others have met all of them. */

@@ -273,6 +273,13 @@ export interface HostStatus {
     readonly life: number;
   }[];
   readonly partitions: { readonly owned: number; readonly filling: number };
+  readonly antiEntropy: {
+    readonly lastRound?: {
+      readonly peer: string;
+      readonly agoMs: number;
+      readonly outcome: "equal" | "repaired" | "cut" | "failed";
+    };
+  };
   readonly storage: {
     readonly state: string;
     readonly bytes: number;
