@@ -26,7 +26,7 @@ export type StoreEvent =
   | { readonly kind: "handed-off"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | { readonly kind: "trees-built"; readonly partitions: number; readonly keys: number; readonly ms: number }
   | {
-      /** A round with one peer; idle ones have no partition that differs and one round trip. */
+      /** A round with one peer, or a repair of one partition; idle ones find no difference in one round trip. */
       readonly kind: "anti-entropy";
       readonly peer: NodeId;
       readonly partitions: number;
@@ -40,8 +40,15 @@ export type StoreEvent =
       /** Limits ended the round: the next one goes on. */
       readonly cut: boolean;
     }
-  /** A round that the peer refused or did not answer to its end. */
-  | { readonly kind: "anti-entropy-failed"; readonly peer: NodeId; readonly reason: string }
+  | {
+      /** A round that the peer refused or did not answer to its end, and what it did until then. */
+      readonly kind: "anti-entropy-failed";
+      readonly peer: NodeId;
+      readonly reason: string;
+      readonly keysPushed: number;
+      readonly keysPulled: number;
+      readonly bytes: number;
+    }
   | { readonly kind: "partition-lost"; readonly partitions: number }
   | {
       readonly kind: "request";

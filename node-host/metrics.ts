@@ -6,6 +6,8 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from "prom
 import type { NodeApi, NodeStatus } from "../core/api.ts";
 import type { StoreEvent, Telemetry } from "../core/telemetry.ts";
 
+type AntiEntropyCost = Pick<NodeStatus["antiEntropy"], "keysPushed" | "keysPulled" | "bytes">;
+
 export interface Metrics {
   readonly telemetry: Telemetry;
   readonly registry: Registry;
@@ -78,13 +80,23 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const handedOff = counter("partitions_handed_off_total", "Partitions dropped after their owners confirmed them");
   const peers = counter("peer_changes_total", "Peers that came, went, were suspected or recovered", "state");
   const ringChanges = counter("ring_changes_total", "Changes of the ring");
-  const rounds = counter("anti_entropy_rounds_total", "Rounds of anti-entropy begun here", "found");
+  const rounds = counter(
+    "anti_entropy_rounds_total",
+    "Rounds of anti-entropy begun here; each repair of a partition is one",
+    "found",
+  );
   const repaired = counter(
     "anti_entropy_keys_total",
     "Keys that anti-entropy mended, here or at the peer",
     "direction",
   );
   const antiEntropyBytes = counter("anti_entropy_bytes_total", "Bytes of those rounds, both ways");
+
+  const exchanged = ({ keysPushed, keysPulled, bytes: total }: AntiEntropyCost): void => {
+    repaired.inc({ direction: "pushed" }, keysPushed);
+    repaired.inc({ direction: "pulled" }, keysPulled);
+    antiEntropyBytes.inc(total);
+  };
 
   return (event) => {
     switch (event.kind) {
@@ -139,11 +151,10 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return ringChanges.inc();
       case "anti-entropy":
         rounds.inc({ found: event.partitionsDifferent > 0 ? "differences" : "none" });
-        repaired.inc({ direction: "pushed" }, event.keysPushed);
-        repaired.inc({ direction: "pulled" }, event.keysPulled);
-        return antiEntropyBytes.inc(event.bytes);
+        return exchanged(event);
       case "anti-entropy-failed":
-        return rounds.inc({ found: "failed" });
+        rounds.inc({ found: "failed" });
+        return exchanged(event);
       case "ready":
       case "cluster-created":
       case "waiting":

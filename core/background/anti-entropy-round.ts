@@ -32,6 +32,15 @@ const limits = {
   timeoutMs: 10_000,
 };
 
+/** What a round took; `bytes` of requests and answers, both ways. */
+export interface Cost {
+  readonly keysPushed: number;
+  readonly keysPulled: number;
+  readonly bytes: number;
+  readonly roundTrips: number;
+  readonly ms: number;
+}
+
 /** What differs, and whose clock is ahead: both, where they are concurrent. */
 interface Differences {
   push: LocatedKey[];
@@ -42,20 +51,18 @@ export class PeerRound implements RemoteTrees {
   readonly #deps: AntiEntropyDeps;
   readonly #peer: Sender;
   readonly #counts = { keysPushed: 0, keysPulled: 0, bytes: 0, roundTrips: 0 };
+  readonly #startedMs: number;
   #stateBytes = 0;
 
   constructor(deps: AntiEntropyDeps, peer: NodeId) {
     this.#deps = deps;
+    this.#startedMs = deps.clock.now();
     this.#peer = { id: peer, check: stillMember(deps.cluster, peer) };
   }
 
-  get counts(): {
-    readonly keysPushed: number;
-    readonly keysPulled: number;
-    readonly bytes: number;
-    readonly roundTrips: number;
-  } {
-    return { ...this.#counts };
+  /** So far. */
+  get counts(): Cost {
+    return { ...this.#counts, ms: this.#deps.clock.now() - this.#startedMs };
   }
 
   async groups(digest: Uint8Array): Promise<Uint8Array | undefined> {

@@ -20,11 +20,11 @@ import type { Stop } from "../ports.ts";
 import { reasonOf } from "../tasks.ts";
 import type { StoreEvent } from "../telemetry.ts";
 import { type AntiEntropyDeps, atRest, serveAntiEntropy, sharedWith } from "./anti-entropy-answers.ts";
-import { PeerRound } from "./anti-entropy-round.ts";
+import { type Cost, PeerRound } from "./anti-entropy-round.ts";
 import { Retries } from "./retries.ts";
 import { Steps } from "./steps.ts";
 
-/** What one round did. */
+/** What one round, or the repair of one partition, did. */
 export type Round = Omit<Extract<StoreEvent, { kind: "anti-entropy" }>, "kind" | "peer">;
 
 const limits = {
@@ -92,27 +92,11 @@ export class AntiEntropy {
   /** Compares with one peer and mends the differences, as far as one round goes. */
   async round(peer: NodeId): Promise<Round> {
     const exchange = new PeerRound(this.#deps, peer);
-    try {
-      const round = await this.#hold(exchange, peer);
-      const moved = round.keysPushed + round.keysPulled > 0;
-      this.#count(exchange, peer, round.cut ? "cut" : moved || round.partitionsDifferent > 0 ? "repaired" : "equal");
-      return round;
-    } catch (error: unknown) {
-      this.#count(exchange, peer, "failed");
-      throw error;
-    }
+    return this.#told(peer, exchange, () => this.#hold(exchange, peer));
   }
 
-  /** Compares one partition, and mends what differs in it. `isEqual`: it was equal before. */
-  async repairWith(
-    peer: NodeId,
-    partition: PartitionIndex,
-  ): Promise<{
-    readonly isEqual: boolean;
-    readonly keysPushed: number;
-    readonly keysPulled: number;
-    readonly bytes: number;
-  }> {
+  /** Compares one partition, and mends what differs in it: a round of its own. */
+  async repairWith(peer: NodeId, partition: PartitionIndex): Promise<Round> {
     const { replica, ownTime, agreements } = this.#deps;
     const exchange = new PeerRound(this.#deps, peer);
     const atMs = ownTime.nowMs();
@@ -120,28 +104,46 @@ export class AntiEntropy {
     const leaves = await partitionDiff(new SharedTrees(replica.index.trees, [partition]), partition, exchange);
     if (leaves === "not-shared") throw new StoreError("not-ready", "the peer does not hold it completely now");
     if (leaves.length === 0 && quiet !== undefined) agreements.note(peer, [quiet], atMs);
-    await exchange.mend(leaves);
-    this.#count(exchange, peer, leaves.length === 0 ? "equal" : "repaired");
-    return { isEqual: leaves.length === 0, ...exchange.counts };
+    return this.#told(peer, exchange, async () => ({
+      partitions: 1,
+      partitionsDifferent: Math.min(leaves.length, 1),
+      cut: await exchange.mend(leaves),
+    }));
   }
 
-  #count({ counts }: PeerRound, peer: NodeId, outcome: Outcome): void {
+  /** However it ends, what it took is in the totals and in an event, so that status and metrics cannot disagree. */
+  async #told(peer: NodeId, exchange: PeerRound, work: () => Promise<Omit<Round, keyof Cost>>): Promise<Round> {
+    const { telemetry } = this.#deps;
+    try {
+      const found = await work();
+      const round = { ...exchange.counts, ...found };
+      this.#count(round, peer, found.cut ? "cut" : found.partitionsDifferent > 0 ? "repaired" : "equal");
+      telemetry.event({ kind: "anti-entropy", peer, ...round });
+      return round;
+    } catch (error: unknown) {
+      const { counts } = exchange;
+      this.#count(counts, peer, "failed");
+      telemetry.event({ kind: "anti-entropy-failed", peer, reason: reasonOf(error), ...counts });
+      throw error;
+    }
+  }
+
+  #count(cost: Cost, peer: NodeId, outcome: Outcome): void {
     const { rounds, failed, keysPushed, keysPulled, bytes } = this.#totals;
     this.#totals = {
       rounds: rounds + 1,
       failed: failed + Number(outcome === "failed"),
-      keysPushed: keysPushed + counts.keysPushed,
-      keysPulled: keysPulled + counts.keysPulled,
-      bytes: bytes + counts.bytes,
+      keysPushed: keysPushed + cost.keysPushed,
+      keysPulled: keysPulled + cost.keysPulled,
+      bytes: bytes + cost.bytes,
       last: { peer, atMs: this.#deps.clock.now(), outcome },
     };
   }
 
-  async #hold(exchange: PeerRound, peer: NodeId): Promise<Round> {
-    const { clock, ownTime, agreements, cluster, telemetry } = this.#deps;
-    const startedMs = clock.now();
+  async #hold(exchange: PeerRound, peer: NodeId): Promise<Omit<Round, keyof Cost>> {
+    const { clock, ownTime, agreements, cluster } = this.#deps;
     const atMs = ownTime.nowMs();
-    this.#asked.set(peer, startedMs);
+    this.#asked.set(peer, clock.now());
     const shared = sharedWith(this.#deps, peer);
     const ring = cluster.ring.fingerprint;
     const quiet = new Set(atRest(this.#deps, shared.partitions));
@@ -154,15 +156,11 @@ export class AntiEntropy {
       agreements.note(peer, equal, atMs);
     }
     const isCut = await exchange.mend(found.leaves);
-    const round = {
-      ...exchange.counts,
+    return {
       partitions: shared.partitions.length,
       partitionsDifferent: found.different.length,
-      ms: clock.now() - startedMs,
       cut: found.cut || isCut,
     };
-    telemetry.event({ kind: "anti-entropy", peer, ...round });
-    return round;
   }
 
   /** All is built, and the disk takes writes. */
@@ -214,16 +212,11 @@ export class AntiEntropy {
   }
 
   async #turn(): Promise<void> {
-    const { tasks, telemetry } = this.#deps;
     const peer = this.#choose();
     if (peer === undefined) return;
-    try {
-      for (let i = 0; i < roundsInARow && !tasks.stopped; i++) {
-        const { cut, keysPushed, keysPulled } = await this.round(peer);
-        if (!cut || keysPushed + keysPulled === 0) break;
-      }
-    } catch (error: unknown) {
-      telemetry.event({ kind: "anti-entropy-failed", peer, reason: reasonOf(error) });
+    for (let i = 0; i < roundsInARow && !this.#deps.tasks.stopped; i++) {
+      const round = await this.round(peer).catch(() => undefined);
+      if (!round?.cut || round.keysPushed + round.keysPulled === 0) break;
     }
   }
 

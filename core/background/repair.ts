@@ -181,14 +181,14 @@ class RepairRun {
     }
     try {
       for (let tries = 1; tries <= triesMax && !tasks.stopped; tries++) {
-        const { isEqual, keysPushed, keysPulled, bytes } = await this.#repairWith(peer, partition);
+        const { partitionsDifferent, keysPushed, keysPulled, bytes } = await this.#repairWith(peer, partition);
         const moved = this.#moved;
         this.#moved = {
           keysPushed: moved.keysPushed + keysPushed,
           keysPulled: moved.keysPulled + keysPulled,
           bytes: moved.bytes + bytes,
         };
-        if (isEqual) return undefined;
+        if (partitionsDifferent === 0) return undefined;
         if (keysPushed + keysPulled === 0) await tasks.sleep(pauseMs);
       }
       return `it still differs from that of ${peer}: it is being written, or states were refused`;

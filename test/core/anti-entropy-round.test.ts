@@ -48,6 +48,7 @@ async function roundWith(answersOf: (states: Uint8Array[], clocks: Uint8Array[])
 function depsOf(replica: Replica, answer: (body: Uint8Array) => Uint8Array, events: StoreEvent[] = []) {
   return {
     replica,
+    clock: new ManualClock(),
     cluster: { ring: { partitions: q }, roster: { members: new Map([[peer, { status: "up", life: 1 }]]) } },
     exchange: { view: () => view },
     telemetry: { event: (event: StoreEvent) => void events.push(event) },

@@ -1,17 +1,20 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import type { RepairProgress } from "../../../core/api.ts";
 import { toHex } from "../../../core/bytes/hex.ts";
 import { clockDigest } from "../../../core/causality/clock.ts";
 import { decodeVersioned } from "../../../core/causality/encoding.ts";
 import { StoreError } from "../../../core/errors.ts";
 import type { NodeId } from "../../../core/identity.ts";
+import { TransportError } from "../../../core/ports.ts";
 import { methods } from "../../../core/rpc/rpc.ts";
 import { RecordStore } from "../../../core/storage/record-store.ts";
+import { metricsTelemetry } from "../../../node-host/metrics.ts";
 import { eventually } from "../../support/eventually.ts";
 import type { MemoryCluster } from "../../support/memory-cluster.ts";
 import { utf8 } from "../../support/values.ts";
-import { eventsOf, rowOf, sentBy, withCluster } from "../coordinate/scene.ts";
+import { eventsOf, intercept, rowOf, sentBy, withCluster } from "../coordinate/scene.ts";
 
 /** After the first round at the start nothing but repair makes copies equal. */
 const onlyRepair = { antiEntropyIntervalMs: 2_000_000_000, readRepairShare: 0 };
@@ -90,6 +93,52 @@ describe("repair", () => {
         const { antiEntropy } = await cluster.node("h1").status();
         assert.equal(antiEntropy.partitionsAgreed, 16);
         assert.ok(antiEntropy.fullAgreementAgoMs! >= 0);
+      },
+      onlyRepair,
+    ));
+
+  test("counts alike in status and in metrics, whether it mends or ends half way", () =>
+    withCluster(
+      2,
+      async (cluster) => {
+        await apart(cluster);
+        const before = (await cluster.node("h1").status()).antiEntropy;
+        const start = cluster.events.length;
+        let swaps = 0;
+        intercept(cluster, "h1", async (_to, body) => {
+          if (body[0] === methods.swap.number && ++swaps === 1) throw new TransportError("lost", "cut");
+        });
+        const { keysPushed, keysPulled, unequal } = await repaired(cluster, "h1");
+        const after = (await cluster.node("h1").status()).antiEntropy;
+        const { telemetry, registry } = metricsTelemetry();
+        for (const { node, event } of cluster.events.slice(start)) if (node === "h1") telemetry.event(event);
+        const sum = async (name: string, labels: object = {}): Promise<number> => {
+          const { values } = await registry.getSingleMetric(`everwrite_anti_entropy_${name}_total`)!.get();
+          const isAsked = (value: (typeof values)[number]): boolean =>
+            isDeepStrictEqual({ ...value.labels, ...labels }, value.labels);
+          return values.filter(isAsked).reduce((total, { value }) => total + value, 0);
+        };
+        assert.equal(unequal, 1);
+        assert.ok(keysPushed > 0 && keysPulled > 0);
+        assert.deepEqual(
+          {
+            rounds: await sum("rounds"),
+            failed: await sum("rounds", { found: "failed" }),
+            keysPushed: await sum("keys", { direction: "pushed" }),
+            keysPulled: await sum("keys", { direction: "pulled" }),
+            bytes: await sum("bytes"),
+          },
+          {
+            rounds: after.rounds - before.rounds,
+            failed: 1,
+            keysPushed,
+            keysPulled,
+            bytes: after.bytes - before.bytes,
+          },
+        );
+        assert.equal(after.failed - before.failed, 1);
+        assert.equal(after.keysPushed - before.keysPushed, keysPushed);
+        assert.equal(after.keysPulled - before.keysPulled, keysPulled);
       },
       onlyRepair,
     ));
