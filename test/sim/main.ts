@@ -114,11 +114,11 @@ async function runPlanted(parts: readonly string[]): Promise<void> {
   if (!results.every(isFound)) process.exitCode = 1;
 }
 
-function printFailure({ seed, violation, log }: Report): void {
+function printFailure({ seed, hash, violation, log }: Report): void {
   console.log(`\nFAILED seed ${seed}: ${describeScenario(drawScenario(seed))}`);
   for (const line of log.slice(-logLines)) console.log(`  ${line}`);
   console.log(`  broken: ${violation!.rule}: ${violation!.text}`);
-  console.log(`  again: npm run sim -- --seed ${seed} --log (or --shrink)`);
+  console.log(`  again, with hash ${hash}: npm run sim -- --seed ${seed} --log (or --shrink)`);
 }
 
 function printTotals(totals: Totals, seconds: number): void {

@@ -46,7 +46,7 @@ export class Schedule {
 
   /** A line of the event log. */
   log(line: string): void {
-    const text = `${this.nowMs.toFixed(3).padStart(12)} ${line}`;
+    const text = this.#timed(line);
     this.#hash = hash(text, this.#hash);
     this.#tail.push(text);
     if (this.#tail.length > 2 * tailLines) this.#tail.splice(0, tailLines);
@@ -110,7 +110,8 @@ export class Schedule {
     if (this.nowMs >= this.#busySinceMs + 1) [this.#busySinceMs, this.#busyWith] = [this.nowMs, 0];
     this.#busyWith += 1;
     this.#hash = hash(event.label, this.#hash ^ Math.imul(event.sequence, 0x9e3779b1) ^ Math.floor(event.atMs * 1000));
-    if (this.#echo && !event.label.endsWith(" timer")) this.log(`. ${event.label}`);
+    // Not in the hash, which tells whether a run that is watched is the one that was not; the event is in it as it is.
+    if (this.#echo && !event.label.endsWith(" timer")) console.log(this.#timed(`. ${event.label}`));
     const { run } = event;
     event.run = undefined;
     try {
@@ -119,6 +120,10 @@ export class Schedule {
       fail(error);
     }
     return true;
+  }
+
+  #timed(line: string): string {
+    return `${this.nowMs.toFixed(3).padStart(12)} ${line}`;
   }
 
   #push(event: Event): void {

@@ -22,6 +22,17 @@ test("a seed names one run: its event log has the same hash each time", async ()
   }
 });
 
+test("a run whose events are printed has the hash of one whose are not", async ({ mock }) => {
+  for (const seed of ["2", "7"]) {
+    const { hash } = await simulate(drawScenario(seed));
+    const print = mock.method(console, "log", () => {});
+    const echoed = await simulate(drawScenario(seed), { echo: true });
+    print.mock.restore();
+    assert.equal(echoed.hash, hash, `seed ${seed}`);
+    assert.ok(print.mock.callCount() > echoed.events / 10, "events are printed");
+  }
+});
+
 test("two seeds are two runs", async () => {
   const hashes = await Promise.all(["1", "2"].map(async (seed) => (await simulate(drawScenario(seed))).hash));
   assert.notEqual(hashes[0], hashes[1]);
