@@ -111,7 +111,7 @@ export const nodeDefaults: NodeConfig = {
   hintBytesMax: 268_435_456, // kept for one host that is away: a host must not fill up for another's outage
   hintAgeMaxMs: 86_400_000, // after a day away comparing trees is cheaper than hint by hint
   fillPageBytes: 262_144, // a page of a transfer without clients beside it; with them pages are smaller (copy-partitions.ts)
-  transferBytesPerSecondMax: 33_554_432, // a quarter of what a gigabit network or a plain SSD can do
+  transferBytesPerSecondMax: 33_554_432, // of transfers, of hints and of anti-entropy each: a quarter of what a gigabit network or a plain SSD can do
   antiEntropyIntervalMs: 1_000, // as gossip: an idle round is one digest, and 5 hosts have all met within 4 s of a heal
 
   // A tombstone outlives whatever may still be on its way, for which there is a third of this, and the repeats of a write

@@ -12,6 +12,7 @@ import { leaveWhenTold } from "./background/leave.ts";
 import { keepMembership } from "./background/members.ts";
 import { type Portable, portableOf } from "./background/portable.ts";
 import { Reaper } from "./background/reap.ts";
+import { RateCap } from "./background/rate-cap.ts";
 import { relieveHints } from "./background/relieve-hints.ts";
 import type { RepairDeps } from "./background/repair.ts";
 import { takeShare, takeShareWhenAsked } from "./background/take-share.ts";
@@ -208,14 +209,17 @@ export async function runNode(runDeps: RunDeps, roster: Roster, origin: Origin):
     if (cluster.ownRecord.status === "lapsed") runDeps.onLapsed(() => cluster.roster);
   });
   tasks.every("heal damaged records", healIntervalMs, () => healDamaged(deps));
-  const deliveries = deliverHints({ ...deps, admission });
-  relieveHints({ ...deps, admission }, deliveries);
+  const rateCap = (): RateCap => new RateCap(deps, config.transferBytesPerSecondMax);
+  const hintDeps = { ...deps, admission, rate: rateCap() };
+  const deliveries = deliverHints(hintDeps);
+  relieveHints(hintDeps, deliveries);
   const antiEntropyDeps = {
     ...deps,
     ownTime,
     agreements,
     holdings,
     server,
+    rate: rateCap(),
     sendsHintsTo: deliveries.sendsTo,
     ...pacedBy(admission),
   };

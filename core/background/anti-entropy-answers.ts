@@ -28,6 +28,7 @@ import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Pace } from "./admission.ts";
 import type { Agreements } from "./agreements.ts";
+import type { RateCap } from "./rate-cap.ts";
 import { Steps } from "./steps.ts";
 
 export interface AntiEntropyDeps extends Pace {
@@ -43,6 +44,8 @@ export interface AntiEntropyDeps extends Pace {
   readonly random: Random;
   readonly tasks: Tasks;
   readonly telemetry: Telemetry;
+  /** Of what rounds and repairs move. */
+  readonly rate: Pick<RateCap, "pay">;
   /** What is kept for the peer is on its way to it: comparing now would find the same keys, and move them twice. */
   readonly sendsHintsTo: (peer: NodeId) => boolean;
 }

@@ -131,12 +131,14 @@ export class PeerRound implements RemoteTrees {
       await this.#deps.throttle();
       const states = await this.#takeStates(push);
       const asked = wanted.slice(0, limits.keysPerSwap);
+      const { bytes } = this.#counts;
       const answer = await this.#ask(methods.swap, {
         view: this.#deps.exchange.view(),
         push: states,
         wanted: asked,
         bytesMax: limits.swapBytesMax,
       });
+      await this.#deps.rate.pay(this.#counts.bytes - bytes);
       const pushed = Math.min(answer.applied, states.length);
       const pulled = await this.#takeIn(new Set(asked), answer.states);
       this.#counts.keysPushed += pushed;

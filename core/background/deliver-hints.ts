@@ -19,10 +19,13 @@ import { call, methods } from "../rpc/rpc.ts";
 import { reasonOf, type Tasks } from "../tasks.ts";
 import type { Telemetry } from "../telemetry.ts";
 import type { Admission } from "./admission.ts";
+import type { RateCap } from "./rate-cap.ts";
 import { Retries, whoIsThere } from "./retries.ts";
 
 export interface HintDeps {
   readonly admission: Admission;
+  /** Of hints alone: each kind of background work has its own (PROTOCOL 13). */
+  readonly rate: Pick<RateCap, "pay">;
   readonly cluster: Cluster;
   readonly exchange: Exchange;
   readonly replica: Replica;
@@ -81,18 +84,15 @@ export function deliverHints(deps: HintDeps): HintDeliveries {
     const retries = isThere ? whileThere : whileAway;
     if (running.has(target) || !retries.isDue(target, situation)) return;
     running.add(target);
-    let gotOn = false;
-    const ended = (): void => {
-      running.delete(target);
-      if (isThere && !gotOn) refusing.add(target);
-      else refusing.delete(target);
-      retries.failed(target, situation, { gotOn });
-    };
     tasks.run("deliver hints", async () => {
+      let gotOn = false;
       try {
         gotOn = await work();
       } finally {
-        ended();
+        running.delete(target);
+        if (isThere && !gotOn) refusing.add(target);
+        else refusing.delete(target);
+        retries.failed(target, situation, { gotOn });
       }
     });
   };
@@ -273,6 +273,7 @@ async function sendTogether(
   const request = { view: exchange.view(), push, wanted: [], bytesMax: 0 };
   try {
     const { applied } = await call(transport, target, methods.swap, request, togetherTimeoutMs);
+    await deps.rate.pay(bytesTogether - left);
     return applied === push.length ? parcels : new Map();
   } catch (error: unknown) {
     if (error instanceof StoreError && error.code !== "not-ready") return new Map();
@@ -389,9 +390,11 @@ export async function hand(
   node: NodeId,
   { key, state, hintFor }: { readonly key: Key; readonly state: Uint8Array; readonly hintFor?: NodeId },
 ): Promise<CopyRole> {
-  const { cluster, exchange, replica, transport, config } = deps;
+  const { cluster, exchange, rate, replica, transport, config } = deps;
   if (node === cluster.self) return (await replica.apply(locate(key, cluster.ring.partitions), state)).role;
   const request = { view: exchange.view(), key, state, hintFor };
   const carryMs = Math.min(Math.floor(state.length / slowestBytesPerMs), inFlightMs(config) / 4);
-  return (await call(transport, node, methods.replicate, request, config.replicaTimeoutMs + carryMs)).role;
+  const { role } = await call(transport, node, methods.replicate, request, config.replicaTimeoutMs + carryMs);
+  await rate.pay(state.length);
+  return role;
 }

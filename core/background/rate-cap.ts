@@ -1,5 +1,6 @@
 /**
- * So many bytes a second and no more, over a second's worth of time: transfers must not take a network or a disk whole.
+ * So many bytes a second and no more, over a second's worth of time: transfers, hints and anti-entropy, each with a cap of its
+ * own, must not take a network or a disk whole (PROTOCOL 13). Reaping moves digests alone.
  * Invariant: a turn always comes, for a payment waits at most as long as what was paid before it takes.
  */
 import type { Clock } from "../ports.ts";

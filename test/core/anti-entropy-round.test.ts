@@ -53,6 +53,7 @@ function depsOf(replica: Replica, answer: (body: Uint8Array) => Uint8Array, even
     exchange: { view: () => view },
     telemetry: { event: (event: StoreEvent) => void events.push(event) },
     throttle: async () => true,
+    rate: { pay: async (_bytes: number): Promise<void> => {} },
     servesClients: () => false,
     transport: {
       request: async (_to: NodeId, body: Uint8Array): Promise<Uint8Array> =>
@@ -118,19 +119,18 @@ async function roundOf(keys: number, { owns = true, applied = 0 } = {}) {
   await replica.index.build({ isStopped: () => false, throttle: async () => {} });
   const large = { ...write, value: { ...write.value, body: new Uint8Array(3_000) } };
   for (let i = 0; i < keys; i++) await replica.write(located(i), large);
-  const sent = { compared: [] as number[], pushed: [] as number[] };
-  const round = new PeerRound(
-    depsOf(replica, (body) => {
-      if (body[0] === methods.swap.number) {
-        sent.pushed.push(methods.swap.request.decode(body.subarray(1)).push.length);
-        return methods.swap.response.encode({ states: [], done: 0, applied });
-      }
-      const { leaves } = methods.compareKeys.request.decode(body.subarray(1));
-      sent.compared.push(leaves.reduce((sum, { hashes }) => sum + hashes.length, 0));
-      return methods.compareKeys.response.encode({ keys: [], lacking: joined(leaves.map(({ hashes }) => hashes)) });
-    }),
-    peer,
-  );
+  const sent = { compared: [] as number[], pushed: [] as number[], paid: 0 };
+  const rate = { pay: async (bytes: number): Promise<void> => void (sent.paid += bytes) };
+  const deps = depsOf(replica, (body) => {
+    if (body[0] === methods.swap.number) {
+      sent.pushed.push(methods.swap.request.decode(body.subarray(1)).push.length);
+      return methods.swap.response.encode({ states: [], done: 0, applied });
+    }
+    const { leaves } = methods.compareKeys.request.decode(body.subarray(1));
+    sent.compared.push(leaves.reduce((sum, { hashes }) => sum + hashes.length, 0));
+    return methods.compareKeys.response.encode({ keys: [], lacking: joined(leaves.map(({ hashes }) => hashes)) });
+  });
+  const round = new PeerRound({ ...deps, rate }, peer);
   return { replica, round, sent, allLeaves: Array.from({ length: replica.index.trees.leafCount }, (_, leaf) => leaf) };
 }
 
@@ -140,6 +140,12 @@ test("a peer whose disk takes nothing is not sent everything that differs", asyn
   const { round, sent, allLeaves } = await roundOf(1_500, { applied: 0 });
   assert.equal(await round.mend(allLeaves), true);
   assert.equal(sent.pushed.length, 1);
+});
+
+test("a round pays for the states that it moves", async () => {
+  const { round, sent, allLeaves } = await roundOf(20, { applied: 128 });
+  await round.mend(allLeaves);
+  assert.ok(sent.paid > 20 * 3_000 && sent.paid < 21 * 3_200, `${sent.paid} bytes`);
 });
 
 test("a key of which something is kept for others too is pushed as the row that the trees have", async () => {

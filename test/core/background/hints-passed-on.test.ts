@@ -34,6 +34,7 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     ring: { fingerprint: "before", owners: ["h2", "h3"] } as Ring | { fingerprint: string; owners: string[] },
     own: { status: "up", kind: "host" },
     sent: [] as string[],
+    paid: [] as number[],
     answer: async (_to: string): Promise<void> => {},
     /** How many of those in one message are taken in. */
     applied: 0,
@@ -73,6 +74,7 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
   };
   const deliveries = deliverHints({
     admission: { turn: async () => {} },
+    rate: { pay: async (bytes: number) => void outside.paid.push(bytes) },
     cluster,
     exchange: { view: () => ({ ring: "00".repeat(8), life: 1 }) },
     replica: run.replica,
@@ -122,6 +124,21 @@ describe("a stand-in", () => {
     answer();
     await microtasks();
     assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [false, false]);
+  });
+
+  test("pays for what it sends, together or alone", async () => {
+    const { outside, owed, secondPasses } = await standIn(["k", "l", "m"], ["h2"]);
+    const { held } = await (await new World().start()).replica.write(at("k"), put("v"));
+    const { length } = held.toBytes();
+    outside.applied = 3;
+    outside.up.add("h2");
+    await secondPasses();
+    assert.deepEqual(owed(), []);
+    assert.deepEqual(outside.paid, [3 * length]);
+    const alone = await standIn(["k"], ["h2"]);
+    alone.outside.up.add("h2");
+    await alone.secondPasses();
+    assert.deepEqual(alone.outside.paid, [length]);
   });
 
   test("asks one that is there and takes none ever more seldom, and each second from when it takes some", async () => {

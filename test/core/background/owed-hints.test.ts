@@ -30,6 +30,7 @@ function delivery({ replica }: Run, owners = [away, host("h1")]): () => Promise<
   };
   deliverHints({
     admission: { turn: async () => {} },
+    rate: { pay: async () => {} },
     cluster: {
       self: host("h1"),
       ring: { fingerprint: "same", partitions: 4, members: [], owners: () => owners, host: () => ({}) },
