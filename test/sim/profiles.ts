@@ -250,6 +250,12 @@ export function seedOf(number: number, profile: ProfileName | undefined): string
 /** Of a seed that is drawn without the profile that its number has. */
 export const plainPrefix = "plain-";
 
+/** As `seedOf` writes it with a profile, or of one that is drawn without. */
+export function isNamedSeed(text: string): boolean {
+  const [, prefix] = /^([a-z]+-)(?:0|[1-9]\d*)$/.exec(text) ?? [];
+  return prefix === plainPrefix || profileNames.some((name) => prefix === `${name}-`);
+}
+
 /** The profile that a seed names, or that its number has; undefined: none. */
 export function profileOf(seed: string): Profile | undefined {
   if (seed.startsWith(plainPrefix)) return undefined;

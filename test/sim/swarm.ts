@@ -1,44 +1,33 @@
 /** Many seeds on all cores, and what they add up to. */
-import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { type ProfileName, seedOf } from "./profiles.ts";
 import type { Report } from "./simulate.ts";
 
 export interface SwarmOptions {
-  readonly firstSeed: number;
-  readonly runs: number;
-  /** All seeds are drawn with it. */
-  readonly profile?: ProfileName | undefined;
+  readonly seeds: readonly string[];
   /** No new seed is begun after this time. */
   readonly minutes: number;
   /** After the first failure no new seed is begun. */
   readonly stopAtFailure: boolean;
-  readonly threads?: number;
+  readonly threads: number;
   readonly onReport: (report: Report) => void;
 }
 
 /** For what is young: most of a run is gone soon, and with less room much of it would be moved first. */
 const youngMegabytes = 192;
 
-export async function swarm({
-  firstSeed,
-  runs,
-  profile,
-  minutes,
-  stopAtFailure,
-  threads,
-  onReport,
-}: SwarmOptions): Promise<void> {
+export async function swarm({ seeds, minutes, stopAtFailure, threads, onReport }: SwarmOptions): Promise<void> {
   const deadlineMs = performance.now() + minutes * 60_000;
-  let next = firstSeed;
+  const waiting = seeds.values();
   let over = false;
   const lane = async (): Promise<void> => {
     const worker = new Worker(new URL("./worker.js", import.meta.url), {
       resourceLimits: { maxYoungGenerationSizeMb: youngMegabytes },
     });
     try {
-      while (!over && next < firstSeed + runs && performance.now() < deadlineMs) {
-        const report = await runOne(worker, seedOf(next++, profile));
+      while (!over && performance.now() < deadlineMs) {
+        const { value: seed, done } = waiting.next();
+        if (done === true) break;
+        const report = await runOne(worker, seed);
         onReport(report);
         if (report.violation !== undefined && stopAtFailure) over = true;
       }
@@ -46,7 +35,7 @@ export async function swarm({
       await worker.terminate();
     }
   };
-  await Promise.all(Array.from({ length: threads ?? availableParallelism() }, lane));
+  await Promise.all(Array.from({ length: Math.min(threads, seeds.length) }, lane));
 }
 
 function runOne(worker: Worker, seed: string): Promise<Report> {

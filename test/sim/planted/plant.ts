@@ -18,8 +18,6 @@ export interface Found {
 const dist = join(import.meta.dirname, "..", "..", "..");
 const main = join("test", "sim", "main.js");
 const lowestPriority = 19;
-/** Seeds bound a search, however busy the machine is. */
-const minutes = "600";
 
 /** @throws Error when the mutation cannot be planted, or the simulator itself breaks. */
 export function findPlanted(mutation: Mutation, runs: number): Promise<Found> {
@@ -27,7 +25,7 @@ export function findPlanted(mutation: Mutation, runs: number): Promise<Found> {
     let next = 1;
     while (next <= runs) {
       const profile = mutation.profile === undefined ? [] : ["--profile", mutation.profile];
-      const args = ["--seed", String(next), "--runs", String(runs - next + 1), "--minutes", minutes, ...profile];
+      const args = ["--seed", String(next), "--runs", String(runs - next + 1), ...profile];
       const output = await run(join(folder, main), [...args, "--threads", "1", "--first"]);
       const done = /^(\d+) runs/m.exec(output)?.[1];
       if (done === undefined) throw new Error(`the simulator did not end well:\n${output.slice(-2_000)}`);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { methods } from "../../../core/rpc/rpc.ts";
 import type { SimHost } from "../host.ts";
+import { membershipOn } from "../rows.ts";
 import type { Stage, Story } from "./stage.ts";
 
 /** Wires are calm here, so that little time suffices for whatever is on its way. */
@@ -15,6 +16,36 @@ async function writtenWhileAway(stage: Stage): Promise<SimHost[]> {
   await stage.sleep(1_000);
   await stage.put(first!, { quorum: "all" });
   return walk;
+}
+
+interface MovedKey {
+  readonly key: number;
+  readonly owners: readonly SimHost[];
+  /** It is away, has the key on its disk, and takes itself for an owner. */
+  readonly former: SimHost;
+}
+
+/** A host joins while an owner is away, and takes over from it. */
+async function movedFromWhoIsAway(stage: Stage): Promise<MovedKey> {
+  const { world } = stage;
+  const former = stage.walk()[0]!;
+  const keys = Array.from({ length: 12 }, (_, i) => i).filter(
+    (key) => stage.walk(key).indexOf(former) < world.scenario.n,
+  );
+  for (const key of keys) await stage.put(former, { key, quorum: "all" });
+  former.kill();
+  await stage.sleep(5_000);
+  const joiner = world.addHost();
+  world.arrivals.arrives(joiner, world.schedule.nowMs);
+  await stage.start(joiner);
+  await stage.sleep(10_000); // time to fill
+  const { ring } = membershipOn(joiner.disk.view)!;
+  for (const key of keys) {
+    const { partition } = world.oracle.locate(`sim/key${key}`);
+    const owners = ring.owners(partition).map((id) => world.hosts.find((host) => host.id === id)!);
+    if (!owners.includes(former)) return { key, owners, former };
+  }
+  throw new assert.AssertionError({ message: "the join moved no key" });
 }
 
 export const deleteStories: readonly Story[] = [
@@ -142,7 +173,7 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
-    name: "a key that was deleted and written anew is not forgotten",
+    name: "a key that was deleted and written anew is not forgotten (delete-and-recreate)",
     cluster: reaping,
     play: async (stage) => {
       const [a, b, c] = stage.walk();
@@ -154,7 +185,7 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
-    name: "a key is deleted, forgotten and written again and again",
+    name: "a key is deleted, forgotten and written again and again (delete-and-recreate)",
     cluster: reaping,
     play: async (stage) => {
       const owners = stage.walk();
@@ -240,7 +271,7 @@ export const deleteStories: readonly Story[] = [
     },
   },
   {
-    name: "neither side of a cut forgets a delete before they are one again",
+    name: "neither side of a cut forgets a delete before they are one again (two sides of a cut of which one reaps)",
     cluster: { ...reaping, hosts: 5 },
     play: async (stage) => {
       const [a, b, c] = stage.walk();
@@ -309,28 +340,28 @@ export const deleteStories: readonly Story[] = [
     brokenBy: "a reap goes on without the members that are away",
     cluster: { ...reaping, n: 2 },
     play: async (stage) => {
-      const keys = Array.from({ length: 12 }, (_, i) => i);
-      const before = keys.map((key) => stage.walk(key).slice(0, 2));
-      for (const key of keys) await stage.put(before[key]![0]!, { key, quorum: "all" });
-      const joiner = stage.world.addHost();
-      stage.world.arrivals.arrives(joiner, stage.world.schedule.nowMs);
-      await stage.start(joiner);
-      await stage.settled();
-      await stage.sleep(2_000);
-      const key = keys.find((each) =>
-        stage
-          .walk(each)
-          .slice(0, 2)
-          .every((host) => host !== before[each]![1]),
-      )!;
-      assert.ok(key !== undefined, "the join moved no key");
-      const former = before[key]![1]!;
-      former.kill();
-      await stage.delete(stage.walk(key)[0]!, { key });
+      const { key, owners, former } = await movedFromWhoIsAway(stage);
+      await stage.delete(owners[0]!, { key });
       await stage.notReaped();
       await stage.start(former);
-      await stage.sleep(5_000);
-      for (const host of stage.walk(key).slice(0, 2)) assert.deepEqual(await stage.siblings(host, key), []);
+      await stage.reaped(2);
+      for (const host of stage.walk(key)) assert.deepEqual(await stage.siblings(host, key), [], host.name);
+    },
+  },
+  {
+    name: "a former owner that was removed brings nothing back that was forgotten without it (former owner returns after the reap)",
+    brokenBy: "a new member does not care what was reaped without it",
+    cluster: { ...reaping, n: 2 },
+    play: async (stage) => {
+      const { key, owners, former } = await movedFromWhoIsAway(stage);
+      await stage.change(owners[0]!, { kind: "remove", host: former.id });
+      await stage.delete(owners[0]!, { key });
+      await stage.reaped(2);
+      await stage.start(former);
+      await stage.notices(former);
+      await stage.restart(former);
+      await stage.settled();
+      for (const host of stage.walk(key)) assert.deepEqual(await stage.siblings(host, key), [], host.name);
     },
   },
   {

@@ -51,7 +51,7 @@ export const returnStories: readonly Story[] = [
   {
     name: "what was deleted and forgotten while a host was away and removed does not return with it",
     cluster: reaping,
-    brokenBy: "a host that returns offers what was reaped without it",
+    brokenBy: "a new member does not care what was reaped without it",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
@@ -181,7 +181,7 @@ export const returnStories: readonly Story[] = [
     },
   },
   {
-    name: "a host that joins beside a cut keeps what it copied, although one on the other side forgets what all had agreed on before",
+    name: "a host that joins beside a cut keeps what it copied, although one on the other side forgets what all had agreed on before (two sides of a cut of which one reaps)",
     cluster: { ...reaping, hosts: 3 },
     play: async (stage) => {
       const { world } = stage;
