@@ -32,7 +32,7 @@ export function checkMembership(
 }
 
 /** Whether it takes itself for a member, and another one that it takes for one does not: what that one forgets it is not asked. */
-export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
+function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
   const all = [...hosts];
   const host = all.find((each) => each.name === name);
   const members = host && membershipOn(host.disk.view)?.roster.members;
@@ -51,7 +51,7 @@ export function isOutside(hosts: Iterable<SimHost>, name: string): boolean {
  * Whether an older copy of its disk was put back and it has not heard yet of something that another one says was forgotten:
  * it meets that one before its data counts (PROTOCOL 9), and may have until then what the others do not (seed 702153).
  */
-export function isOldCopy(hosts: Iterable<SimHost>, name: string): boolean {
+function isOldCopy(hosts: Iterable<SimHost>, name: string): boolean {
   const all = [...hosts];
   const host = all.find((each) => each.name === name);
   const marks = host?.hasOldCopy ? membershipOn(host.disk.view)?.roster.forgettingMarks : undefined;
@@ -77,7 +77,12 @@ export function isNewsTo(
   const { events, forgotten } = history;
   const isForgotten = (each: string): boolean =>
     [each, ...events.get(each)!.supersededBy.map((by) => by.name)].some((event) => forgotten.has(event));
-  return names.every(isForgotten) && [isOutside, isOldCopy, hasDeparted].some((is) => is(hosts, name));
+  return names.every(isForgotten) && mayHaveWhatIsGone(hosts, name);
+}
+
+/** What others have forgotten comes back to nobody by it: it is judged as it returns. */
+export function mayHaveWhatIsGone(hosts: Iterable<SimHost>, name: string): boolean {
+  return [isOutside, isOldCopy, hasDeparted].some((is) => is(hosts, name));
 }
 
 /**

@@ -14,7 +14,7 @@ import { equalBytes } from "../../core/bytes/compare.ts";
 import { locate, type LocatedKey } from "../../core/placement/locate.ts";
 import { resolveQuorum } from "../../core/quorum/resolve.ts";
 import type { StorageOperation } from "../../core/ports.ts";
-import { isNewsTo, isOldCopy, isOutside } from "./departures.ts";
+import { isNewsTo, mayHaveWhatIsGone } from "./departures.ts";
 import type { DiskImage } from "./disk-image.ts";
 import type { SimDisk } from "./disk.ts";
 import type { SimHost } from "./host.ts";
@@ -134,7 +134,7 @@ export class Oracle {
     // Where one that was removed while it was cut off, or joined through that one, or got an old copy of its disk, has it
     // still, it came back to nobody.
     const isKnownGone = known?.gone === true && !value.tombstone && !this.truncated;
-    if (isKnownGone && !isOutside(this.#hosts(), host) && !isOldCopy(this.#hosts(), host)) {
+    if (isKnownGone && !mayHaveWhatIsGone(this.#hosts(), host)) {
       const text = `${where}: write ${write.id} (${name}) was replaced, and that it was has been forgotten`;
       return this.broken("nothing that was seen and dropped comes back", text);
     }
