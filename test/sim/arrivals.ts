@@ -73,14 +73,15 @@ export class Arrivals {
   claims(host: SimHost, key: string, vector: readonly Dot[]): void {
     const arrival = this.#arrivals.get(`${host.id} ${key}`);
     const ring = this.#oracle.ring();
-    if (arrival === undefined || ring === undefined || this.#oracle.truncated) return;
+    if (arrival === undefined || ring === undefined) return;
     if ((this.#oracle.lossMs(host.id) ?? -1) > arrival.atMs) return;
+    const history = this.#oracle.history(key);
+    if (history.truncated) return;
     const { memory } = arrival;
     if (memory?.starts === host.starts && memory.vector.every((entry) => covers(vector, entry))) return;
     const owners = ring.owners(this.#oracle.locate(key).partition);
     if (!owners.includes(host.id)) return;
     const whole = this.#wholeHosts(host).map(({ id }) => id);
-    const history = this.#oracle.history(key);
     for (const [event, holders] of arrival.known) {
       if (holders.filter((id) => owners.includes(id) && whole.includes(id)).length < 2) continue;
       this.#oracle.checks += 1;

@@ -72,7 +72,7 @@ export function checkHandedOver(
   owners: readonly NodeId[],
 ): void {
   const { id, name } = host;
-  if (oracle.truncated || damagedKeys.has(key)) return;
+  if (oracle.history(key).truncated || damagedKeys.has(key)) return;
   oracle.checks += 1;
   const located = oracle.locate(key);
   const hasIt = (owner: NodeId): boolean => {

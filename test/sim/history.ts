@@ -31,6 +31,8 @@ export class KeyHistory {
   /** Of the longest vector seen. */
   entriesMax = 0;
   hasLww = false;
+  /** Its clock was cut by force: what a vector covers is no longer the whole history, and things may come back. */
+  truncated = false;
   /** Events that vectors cover no more, because everybody knows them: their entries were cut with everyone's agreement. */
   readonly forgotten = new Set<string>();
   readonly #cut: Dot[] = [];
@@ -68,6 +70,11 @@ export class KeyHistory {
 
   isReaped({ events }: Write): boolean {
     return [...events].some((name) => this.events.get(name)?.reaped);
+  }
+
+  /** Whether copies may rightly lack it. */
+  isForgiven(write: Write): boolean {
+    return this.truncated || this.isReaped(write);
   }
 
   /** Whether an entry was cut that covered it; also of one that no disk has ever held. */

@@ -199,6 +199,7 @@ function printTotals(totals: Totals, seconds: number): void {
   console.log(`${lapses.count} leases ended, in ${share(lapses.runs)} of runs`);
   console.log(`${delivered} writes of edges found at hosts, ${updates} updates in their documents`);
   console.log(`${entriesCut} entries of clocks cut with agreement`);
+  console.log(`${totals.inexact.keys} keys cut by force, not judged exactly, in ${share(totals.inexact.runs)} of runs`);
   for (const share of sharesOf(totals)) printShare(share);
   console.log(`${runs - failures.length} passed, ${failures.length} failed`);
 }

@@ -42,8 +42,6 @@ export class Oracle {
   /** When a host last lost something that it had stored, by host. */
   readonly #lossesMs = new Map<NodeId, number>();
   #first: Violation | undefined;
-  /** Clocks were cut by force: what a vector covers is no longer the whole history, and things may come back. */
-  truncated = false;
   checks = 0;
 
   constructor(options: OracleOptions, hosts: () => Iterable<SimHost>) {
@@ -133,7 +131,7 @@ export class Oracle {
     }
     // Where one that was removed while it was cut off, or joined through that one, or got an old copy of its disk, has it
     // still, it came back to nobody.
-    const isKnownGone = known?.gone === true && !value.tombstone && !this.truncated;
+    const isKnownGone = known?.gone === true && !value.tombstone && !history.truncated;
     if (isKnownGone && !mayHaveWhatIsGone(this.#hosts(), host)) {
       const text = `${where}: write ${write.id} (${name}) was replaced, and that it was has been forgotten`;
       return this.broken("nothing that was seen and dropped comes back", text);
@@ -172,13 +170,14 @@ export class Oracle {
   /** The live values of a state are those that its vector and all history say. */
   #checkExact(key: string, { vector, values }: Versioned, { host, where }: { host: string; where: string }): void {
     this.checks += 1;
-    if (this.truncated) return;
-    const expected = this.history(key).liveOf(vector);
+    const history = this.history(key);
+    if (history.truncated) return;
+    const expected = history.liveOf(vector);
     const found = values.map((value) => nameOf(value.dot));
-    const extra = found.filter((name) => !expected.has(name) && !this.history(key).isFolded(name));
+    const extra = found.filter((name) => !expected.has(name) && !history.isFolded(name));
     const missing = [...expected].filter((name) => !found.includes(name));
     if (extra.length === 0 && missing.length === 0) return;
-    if (missing.length === 0 && isNewsTo(this.#hosts(), host, { history: this.history(key), names: extra })) return;
+    if (missing.length === 0 && isNewsTo(this.#hosts(), host, { history, names: extra })) return;
     const tell = (names: string[]): string => names.map((name) => this.tell(key, name)).join(", ") || "none";
     this.broken(
       "a state is what its history says",
@@ -220,7 +219,7 @@ export class Oracle {
         return this.broken("an expired value reads as deleted", `${where}: write ${event.write.id}`);
       }
     }
-    if (this.truncated) return;
+    if (history.truncated) return;
     const isShown = (name: string): boolean => {
       const { value, expiryVaries } = history.events.get(name)!;
       if (value.tombstone || value.expiresAtMs === undefined) return !value.tombstone;
@@ -242,8 +241,9 @@ export class Oracle {
   /** A receipt's context without siblings: its writer's value is the only live one. */
   alone(key: string, where: string, context: readonly Dot[]): void {
     this.checks += 1;
-    if (this.truncated) return;
-    const live = this.history(key).liveOf(context);
+    const history = this.history(key);
+    if (history.truncated) return;
+    const live = history.liveOf(context);
     if (live.size === 1) return;
     const text = `${where}: its context covers ${[...live].map((name) => this.tell(key, name)).join()}, which were not returned`;
     this.broken("a context covers what was seen and no more", text);
@@ -257,7 +257,7 @@ export class Oracle {
     if (new Set(durable).size < needed || new Set(durable).size !== durable.length) {
       return this.broken("an ack is W durable copies", `${where}: ${durable.join()} for W=${needed}`);
     }
-    if (this.truncated || this.history(write.key).isReaped(write)) return;
+    if (this.history(write.key).isForgiven(write)) return;
     if (write.events.size === 0) {
       return this.broken("an ack is W durable copies", `${where}: write ${write.id} is on no disk`);
     }
@@ -317,9 +317,9 @@ export class Oracle {
   ): void {
     const ring = this.ring()?.fingerprint;
     const lost = [...this.#lossesMs.values()].some((atMs) => atMs >= sinceMs);
-    if (expected === undefined || ring !== expected.ring || lost || this.truncated || this.#hasTwins()) return;
-    this.checks += expected.names.length;
     const history = this.history(key);
+    if (expected === undefined || ring !== expected.ring || lost || history.truncated || this.#hasTwins()) return;
+    this.checks += expected.names.length;
     const missing = expected.names.filter((name) => {
       const event = history.events.get(name)!;
       return !history.knows(context, event) && !event.reaped;
@@ -369,7 +369,7 @@ export class Oracle {
 
   /** Call when a copy of the write is gone. */
   checkLeft(write: Write, where: string): void {
-    if (this.truncated || this.history(write.key).isReaped(write)) return;
+    if (this.history(write.key).isForgiven(write)) return;
     for (const host of this.#hosts()) if (this.#knows(host.disk.view, write)) return;
     const promised = copiesPromised(write);
     if (write.copiesLost >= promised) write.lost = true;

@@ -46,7 +46,7 @@ export async function checkHeldByAll(
   const history = oracle.history(key);
   oracle.checks += expected.names.length;
   const missing = expected.names.filter((name) => !history.knows(context, history.events.get(name)!));
-  if (missing.length === 0 || oracle.truncated) return;
+  if (missing.length === 0 || history.truncated) return;
   await world.sleep(savedWithinMs);
   const isLost = world.hosts.some(({ id }) => (oracle.lossMs(id) ?? -1) >= expected.sinceMs);
   if (isLost || !world.hosts.every(isCalm) || holdersOf(world, key)?.text !== expected.holders) return;

@@ -31,6 +31,8 @@ export interface Report {
   readonly updates: number;
   readonly healMs: number;
   readonly entriesCut: number;
+  /** Keys whose clocks were cut by force: what they must be is not known exactly any more. */
+  readonly inexactKeys: number;
   /** Deleted keys that hosts have forgotten, and those of them while there were faults. */
   readonly reaped: { readonly keys: number; readonly underFaults: number };
   readonly faults: Readonly<Record<string, number>>;
@@ -80,6 +82,7 @@ function reportOf(world: World, clients: Clients): Report {
     updates: world.updates,
     healMs,
     entriesCut,
+    inexactKeys: [...oracle.keys].filter((key) => oracle.history(key).truncated).length,
     reaped: { ...reaped },
     faults: Object.fromEntries(world.faults),
   };

@@ -72,6 +72,8 @@ export class Totals {
   simulatedMs = 0;
   healMsMax = 0;
   entriesCut = 0;
+  /** Keys that were not judged exactly, since their clocks were cut by force, and in how many runs. */
+  readonly inexact = { keys: 0, runs: 0 };
   delivered = 0;
   updates = 0;
   /** Keys that hosts have forgotten, and in how many runs; the same of those under faults. */
@@ -90,6 +92,8 @@ export class Totals {
     this.checks += report.checks;
     this.simulatedMs += report.simulatedMs;
     this.entriesCut += report.entriesCut;
+    this.inexact.keys += report.inexactKeys;
+    if (report.inexactKeys > 0) this.inexact.runs += 1;
     this.delivered += report.delivered;
     this.updates += report.updates;
     this.healMsMax = Math.max(this.healMsMax, report.healMs);

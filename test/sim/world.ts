@@ -263,7 +263,7 @@ export class World {
   #told(host: SimHost, event: StoreEvent): void {
     const { kind } = event;
     if (kind === "clock-truncated") {
-      if (event.forced > 0) this.oracle.truncated = true;
+      if (event.forced > 0) this.oracle.history(event.key).truncated = true;
       else for (const entry of event.dropped) this.oracle.history(event.key).forget(entry as Dot);
       this.entriesCut += event.dropped.length - event.forced;
     }

@@ -99,7 +99,7 @@ export class Documents {
     for (const write of oracle.writes) {
       const isPromised = write.ack !== undefined || this.#accepted.has(write);
       const isOwed = isPromised && write.body.length > 0 && write.key.startsWith(keyOf("doc"));
-      if (!isOwed || oracle.truncated || this.#isLost(write)) continue;
+      if (!isOwed || oracle.history(write.key).truncated || this.#isLost(write)) continue;
       let doc = documents.get(write.key);
       if (doc === undefined) documents.set(write.key, (doc = this.#ownersDocument(write.key)));
       this.#world.updates += 1;

@@ -353,7 +353,7 @@ export class Devices {
         const name = `${dot.actor}:${dot.counter}`;
         const history = oracle.history(write.key);
         this.#checkMinted(edge, { write, name });
-        if (oracle.truncated || write.lost || aside.has(name) || isForgotten(oracle, { write, dot })) continue;
+        if (history.truncated || write.lost || aside.has(name) || isForgotten(oracle, { write, dot })) continue;
         oracle.checks += 1;
         this.#world.delivered += 1;
         const vector = ownersState(this.#world, write.key)?.vector ?? [];

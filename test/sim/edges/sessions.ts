@@ -153,8 +153,8 @@ export class Sessions {
     const over = this.#expired(siblings, tripMsMax);
     if (over !== undefined)
       return oracle.broken("an expired value reads as deleted", `${edge.id} shows ${over.dot} of ${name}`);
-    if (pending || oracle.truncated) return;
     const key = keyOf(name);
+    if (pending || oracle.history(key).truncated) return;
     const subject = { edge: edge.id, key: key as Key };
     const { vector } = coverageOf(subject, evidenceOf(subject, context ?? undefined));
     const latestMs = wallTime(this.#world.schedule, { skewMs: this.#hostsMs.fastest }) + tripMsMax;
@@ -301,7 +301,6 @@ export class Sessions {
     }
     const areEqual = (): boolean => differenceOfOwners(this.#world) === undefined;
     await until(this.#world, deliveryMsMax, "owners are equal after sessions were delivered", areEqual);
-    if (this.#world.oracle.truncated) return;
     for (const place of this.#places) this.#judge(place);
     for (const write of this.#renewals) this.#checkRenewal(write);
   }
@@ -310,7 +309,7 @@ export class Sessions {
     const { oracle } = this.#world;
     for (const { write, dot } of accepted) {
       const name = nameOf(dot);
-      if (parked.has(name)) continue;
+      if (parked.has(name) || oracle.history(write.key).truncated) continue;
       oracle.checks += 1;
       this.#world.delivered += 1;
       const text = `${edge.id}: write ${write.id} (${name}) of ${write.key}`;
@@ -334,6 +333,7 @@ export class Sessions {
   /** Of what it has not seen, all that is later than what it has is later than itself. */
   #checkRenewal({ id, key, context, events }: Write): void {
     const { oracle } = this.#world;
+    if (oracle.history(key).truncated) return;
     const all = [...oracle.history(key).events.values()];
     // What has lost where it arrived had a stamp, too.
     const isAllKnown = context.every(({ actor, counter }) =>
