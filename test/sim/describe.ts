@@ -1,6 +1,6 @@
 /** What a seed drew, in words: much of a failure is understood from them before its log is read. */
 import type { Fault } from "./faults/draw.ts";
-import type { Operation, Scenario } from "./scenario.ts";
+import type { Operation, Scenario, Site } from "./scenario.ts";
 
 /** Of operations: how many have them. */
 const extras = ["pw", "lww", "ttlMs", "withId", "ifAbsent", "returnSiblings"] as const;
@@ -12,17 +12,17 @@ export function describeScenario(scenario: Scenario): string {
   const lines = [
     `${hosts} hosts, N=${n}, Q=${partitions}, ${operations.length} operations in ${seconds(safetyMs)} s`,
     `cluster: ${settings(cluster)}`,
-    ...(sites === undefined
-      ? []
-      : [
-          `sites (zone/machine/capacity): ${sites.map((each) => `${each.zone}/${each.deviceGroup}/${each.capacity}`).join(" ")}`,
-        ]),
+    ...(sites === undefined ? [] : [`sites (zone/machine/capacity): ${sites.map(describeSite).join(" ")}`]),
     `config: ${settings(config)}`,
     ...(applications === undefined ? [] : [`applications: ${settings(applications)}`]),
     `operations: ${describeOperations(operations)}`,
     `faults: ${describeFaults(faults)}`,
   ];
   return lines.join("\n  ");
+}
+
+function describeSite({ zone, deviceGroup, capacity }: Site): string {
+  return `${zone}/${deviceGroup}/${capacity}`;
 }
 
 function describeOperations(operations: readonly Operation[]): string {
