@@ -118,17 +118,3 @@ export function stretched(scenario: Scenario, times: number): Scenario {
   const { safetyMs, operations, faults } = scenario;
   return { ...scenario, safetyMs: safetyMs * times, operations: later(operations), faults: later(faults) };
 }
-
-/** One line that tells what a seed drew. */
-export function describeScenario(scenario: Scenario): string {
-  const { hosts, n, edges, partitions, config, operations, faults, delayMs, safetyMs } = scenario;
-  const browsers = scenario.browsers.filter((index) => index < hosts).length;
-  const counts = new Map<string, number>();
-  for (const { kind } of faults) counts.set(kind, (counts.get(kind) ?? 0) + 1);
-  const keys = new Set(operations.map(({ key }) => key)).size;
-  const mix = [...counts].map(([kind, count]) => (count === 1 ? kind : `${count} ${kind}`)).join(", ");
-  return (
-    `${hosts} hosts, ${browsers === 0 ? "" : `${browsers} of them browsers, `}${edges === 0 ? "" : `${edges} edges, `}${scenario.sessions === undefined ? "" : `sessions at ${scenario.sessions} edges, `}${scenario.sites === undefined ? "" : "in zones, "}N=${n}, Q=${partitions}, ${config.durability ?? "synced"}, wires ${delayMs.join("-")} ms, ` +
-    `${operations.length} operations on ${keys} keys in ${safetyMs / 1000} s; faults: ${mix || "none"}`
-  );
-}

@@ -3,7 +3,7 @@
  * greedy). What is left is drawn from streams of its own, so it mostly stays as it was.
  */
 import type { Scenario } from "./scenario.ts";
-import { type Report, simulate } from "./simulate.ts";
+import { type Plot, type Report, simulate } from "./simulate.ts";
 
 export interface Shrunk {
   readonly scenario: Scenario;
@@ -11,15 +11,20 @@ export interface Shrunk {
   readonly runs: number;
 }
 
-export async function shrink(scenario: Scenario, tell: (scenario: Scenario) => void): Promise<Shrunk> {
-  let best = { scenario, report: await simulate(scenario) };
+export async function shrink(
+  scenario: Scenario,
+  tell: (scenario: Scenario) => void,
+  { plot }: { readonly plot?: Plot } = {},
+): Promise<Shrunk> {
+  const run = (each: Scenario): Promise<Report> => simulate(each, plot === undefined ? {} : { plot });
+  let best = { scenario, report: await run(scenario) };
   const rule = best.report.violation?.rule;
   let runs = 1;
   if (rule === undefined) return { ...best, runs };
 
   const attempt = async (smaller: Scenario): Promise<boolean> => {
     runs += 1;
-    const report = await simulate(smaller);
+    const report = await run(smaller);
     if (report.violation?.rule !== rule) return false;
     best = { scenario: smaller, report };
     tell(smaller);
