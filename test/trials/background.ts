@@ -1,7 +1,8 @@
 /**
- * What clients notice of hints and of anti-entropy, each by itself: no round is run with a peer that is owed hints. By turns
- * in one run: a host is resumed when the clients' load begins that missed nothing, that was paused while many keys were
- * written (hints), or whose disk lacks them and nobody knows (anti-entropy). All turns write the same, wait for their disks
+ * What clients notice of hints and of anti-entropy, of each by itself and of both at once. By turns in one run: a host is
+ * resumed when the clients' load begins that missed nothing, that was paused while many keys were written (hints), whose disk
+ * lacks them and nobody knows (anti-entropy), or both with half of the keys each: one of the others is owed all of its hints,
+ * and holds no round with it until they are gone; the other one does meanwhile. All turns write the same, wait for their disks
  * to rest from that, and in all of them the others take the host in again: they differ by the background work alone. That
  * goes on after the load, which is too short for it; in a last turn of each kind a minute of load has to be enough for some
  * thousands of keys.
@@ -33,17 +34,32 @@ const pauseMs = { short: 0, full: 15_000 };
 /** Far above any bar: it ends a trial that hangs. */
 const limitMs = 300_000;
 
-/** What there is to be done beside the clients. */
-type Work = "nothing" | "hints" | "anti-entropy";
+type Way = "hints" | "anti-entropy";
+type Work = "nothing" | Way | "both";
+
+/** What is to be done beside the clients. */
+const ways: Readonly<Record<Work, readonly Way[]>> = {
+  nothing: [],
+  hints: ["hints"],
+  "anti-entropy": ["anti-entropy"],
+  both: ["hints", "anti-entropy"],
+};
+/** Of each way, where both are asked for: far more than the digests of rounds that find nothing. */
+const movedMbMin = 0.01;
 
 interface Turn {
   readonly result: LoadResult;
   /** Keys that the host lacked when the load began, and when it ended. */
   readonly lacking: readonly [number, number];
-  /** MB, both ways: while there was load, and until all was done. */
-  readonly moved: readonly [number, number];
+  /** MB, there and back, of rounds that had ended: while there was load, and until all was done. */
+  readonly moved: Readonly<Record<Way, readonly [number, number]>>;
   /** From the resumption until all was done. */
   readonly seconds: number;
+}
+
+interface Turns {
+  readonly busy: readonly Turn[];
+  readonly nothing: readonly Turn[];
 }
 
 interface Size {
@@ -53,34 +69,32 @@ interface Size {
 
 export const trial: Trial = {
   name: "background",
-  summary: "p99 of clients while hints or anti-entropy run within 1.25 times the p99 without, and they finish",
+  summary: "p99 of clients while hints, anti-entropy or both run within 1.25 times the p99 without, and they finish",
   async run(context) {
     const { short, folder, log } = context;
     await using hosts = await HostProcesses.of(3, folder);
     const size = short ? { keys: 4_000, ms: 3_000 } : { keys: 50_000, ms: 12_000 };
     await turn(context, hosts, { bucket: "warm-up", work: "hints", size }); // compiles, connects, and writes the clients' keys
-    const turns = { nothing: [] as Turn[], hints: [] as Turn[], "anti-entropy": [] as Turn[] };
+    const turns: Record<Work, Turn[]> = { nothing: [], hints: [], "anti-entropy": [], both: [] };
     const kinds = Object.keys(turns) as Work[];
     for (let round = 0; round < (short ? 1 : 4); round++) {
       // Which comes first changes, since a disk gets slower with what was written to it.
-      for (const work of [...kinds.slice(round % 3), ...kinds.slice(0, round % 3)]) {
+      for (const work of [...kinds.slice(round), ...kinds.slice(0, round)]) {
         const each = await turn(context, hosts, { bucket: `${work}${round}`, work, size });
         turns[work].push(each);
         log(`${work}: p99 ${each.result.p99Ms} ms, ${each.lacking.join(" keys, then ")} to be sent`);
       }
     }
     const last = short ? { keys: 500, ms: 6_000 } : { keys: 4_000, ms: 60_000 };
-    const ends = {
-      hints: await turn(context, hosts, { bucket: "last-hints", work: "hints", size: last }),
-      "anti-entropy": await turn(context, hosts, { bucket: "last-differences", work: "anti-entropy", size: last }),
-    };
-    const { nothing } = turns;
-    const figures = (["hints", "anti-entropy"] as const).flatMap((work) => [
-      ...figuresOf(work, { busy: turns[work], nothing }),
-      ...figuresOfEnd(work, ends[work], { ...last, short }),
-    ]);
-    const all = [...Object.values(turns).flat(), ...Object.values(ends)];
-    const idle = [...turns.hints, ...turns["anti-entropy"]].some(({ lacking }) => lacking[0] === 0);
+    const all = Object.values(turns).flat();
+    const figures: Figure[] = [];
+    for (const work of kinds.filter((each) => each !== "nothing")) {
+      const end = await turn(context, hosts, { bucket: `last-${work}`, work, size: last });
+      all.push(end);
+      figures.push(...figuresOf(work, { busy: turns[work], nothing: turns.nothing }, short));
+      figures.push(...figuresOfEnd(work, end, { ...last, short }));
+    }
+    const idle = kinds.some((work) => work !== "nothing" && turns[work].some(({ lacking }) => lacking[0] === 0));
     return {
       figures: [...figures, loadAverage()],
       failures: [
@@ -102,37 +116,43 @@ async function turn(
   const fill = { ...base, operation: "fill", inFlight: 64, keys: size.keys, bucket, ms: 0 } as const;
   const clients = { operation: "mixed", inFlight: 0, perSecond: 300, keys: 1_000, bucket: "front" } as const;
   const front: LoadSpec = { ...base, ...clients, ms: size.ms };
-  const isWritten = work !== "hints";
-  if (isWritten) await load(fill, signal);
+  const [isHinted, isDropped] = [ways[work].includes("hints"), ways[work].includes("anti-entropy")];
+  const missed = isHinted ? size.keys / ways[work].length : 0;
+  if (missed < size.keys) await load({ ...fill, keys: size.keys - missed }, signal);
   await disksRest(hosts, context);
-  const whole = (await hosts.status(behind)).keys + (isWritten ? 0 : size.keys);
+  const whole = (await hosts.status(behind)).keys + missed;
   // In each turn: a process that has just begun is slower.
   await hosts.signal(behind, "SIGTERM");
-  const dropped = work === "anti-entropy" ? await dropBucket(join(hosts.data(behind), "store"), bucket) : 0;
+  const dropped = isDropped ? await dropBucket(join(hosts.data(behind), "store"), bucket) : 0;
   hosts.start(behind);
   await hosts.ready(behind);
   await hosts.signal(behind, "SIGSTOP");
   const pausedUntilMs = performance.now() + (short ? pauseMs.short : pauseMs.full);
   // Until then they wait for it instead of keeping hints, and their requests reach it as soon as it goes on.
   await eventually(() => isLeftOut(hosts), "the others to notice the pause");
-  if (!isWritten) await load(fill, signal);
+  // Who takes a write keeps its hint.
+  const takers = isDropped ? targets.slice(0, 1) : targets;
+  if (isHinted) await load({ ...fill, targets: takers, keys: missed, bucket: `${bucket}-missed` }, signal);
   await sleep(Math.max(0, pausedUntilMs - performance.now()), undefined, { signal });
   await disksRest(hosts, context);
 
+  // A key that is owed may have come by anti-entropy meanwhile.
   const lacking = async (): Promise<number> =>
-    work === "hints" ? hintsOf(hosts) : Math.max(0, whole - (await hosts.status(behind)).keys);
-  const bytesBefore = await backgroundBytes(hosts, work);
-  const before = work === "hints" ? await lacking() : dropped;
+    isDropped ? Math.max(0, whole - (await hosts.status(behind)).keys) : hintsOf(hosts);
+  const bytesBefore = await backgroundBytes(hosts, othersOf(hosts));
+  const before = dropped + (await hintsOf(hosts));
   let resumedAtMs = performance.now();
   const result = await load(front, signal, () => {
     resumedAtMs = performance.now();
     void hosts.signal(behind, "SIGCONT");
   });
-  const [left, bytes] = [await lacking(), await backgroundBytes(hosts, work)];
+  const [left, bytes] = [await lacking(), await backgroundBytes(hosts)];
   await eventually(async () => (await lacking()) === 0 && (await hintsOf(hosts)) === 0, "all to be sent", limitMs);
   const seconds = (performance.now() - resumedAtMs) / 1_000;
-  const movedMb = (until: number): number => (until - bytesBefore) / 1e6;
-  const moved = [movedMb(bytes), movedMb(await backgroundBytes(hosts, work))] as const;
+  const bytesAfter = await backgroundBytes(hosts);
+  const movedMb = (way: Way) =>
+    [(bytes[way] - bytesBefore[way]) / 1e6, (bytesAfter[way] - bytesBefore[way]) / 1e6] as const;
+  const moved = { hints: movedMb("hints"), "anti-entropy": movedMb("anti-entropy") };
   return { result, lacking: [before, left], moved, seconds };
 }
 
@@ -152,32 +172,41 @@ async function isLeftOut(hosts: HostProcesses): Promise<boolean> {
   return views.every(({ members }) => members.some(({ alive }) => !alive));
 }
 
-/** Those of the hosts that were up all the time. */
+/** Those that were up all the time. */
+function othersOf(hosts: HostProcesses): string[] {
+  return hosts.urls.filter((_url, i) => i !== behind);
+}
+
 async function hintsOf(hosts: HostProcesses): Promise<number> {
-  const others = hosts.urls.filter((_url, i) => i !== behind);
-  const hints = await Promise.all(others.map((url) => metric(url, "everwrite_hints")));
+  const hints = await Promise.all(othersOf(hosts).map((url) => metric(url, "everwrite_hints")));
   return hints.reduce((sum, count) => sum + count, 0);
 }
 
-/** Of hints, or of anti-entropy. */
-async function backgroundBytes(hosts: HostProcesses, work: Work): Promise<number> {
-  const others = hosts.urls.filter((_url, i) => i !== behind);
-  const of = async (url: string): Promise<number> =>
-    work === "hints" ? metric(url, "everwrite_hints_delivered_bytes_total") : (await roundsOf(url)).bytes;
-  return (await Promise.all(others.map(of))).reduce((sum, bytes) => sum + bytes, 0);
+/** The host that was behind has counted from 0 since it was started for this turn, and cannot tell while it is paused. */
+async function backgroundBytes(hosts: HostProcesses, urls = hosts.urls): Promise<Record<Way, number>> {
+  const sum = async (of: (url: string) => Promise<number>): Promise<number> =>
+    (await Promise.all(urls.map(of))).reduce((total, bytes) => total + bytes, 0);
+  return {
+    hints: await sum((url) => metric(url, "everwrite_hints_delivered_bytes_total")),
+    "anti-entropy": await sum(async (url) => (await roundsOf(url)).bytes),
+  };
 }
 
-function figuresOf(
-  work: Work,
-  { busy, nothing }: { readonly busy: readonly Turn[]; readonly nothing: readonly Turn[] },
-): Figure[] {
+function figuresOf(work: Work, { busy, nothing }: Turns, short: boolean): Figure[] {
   const without = { name: "without", value: p99Of(nothing) };
   const middle = (of: (turn: Turn) => number): number => median(busy.map(of));
   return [
     { name: `${work}: p99`, value: p99Of(busy), unit: "ms", reference: without },
     { name: `${work}: p99, times without`, value: p99Of(busy) / without.value, unit: "x", bar: { atMost: 1.25 } },
-    { name: `${work}: moved during the load of a turn`, value: middle(({ moved }) => moved[0]), unit: "MB" },
-    { name: `${work}: moved in all`, value: middle(({ moved }) => moved[1]), unit: "MB" },
+    ...ways[work].flatMap((way): Figure[] => [
+      {
+        name: `${work}: moved by ${way} during the load of a turn`,
+        value: middle(({ moved }) => moved[way][0]),
+        unit: "MB",
+        ...(work === "both" && !short ? { bar: { atLeast: movedMbMin } } : {}),
+      },
+      { name: `${work}: moved by ${way} in all`, value: middle(({ moved }) => moved[way][1]), unit: "MB" },
+    ]),
     {
       name: `${work}: all done after`,
       value: Math.max(...busy.map(({ seconds }) => seconds)),
