@@ -56,6 +56,7 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
   const hints = counter("hints_stored_total", "Writes that a stand-in took for an owner");
   const hintsDelivered = counter("hints_delivered_total", "Writes handed to the owners they were kept for");
   const reaped = counter("reaped_total", "Deleted keys that were forgotten here with the consent of all members");
+  const reapsRefused = counter("reaps_refused_total", "Tries to forget that failed, here or at another member");
   const hintsRelieved = counter("hints_relieved_total", "Hints over their bounds that went to the other owners");
   const hintBytes = counter("hints_delivered_bytes_total", "Bytes of those writes");
   const largeValues = counter("values_large_total", "Values above the warning size");
@@ -118,6 +119,8 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
         return hintBytes.inc(event.bytes);
       case "reaped":
         return reaped.inc(event.keys);
+      case "reap-refused":
+        return reapsRefused.inc();
       case "hints-relieved":
         return hintsRelieved.inc(event.count);
       case "value-large":
@@ -165,7 +168,6 @@ function eventCounters(registry: Registry): (event: StoreEvent) => void {
       case "member-changed":
       case "storage":
       case "trees-built":
-      case "reap-refused":
       case "old-data": // for the log; what they change shows in the gauges
     }
   };

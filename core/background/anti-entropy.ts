@@ -113,31 +113,29 @@ export class AntiEntropy {
 
   /** However it ends, what it took is in the totals and in an event, so that status and metrics cannot disagree. */
   async #told(peer: NodeId, exchange: PeerRound, work: () => Promise<Omit<Round, keyof Cost>>): Promise<Round> {
-    const { telemetry } = this.#deps;
+    const { clock, telemetry } = this.#deps;
+    let outcome: Outcome = "failed";
     try {
       const found = await work();
+      outcome = found.cut ? "cut" : found.partitionsDifferent > 0 ? "repaired" : "equal";
       const round = { ...exchange.counts, ...found };
-      this.#count(round, peer, found.cut ? "cut" : found.partitionsDifferent > 0 ? "repaired" : "equal");
       telemetry.event({ kind: "anti-entropy", peer, ...round });
       return round;
     } catch (error: unknown) {
-      const { counts } = exchange;
-      this.#count(counts, peer, "failed");
-      telemetry.event({ kind: "anti-entropy-failed", peer, reason: reasonOf(error), ...counts });
+      telemetry.event({ kind: "anti-entropy-failed", peer, reason: reasonOf(error), ...exchange.counts });
       throw error;
+    } finally {
+      const { rounds, failed, keysPushed, keysPulled, bytes } = this.#totals;
+      const { counts } = exchange;
+      this.#totals = {
+        rounds: rounds + 1,
+        failed: failed + Number(outcome === "failed"),
+        keysPushed: keysPushed + counts.keysPushed,
+        keysPulled: keysPulled + counts.keysPulled,
+        bytes: bytes + counts.bytes,
+        last: { peer, atMs: clock.now(), outcome },
+      };
     }
-  }
-
-  #count(cost: Cost, peer: NodeId, outcome: Outcome): void {
-    const { rounds, failed, keysPushed, keysPulled, bytes } = this.#totals;
-    this.#totals = {
-      rounds: rounds + 1,
-      failed: failed + Number(outcome === "failed"),
-      keysPushed: keysPushed + cost.keysPushed,
-      keysPulled: keysPulled + cost.keysPulled,
-      bytes: bytes + cost.bytes,
-      last: { peer, atMs: this.#deps.clock.now(), outcome },
-    };
   }
 
   async #hold(exchange: PeerRound, peer: NodeId): Promise<Omit<Round, keyof Cost>> {

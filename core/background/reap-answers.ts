@@ -141,7 +141,7 @@ export class ReapAnswers {
     const prepared = this.#prepared.get(partition);
     const isValid = prepared?.leader === from && prepared.mark.mark === mark && clock.now() <= prepared.untilMs;
     if (!isValid || prepared.ring !== cluster.ring.fingerprint) {
-      throw new StoreError("not-ready", `no consent to this reap of partition ${partition} is left here`);
+      throw new StoreError("not-ready", "no consent to this reap is left here");
     }
     this.#prepared.delete(partition);
     await cluster.commit({ forgettingMarks: new Map([[partition, [prepared.mark]]]) });
@@ -165,6 +165,7 @@ export class ReapAnswers {
     if (view.ring !== cluster.ring.fingerprint) throw new StoreError("not-ready", "the rings differ");
   }
 
+  /** No refusal names the partition: status counts those that are told alike. */
   #checked(
     from: NodeId,
     { partition: index, markBefore, mark, foundings }: PrepareReap,
@@ -173,7 +174,7 @@ export class ReapAnswers {
     if (index >= cluster.ring.partitions) throw new StoreError("bad-request", `there is no partition ${index}`);
     const partition = index as PartitionIndex;
     const [leader] = cluster.ring.owners(partition);
-    if (leader !== from) throw new StoreError("not-ready", `reaps of partition ${partition} are led by ${leader}`);
+    if (leader !== from) throw new StoreError("not-ready", `its reaps are led by ${leader}`);
     const ring = ringName(cluster.roster.secrets);
     if (ring === unnamedRing || ringOfFoundings(foundings) !== ring)
       throw new StoreError("not-ready", "this host and the one that leads have not met the same rings");
@@ -182,11 +183,11 @@ export class ReapAnswers {
       mark <= markBefore ||
       mark > forgettingMarkMax
     ) {
-      throw new StoreError("not-ready", `partition ${partition} has another forgetting mark here`);
+      throw new StoreError("not-ready", "it has another forgetting mark here");
     }
     const running = this.#prepared.get(partition);
     if (running !== undefined && running.leader !== from && clock.now() <= running.untilMs) {
-      throw new StoreError("not-ready", `${running.leader} is reaping partition ${partition}`);
+      throw new StoreError("not-ready", `${running.leader} is reaping it`);
     }
     return { partition, ring };
   }

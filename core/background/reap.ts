@@ -65,7 +65,8 @@ interface Refused {
 interface Waiting {
   /** By `clock.now()`: before this there is nothing to do. */
   readonly untilMs: number;
-  readonly why: ReadonlyMap<Verdict, number>;
+  /** In words, and of how many. */
+  readonly why: ReadonlyMap<string, number>;
   readonly refused: ReadonlyMap<Key, Refused>;
   /** Digest of the roster: once it changes, so may every answer. */
   readonly under: Uint8Array;
@@ -100,15 +101,13 @@ export class Reaper {
     const waiting = this.#deps.replica.tombstones.size;
     if (waiting === 0) return { waiting, why: [] };
     const away = this.#away();
-    const sums = new Map<Verdict, number>();
-    for (const { why } of this.#waiting.values()) {
-      for (const [verdict, count] of why) sums.set(verdict, (sums.get(verdict) ?? 0) + count);
-    }
+    const sums = new Map<string, number>();
+    for (const { why } of this.#waiting.values()) for (const [words, count] of why) add(sums, words, count);
     return {
       waiting,
       why: [
         ...(away.length === 0 ? [] : [`a member is away, and all must agree: ${away.join(", ")}`]),
-        ...[...sums].map(([verdict, count]) => `${count} ${reasons[verdict]}`),
+        ...[...sums].map(([words, count]) => `${count} ${words}`),
       ],
     };
   }
@@ -169,13 +168,13 @@ export class Reaper {
 
   async #reapPartition(partition: PartitionIndex): Promise<Waiting> {
     const { admission, cluster, replica, clock, config, tasks } = this.#deps;
-    const why = new Map<Verdict, number>();
+    const why = new Map<string, number>();
     const before = this.#waiting.get(partition);
     const under = cluster.digest;
     const known = before?.under === under ? before.refused : undefined;
     const refused = new Map<Key, Refused>();
     const refuse = (key: Key, refusal: Refused): void => {
-      add(why, refusal.verdict, 1);
+      add(why, reasons[refusal.verdict], 1);
       refused.set(key, refusal);
       untilMs = Math.min(untilMs, refusal.untilMs);
     };
@@ -189,7 +188,7 @@ export class Reaper {
         const page = await replica.tombstones.page(partition, { ...limits, after });
         const { old, young, dueInMs } = await this.#sorted(page.rows);
         untilMs = Math.min(untilMs, clock.now() + dueInMs);
-        if (young > 0) add(why, "too-young", young);
+        if (young > 0) add(why, reasons["too-young"], young);
         const asked = old.filter(({ located: { key }, digest }) => {
           const last = known?.get(key);
           if (last === undefined || last.untilMs <= clock.now() || !equalBytes(last.digest, digest)) return true;
@@ -207,7 +206,9 @@ export class Reaper {
       const pauseMs = refused.size > 0 ? inFlightMs(config) : config.graceMs * pauseShare;
       untilMs = Math.max(untilMs, clock.now() + pauseMs);
     } catch (error: unknown) {
-      this.#refused(partition, reasonOf(error));
+      const reason = reasonOf(error);
+      this.#refused(partition, reason);
+      add(why, `partitions: last try failed: ${reason}`, 1);
       untilMs = clock.now() + this.#intervalMs;
     }
     return { untilMs, why, refused, under };
@@ -287,7 +288,7 @@ const reasons: Readonly<Record<Verdict, string>> = {
   "too-young": "are younger than the grace period at an owner, or a member was stopped or has sent hints lately",
   hinted: "are kept as hints for a host",
   "other-clock": "are not the same at all owners",
-  incomplete: "have an owner that is filling",
+  incomplete: "have a host that is filling or cannot read all it holds",
   held: "are still held by a host that owns them no more",
 };
 
@@ -297,6 +298,6 @@ function worst(found: readonly Verdict[]): Verdict {
   return found.find((verdict) => verdict !== "agreed") ?? "agreed";
 }
 
-function add(counts: Map<Verdict, number>, verdict: Verdict, count: number): void {
-  counts.set(verdict, (counts.get(verdict) ?? 0) + count);
+function add(counts: Map<string, number>, words: string, count: number): void {
+  counts.set(words, (counts.get(words) ?? 0) + count);
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { isDeepStrictEqual } from "node:util";
 import { Agreements } from "../../../core/background/agreements.ts";
 import { Forgetting } from "../../../core/background/forgetting.ts";
 import { ReapAnswers } from "../../../core/background/reap-answers.ts";
@@ -20,7 +21,11 @@ import { exportStream } from "../../../core/storage/export-stream.ts";
 import { verdicts } from "../../../core/replica/remains.ts";
 import { OwnTime } from "../../../core/replica/own-time.ts";
 import { call, methods } from "../../../core/rpc/rpc.ts";
+import { metricsTelemetry } from "../../../node-host/metrics.ts";
+import { eventually } from "../../support/eventually.ts";
+import { utf8 } from "../../support/values.ts";
 import { node, oneNode, rosterOf } from "../cluster/world.ts";
+import { eventsOf, patient, placed, withCluster } from "../coordinate/scene.ts";
 import { bothRings, marksOf, memberRecord, otherRing, otherSecret, ring, secret } from "../membership/samples.ts";
 import { remove } from "../replica/world.ts";
 
@@ -306,6 +311,46 @@ describe("an owner", () => {
     pass(20_000);
     assert.deepEqual(await answers.prepare(node("h1"), request), ["agreed"]);
   });
+});
+
+describe("who leads", () => {
+  test("says why deleted keys wait: how the last try failed, or what a member answers, until they are forgotten", () =>
+    withCluster(
+      3,
+      async (cluster) => {
+        const { name } = await placed(cluster, ([first]) => first === "h1");
+        const leader = cluster.node("h1");
+        const { context } = await leader.put("b", name, utf8("v"), { w: "all" });
+        const transport = cluster.transport("h1");
+        const request = transport.request.bind(transport);
+        let answer = async (): Promise<Uint8Array | undefined> => {
+          throw new TransportError("lost", "nobody is there");
+        };
+        transport.request = async (to, body, timeoutMs) =>
+          (body[0] === methods.prepareReap.number ? await answer() : undefined) ?? request(to, body, timeoutMs);
+        await leader.delete("b", name, { context: context!, w: "all" });
+        const says = async (expected: object): Promise<void> =>
+          eventually(
+            async () => isDeepStrictEqual((await leader.status()).tombstones, expected),
+            () => `h1 to say ${JSON.stringify(expected)}`,
+          );
+        await says({ waiting: 1, why: ["1 partitions: last try failed: nobody is there"] });
+        const { telemetry, registry } = metricsTelemetry();
+        const refusals = eventsOf(cluster, "reap-refused", "h1");
+        assert.equal(refusals[0]!.reason, "nobody is there");
+        for (const event of refusals) telemetry.event(event);
+        assert.ok((await registry.metrics()).includes(`\neverwrite_reaps_refused_total ${refusals.length}\n`));
+
+        const incomplete = methods.prepareReap.response.encode({
+          verdicts: Uint8Array.of(verdicts.indexOf("incomplete")),
+        });
+        answer = async () => Buffer.concat([Buffer.of(0), incomplete]);
+        await says({ waiting: 1, why: ["1 have a host that is filling or cannot read all it holds"] });
+        answer = async () => undefined;
+        await says({ waiting: 0, why: [] });
+      },
+      { ...patient, graceMs: 1_500 },
+    ));
 });
 
 describe("consents", () => {
