@@ -39,8 +39,18 @@ export function addInfoVerbs(program: Command, io: Io): void {
 
   clientVerb(program, "ring", {
     about: "who holds which part of the hash space, and what was changed of that",
-    examples: ["ring", "ring --json"],
-  }).action((flags: CommonFlags) => ask<RingView>(flags, "/ring", ringText));
+    examples: ["ring", "ring --partitions", "ring --json"],
+  })
+    .option("--partitions", "each partition: its first owner, and when all owners last equalled the host that is asked")
+    .action((flags: CommonFlags & { readonly partitions?: true }) =>
+      withClient(io, flags, async (client) => {
+        const ring = await client.json<OldRingView>("GET", "/ring");
+        const text = flags.partitions
+          ? partitionsTable(ring)
+          : ringText(ring, (await client.json<NodeStatus>("GET", "/status")).partitions.owned);
+        print(io, flags, ring, () => text);
+      }),
+    );
 
   clientVerb(program, "explain", {
     about: "where a key lives: its partition, its owners and stand-ins, and what each holds",
@@ -142,15 +152,18 @@ function leaseText({ ms, leftMs }: NonNullable<MemberView["lease"]>, isReached: 
   return isReached ? durationText(ms) : `${durationText(leftMs)} left`;
 }
 
-/** A host of an older release tells no changes. */
-type OldRingView = Omit<RingView, "changes"> & Partial<Pick<RingView, "changes">>;
+/** A host of an older release tells neither changes nor agreements. */
+type NewInRingView = "changes" | "agreedAgoMs";
+type OldRingView = Omit<RingView, NewInRingView> & Partial<Pick<RingView, NewInRingView>>;
 
-function ringText({ fingerprint, partitions, n, tokens, efficiency, changes = [] }: OldRingView): string {
+function ringText(ring: OldRingView, owned: number): string {
+  const { fingerprint, partitions, n, tokens, efficiency, changes = [] } = ring;
   const counts = new Map<string, number>();
   for (const id of tokens) counts.set(id ?? "(nobody)", (counts.get(id ?? "(nobody)") ?? 0) + 1);
   return [
     `ring ${fingerprint}: ${partitions} partitions, N=${n}`,
     `balance (mean / max): ${percent(efficiency.primary)} of tokens, ${percent(efficiency.replica)} of replicas`,
+    ...agreedLine(ring, owned),
     "",
     table([["HOST", "TOKENS", "SHARE"], ...[...counts].map(([id, count]) => [id, count, percent(count / partitions)])]),
     "",
@@ -167,6 +180,23 @@ function ringText({ fingerprint, partitions, n, tokens, efficiency, changes = []
         ]),
     ]),
   ].join("\n");
+}
+
+/** The last full agreement of the partitions of the host that was asked. */
+function agreedLine({ agreedAgoMs }: OldRingView, owned: number): string[] {
+  if (agreedAgoMs === undefined || owned === 0) return [];
+  const ages = agreedAgoMs.flatMap((age) => age ?? []);
+  const oldest = ages.length === 0 ? "" : `, the longest ago ${ago(Math.max(...ages))}`;
+  const never = owned > ages.length ? `; ${owned - ages.length} never since the start` : "";
+  return [`last full agreement: of ${ages.length} of ${owned} partitions here${oldest}${never}`];
+}
+
+function partitionsTable({ tokens, agreedAgoMs = [] }: OldRingView): string {
+  const rows = tokens.map((id, partition) => {
+    const age = agreedAgoMs[partition] ?? undefined;
+    return [partition, id === null ? "(nobody)" : shortId(id), age === undefined ? "-" : ago(age)];
+  });
+  return table([["PARTITION", "FIRST", "AGREED"], ...rows]);
 }
 
 function explanationText(io: Io, explanation: Explanation): string {

@@ -196,6 +196,24 @@ describe("what a host tells", () => {
     server.node.changes = [];
   });
 
+  test("ring tells of the last full agreement of the host's partitions, and of each with --partitions", async () => {
+    assert.match(
+      (await everwrite(["ring"])).text,
+      /^last full agreement: of 0 of 4 partitions here; 4 never since the start$/m,
+    );
+    server.node.agreedAgoMs = [12_000, 65_000, 900, null];
+    const { text } = await everwrite(["ring"]);
+    const each = await everwrite(["ring", "--partitions"]);
+    const { agreedAgoMs } = JSON.parse((await everwrite(["ring", "--json"])).text) as RingView;
+    assert.deepEqual(agreedAgoMs, server.node.agreedAgoMs);
+    server.node.agreedAgoMs = [null, null, null, null];
+    assert.match(
+      text,
+      /^last full agreement: of 3 of 4 partitions here, the longest ago 1 min ago; 1 never since the start$/m,
+    );
+    assert.match(each.text, /^PARTITION +FIRST +AGREED\n +0 +…FakeNode +12 s ago\n[^]*\n +3 +\(nobody\) +-\n$/);
+  });
+
   test("status tells how far transfers are, and the time left where it can be told", async () => {
     assert.doesNotMatch((await everwrite(["status"])).text, /copied/);
     server.node.transfers = {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import type { RepairProgress } from "../../core/api.ts";
+import type { Explanation, RepairProgress, RingView } from "../../core/api.ts";
 import { StoreError } from "../../core/errors.ts";
 import { eventually } from "../support/eventually.ts";
 import { everwrite } from "../support/everwrite.ts";
@@ -72,6 +72,13 @@ test("real hosts: a repair makes what was damaged whole, and status tells of equ
     const put = await fetch(`${hosts.url(0)}/kv/b/k${i}?w=all`, { method: "PUT", body: `v${i}` });
     assert.equal(put.status, 200);
   }
+  await eventually(async () => {
+    const { agreedAgoMs } = (await (await fetch(`${hosts.url(1)}/ring`)).json()) as RingView;
+    const explained = (await (await fetch(`${hosts.url(1)}/explain/b/k0`)).json()) as Explanation;
+    return [...agreedAgoMs, explained.agreedAgoMs].every((age) => age !== null && age >= 0 && age < 60_000);
+  }, "all owners to agree about every partition lately");
+  const ring = await everwrite("ring", "--http", hosts.url(1));
+  assert.match(ring.text, /^last full agreement: of 1024 of 1024 partitions here, the longest ago \d+ \w+ ago$/m);
   const ended = await everwrite("repair", "--http", hosts.url(1), "--json");
   assert.equal(ended.code, 0, ended.text);
   const result = JSON.parse(ended.text) as RepairProgress;

@@ -51,6 +51,7 @@ export class FakeNode implements NodeApi {
   tombstones: NodeStatus["tombstones"] = { waiting: 0, why: [] };
   transfers: NodeStatus["transfers"] = {};
   changes: readonly RingChange[] = [];
+  agreedAgoMs: readonly (number | null)[] = [null, null, null, null];
   statusCalls = 0;
   failNext: StoreError | Error | undefined;
   /** While set, reads wait for it or for their signal. */
@@ -198,7 +199,7 @@ export class FakeNode implements NodeApi {
 
   ring(): RingView {
     const tokens = [fakeId, fakeId, fakeId, null];
-    const agreedAgoMs = [null, null, null, null];
+    const { agreedAgoMs } = this;
     const efficiency = { primary: 1, replica: 1 };
     return { fingerprint: "f1f2", partitions: 4, n: 3, tokens, agreedAgoMs, efficiency, changes: this.changes };
   }
