@@ -2,13 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { mutations } from "./mutations.ts";
-import { mutated, placesOf } from "./plant.ts";
+import { mutated } from "./plant.ts";
 import { summary } from "./search.ts";
 
 test("each planted bug has exactly one place in the core", () => {
   const misplaced = mutations.flatMap((mutation) => {
     try {
-      for (const place of placesOf(mutation)) assert.notEqual(mutated(place), "");
+      assert.notEqual(mutated(mutation), "");
       return [];
     } catch (error: unknown) {
       return [`${mutation.name}: ${String(error)}`];
