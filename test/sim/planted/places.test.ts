@@ -33,11 +33,12 @@ test("the table of a search counts by profile, and names what was not found", ()
     { mutation: told, seed: undefined, rule: "", runs: 0, told: ["a story"] },
   ];
   const lines = summary(results, 1_000).split("\n");
-  assert.deepEqual(lines.slice(-5), [
+  assert.deepEqual(lines.slice(-6), [
     "| profile moves | 2 | 1 | 40 |",
     "| the swarm | 1 | 1 | 7 |",
     "| none: by a story | 1 | 1 | - |",
     "| all | 4 | 3 | 40 |",
+    `by a story only: ${told.name}`,
     `not found: ${second!.name}`,
   ]);
 });
