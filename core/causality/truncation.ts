@@ -1,8 +1,8 @@
 /**
  * Keeps vectors short: the paper's clock truncation scheme (4.4), with the safety that it lacks (PROTOCOL section 3).
- * Invariant: an entry with a live value and the node's own entry stay (that one would be back with the next write; to cut
- * it is no danger, since counters are the holding's and not the vector's). What goes without everyone's agreement is counted:
- * a replica that still holds what such an entry covered may bring it back.
+ * Invariant: an entry with a live value and the node's own entry stay. By the own entry a reap knows which actor ends
+ * with the clock (`replica.ts`); else to cut it is no danger, since counters are the holding's and not the vector's.
+ * What goes without everyone's agreement is counted: a replica that still holds what it covered may bring it back.
  *
  * It relies on `touch`: an entry's time must be of this node's own knowledge, not only of the write that raised it.
  * Called only where a version is minted or first arrives from its coordinator or edge: a repair that truncated would undo

@@ -1,5 +1,5 @@
 /**
- * Bugs that stores of this family have had, or that a hand could slip into: each is a place of the built core, found
+ * Bugs that stores of this family have had, or that a hand could slip into: each is one place of the built core, found
  * by its text and replaced. A simulator that does not find one is blind there.
  */
 import type { ProfileName } from "../profiles.ts";
@@ -14,18 +14,13 @@ import { ring } from "./ring.ts";
 import { values } from "./values.ts";
 import { versions } from "./versions.ts";
 
-export interface Place {
+export interface Mutation {
+  readonly name: string;
   /** In the built core. */
   readonly file: string;
   /** Occurs exactly once. */
   readonly find: string;
   readonly replace: string;
-}
-
-export interface Mutation extends Place {
-  readonly name: string;
-  /** Another place, where the first does no harm without it. */
-  readonly also?: Place;
   /** Of the seeds in which it is looked for, where plain ones show it too seldom. */
   readonly profile?: ProfileName;
   /** It shows where so much meets that seeds are not known to: a story tells it, which is `brokenBy` it. */

@@ -5,7 +5,7 @@ import { setPriority } from "node:os";
 import { join } from "node:path";
 import { drawScenario } from "../draw.ts";
 import { simulate } from "../simulate.ts";
-import type { Mutation, Place } from "./mutations.ts";
+import type { Mutation } from "./mutations.ts";
 
 export interface Found {
   /** The first that fails with the mutation and passes without; undefined: not within the runs. */
@@ -54,12 +54,8 @@ export async function storiesBroken(mutation: Mutation, names: readonly string[]
   });
 }
 
-export function placesOf(mutation: Mutation): readonly Place[] {
-  return mutation.also === undefined ? [mutation] : [mutation, mutation.also];
-}
-
 /** The text of a built file with the mutation in it. @throws Error when its place is not found exactly once. */
-export function mutated({ file, find, replace }: Place): string {
+export function mutated({ file, find, replace }: Mutation): string {
   const text = readFileSync(join(dist, "core", file), "utf8");
   const times = text.split(find).length - 1;
   if (times !== 1) throw new Error(`its text occurs ${times} times in core/${file}`);
@@ -67,7 +63,7 @@ export function mutated({ file, find, replace }: Place): string {
 }
 
 async function planted<T>(mutation: Mutation, work: (folder: string) => Promise<T>): Promise<T> {
-  const texts = placesOf(mutation).map((place) => ({ file: place.file, text: mutated(place) }));
+  const text = mutated(mutation);
   const folder = mkdtempSync(join(dist, "planted-"));
   try {
     const isProgram = (path: string): boolean => !/\.(d\.ts|map)$/.test(path);
@@ -75,7 +71,7 @@ async function planted<T>(mutation: Mutation, work: (folder: string) => Promise<
     for (const part of ["core", ...ofTests.map((each) => join("test", each))]) {
       cpSync(join(dist, part), join(folder, part), { recursive: true, filter: isProgram });
     }
-    for (const { file, text } of texts) writeFileSync(join(folder, "core", file), text);
+    writeFileSync(join(folder, "core", mutation.file), text);
     return await work(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });

@@ -165,9 +165,9 @@ export const ring: readonly Mutation[] = [
   },
   {
     name: "who returns offers nothing",
+    profile: "moves",
     file: "background/hand-off.js",
     find: "return allPartitions(ring.partitions).filter(",
     replace: "return [].filter(",
-    isOnlyTold: true,
   },
 ];

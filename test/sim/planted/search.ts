@@ -53,7 +53,10 @@ export async function findAll(
   return chosen.map((mutation) => results.get(mutation)!);
 }
 
-/** A table with a line for each profile: how many bugs it is to show, how many it does, and the seed of the slowest. */
+/**
+ * A table with a line for each profile: how many bugs it is to show, how many it does, and the seed of the slowest.
+ * Below it the names of those for which no seed was sought, and of those that were not found.
+ */
 export function summary(results: readonly Result[], runs: number): string {
   const lines = [...profileNames, undefined].flatMap((profile) => {
     const name = profile === undefined ? swarmName : `profile ${profile}`;
@@ -69,6 +72,7 @@ export function summary(results: readonly Result[], runs: number): string {
     ...lines,
     ...(onlyTold.length === 0 ? [] : [rowOf("none: by a story", onlyTold)]),
     rowOf("all", results),
+    ...onlyTold.map(({ mutation }) => `by a story only: ${mutation.name}`),
     ...missing.map((name) => `not found: ${name}`),
   ].join("\n");
 }

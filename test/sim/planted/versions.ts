@@ -71,21 +71,14 @@ export const versions: readonly Mutation[] = [
     replace: "entry.actor !== ownActor",
   },
   {
-    // That the own entry goes is no danger by itself: of the swarm's first 1,000 seeds the 269 that cut clocks do not show it,
-    // nor do 400 of the profile. What all agreed to nobody can bring back, by force it goes like any other, and the next write
-    // covers as much again, since its counter goes on. It is one where counters are the vector's, as in other stores: then
-    // they begin anew after the cut.
-    name: "truncation of own actor: it begins anew, and its dots name other values",
+    // Seed clocks-432, no earlier one. A reap ends the actor that the key's clock names: where the clock has lost it, it lives
+    // on, and its next event on the key claims those of before. Else the cut is harmless, since the counter goes on; were it
+    // the vector's, as in other stores, it would begin anew, and dots would name other values: six seeds show that.
+    name: "truncation takes the entry of the own actor",
+    profile: "clocks",
     file: "causality/truncation.js",
     find: "entry.actor !== ownActor && !live.has(entry.actor)",
     replace: "!live.has(entry.actor)",
-    also: {
-      file: "replica/minter.js",
-      find: "this.#deps.holdings.nextDot(located.partition);",
-      replace:
-        "((dot) => ({ ...dot, counter: 1 + (held.vector.find(({ actor }) => actor === dot.actor)?.counter ?? 0) }))" +
-        "(this.#deps.holdings.nextDot(located.partition));",
-    },
   },
   {
     name: "truncation does not wait for agreement",

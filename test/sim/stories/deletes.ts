@@ -350,7 +350,7 @@ export const deleteStories: readonly Story[] = [
   },
   {
     name: "a former owner that was removed brings nothing back that was forgotten without it (former owner returns after the reap)",
-    brokenBy: "a new member does not care what was reaped without it",
+    brokenBy: "a host that returns offers what was reaped without it",
     cluster: { ...reaping, n: 2 },
     play: async (stage) => {
       const { key, owners, former } = await movedFromWhoIsAway(stage);

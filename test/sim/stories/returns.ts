@@ -51,7 +51,7 @@ export const returnStories: readonly Story[] = [
   {
     name: "what was deleted and forgotten while a host was away and removed does not return with it",
     cluster: reaping,
-    brokenBy: "a new member does not care what was reaped without it",
+    brokenBy: "a host that returns offers what was reaped without it",
     play: async (stage) => {
       const [a, b, c] = stage.walk();
       await stage.put(a!, { quorum: "all" });
