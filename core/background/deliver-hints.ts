@@ -56,7 +56,6 @@ const slowestBytesPerMs = 64;
 /** As anti-entropy's: many hosts may have something for one that is back, and wait for its turns. */
 const togetherTimeoutMs = 10_000;
 
-/** What others go by. */
 export interface HintDeliveries {
   /**
    * Whether a delivery is under way, or is to begin: who is back compares its trees before that, and would fetch all that it
@@ -84,23 +83,24 @@ export function deliverHints(deps: HintDeps): HintDeliveries {
     const retries = isThere ? whileThere : whileAway;
     if (running.has(target) || !retries.isDue(target, situation)) return;
     running.add(target);
+    const before = hints.bytesFor(target);
     tasks.run("deliver hints", async () => {
-      let gotOn = false;
+      let isTaken = false;
       try {
-        gotOn = await work();
+        isTaken = await work();
       } finally {
         running.delete(target);
-        if (isThere && !gotOn) refusing.add(target);
+        if (isThere && !isTaken) refusing.add(target);
         else refusing.delete(target);
-        retries.failed(target, situation, { gotOn });
+        retries.failed(target, situation, { gotOn: isThere ? isTaken : hints.bytesFor(target) < before });
       }
     });
   };
   const readdress = async (target: NodeId): Promise<boolean> => {
     const { fingerprint } = cluster.ring;
-    const before = hints.bytesFor(target);
-    if (await readdressAway(deps, target)) readdressedOn.set(target, fingerprint);
-    return hints.bytesFor(target) < before;
+    const isDone = await readdressAway(deps, target);
+    if (isDone) readdressedOn.set(target, fingerprint);
+    return isDone;
   };
   // Nobody waits for the deliveries: one that takes long must not hold up those to others that come back meanwhile.
   tasks.every("look for hints", intervalMs, () => {

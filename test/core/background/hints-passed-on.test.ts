@@ -35,6 +35,7 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
     own: { status: "up", kind: "host" },
     sent: [] as string[],
     paid: [] as number[],
+    gone: new Set<string>(),
     answer: async (_to: string): Promise<void> => {},
     /** How many of those in one message are taken in. */
     applied: 0,
@@ -48,7 +49,7 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
       return { fingerprint, partitions: 4, members, owners: () => owners };
     },
     health: { isUp: (id: string) => outside.up.has(id) },
-    isMember: () => true,
+    isMember: (id: string) => !outside.gone.has(id),
     get ownRecord() {
       return outside.own;
     },
@@ -92,7 +93,16 @@ async function standIn(names: readonly string[] = ["k"], targets: readonly strin
   await microtasks();
   const sends = (name: string): boolean => deliveries.sendsTo(host(name));
   const isRefusedBy = (name: string): boolean => deliveries.isRefusedBy(host(name));
-  return { outside, owed, secondPasses, sendsTo: sends, isRefusedBy, told: () => told, pagesRead: () => pagesRead };
+  return {
+    ...run,
+    outside,
+    owed,
+    secondPasses,
+    sendsTo: sends,
+    isRefusedBy,
+    told: () => told,
+    pagesRead: () => pagesRead,
+  };
 }
 
 describe("a stand-in", () => {
@@ -124,6 +134,15 @@ describe("a stand-in", () => {
     answer();
     await microtasks();
     assert.deepEqual([sendsTo("h2"), sendsTo("h3")], [false, false]);
+  });
+
+  test("looks ever more seldom at what it cannot let go of for one that is gone, though nobody refuses it", async () => {
+    const { outside, replica, secondPasses, pagesRead } = await standIn(["k"], ["h2"]);
+    replica.hintDelivered = async () => false;
+    outside.gone.add("h2");
+    outside.up.add("h3");
+    for (let second = 0; second < 100; second++) await secondPasses();
+    assert.ok(pagesRead() > 2 && pagesRead() < 12, `${pagesRead()} looks`);
   });
 
   test("pays for what it sends, together or alone", async () => {
