@@ -129,7 +129,7 @@ export interface ListOptions {
   readonly signal?: CancelSignal;
 }
 
-/** Names (without the bucket) in the order of their ring position. */
+/** Names (without the bucket) by ring position; not all as long as there is a `next`, however few there are. */
 export interface ListAnswer {
   readonly keys: readonly string[];
   readonly next: string | null;
